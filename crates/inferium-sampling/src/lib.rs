@@ -1,0 +1,43 @@
+//! The canonical sampler, version 1: one function from (logits, parameters, seed, position) to a token.
+//!
+//! Every node of the network draws tokens with this code, so that a token can be *checked*: whoever holds the
+//! logits and the seed computes the same token, whatever the engine's own random numbers, batch order or
+//! vocabulary padding would have been. The draw is exact (Gumbel-max over the truncated softmax) and costs
+//! one pass over the vocabulary.
+//!
+//! It is *not* an inference engine, knows no text and no stop strings, and has no penalties in version 1.
+//!
+//! # The rule
+//! 1. Clean the logits: NaN and −∞ become `f32::MIN`, +∞ becomes `f32::MAX`, −0 becomes +0.
+//! 2. Candidates: the `K` largest, `K = min(top_k, 1024)` (1024 if `top_k` is 0); of equal logits the lower id first.
+//! 3. Temperature 0: the first candidate. Done.
+//! 4. `z = ℓ / T` in f64. With top-p below 1: keep a candidate while the softmax mass *before* it is below
+//!    `p` (the first one always stays).
+//! 5. `g = −ln(−ln u)`, `u` from Philox4x32-10 with key `seed[0..8]` and counter
+//!    `(position low, token, position high, 0)`: words 0 and 1 form 64 bits, the upper 53 give
+//!    `u = min(r·2⁻⁵³ + 2⁻⁵⁴, 1 − 2⁻⁵³)`.
+//! 6. The token is the argmax of `z + g` over the candidates; of equal sums the lower id.
+//!
+//! Transcendental functions come from the `libm` crate in f64, never from the platform.
+//!
+//! # Invariants
+//! - Pure: no IO, clock, entropy or global state; never panics, also not on an empty or non-finite row.
+//! - The result depends on nothing but the arguments; bits are the same on every platform.
+//!
+//! ```
+//! use inferium_sampling::Sampler;
+//! use inferium_types::SamplingParams;
+//!
+//! let greedy = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
+//! assert_eq!(Sampler::new(greedy, [0; 32]).choose(0, &[0.5, 2.0, 2.0]), 1);
+//! ```
+#![forbid(unsafe_code)]
+
+mod candidates;
+mod digest;
+mod philox;
+mod sampler;
+
+pub use digest::position_digest;
+pub use philox::philox4x32_10;
+pub use sampler::{CANDIDATES_MAX, SAMPLER_VERSION, Sampler};

@@ -1,0 +1,164 @@
+//! Why something is refused: always the sender's fault, never ours.
+
+use inferium_types::{Amount, AmountOverflow};
+
+/// Why a transaction has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Already used.
+    #[error("nonce {found} is used; the next one is {expected}")]
+    NonceTooLow {
+        /// The account's next nonce.
+        expected: u64,
+        /// The transaction's.
+        found: u64,
+    },
+    /// Ahead of the account's transactions.
+    #[error("nonce {found} is ahead; the next one is {expected}")]
+    NonceTooHigh {
+        /// The account's next nonce.
+        expected: u64,
+        /// The transaction's.
+        found: u64,
+    },
+    /// The sender can't pay the fee.
+    #[error("the fee is {fee}, the balance {balance}")]
+    FeeUnpayable {
+        /// What it costs.
+        fee: Amount,
+        /// What there is.
+        balance: Amount,
+    },
+    /// Larger than a transaction may be.
+    #[error("{found} bytes; at most {limit} are allowed")]
+    TooLarge {
+        /// Its size.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The sender can't pay.
+    #[error("{needed} needed, {available} available")]
+    Insufficient {
+        /// What it takes.
+        needed: Amount,
+        /// What there is.
+        available: Amount,
+    },
+    /// An amount left the range of numbers.
+    #[error("amount out of range")]
+    Overflow,
+    /// The thing named does not exist, or no longer.
+    #[error("no such {what}")]
+    Unknown {
+        /// What kind of thing.
+        what: &'static str,
+    },
+    /// The sender may not do this.
+    #[error("the sender is not {expected}")]
+    NotAllowed {
+        /// Who may.
+        expected: &'static str,
+    },
+    /// It exists already.
+    #[error("this {what} exists already")]
+    Exists {
+        /// What kind of thing.
+        what: &'static str,
+    },
+    /// Key or operator was disqualified (SPEC S3).
+    #[error("disqualified for ever")]
+    Disqualified,
+    /// Jailed for a while.
+    #[error("jailed until epoch {until}")]
+    Jailed {
+        /// First epoch in which it may work again.
+        until: u64,
+    },
+    /// A signature inside the transaction is wrong.
+    #[error("the {whose} signature is wrong")]
+    Signature {
+        /// Whose.
+        whose: &'static str,
+    },
+    /// A field is outside its bounds.
+    #[error("{field} is out of bounds")]
+    OutOfBounds {
+        /// Which.
+        field: &'static str,
+    },
+    /// Not in this state of things.
+    #[error("{what} is not possible now")]
+    WrongState {
+        /// What.
+        what: &'static str,
+    },
+    /// Too few operators can replay the profile (SPEC N4).
+    #[error("{found} operators can replay the profile; {needed} are needed")]
+    ProfileNotLeasable {
+        /// Operators so far.
+        found: u32,
+        /// Operators needed.
+        needed: u32,
+    },
+    /// The worker's unsettled pay is at its limit (SPEC V4).
+    #[error("unsettled pay would be {found}, at most {limit} is allowed")]
+    UnsettledLimit {
+        /// With this segment.
+        found: Amount,
+        /// The limit.
+        limit: Amount,
+    },
+    /// The evidence does not prove what it claims.
+    #[error("the evidence proves nothing: {why}")]
+    Evidence {
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+impl From<AmountOverflow> for Rejection {
+    fn from(_: AmountOverflow) -> Self {
+        Self::Overflow
+    }
+}
+
+/// Why a block can't be valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBlock {
+    /// Not the next height.
+    #[error("height {found}, expected {expected}")]
+    Height {
+        /// The parent's, plus one.
+        expected: u64,
+        /// The block's.
+        found: u64,
+    },
+    /// Not after its parent (SPEC C3).
+    #[error("timestamp {found} is not above the parent's {parent}")]
+    Timestamp {
+        /// The parent's.
+        parent: u64,
+        /// The block's.
+        found: u64,
+    },
+    /// A transaction that no proposer may include.
+    #[error("transaction {index}: {rejection}")]
+    Transaction {
+        /// Position in the block.
+        index: usize,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// Too many bytes or transactions.
+    #[error("the block is too large")]
+    TooLarge,
+}
+
+/// Stored entries that are no state of this ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("corrupt state: {reason}")]
+pub struct CorruptState {
+    /// What was met.
+    pub reason: String,
+}

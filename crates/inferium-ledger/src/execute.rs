@@ -1,0 +1,290 @@
+//! One block: seeds, transactions, then what happens by itself.
+
+use crate::error::{InvalidBlock, Rejection};
+use crate::money::is_duty;
+use crate::state::{Due, State};
+use inferium_types::{
+    limits, Amount, Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction,
+};
+
+/// Nonces that a transaction may be ahead of its account and still be admitted to a mempool.
+const NONCES_AHEAD_MAX: u64 = 256;
+
+/// What a block brings besides its transactions.
+#[derive(Debug, Clone)]
+pub struct BlockEnvironment {
+    /// Its height: the parent's plus one.
+    pub height: u64,
+    /// Its consensus view.
+    pub view: u64,
+    /// Its time; milliseconds.
+    pub timestamp_ms: u64,
+    /// Who proposed it.
+    pub proposer: NodeId,
+    /// Seeds of earlier views, verified by the caller, ascending by view (SPEC C4).
+    pub seeds: Vec<SeedSignature>,
+}
+
+/// A block's effect.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    /// The state after it.
+    pub state: State,
+    /// What it decided, in order.
+    pub events: Vec<Event>,
+}
+
+/// A block in the making.
+#[derive(Debug)]
+pub struct Assembled {
+    /// What goes in, in order.
+    pub transactions: Vec<VerifiedTransaction>,
+    /// The effect.
+    pub executed: Executed,
+    /// What does not, and why.
+    pub rejected: Vec<(TransactionId, Rejection)>,
+}
+
+/// Executes a block that someone proposed.
+///
+/// # Errors
+/// [`InvalidBlock`]: no honest proposer makes such a block.
+pub fn execute(
+    parent: &State,
+    environment: &BlockEnvironment,
+    transactions: &[VerifiedTransaction],
+) -> Result<Executed, InvalidBlock> {
+    let mut block = Block::begin(parent, environment)?;
+    for (index, transaction) in transactions.iter().enumerate() {
+        block.include(transaction).map_err(|rejection| InvalidBlock::Transaction { index, rejection })?;
+    }
+    Ok(block.finish())
+}
+
+/// Makes a block of those candidates that may be included, in their order.
+///
+/// # Errors
+/// [`InvalidBlock`] when the environment does not follow the parent.
+pub fn assemble(
+    parent: &State,
+    environment: &BlockEnvironment,
+    candidates: Vec<VerifiedTransaction>,
+) -> Result<Assembled, InvalidBlock> {
+    let mut block = Block::begin(parent, environment)?;
+    let (mut transactions, mut rejected, mut size) = (Vec::new(), Vec::new(), 0usize);
+    for transaction in candidates {
+        let grown = size.saturating_add(transaction.size());
+        if transactions.len() >= limits::BLOCK_TRANSACTIONS_MAX || grown > limits::BLOCK_TRANSACTIONS_SIZE_MAX {
+            break;
+        }
+        match block.include(&transaction) {
+            Ok(()) => {
+                size = grown;
+                transactions.push(transaction);
+            }
+            Err(rejection) => rejected.push((transaction.id(), rejection)),
+        }
+    }
+    Ok(Assembled { transactions, executed: block.finish(), rejected })
+}
+
+/// Says whether a mempool should keep a transaction, judged by a possibly old state.
+///
+/// # Errors
+/// [`Rejection`]: it can never be included as things are.
+pub fn admit(state: &State, transaction: &VerifiedTransaction) -> Result<(), Rejection> {
+    check_size(transaction)?;
+    let inner = transaction.transaction();
+    let account = state.account(&inner.sender);
+    let expected = account.nonce;
+    if inner.nonce < expected {
+        return Err(Rejection::NonceTooLow { expected, found: inner.nonce });
+    }
+    if inner.nonce > expected.saturating_add(NONCES_AHEAD_MAX) {
+        return Err(Rejection::NonceTooHigh { expected, found: inner.nonce });
+    }
+    let fee = state.fee(transaction)?;
+    if account.balance < fee {
+        return Err(Rejection::FeeUnpayable { fee, balance: account.balance });
+    }
+    // Only nodes have duties: strangers can't fill a mempool for free.
+    if is_duty(&inner.body) && !state.nodes.contains_key(&inner.sender) {
+        return Err(Rejection::NotAllowed { expected: "a node" });
+    }
+    Ok(())
+}
+
+const fn check_size(transaction: &VerifiedTransaction) -> Result<(), Rejection> {
+    if transaction.size() > limits::TRANSACTION_SIZE_MAX {
+        return Err(Rejection::TooLarge { found: transaction.size(), limit: limits::TRANSACTION_SIZE_MAX });
+    }
+    Ok(())
+}
+
+/// A block while it executes.
+pub(crate) struct Block {
+    pub(crate) state: State,
+    pub(crate) events: Vec<Event>,
+    pub(crate) height: u64,
+    pub(crate) view: u64,
+    pub(crate) now_ms: u64,
+    included: u32,
+}
+
+impl Block {
+    fn begin(parent: &State, environment: &BlockEnvironment) -> Result<Self, InvalidBlock> {
+        let meta = parent.meta();
+        let expected = meta.height.saturating_add(1);
+        if environment.height != expected {
+            return Err(InvalidBlock::Height { expected, found: environment.height });
+        }
+        // SPEC C3
+        if environment.timestamp_ms <= meta.timestamp_ms {
+            return Err(InvalidBlock::Timestamp { parent: meta.timestamp_ms, found: environment.timestamp_ms });
+        }
+        let mut block = Self {
+            state: parent.clone(),
+            events: Vec::new(),
+            height: environment.height,
+            view: environment.view,
+            now_ms: environment.timestamp_ms,
+            included: 0,
+        };
+        let meta = block.state.meta_mut();
+        meta.height = environment.height;
+        meta.view = environment.view;
+        meta.timestamp_ms = environment.timestamp_ms;
+        block.turn_epoch();
+        for seed in &environment.seeds {
+            block.draw_with(seed);
+        }
+        Ok(block)
+    }
+
+    /// Includes one transaction. On `Err` nothing changed and no block may hold it here.
+    fn include(&mut self, transaction: &VerifiedTransaction) -> Result<(), Rejection> {
+        check_size(transaction)?;
+        let inner = transaction.transaction();
+        let mut account = self.state.account(&inner.sender);
+        let expected = account.nonce;
+        if inner.nonce < expected {
+            return Err(Rejection::NonceTooLow { expected, found: inner.nonce });
+        }
+        if inner.nonce > expected {
+            return Err(Rejection::NonceTooHigh { expected, found: inner.nonce });
+        }
+        let fee = self.state.fee(transaction)?;
+        let balance = account.balance;
+        account.balance = balance.sub(fee).map_err(|_| Rejection::FeeUnpayable { fee, balance })?;
+        account.nonce = expected.checked_add(1).ok_or(Rejection::Overflow)?;
+
+        let pool = self.state.meta().validator_pool.add(fee)?;
+
+        let before = self.state.clone();
+        let events = self.events.len();
+        self.state.accounts.insert(inner.sender, account);
+        self.state.meta_mut().validator_pool = pool;
+        let charged = self.state.clone();
+        if let Err(rejection) = self.apply(transaction) {
+            self.events.truncate(events);
+            if is_duty(&inner.body) {
+                self.state = before;
+                return Err(rejection);
+            }
+            // SPEC M3: only fee and nonce.
+            self.state = charged;
+            self.events.push(Event::TransactionFailed {
+                transaction: transaction.id(),
+                reason: rejection.to_string(),
+            });
+        }
+        self.included = self.included.saturating_add(1);
+        Ok(())
+    }
+
+    fn apply(&mut self, transaction: &VerifiedTransaction) -> Result<(), Rejection> {
+        let inner = transaction.transaction();
+        let sender = inner.sender;
+        match &inner.body {
+            TransactionBody::Transfer { to, amount } => self.state.transfer(sender, *to, *amount),
+            TransactionBody::RegisterOperator { bond } => self.register_operator(sender, *bond),
+            TransactionBody::RegisterNode { role, operator, operator_signature, stake } => {
+                self.register_node(sender, role, *operator, operator_signature, *stake)
+            }
+            TransactionBody::SetUrl { url } => self.set_url(sender, url),
+            TransactionBody::DeclareProfile { profile } => self.declare_profile(sender, profile),
+            TransactionBody::SetOffer { profile, terms } => self.set_offer(sender, *profile, *terms),
+            TransactionBody::OpenTask { terms } => {
+                self.open_task(transaction.id(), sender, *terms, self.included)
+            }
+            TransactionBody::CloseLease { lease } => self.close_lease(sender, *lease),
+            TransactionBody::CommitSegment { commitment } => self.commit_segment(sender, commitment),
+            TransactionBody::SubmitVerdict { segment, vote } => self.submit_verdict(sender, *segment, *vote),
+            TransactionBody::ReportStall { request } => self.report_stall(sender, request),
+            TransactionBody::CertifyDelivery { stall } => self.certify_delivery(sender, *stall),
+            TransactionBody::AnswerStall { stall, result } => self.answer_stall(sender, *stall, result),
+            TransactionBody::ProveConflict { worker, first, second } => {
+                self.prove_conflict(sender, *worker, first, second)
+            }
+        }
+    }
+
+    /// Handles what is due and matches tasks with offers, each within its budget (SPEC C9).
+    fn finish(mut self) -> Executed {
+        let budget = usize::try_from(self.state.meta().parameters.queue_work_max).unwrap_or(usize::MAX);
+        let due: Vec<Due> = self
+            .state
+            .due
+            .keys()
+            .take_while(|(at_ms, _)| *at_ms <= self.now_ms)
+            .take(budget)
+            .map(|(_, item)| *item)
+            .collect();
+        for item in due {
+            match item {
+                Due::Task(id) => self.expire_task(id),
+                Due::Lease(id) => self.advance_lease(id),
+                Due::Segment(id) => self.advance_segment(id),
+                Due::Stall(id) => self.advance_stall(id),
+                Due::Hold(id) => self.release_hold(id),
+            }
+        }
+        self.match_tasks(budget);
+        Executed { state: self.state, events: self.events }
+    }
+
+    /// Starts a new ledger epoch when its time has come and shares out what validators earned in
+    /// common (SPEC C5, M5).
+    fn turn_epoch(&mut self) {
+        let meta = self.state.meta();
+        if self.now_ms < meta.epoch_started_ms.saturating_add(meta.parameters.epoch_ms) {
+            return;
+        }
+        let validators: Vec<NodeId> = self
+            .state
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.is_validator() && node.is_active(meta.epoch))
+            .map(|(id, _)| *id)
+            .collect();
+        let pool = meta.validator_pool;
+        let part = pool.split(u64::try_from(validators.len()).unwrap_or(u64::MAX));
+        let mut left = pool;
+        for validator in validators {
+            if let Ok(rest) = left.sub(part) {
+                left = rest;
+                self.state.pay(validator, part);
+            }
+        }
+        let meta = self.state.meta_mut();
+        meta.validator_pool = left;
+        meta.epoch = meta.epoch.saturating_add(1);
+        meta.epoch_started_ms = self.now_ms;
+    }
+
+    /// Moves money into a pool of the meta entry.
+    pub(crate) fn to_treasury(&mut self, amount: Amount) {
+        let meta = self.state.meta_mut();
+        meta.treasury = Amount::from_nano(meta.treasury.nano().saturating_add(amount.nano()));
+    }
+}

@@ -1,0 +1,59 @@
+//! The state machine of the chain: money, nodes, the task pool, leases, segments, verdicts,
+//! slashing and reputation.
+//!
+//! ```text
+//! execute(&parent_state, &environment, &transactions) -> (state, events)
+//! ```
+//!
+//! Pure: time, height and the beacon's seeds come in with the [`BlockEnvironment`]; equal inputs
+//! give equal states and events on every machine. A transaction that fails changes only its
+//! sender's fee and nonce (SPEC M3).
+//!
+//! What this crate is *not*: it verifies no signature of a transaction (it takes
+//! [`VerifiedTransaction`](inferium_types::VerifiedTransaction)s only), stores nothing, and knows
+//! no consensus. [`State`] clones in constant time, so that consensus can fork it per block, and
+//! [`State::changes`] tells the entries in which two states differ, for the authenticated store.
+//!
+//! Invariants: [`State::audit`] holds after every block (SPEC M2); each table entry is in exactly
+//! the derived queues that its own fields ask for, so a state rebuilt from its entries is equal.
+//!
+//! Where a rule lives: `execute.rs` drives a block; `money.rs` holds balances and fees (M);
+//! `nodes.rs` registration (N); `pool.rs` tasks, offers, matching and leases (T); `segments.rs`
+//! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V); `stalls.rs` certified
+//! delivery (T6); `slashing.rs` the table of S; `reputation.rs` R.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::float_arithmetic,
+        clippy::indexing_slicing
+    )
+)]
+
+mod entries;
+mod error;
+mod execute;
+mod money;
+mod nodes;
+mod pool;
+mod reputation;
+mod segments;
+mod slashing;
+mod stalls;
+mod state;
+mod verdicts;
+
+pub use entries::{
+    Account, Hold, Lease, LeaseState, Member, Meta, Node, Offer, Operator, Profile, Record, Segment,
+    SegmentState, Stall, StallState, Task,
+};
+pub use error::{CorruptState, InvalidBlock, Rejection};
+pub use execute::{admit, assemble, execute, Assembled, BlockEnvironment, Executed};
+pub use state::{state_key, State, StateKey};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Operators, nodes and profiles (SPEC N).
+
+use crate::entries::{Node, Operator, Profile};
+use crate::execute::Block;
+use crate::Rejection;
+use inferium_types::{
+    limits, AccountId, Amount, Event, ModelProfile, NodeId, NodeRole, Signature, Transaction,
+};
+
+impl Block {
+    pub(crate) fn register_operator(&mut self, sender: AccountId, bond: Amount) -> Result<(), Rejection> {
+        if self.state.operators.contains_key(&sender) {
+            return Err(Rejection::Exists { what: "operator" });
+        }
+        let needed = self.state.meta().parameters.operator_bond_min;
+        if bond < needed {
+            return Err(Rejection::Insufficient { needed, available: bond });
+        }
+        self.state.debit(sender, bond)?;
+        self.state.operators.insert(sender, Operator { bond, barred: false });
+        Ok(())
+    }
+
+    pub(crate) fn register_node(
+        &mut self,
+        sender: NodeId,
+        role: &NodeRole,
+        operator: AccountId,
+        operator_signature: &Signature,
+        stake: Amount,
+    ) -> Result<(), Rejection> {
+        // SPEC S3: neither key nor operator comes back.
+        if let Some(node) = self.state.nodes.get(&sender) {
+            return Err(if node.disqualified { Rejection::Disqualified } else { Rejection::Exists { what: "node" } });
+        }
+        let entry = self.state.operators.get(&operator).ok_or(Rejection::Unknown { what: "operator" })?;
+        if entry.barred {
+            return Err(Rejection::Disqualified);
+        }
+        let meta = self.state.meta();
+        if !Transaction::signed_by_operator(meta.chain, &sender, role, &operator, operator_signature) {
+            return Err(Rejection::Signature { whose: "operator's" });
+        }
+        let parameters = &meta.parameters;
+        let needed = match role {
+            NodeRole::Worker { .. } => parameters.worker_stake_min,
+            NodeRole::Validator { url } => {
+                check_url(url)?;
+                parameters.validator_stake_min
+            }
+            NodeRole::Gateway { url } => {
+                check_url(url)?;
+                parameters.gateway_bond_min
+            }
+        };
+        if stake < needed {
+            return Err(Rejection::Insufficient { needed, available: stake });
+        }
+        self.state.debit(sender, stake)?;
+        self.state.nodes.insert(
+            sender,
+            Node {
+                role: role.clone(),
+                operator,
+                stake,
+                active_from_epoch: 0,
+                faults_ms: Vec::new(),
+                unsettled: Amount::ZERO,
+                disqualified: false,
+            },
+        );
+        self.events.push(Event::NodeRegistered { node: sender, role: role.clone(), operator });
+        Ok(())
+    }
+
+    pub(crate) fn set_url(&mut self, sender: NodeId, new: &str) -> Result<(), Rejection> {
+        check_url(new)?;
+        let node = self.state.nodes.get_mut(&sender).ok_or(Rejection::Unknown { what: "node" })?;
+        match &mut node.role {
+            NodeRole::Validator { url } | NodeRole::Gateway { url } => new.clone_into(url),
+            NodeRole::Worker { .. } => return Err(Rejection::NotAllowed { expected: "a validator or gateway" }),
+        }
+        self.events.push(Event::UrlChanged { node: sender, url: new.to_owned() });
+        Ok(())
+    }
+
+    /// SPEC N4: a validator lists what it can replay.
+    pub(crate) fn declare_profile(&mut self, sender: NodeId, profile: &ModelProfile) -> Result<(), Rejection> {
+        self.active_node(sender, "a validator", Node::is_validator)?;
+        if !profile.is_well_formed() {
+            return Err(Rejection::OutOfBounds { field: "profile name" });
+        }
+        let id = profile.id();
+        let mut entry = self
+            .state
+            .profiles
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| Profile { profile: profile.clone(), validators: Vec::new() });
+        match entry.validators.binary_search(&sender) {
+            Ok(_) => return Err(Rejection::Exists { what: "declaration" }),
+            Err(position) => entry.validators.insert(position, sender),
+        }
+        self.state.profiles.insert(id, entry);
+        self.events.push(Event::ProfileDeclared { profile: id, validator: sender });
+        Ok(())
+    }
+
+    /// The sender's node when it has the role and may work now.
+    pub(crate) fn active_node(
+        &self,
+        sender: NodeId,
+        expected: &'static str,
+        role: impl Fn(&Node) -> bool,
+    ) -> Result<&Node, Rejection> {
+        let node = self.state.nodes.get(&sender).ok_or(Rejection::NotAllowed { expected })?;
+        if !role(node) {
+            return Err(Rejection::NotAllowed { expected });
+        }
+        if node.disqualified {
+            return Err(Rejection::Disqualified);
+        }
+        let epoch = self.state.meta().epoch;
+        if !node.is_active(epoch) {
+            return Err(Rejection::Jailed { until: node.active_from_epoch });
+        }
+        Ok(node)
+    }
+}
+
+fn check_url(url: &str) -> Result<(), Rejection> {
+    let known_scheme = url.starts_with("http://") || url.starts_with("https://");
+    if url.len() > limits::URL_SIZE_MAX || !known_scheme {
+        return Err(Rejection::OutOfBounds { field: "url" });
+    }
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! The task pool: tasks, offers, matching, leases (SPEC T, M4).
+
+use crate::entries::{Lease, LeaseState, Node, Offer, Task};
+use crate::execute::Block;
+use crate::state::State;
+use crate::{reputation, Rejection};
+use inferium_types::{
+    Amount, AmountOverflow, Digest, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, ProfileId, TaskId,
+    TaskTerms, TransactionId,
+};
+
+/// Slots that one offer may have.
+const SLOTS_MAX: u32 = 4_096;
+/// Draws in a row, per eligible worker, after which one is served next (SPEC T5).
+const PASSED_OVER_MAX: u32 = 4;
+/// Share of draws that ignore priority, in percent (SPEC T5).
+const UNIFORM_PERCENT: u64 = 5;
+
+impl Block {
+    /// SPEC M4: the cost at most is locked before anyone works.
+    pub(crate) fn open_task(
+        &mut self,
+        transaction: TransactionId,
+        sender: NodeId,
+        terms: TaskTerms,
+        position: u32,
+    ) -> Result<(), Rejection> {
+        self.active_node(sender, "a gateway", Node::is_gateway)?;
+        let parameters = &self.state.meta().parameters;
+        check_task(&terms, parameters)?;
+        self.check_leasable(terms.profile)?;
+        let escrow = escrow_for(&terms, parameters)?;
+        self.state.debit(sender, escrow)?;
+        let id = TaskId::new(transaction.digest());
+        let expires_at_ms = self.now_ms.saturating_add(terms.open_ms);
+        let opened = (self.height, position);
+        self.state.set_task(id, Some(Task { requester: sender, terms, escrow, opened, expires_at_ms }));
+        self.events.push(Event::TaskOpened { task: id, requester: sender, profile: terms.profile });
+        Ok(())
+    }
+
+    /// SPEC N4: a profile needs enough operators that can replay it.
+    fn check_leasable(&self, profile: ProfileId) -> Result<(), Rejection> {
+        let entry = self.state.profiles.get(&profile).ok_or(Rejection::Unknown { what: "profile" })?;
+        let epoch = self.state.meta().epoch;
+        let mut operators: Vec<_> = entry
+            .validators
+            .iter()
+            .filter_map(|id| self.state.nodes.get(id))
+            .filter(|node| node.is_active(epoch))
+            .map(|node| node.operator)
+            .collect();
+        operators.sort_unstable();
+        operators.dedup();
+        let found = u32::try_from(operators.len()).unwrap_or(u32::MAX);
+        let needed = self.state.meta().parameters.profile_operators_min;
+        if found < needed {
+            return Err(Rejection::ProfileNotLeasable { found, needed });
+        }
+        Ok(())
+    }
+
+    /// SPEC T4: an offer stands until it is changed.
+    pub(crate) fn set_offer(&mut self, sender: NodeId, profile: ProfileId, terms: OfferTerms) -> Result<(), Rejection> {
+        self.active_node(sender, "a worker", Node::is_worker)?;
+        if !self.state.profiles.contains_key(&profile) {
+            return Err(Rejection::Unknown { what: "profile" });
+        }
+        if terms.slots > SLOTS_MAX {
+            return Err(Rejection::OutOfBounds { field: "slots" });
+        }
+        let key = (profile, sender);
+        let old = self.state.offers.get(&key).copied();
+        let slots_used = old.map_or(0, |offer| offer.slots_used);
+        if terms.slots == 0 && slots_used == 0 {
+            self.state.offers.remove(&key);
+        } else {
+            let passed_over = old.map_or(0, |offer| offer.passed_over);
+            self.state.offers.insert(key, Offer { terms, slots_used, passed_over });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn expire_task(&mut self, id: TaskId) {
+        if let Some(task) = self.state.set_task(id, None) {
+            self.state.pay(task.requester, task.escrow);
+            self.events.push(Event::TaskExpired { task: id, requester: task.requester });
+        }
+    }
+
+    /// SPEC T4, T5: open tasks meet standing offers, best price first, then oldest.
+    pub(crate) fn match_tasks(&mut self, budget: usize) {
+        let profiles: Vec<ProfileId> = self.state.profiles.keys().copied().collect();
+        let mut left = budget;
+        for profile in profiles {
+            let has_free = offers_of(&self.state, profile).any(|(_, offer)| offer.slots_free() > 0);
+            if !has_free {
+                continue;
+            }
+            let waiting: Vec<TaskId> = self
+                .state
+                .queue
+                .range((profile, std::cmp::Reverse(Amount::from_nano(u64::MAX)), (0, 0), TaskId::new(Digest::ZERO))..)
+                .map(|(rank, ())| rank)
+                .take_while(|rank| rank.0 == profile)
+                .take(left)
+                .map(|rank| rank.3)
+                .collect();
+            left = left.saturating_sub(waiting.len());
+            for id in waiting {
+                self.match_task(id);
+            }
+        }
+    }
+
+    fn match_task(&mut self, id: TaskId) {
+        let Some(task) = self.state.tasks.get(&id).copied() else { return };
+        let eligible = self.eligible_offers(&task);
+        let beacon = self.state.meta().beacon;
+        let draw = Digest::of("inferium/match/1", &[beacon.as_bytes(), id.digest().as_bytes()]);
+        let Some(worker) = choose(&self.state, &task, &eligible, &draw) else { return };
+        for (other, offer) in eligible {
+            let mut offer = offer;
+            if other == worker {
+                offer.passed_over = 0;
+                offer.slots_used = offer.slots_used.saturating_add(task.terms.slots);
+            } else {
+                offer.passed_over = offer.passed_over.saturating_add(1);
+            }
+            self.state.offers.insert((task.terms.profile, other), offer);
+        }
+        self.grant_lease(id, &task, worker, beacon);
+    }
+
+    fn eligible_offers(&self, task: &Task) -> Vec<(NodeId, Offer)> {
+        let epoch = self.state.meta().epoch;
+        let gateway_operator = self.state.nodes.get(&task.requester).map(|node| node.operator);
+        offers_of(&self.state, task.terms.profile)
+            .filter(|(_, offer)| {
+                offer.slots_free() >= task.terms.slots
+                    && offer.terms.price.within(&task.terms.price_max)
+                    && offer.terms.context_tokens >= task.terms.context_tokens
+            })
+            .filter(|(worker, _)| {
+                // SPEC N6: never two nodes of one operator.
+                self.state
+                    .nodes
+                    .get(worker)
+                    .is_some_and(|node| node.is_active(epoch) && Some(node.operator) != gateway_operator)
+            })
+            .collect()
+    }
+
+    fn grant_lease(&mut self, task_id: TaskId, task: &Task, worker: NodeId, beacon: Digest) {
+        let Some(offer) = self.state.offers.get(&(task.terms.profile, worker)).copied() else { return };
+        let id = LeaseId::of_task(task_id);
+        let expires_at_ms = self.now_ms.saturating_add(task.terms.lease_ms);
+        self.state.set_task(task_id, None);
+        let lease = Lease {
+            task: task_id,
+            worker,
+            gateway: task.requester,
+            terms: task.terms,
+            price: offer.terms.price,
+            beacon,
+            escrow: task.escrow,
+            reserved: Amount::ZERO,
+            jobs: 0,
+            tokens: 0,
+            segments: 0,
+            segments_pending: 0,
+            granted_height: self.height,
+            expires_at_ms,
+            state: LeaseState::Active,
+        };
+        self.state.set_lease(id, Some(lease));
+        self.events.push(Event::LeaseGranted {
+            lease: id,
+            task: task_id,
+            worker,
+            gateway: task.requester,
+            terms: task.terms,
+            price: offer.terms.price,
+            beacon,
+            expires_at_ms,
+        });
+    }
+
+    /// SPEC T6: either side may close.
+    pub(crate) fn close_lease(&mut self, sender: NodeId, id: LeaseId) -> Result<(), Rejection> {
+        let lease = self.state.leases.get(&id).ok_or(Rejection::Unknown { what: "lease" })?;
+        let end = if sender == lease.gateway {
+            LeaseEnd::ClosedByGateway
+        } else if sender == lease.worker {
+            LeaseEnd::ClosedByWorker
+        } else {
+            return Err(Rejection::NotAllowed { expected: "a side of the lease" });
+        };
+        if lease.state != LeaseState::Active {
+            return Err(Rejection::WrongState { what: "closing an ended lease" });
+        }
+        self.end_lease(id, end);
+        Ok(())
+    }
+
+    /// The lease takes no more jobs; its slots are free again.
+    pub(crate) fn end_lease(&mut self, id: LeaseId, end: LeaseEnd) {
+        let Some(mut lease) = self.state.leases.get(&id).copied() else { return };
+        if lease.state != LeaseState::Active {
+            return;
+        }
+        let until_ms = self.now_ms.saturating_add(self.state.meta().parameters.lease_drain_ms);
+        lease.state = LeaseState::Draining { end, until_ms };
+        self.state.set_lease(id, Some(lease));
+        let key = (lease.terms.profile, lease.worker);
+        if let Some(mut offer) = self.state.offers.get(&key).copied() {
+            offer.slots_used = offer.slots_used.saturating_sub(lease.terms.slots);
+            if offer.terms.slots == 0 && offer.slots_used == 0 {
+                self.state.offers.remove(&key);
+            } else {
+                self.state.offers.insert(key, offer);
+            }
+        }
+        self.events.push(Event::LeaseEnded { lease: id, worker: lease.worker, gateway: lease.gateway, end });
+    }
+
+    pub(crate) fn advance_lease(&mut self, id: LeaseId) {
+        let Some(mut lease) = self.state.leases.get(&id).copied() else { return };
+        match lease.state {
+            LeaseState::Active => self.end_lease(id, LeaseEnd::Expired),
+            LeaseState::Draining { end, .. } if lease.segments_pending > 0 => {
+                // Its segments still hold fees in it: look again when they may be settled.
+                let until_ms = self.now_ms.saturating_add(1_000);
+                lease.state = LeaseState::Draining { end, until_ms };
+                self.state.set_lease(id, Some(lease));
+            }
+            LeaseState::Draining { end, .. } => self.remove_lease(id, &lease, end),
+        }
+    }
+
+    /// SPEC M4: what was not earned goes back without anyone asking.
+    fn remove_lease(&mut self, id: LeaseId, lease: &Lease, end: LeaseEnd) {
+        let reservation = match end {
+            LeaseEnd::Fault => Amount::ZERO,
+            LeaseEnd::Exhausted | LeaseEnd::Expired | LeaseEnd::ClosedByGateway | LeaseEnd::ClosedByWorker => {
+                let blocks = self.height.saturating_sub(lease.granted_height);
+                reservation_for(&lease.terms, &self.state.meta().parameters, blocks)
+                    .unwrap_or(Amount::ZERO)
+                    .min(lease.escrow)
+            }
+        };
+        self.state.set_lease(id, None);
+        self.state.pay(lease.worker, reservation);
+        self.state.pay(lease.gateway, lease.escrow.sub(reservation).unwrap_or(Amount::ZERO));
+    }
+}
+
+fn offers_of(state: &State, profile: ProfileId) -> impl Iterator<Item = (NodeId, Offer)> + '_ {
+    state
+        .offers
+        .range((profile, NodeId::from_bytes([0; 32]))..)
+        .take_while(move |((of, _), _)| *of == profile)
+        .map(|((_, worker), offer)| (*worker, *offer))
+}
+
+/// SPEC T5: a weighted draw by priority, some of them uniform, and no one passed over for long.
+fn choose(state: &State, task: &Task, eligible: &[(NodeId, Offer)], draw: &Digest) -> Option<NodeId> {
+    let count = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
+    let patience = count.saturating_mul(PASSED_OVER_MAX);
+    let overdue = eligible
+        .iter()
+        .filter(|(_, offer)| offer.passed_over >= patience)
+        .max_by_key(|(worker, offer)| (offer.passed_over, *worker));
+    if let Some((worker, _)) = overdue {
+        return Some(*worker);
+    }
+    let lane = Digest::of("inferium/match-lane/1", &[draw.as_bytes()]);
+    let weights: Vec<u64> = if lane.draw(100) < UNIFORM_PERCENT {
+        eligible.iter().map(|_| 1).collect()
+    } else {
+        eligible.iter().map(|(worker, _)| reputation::priority(&state.record(*worker, task.terms.profile))).collect()
+    };
+    let total: u64 = weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight));
+    let mut left = draw.draw(total);
+    for ((worker, _), weight) in eligible.iter().zip(weights) {
+        match left.checked_sub(weight) {
+            Some(rest) => left = rest,
+            None => return Some(*worker),
+        }
+    }
+    None
+}
+
+const fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Rejection> {
+    if terms.jobs_max == 0 {
+        return Err(Rejection::OutOfBounds { field: "jobs_max" });
+    }
+    if terms.tokens_max == 0 {
+        return Err(Rejection::OutOfBounds { field: "tokens_max" });
+    }
+    if terms.slots == 0 || terms.slots > SLOTS_MAX {
+        return Err(Rejection::OutOfBounds { field: "slots" });
+    }
+    if terms.open_ms > parameters.task_open_max_ms {
+        return Err(Rejection::OutOfBounds { field: "open_ms" });
+    }
+    if terms.lease_ms == 0 || terms.lease_ms > parameters.lease_max_ms {
+        return Err(Rejection::OutOfBounds { field: "lease_ms" });
+    }
+    Ok(())
+}
+
+/// What a task may cost at most (SPEC M4).
+fn escrow_for(terms: &TaskTerms, parameters: &Parameters) -> Result<Amount, AmountOverflow> {
+    let dearer = terms.price_max.prompt_token.max(terms.price_max.completion_token);
+    dearer.times(terms.tokens_max)?.add(reservation_for(terms, parameters, u64::MAX)?)
+}
+
+/// What a lease pays for its slots over `blocks`, at most what was locked for one block a second.
+fn reservation_for(terms: &TaskTerms, parameters: &Parameters, blocks: u64) -> Result<Amount, AmountOverflow> {
+    let seconds = terms.lease_ms.checked_div(1_000).unwrap_or(0);
+    let by_time = parameters.reservation_per_block.times(blocks.min(seconds))?;
+    by_time.max(parameters.reservation_min).times(u64::from(terms.slots))
+}

@@ -1,0 +1,198 @@
+//! Segments: commitment, approval, settlement (SPEC J3, J4, M5, V4).
+
+use crate::entries::{Segment, SegmentState};
+use crate::execute::Block;
+use crate::{reputation, Rejection};
+use inferium_types::{
+    limits, Amount, Event, LeaseEnd, NodeId, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome,
+};
+
+/// Verdict windows that a segment may wait for its seed.
+const SEED_WINDOWS: u64 = 3;
+
+impl Block {
+    /// SPEC J3: both sides signed root and totals.
+    pub(crate) fn commit_segment(&mut self, sender: NodeId, commitment: &SegmentCommitment) -> Result<(), Rejection> {
+        let terms = commitment.terms;
+        let mut lease = self.state.leases.get(&terms.lease).copied().ok_or(Rejection::Unknown { what: "lease" })?;
+        if sender != lease.worker && sender != lease.gateway {
+            return Err(Rejection::NotAllowed { expected: "a side of the lease" });
+        }
+        if terms.index != lease.segments {
+            return Err(Rejection::WrongState { what: "a segment out of order" });
+        }
+        let jobs = usize::try_from(terms.totals.jobs).unwrap_or(usize::MAX);
+        let tokens = terms.totals.prompt_tokens.checked_add(terms.totals.completion_tokens).ok_or(Rejection::Overflow)?;
+        let jobs_after = lease.jobs.checked_add(terms.totals.jobs).ok_or(Rejection::Overflow)?;
+        let tokens_after = lease.tokens.checked_add(tokens).ok_or(Rejection::Overflow)?;
+        if jobs == 0 || jobs > limits::SEGMENT_JOBS_MAX || jobs_after > lease.terms.jobs_max {
+            return Err(Rejection::OutOfBounds { field: "jobs" });
+        }
+        if tokens_after > lease.terms.tokens_max {
+            return Err(Rejection::OutOfBounds { field: "tokens" });
+        }
+        if !terms.signed_by_worker(&lease.worker, &commitment.worker_signature) {
+            return Err(Rejection::Signature { whose: "worker's" });
+        }
+        if !terms.signed_by_gateway(&lease.gateway, &commitment.gateway_signature) {
+            return Err(Rejection::Signature { whose: "gateway's" });
+        }
+        let fee = terms.totals.fee(&lease.price)?;
+        let reserved = lease.reserved.add(fee)?;
+        if reserved > lease.escrow {
+            return Err(Rejection::Insufficient { needed: reserved, available: lease.escrow });
+        }
+        self.reserve_unsettled(lease.worker, fee)?;
+
+        lease.reserved = reserved;
+        lease.jobs = jobs_after;
+        lease.tokens = tokens_after;
+        lease.segments = lease.segments.saturating_add(1);
+        lease.segments_pending = lease.segments_pending.saturating_add(1);
+        self.state.set_lease(terms.lease, Some(lease));
+
+        let parameters = &self.state.meta().parameters;
+        // SPEC C4: bound in this block, drawn with the seed of a later view.
+        let view = self.view.saturating_add(parameters.draw_delay_views);
+        let until_ms = self.now_ms.saturating_add(parameters.verdict_ms.saturating_mul(SEED_WINDOWS));
+        let id = terms.id();
+        self.state.set_segment(
+            id,
+            Some(Segment {
+                terms,
+                worker: lease.worker,
+                gateway: lease.gateway,
+                profile: lease.terms.profile,
+                price: lease.price,
+                fee,
+                state: SegmentState::AwaitingSeed { view, until_ms },
+            }),
+        );
+        self.events.push(Event::SegmentCommitted { segment: id, lease: terms.lease, totals: terms.totals });
+        if lease.jobs == lease.terms.jobs_max || lease.tokens == lease.terms.tokens_max {
+            self.end_lease(terms.lease, LeaseEnd::Exhausted);
+        }
+        Ok(())
+    }
+
+    /// SPEC V4: unsettled pay stays a small part of the stake that answers for it.
+    fn reserve_unsettled(&mut self, worker: NodeId, fee: Amount) -> Result<(), Rejection> {
+        let share = self.state.meta().parameters.unsettled_max;
+        let epoch = self.state.meta().epoch;
+        let node = self.state.nodes.get_mut(&worker).ok_or(Rejection::Unknown { what: "worker" })?;
+        if node.disqualified {
+            return Err(Rejection::Disqualified);
+        }
+        if !node.is_active(epoch) {
+            return Err(Rejection::Jailed { until: node.active_from_epoch });
+        }
+        let found = node.unsettled.add(fee)?;
+        let limit = node.stake.share(share);
+        if found > limit {
+            return Err(Rejection::UnsettledLimit { found, limit });
+        }
+        node.unsettled = found;
+        Ok(())
+    }
+
+    /// SPEC V3: unanimous approval finalises.
+    pub(crate) fn approve(&mut self, id: SegmentId, mut segment: Segment, approvers: Vec<NodeId>, replayed: inferium_types::Ppm) {
+        let settles_at_ms = self.now_ms.saturating_add(self.state.meta().parameters.challenge_ms);
+        self.events.push(Event::SegmentApproved(outcome(id, &segment, approvers.clone(), replayed, false)));
+        segment.state = SegmentState::Final { approvers, replayed, settles_at_ms };
+        self.state.set_segment(id, Some(segment));
+    }
+
+    /// The segment costs nothing: its fee is free again in the lease.
+    pub(crate) fn reject(&mut self, id: SegmentId, segment: &Segment, reason: RejectReason) {
+        self.release_fee(segment, false);
+        self.state.set_segment(id, None);
+        self.events.push(Event::SegmentRejected {
+            segment: id,
+            lease: segment.terms.lease,
+            worker: segment.worker,
+            gateway: segment.gateway,
+            reason,
+        });
+    }
+
+    /// SPEC M5, V4: the challenge window is over, everyone is paid.
+    pub(crate) fn settle(&mut self, id: SegmentId, segment: &Segment, approvers: Vec<NodeId>, replayed: inferium_types::Ppm) {
+        self.release_fee(segment, true);
+        let [worker_share, committee_share, validators_share] = self.state.meta().parameters.fee_shares;
+        let mut left = segment.fee;
+        let mut take = |amount: Amount| {
+            let taken = amount.min(left);
+            left = left.sub(taken).unwrap_or(Amount::ZERO);
+            taken
+        };
+        let for_worker = take(segment.fee.share(worker_share));
+        let for_member =
+            segment.fee.share(committee_share).split(u64::try_from(approvers.len()).unwrap_or(u64::MAX));
+        let for_members: Vec<(NodeId, Amount)> = approvers.iter().map(|id| (*id, take(for_member))).collect();
+        let for_validators = take(segment.fee.share(validators_share));
+
+        let is_barred = self.state.nodes.get(&segment.worker).is_none_or(|node| node.disqualified);
+        let payee = if is_barred { segment.gateway } else { segment.worker };
+        self.state.pay(payee, for_worker);
+        for (member, amount) in for_members {
+            self.state.pay(member, amount);
+        }
+        let meta = self.state.meta_mut();
+        meta.validator_pool = meta.validator_pool.add(for_validators).unwrap_or(meta.validator_pool);
+        self.to_treasury(left);
+
+        let key = (segment.worker, segment.profile);
+        let mut record = self.state.record(segment.worker, segment.profile);
+        let totals = &segment.terms.totals;
+        record.jobs = record.jobs.saturating_add(u64::from(totals.jobs));
+        record.tokens = record.tokens.saturating_add(totals.prompt_tokens).saturating_add(totals.completion_tokens);
+        self.state.records.insert(key, record);
+        self.state.set_segment(id, None);
+        self.events.push(Event::SegmentApproved(outcome(id, segment, approvers, replayed, true)));
+    }
+
+    /// Ends the segment's hold on its lease and worker; with `paid`, its fee leaves the lease.
+    fn release_fee(&mut self, segment: &Segment, paid: bool) {
+        if let Some(mut lease) = self.state.leases.get(&segment.terms.lease).copied() {
+            lease.reserved = lease.reserved.sub(segment.fee).unwrap_or(Amount::ZERO);
+            lease.segments_pending = lease.segments_pending.saturating_sub(1);
+            if paid {
+                lease.escrow = lease.escrow.sub(segment.fee).unwrap_or(Amount::ZERO);
+            }
+            self.state.set_lease(segment.terms.lease, Some(lease));
+        }
+        if let Some(node) = self.state.nodes.get_mut(&segment.worker) {
+            node.unsettled = node.unsettled.sub(segment.fee).unwrap_or(Amount::ZERO);
+        }
+    }
+
+    /// A fault of the worker on record (SPEC R1).
+    pub(crate) fn record_fault(&mut self, worker: NodeId, profile: inferium_types::ProfileId) {
+        let record = reputation::after_fault(&self.state.record(worker, profile));
+        self.state.records.insert((worker, profile), record);
+    }
+}
+
+fn outcome(
+    id: SegmentId,
+    segment: &Segment,
+    approvers: Vec<NodeId>,
+    replayed: inferium_types::Ppm,
+    settled: bool,
+) -> SegmentOutcome {
+    SegmentOutcome {
+        segment: id,
+        lease: segment.terms.lease,
+        worker: segment.worker,
+        gateway: segment.gateway,
+        profile: segment.profile,
+        root: segment.terms.root,
+        totals: segment.terms.totals,
+        price: segment.price,
+        fee: segment.fee,
+        approvers,
+        replayed,
+        settled,
+    }
+}

@@ -1,0 +1,522 @@
+//! The state: tables of entries, and queues derived from them.
+
+use crate::entries::{
+    Account, Hold, Lease, LeaseState, Meta, Node, Offer, Operator, Profile, Record, Segment, SegmentState, Stall,
+    StallState, Task,
+};
+use crate::error::CorruptState;
+use borsh::{BorshDeserialize, BorshSerialize};
+use imbl::{ordmap::DiffItem, OrdMap};
+use inferium_types::{
+    decode, encode, AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, ProfileId, SegmentId, StallId,
+    TaskId,
+};
+use std::cmp::Reverse;
+
+/// Names one entry of the state; its encoding is the key in the authenticated store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum StateKey {
+    /// The one [`Meta`].
+    Meta,
+    /// An [`Account`].
+    Account(AccountId),
+    /// An [`Operator`].
+    Operator(AccountId),
+    /// A [`Node`].
+    Node(NodeId),
+    /// A [`Profile`].
+    Profile(ProfileId),
+    /// An [`Offer`].
+    Offer((ProfileId, NodeId)),
+    /// A [`Task`].
+    Task(TaskId),
+    /// A [`Lease`].
+    Lease(LeaseId),
+    /// A [`Segment`].
+    Segment(SegmentId),
+    /// A [`Stall`].
+    Stall(StallId),
+    /// A [`Hold`].
+    Hold(u64),
+    /// A [`Record`].
+    Record((NodeId, ProfileId)),
+}
+
+/// The key's bytes in the authenticated store.
+#[must_use]
+pub fn state_key(key: &StateKey) -> Vec<u8> {
+    encode(key)
+}
+
+/// Something that happens by itself at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    Task(TaskId),
+    Lease(LeaseId),
+    Segment(SegmentId),
+    Stall(StallId),
+    Hold(u64),
+}
+
+/// Order in which open tasks of a profile are served: highest price first, then oldest (SPEC T5).
+pub(crate) type TaskRank = (ProfileId, Reverse<Amount>, (u64, u32), TaskId);
+
+/// The chain's state. Clones in constant time; changes share what they don't touch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    pub(crate) meta: Option<Meta>,
+    pub(crate) accounts: OrdMap<AccountId, Account>,
+    pub(crate) operators: OrdMap<AccountId, Operator>,
+    pub(crate) nodes: OrdMap<NodeId, Node>,
+    pub(crate) profiles: OrdMap<ProfileId, Profile>,
+    pub(crate) offers: OrdMap<(ProfileId, NodeId), Offer>,
+    pub(crate) tasks: OrdMap<TaskId, Task>,
+    pub(crate) leases: OrdMap<LeaseId, Lease>,
+    pub(crate) segments: OrdMap<SegmentId, Segment>,
+    pub(crate) stalls: OrdMap<StallId, Stall>,
+    pub(crate) holds: OrdMap<u64, Hold>,
+    pub(crate) records: OrdMap<(NodeId, ProfileId), Record>,
+    // Derived: never stored, rebuilt from the tables.
+    pub(crate) queue: OrdMap<TaskRank, ()>,
+    pub(crate) due: OrdMap<(u64, Due), ()>,
+    pub(crate) draws: OrdMap<(u64, Due), ()>,
+}
+
+/// Calls a macro with each stored table and its key.
+macro_rules! for_each_table {
+    ($visit:ident) => {
+        $visit!(accounts, Account);
+        $visit!(operators, Operator);
+        $visit!(nodes, Node);
+        $visit!(profiles, Profile);
+        $visit!(offers, Offer);
+        $visit!(tasks, Task);
+        $visit!(leases, Lease);
+        $visit!(segments, Segment);
+        $visit!(stalls, Stall);
+        $visit!(holds, Hold);
+        $visit!(records, Record);
+    };
+}
+
+impl State {
+    /// No entries: what the store holds before block 1.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            meta: None,
+            accounts: OrdMap::new(),
+            operators: OrdMap::new(),
+            nodes: OrdMap::new(),
+            profiles: OrdMap::new(),
+            offers: OrdMap::new(),
+            tasks: OrdMap::new(),
+            leases: OrdMap::new(),
+            segments: OrdMap::new(),
+            stalls: OrdMap::new(),
+            holds: OrdMap::new(),
+            records: OrdMap::new(),
+            queue: OrdMap::new(),
+            due: OrdMap::new(),
+            draws: OrdMap::new(),
+        }
+    }
+
+    /// What block 1 builds on. Tokens that the genesis gives to no one are the reward pool
+    /// (SPEC M1, M2).
+    #[must_use]
+    pub fn genesis(genesis: &Genesis) -> Self {
+        let mut state = Self::empty();
+        let mut given = 0u64;
+        let mut give = |amount: Amount| given = given.saturating_add(amount.nano());
+        for (id, balance) in &genesis.accounts {
+            give(*balance);
+            state.accounts.insert(*id, Account { balance: *balance, nonce: 0 });
+        }
+        for (id, bond) in &genesis.operators {
+            give(*bond);
+            state.operators.insert(*id, Operator { bond: *bond, barred: false });
+        }
+        for validator in &genesis.validators {
+            give(validator.stake);
+            state.nodes.insert(
+                validator.node,
+                Node {
+                    role: NodeRole::Validator { url: validator.url.clone() },
+                    operator: validator.operator,
+                    stake: validator.stake,
+                    active_from_epoch: 0,
+                    faults_ms: Vec::new(),
+                    unsettled: Amount::ZERO,
+                    disqualified: false,
+                },
+            );
+        }
+        state.meta = Some(Meta {
+            chain: genesis.chain(),
+            height: 0,
+            view: 0,
+            timestamp_ms: genesis.timestamp_ms,
+            parameters: genesis.parameters.clone(),
+            epoch: 0,
+            epoch_started_ms: genesis.timestamp_ms,
+            beacon: Digest::of("inferium/genesis-beacon/1", &[genesis.chain().digest().as_bytes()]),
+            beacon_view: 0,
+            reward_pool: Amount::from_nano(Genesis::SUPPLY.nano().saturating_sub(given)),
+            treasury: Amount::ZERO,
+            validator_pool: Amount::ZERO,
+            burned: Amount::ZERO,
+            slashes: 0,
+        });
+        state
+    }
+
+    /// Rebuilds a state from all its stored entries.
+    ///
+    /// # Errors
+    /// [`CorruptState`]: bytes that no state writes, or no meta entry.
+    pub fn from_entries<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(entries: I) -> Result<Self, CorruptState> {
+        let mut state = Self::empty();
+        for (key, value) in entries {
+            let corrupt = |e: inferium_types::InvalidEncoding| CorruptState { reason: e.reason };
+            let key: StateKey = decode(&key).map_err(corrupt)?;
+            macro_rules! load {
+                ($id:expr, $table:ident) => {{
+                    let value = decode(&value).map_err(corrupt)?;
+                    state.$table.insert($id, value);
+                }};
+            }
+            match key {
+                StateKey::Meta => state.meta = Some(decode(&value).map_err(corrupt)?),
+                StateKey::Account(id) => load!(id, accounts),
+                StateKey::Operator(id) => load!(id, operators),
+                StateKey::Node(id) => load!(id, nodes),
+                StateKey::Profile(id) => load!(id, profiles),
+                StateKey::Offer(id) => load!(id, offers),
+                StateKey::Task(id) => load!(id, tasks),
+                StateKey::Lease(id) => load!(id, leases),
+                StateKey::Segment(id) => load!(id, segments),
+                StateKey::Stall(id) => load!(id, stalls),
+                StateKey::Hold(id) => load!(id, holds),
+                StateKey::Record(id) => load!(id, records),
+            }
+        }
+        if state.meta.is_none() {
+            return Err(CorruptState { reason: "no meta entry".into() });
+        }
+        state.derive_queues();
+        Ok(state)
+    }
+
+    /// Every stored entry, as (key, value) bytes.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        Self::changes(&Self::empty(), self)
+            .into_iter()
+            .filter_map(|(key, value)| value.map(|value| (key, value)))
+            .collect()
+    }
+
+    /// The stored entries in which `child` differs from `parent`, ascending by key; `None` is a
+    /// removed one.
+    ///
+    /// Cost: proportional to the difference, not to the state.
+    #[must_use]
+    pub fn changes(parent: &Self, child: &Self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let mut changes = Vec::new();
+        if parent.meta != child.meta {
+            changes.push((state_key(&StateKey::Meta), child.meta.as_ref().map(encode)));
+        }
+        macro_rules! diff {
+            ($table:ident, $key:ident) => {
+                for item in parent.$table.diff(&child.$table) {
+                    changes.push(match item {
+                        DiffItem::Add(id, value) | DiffItem::Update { new: (id, value), .. } => {
+                            (state_key(&StateKey::$key(*id)), Some(encode(value)))
+                        }
+                        DiffItem::Remove(id, _) => (state_key(&StateKey::$key(*id)), None),
+                    });
+                }
+            };
+        }
+        for_each_table!(diff);
+        changes.sort();
+        changes
+    }
+
+    fn derive_queues(&mut self) {
+        for (id, task) in &self.tasks.clone() {
+            self.queue.insert(task_rank(*id, task), ());
+        }
+        let mut due: Vec<(u64, Due)> = Vec::new();
+        let mut draws: Vec<(u64, Due)> = Vec::new();
+        due.extend(self.tasks.iter().map(|(id, task)| (task.expires_at_ms, Due::Task(*id))));
+        due.extend(self.leases.iter().map(|(id, lease)| (lease_due(lease), Due::Lease(*id))));
+        due.extend(self.segments.iter().map(|(id, segment)| (segment_due(segment), Due::Segment(*id))));
+        due.extend(self.stalls.iter().map(|(id, stall)| (stall_due(stall), Due::Stall(*id))));
+        due.extend(self.holds.iter().map(|(id, hold)| (hold.releases_at_ms, Due::Hold(*id))));
+        draws.extend(
+            self.segments.iter().filter_map(|(id, s)| segment_view(s).map(|view| (view, Due::Segment(*id)))),
+        );
+        draws.extend(self.stalls.iter().filter_map(|(id, s)| stall_view(s).map(|view| (view, Due::Stall(*id)))));
+        self.due = due.into_iter().map(|item| (item, ())).collect();
+        self.draws = draws.into_iter().map(|item| (item, ())).collect();
+    }
+
+    // Writers of entries with a place in a queue: the only way to change them.
+
+    pub(crate) fn set_task(&mut self, id: TaskId, task: Option<Task>) -> Option<Task> {
+        let old = match task {
+            Some(task) => {
+                self.queue.insert(task_rank(id, &task), ());
+                self.due.insert((task.expires_at_ms, Due::Task(id)), ());
+                self.tasks.insert(id, task)
+            }
+            None => self.tasks.remove(&id),
+        };
+        if let Some(old) = &old {
+            if task.is_none() {
+                self.queue.remove(&task_rank(id, old));
+                self.due.remove(&(old.expires_at_ms, Due::Task(id)));
+            }
+        }
+        old
+    }
+
+    pub(crate) fn set_lease(&mut self, id: LeaseId, lease: Option<Lease>) {
+        let old = match lease {
+            Some(lease) => self.leases.insert(id, lease),
+            None => self.leases.remove(&id),
+        };
+        self.requeue(Due::Lease(id), old.as_ref().map(lease_due), lease.as_ref().map(lease_due));
+    }
+
+    pub(crate) fn set_segment(&mut self, id: SegmentId, segment: Option<Segment>) {
+        let (due, view) = (segment.as_ref().map(segment_due), segment.as_ref().and_then(segment_view));
+        let old = match segment {
+            Some(segment) => self.segments.insert(id, segment),
+            None => self.segments.remove(&id),
+        };
+        self.requeue(Due::Segment(id), old.as_ref().map(segment_due), due);
+        self.redraw(Due::Segment(id), old.as_ref().and_then(segment_view), view);
+    }
+
+    pub(crate) fn set_stall(&mut self, id: StallId, stall: Option<Stall>) {
+        let (due, view) = (stall.as_ref().map(stall_due), stall.as_ref().and_then(stall_view));
+        let old = match stall {
+            Some(stall) => self.stalls.insert(id, stall),
+            None => self.stalls.remove(&id),
+        };
+        self.requeue(Due::Stall(id), old.as_ref().map(stall_due), due);
+        self.redraw(Due::Stall(id), old.as_ref().and_then(stall_view), view);
+    }
+
+    pub(crate) fn set_hold(&mut self, id: u64, hold: Option<Hold>) {
+        let due = hold.as_ref().map(|hold| hold.releases_at_ms);
+        let old = match hold {
+            Some(hold) => self.holds.insert(id, hold),
+            None => self.holds.remove(&id),
+        };
+        self.requeue(Due::Hold(id), old.map(|hold| hold.releases_at_ms), due);
+    }
+
+    fn requeue(&mut self, item: Due, old: Option<u64>, new: Option<u64>) {
+        if old == new {
+            return;
+        }
+        if let Some(at) = old {
+            self.due.remove(&(at, item));
+        }
+        if let Some(at) = new {
+            self.due.insert((at, item), ());
+        }
+    }
+
+    fn redraw(&mut self, item: Due, old: Option<u64>, new: Option<u64>) {
+        if old == new {
+            return;
+        }
+        if let Some(view) = old {
+            self.draws.remove(&(view, item));
+        }
+        if let Some(view) = new {
+            self.draws.insert((view, item), ());
+        }
+    }
+
+    /// The meta entry. Every state but [`State::empty`] has one, and no block executes on that.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        #[expect(clippy::expect_used, reason = "a broken invariant of the caller: only genesis and loaded states execute")]
+        self.meta.as_ref().expect("a state that executes has a meta entry")
+    }
+
+    pub(crate) fn meta_mut(&mut self) -> &mut Meta {
+        #[expect(clippy::expect_used, reason = "a broken invariant of the caller: only genesis and loaded states execute")]
+        self.meta.as_mut().expect("a state that executes has a meta entry")
+    }
+}
+
+fn task_rank(id: TaskId, task: &Task) -> TaskRank {
+    (task.terms.profile, Reverse(task.terms.price_max.completion_token), task.opened, id)
+}
+
+const fn lease_due(lease: &Lease) -> u64 {
+    match lease.state {
+        LeaseState::Active => lease.expires_at_ms,
+        LeaseState::Draining { until_ms, .. } => until_ms,
+    }
+}
+
+const fn segment_due(segment: &Segment) -> u64 {
+    match segment.state {
+        SegmentState::AwaitingSeed { until_ms, .. } => until_ms,
+        SegmentState::Judging { due_at_ms, .. } => due_at_ms,
+        SegmentState::Final { settles_at_ms, .. } => settles_at_ms,
+    }
+}
+
+const fn segment_view(segment: &Segment) -> Option<u64> {
+    match segment.state {
+        SegmentState::AwaitingSeed { view, .. } => Some(view),
+        SegmentState::Judging { .. } | SegmentState::Final { .. } => None,
+    }
+}
+
+const fn stall_due(stall: &Stall) -> u64 {
+    match stall.state {
+        StallState::AwaitingSeed { until_ms, .. } | StallState::Relaying { until_ms, .. } => until_ms,
+        StallState::Certified { due_at_ms, .. } => due_at_ms,
+    }
+}
+
+const fn stall_view(stall: &Stall) -> Option<u64> {
+    match stall.state {
+        StallState::AwaitingSeed { view, .. } => Some(view),
+        StallState::Relaying { .. } | StallState::Certified { .. } => None,
+    }
+}
+
+// Readers.
+impl State {
+    /// Blocks so far.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.meta.as_ref().map_or(0, |meta| meta.height)
+    }
+
+    /// Views whose seed some draw still waits for, ascending.
+    #[must_use]
+    pub fn wanted_views(&self) -> Vec<u64> {
+        let mut views: Vec<u64> = self.draws.keys().map(|(view, _)| *view).collect();
+        views.dedup();
+        views
+    }
+
+    /// True when the next blocks have something to decide soon, so that they should come fast.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.draws.is_empty()
+    }
+
+    /// Money and nonce of an account.
+    #[must_use]
+    pub fn account(&self, id: &AccountId) -> Account {
+        self.accounts.get(id).copied().unwrap_or_default()
+    }
+
+    /// The nonce of the account's next transaction.
+    #[must_use]
+    pub fn next_nonce(&self, id: &AccountId) -> u64 {
+        self.account(id).nonce
+    }
+
+    /// An operator.
+    #[must_use]
+    pub fn operator(&self, id: &AccountId) -> Option<&Operator> {
+        self.operators.get(id)
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, id: &NodeId) -> Option<&Node> {
+        self.nodes.get(id)
+    }
+
+    /// All nodes, ascending.
+    pub fn nodes(&self) -> impl Iterator<Item = (&NodeId, &Node)> {
+        self.nodes.iter()
+    }
+
+    /// A profile.
+    #[must_use]
+    pub fn profile(&self, id: &ProfileId) -> Option<&Profile> {
+        self.profiles.get(id)
+    }
+
+    /// All profiles, ascending.
+    pub fn profiles(&self) -> impl Iterator<Item = (&ProfileId, &Profile)> {
+        self.profiles.iter()
+    }
+
+    /// A standing offer.
+    #[must_use]
+    pub fn offer(&self, profile: ProfileId, worker: NodeId) -> Option<&Offer> {
+        self.offers.get(&(profile, worker))
+    }
+
+    /// An open task.
+    #[must_use]
+    pub fn task(&self, id: &TaskId) -> Option<&Task> {
+        self.tasks.get(id)
+    }
+
+    /// All open tasks.
+    pub fn tasks(&self) -> impl Iterator<Item = (&TaskId, &Task)> {
+        self.tasks.iter()
+    }
+
+    /// A lease.
+    #[must_use]
+    pub fn lease(&self, id: &LeaseId) -> Option<&Lease> {
+        self.leases.get(id)
+    }
+
+    /// All leases.
+    pub fn leases(&self) -> impl Iterator<Item = (&LeaseId, &Lease)> {
+        self.leases.iter()
+    }
+
+    /// A segment that is not settled yet.
+    #[must_use]
+    pub fn segment(&self, id: &SegmentId) -> Option<&Segment> {
+        self.segments.get(id)
+    }
+
+    /// All segments that are not settled yet.
+    pub fn segments(&self) -> impl Iterator<Item = (&SegmentId, &Segment)> {
+        self.segments.iter()
+    }
+
+    /// A stall claim.
+    #[must_use]
+    pub fn stall(&self, id: &StallId) -> Option<&Stall> {
+        self.stalls.get(id)
+    }
+
+    /// All stall claims.
+    pub fn stalls(&self) -> impl Iterator<Item = (&StallId, &Stall)> {
+        self.stalls.iter()
+    }
+
+    /// Slashed stake that is held.
+    pub fn holds(&self) -> impl Iterator<Item = (&u64, &Hold)> {
+        self.holds.iter()
+    }
+
+    /// A worker's record with a profile.
+    #[must_use]
+    pub fn record(&self, worker: NodeId, profile: ProfileId) -> Record {
+        self.records.get(&(worker, profile)).copied().unwrap_or_default()
+    }
+}

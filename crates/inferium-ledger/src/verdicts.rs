@@ -1,0 +1,275 @@
+//! Committees: who judges a segment, and what their votes decide (SPEC V, C4).
+
+use crate::entries::{Member, Segment, SegmentState};
+use crate::execute::Block;
+use crate::state::Due;
+use crate::{reputation, Rejection};
+use inferium_types::{
+    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, VerdictVote,
+};
+
+/// What the votes of a committee amount to.
+enum Tally {
+    /// Votes are missing that could decide.
+    Waiting,
+    /// All approve.
+    Approved,
+    /// More members have to look.
+    Widen,
+    /// Proven wrong.
+    Wrong { job: u32, fault: JobFault },
+    /// The worker gave no evidence.
+    Unavailable,
+    /// No decision is possible any more.
+    Unresolved,
+}
+
+impl Block {
+    /// Everything that was bound to this seed's view is drawn now (SPEC C4).
+    pub(crate) fn draw_with(&mut self, seed: &SeedSignature) {
+        let beacon = seed.beacon();
+        let meta = self.state.meta_mut();
+        if seed.view > meta.beacon_view {
+            meta.beacon = beacon;
+            meta.beacon_view = seed.view;
+        }
+        let bound: Vec<Due> = self
+            .state
+            .draws
+            .keys()
+            .filter(|(view, _)| *view == seed.view)
+            .map(|(_, item)| *item)
+            .collect();
+        for item in bound {
+            match item {
+                Due::Segment(id) => self.draw_committee(id, &beacon),
+                Due::Stall(id) => self.draw_relays(id, &beacon),
+                Due::Task(_) | Due::Lease(_) | Due::Hold(_) => {}
+            }
+        }
+    }
+
+    fn draw_committee(&mut self, id: SegmentId, beacon: &Digest) {
+        let Some(segment) = self.state.segments.get(&id).cloned() else { return };
+        let seed = Digest::of("inferium/committee/1", &[beacon.as_bytes(), id.digest().as_bytes()]);
+        let mut eligible = self.eligible_members(&segment);
+        if eligible.is_empty() {
+            self.reject(id, &segment, RejectReason::Unresolved);
+            return;
+        }
+        let record = self.state.record(segment.worker, segment.profile);
+        let parameters = &self.state.meta().parameters;
+        let replay = reputation::replay_share(&record, parameters);
+        let wanted = committee_size(segment.fee, parameters.committee_value)
+            .max(if reputation::is_newcomer(&record, parameters) { 2 } else { 1 });
+        // SPEC V1: two eligible seats stay outside, for escalation.
+        let size = wanted.min(eligible.len().saturating_sub(2)).max(1);
+        eligible.sort_by_key(|validator| Digest::of("inferium/member/1", &[seed.as_bytes(), validator.as_bytes()]));
+        eligible.truncate(size);
+        self.seat(id, segment, eligible, false, seed, replay);
+    }
+
+    /// Validators that can replay the segment's profile and belong to neither side (SPEC V1, N6).
+    fn eligible_members(&self, segment: &Segment) -> Vec<NodeId> {
+        let epoch = self.state.meta().epoch;
+        let operator_of = |id: &NodeId| self.state.nodes.get(id).map(|node| node.operator);
+        let sides = [operator_of(&segment.worker), operator_of(&segment.gateway)];
+        self.state.profiles.get(&segment.profile).map_or_else(Vec::new, |profile| {
+            profile
+                .validators
+                .iter()
+                .filter(|id| {
+                    self.state.nodes.get(*id).is_some_and(|node| {
+                        node.is_active(epoch) && !sides.contains(&Some(node.operator))
+                    })
+                })
+                .copied()
+                .collect()
+        })
+    }
+
+    /// Gives `newcomers` a seat each and starts their time.
+    fn seat(
+        &mut self,
+        id: SegmentId,
+        mut segment: Segment,
+        newcomers: Vec<NodeId>,
+        widened: bool,
+        seed: Digest,
+        replay: Ppm,
+    ) {
+        let mut members = match &segment.state {
+            SegmentState::Judging { members, .. } => members.clone(),
+            SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => Vec::new(),
+        };
+        members.extend(newcomers.into_iter().map(|validator| Member { validator, vote: None }));
+        members.sort_by_key(|member| member.validator);
+        let parameters = &self.state.meta().parameters;
+        let due_at_ms = self.now_ms.saturating_add(parameters.verdict_ms);
+        let due_at_height = self.height.saturating_add(parameters.verdict_blocks);
+        let waiting = members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
+        self.events.push(Event::CommitteeDrawn {
+            segment: id,
+            worker: segment.worker,
+            profile: segment.profile,
+            members: waiting,
+            seed,
+            replay,
+            due_at_ms,
+        });
+        segment.state = SegmentState::Judging { members, widened, seed, replay, due_at_ms, due_at_height };
+        self.state.set_segment(id, Some(segment));
+    }
+
+    pub(crate) fn submit_verdict(&mut self, sender: NodeId, id: SegmentId, vote: VerdictVote) -> Result<(), Rejection> {
+        let mut segment = self.state.segments.get(&id).cloned().ok_or(Rejection::Unknown { what: "segment" })?;
+        let jobs = segment.terms.totals.jobs;
+        let SegmentState::Judging { members, .. } = &mut segment.state else {
+            return Err(Rejection::WrongState { what: "a verdict" });
+        };
+        let member = members
+            .iter_mut()
+            .find(|member| member.validator == sender)
+            .ok_or(Rejection::NotAllowed { expected: "a member of the committee" })?;
+        if member.vote.is_some() {
+            return Err(Rejection::Exists { what: "verdict" });
+        }
+        if let VerdictVote::Invalid { job, .. } = vote {
+            if job >= jobs {
+                return Err(Rejection::OutOfBounds { field: "job" });
+            }
+        }
+        member.vote = Some(vote);
+        self.state.set_segment(id, Some(segment));
+        self.events.push(Event::VerdictGiven { segment: id, validator: sender, vote });
+        self.decide(id, false);
+        Ok(())
+    }
+
+    /// A segment's time has come: no seed, no verdicts, or settlement.
+    pub(crate) fn advance_segment(&mut self, id: SegmentId) {
+        let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
+        match &mut segment.state {
+            SegmentState::AwaitingSeed { .. } => self.reject(id, &segment, RejectReason::Unresolved),
+            SegmentState::Judging { due_at_ms, due_at_height, .. } => {
+                if self.height < *due_at_height {
+                    // SPEC C3: a window is a time and a least number of blocks.
+                    *due_at_ms = self.now_ms.saturating_add(1);
+                    self.state.set_segment(id, Some(segment));
+                } else {
+                    self.decide(id, true);
+                }
+            }
+            SegmentState::Final { approvers, replayed, .. } => {
+                let (approvers, replayed) = (approvers.clone(), *replayed);
+                self.settle(id, &segment, approvers, replayed);
+            }
+        }
+    }
+
+    /// Tallies what is there; at `overdue`, missing votes are missed duties.
+    fn decide(&mut self, id: SegmentId, overdue: bool) {
+        let Some(segment) = self.state.segments.get(&id).cloned() else { return };
+        let SegmentState::Judging { members, widened, seed, replay, .. } = &segment.state else { return };
+        let (members, widened, seed, replay) = (members.clone(), *widened, *seed, *replay);
+        let verdict = if widened { tally_all(&members, overdue) } else { tally_unanimous(&members, overdue) };
+        if overdue {
+            for member in members.iter().filter(|member| member.vote.is_none()) {
+                self.slash_missed_duty(member.validator, id);
+            }
+        }
+        match verdict {
+            Tally::Waiting => {}
+            Tally::Approved => {
+                let rejecters = voters(&members, |vote| matches!(vote, VerdictVote::Invalid { .. }));
+                let approvers = voters(&members, |vote| matches!(vote, VerdictVote::Valid { .. }));
+                for rejecter in rejecters {
+                    self.slash_wrong_rejection(rejecter, &segment, id, &approvers);
+                }
+                self.approve(id, segment, approvers, replay);
+            }
+            Tally::Widen => {
+                let seated: Vec<NodeId> = members.iter().map(|member| member.validator).collect();
+                let limit = usize::try_from(self.state.meta().parameters.escalation_max).unwrap_or(usize::MAX);
+                let mut more = self.eligible_members(&segment);
+                more.retain(|validator| !seated.contains(validator));
+                more.truncate(limit.saturating_sub(seated.len()));
+                self.seat(id, segment, more, true, seed, replay);
+                // With no one to add, the votes that are there may already decide.
+                self.decide_seated(id);
+            }
+            Tally::Wrong { job, fault } => {
+                self.reject(id, &segment, RejectReason::ProvenWrong { job, fault });
+                self.convict(&segment, id, &members);
+            }
+            Tally::Unavailable => {
+                self.record_fault(segment.worker, segment.profile);
+                self.reject(id, &segment, RejectReason::Unavailable);
+            }
+            Tally::Unresolved => self.reject(id, &segment, RejectReason::Unresolved),
+        }
+    }
+
+    /// One more tally of a widened committee; it can't widen again, so this ends.
+    fn decide_seated(&mut self, id: SegmentId) {
+        let complete = self.state.segments.get(&id).is_some_and(|segment| match &segment.state {
+            SegmentState::Judging { members, .. } => members.iter().all(|member| member.vote.is_some()),
+            SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => false,
+        });
+        if complete {
+            self.decide(id, false);
+        }
+    }
+}
+
+/// Members by the value of what they check (SPEC V1).
+fn committee_size(fee: Amount, steps: [Amount; 2]) -> usize {
+    steps.iter().filter(|step| fee >= **step).count().saturating_add(1)
+}
+
+fn voters(members: &[Member], wanted: impl Fn(&VerdictVote) -> bool) -> Vec<NodeId> {
+    members.iter().filter(|m| m.vote.as_ref().is_some_and(&wanted)).map(|m| m.validator).collect()
+}
+
+/// A drawn committee: all must approve, any doubt widens it (SPEC V3).
+fn tally_unanimous(members: &[Member], overdue: bool) -> Tally {
+    let doubts = members.iter().any(|m| {
+        matches!(m.vote, Some(VerdictVote::Invalid { .. } | VerdictVote::Unavailable))
+    });
+    let missing = members.iter().any(|m| m.vote.is_none());
+    if doubts || (missing && overdue) {
+        Tally::Widen
+    } else if missing {
+        Tally::Waiting
+    } else {
+        Tally::Approved
+    }
+}
+
+/// All eligible validators: more than two thirds decide, counted over every seat.
+fn tally_all(members: &[Member], overdue: bool) -> Tally {
+    let seats = members.len();
+    let decides = |count: usize| count.saturating_mul(3) > seats.saturating_mul(2);
+    let valid = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. })).len();
+    let unavailable = voters(members, |vote| matches!(vote, VerdictVote::Unavailable)).len();
+    let faults: Vec<(u32, JobFault)> = members
+        .iter()
+        .filter_map(|member| match member.vote {
+            Some(VerdictVote::Invalid { job, fault }) => Some((job, fault)),
+            Some(VerdictVote::Valid { .. } | VerdictVote::Unavailable) | None => None,
+        })
+        .collect();
+    let missing = members.iter().any(|member| member.vote.is_none());
+    if decides(valid) {
+        Tally::Approved
+    } else if decides(faults.len()) {
+        let (job, fault) = faults.iter().min().copied().unwrap_or((0, JobFault::Leaf));
+        Tally::Wrong { job, fault }
+    } else if decides(unavailable) {
+        Tally::Unavailable
+    } else if missing && !overdue {
+        Tally::Waiting
+    } else {
+        Tally::Unresolved
+    }
+}

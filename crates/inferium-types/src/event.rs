@@ -1,0 +1,318 @@
+//! What a block decided: the leaves under its receipts root.
+//!
+//! A light client that holds a certified header checks a block's events against the header's
+//! `receipts_root` and so learns everything it must act on, without state and without trust.
+
+use crate::{
+    AccountId, Amount, Digest, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price, ProfileId,
+    SegmentId, StallId, TaskId, TaskTerms, TransactionId, VerdictVote, leaf_hash,
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// Why a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum LeaseEnd {
+    /// Jobs or tokens are used up.
+    Exhausted,
+    /// Its time is over.
+    Expired,
+    /// The gateway closed it.
+    ClosedByGateway,
+    /// The worker closed it.
+    ClosedByWorker,
+    /// The worker was found at fault.
+    Fault,
+}
+
+/// Why a segment was not paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum RejectReason {
+    /// The full committee found it wrong.
+    ProvenWrong {
+        /// Position of the job.
+        job: u32,
+        /// Which check.
+        fault: JobFault,
+    },
+    /// No decision by the deadline: refund, no slash (SPEC T3).
+    Unresolved,
+    /// The worker gave no evidence (SPEC V2).
+    Unavailable,
+}
+
+/// A rule of the slashing table (SPEC S).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum SlashRule {
+    /// A certified request got no result in time.
+    DeadlineMissed,
+    /// A result was proven wrong.
+    WrongResult,
+    /// Two results over one request.
+    ConflictingResults,
+    /// A verdict approved what was proven wrong.
+    WrongApproval,
+    /// A verdict rejected what was proven right.
+    WrongRejection,
+    /// A drawn member gave no verdict.
+    MissedDuty,
+}
+
+impl SlashRule {
+    /// The rule's name in words and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeadlineMissed => "deadline_missed",
+            Self::WrongResult => "wrong_result",
+            Self::ConflictingResults => "conflicting_results",
+            Self::WrongApproval => "wrong_approval",
+            Self::WrongRejection => "wrong_rejection",
+            Self::MissedDuty => "missed_duty",
+        }
+    }
+}
+
+/// What became of slashed stake (SPEC S2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SlashState {
+    /// Held, and may still be restored.
+    Held,
+    /// Burned and shared out.
+    Burned,
+}
+
+/// A slash as the chain records it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SlashedNode {
+    /// Who.
+    pub node: NodeId,
+    /// `worker`, `validator` or `gateway`.
+    pub role: String,
+    /// Its operator.
+    pub operator: AccountId,
+    /// Why.
+    pub rule: SlashRule,
+    /// The segment it is about, if any.
+    pub segment: Option<SegmentId>,
+    /// The job it is about, where the chain knows it.
+    pub job: Option<JobId>,
+    /// How much.
+    pub amount: Amount,
+    /// True when it may never come back (SPEC S3).
+    pub disqualified: bool,
+}
+
+/// A segment that was approved: what receipts prove.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SegmentOutcome {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Its lease.
+    pub lease: LeaseId,
+    /// Who executed.
+    pub worker: NodeId,
+    /// Who asked and paid.
+    pub gateway: NodeId,
+    /// Model profile.
+    pub profile: ProfileId,
+    /// Merkle root over the job leaves.
+    pub root: Digest,
+    /// Sums.
+    pub totals: JobTotals,
+    /// Price.
+    pub price: Price,
+    /// Fee in all.
+    pub fee: Amount,
+    /// Committee members that approved, ascending.
+    pub approvers: Vec<NodeId>,
+    /// Share of jobs that they replayed.
+    pub replayed: Ppm,
+    /// True once the challenge window is over and the worker paid.
+    pub settled: bool,
+}
+
+/// One thing that a block decided.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Event {
+    /// A node registered.
+    NodeRegistered {
+        /// Who.
+        node: NodeId,
+        /// Role, with its URL or VRF key.
+        role: NodeRole,
+        /// Operator.
+        operator: AccountId,
+    },
+    /// A node moved.
+    UrlChanged {
+        /// Who.
+        node: NodeId,
+        /// Where to.
+        url: String,
+    },
+    /// A validator can replay a profile.
+    ProfileDeclared {
+        /// Profile.
+        profile: ProfileId,
+        /// Who.
+        validator: NodeId,
+    },
+    /// A task waits for a worker.
+    TaskOpened {
+        /// The task.
+        task: TaskId,
+        /// Who pays.
+        requester: AccountId,
+        /// Profile.
+        profile: ProfileId,
+    },
+    /// No worker took the task in time; its escrow went back.
+    TaskExpired {
+        /// The task.
+        task: TaskId,
+        /// Who had opened it.
+        requester: AccountId,
+    },
+    /// A worker got the task (SPEC T4, T5).
+    LeaseGranted {
+        /// The lease.
+        lease: LeaseId,
+        /// The task.
+        task: TaskId,
+        /// Who executes.
+        worker: NodeId,
+        /// Who asks.
+        gateway: NodeId,
+        /// Terms of the task.
+        terms: TaskTerms,
+        /// Price agreed.
+        price: Price,
+        /// Beacon that seeds the worker's VRF (SPEC J7).
+        beacon: Digest,
+        /// When it ends; milliseconds.
+        expires_at_ms: u64,
+    },
+    /// A lease takes no more jobs.
+    LeaseEnded {
+        /// The lease.
+        lease: LeaseId,
+        /// Its worker.
+        worker: NodeId,
+        /// Its gateway.
+        gateway: NodeId,
+        /// Why.
+        end: LeaseEnd,
+    },
+    /// Jobs were committed.
+    SegmentCommitted {
+        /// The segment.
+        segment: SegmentId,
+        /// Its lease.
+        lease: LeaseId,
+        /// Sums.
+        totals: JobTotals,
+    },
+    /// A committee was drawn (SPEC V1, C4), or widened (V3).
+    CommitteeDrawn {
+        /// The segment.
+        segment: SegmentId,
+        /// Its worker.
+        worker: NodeId,
+        /// Its profile.
+        profile: ProfileId,
+        /// Members that have to judge it now, ascending.
+        members: Vec<NodeId>,
+        /// Draws the jobs to replay.
+        seed: Digest,
+        /// Share of jobs to replay.
+        replay: Ppm,
+        /// When verdicts are due; milliseconds.
+        due_at_ms: u64,
+    },
+    /// A member judged.
+    VerdictGiven {
+        /// The segment.
+        segment: SegmentId,
+        /// Who.
+        validator: NodeId,
+        /// Judgement.
+        vote: VerdictVote,
+    },
+    /// A segment is final, or settled.
+    SegmentApproved(SegmentOutcome),
+    /// A segment was not approved; its jobs cost nothing.
+    SegmentRejected {
+        /// The segment.
+        segment: SegmentId,
+        /// Its lease.
+        lease: LeaseId,
+        /// Its worker.
+        worker: NodeId,
+        /// Its gateway.
+        gateway: NodeId,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// A gateway claims that a request got no answer; relays were drawn.
+    StallReported {
+        /// The claim.
+        stall: StallId,
+        /// The lease.
+        lease: LeaseId,
+        /// The worker.
+        worker: NodeId,
+        /// The request's digest.
+        request: Digest,
+        /// Validators that hold the request for the worker once they have it, ascending.
+        relays: Vec<NodeId>,
+    },
+    /// Enough relays hold the request: the worker's time runs.
+    StallCertified {
+        /// The claim.
+        stall: StallId,
+        /// The worker.
+        worker: NodeId,
+        /// When the answer is due; milliseconds.
+        due_at_ms: u64,
+    },
+    /// The worker answered.
+    StallAnswered {
+        /// The claim.
+        stall: StallId,
+        /// Its gateway.
+        gateway: NodeId,
+    },
+    /// Stake was taken (SPEC S).
+    Slashed(SlashedNode),
+    /// A transaction was included and paid for, but did nothing else (SPEC M3).
+    TransactionFailed {
+        /// Which.
+        transaction: TransactionId,
+        /// In words.
+        reason: String,
+    },
+    /// Slashed stake left its hold.
+    SlashReleased {
+        /// Whose it was.
+        node: NodeId,
+        /// Why it was taken.
+        rule: SlashRule,
+        /// How much was burned.
+        burned: Amount,
+    },
+}
+
+impl Event {
+    /// The event's hash in the block's receipts tree.
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        leaf_hash(&crate::encode(self))
+    }
+
+    /// The receipts root over a block's events.
+    #[must_use]
+    pub fn root(events: &[Self]) -> Digest {
+        let leaves: Vec<Digest> = events.iter().map(Self::hash).collect();
+        crate::merkle_root(&leaves)
+    }
+}

@@ -1,0 +1,94 @@
+//! Names of things on the chain.
+
+use crate::{Digest, PublicKey};
+use borsh::{BorshDeserialize, BorshSerialize};
+use std::fmt;
+
+macro_rules! digest_ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+        pub struct $name(Digest);
+
+        impl $name {
+            /// Names a thing by its digest.
+            #[must_use]
+            pub const fn new(digest: Digest) -> Self {
+                Self(digest)
+            }
+
+            /// The digest behind the name.
+            #[must_use]
+            pub const fn digest(&self) -> Digest {
+                self.0
+            }
+
+            /// Parses 64 hex digits.
+            #[must_use]
+            pub fn from_hex(text: &str) -> Option<Self> {
+                Digest::from_hex(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({:?})"), self.0)
+            }
+        }
+    )+};
+}
+
+digest_ids! {
+    /// A chain: the digest of its [`Genesis`](crate::Genesis).
+    ChainId,
+    /// A signed transaction: the digest of its encoding.
+    TransactionId,
+    /// A task: the digest of the transaction that opened it.
+    TaskId,
+    /// A lease: one task assigned to one worker.
+    LeaseId,
+    /// A segment: lease and index.
+    SegmentId,
+    /// A model profile: the digest of its contents.
+    ProfileId,
+    /// A job, chosen by the gateway at random, the same over all attempts.
+    JobId,
+    /// A claim that a worker stalled.
+    StallId,
+}
+
+/// An account: its public key.
+pub type AccountId = PublicKey;
+
+/// A node (worker, validator or gateway): its public key, which is also its account.
+pub type NodeId = PublicKey;
+
+impl LeaseId {
+    /// The lease that `task` becomes.
+    #[must_use]
+    pub fn of_task(task: TaskId) -> Self {
+        Self::new(Digest::of("inferium/lease/1", &[task.digest().as_bytes()]))
+    }
+}
+
+impl SegmentId {
+    /// Segment `index` of `lease`.
+    #[must_use]
+    pub fn of_lease(lease: LeaseId, index: u32) -> Self {
+        Self::new(Digest::of("inferium/segment/1", &[lease.digest().as_bytes(), &index.to_be_bytes()]))
+    }
+}
+
+impl StallId {
+    /// The claim about job `sequence` of `lease`.
+    #[must_use]
+    pub fn of_job(lease: LeaseId, sequence: u64) -> Self {
+        Self::new(Digest::of("inferium/stall/1", &[lease.digest().as_bytes(), &sequence.to_be_bytes()]))
+    }
+}

@@ -1,0 +1,242 @@
+//! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
+
+use crate::{
+    Amount, AmountOverflow, Digest, JobId, LeaseId, Price, SegmentId, VrfProof, leaf_hash,
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// One turn of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ChatMessage {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// Text.
+    pub content: String,
+}
+
+/// How the next token is chosen from logits; integers, so that every machine reads the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SamplingParams {
+    /// Temperature in millionths; 0 is greedy.
+    pub temperature_micro: u32,
+    /// Nucleus in parts per million; 1,000,000 is off.
+    pub top_p_ppm: u32,
+    /// Candidates kept; 0 is off.
+    pub top_k: u32,
+}
+
+/// Tokens of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Tokens of the answer, the one that ends it included.
+    pub completion_tokens: u32,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum FinishReason {
+    /// The model ended it.
+    EndOfText,
+    /// A stop string of the request appeared.
+    StopString,
+    /// The limit of tokens was reached.
+    Length,
+    /// The client left; the gateway says so by its signature over the segment.
+    Cancelled,
+}
+
+/// What a gateway asks of a worker: all of it public, the text only by commitment (SPEC J1, J2).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JobRequest {
+    /// The job's name, the same over its attempts.
+    pub job: JobId,
+    /// The lease that pays.
+    pub lease: LeaseId,
+    /// Position in the lease, from 0 without gaps.
+    pub sequence: u64,
+    /// 0 for the first try, 1 for the one retry (SPEC T6).
+    pub attempt: u8,
+    /// Salted commitment to the [`JobPayload`].
+    pub input_commitment: Digest,
+    /// Tokens of the prompt, which the fee is counted from.
+    pub prompt_tokens: u32,
+    /// Tokens of the answer at most.
+    pub tokens_max: u32,
+    /// Sampling.
+    pub sampling: SamplingParams,
+    /// The client's own seed, if it gave one (SPEC J7).
+    pub client_seed: Option<u64>,
+}
+
+impl JobRequest {
+    /// The request's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_value("inferium/request/1", self)
+    }
+}
+
+/// The private half of a request.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JobPayload {
+    /// Makes the commitment say nothing about a guessable text.
+    pub salt: [u8; 32],
+    /// The conversation as the client sent it.
+    pub messages: Vec<ChatMessage>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+}
+
+impl JobPayload {
+    /// The commitment that the request carries.
+    #[must_use]
+    pub fn commitment(&self) -> Digest {
+        Digest::of_value("inferium/input/1", self)
+    }
+}
+
+/// The private half of a result.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JobOutput {
+    /// Makes the commitment say nothing about a guessable text.
+    pub salt: [u8; 32],
+    /// The answer's tokens.
+    pub tokens: Vec<u32>,
+    /// The answer's text as the client got it.
+    pub text: String,
+}
+
+impl JobOutput {
+    /// The commitment that the result carries.
+    #[must_use]
+    pub fn commitment(&self) -> Digest {
+        Digest::of_value("inferium/output/1", self)
+    }
+}
+
+/// What a worker answers for one job: public.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JobResult {
+    /// Digest of the request.
+    pub request: Digest,
+    /// Salted commitment to the [`JobOutput`].
+    pub output_commitment: Digest,
+    /// Merkle root over the digests of (token, logit bits) at each position of the answer.
+    pub evidence_root: Digest,
+    /// Tokens.
+    pub usage: Usage,
+    /// Why it ended.
+    pub finish: FinishReason,
+}
+
+/// One leaf of a segment: a request and its result.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JobLeaf {
+    /// The request.
+    pub request: JobRequest,
+    /// The result.
+    pub result: JobResult,
+}
+
+impl JobLeaf {
+    /// The leaf's hash in the segment's tree.
+    #[must_use]
+    pub fn hash(&self) -> Digest {
+        leaf_hash(&crate::encode(self))
+    }
+
+    /// True when the result answers the request within its limits.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let (request, result) = (&self.request, &self.result);
+        result.request == request.digest()
+            && result.usage.prompt_tokens == request.prompt_tokens
+            && result.usage.completion_tokens <= request.tokens_max
+            && (result.finish != FinishReason::Length
+                || result.usage.completion_tokens == request.tokens_max)
+    }
+}
+
+/// Sums over the jobs of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct JobTotals {
+    /// Jobs.
+    pub jobs: u32,
+    /// Tokens of prompts.
+    pub prompt_tokens: u64,
+    /// Tokens of answers.
+    pub completion_tokens: u64,
+}
+
+impl JobTotals {
+    /// Adds one job; `None` on overflow.
+    #[must_use]
+    pub fn with(self, usage: &Usage) -> Option<Self> {
+        Some(Self {
+            jobs: self.jobs.checked_add(1)?,
+            prompt_tokens: self.prompt_tokens.checked_add(u64::from(usage.prompt_tokens))?,
+            completion_tokens: self.completion_tokens.checked_add(u64::from(usage.completion_tokens))?,
+        })
+    }
+
+    /// The sums over `leaves`; `None` on overflow.
+    #[must_use]
+    pub fn of(leaves: &[JobLeaf]) -> Option<Self> {
+        leaves.iter().try_fold(Self::default(), |sum, leaf| sum.with(&leaf.result.usage))
+    }
+
+    /// The fee at `price`.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`].
+    pub fn fee(&self, price: &Price) -> Result<Amount, AmountOverflow> {
+        price.prompt_token.times(self.prompt_tokens)?.add(price.completion_token.times(self.completion_tokens)?)
+    }
+}
+
+/// What a committee member needs to check one job.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JobEvidence {
+    /// The private input.
+    pub payload: JobPayload,
+    /// The private output.
+    pub output: JobOutput,
+}
+
+/// What a worker sends to the drawn members of a segment's committee.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SegmentEvidence {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Proof of the VRF output that seeds the lease's sampling.
+    pub vrf_proof: VrfProof,
+    /// Every leaf of the segment, in order.
+    pub leaves: Vec<JobLeaf>,
+    /// Payloads of the drawn jobs, by position in `leaves`, ascending.
+    pub jobs: Vec<(u32, JobEvidence)>,
+}
+
+/// The input of a worker's VRF for a lease (SPEC J7): beacon and lease, nothing that it chooses.
+#[must_use]
+pub fn vrf_input(beacon: &Digest, lease: LeaseId) -> Digest {
+    Digest::of("inferium/lease-seed/1", &[beacon.as_bytes(), lease.digest().as_bytes()])
+}
+
+/// The sampling seed of a job (SPEC J7).
+///
+/// With a client seed: from that seed and the input, so that the same request gives the same
+/// answer from every worker. Otherwise from the worker's VRF output for the lease and the request.
+#[must_use]
+pub fn replay_seed(request: &JobRequest, prompt: &[u32], vrf_output: &Digest) -> [u8; 32] {
+    let digest = match request.client_seed {
+        Some(seed) => {
+            let tokens: Vec<u8> = prompt.iter().flat_map(|token| token.to_be_bytes()).collect();
+            Digest::of("inferium/client-seed/1", &[&seed.to_be_bytes(), &tokens])
+        }
+        None => Digest::of("inferium/seed/1", &[vrf_output.as_bytes(), request.digest().as_bytes()]),
+    };
+    *digest.as_bytes()
+}
+

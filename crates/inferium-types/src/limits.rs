@@ -1,0 +1,34 @@
+//! Named maxima of everything that a stranger sends.
+
+/// Bytes of one transaction.
+pub const TRANSACTION_SIZE_MAX: usize = 64 * 1024;
+/// Bytes of all transactions of one block.
+pub const BLOCK_TRANSACTIONS_SIZE_MAX: usize = 1024 * 1024;
+/// Transactions of one block.
+pub const BLOCK_TRANSACTIONS_MAX: usize = 2_000;
+/// Seeds that one block carries: views since its parent's, plus old ones that a draw waits for.
+pub const BLOCK_SEEDS_MAX: usize = 256;
+/// Bytes of a node's public URL.
+pub const URL_SIZE_MAX: usize = 256;
+/// Bytes of a model's name.
+pub const NAME_SIZE_MAX: usize = 128;
+/// Jobs of one segment.
+pub const SEGMENT_JOBS_MAX: usize = 4_096;
+/// Tokens of a prompt that the wire carries.
+pub const PROMPT_TOKENS_MAX: usize = 131_072;
+/// Tokens of an answer that the wire carries.
+pub const OUTPUT_TOKENS_MAX: usize = 131_072;
+/// Stop strings of one request, as clients of chat APIs expect.
+pub const STOP_STRINGS_MAX: usize = 4;
+/// Bytes of one stop string.
+pub const STOP_STRING_SIZE_MAX: usize = 256;
+/// Messages of one chat request.
+pub const MESSAGES_MAX: usize = 4_096;
+/// Levels of a Merkle path: trees of up to 2^32 leaves.
+pub const MERKLE_DEPTH_MAX: usize = 32;
+/// Headers between a receipt's block and the certified one after it.
+pub const RECEIPT_HEADERS_MAX: usize = 64;
+/// Bytes of one receipt.
+pub const RECEIPT_SIZE_MAX: usize = 64 * 1024;
+/// Bytes of one message between worker and gateway, or of one segment's evidence.
+pub const MESSAGE_SIZE_MAX: usize = 32 * 1024 * 1024;

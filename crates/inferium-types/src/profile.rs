@@ -1,0 +1,76 @@
+//! Model profiles: what exactly is served, by hash (SPEC, "Words").
+
+use crate::{limits::NAME_SIZE_MAX, Amount, AmountOverflow, Digest, ProfileId, Usage};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// How far two runs of an engine agree, and so how a verdict is found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum EngineClass {
+    /// D1: replay gives the same bits for one engine build and kernel tier; verdict by equality.
+    Canonical {
+        /// Digest of the engine's source and of the versions that matter.
+        build: Digest,
+        /// Instruction-set tier of the kernels.
+        tier: String,
+    },
+}
+
+/// Weights, tokenizer, template and engine class, pinned by hash.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ModelProfile {
+    /// Name that clients ask for.
+    pub name: String,
+    /// Root over the served tensors.
+    pub weights_root: Digest,
+    /// Digest of the tokenizer.
+    pub tokenizer_hash: Digest,
+    /// Digest of the chat template.
+    pub template_hash: Digest,
+    /// How results are compared.
+    pub engine: EngineClass,
+    /// Version of the canonical sampler.
+    pub sampler_version: u16,
+    /// Tokens that end an answer.
+    pub eos_tokens: Vec<u32>,
+}
+
+impl ModelProfile {
+    /// The profile's id.
+    #[must_use]
+    pub fn id(&self) -> ProfileId {
+        ProfileId::new(Digest::of_value("inferium/profile/1", self))
+    }
+
+    /// True when the name's size is within its maximum.
+    #[must_use]
+    pub const fn is_well_formed(&self) -> bool {
+        !self.name.is_empty() && self.name.len() <= NAME_SIZE_MAX
+    }
+}
+
+/// What tokens cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct Price {
+    /// For one token of the prompt.
+    pub prompt_token: Amount,
+    /// For one token of the answer.
+    pub completion_token: Amount,
+}
+
+impl Price {
+    /// The fee for `usage`.
+    ///
+    /// # Errors
+    /// [`AmountOverflow`].
+    pub fn fee(&self, usage: &Usage) -> Result<Amount, AmountOverflow> {
+        self.prompt_token
+            .times(u64::from(usage.prompt_tokens))?
+            .add(self.completion_token.times(u64::from(usage.completion_tokens))?)
+    }
+
+    /// True when neither price is above `limit`'s.
+    #[must_use]
+    pub fn within(&self, limit: &Self) -> bool {
+        self.prompt_token <= limit.prompt_token && self.completion_token <= limit.completion_token
+    }
+}

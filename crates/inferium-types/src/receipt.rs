@@ -1,0 +1,168 @@
+//! Receipts: proof that one job is final or settled, checked without a network (SPEC J5).
+
+use crate::{
+    limits, Amount, Certificate, Digest, Event, Header, InvalidCertificate, JobLeaf, MerklePath, NetworkKey,
+    SegmentOutcome,
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// Why a receipt proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReceipt {
+    /// Not the canonical bytes of a receipt.
+    #[error("encoding: {reason}")]
+    Encoding {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The result does not answer the request.
+    #[error("job: the result does not answer the request")]
+    Job,
+    /// The request belongs to another lease.
+    #[error("lease: the job belongs to another lease than the segment")]
+    Lease,
+    /// The job is not in the segment.
+    #[error("job path: the job is not in the segment")]
+    JobPath,
+    /// The outcome is not in the block.
+    #[error("segment path: the segment's outcome is not under the block's receipts root")]
+    SegmentPath,
+    /// The headers do not form a chain.
+    #[error("headers: header {index} is not the parent of the next one")]
+    Headers {
+        /// Position of the first that does not fit.
+        index: usize,
+    },
+    /// The block is of another chain.
+    #[error("chain: expected {expected}, found {found}")]
+    Chain {
+        /// The network key's.
+        expected: String,
+        /// The header's.
+        found: String,
+    },
+    /// The group key did not certify the block.
+    #[error("certificate: {0}")]
+    Certificate(#[from] InvalidCertificate),
+}
+
+/// How far a receipt goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptStatus {
+    /// Approved by the committee.
+    Final,
+    /// Past the challenge window, and paid.
+    Settled,
+}
+
+/// Proof that one job is final or settled.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Receipt {
+    /// Request and result.
+    pub job: JobLeaf,
+    /// From the job to the segment's root.
+    pub job_path: MerklePath,
+    /// What the chain decided about the segment.
+    pub outcome: SegmentOutcome,
+    /// From the outcome to the block's receipts root.
+    pub outcome_path: MerklePath,
+    /// The block's header, and its descendants up to the certified one.
+    pub headers: Vec<Header>,
+    /// Certificate of the last header.
+    pub certificate: Certificate,
+}
+
+/// What a valid receipt shows: committed facts only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptFacts {
+    /// Final or settled.
+    pub status: ReceiptStatus,
+    /// Request and result.
+    pub job: JobLeaf,
+    /// Worker, profile, approvers, price.
+    pub outcome: SegmentOutcome,
+    /// Fee of this job.
+    pub fee: Amount,
+    /// Height of the block that decided.
+    pub height: u64,
+    /// Its time; milliseconds.
+    pub timestamp_ms: u64,
+    /// Its digest.
+    pub block: Digest,
+}
+
+impl Receipt {
+    /// Decodes a receipt's canonical bytes.
+    ///
+    /// # Errors
+    /// [`InvalidReceipt::Encoding`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidReceipt> {
+        if bytes.len() > limits::RECEIPT_SIZE_MAX {
+            return Err(InvalidReceipt::Encoding { reason: "too large".into() });
+        }
+        let receipt: Self =
+            crate::decode(bytes).map_err(|e| InvalidReceipt::Encoding { reason: e.reason })?;
+        if crate::encode(&receipt) != bytes {
+            return Err(InvalidReceipt::Encoding { reason: "not canonical".into() });
+        }
+        Ok(receipt)
+    }
+
+    /// Checks the whole chain from job to group key.
+    ///
+    /// Cost: one pairing check and a few hashes. Needs nothing but `key`.
+    ///
+    /// # Errors
+    /// [`InvalidReceipt`], one variant per check.
+    pub fn verify(&self, key: &NetworkKey) -> Result<ReceiptFacts, InvalidReceipt> {
+        if !self.job.is_consistent() {
+            return Err(InvalidReceipt::Job);
+        }
+        if self.job.request.lease != self.outcome.lease {
+            return Err(InvalidReceipt::Lease);
+        }
+        if self.job_path.root(self.job.hash()) != Some(self.outcome.root) {
+            return Err(InvalidReceipt::JobPath);
+        }
+        let (block, header) = self.check_headers(key)?;
+        let leaf = Event::SegmentApproved(self.outcome.clone()).hash();
+        if self.outcome_path.root(leaf) != Some(header.receipts_root) {
+            return Err(InvalidReceipt::SegmentPath);
+        }
+        let fee = self.outcome.price.fee(&self.job.result.usage).map_err(|_| InvalidReceipt::Job)?;
+        Ok(ReceiptFacts {
+            status: if self.outcome.settled { ReceiptStatus::Settled } else { ReceiptStatus::Final },
+            job: self.job.clone(),
+            outcome: self.outcome.clone(),
+            fee,
+            height: header.height,
+            timestamp_ms: header.timestamp_ms,
+            block,
+        })
+    }
+
+    fn check_headers(&self, key: &NetworkKey) -> Result<(Digest, &Header), InvalidReceipt> {
+        let (Some(first), Some(last)) = (self.headers.first(), self.headers.last()) else {
+            return Err(InvalidReceipt::Headers { index: 0 });
+        };
+        if self.headers.len() > limits::RECEIPT_HEADERS_MAX {
+            return Err(InvalidReceipt::Headers { index: limits::RECEIPT_HEADERS_MAX });
+        }
+        let digests: Vec<Digest> = self.headers.iter().map(Header::digest).collect();
+        for (index, (digest, next)) in digests.iter().zip(self.headers.iter().skip(1)).enumerate() {
+            if next.parent != *digest {
+                return Err(InvalidReceipt::Headers { index });
+            }
+        }
+        if first.chain != key.chain {
+            return Err(InvalidReceipt::Chain {
+                expected: key.chain.to_string(),
+                found: first.chain.to_string(),
+            });
+        }
+        let certified = digests.last().copied().unwrap_or(Digest::ZERO);
+        debug_assert_eq!(last.digest(), certified);
+        self.certificate.verify(key.chain, &key.group, certified)?;
+        Ok((digests.first().copied().unwrap_or(Digest::ZERO), first))
+    }
+}

@@ -1,0 +1,431 @@
+//! Transactions: what accounts and nodes ask of the ledger.
+
+use crate::{
+    AccountId, ChainId, Digest, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile,
+    NodeId, Price, ProfileId, SecretKey, SegmentId, Signature, StallId, TransactionId, VrfPublicKey, Amount,
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+const TRANSACTION_DOMAIN: &str = "inferium/transaction/1";
+const OPERATOR_DOMAIN: &str = "inferium/operator/1";
+const SEGMENT_WORKER_DOMAIN: &str = "inferium/segment-worker/1";
+const SEGMENT_GATEWAY_DOMAIN: &str = "inferium/segment-gateway/1";
+
+/// A transaction whose signature is not its sender's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSignature {
+    /// Signed for another chain.
+    #[error("the transaction is for another chain")]
+    Chain,
+    /// Not the sender's signature.
+    #[error("the signature is not the sender's")]
+    Signature,
+}
+
+/// What kind of node.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum NodeRole {
+    /// Executes jobs.
+    Worker {
+        /// Seeds its sampling.
+        vrf: VrfPublicKey,
+    },
+    /// Holds a seat in consensus and checks results.
+    Validator {
+        /// Where workers lodge evidence and light clients ask.
+        url: String,
+    },
+    /// Speaks HTTP to clients and pays for them.
+    Gateway {
+        /// Where workers connect to.
+        url: String,
+    },
+}
+
+impl NodeRole {
+    /// The role's name in words and JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Worker { .. } => "worker",
+            Self::Validator { .. } => "validator",
+            Self::Gateway { .. } => "gateway",
+        }
+    }
+}
+
+/// A worker's standing offer for one profile (SPEC T4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OfferTerms {
+    /// Jobs at a time; 0 withdraws the offer.
+    pub slots: u32,
+    /// Price asked.
+    pub price: Price,
+    /// Context that it can really hold, measured; tokens.
+    pub context_tokens: u32,
+}
+
+/// Kinds of task (SPEC T1). Only `Inference` is served so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum TaskKind {
+    /// Chat and completions.
+    Inference,
+}
+
+/// How results are verified (SPEC T2). Only `Exact` is served so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum VerificationMode {
+    /// Replay and compare digests for equality.
+    Exact,
+}
+
+/// What a requester wants (SPEC T).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TaskTerms {
+    /// Kind.
+    pub kind: TaskKind,
+    /// Verification.
+    pub mode: VerificationMode,
+    /// Model profile.
+    pub profile: ProfileId,
+    /// Price at most.
+    pub price_max: Price,
+    /// Jobs at most.
+    pub jobs_max: u32,
+    /// Tokens at most, prompts and answers together.
+    pub tokens_max: u64,
+    /// Slots of the worker that the lease takes.
+    pub slots: u32,
+    /// Context that jobs may need; tokens.
+    pub context_tokens: u32,
+    /// How long the task may wait for a worker; milliseconds.
+    pub open_ms: u64,
+    /// How long the lease lasts; milliseconds.
+    pub lease_ms: u64,
+}
+
+/// A segment as both sides sign it (SPEC J3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SegmentTerms {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Position among the lease's segments, from 0 without gaps.
+    pub index: u32,
+    /// Sums over its jobs.
+    pub totals: JobTotals,
+    /// Merkle root over its [`JobLeaf`]s.
+    pub root: Digest,
+}
+
+impl SegmentTerms {
+    /// The segment's name.
+    #[must_use]
+    pub fn id(&self) -> SegmentId {
+        SegmentId::of_lease(self.lease, self.index)
+    }
+
+    /// The worker's signature: evidence of its results wherever it turns up.
+    #[must_use]
+    pub fn sign_as_worker(&self, key: &SecretKey) -> Signature {
+        key.sign(SEGMENT_WORKER_DOMAIN, &crate::encode(self))
+    }
+
+    /// The gateway's signature: it got these results and agrees to the totals.
+    #[must_use]
+    pub fn sign_as_gateway(&self, key: &SecretKey) -> Signature {
+        key.sign(SEGMENT_GATEWAY_DOMAIN, &crate::encode(self))
+    }
+
+    /// Checks the worker's signature.
+    #[must_use]
+    pub fn signed_by_worker(&self, worker: &NodeId, signature: &Signature) -> bool {
+        worker.verify(SEGMENT_WORKER_DOMAIN, &crate::encode(self), signature)
+    }
+
+    /// Checks the gateway's signature.
+    #[must_use]
+    pub fn signed_by_gateway(&self, gateway: &NodeId, signature: &Signature) -> bool {
+        gateway.verify(SEGMENT_GATEWAY_DOMAIN, &crate::encode(self), signature)
+    }
+}
+
+/// A segment with both signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SegmentCommitment {
+    /// What is committed.
+    pub terms: SegmentTerms,
+    /// By the worker.
+    pub worker_signature: Signature,
+    /// By the gateway.
+    pub gateway_signature: Signature,
+}
+
+/// What a check found wrong with a job. Public: it tells nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum JobFault {
+    /// The leaves don't give the committed root or totals, or a leaf contradicts itself.
+    Leaf,
+    /// The payload is not what the request commits to.
+    Input,
+    /// The output is not what the result commits to.
+    Output,
+    /// The request's count of prompt tokens is not the template's.
+    Prompt,
+    /// The text is not the tokens' text.
+    Text,
+    /// The answer does not end as the result says.
+    Finish,
+    /// The sampling seed is not the lease's.
+    Seed,
+    /// The canonical sampler chooses another token.
+    Token,
+    /// The logits differ.
+    Logits,
+}
+
+/// A validator's signed judgement of a segment (SPEC V).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum VerdictVote {
+    /// Every check passed; the drawn jobs were replayed.
+    Valid {
+        /// Digest over validator, segment and every replayed position: can't be copied from a peer.
+        effort: Digest,
+    },
+    /// A check failed.
+    Invalid {
+        /// Position of the job in the segment.
+        job: u32,
+        /// Which check.
+        fault: JobFault,
+    },
+    /// The worker sent no usable evidence in time.
+    Unavailable,
+}
+
+/// A worker's signed result for one request: a leaf of a segment that it signed.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct JobProof {
+    /// The segment.
+    pub terms: SegmentTerms,
+    /// The worker's signature over it.
+    pub worker_signature: Signature,
+    /// The leaf.
+    pub leaf: JobLeaf,
+    /// Path from the leaf to the segment's root.
+    pub path: MerklePath,
+}
+
+impl JobProof {
+    /// True when `worker` signed a segment that holds the leaf.
+    #[must_use]
+    pub fn proves(&self, worker: &NodeId) -> bool {
+        self.path.root(self.leaf.hash()) == Some(self.terms.root)
+            && self.terms.signed_by_worker(worker, &self.worker_signature)
+    }
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum TransactionBody {
+    /// Moves money to another account.
+    Transfer {
+        /// Receiver.
+        to: AccountId,
+        /// How much.
+        amount: Amount,
+    },
+    /// Makes the sender an operator.
+    RegisterOperator {
+        /// Locked while it operates.
+        bond: Amount,
+    },
+    /// Makes the sender a node.
+    RegisterNode {
+        /// Role.
+        role: NodeRole,
+        /// Its operator.
+        operator: AccountId,
+        /// The operator's signature (see [`Transaction::operator_message`]).
+        operator_signature: Signature,
+        /// Stake, or a gateway's bond.
+        stake: Amount,
+    },
+    /// Changes the public URL of the sending validator or gateway.
+    SetUrl {
+        /// The new one.
+        url: String,
+    },
+    /// The sending validator can replay this profile in its class (SPEC N4).
+    DeclareProfile {
+        /// The profile.
+        profile: ModelProfile,
+    },
+    /// The sending worker's standing offer (SPEC T4).
+    SetOffer {
+        /// Profile.
+        profile: ProfileId,
+        /// Terms.
+        terms: OfferTerms,
+    },
+    /// Opens a task; its cost at most is locked (SPEC M4).
+    OpenTask {
+        /// Terms.
+        terms: TaskTerms,
+    },
+    /// Ends a lease; either side may.
+    CloseLease {
+        /// The lease.
+        lease: LeaseId,
+    },
+    /// Commits finished jobs; either side may send it.
+    CommitSegment {
+        /// The segment, signed by both.
+        commitment: SegmentCommitment,
+    },
+    /// A drawn member's verdict.
+    SubmitVerdict {
+        /// The segment.
+        segment: SegmentId,
+        /// Judgement.
+        vote: VerdictVote,
+    },
+    /// The gateway says that a request got no answer (SPEC T6).
+    ReportStall {
+        /// The request.
+        request: JobRequest,
+    },
+    /// A drawn relay holds the request for the worker.
+    CertifyDelivery {
+        /// The claim.
+        stall: StallId,
+    },
+    /// The worker answers a certified request.
+    AnswerStall {
+        /// The claim.
+        stall: StallId,
+        /// The result, which the relays hold.
+        result: JobResult,
+    },
+    /// Two results of one worker for one request (SPEC S, fraud).
+    ProveConflict {
+        /// Who signed both.
+        worker: NodeId,
+        /// One.
+        first: JobProof,
+        /// The other.
+        second: JobProof,
+    },
+}
+
+/// A transaction before it is signed.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Transaction {
+    /// The chain it is for.
+    pub chain: ChainId,
+    /// Who pays and signs.
+    pub sender: AccountId,
+    /// The sender's transactions so far.
+    pub nonce: u64,
+    /// What it does.
+    pub body: TransactionBody,
+}
+
+impl Transaction {
+    /// Signs with the sender's key.
+    #[must_use]
+    pub fn sign(self, key: &SecretKey) -> SignedTransaction {
+        let signature = key.sign(TRANSACTION_DOMAIN, &crate::encode(&self));
+        SignedTransaction { transaction: self, signature }
+    }
+
+    /// What an operator signs to take responsibility for a node.
+    #[must_use]
+    pub fn operator_message(chain: ChainId, node: &NodeId, role: &NodeRole) -> Vec<u8> {
+        crate::encode(&(chain, *node, role.name().to_owned()))
+    }
+
+    /// The operator's signature for `node`.
+    #[must_use]
+    pub fn sign_as_operator(chain: ChainId, node: &NodeId, role: &NodeRole, key: &SecretKey) -> Signature {
+        key.sign(OPERATOR_DOMAIN, &Self::operator_message(chain, node, role))
+    }
+
+    /// Checks an operator's signature for `node`.
+    #[must_use]
+    pub fn signed_by_operator(
+        chain: ChainId,
+        node: &NodeId,
+        role: &NodeRole,
+        operator: &AccountId,
+        signature: &Signature,
+    ) -> bool {
+        operator.verify(OPERATOR_DOMAIN, &Self::operator_message(chain, node, role), signature)
+    }
+}
+
+/// A signed transaction, as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SignedTransaction {
+    /// What is signed.
+    pub transaction: Transaction,
+    /// The sender's signature.
+    pub signature: Signature,
+}
+
+impl SignedTransaction {
+    /// The transaction's name.
+    #[must_use]
+    pub fn id(&self) -> TransactionId {
+        TransactionId::new(Digest::of_value("inferium/signed-transaction/1", self))
+    }
+
+    /// Checks chain and signature.
+    ///
+    /// # Errors
+    /// [`InvalidSignature`].
+    pub fn verify(self, chain: ChainId) -> Result<VerifiedTransaction, InvalidSignature> {
+        if self.transaction.chain != chain {
+            return Err(InvalidSignature::Chain);
+        }
+        let message = crate::encode(&self.transaction);
+        if !self.transaction.sender.verify(TRANSACTION_DOMAIN, &message, &self.signature) {
+            return Err(InvalidSignature::Signature);
+        }
+        let size = crate::encode(&self).len();
+        Ok(VerifiedTransaction { id: self.id(), size, signed: self })
+    }
+}
+
+/// A transaction whose signature was checked; the ledger takes no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedTransaction {
+    id: TransactionId,
+    size: usize,
+    signed: SignedTransaction,
+}
+
+impl VerifiedTransaction {
+    /// The transaction's name.
+    #[must_use]
+    pub const fn id(&self) -> TransactionId {
+        self.id
+    }
+
+    /// Bytes on the wire.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// What was signed.
+    #[must_use]
+    pub const fn transaction(&self) -> &Transaction {
+        &self.signed.transaction
+    }
+
+    /// With its signature.
+    #[must_use]
+    pub const fn signed(&self) -> &SignedTransaction {
+        &self.signed
+    }
+}

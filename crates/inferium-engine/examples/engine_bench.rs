@@ -1,0 +1,77 @@
+//! Measures the engine on a model file: `engine_bench MODEL.gguf [tier]`.
+//!
+//! Prints tokens per second for prompts, replays and generations, for one and two threads and one and eight streams, and
+//! the resident memory.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command-line tool for developers")]
+
+use inferium_engine::{Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest};
+use inferium_types::SamplingParams;
+use std::path::Path;
+use std::time::Instant;
+
+const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
+
+fn generate(engine: &LlamaEngine, prompts: usize, prompt_len: u32, max_tokens: u32) -> (usize, f64) {
+    let start = Instant::now();
+    let receivers: Vec<_> = (0..prompts)
+        .map(|index| {
+            let prompt = (0..prompt_len).map(|i| 1000 + (i * 37 + index as u32 * 101) % 40_000).collect();
+            let request = GenerateRequest { prompt, max_tokens, sampling: GREEDY, seed: [1; 32] };
+            engine.generate(request).unwrap()
+        })
+        .collect();
+    let mut count = 0;
+    for mut receiver in receivers {
+        while let Some(step) = receiver.blocking_recv() {
+            step.unwrap();
+            count += 1;
+        }
+    }
+    (count, start.elapsed().as_secs_f64())
+}
+
+fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32) -> f64 {
+    let token = |i: u32| 1000 + (i * 37) % 40_000;
+    let request = ReplayRequest {
+        prompt: (0..prompt_len).map(token).collect(),
+        output: (0..output_len).map(token).collect(),
+        sampling: GREEDY,
+        seed: [1; 32],
+    };
+    let start = Instant::now();
+    engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();
+    start.elapsed().as_secs_f64()
+}
+
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+fn main() {
+    let path = std::env::args().nth(1).unwrap();
+    let tier = std::env::args().nth(2).map(|tier| tier.parse().unwrap());
+    for threads in [1, 2] {
+        let start = Instant::now();
+        let options = LoadOptions { threads, tier, ..LoadOptions::default() };
+        let engine = LlamaEngine::load(Path::new(&path), options).unwrap();
+        println!(
+            "{} threads, {}: loaded in {:.2} s, {} MiB",
+            threads,
+            engine.model().kernel_tier,
+            start.elapsed().as_secs_f64(),
+            resident_mib()
+        );
+        generate(&engine, 1, 16, 16);
+        let (_, seconds) = generate(&engine, 1, 512, 1);
+        println!("  prompt 512, 1 stream:   {:7.1} tok/s", 512.0 / seconds);
+        let seconds = replay(&engine, 1, 512);
+        println!("  replay 512 (all heads): {:7.1} tok/s", 512.0 / seconds);
+        let (count, seconds) = generate(&engine, 1, 8, 128);
+        println!("  decode, 1 stream:       {:7.1} tok/s ({count} tokens)", count as f64 / seconds);
+        let (count, seconds) = generate(&engine, 8, 8, 128);
+        println!("  decode, 8 streams:      {:7.1} tok/s ({count} tokens)", count as f64 / seconds);
+        println!("  resident: {} MiB", resident_mib());
+    }
+}

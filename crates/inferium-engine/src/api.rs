@@ -1,0 +1,203 @@
+//! What an engine offers to workers, validators and gateways.
+
+use inferium_types::{ChatMessage, Digest, SamplingParams};
+use std::fmt::Debug;
+use tokio::sync::{mpsc, oneshot};
+
+/// A model that generates, and re-computes what others generated.
+///
+/// Object-safe; both kinds of work never block the caller. Results depend on the arguments only: not on what else runs,
+/// on threads, on batches or on the processor.
+pub trait Engine: Send + Sync + Debug {
+    /// What is served.
+    fn model(&self) -> &ModelInfo;
+
+    /// Starts a generation. Steps arrive as they are computed; the channel closes after the last one.
+    ///
+    /// The last step carries an end-of-text token or is the `max_tokens`-th. Dropping the receiver cancels.
+    ///
+    /// # Errors
+    /// - [`EngineError::Busy`]: the queue is full.
+    /// - [`EngineError::EmptyPrompt`], [`EngineError::TooLong`], [`EngineError::UnknownToken`]: the request can never run.
+    /// - [`EngineError::Stopped`]: the engine's thread is gone.
+    fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError>;
+
+    /// Starts a teacher-forced replay: for every position of the claimed output the step that this engine would have
+    /// produced there, given the prompt and the claimed tokens before it. Dropping the receiver cancels.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError>;
+
+    /// Tokenises plain text. Adds no special tokens and recognises none in the text.
+    ///
+    /// # Errors
+    /// [`EngineError::Text`] if the tokenizer refuses.
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError>;
+
+    /// Renders a chat with the model's own template, ready for the assistant's answer, and tokenises it. Special tokens
+    /// come from the template only; their spelling inside a message stays text.
+    ///
+    /// # Errors
+    /// [`EngineError::Text`] if the template refuses the messages.
+    fn render_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, EngineError>;
+
+    /// The bytes a token stands for; empty for special and unknown tokens. A token may be a part of a character.
+    fn token_bytes(&self, token: u32) -> &[u8];
+
+    /// The text of tokens, without special tokens; bytes that are not UTF-8 become U+FFFD.
+    fn decode(&self, tokens: &[u32]) -> String {
+        let mut bytes = Vec::new();
+        for &token in tokens {
+            bytes.extend_from_slice(self.token_bytes(token));
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// How busy the engine is.
+    fn load(&self) -> EngineLoad;
+}
+
+/// The steps of a generation.
+pub type StepReceiver = mpsc::Receiver<Result<Step, EngineError>>;
+
+/// The result of a replay.
+pub type ReplayReceiver = oneshot::Receiver<Result<Vec<Step>, EngineError>>;
+
+/// A generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerateRequest {
+    /// The tokens to continue; at least one.
+    pub prompt: Vec<u32>,
+    /// The most tokens to generate; at least one.
+    pub max_tokens: u32,
+    /// How to draw.
+    pub sampling: SamplingParams,
+    /// The sampling seed.
+    pub seed: [u8; 32],
+}
+
+/// A replay of a claimed output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayRequest {
+    /// The tokens that were continued; at least one.
+    pub prompt: Vec<u32>,
+    /// The claimed tokens; at least one.
+    pub output: Vec<u32>,
+    /// How they are claimed to be drawn.
+    pub sampling: SamplingParams,
+    /// The sampling seed.
+    pub seed: [u8; 32],
+}
+
+/// One output position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The canonical sampler's choice.
+    pub token: u32,
+    /// [`inferium_sampling::position_digest`] of the token and the position's logits.
+    pub digest: Digest,
+}
+
+/// What an engine serves; equal for two engines exactly if they must agree bit for bit.
+///
+/// Of the fields, `name`, `kernel_tier` and `context_tokens` don't influence results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The model's own name, from its file.
+    pub name: String,
+    /// Merkle root over the served tensors: name, type, shape and bytes as computed with.
+    pub weights_root: Digest,
+    /// Digest of the vocabulary, merges, pre-tokenizer and special tokens.
+    pub tokenizer_hash: Digest,
+    /// Digest of the chat template.
+    pub template_hash: Digest,
+    /// Digest of the engine's and the sampler's sources and of the crates that influence results.
+    pub engine_build: Digest,
+    /// Which instructions the kernels use on this machine.
+    pub kernel_tier: String,
+    /// The longest sequence (prompt and output) that this engine can hold.
+    pub context_tokens: u32,
+    /// Logits per position.
+    pub vocab_size: u32,
+    /// The tokens that end a text.
+    pub eos_tokens: Vec<u32>,
+}
+
+impl ModelInfo {
+    /// Whether a token ends a text.
+    #[must_use]
+    pub fn is_eos(&self, token: u32) -> bool {
+        self.eos_tokens.contains(&token)
+    }
+}
+
+/// How busy an engine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineLoad {
+    /// Generations and replays that are being computed.
+    pub active: u32,
+    /// Those that wait.
+    pub queued: u32,
+    /// Tokens the cache has room for.
+    pub kv_tokens_total: u32,
+    /// Tokens of it that are reserved.
+    pub kv_tokens_reserved: u32,
+}
+
+/// Why a request was not served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The queue is full; trying later may help.
+    #[error("the engine is busy: {queued} requests wait")]
+    Busy {
+        /// Requests that wait.
+        queued: u32,
+    },
+    /// Prompt and output do not fit the context.
+    #[error("{tokens} tokens do not fit the context of {context_tokens}")]
+    TooLong {
+        /// Tokens of the prompt plus those asked for.
+        tokens: u64,
+        /// The longest possible.
+        context_tokens: u32,
+    },
+    /// The prompt, the output or the number of tokens asked for is zero.
+    #[error("prompt and output need at least one token each")]
+    EmptyPrompt,
+    /// A token is not in the vocabulary.
+    #[error("token {token} is not in the vocabulary of {vocab_size}")]
+    UnknownToken {
+        /// The token.
+        token: u32,
+        /// Tokens of the vocabulary.
+        vocab_size: u32,
+    },
+    /// Tokenizer or chat template refuse a text.
+    #[error("text refused: {reason}")]
+    Text {
+        /// Why.
+        reason: String,
+    },
+    /// The engine's thread has ended.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl ModelInfo {
+    /// Checks that a sequence can ever run.
+    pub(crate) fn admit(&self, prompt: &[u32], output: &[u32], output_len: u64) -> Result<(), EngineError> {
+        if prompt.is_empty() || output_len == 0 {
+            return Err(EngineError::EmptyPrompt);
+        }
+        let tokens = (prompt.len() as u64).saturating_add(output_len);
+        if tokens > u64::from(self.context_tokens) {
+            return Err(EngineError::TooLong { tokens, context_tokens: self.context_tokens });
+        }
+        match prompt.iter().chain(output).find(|&&token| token >= self.vocab_size) {
+            Some(&token) => Err(EngineError::UnknownToken { token, vocab_size: self.vocab_size }),
+            None => Ok(()),
+        }
+    }
+}

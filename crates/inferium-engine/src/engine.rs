@@ -1,0 +1,224 @@
+//! The canonical engine over GGUF files of the Llama family.
+
+use crate::gguf::{Gguf, WeakFormat};
+use crate::kernel::{Kernel, Tier};
+use crate::llama::{Cache, Config, Forward, Weights};
+use crate::pool::Pool;
+use crate::scheduler::{Gauges, Job, Limits, Scheduler};
+use crate::text::{ChatTemplate, Tokenizer};
+use crate::{
+    Engine, EngineError, EngineLoad, GenerateRequest, LoadError, ModelInfo, ReplayReceiver, ReplayRequest, StepReceiver,
+};
+use inferium_types::{ChatMessage, Digest};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+/// How an engine is set up. None of it changes results, except [`LoadOptions::requantise`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Threads that compute; at least one.
+    pub threads: usize,
+    /// Tokens of the cache, over all sequences. SmolLM2-135M needs 23 kB a token.
+    pub kv_tokens: u32,
+    /// Generations that run at once; half as many replays (at least one) run beside them.
+    pub max_batch: u32,
+    /// Requests that may wait; more are refused as [`EngineError::Busy`].
+    pub max_queue: u32,
+    /// Instructions to use; `None` for the fastest that the processor has.
+    pub tier: Option<Tier>,
+    /// Serves weaker weights than the file's: a cheating worker, for devnets and tests.
+    pub requantise: Option<WeakFormat>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, kv_tokens: 16_384, max_batch: 8, max_queue: 64, tier: None, requantise: None }
+    }
+}
+
+/// A Llama-family model, served with canonical arithmetic: equal bits for equal requests on every machine.
+///
+/// One thread of its own does the work; dropping the engine ends it after the current step.
+#[derive(Debug)]
+pub struct LlamaEngine {
+    info: ModelInfo,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    eos: Arc<[u32]>,
+    gauges: Arc<Gauges>,
+    max_queue: u32,
+    /// `None` only while being dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Prompt and replay rows of a step beside running streams: about 20 ms of SmolLM2-135M on one thread.
+const ROWS_STREAMING: usize = 32;
+
+/// Prompt and replay rows of a step when nothing streams.
+const ROWS_IDLE: usize = 128;
+
+impl LlamaEngine {
+    /// Loads a model file and starts the engine's thread. Takes about a second for 135 million weights.
+    ///
+    /// # Errors
+    /// [`LoadError`], one variant per cause.
+    pub fn load(path: &Path, options: LoadOptions) -> Result<Self, LoadError> {
+        let tier = options.tier.unwrap_or_else(Tier::detect);
+        let kernel = Kernel::new(tier).ok_or(LoadError::Tier { tier })?;
+        let mut file = Gguf::open(path)?;
+        let tokenizer = Tokenizer::from_gguf(&file)?;
+        let config = Config::read(&file, tokenizer.vocab_size())?;
+        let bos = file.integer("tokenizer.ggml.bos_token_id")?;
+        let eos_tokens = eos_tokens(&file, &tokenizer)?;
+        let spelling = |token: Option<u32>| token.and_then(|token| tokenizer.spelling(token)).unwrap_or_default();
+        let template = ChatTemplate::new(
+            file.text("tokenizer.chat_template")?,
+            spelling(bos),
+            spelling(eos_tokens.first().copied()),
+        )?;
+        let name = file.text("general.name")?.unwrap_or("unnamed").to_owned();
+
+        let cache = Cache::new(&config, options.kv_tokens as usize);
+        let context = config.context.min(cache.tokens_total());
+        if context < 2 {
+            return Err(LoadError::CacheTooSmall { kv_tokens: options.kv_tokens });
+        }
+        let (weights, weights_root) = Weights::load(&mut file, config, context, options.requantise)?;
+        let info = ModelInfo {
+            name,
+            weights_root,
+            tokenizer_hash: tokenizer.hash(),
+            template_hash: template.hash(),
+            engine_build: engine_build(),
+            kernel_tier: tier.name().to_owned(),
+            context_tokens: u32::try_from(context).unwrap_or(u32::MAX),
+            vocab_size: u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX),
+            eos_tokens,
+        };
+        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        let forward = Forward::new(weights, kernel, pool);
+        Self::start(info, tokenizer, template, forward, cache, &options)
+    }
+
+    fn start(
+        info: ModelInfo,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        forward: Forward,
+        cache: Cache,
+        options: &LoadOptions,
+    ) -> Result<Self, LoadError> {
+        let generations = (options.max_batch as usize).max(1);
+        let limits = Limits {
+            generations,
+            replays: (generations / 2).max(1),
+            rows_streaming: ROWS_STREAMING,
+            rows_idle: ROWS_IDLE,
+        };
+        let gauges = Arc::new(Gauges::default());
+        let (jobs, receiver) = mpsc::channel();
+        let scheduler = Scheduler::new(forward, cache, limits, Arc::clone(&gauges), receiver);
+        let thread = std::thread::Builder::new()
+            .name("inferium-engine".to_owned())
+            .spawn(move || scheduler.run())
+            .map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        Ok(Self {
+            eos: info.eos_tokens.clone().into(),
+            info,
+            tokenizer,
+            template,
+            gauges,
+            max_queue: options.max_queue,
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands a job to the thread, if the queue has room.
+    fn submit(&self, job: Job) -> Result<(), EngineError> {
+        let queued = &self.gauges.queued;
+        let room = queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < self.max_queue).then_some(count + 1));
+        if let Err(queued) = room {
+            return Err(EngineError::Busy { queued });
+        }
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if sent { Ok(()) } else { Err(EngineError::Stopped) }
+    }
+}
+
+impl Engine for LlamaEngine {
+    fn model(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError> {
+        self.info.admit(&request.prompt, &[], request.max_tokens.into())?;
+        // One place for every step, so that the thread never waits for a slow reader. Memory grows with use only.
+        let (to, receiver) = tokio::sync::mpsc::channel(request.max_tokens as usize);
+        self.submit(Job::generate(request, Arc::clone(&self.eos), to))?;
+        Ok(receiver)
+    }
+
+    fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
+        self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
+        let (to, receiver) = tokio::sync::oneshot::channel();
+        self.submit(Job::replay(request, to))?;
+        Ok(receiver)
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        self.tokenizer.encode(text)
+    }
+
+    fn render_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, EngineError> {
+        self.template.encode(&self.tokenizer, messages)
+    }
+
+    fn token_bytes(&self, token: u32) -> &[u8] {
+        self.tokenizer.token_bytes(token)
+    }
+
+    fn load(&self) -> EngineLoad {
+        self.gauges.load()
+    }
+}
+
+impl Drop for LlamaEngine {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported where it happened; nothing is left to do here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The digest of everything that can change results, computed by the build script.
+pub(crate) fn engine_build() -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(crate::kernel::ARITHMETIC_VERSION.as_bytes());
+    hasher.update(env!("INFERIUM_ENGINE_BUILD").as_bytes());
+    Digest::from(*hasher.finalize().as_bytes())
+}
+
+/// The tokens that end a text: the file's, and the usual ends of a turn if the vocabulary has them.
+fn eos_tokens(file: &Gguf, tokenizer: &Tokenizer) -> Result<Vec<u32>, LoadError> {
+    let mut tokens = Vec::new();
+    for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
+        tokens.extend(file.integer(key)?);
+    }
+    for spelling in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>"] {
+        tokens.extend(tokenizer.special_id(spelling));
+    }
+    let mut distinct = Vec::new();
+    for token in tokens {
+        if !distinct.contains(&token) {
+            distinct.push(token);
+        }
+    }
+    Ok(distinct)
+}

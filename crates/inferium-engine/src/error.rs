@@ -1,0 +1,93 @@
+//! Why a model cannot be loaded.
+
+use std::path::PathBuf;
+
+/// Why a model file cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be opened.
+    #[error("cannot open {path}: {reason}", path = path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// The file is not a sound GGUF file.
+    #[error("not a readable GGUF file: {reason}")]
+    File {
+        /// What the reader says.
+        reason: String,
+    },
+    /// A metadata key that every such model has is absent.
+    #[error("the file has no metadata key `{key}`")]
+    MissingKey {
+        /// The key.
+        key: String,
+    },
+    /// A metadata key has another type.
+    #[error("metadata key `{key}` is not {expected}")]
+    WrongType {
+        /// The key.
+        key: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A tensor that every such model has is absent.
+    #[error("the file has no tensor `{tensor}`")]
+    MissingTensor {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor has another shape, or rows that are no multiple of 32.
+    #[error("tensor `{tensor}` has shape {found:?}, not {expected:?} with rows of a multiple of 32")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// The shape that the metadata demand.
+        expected: Vec<usize>,
+        /// The shape of the file.
+        found: Vec<usize>,
+    },
+    /// The model is of a kind that this engine does not know.
+    #[error("unsupported model: {reason}")]
+    Unsupported {
+        /// What it is that is not supported.
+        reason: String,
+    },
+    /// The tokenizer cannot be built.
+    #[error("tokenizer: {reason}")]
+    Tokenizer {
+        /// Why.
+        reason: String,
+    },
+    /// The processor cannot run the tier that was asked for.
+    #[error("this processor cannot run the {tier} kernels")]
+    Tier {
+        /// The tier.
+        tier: crate::Tier,
+    },
+    /// The cache is too small for a single page.
+    #[error("a cache of {kv_tokens} tokens cannot hold a sequence")]
+    CacheTooSmall {
+        /// Its size.
+        kv_tokens: u32,
+    },
+    /// The engine's threads cannot be started.
+    #[error("cannot start threads: {reason}")]
+    Threads {
+        /// What the system says.
+        reason: String,
+    },
+}
+
+impl LoadError {
+    pub(crate) fn file(source: impl std::fmt::Display) -> Self {
+        Self::File { reason: source.to_string() }
+    }
+
+    pub(crate) fn unsupported(reason: impl Into<String>) -> Self {
+        Self::Unsupported { reason: reason.into() }
+    }
+}

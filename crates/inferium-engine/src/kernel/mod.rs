@@ -1,0 +1,38 @@
+//! Compute kernels with one canonical arithmetic: the same bits on every machine, tier, thread count and batch.
+//!
+//! # Canonical arithmetic, version 1
+//! A change of any rule here changes logits' bits and raises [`ARITHMETIC_VERSION`].
+//!
+//! - **No freedom.** Only IEEE-754 single-precision `+ − × ÷ √`, comparisons and conversions, each in the order
+//!   written; never a fused multiply-add, never the platform's libm. Subnormals are kept. Every output row depends
+//!   on its own input row (and its sequence's cache) only, so batch composition cannot show.
+//! - **Weights** are Q8_0: blocks of 32 along `k`, scale `d = f16(amax / 127)` (round to nearest even), quants
+//!   `round_half_away(w · (127 / amax))` in −127..=127 ([`q8::quantise_weights`]).
+//! - **Activations** are quantised per row and block of 32: `amax = max |x|`, `d = amax / 127` kept as f32, quants
+//!   `round_half_even(x · (127 / amax))`, clamped to −127..=127; an all-zero block has `d = 0` ([`q8::Q8Rows`]).
+//! - **Matrix product**: `y = 0; for block in order { y = y + f32(isum) · (dw · dx) }` with the exact integer
+//!   `isum = Σ w·x` ([`matmul`]).
+//! - **Sums of a row** (norms, softmax) use 16 lanes: lane `i mod 16` in order, then halves are added: 8, 4, 2, 1
+//!   ([`math::sum_lanes`]).
+//! - **RMS norm**: `(x · (1 / √(Σx²/n + ε))) · w`. **SiLU**: `x / (1 + exp(−x))`.
+//! - **exp** is a degree-6 polynomial after range reduction, see [`math::exp`].
+//! - **RoPE** tables are computed in f64 with the `libm` crate and rounded to f32; pairs `(2i, 2i+1)`:
+//!   `(a·c − b·s, a·s + b·c)`.
+//! - **KV cache** is f16, round to nearest even, magnitudes below 2⁻¹⁴ become zero, above 65504 saturate.
+//! - **Attention**, each (row, head) alone: four partial dot products over `d mod 4`, each sequential,
+//!   `((a0+a1)+(a2+a3)) · (1/√D)`; softmax `exp(s − max)` with the 16-lane sum; the values are added sequentially
+//!   over positions and multiplied by `1/sum` at the end ([`attention`]).
+//!
+//! The tiers ([`Tier`]) differ in instructions only; tests compare them bit for bit.
+
+pub(crate) mod attention;
+pub(crate) mod math;
+pub(crate) mod matmul;
+pub(crate) mod q8;
+mod tier;
+
+pub use tier::Tier;
+pub(crate) use tier::Kernel;
+
+/// Names the arithmetic; a part of the engine's build digest.
+pub(crate) const ARITHMETIC_VERSION: &str = "canonical-q8-1";

@@ -1,0 +1,11 @@
+//! The Llama family: weights, cache and forward pass.
+
+mod cache;
+mod config;
+mod forward;
+mod weights;
+
+pub(crate) use cache::{Cache, SequenceCache};
+pub(crate) use config::Config;
+pub(crate) use forward::{Batch, Forward, Row};
+pub(crate) use weights::Weights;

@@ -1,0 +1,247 @@
+//! An engine without weights.
+
+use crate::{
+    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
+};
+use inferium_sampling::{Sampler, position_digest};
+use inferium_types::{ChatMessage, Digest};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+#[cfg(test)]
+mod tests;
+
+/// Tokens 0..=255 are bytes; these are special.
+const START: u32 = 256;
+const END: u32 = 257;
+const VOCAB: u32 = 258;
+
+/// How a mock behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MockOptions {
+    /// Two mocks agree exactly if their flavours are equal: another flavour plays a cheating worker.
+    pub flavour: u64,
+    /// Time between tokens.
+    pub token_delay: Duration,
+    /// The longest sequence.
+    pub context_tokens: u32,
+    /// Requests at once; more are refused as busy.
+    pub max_active: u32,
+    /// One in how many tokens ends the text; 0 for none.
+    pub end_one_in: u32,
+}
+
+impl Default for MockOptions {
+    fn default() -> Self {
+        Self { flavour: 0, token_delay: Duration::ZERO, context_tokens: 8192, max_active: 4096, end_one_in: 0 }
+    }
+}
+
+/// An engine whose logits are a hash of the prefix: same interface, same sampler, same verification, microseconds a step.
+///
+/// Its tokenizer is bytes. Without a delay, work is done inside the call; with one, on a tokio task, so that
+/// [`Engine::generate`] must then be called within a tokio runtime.
+#[derive(Debug)]
+pub struct MockEngine {
+    info: ModelInfo,
+    options: MockOptions,
+    active: Arc<AtomicU32>,
+    bytes: Vec<u8>,
+}
+
+impl MockEngine {
+    /// Makes a mock.
+    #[must_use]
+    pub fn new(options: MockOptions) -> Self {
+        let digest = |what: &str| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(b"inferium/mock/1\0");
+            hasher.update(what.as_bytes());
+            hasher
+        };
+        let finish = |hasher: blake3::Hasher| Digest::from(*hasher.finalize().as_bytes());
+        let mut weights = digest("weights");
+        weights.update(&options.flavour.to_le_bytes());
+        weights.update(&options.end_one_in.to_le_bytes());
+        let info = ModelInfo {
+            name: "mock".to_owned(),
+            weights_root: finish(weights),
+            tokenizer_hash: finish(digest("tokenizer")),
+            template_hash: finish(digest("template")),
+            engine_build: crate::engine::engine_build(),
+            kernel_tier: "mock".to_owned(),
+            context_tokens: options.context_tokens,
+            vocab_size: VOCAB,
+            eos_tokens: vec![END],
+        };
+        Self { info, options, active: Arc::new(AtomicU32::new(0)), bytes: (0..=u8::MAX).collect() }
+    }
+
+    fn enter(&self) -> Result<Active, EngineError> {
+        let count = self.active.fetch_add(1, Ordering::Relaxed);
+        let guard = Active(Arc::clone(&self.active));
+        if count >= self.options.max_active {
+            return Err(EngineError::Busy { queued: count });
+        }
+        Ok(guard)
+    }
+}
+
+/// Counts a request while it lives.
+#[derive(Debug)]
+struct Active(Arc<AtomicU32>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The state of a sequence: a hash of the weights and of all tokens so far.
+#[derive(Clone, Debug)]
+struct Chain {
+    state: blake3::Hash,
+    end_one_in: u32,
+}
+
+impl Chain {
+    fn new(info: &ModelInfo, options: &MockOptions, prompt: &[u32]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(info.weights_root.as_bytes());
+        for token in prompt {
+            hasher.update(&token.to_le_bytes());
+        }
+        Self { state: hasher.finalize(), end_one_in: options.end_one_in }
+    }
+
+    fn feed(&mut self, token: u32) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.state.as_bytes());
+        hasher.update(&token.to_le_bytes());
+        self.state = hasher.finalize();
+    }
+
+    /// Logits that prefer 16 lower-case letters and the space, and the end of the text when it is due.
+    fn logits(&self) -> [f32; VOCAB as usize] {
+        let mut logits = [-50.0; VOCAB as usize];
+        let bytes = self.state.as_bytes();
+        for (index, &byte) in bytes.iter().enumerate().take(17) {
+            let token = if index == 16 { usize::from(b' ') } else { usize::from(b'a') + usize::from(byte % 26) };
+            logits[token] = f32::from(bytes[31 - index]) / 32.0;
+        }
+        let [a, b, c, d, ..] = *bytes;
+        let draw = u32::from_le_bytes([a, b, c, d]);
+        if self.end_one_in > 0 && draw.is_multiple_of(self.end_one_in) {
+            logits[END as usize] = 100.0;
+        }
+        logits
+    }
+
+    /// The step at an output position, by the same sampler and digest as every engine's.
+    fn step(&self, sampler: &Sampler, position: u64) -> Step {
+        let logits = self.logits();
+        let token = sampler.choose(position, &logits);
+        Step { token, digest: position_digest(token, &logits) }
+    }
+}
+
+/// A generation in progress.
+struct Generation {
+    chain: Chain,
+    sampler: Sampler,
+    position: u64,
+    left: u32,
+    to: mpsc::Sender<Result<Step, EngineError>>,
+    _active: Active,
+}
+
+impl Generation {
+    /// Sends one step; `false` after the last one.
+    fn advance(&mut self) -> bool {
+        let step = self.chain.step(&self.sampler, self.position);
+        self.chain.feed(step.token);
+        self.position += 1;
+        self.left -= 1;
+        self.to.try_send(Ok(step)).is_ok() && self.left > 0 && step.token != END
+    }
+}
+
+impl Engine for MockEngine {
+    fn model(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError> {
+        self.info.admit(&request.prompt, &[], request.max_tokens.into())?;
+        let active = self.enter()?;
+        let (to, receiver) = mpsc::channel(request.max_tokens as usize);
+        let mut generation = Generation {
+            chain: Chain::new(&self.info, &self.options, &request.prompt),
+            sampler: Sampler::new(request.sampling, request.seed),
+            position: 0,
+            left: request.max_tokens,
+            to,
+            _active: active,
+        };
+        if self.options.token_delay.is_zero() {
+            while generation.advance() {}
+            return Ok(receiver);
+        }
+        let delay = self.options.token_delay;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| EngineError::Stopped)?;
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(delay).await;
+                if !generation.advance() {
+                    break;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
+        self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
+        let _active = self.enter()?;
+        let sampler = Sampler::new(request.sampling, request.seed);
+        let mut chain = Chain::new(&self.info, &self.options, &request.prompt);
+        let mut steps = Vec::with_capacity(request.output.len());
+        for (position, &token) in (0_u64..).zip(&request.output) {
+            steps.push(chain.step(&sampler, position));
+            chain.feed(token);
+        }
+        let (to, receiver) = oneshot::channel();
+        // The receiver is right here.
+        let _ = to.send(Ok(steps));
+        Ok(receiver)
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        Ok(text.bytes().map(u32::from).collect())
+    }
+
+    fn render_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, EngineError> {
+        let mut tokens = Vec::new();
+        for message in messages {
+            tokens.push(START);
+            tokens.extend(self.encode(&message.role)?);
+            tokens.push(u32::from(b'\n'));
+            tokens.extend(self.encode(&message.content)?);
+            tokens.push(END);
+        }
+        tokens.push(START);
+        tokens.extend(self.encode("assistant\n")?);
+        Ok(tokens)
+    }
+
+    fn token_bytes(&self, token: u32) -> &[u8] {
+        let index = token as usize;
+        self.bytes.get(index..=index).unwrap_or_default()
+    }
+
+    fn load(&self) -> EngineLoad {
+        EngineLoad { active: self.active.load(Ordering::Relaxed), ..EngineLoad::default() }
+    }
+}

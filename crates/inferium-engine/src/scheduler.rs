@@ -1,0 +1,213 @@
+//! Continuous batching on one thread: every step computes rows of all active sequences.
+//!
+//! A step takes first the next token of every running generation, so that streams stay smooth, then a bounded number of
+//! rows of prompts and replays, of which each kind gets at least half if both wait. How rows are grouped cannot show in
+//! the results (see [`crate::kernel`]). Without work the thread sleeps on its channel.
+
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use crate::llama::{Batch, Cache, Forward, Row};
+use crate::EngineLoad;
+pub(crate) use sequence::{Job, Sequence};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::Arc;
+
+/// Bounds of the work in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Generations that run at once.
+    pub(crate) generations: usize,
+    /// Replays that run at once.
+    pub(crate) replays: usize,
+    /// Prompt and replay rows of a step while generations stream.
+    pub(crate) rows_streaming: usize,
+    /// Prompt and replay rows of a step otherwise.
+    pub(crate) rows_idle: usize,
+}
+
+/// Figures shared with the callers.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// Jobs sent to the thread that are not active yet.
+    pub(crate) queued: AtomicU32,
+    active: AtomicU32,
+    kv_reserved: AtomicU32,
+    kv_total: AtomicU32,
+}
+
+impl Gauges {
+    pub(crate) fn load(&self) -> EngineLoad {
+        EngineLoad {
+            active: self.active.load(Ordering::Relaxed),
+            queued: self.queued.load(Ordering::Relaxed),
+            kv_tokens_total: self.kv_total.load(Ordering::Relaxed),
+            kv_tokens_reserved: self.kv_reserved.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    forward: Forward,
+    cache: Cache,
+    limits: Limits,
+    gauges: Arc<Gauges>,
+    jobs: Receiver<Job>,
+    /// In the order of arrival.
+    waiting: VecDeque<Job>,
+    active: Vec<Sequence>,
+    /// Which sequence gets prompt or replay rows first; moves on every step.
+    turn: usize,
+}
+
+impl Scheduler {
+    pub(crate) fn new(forward: Forward, cache: Cache, limits: Limits, gauges: Arc<Gauges>, jobs: Receiver<Job>) -> Self {
+        gauges.kv_total.store(saturate(cache.tokens_total()), Ordering::Relaxed);
+        Self { forward, cache, limits, gauges, jobs, waiting: VecDeque::new(), active: Vec::new(), turn: 0 }
+    }
+
+    /// Works until the engine is dropped.
+    pub(crate) fn run(mut self) {
+        while self.receive() {
+            self.drop_cancelled();
+            self.admit();
+            self.step();
+            self.publish();
+        }
+        // Whoever still waits learns that the engine is gone by the closed channel.
+    }
+
+    /// Takes new jobs; blocks if there is nothing else to do. `false` when the engine is dropped.
+    fn receive(&mut self) -> bool {
+        if self.active.is_empty() && self.waiting.is_empty() {
+            match self.jobs.recv() {
+                Ok(job) => self.waiting.push_back(job),
+                Err(_) => return false,
+            }
+        }
+        loop {
+            match self.jobs.try_recv() {
+                Ok(job) => self.waiting.push_back(job),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn drop_cancelled(&mut self) {
+        let before = self.waiting.len();
+        self.waiting.retain(|job| !job.is_cancelled());
+        self.unqueue(before - self.waiting.len());
+        let cache = &mut self.cache;
+        for sequence in self.active.extract_if(.., |sequence| sequence.is_cancelled()) {
+            cache.release(sequence.into_cache());
+        }
+    }
+
+    /// Starts waiting jobs in the order of arrival. A kind whose places are all taken is skipped; a job that does not fit
+    /// the cache is not, so that small jobs cannot starve a large one.
+    fn admit(&mut self) {
+        let mut places = [self.limits.generations, self.limits.replays];
+        for sequence in &self.active {
+            places[usize::from(sequence.is_replay())] -= 1;
+        }
+        let mut index = 0;
+        while let Some(job) = self.waiting.get(index) {
+            let place = &mut places[usize::from(job.is_replay())];
+            if *place == 0 {
+                index += 1;
+                continue;
+            }
+            let Some(cache) = self.cache.reserve(job.tokens()) else { break };
+            *place -= 1;
+            if let Some(job) = self.waiting.remove(index) {
+                self.active.push(Sequence::new(job, cache));
+                self.unqueue(1);
+            }
+        }
+    }
+
+    fn unqueue(&self, count: usize) {
+        self.gauges.queued.fetch_sub(saturate(count), Ordering::Relaxed);
+    }
+
+    /// Computes one batch and hands out its results.
+    fn step(&mut self) {
+        let rows = self.plan();
+        if rows.is_empty() {
+            return;
+        }
+        for row in &rows {
+            self.cache.grow(self.active[row.sequence].cache_mut(), row.position + 1);
+        }
+        let mut caches: Vec<_> = self.active.iter_mut().map(Sequence::cache_mut).collect();
+        let vocab = self.forward.vocab();
+        self.forward.run(&mut Batch { rows: &rows, caches: &mut caches });
+
+        // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
+        let logits = self.forward.logits().chunks_exact(vocab);
+        let mut wanted: Vec<_> = rows.iter().filter(|row| row.logits).zip(logits).map(|wanted| (wanted, None)).collect();
+        let active = &self.active;
+        let pool = self.forward.pool();
+        pool.install(|| {
+            pool.for_each_chunk(&mut wanted, 1, |_, wanted| {
+                for ((row, logits), step) in wanted {
+                    *step = Some(active[row.sequence].sample(row.position, logits));
+                }
+            });
+        });
+        let steps: Vec<_> = wanted.into_iter().filter_map(|((row, _), step)| Some((row.sequence, step?))).collect();
+        for row in &rows {
+            self.active[row.sequence].advance();
+        }
+        for (sequence, step) in steps {
+            self.active[sequence].take(step);
+        }
+        let cache = &mut self.cache;
+        for sequence in self.active.extract_if(.., |sequence| sequence.is_finished()) {
+            cache.release(sequence.finish());
+        }
+    }
+
+    /// Chooses the rows of the next step.
+    fn plan(&mut self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (index, sequence) in self.active.iter().enumerate() {
+            if sequence.is_streaming() {
+                rows.extend(sequence.rows(index, 1));
+            }
+        }
+        let budget = if rows.is_empty() { self.limits.rows_idle } else { self.limits.rows_streaming };
+        self.turn = self.turn.wrapping_add(1);
+        let waits = |replay: bool| self.active.iter().any(|s| !s.is_streaming() && s.is_replay() == replay);
+        let half = if waits(true) && waits(false) { budget / 2 } else { budget };
+        for replay in [false, true] {
+            let mut left = half;
+            let count = self.active.len();
+            for offset in 0..count {
+                let index = (self.turn.wrapping_add(offset)) % count;
+                let sequence = &self.active[index];
+                if left > 0 && !sequence.is_streaming() && sequence.is_replay() == replay {
+                    let before = rows.len();
+                    rows.extend(sequence.rows(index, left));
+                    left -= rows.len() - before;
+                }
+            }
+        }
+        rows
+    }
+
+    fn publish(&self) {
+        self.gauges.active.store(saturate(self.active.len()), Ordering::Relaxed);
+        self.gauges.kv_reserved.store(saturate(self.cache.tokens_reserved()), Ordering::Relaxed);
+    }
+}
+
+fn saturate(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

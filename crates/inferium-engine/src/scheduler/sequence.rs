@@ -1,0 +1,167 @@
+//! One generation or replay.
+
+use crate::llama::{Row, SequenceCache};
+use crate::{EngineError, GenerateRequest, ReplayRequest, Step};
+use inferium_sampling::{Sampler, position_digest};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// A request on its way to the thread.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// What is fed: the prompt, for a replay with all but the last of the claimed tokens.
+    tokens: Vec<u32>,
+    prompt_len: usize,
+    /// Output positions to compute at most.
+    output_len: usize,
+    sampler: Sampler,
+    reply: Reply,
+}
+
+#[derive(Debug)]
+enum Reply {
+    Stream { to: mpsc::Sender<Result<Step, EngineError>>, eos: Arc<[u32]> },
+    Whole { to: oneshot::Sender<Result<Vec<Step>, EngineError>>, steps: Vec<Step> },
+}
+
+impl Job {
+    pub(crate) fn generate(
+        request: GenerateRequest,
+        eos: Arc<[u32]>,
+        to: mpsc::Sender<Result<Step, EngineError>>,
+    ) -> Self {
+        Self {
+            prompt_len: request.prompt.len(),
+            tokens: request.prompt,
+            output_len: request.max_tokens as usize,
+            sampler: Sampler::new(request.sampling, request.seed),
+            reply: Reply::Stream { to, eos },
+        }
+    }
+
+    pub(crate) fn replay(request: ReplayRequest, to: oneshot::Sender<Result<Vec<Step>, EngineError>>) -> Self {
+        let (mut tokens, output) = (request.prompt, request.output);
+        let prompt_len = tokens.len();
+        if let Some((_, fed)) = output.split_last() {
+            tokens.extend_from_slice(fed);
+        }
+        Self {
+            tokens,
+            prompt_len,
+            output_len: output.len(),
+            sampler: Sampler::new(request.sampling, request.seed),
+            reply: Reply::Whole { to, steps: Vec::with_capacity(output.len()) },
+        }
+    }
+
+    /// Tokens that the cache must hold at the end; the last output token is never fed.
+    pub(crate) fn tokens(&self) -> usize {
+        (self.prompt_len + self.output_len).saturating_sub(1).max(1)
+    }
+
+    pub(crate) fn is_replay(&self) -> bool {
+        matches!(self.reply, Reply::Whole { .. })
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        match &self.reply {
+            Reply::Stream { to, .. } => to.is_closed(),
+            Reply::Whole { to, .. } => to.is_closed(),
+        }
+    }
+}
+
+/// An active job.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    job: Job,
+    cache: SequenceCache,
+    /// Tokens that have been computed; the next row's position.
+    fed: usize,
+    /// Output positions that have been computed.
+    produced: usize,
+    ended: bool,
+}
+
+impl Sequence {
+    pub(crate) fn new(job: Job, cache: SequenceCache) -> Self {
+        Self { job, cache, fed: 0, produced: 0, ended: false }
+    }
+
+    pub(crate) fn is_replay(&self) -> bool {
+        self.job.is_replay()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.job.is_cancelled()
+    }
+
+    /// Whether the sequence produces its output token by token now.
+    pub(crate) fn is_streaming(&self) -> bool {
+        !self.is_replay() && self.fed >= self.job.prompt_len
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.ended
+    }
+
+    pub(crate) fn cache_mut(&mut self) -> &mut SequenceCache {
+        &mut self.cache
+    }
+
+    pub(crate) fn into_cache(self) -> SequenceCache {
+        self.cache
+    }
+
+    /// The next rows of the sequence, at most `count`.
+    pub(crate) fn rows(&self, sequence: usize, count: usize) -> impl Iterator<Item = Row> {
+        let first_output = self.job.prompt_len - 1;
+        self.job.tokens[self.fed..].iter().take(count).zip(self.fed..).map(move |(&token, position)| Row {
+            sequence,
+            token,
+            position,
+            logits: position >= first_output,
+        })
+    }
+
+    /// The step of the output position that follows `position`.
+    pub(crate) fn sample(&self, position: usize, logits: &[f32]) -> Step {
+        let output_position = (position + 1 - self.job.prompt_len) as u64;
+        let token = self.job.sampler.choose(output_position, logits);
+        Step { token, digest: position_digest(token, logits) }
+    }
+
+    /// Notes that one more token has been computed.
+    pub(crate) fn advance(&mut self) {
+        self.fed += 1;
+    }
+
+    /// Takes the step of the next output position.
+    pub(crate) fn take(&mut self, step: Step) {
+        self.produced += 1;
+        let full = self.produced >= self.job.output_len;
+        match &mut self.job.reply {
+            Reply::Stream { to, eos } => {
+                // The channel has room for every step; an error means that the receiver is gone.
+                let gone = to.try_send(Ok(step)).is_err();
+                self.ended = full || gone || eos.contains(&step.token);
+                if !self.ended {
+                    self.job.tokens.push(step.token);
+                }
+            }
+            Reply::Whole { steps, .. } => {
+                steps.push(step);
+                self.ended = full;
+            }
+        }
+    }
+
+    /// Sends what is sent at the end, and gives the cache back.
+    pub(crate) fn finish(self) -> SequenceCache {
+        if let Reply::Whole { to, steps } = self.job.reply {
+            // An error means that nobody waits any more.
+            let _ = to.send(Ok(steps));
+        }
+        self.cache
+    }
+}

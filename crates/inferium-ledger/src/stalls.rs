@@ -87,8 +87,9 @@ impl Block {
             let parameters = &self.state.meta().parameters;
             let due_at_ms = self.now_ms.saturating_add(parameters.stall_answer_ms);
             let due_at_height = self.height.saturating_add(parameters.draw_delay_views);
+            let holders = relays.iter().filter(|(_, certified)| *certified).map(|(relay, _)| *relay).collect();
             stall.state = StallState::Certified { due_at_ms, due_at_height };
-            self.events.push(Event::StallCertified { stall: id, worker: stall.worker, due_at_ms });
+            self.events.push(Event::StallCertified { stall: id, worker: stall.worker, relays: holders, due_at_ms });
         }
         self.state.set_stall(id, Some(stall));
         Ok(())

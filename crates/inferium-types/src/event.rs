@@ -272,6 +272,8 @@ pub enum Event {
         stall: StallId,
         /// The worker.
         worker: NodeId,
+        /// Relays that hold the request, ascending.
+        relays: Vec<NodeId>,
         /// When the answer is due; milliseconds.
         due_at_ms: u64,
     },

@@ -1,6 +1,6 @@
 //! Names of things on the chain.
 
-use crate::{Digest, PublicKey};
+use crate::{Digest, Ppm, PublicKey};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
 
@@ -78,6 +78,14 @@ impl LeaseId {
 }
 
 impl SegmentId {
+    /// True when the committee's `seed` draws job `index` for replay, which happens to a share
+    /// `replay` of the jobs (SPEC R3, C4).
+    #[must_use]
+    pub fn draws_job(&self, seed: &Digest, index: u32, replay: Ppm) -> bool {
+        let parts = [seed.as_bytes().as_slice(), self.0.as_bytes(), &index.to_be_bytes()];
+        Digest::of("inferium/job-draw/1", &parts).draw(1_000_000) < u64::from(replay.get())
+    }
+
     /// Segment `index` of `lease`.
     #[must_use]
     pub fn of_lease(lease: LeaseId, index: u32) -> Self {

@@ -165,18 +165,12 @@ pub struct SegmentCommitment {
 pub enum JobFault {
     /// The leaves don't give the committed root or totals, or a leaf contradicts itself.
     Leaf,
-    /// The payload is not what the request commits to.
-    Input,
-    /// The output is not what the result commits to.
-    Output,
     /// The request's count of prompt tokens is not the template's.
     Prompt,
     /// The text is not the tokens' text.
     Text,
     /// The answer does not end as the result says.
     Finish,
-    /// The sampling seed is not the lease's.
-    Seed,
     /// The canonical sampler chooses another token.
     Token,
     /// The logits differ.

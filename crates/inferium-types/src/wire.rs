@@ -4,11 +4,13 @@
 //! other. Nothing here waits for a block: finished jobs are proposed as segments, which both sign.
 
 use crate::{
-    Digest, JobId, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SecretKey, SegmentTerms, Signature, VrfProof,
+    Digest, JobId, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SecretKey, SegmentTerms, Signature,
+    StallId, VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
 const SESSION_DOMAIN: &str = "inferium/session/1";
+const RELAY_FETCH_DOMAIN: &str = "inferium/relay-fetch/1";
 
 /// What both sides sign to open a session: the two keys and the two nonces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -139,6 +141,18 @@ pub enum GatewayMessage {
         /// In words.
         reason: String,
     },
+}
+
+/// The worker's signature by which it fetches a request from a relay.
+#[must_use]
+pub fn sign_relay_fetch(stall: StallId, key: &SecretKey) -> Signature {
+    key.sign(RELAY_FETCH_DOMAIN, stall.digest().as_bytes())
+}
+
+/// Checks the signature of [`sign_relay_fetch`].
+#[must_use]
+pub fn verify_relay_fetch(stall: StallId, worker: &NodeId, signature: &Signature) -> bool {
+    worker.verify(RELAY_FETCH_DOMAIN, stall.digest().as_bytes(), signature)
 }
 
 /// A request that relays hold for a worker (SPEC T6).

@@ -1,1 +1,24 @@
-//! placeholder
+//! A validator's duties beside consensus: judging segments and relaying requests.
+//!
+//! [`check_segment`] is the judgement itself: exact checks and a teacher-forced replay, compared
+//! for equality (SPEC V). [`Duties`] follows the node's own finalised state, waits for evidence,
+//! judges once, records the verdict and sends it.
+//!
+//! What this crate is *not*: it takes no part in consensus (`inferium-chain`) and decides no
+//! money (`inferium-ledger`).
+//!
+//! Invariants: a verdict is on disk before it leaves, and there is one per segment for ever; only
+//! evidence that matches what the chain holds is read, so no stranger can frame a worker; a
+//! verdict of `Invalid` comes from a comparison, never from a failure of our own.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod duties;
+mod http;
+mod store;
+
+pub use check::{authenticate, check_segment, InvalidEvidence, SegmentFacts};
+pub use duties::{Duties, DutiesConfig};
+pub use http::router;
+pub use store::{StoreError, VerdictStore};

@@ -1,1 +1,31 @@
-//! placeholder
+//! A worker: offers its engine to the task pool, serves the leases it gets, and proves its work.
+//!
+//! ```text
+//! offer ──► lease ──► session with the gateway ──► jobs ──► segment, signed by both ──► chain
+//!                                                             committee drawn ──► evidence
+//! ```
+//!
+//! The worker pulls: it opens every connection itself, so it needs no open port. It believes no
+//! one about the chain: everything it acts on comes through the light client.
+//!
+//! What this crate is *not*: it computes no logits (`inferium-engine`) and decides no money
+//! (`inferium-ledger`).
+//!
+//! Invariants: a segment is on disk before its signature leaves, and there is one per lease and
+//! index for ever, so no crash makes an honest worker sign two results for one request; a job
+//! takes its sampling seed from the lease's VRF output and the request alone.
+
+#![forbid(unsafe_code)]
+
+mod crime;
+mod evidence;
+mod job;
+mod lease;
+mod session;
+mod stall;
+mod store;
+mod worker;
+
+pub use crime::{Crime, UnknownCrime};
+pub use store::StoreError;
+pub use worker::{Worker, WorkerConfig, WorkerError};

@@ -1,0 +1,189 @@
+//! The judgement of a segment: exact checks and replay (SPEC V, J4).
+
+use inferium_engine::{Answer, Engine, EngineError, ReplayRequest};
+use inferium_types::{
+    merkle_root, replay_seed, vrf_input, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm,
+    SegmentEvidence, SegmentId, SegmentTerms, VerdictVote, VrfPublicKey,
+};
+use std::collections::BTreeSet;
+
+/// What the chain says about a segment under judgement.
+#[derive(Debug, Clone)]
+pub struct SegmentFacts {
+    /// Its name.
+    pub id: SegmentId,
+    /// As both sides signed it.
+    pub terms: SegmentTerms,
+    /// The worker's VRF key.
+    pub vrf: VrfPublicKey,
+    /// The lease's beacon.
+    pub beacon: Digest,
+    /// Draws the jobs to replay.
+    pub seed: Digest,
+    /// Share of jobs to replay.
+    pub replay: Ppm,
+}
+
+/// Evidence that is not the segment's: whoever sent it, it says nothing about the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvidence {
+    /// The leaves don't hash to the committed root.
+    #[error("the leaves are not the committed ones")]
+    Root,
+    /// The VRF proof is not the worker's for this lease.
+    #[error("the VRF proof is not the worker's for this lease")]
+    Vrf,
+    /// A drawn job is missing, or there is one that was not drawn.
+    #[error("the jobs are not the drawn ones")]
+    Jobs,
+    /// A payload is not what its request commits to.
+    #[error("job {job}: the input is not the committed one")]
+    Input {
+        /// Position in the segment.
+        job: u32,
+    },
+    /// An output is not what its result commits to.
+    #[error("job {job}: the output is not the committed one")]
+    Output {
+        /// Position in the segment.
+        job: u32,
+    },
+}
+
+/// Checks that evidence is the segment's own: every byte of it is bound by what the chain holds.
+///
+/// # Errors
+/// [`InvalidEvidence`]. It convicts no one: anyone can send such bytes.
+pub fn authenticate(facts: &SegmentFacts, evidence: &SegmentEvidence) -> Result<(), InvalidEvidence> {
+    let leaves: Vec<Digest> = evidence.leaves.iter().map(JobLeaf::hash).collect();
+    if evidence.segment != facts.id || merkle_root(&leaves) != facts.terms.root {
+        return Err(InvalidEvidence::Root);
+    }
+    let input = vrf_input(&facts.beacon, facts.terms.lease);
+    if facts.vrf.verify(&input, &evidence.vrf_proof).is_none() {
+        return Err(InvalidEvidence::Vrf);
+    }
+    let drawn = (0u32..).zip(&evidence.leaves).filter(|(index, _)| facts.id.draws_job(&facts.seed, *index, facts.replay));
+    let mut given = evidence.jobs.iter();
+    for (index, leaf) in drawn {
+        let Some((position, job)) = given.next() else { return Err(InvalidEvidence::Jobs) };
+        if *position != index {
+            return Err(InvalidEvidence::Jobs);
+        }
+        if job.payload.commitment() != leaf.request.input_commitment {
+            return Err(InvalidEvidence::Input { job: index });
+        }
+        if job.output.commitment() != leaf.result.output_commitment {
+            return Err(InvalidEvidence::Output { job: index });
+        }
+    }
+    if given.next().is_some() {
+        return Err(InvalidEvidence::Jobs);
+    }
+    Ok(())
+}
+
+/// Judges authentic evidence: counts and billing of every job, replay of the drawn ones.
+///
+/// # Errors
+/// [`EngineError`] when our own engine could not replay: no verdict follows from that.
+pub async fn check_segment(
+    facts: &SegmentFacts,
+    evidence: &SegmentEvidence,
+    validator: &NodeId,
+    engine: &dyn Engine,
+) -> Result<VerdictVote, EngineError> {
+    if let Some((job, fault)) = check_leaves(facts, &evidence.leaves) {
+        return Ok(VerdictVote::Invalid { job, fault });
+    }
+    let vrf_output = evidence.vrf_proof.output();
+    let mut effort: Vec<u8> = Vec::new();
+    for (index, job) in &evidence.jobs {
+        let Some(leaf) = usize::try_from(*index).ok().and_then(|i| evidence.leaves.get(i)) else { continue };
+        match check_job(leaf, job, &vrf_output, engine).await? {
+            Ok(digests) => effort.extend(digests.iter().flat_map(|digest| *digest.as_bytes())),
+            Err(fault) => return Ok(VerdictVote::Invalid { job: *index, fault }),
+        }
+    }
+    let effort = Digest::of("inferium/effort/1", &[validator.as_bytes(), facts.id.digest().as_bytes(), &effort]);
+    Ok(VerdictVote::Valid { effort })
+}
+
+/// What holds for every leaf, replayed or not.
+fn check_leaves(facts: &SegmentFacts, leaves: &[JobLeaf]) -> Option<(u32, JobFault)> {
+    let mut seen = BTreeSet::new();
+    for (index, leaf) in (0u32..).zip(leaves) {
+        let is_new = seen.insert(leaf.request.sequence);
+        if !leaf.is_consistent() || leaf.request.lease != facts.terms.lease || !is_new {
+            return Some((index, JobFault::Leaf));
+        }
+    }
+    (JobTotals::of(leaves) != Some(facts.terms.totals)).then_some((0, JobFault::Leaf))
+}
+
+/// Exact checks and replay of one job; on success the digests of its positions.
+async fn check_job(
+    leaf: &JobLeaf,
+    job: &JobEvidence,
+    vrf_output: &Digest,
+    engine: &dyn Engine,
+) -> Result<Result<Vec<Digest>, JobFault>, EngineError> {
+    let (request, result) = (&leaf.request, &leaf.result);
+    let prompt = match engine.render_chat(&job.payload.messages) {
+        Ok(prompt) => prompt,
+        // The template itself refuses: no honest worker serves such a conversation.
+        Err(EngineError::Text { .. }) => return Ok(Err(JobFault::Prompt)),
+        Err(error) => return Err(error),
+    };
+    if u32::try_from(prompt.len()) != Ok(request.prompt_tokens) {
+        return Ok(Err(JobFault::Prompt));
+    }
+    if let Err(fault) = check_answer(leaf, job, engine) {
+        return Ok(Err(fault));
+    }
+    let tokens = &job.output.tokens;
+    if tokens.is_empty() {
+        let is_empty = result.evidence_root == merkle_root(&[]);
+        return Ok(if is_empty { Ok(Vec::new()) } else { Err(JobFault::Logits) });
+    }
+    if tokens.iter().any(|token| *token >= engine.model().vocab_size) {
+        return Ok(Err(JobFault::Token));
+    }
+    let seed = replay_seed(request, &prompt, vrf_output);
+    let replay = engine.replay(ReplayRequest { prompt, output: tokens.clone(), sampling: request.sampling, seed })?;
+    let steps = replay.await.map_err(|_| EngineError::Stopped)??;
+    if steps.len() != tokens.len() || steps.iter().zip(tokens).any(|(step, token)| step.token != *token) {
+        return Ok(Err(JobFault::Token));
+    }
+    let digests: Vec<Digest> = steps.iter().map(|step| step.digest).collect();
+    if merkle_root(&digests) != result.evidence_root {
+        return Ok(Err(JobFault::Logits));
+    }
+    Ok(Ok(digests))
+}
+
+/// Reads the answer from its tokens again: same text, same end, same count.
+fn check_answer(leaf: &JobLeaf, job: &JobEvidence, engine: &dyn Engine) -> Result<(), JobFault> {
+    let (request, result) = (&leaf.request, &leaf.result);
+    let mut answer = Answer::new(&job.payload.stop, request.tokens_max);
+    for token in &job.output.tokens {
+        answer.push(engine, *token);
+    }
+    let is_counted = u32::try_from(job.output.tokens.len()) == Ok(result.usage.completion_tokens);
+    if !is_counted || answer.tokens() != job.output.tokens {
+        return Err(JobFault::Finish);
+    }
+    if result.finish == FinishReason::Cancelled {
+        answer.cancel();
+    }
+    if answer.finish() != Some(result.finish) {
+        return Err(JobFault::Finish);
+    }
+    if answer.text() != job.output.text {
+        return Err(JobFault::Text);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

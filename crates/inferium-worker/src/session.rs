@@ -1,0 +1,154 @@
+//! The connection to a gateway: opened by the worker, authenticated both ways, opened again when
+//! it breaks.
+
+use futures::{SinkExt as _, StreamExt as _};
+use inferium_types::{
+    decode, encode, limits,
+    wire::{GatewayMessage, SessionHello, WorkerMessage},
+    NodeId, SecretKey,
+};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::{protocol::WebSocketConfig, Message};
+use tracing::{debug, info};
+
+/// Wait before the first new attempt; it doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Messages that wait for the socket before jobs have to.
+const OUTBOX_SIZE: usize = 1_024;
+
+/// What a session tells the worker.
+#[derive(Debug)]
+pub(crate) enum SessionEvent {
+    /// Open: messages for the gateway go here until it is lost.
+    Opened(mpsc::Sender<WorkerMessage>),
+    /// A message.
+    Received(GatewayMessage),
+    /// Lost; it is being opened again.
+    Lost,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error("the other side did not prove that it is the gateway")]
+    Identity,
+    #[error("not a message of the protocol")]
+    Message,
+    #[error("the gateway closed the connection")]
+    Closed,
+}
+
+/// Keeps a session with one gateway until `stop` turns true.
+pub(crate) async fn keep(
+    key: SecretKey,
+    gateway: NodeId,
+    url: String,
+    events: mpsc::Sender<(NodeId, SessionEvent)>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut wait = RETRY_MIN;
+    while !*stop.borrow() {
+        let outcome = tokio::select! {
+            outcome = run(&key, gateway, &url, &events) => outcome,
+            _ = stop.changed() => return,
+        };
+        let was_open = !matches!(outcome, Err(SessionError::Connect(_) | SessionError::Identity));
+        if let Err(error) = &outcome {
+            debug!(%gateway, url, %error, "session ended");
+        }
+        if was_open {
+            wait = RETRY_MIN;
+            if events.send((gateway, SessionEvent::Lost)).await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = stop.changed() => return,
+        }
+        wait = wait.saturating_mul(2).min(RETRY_MAX);
+    }
+}
+
+async fn run(
+    key: &SecretKey,
+    gateway: NodeId,
+    url: &str,
+    events: &mpsc::Sender<(NodeId, SessionEvent)>,
+) -> Result<(), SessionError> {
+    let address = format!("{}/v1/worker", url.trim_end_matches('/').replacen("http", "ws", 1));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(limits::MESSAGE_SIZE_MAX))
+        .max_frame_size(Some(limits::MESSAGE_SIZE_MAX));
+    let (socket, _) = tokio_tungstenite::connect_async_with_config(address, Some(config), true)
+        .await
+        .map_err(|e| SessionError::Connect(e.to_string()))?;
+    let (mut sink, mut source) = socket.split();
+    let broken = |e: tokio_tungstenite::tungstenite::Error| SessionError::Broken(e.to_string());
+
+    let worker = key.public_key();
+    let worker_nonce: [u8; 32] = rand::random();
+    let hello = WorkerMessage::Hello { worker, nonce: worker_nonce };
+    sink.send(Message::Binary(encode(&hello).into())).await.map_err(broken)?;
+    let GatewayMessage::Hello { gateway: claimed, nonce: gateway_nonce, signature } = receive(&mut source).await? else {
+        return Err(SessionError::Message);
+    };
+    let hello = SessionHello { worker, worker_nonce, gateway, gateway_nonce };
+    if claimed != gateway || !hello.verify(&gateway, &signature) {
+        return Err(SessionError::Identity);
+    }
+    let prove = WorkerMessage::Prove { signature: hello.sign(key) };
+    sink.send(Message::Binary(encode(&prove).into())).await.map_err(broken)?;
+    if receive(&mut source).await? != GatewayMessage::Welcome {
+        return Err(SessionError::Message);
+    }
+    info!(%gateway, url, "session open");
+
+    let (outbox, mut outgoing) = mpsc::channel::<WorkerMessage>(OUTBOX_SIZE);
+    if events.send((gateway, SessionEvent::Opened(outbox))).await.is_err() {
+        return Ok(());
+    }
+    let write = async {
+        while let Some(message) = outgoing.recv().await {
+            sink.feed(Message::Binary(encode(&message).into())).await.map_err(broken)?;
+            // What is ready now goes out in one write.
+            while let Ok(more) = outgoing.try_recv() {
+                sink.feed(Message::Binary(encode(&more).into())).await.map_err(broken)?;
+            }
+            sink.flush().await.map_err(broken)?;
+        }
+        Ok::<(), SessionError>(())
+    };
+    let read = async {
+        loop {
+            let message = receive(&mut source).await?;
+            if events.send((gateway, SessionEvent::Received(message))).await.is_err() {
+                return Ok::<(), SessionError>(());
+            }
+        }
+    };
+    tokio::select! {
+        outcome = write => outcome,
+        outcome = read => outcome,
+    }
+}
+
+async fn receive<S>(source: &mut S) -> Result<GatewayMessage, SessionError>
+where
+    S: futures::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
+{
+    loop {
+        match source.next().await {
+            Some(Ok(Message::Binary(bytes))) => return decode(&bytes).map_err(|_| SessionError::Message),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Text(_))) => return Err(SessionError::Message),
+            Some(Ok(Message::Close(_))) | None => return Err(SessionError::Closed),
+            Some(Err(error)) => return Err(SessionError::Broken(error.to_string())),
+        }
+    }
+}

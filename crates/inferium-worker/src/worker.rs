@@ -1,0 +1,601 @@
+//! The worker's loop: chain events, gateways' messages and finished jobs meet here.
+
+use crate::crime::Crime;
+use crate::evidence;
+use crate::job::{self, FinishedJob, JobContext, JobRefusal};
+use crate::lease::{Agreement, LeaseWork};
+use crate::session::{self, SessionEvent};
+use crate::stall;
+use crate::store::{LeaseRecord, SegmentRecord, StoreError, WorkerStore};
+use inferium_chain::{LightClient, Sender, VerifiedBlock};
+use inferium_engine::Engine;
+use inferium_ledger::{Lease, LeaseState, Node, Offer, Profile, Segment, SegmentState, Stall, StateKey};
+use inferium_types::{
+    decode, vrf_input, wire::{GatewayMessage, WorkerMessage}, Digest, Event, JobId, JobPayload, JobRequest, LeaseId,
+    NodeId, NodeRole, OfferTerms, Ppm, ProfileId, SecretKey, SegmentCommitment, SegmentId, SegmentTerms, Signature,
+    StallId, TransactionBody, VrfSecretKey,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+/// How often the standing offer is compared with what the chain holds.
+const OFFER_CHECK: Duration = Duration::from_secs(10);
+/// Blocks between two writes of the cursor when nothing happens.
+const CURSOR_BLOCKS: u64 = 64;
+/// Wait before a segment's transaction is tried again.
+const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+/// How a worker works.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// Its key: account, node and signatures.
+    pub key: SecretKey,
+    /// Seeds its sampling.
+    pub vrf: VrfSecretKey,
+    /// What its engine serves.
+    pub profile: ProfileId,
+    /// What it offers.
+    pub offer: OfferTerms,
+    /// Where it keeps what it must not forget.
+    pub store: PathBuf,
+    /// On a devnet: how it cheats.
+    pub crime: Option<Crime>,
+}
+
+/// Why a worker ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// Its disk failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain can't be followed.
+    #[error("the chain can't be followed: {reason}")]
+    Chain {
+        /// Why.
+        reason: String,
+    },
+}
+
+fn chain_error(error: impl std::fmt::Display) -> WorkerError {
+    WorkerError::Chain { reason: error.to_string() }
+}
+
+/// Things that come back from tasks of the worker's own.
+enum Own {
+    JobDone(LeaseId, JobId, Result<Box<FinishedJob>, JobRefusal>),
+    Committed(SegmentTerms, Result<(), String>),
+    Retry(SegmentTerms),
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker;
+
+impl Worker {
+    /// Works until `stop` turns true. The node must be registered.
+    ///
+    /// # Errors
+    /// [`WorkerError`]: it can't go on, and must not.
+    pub async fn run(
+        config: WorkerConfig,
+        engine: Arc<dyn Engine>,
+        chain: LightClient,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), WorkerError> {
+        let store = WorkerStore::open(&config.store)?;
+        let (session_tx, mut session_rx) = mpsc::channel(1_024);
+        let (own_tx, mut own_rx) = mpsc::channel(1_024);
+        let from = store.cursor()?;
+        let mut blocks = chain.follow(from).await.map_err(chain_error)?;
+        let mut core = Core {
+            me: config.key.public_key(),
+            sender: Sender::new(chain.clone(), config.key.clone()),
+            config,
+            engine,
+            chain,
+            store,
+            http: reqwest::Client::new(),
+            leases: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            stops: BTreeMap::new(),
+            session_tx,
+            own_tx,
+            saved_cursor: from.unwrap_or(0),
+        };
+        core.recover().await?;
+        let mut offer_check = tokio::time::interval(OFFER_CHECK);
+        offer_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                block = blocks.recv() => match block {
+                    Some(block) => core.on_block(&block).await?,
+                    None => return Err(WorkerError::Chain { reason: "the stream of blocks ended".into() }),
+                },
+                Some((gateway, event)) = session_rx.recv() => core.on_session(gateway, event).await?,
+                Some(own) = own_rx.recv() => core.on_own(own).await?,
+                _ = offer_check.tick() => core.check_offer().await,
+                _ = stop.changed() => break,
+            }
+        }
+        for stop in core.stops.values() {
+            // A session that ended already needs no stopping.
+            let _ = stop.send(true);
+        }
+        Ok(())
+    }
+}
+
+struct Core {
+    me: NodeId,
+    config: WorkerConfig,
+    engine: Arc<dyn Engine>,
+    chain: LightClient,
+    sender: Sender,
+    store: WorkerStore,
+    http: reqwest::Client,
+    leases: BTreeMap<LeaseId, LeaseWork>,
+    sessions: BTreeMap<NodeId, mpsc::Sender<WorkerMessage>>,
+    stops: BTreeMap<NodeId, watch::Sender<bool>>,
+    session_tx: mpsc::Sender<(NodeId, SessionEvent)>,
+    own_tx: mpsc::Sender<Own>,
+    saved_cursor: u64,
+}
+
+impl Core {
+    /// Takes up what a former run left: leases, and segments that are signed but not settled.
+    async fn recover(&mut self) -> Result<(), WorkerError> {
+        for record in self.store.leases()? {
+            let on_chain: Option<Lease> = self.read(&StateKey::Lease(record.lease)).await?;
+            match on_chain {
+                Some(lease) => {
+                    let ended = lease.state != LeaseState::Active;
+                    self.serve(LeaseRecord { ended, ..record }, lease.segments).await?;
+                }
+                None => self.store.remove_lease(record.lease)?,
+            }
+        }
+        for record in self.store.segments()? {
+            self.recover_segment(record).await?;
+        }
+        Ok(())
+    }
+
+    async fn recover_segment(&mut self, record: SegmentRecord) -> Result<(), WorkerError> {
+        let id = record.terms.id();
+        let on_chain: Option<Segment> = self.read(&StateKey::Segment(id)).await?;
+        if let Some(segment) = on_chain {
+            if let SegmentState::Judging { members, seed, replay, .. } = &segment.state {
+                let waiting: Vec<NodeId> =
+                    members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
+                self.send_evidence(id, &waiting, seed, *replay).await?;
+            }
+            return Ok(());
+        }
+        match self.leases.get_mut(&record.terms.lease) {
+            // Signed, and not on the chain: agree on it again before anything else.
+            Some(work) if record.terms.index >= work.next_index => {
+                work.next_index = record.terms.index.saturating_add(1);
+                match record.gateway_signature {
+                    Some(signature) => self.commit(record, signature),
+                    None => work.agreement = Agreement::Proposed(record.terms),
+                }
+            }
+            _ => self.store.remove_segment(id)?,
+        }
+        Ok(())
+    }
+
+    async fn read<T: borsh::BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, WorkerError> {
+        let bytes = self.chain.get(key).await.map_err(chain_error)?;
+        bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
+    }
+
+    async fn on_block(&mut self, block: &VerifiedBlock) -> Result<(), WorkerError> {
+        let mut mine = false;
+        for event in &block.events {
+            mine |= self.on_event(event).await?;
+        }
+        let next = block.header.height.saturating_add(1);
+        if mine || next >= self.saved_cursor.saturating_add(CURSOR_BLOCKS) {
+            self.store.set_cursor(next)?;
+            self.saved_cursor = next;
+        }
+        Ok(())
+    }
+
+    /// Handles one event of the chain; true when it was about this worker.
+    async fn on_event(&mut self, event: &Event) -> Result<bool, WorkerError> {
+        match event {
+            Event::LeaseGranted { lease, worker, gateway, terms, price, beacon, expires_at_ms, .. }
+                if *worker == self.me =>
+            {
+                let record = LeaseRecord {
+                    lease: *lease,
+                    gateway: *gateway,
+                    terms: *terms,
+                    price: *price,
+                    beacon: *beacon,
+                    expires_at_ms: *expires_at_ms,
+                    ended: false,
+                };
+                self.store.put_lease(&record)?;
+                info!(%lease, %gateway, "got a lease");
+                self.serve(record, 0).await?;
+            }
+            Event::LeaseEnded { lease, worker, end, .. } if *worker == self.me => {
+                debug!(%lease, ?end, "lease ended");
+                if let Some(work) = self.leases.get_mut(lease) {
+                    work.record.ended = true;
+                    self.store.put_lease(&work.record)?;
+                }
+                self.drop_if_done(*lease)?;
+            }
+            Event::CommitteeDrawn { segment, worker, members, seed, replay, .. } if *worker == self.me => {
+                self.send_evidence(*segment, members, seed, *replay).await?;
+            }
+            Event::SegmentRejected { segment, worker, reason, .. } if *worker == self.me => {
+                warn!(%segment, ?reason, "segment rejected");
+                self.store.remove_segment(*segment)?;
+            }
+            Event::SegmentApproved(outcome) if outcome.worker == self.me => {
+                debug!(segment = %outcome.segment, settled = outcome.settled, "segment approved");
+                if outcome.settled {
+                    self.store.remove_segment(outcome.segment)?;
+                }
+            }
+            Event::StallCertified { stall, worker, relays, .. } if *worker == self.me => {
+                warn!(%stall, "a gateway says that a request got no answer");
+                self.answer_stall(*stall, relays).await?;
+            }
+            Event::Slashed(slash) if slash.node == self.me => {
+                warn!(rule = slash.rule.name(), amount = %slash.amount, "this worker was slashed");
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Opens what it takes to serve a lease.
+    async fn serve(&mut self, record: LeaseRecord, next_index: u32) -> Result<(), WorkerError> {
+        let lease = record.lease;
+        if self.leases.contains_key(&lease) {
+            return Ok(());
+        }
+        let vrf_proof = self.config.vrf.prove(&vrf_input(&record.beacon, lease));
+        let gateway = record.gateway;
+        let work = LeaseWork {
+            record,
+            vrf_proof,
+            vrf_output: vrf_proof.output(),
+            running: BTreeMap::new(),
+            finished: Vec::new(),
+            next_index,
+            agreement: Agreement::Idle,
+        };
+        self.leases.insert(lease, work);
+        if let Some(outbox) = self.sessions.get(&gateway) {
+            // A full or closed outbox means that the session is being lost; it says so itself.
+            let _ = outbox.try_send(WorkerMessage::LeaseReady { lease, vrf_proof });
+        } else if !self.stops.contains_key(&gateway) {
+            let node: Option<Node> = self.read(&StateKey::Node(gateway)).await?;
+            let Some(NodeRole::Gateway { url }) = node.map(|node| node.role) else { return Ok(()) };
+            let (stop, stopped) = watch::channel(false);
+            self.stops.insert(gateway, stop);
+            let task = session::keep(self.config.key.clone(), gateway, url, self.session_tx.clone(), stopped);
+            tokio::spawn(task);
+        }
+        Ok(())
+    }
+
+    async fn on_session(&mut self, gateway: NodeId, event: SessionEvent) -> Result<(), WorkerError> {
+        match event {
+            SessionEvent::Opened(outbox) => {
+                for work in self.leases.values().filter(|work| work.record.gateway == gateway && !work.record.ended) {
+                    let ready = WorkerMessage::LeaseReady { lease: work.record.lease, vrf_proof: work.vrf_proof };
+                    let _ = outbox.try_send(ready);
+                }
+                self.sessions.insert(gateway, outbox);
+                self.propose_again(gateway)?;
+            }
+            SessionEvent::Lost => {
+                self.sessions.remove(&gateway);
+                for work in self.leases.values_mut().filter(|work| work.record.gateway == gateway) {
+                    for cancel in work.running.values() {
+                        let _ = cancel.send(true);
+                    }
+                }
+            }
+            SessionEvent::Received(message) => self.on_message(gateway, message).await?,
+        }
+        Ok(())
+    }
+
+    /// After a break, proposes again what the gateway may not have seen.
+    fn propose_again(&self, gateway: NodeId) -> Result<(), WorkerError> {
+        for work in self.leases.values().filter(|work| work.record.gateway == gateway) {
+            if let Agreement::Proposed(terms) = &work.agreement {
+                if let Some(record) = self.store.segment(terms.id())? {
+                    self.propose(&record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_message(&mut self, gateway: NodeId, message: GatewayMessage) -> Result<(), WorkerError> {
+        match message {
+            GatewayMessage::Job { request, payload } => self.start_job(gateway, request, payload),
+            GatewayMessage::Cancel { job } => {
+                for work in self.leases.values().filter(|work| work.record.gateway == gateway) {
+                    if let Some(cancel) = work.running.get(&job) {
+                        let _ = cancel.send(true);
+                    }
+                }
+            }
+            GatewayMessage::SegmentSigned { lease, index, signature } => {
+                self.on_signed(gateway, lease, index, signature)?;
+            }
+            GatewayMessage::SegmentRefused { lease, index, reason } => {
+                warn!(%lease, index, reason, "the gateway refused a segment; closing the lease");
+                self.on_refused(gateway, lease, index).await?;
+            }
+            GatewayMessage::Hello { .. } | GatewayMessage::Welcome => {}
+        }
+        Ok(())
+    }
+
+    fn start_job(&mut self, gateway: NodeId, request: JobRequest, payload: JobPayload) {
+        let Some(outbox) = self.sessions.get(&gateway).cloned() else { return };
+        let job = request.job;
+        if self.config.crime == Some(Crime::Silent) {
+            debug!(%job, "keeping silent");
+            return;
+        }
+        let work = self.leases.get_mut(&request.lease).filter(|work| {
+            work.record.gateway == gateway && !work.record.ended && !work.running.contains_key(&job)
+        });
+        let Some(work) = work else {
+            let _ = outbox.try_send(WorkerMessage::Refused { job, reason: "no such lease".into() });
+            return;
+        };
+        let (cancel, cancelled) = watch::channel(false);
+        work.running.insert(job, cancel);
+        let context = JobContext {
+            engine: Arc::clone(&self.engine),
+            vrf_output: work.vrf_output,
+            salt: rand::random(),
+            crime: self.config.crime,
+        };
+        let (own, lease) = (self.own_tx.clone(), request.lease);
+        tokio::spawn(async move {
+            let outcome = job::run(context, request, payload, outbox.clone(), cancelled).await;
+            if let Err(refusal) = &outcome {
+                let _ = outbox.send(WorkerMessage::Refused { job, reason: refusal.to_string() }).await;
+            }
+            // The loop is gone only when the worker stops.
+            let _ = own.send(Own::JobDone(lease, job, outcome.map(Box::new))).await;
+        });
+    }
+
+    async fn on_own(&mut self, own: Own) -> Result<(), WorkerError> {
+        match own {
+            Own::JobDone(lease, job, outcome) => {
+                if let Some(work) = self.leases.get_mut(&lease) {
+                    work.running.remove(&job);
+                    match outcome {
+                        Ok(finished) => work.finished.push(*finished),
+                        Err(refusal) => debug!(%job, %refusal, "job not done"),
+                    }
+                }
+                self.next_segment(lease)?;
+            }
+            Own::Committed(terms, Ok(())) => {
+                if let Some(work) = self.leases.get_mut(&terms.lease) {
+                    work.agreement = Agreement::Idle;
+                }
+                self.next_segment(terms.lease)?;
+            }
+            Own::Committed(terms, Err(reason)) => {
+                debug!(lease = %terms.lease, index = terms.index, reason, "segment not committed yet");
+                let own = self.own_tx.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(COMMIT_RETRY).await;
+                    let _ = own.send(Own::Retry(terms)).await;
+                });
+            }
+            Own::Retry(terms) => self.retry(terms).await?,
+        }
+        Ok(())
+    }
+
+    /// Proposes the lease's next segment when there is something to commit.
+    fn next_segment(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
+        let Some(work) = self.leases.get_mut(&lease) else { return Ok(()) };
+        if let Some(record) = work.make_segment(&self.config.key) {
+            // SPEC C8: on disk before the signature leaves.
+            self.store.put_segment(&record)?;
+            self.propose(&record);
+        }
+        self.drop_if_done(lease)
+    }
+
+    fn propose(&self, record: &SegmentRecord) {
+        let Some(outbox) = self.sessions.get(&record.gateway) else { return };
+        let message = WorkerMessage::Segment {
+            terms: record.terms,
+            jobs: record.leaves.iter().map(|leaf| leaf.request.job).collect(),
+            signature: record.worker_signature,
+        };
+        let outbox = outbox.clone();
+        tokio::spawn(async move {
+            // A lost session proposes again when it is back.
+            let _ = outbox.send(message).await;
+        });
+    }
+
+    fn on_signed(
+        &mut self,
+        gateway: NodeId,
+        lease: LeaseId,
+        index: u32,
+        signature: Signature,
+    ) -> Result<(), WorkerError> {
+        let Some(mut record) = self.store.segment(SegmentId::of_lease(lease, index))? else { return Ok(()) };
+        let is_awaited = self
+            .leases
+            .get(&lease)
+            .is_some_and(|work| work.agreement == Agreement::Proposed(record.terms));
+        if !is_awaited || record.gateway != gateway || !record.terms.signed_by_gateway(&gateway, &signature) {
+            return Ok(());
+        }
+        record.gateway_signature = Some(signature);
+        self.store.put_segment(&record)?;
+        self.commit(record, signature);
+        Ok(())
+    }
+
+    fn commit(&mut self, record: SegmentRecord, gateway_signature: Signature) {
+        let terms = record.terms;
+        if let Some(work) = self.leases.get_mut(&terms.lease) {
+            work.agreement = Agreement::Committing(terms);
+        }
+        let commitment =
+            SegmentCommitment { terms, worker_signature: record.worker_signature, gateway_signature };
+        let (sender, own) = (self.sender.clone(), self.own_tx.clone());
+        tokio::spawn(async move {
+            let outcome = sender.send(TransactionBody::CommitSegment { commitment }).await;
+            let _ = own.send(Own::Committed(terms, outcome.map(drop).map_err(|e| e.to_string()))).await;
+        });
+    }
+
+    /// Tries a segment again, unless the chain has it or its lease is gone.
+    async fn retry(&mut self, terms: SegmentTerms) -> Result<(), WorkerError> {
+        let on_chain: Option<Lease> = self.read(&StateKey::Lease(terms.lease)).await?;
+        let record = self.store.segment(terms.id())?;
+        match (on_chain, record) {
+            (Some(lease), Some(record)) if lease.segments == terms.index => {
+                if let Some(signature) = record.gateway_signature {
+                    self.commit(record, signature);
+                }
+            }
+            (Some(_), _) => {
+                if let Some(work) = self.leases.get_mut(&terms.lease) {
+                    work.agreement = Agreement::Idle;
+                }
+                self.next_segment(terms.lease)?;
+            }
+            (None, _) => {
+                warn!(lease = %terms.lease, "the lease is gone before its last segment");
+                self.store.remove_segment(terms.id())?;
+                self.leases.remove(&terms.lease);
+                self.store.remove_lease(terms.lease)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// SPEC J3: what the other side won't sign is lost, and nothing more.
+    async fn on_refused(&mut self, gateway: NodeId, lease: LeaseId, index: u32) -> Result<(), WorkerError> {
+        let Some(work) = self.leases.get_mut(&lease).filter(|work| work.record.gateway == gateway) else {
+            return Ok(());
+        };
+        if !matches!(&work.agreement, Agreement::Proposed(terms) if terms.index == index) {
+            return Ok(());
+        }
+        work.agreement = Agreement::Idle;
+        work.finished.clear();
+        work.record.ended = true;
+        self.store.remove_segment(SegmentId::of_lease(lease, index))?;
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            if let Err(error) = sender.send(TransactionBody::CloseLease { lease }).await {
+                debug!(%lease, %error, "the lease was not closed");
+            }
+        });
+        Ok(())
+    }
+
+    fn drop_if_done(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
+        if self.leases.get(&lease).is_some_and(LeaseWork::is_done) {
+            self.leases.remove(&lease);
+            self.store.remove_lease(lease)?;
+        }
+        Ok(())
+    }
+
+    async fn send_evidence(
+        &self,
+        segment: SegmentId,
+        members: &[NodeId],
+        seed: &Digest,
+        replay: Ppm,
+    ) -> Result<(), WorkerError> {
+        let Some(record) = self.store.segment(segment)? else { return Ok(()) };
+        let vrf_proof = match self.leases.get(&record.terms.lease) {
+            Some(work) => work.vrf_proof,
+            None => {
+                let lease: Option<Lease> = self.read(&StateKey::Lease(record.terms.lease)).await?;
+                let Some(lease) = lease else { return Ok(()) };
+                self.config.vrf.prove(&vrf_input(&lease.beacon, record.terms.lease))
+            }
+        };
+        let bytes = evidence::to_bytes(&evidence::assemble(&record, vrf_proof, seed, replay));
+        for member in members {
+            let node: Option<Node> = self.read(&StateKey::Node(*member)).await?;
+            let Some(NodeRole::Validator { url }) = node.map(|node| node.role) else { continue };
+            tokio::spawn(evidence::deliver(self.http.clone(), *member, url, bytes.clone()));
+        }
+        Ok(())
+    }
+
+    async fn answer_stall(&self, id: StallId, relays: &[NodeId]) -> Result<(), WorkerError> {
+        if self.config.crime == Some(Crime::Silent) {
+            return Ok(());
+        }
+        let claim: Option<Stall> = self.read(&StateKey::Stall(id)).await?;
+        let Some(claim) = claim else { return Ok(()) };
+        let lease: Option<Lease> = self.read(&StateKey::Lease(claim.lease)).await?;
+        let Some(lease) = lease else { return Ok(()) };
+        let vrf_output = self.config.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
+        let answer = stall::Answerer {
+            id,
+            claim,
+            relays: relays.to_vec(),
+            key: self.config.key.clone(),
+            chain: self.chain.clone(),
+            sender: self.sender.clone(),
+            http: self.http.clone(),
+            context: JobContext { engine: Arc::clone(&self.engine), vrf_output, salt: rand::random(), crime: None },
+        };
+        tokio::spawn(answer.run());
+        Ok(())
+    }
+
+    /// Makes the chain's offer ours, unless the node may not work now.
+    async fn check_offer(&self) {
+        if let Err(error) = self.try_offer().await {
+            debug!(%error, "the offer could not be checked");
+        }
+    }
+
+    async fn try_offer(&self) -> Result<(), WorkerError> {
+        let profile = self.config.profile;
+        let known: Option<Profile> = self.read(&StateKey::Profile(profile)).await?;
+        let node: Option<Node> = self.read(&StateKey::Node(self.me)).await?;
+        let standing: Option<Offer> = self.read(&StateKey::Offer((profile, self.me))).await?;
+        let is_standing = standing.is_some_and(|offer| offer.terms == self.config.offer);
+        let may_work = node.is_some_and(|node| !node.disqualified);
+        if known.is_none() || is_standing || !may_work {
+            return Ok(());
+        }
+        let body = TransactionBody::SetOffer { profile, terms: self.config.offer };
+        self.sender.send(body).await.map_err(chain_error)?;
+        info!(%profile, slots = self.config.offer.slots, "offer posted");
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! The chain of an Inferium network: the validators' node and the light client.
+//!
+//! A validator runs one BFT engine (commonware `simplex`) over blocks of transactions, keeps the
+//! ledger's state in an authenticated store (QMDB), and serves blocks and proofs over HTTP. A
+//! light client follows certificates of the group key and believes nothing else.
+//!
+//! What this crate is *not*: it knows no rule of the ledger (that is `inferium-ledger`, which it
+//! calls as a pure function of state and block) and no duty of a validator beyond consensus
+//! (`inferium-validator`).
+//!
+//! Invariants: a block is acknowledged only when its state is durable; a failed write stops the
+//! node; every list from a stranger is bounded before it is read.
+//!
+//! The engine's generic types are instantiated once, in [`node`]; all that leaves this crate is
+//! plain.
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod block;
+mod bundle;
+mod deal;
+mod engine;
+mod index;
+mod keys;
+mod light;
+mod mempool;
+mod node;
+mod pace;
+mod rpc;
+mod scheme;
+mod seeds;
+mod sender;
+mod states;
+mod store;
+#[cfg(test)]
+mod testing;
+
+pub use block::{Block, Body};
+pub use bundle::{BlockBundle, Certified, InvalidBundle, InvalidStateProof, StateProof};
+pub use deal::{deal, DealError, Dealing};
+pub use index::{FinalBlock, Index, IndexError};
+pub use light::{
+    ConnectError, EventProof, GetError, LightClient, LightConfig, PostError, TransactionStatus, VerifiedBlock,
+};
+pub use mempool::SubmitError;
+pub use node::{start_validators, Fatal, Head, StartError, ValidatorHandle, ValidatorSetup};
+pub use pace::Pace;
+pub use rpc::{router, RpcConfig};
+pub use sender::{SendError, Sender, Sent};

@@ -1,0 +1,133 @@
+//! Networks for tests: keys from small numbers, real sockets on the loopback, real files.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use inferium_chain::{deal, start_validators, Pace, ValidatorHandle, ValidatorSetup};
+use inferium_types::{
+    Amount, Genesis, GenesisNode, NodeId, Parameters, SecretKey, SignedTransaction, Transaction, TransactionBody,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A secret key from a number.
+pub fn key(number: u8) -> SecretKey {
+    SecretKey::from_bytes([number; 32]).unwrap()
+}
+
+/// A network that can be started again and again on the same directory.
+pub struct TestNetwork {
+    pub genesis: Arc<Genesis>,
+    pub keys: Vec<SecretKey>,
+    pub shares: Vec<Vec<u8>>,
+    pub directory: PathBuf,
+    pub pace: Pace,
+}
+
+/// Who holds the money.
+pub fn rich() -> SecretKey {
+    key(100)
+}
+
+impl TestNetwork {
+    pub fn new(name: &str, validators: u8) -> Self {
+        let mut keys: Vec<SecretKey> = (1..=validators).map(key).collect();
+        keys.sort_by_key(SecretKey::public_key);
+        let nodes: Vec<NodeId> = keys.iter().map(SecretKey::public_key).collect();
+        let dealing = deal(rand_chacha(7), &nodes).unwrap();
+        let mut operators: Vec<SecretKey> = (0..validators).map(|i| key(50 + i)).collect();
+        operators.sort_by_key(SecretKey::public_key);
+        let genesis = Genesis {
+            name: "test".into(),
+            timestamp_ms: 1,
+            group: dealing.group,
+            sharing: dealing.sharing,
+            parameters: Parameters::devnet(validators.into()),
+            accounts: vec![(rich().public_key(), Amount::from_ifr(1_000_000))],
+            operators: operators.iter().map(|key| (key.public_key(), Amount::from_ifr(100))).collect(),
+            validators: nodes
+                .iter()
+                .zip(&operators)
+                .map(|(node, operator)| GenesisNode {
+                    node: *node,
+                    operator: operator.public_key(),
+                    stake: Amount::from_ifr(50_000),
+                    url: "http://localhost".into(),
+                })
+                .collect(),
+        };
+        let directory = std::env::temp_dir().join(format!("inferium-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let pace = Pace { idle_ms: 200, busy_ms: 20 };
+        Self { genesis: Arc::new(genesis), keys, shares: dealing.shares, directory, pace }
+    }
+
+    pub async fn start(&self) -> Vec<ValidatorHandle> {
+        let peers: Vec<(NodeId, SocketAddr)> =
+            self.keys.iter().map(|key| (key.public_key(), free_address())).collect();
+        let setups = self
+            .keys
+            .iter()
+            .zip(&self.shares)
+            .zip(&peers)
+            .enumerate()
+            .map(|(position, ((key, share), (_, listen)))| ValidatorSetup {
+                name: format!("validator-{position}"),
+                secret_key: key.clone(),
+                share: share.clone(),
+                genesis: Arc::clone(&self.genesis),
+                peers: peers.clone(),
+                listen: *listen,
+                directory: self.directory.clone(),
+                pace: self.pace,
+            })
+            .collect();
+        start_validators(setups).await.unwrap()
+    }
+
+    pub fn transfer(&self, from: &SecretKey, nonce: u64, to: &SecretKey, ifr: u64) -> SignedTransaction {
+        let body = TransactionBody::Transfer { to: to.public_key(), amount: Amount::from_ifr(ifr) };
+        Transaction { chain: self.genesis.chain(), sender: from.public_key(), nonce, body }.sign(from)
+    }
+}
+
+impl Drop for TestNetwork {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+pub fn rand_chacha(seed: u64) -> impl rand_core::CryptoRng {
+    commonware_utils::TestRng::new(seed)
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// Waits until `handle` has finalised `height`.
+pub async fn reach(handle: &ValidatorHandle, height: u64) {
+    let mut head = handle.head();
+    tokio::time::timeout(Duration::from_secs(60), head.wait_for(|head| head.height >= height))
+        .await
+        .unwrap_or_else(|_| panic!("stuck at {:?} on the way to {height}", handle.head().borrow().height))
+        .unwrap();
+}
+
+/// Bytes below a directory.
+pub fn size_of(directory: &Path) -> u64 {
+    std::fs::read_dir(directory)
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|entry| {
+                    let meta = entry.metadata().unwrap();
+                    if meta.is_dir() { size_of(&entry.path()) } else { meta.len() }
+                })
+                .sum()
+        })
+        .unwrap_or(0)
+}

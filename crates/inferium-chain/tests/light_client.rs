@@ -1,0 +1,110 @@
+//! Light clients against real validators over HTTP, some of which lie.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use axum::{body::Bytes, extract::Request, middleware, response::Response, Router};
+use common::{key, rich, TestNetwork};
+use inferium_chain::{router, LightClient, RpcConfig, Sender, ValidatorHandle};
+use inferium_ledger::{state_key, Account, StateKey};
+use inferium_types::{Amount, Digest, TransactionBody};
+use std::{net::Ipv4Addr, time::Duration};
+
+async fn serve(app: Router) -> String {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    url
+}
+
+async fn serve_honest(validator: &ValidatorHandle) -> String {
+    serve(router(validator.clone(), RpcConfig::default())).await
+}
+
+/// An RPC that changes a byte in the middle of every binary answer.
+async fn serve_liar(validator: &ValidatorHandle) -> String {
+    let lie = middleware::from_fn(|request: Request, next: middleware::Next| async move {
+        let is_binary = request.uri().path().ends_with("/blocks") || request.uri().path().ends_with("/state");
+        let response: Response = next.run(request).await;
+        if !is_binary {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let middle = bytes.len() / 2;
+        if let Some(byte) = bytes.get_mut(middle) {
+            *byte ^= 1;
+        }
+        Response::from_parts(parts, Bytes::from(bytes).into())
+    });
+    serve(router(validator.clone(), RpcConfig::default()).layer(lie)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_light_client_follows_sends_and_reads_although_some_lie() {
+    let network = TestNetwork::new("light", 4);
+    let validators = network.start().await;
+    let dead = "http://127.0.0.1:9".to_owned();
+    let urls = vec![
+        serve_liar(&validators[0]).await,
+        dead,
+        serve_honest(&validators[1]).await,
+        serve_honest(&validators[2]).await,
+    ];
+    let client = LightClient::start_from(network.genesis.network_key(), urls.clone(), 1).await.unwrap();
+    let mut blocks = client.subscribe_from(1);
+    let mut parent = None;
+    for height in 1..=5 {
+        let block = tokio::time::timeout(Duration::from_secs(30), blocks.recv()).await.unwrap().unwrap();
+        assert_eq!(block.header.height, height);
+        assert_eq!(block.digest, block.header.digest());
+        assert!(parent.is_none_or(|parent| parent == block.header.parent));
+        parent = Some(block.digest);
+    }
+
+    let sender = Sender::new(client.clone(), rich());
+    let pay = |ifr| TransactionBody::Transfer { to: key(101).public_key(), amount: Amount::from_ifr(ifr) };
+    let sent = sender.send(pay(1)).await.unwrap();
+    assert!(sent.block.transactions.contains(&sent.id));
+    assert_eq!(sent.failure, None);
+    // Overlapping sends keep their nonces apart.
+    let results = futures::future::join_all((0..20).map(|_| sender.send(pay(1)))).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    // More than there is: included, paid for, without effect.
+    let failed = sender.send(pay(200_000_000)).await.unwrap();
+    assert!(failed.failure.is_some());
+
+    let account = client.get(&state_key(&StateKey::Account(key(101).public_key()))).await.unwrap().unwrap();
+    let account: Account = inferium_types::decode(&account).unwrap();
+    assert_eq!(account.balance, Amount::from_ifr(21));
+    assert_eq!(client.get(&state_key(&StateKey::Account(key(102).public_key()))).await.unwrap(), None);
+
+    // Two senders of one account collide, and both get through.
+    let (one, other) = (Sender::new(client.clone(), rich()), Sender::new(client.clone(), rich()));
+    let (one, other) = tokio::join!(one.send(pay(1)), other.send(pay(1)));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+
+    // A late subscriber gets everything from the height it asks for.
+    let mut late = client.subscribe_from(2);
+    for height in 2..=client.height() {
+        assert_eq!(late.recv().await.unwrap().header.height, height);
+    }
+    validators[0].stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_liars_only_nothing_is_believed() {
+    let network = TestNetwork::new("liars", 1);
+    let validators = network.start().await;
+    common::reach(&validators[0], 2).await;
+    let urls = vec![serve_liar(&validators[0]).await];
+    assert!(LightClient::connect(network.genesis.network_key(), urls).await.is_err());
+
+    // Nor is an honest RPC of another chain.
+    let mut other = network.genesis.network_key();
+    other.chain = inferium_types::ChainId::new(Digest::ZERO);
+    let urls = vec![serve_honest(&validators[0]).await];
+    assert!(LightClient::connect(other, urls).await.is_err());
+    validators[0].stop().await;
+}

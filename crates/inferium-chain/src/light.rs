@@ -228,7 +228,7 @@ impl LightClient {
         });
         let client = Self { inner, _follower: Arc::new(AbortOnDrop(follower)) };
         let mut head = client.inner.head.subscribe();
-        match tokio::time::timeout(REQUEST_TIMEOUT * 2, head.wait_for(Option::is_some)).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, head.wait_for(Option::is_some)).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(ConnectError::NoBlock { reason: "timed out".into() }),
         }

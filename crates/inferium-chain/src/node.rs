@@ -24,7 +24,7 @@ use commonware_p2p::{
     authenticated::lookup::{self, Network},
     Address, AddressableManager as _,
 };
-use commonware_runtime::{tokio as engine_runtime, Runner as _, Spawner as _, Supervisor as _};
+use commonware_runtime::{tokio as engine_runtime, Runner as _, Supervisor as _};
 use commonware_stream::{
     cups::{self, Cups},
     sake::{self, Sake},
@@ -41,8 +41,6 @@ const BLOCKS_BUFFERED: usize = 256;
 const PROOF_QUEUE: usize = 64;
 /// Messages between the network's tasks.
 const NETWORK_MAILBOX: NonZeroUsize = NZUsize!(256);
-/// How long a clean stop may take.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One validator to start.
 #[derive(Debug, Clone)]
@@ -282,6 +280,7 @@ pub async fn start_validators(setups: Vec<ValidatorSetup>) -> Result<Vec<Validat
     let directory = first.directory.clone();
     let (stop, stopped) = watch::channel(false);
     let (fatal_sender, fatal) = watch::channel(Fatal::Running);
+    let asked_to_stop = stop.subscribe();
     let (mut prepared, mut handles) = (Vec::new(), Vec::new());
     for setup in setups {
         let (validator, handle) = prepare(setup, &stop, &fatal)?;
@@ -299,6 +298,8 @@ pub async fn start_validators(setups: Vec<ValidatorSetup>) -> Result<Vec<Validat
         .spawn(move || {
             let end = match runner.join() {
                 Ok(()) => Fatal::Stopped,
+                // Tasks that are dropped one after the other may find the others gone.
+                Err(_) if *asked_to_stop.borrow() => Fatal::Stopped,
                 Err(panic) => Fatal::Failed { reason: panic_text(panic.as_ref()) },
             };
             fatal_sender.send_replace(end);
@@ -418,8 +419,8 @@ fn run(directory: PathBuf, validators: Vec<Prepared>, started: Started, mut stop
         if let futures::future::Either::Left(_) = futures::future::select(ended, stop).await {
             end_by_failure();
         }
-        // Storage is written before it is spoken of, so an abrupt end would lose nothing either.
-        let _ = context.stop(0, Some(STOP_TIMEOUT)).await;
+        // Everything is durable before it is spoken of, so dropping the tasks here loses nothing.
+        // The runtime's orderly stop would make the engine's actors find each other gone and panic.
     });
 }
 

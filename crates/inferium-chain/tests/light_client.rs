@@ -1,6 +1,6 @@
 //! Light clients against real validators over HTTP, some of which lie.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Real validators: sockets on the loopback, files on disk, the engine's own threads.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -14,12 +14,12 @@ use std::{
 };
 
 /// A secret key from a number.
-pub fn key(number: u8) -> SecretKey {
+pub(crate) fn key(number: u8) -> SecretKey {
     SecretKey::from_bytes([number; 32]).unwrap()
 }
 
 /// A network that can be started again and again on the same directory.
-pub struct TestNetwork {
+pub(crate) struct TestNetwork {
     pub genesis: Arc<Genesis>,
     pub keys: Vec<SecretKey>,
     pub shares: Vec<Vec<u8>>,
@@ -28,12 +28,12 @@ pub struct TestNetwork {
 }
 
 /// Who holds the money.
-pub fn rich() -> SecretKey {
+pub(crate) fn rich() -> SecretKey {
     key(100)
 }
 
 impl TestNetwork {
-    pub fn new(name: &str, validators: u8) -> Self {
+    pub(crate) fn new(name: &str, validators: u8) -> Self {
         let mut keys: Vec<SecretKey> = (1..=validators).map(key).collect();
         keys.sort_by_key(SecretKey::public_key);
         let nodes: Vec<NodeId> = keys.iter().map(SecretKey::public_key).collect();
@@ -65,7 +65,7 @@ impl TestNetwork {
         Self { genesis: Arc::new(genesis), keys, shares: dealing.shares, directory, pace }
     }
 
-    pub async fn start(&self) -> Vec<ValidatorHandle> {
+    pub(crate) async fn start(&self) -> Vec<ValidatorHandle> {
         let peers: Vec<(NodeId, SocketAddr)> =
             self.keys.iter().map(|key| (key.public_key(), free_address())).collect();
         let setups = self
@@ -88,7 +88,7 @@ impl TestNetwork {
         start_validators(setups).await.unwrap()
     }
 
-    pub fn transfer(&self, from: &SecretKey, nonce: u64, to: &SecretKey, ifr: u64) -> SignedTransaction {
+    pub(crate) fn transfer(&self, from: &SecretKey, nonce: u64, to: &SecretKey, ifr: u64) -> SignedTransaction {
         let body = TransactionBody::Transfer { to: to.public_key(), amount: Amount::from_ifr(ifr) };
         Transaction { chain: self.genesis.chain(), sender: from.public_key(), nonce, body }.sign(from)
     }
@@ -100,7 +100,7 @@ impl Drop for TestNetwork {
     }
 }
 
-pub fn rand_chacha(seed: u64) -> impl rand_core::CryptoRng {
+pub(crate) fn rand_chacha(seed: u64) -> impl rand_core::CryptoRng {
     commonware_utils::TestRng::new(seed)
 }
 
@@ -109,7 +109,7 @@ fn free_address() -> SocketAddr {
 }
 
 /// Waits until `handle` has finalised `height`.
-pub async fn reach(handle: &ValidatorHandle, height: u64) {
+pub(crate) async fn reach(handle: &ValidatorHandle, height: u64) {
     let mut head = handle.head();
     tokio::time::timeout(Duration::from_secs(60), head.wait_for(|head| head.height >= height))
         .await
@@ -118,7 +118,7 @@ pub async fn reach(handle: &ValidatorHandle, height: u64) {
 }
 
 /// Bytes below a directory.
-pub fn size_of(directory: &Path) -> u64 {
+pub(crate) fn size_of(directory: &Path) -> u64 {
     std::fs::read_dir(directory)
         .map(|entries| {
             entries

@@ -26,6 +26,8 @@ pub struct LoadOptions {
     pub max_batch: u32,
     /// Requests that may wait; more are refused as [`EngineError::Busy`].
     pub max_queue: u32,
+    /// Prompt and replay rows of a step; at most 32 while generations stream.
+    pub chunk_rows: u32,
     /// Instructions to use; `None` for the fastest that the processor has.
     pub tier: Option<Tier>,
     /// Serves weaker weights than the file's: a cheating worker, for devnets and tests.
@@ -35,7 +37,7 @@ pub struct LoadOptions {
 impl Default for LoadOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, kv_tokens: 16_384, max_batch: 8, max_queue: 64, tier: None, requantise: None }
+        Self { threads, kv_tokens: 16_384, max_batch: 8, max_queue: 64, chunk_rows: 128, tier: None, requantise: None }
     }
 }
 
@@ -57,9 +59,6 @@ pub struct LlamaEngine {
 
 /// Prompt and replay rows of a step beside running streams: about 20 ms of SmolLM2-135M on one thread.
 const ROWS_STREAMING: usize = 32;
-
-/// Prompt and replay rows of a step when nothing streams.
-const ROWS_IDLE: usize = 128;
 
 impl LlamaEngine {
     /// Loads a model file and starts the engine's thread. Takes about a second for 135 million weights.
@@ -113,11 +112,13 @@ impl LlamaEngine {
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
         let generations = (options.max_batch as usize).max(1);
+        // Two rows are the least: prompts and replays share them.
+        let chunk_rows = (options.chunk_rows as usize).max(2);
         let limits = Limits {
             generations,
             replays: (generations / 2).max(1),
-            rows_streaming: ROWS_STREAMING,
-            rows_idle: ROWS_IDLE,
+            rows_streaming: chunk_rows.min(ROWS_STREAMING),
+            rows_idle: chunk_rows,
         };
         let gauges = Arc::new(Gauges::default());
         let (jobs, receiver) = mpsc::channel();

@@ -68,15 +68,6 @@ impl Gguf {
         }
     }
 
-    /// A truth value; `None` if the key is absent.
-    pub(crate) fn boolean(&self, key: &str) -> Result<Option<bool>, LoadError> {
-        match self.value(key) {
-            None => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(*value)),
-            Some(_) => Err(wrong_type(key, "a bool")),
-        }
-    }
-
     /// A list of strings; an error if the key is absent.
     pub(crate) fn texts(&self, key: &str) -> Result<Vec<String>, LoadError> {
         self.list(key, |value| match value {

@@ -14,6 +14,7 @@
 //! - Special tokens come from the chat template only, never from the text of a message.
 #![expect(unsafe_code, reason = "SIMD intrinsics; every use states why it is sound")]
 
+mod answer;
 mod api;
 mod engine;
 mod error;
@@ -26,6 +27,7 @@ mod scheduler;
 pub mod source;
 mod text;
 
+pub use answer::Answer;
 pub use api::{
     Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
 };

@@ -5,8 +5,6 @@
 //! the results (see [`crate::kernel`]). Without work the thread sleeps on its channel.
 
 mod sequence;
-#[cfg(test)]
-mod tests;
 
 use crate::llama::{Batch, Cache, Forward, Row};
 use crate::EngineLoad;

@@ -24,15 +24,29 @@ pub(crate) fn clean(logit: f32) -> f32 {
     logit.clamp(f32::MIN, f32::MAX) + 0.0
 }
 
+/// Logits that are looked at together, and skipped together if none can count.
+const CHUNK: usize = 16;
+
+/// Whether any logit of the chunk is above the limit; written so that it compiles to vector comparisons.
+fn any_above(chunk: &[f32], limit: f32) -> bool {
+    // NaN is above nothing, as it should be.
+    chunk.iter().fold(false, |any, &logit| any | (logit > limit))
+}
+
 /// The token with the largest logit, of equal ones the lowest id; 0 for an empty row.
 pub(crate) fn best(logits: &[f32]) -> u32 {
     let mut best_token = 0;
     let mut best_logit = f32::NEG_INFINITY;
-    for (token, &logit) in (0_u32..).zip(logits) {
-        let logit = clean(logit);
-        if logit > best_logit {
-            best_logit = logit;
-            best_token = token;
+    for (first, chunk) in (0_u32..).step_by(CHUNK).zip(logits.chunks(CHUNK)) {
+        if best_logit > f32::MIN && !any_above(chunk, best_logit) {
+            continue;
+        }
+        for (token, &logit) in (first..).zip(chunk) {
+            let logit = clean(logit);
+            if logit > best_logit {
+                best_logit = logit;
+                best_token = token;
+            }
         }
     }
     best_token
@@ -48,13 +62,21 @@ pub(crate) fn largest(logits: &[f32], count: usize) -> Vec<Candidate> {
     }
     let capacity = count.saturating_mul(2).min(logits.len().max(1));
     let mut keys: Vec<Key> = Vec::with_capacity(capacity);
-    let mut threshold: Key = 0;
-    for (token, &logit) in (0_u32..).zip(logits) {
-        let key = key(token, logit);
-        if key > threshold {
+    let mut threshold: Option<Candidate> = None;
+    for (first, chunk) in (0_u32..).step_by(CHUNK).zip(logits.chunks(CHUNK)) {
+        // Ids rise, so that an equal logit comes too late to count.
+        if threshold.is_some_and(|threshold| threshold.logit > f32::MIN && !any_above(chunk, threshold.logit)) {
+            continue;
+        }
+        for (token, &logit) in (first..).zip(chunk) {
+            let key = key(token, logit);
+            if threshold.is_some_and(|threshold| clean(logit) <= threshold.logit) {
+                continue;
+            }
             if keys.len() == capacity && capacity > count {
-                threshold = keep_largest(&mut keys, count);
-                if key <= threshold {
+                let smallest = candidate(keep_largest(&mut keys, count));
+                threshold = Some(smallest);
+                if clean(logit) <= smallest.logit {
                     continue;
                 }
             }

@@ -138,6 +138,8 @@ pub enum GatewayMessage {
         lease: LeaseId,
         /// Which segment.
         index: u32,
+        /// Jobs in it that were not delivered; without them it would agree.
+        undelivered: Vec<JobId>,
         /// In words.
         reason: String,
     },

@@ -17,6 +17,8 @@ pub(crate) enum Agreement {
     Proposed(SegmentTerms),
     /// Sent to the chain.
     Committing(SegmentTerms),
+    /// Collecting jobs for a while.
+    Resting,
 }
 
 /// A lease that the worker serves.
@@ -66,6 +68,6 @@ impl LeaseWork {
         self.record.ended
             && self.running.is_empty()
             && self.finished.is_empty()
-            && self.agreement == Agreement::Idle
+            && matches!(self.agreement, Agreement::Idle | Agreement::Resting)
     }
 }

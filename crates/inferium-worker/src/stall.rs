@@ -5,7 +5,7 @@
 
 use crate::job::{self, JobContext};
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{Node, Stall, StateKey};
+use inferium_ledger::{state_key, Node, Stall, StateKey};
 use inferium_types::{
     decode, encode,
     wire::{sign_relay_fetch, RelayedRequest},
@@ -54,7 +54,7 @@ impl Answerer {
     async fn fetch(&self) -> Option<RelayedRequest> {
         let signature = sign_relay_fetch(self.id, &self.key);
         for relay in &self.relays {
-            let bytes = self.chain.get(&StateKey::Node(*relay)).await.ok().flatten()?;
+            let bytes = self.chain.get(&state_key(&StateKey::Node(*relay))).await.ok().flatten()?;
             let Ok(node) = decode::<Node>(&bytes) else { continue };
             let NodeRole::Validator { url } = node.role else { continue };
             let address = format!("{}/duty/v1/stalls/{}/fetch", url.trim_end_matches('/'), self.id);

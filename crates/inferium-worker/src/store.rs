@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
     decode, encode, Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SegmentId, SegmentTerms, Signature, TaskTerms,
 };
-use redb::{Database, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use std::path::Path;
 
 const LEASES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases");

@@ -9,7 +9,7 @@ use crate::stall;
 use crate::store::{LeaseRecord, SegmentRecord, StoreError, WorkerStore};
 use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_engine::Engine;
-use inferium_ledger::{Lease, LeaseState, Node, Offer, Profile, Segment, SegmentState, Stall, StateKey};
+use inferium_ledger::{state_key, Lease, LeaseState, Meta, Node, Offer, Profile, Segment, SegmentState, Stall, StateKey};
 use inferium_types::{
     decode, vrf_input, wire::{GatewayMessage, WorkerMessage}, Digest, Event, JobId, JobPayload, JobRequest, LeaseId,
     NodeId, NodeRole, OfferTerms, Ppm, ProfileId, SecretKey, SegmentCommitment, SegmentId, SegmentTerms, Signature,
@@ -26,6 +26,9 @@ use tracing::{debug, info, warn};
 const OFFER_CHECK: Duration = Duration::from_secs(10);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
+/// Jobs of a segment from which the lease counts as busy, and how long it then collects.
+const BUSY_JOBS: u32 = 32;
+const BUSY_REST: Duration = Duration::from_secs(1);
 /// Wait before a segment's transaction is tried again.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
@@ -70,6 +73,7 @@ enum Own {
     JobDone(LeaseId, JobId, Result<Box<FinishedJob>, JobRefusal>),
     Committed(SegmentTerms, Result<(), String>),
     Retry(SegmentTerms),
+    Rested(LeaseId),
 }
 
 /// A running worker.
@@ -91,7 +95,8 @@ impl Worker {
         let (session_tx, mut session_rx) = mpsc::channel(1_024);
         let (own_tx, mut own_rx) = mpsc::channel(1_024);
         let from = store.cursor()?;
-        let mut blocks = chain.follow(from).await.map_err(chain_error)?;
+        // A first start takes up the chain where it is; a later one misses no block.
+        let mut blocks = from.map_or_else(|| chain.subscribe(), |next| chain.subscribe_from(next));
         let mut core = Core {
             me: config.key.public_key(),
             sender: Sender::new(chain.clone(), config.key.clone()),
@@ -191,7 +196,7 @@ impl Core {
     }
 
     async fn read<T: borsh::BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, WorkerError> {
-        let bytes = self.chain.get(key).await.map_err(chain_error)?;
+        let bytes = self.chain.get(&state_key(key)).await.map_err(chain_error)?;
         bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
     }
 
@@ -340,9 +345,9 @@ impl Core {
             GatewayMessage::SegmentSigned { lease, index, signature } => {
                 self.on_signed(gateway, lease, index, signature)?;
             }
-            GatewayMessage::SegmentRefused { lease, index, reason } => {
-                warn!(%lease, index, reason, "the gateway refused a segment; closing the lease");
-                self.on_refused(gateway, lease, index).await?;
+            GatewayMessage::SegmentRefused { lease, index, undelivered, reason } => {
+                warn!(%lease, index, reason, "the gateway refused a segment");
+                self.on_refused(gateway, lease, index, &undelivered)?;
             }
             GatewayMessage::Hello { .. } | GatewayMessage::Welcome => {}
         }
@@ -394,11 +399,12 @@ impl Core {
                 }
                 self.next_segment(lease)?;
             }
-            Own::Committed(terms, Ok(())) => {
-                if let Some(work) = self.leases.get_mut(&terms.lease) {
+            Own::Committed(terms, Ok(())) => self.on_committed(terms)?,
+            Own::Rested(lease) => {
+                if let Some(work) = self.leases.get_mut(&lease).filter(|w| w.agreement == Agreement::Resting) {
                     work.agreement = Agreement::Idle;
                 }
-                self.next_segment(terms.lease)?;
+                self.next_segment(lease)?;
             }
             Own::Committed(terms, Err(reason)) => {
                 debug!(lease = %terms.lease, index = terms.index, reason, "segment not committed yet");
@@ -411,6 +417,24 @@ impl Core {
             Own::Retry(terms) => self.retry(terms).await?,
         }
         Ok(())
+    }
+
+    /// The next segment may follow at once, unless the lease is so busy that waiting a little
+    /// lets one segment hold much more.
+    fn on_committed(&mut self, terms: SegmentTerms) -> Result<(), WorkerError> {
+        let lease = terms.lease;
+        let is_busy = terms.totals.jobs >= BUSY_JOBS;
+        if let Some(work) = self.leases.get_mut(&lease) {
+            work.agreement = if is_busy && !work.record.ended { Agreement::Resting } else { Agreement::Idle };
+        }
+        if is_busy {
+            let own = self.own_tx.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(BUSY_REST).await;
+                let _ = own.send(Own::Rested(lease)).await;
+            });
+        }
+        self.next_segment(lease)
     }
 
     /// Proposes the lease's next segment when there is something to commit.
@@ -499,25 +523,41 @@ impl Core {
         Ok(())
     }
 
-    /// SPEC J3: what the other side won't sign is lost, and nothing more.
-    async fn on_refused(&mut self, gateway: NodeId, lease: LeaseId, index: u32) -> Result<(), WorkerError> {
+    /// Takes out what the gateway did not get and proposes the rest; when nothing can be agreed
+    /// on, the work is lost and the lease over (SPEC J3: never more than one segment).
+    fn on_refused(
+        &mut self,
+        gateway: NodeId,
+        lease: LeaseId,
+        index: u32,
+        undelivered: &[JobId],
+    ) -> Result<(), WorkerError> {
         let Some(work) = self.leases.get_mut(&lease).filter(|work| work.record.gateway == gateway) else {
             return Ok(());
         };
         if !matches!(&work.agreement, Agreement::Proposed(terms) if terms.index == index) {
             return Ok(());
         }
+        let id = SegmentId::of_lease(lease, index);
+        let record = self.store.segment(id)?;
+        self.store.remove_segment(id)?;
         work.agreement = Agreement::Idle;
-        work.finished.clear();
-        work.record.ended = true;
-        self.store.remove_segment(SegmentId::of_lease(lease, index))?;
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            if let Err(error) = sender.send(TransactionBody::CloseLease { lease }).await {
-                debug!(%lease, %error, "the lease was not closed");
-            }
-        });
-        Ok(())
+        work.next_index = index;
+        if undelivered.is_empty() {
+            work.finished.clear();
+            work.record.ended = true;
+            let sender = self.sender.clone();
+            tokio::spawn(async move {
+                if let Err(error) = sender.send(TransactionBody::CloseLease { lease }).await {
+                    debug!(%lease, %error, "the lease was not closed");
+                }
+            });
+        } else if let Some(record) = record {
+            let jobs = record.leaves.into_iter().zip(record.jobs);
+            let kept = jobs.filter(|(leaf, _)| !undelivered.contains(&leaf.request.job));
+            work.finished.extend(kept.map(|(leaf, evidence)| FinishedJob { leaf, evidence }));
+        }
+        self.next_segment(lease)
     }
 
     fn drop_if_done(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
@@ -589,13 +629,17 @@ impl Core {
         let node: Option<Node> = self.read(&StateKey::Node(self.me)).await?;
         let standing: Option<Offer> = self.read(&StateKey::Offer((profile, self.me))).await?;
         let is_standing = standing.is_some_and(|offer| offer.terms == self.config.offer);
-        let may_work = node.is_some_and(|node| !node.disqualified);
+        let meta: Option<Meta> = self.read(&StateKey::Meta).await?;
+        let may_work = node.zip(meta).is_some_and(|(node, meta)| node.is_active(meta.epoch));
         if known.is_none() || is_standing || !may_work {
             return Ok(());
         }
         let body = TransactionBody::SetOffer { profile, terms: self.config.offer };
-        self.sender.send(body).await.map_err(chain_error)?;
-        info!(%profile, slots = self.config.offer.slots, "offer posted");
+        let sent = self.sender.send(body).await.map_err(chain_error)?;
+        match sent.failure {
+            None => info!(%profile, slots = self.config.offer.slots, "offer posted"),
+            Some(failure) => warn!(%profile, failure, "the offer was refused"),
+        }
         Ok(())
     }
 }

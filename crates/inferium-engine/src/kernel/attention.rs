@@ -5,7 +5,7 @@ use super::math::{exp, f16_to_f32, f32_to_f16_flushed, sum_lanes};
 use super::q8::LANES;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Tokens of one cache page. Equal to the lanes: scores of a page's tokens are computed side by side.
 pub(crate) const PAGE_TOKENS: usize = LANES;
@@ -37,6 +37,9 @@ pub(crate) struct Query<'a> {
     /// Tokens to attend to: the row's position plus one.
     pub(crate) length: usize,
 }
+
+/// Query heads whose sums are kept at once.
+const GROUP_MAX: usize = 8;
 
 /// Head sizes with a compiled loop.
 pub(crate) const HEAD_SIZES: [usize; 6] = [32, 64, 80, 96, 128, 256];
@@ -134,20 +137,33 @@ fn softmax(scores: &mut [f32], length: usize) -> f32 {
 #[inline(always)]
 fn values<const D: usize>(query: &Query<'_>, weights: &[f32], outs: &mut [[f32; D]]) {
     let pages = query.length.div_ceil(PAGE_TOKENS);
-    for (weights, out) in weights.chunks_exact(pages * PAGE_TOKENS).zip(outs) {
-        let factor = out[0];
-        let mut sums = [0.0_f32; D];
-        for ((index, page), weights) in query.pages[..pages].iter().enumerate().zip(weights.chunks_exact(PAGE_TOKENS)) {
+    let mut sums = [[0.0_f32; D]; GROUP_MAX];
+    for (group, outs) in outs.chunks_mut(GROUP_MAX).enumerate() {
+        let weights = &weights[group * GROUP_MAX * pages * PAGE_TOKENS..];
+        sums.fill([0.0; D]);
+        for (index, page) in query.pages[..pages].iter().enumerate() {
             let tokens = (query.length - index * PAGE_TOKENS).min(PAGE_TOKENS);
-            let halves = &page[query.page_offset + D * PAGE_TOKENS..][..tokens * D];
-            for (halves, weight) in halves.chunks_exact(D).zip(weights) {
-                for (sum, half) in sums.iter_mut().zip(halves) {
-                    *sum += weight * f16_to_f32(*half);
+            let halves = &page[query.page_offset + D * PAGE_TOKENS..][..D * PAGE_TOKENS];
+            let mut values = [[0.0_f32; D]; PAGE_TOKENS];
+            for (value, half) in values.as_flattened_mut().iter_mut().zip(halves) {
+                *value = f16_to_f32(*half);
+            }
+            for (head, sums) in sums.iter_mut().take(outs.len()).enumerate() {
+                let weights = &weights[(head * pages + index) * PAGE_TOKENS..][..tokens];
+                let mut local = *sums;
+                for (value, weight) in values.iter().zip(weights) {
+                    for (sum, v) in local.iter_mut().zip(value) {
+                        *sum += weight * v;
+                    }
                 }
+                *sums = local;
             }
         }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = sum * factor;
+        for (out, sums) in outs.iter_mut().zip(&sums) {
+            let factor = out[0];
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = sum * factor;
+            }
         }
     }
 }

@@ -100,9 +100,9 @@ pub(crate) fn rope(row: &mut [f32], angles: &[(f32, f32)]) {
 pub(crate) fn f16_to_f32(half: u16) -> f32 {
     /// 2¹¹²: the difference of the two formats' exponent biases.
     const SCALE: f32 = f32::from_bits((127 + 112) << 23);
-    let sign = (u32::from(half) & 0x8000) << 16;
-    let magnitude = f32::from_bits((u32::from(half) & 0x7FFF) << 13) * SCALE;
-    f32::from_bits(magnitude.to_bits() | sign)
+    // The sign fills the upper bits; all of them but the first make way for the larger exponent.
+    let bits = (i32::from(half.cast_signed()) << 13).cast_unsigned() & 0x8FFF_E000;
+    f32::from_bits(bits) * SCALE
 }
 
 /// Single to IEEE half, round to nearest even; magnitudes above 65504 and NaN saturate.

@@ -10,7 +10,7 @@ mod avx2;
 mod avx512;
 mod scalar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Activation rows that share one pass over a tile's weights.
 const ROWS_MAX: usize = 4;
@@ -35,8 +35,8 @@ pub(crate) fn matmul(kernel: Kernel, pool: &Pool, weights: &Q8Matrix, x: &Q8Rows
     assert_eq!(weights.columns(), x.blocks_per_row() * super::q8::BLOCK, "shapes of a product must agree");
     let rows = x.rows();
     out.resize(weights.tiles() * rows, [0.0; LANES]);
-    // Four pieces a thread balance the load; a multiple of four tiles keeps the fastest inner loop busy.
-    let tiles_per_task = weights.tiles().div_ceil(pool.threads() * 4).next_multiple_of(4);
+    // Four pieces a thread balance the load; an even number of tiles keeps the fastest inner loop busy.
+    let tiles_per_task = weights.tiles().div_ceil(pool.threads() * 4).next_multiple_of(2);
     pool.for_each_chunk(out, tiles_per_task * rows, |task, out| {
         let first = task * tiles_per_task;
         match kernel.tier() {
@@ -64,14 +64,13 @@ pub(crate) fn untile(product: &[Lane16], rows: usize, row: usize, first: usize, 
 fn tiles<M: Micro>(weights: &Q8Matrix, x: &Q8Rows, first: usize, out: &mut [Lane16]) {
     let rows = x.rows();
     let count = out.len() / rows;
-    // Few rows: several tiles at once hide the latency of the integer products. Many rows do that themselves.
-    let step = if rows == 1 { 4 } else { 2 };
+    // Two tiles at a time: measured best, for one row as for many.
+    let step = 2;
     let mut tile = 0;
     while tile < count {
         let width = if count - tile >= step { step } else { 1 };
         let out = &mut out[tile * rows..][..width * rows];
         match width {
-            4 => row_groups::<M, 4>(weights, x, first + tile, out),
             2 => row_groups::<M, 2>(weights, x, first + tile, out),
             _ => row_groups::<M, 1>(weights, x, first + tile, out),
         }
@@ -84,7 +83,7 @@ fn row_groups<M: Micro, const TILES: usize>(weights: &Q8Matrix, x: &Q8Rows, firs
     let rows = x.rows();
     let mut row = 0;
     while row < rows {
-        let width = if TILES > 2 { 1 } else { (rows - row).min(ROWS_MAX) };
+        let width = (rows - row).min(ROWS_MAX);
         match width {
             4 => group::<M, TILES, 4>(tiles, x, row, out),
             3 => group::<M, TILES, 3>(tiles, x, row, out),

@@ -62,6 +62,7 @@ impl Q8Matrix {
         Some(Self { rows, columns, blocks })
     }
 
+    #[cfg(test)]
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

@@ -14,7 +14,7 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// What GGUF's `tokenizer.ggml.token_type` calls normal; the others that matter here follow.
 const TYPE_UNKNOWN: u32 = 2;

@@ -3,8 +3,9 @@
 use super::{Lane16, Micro};
 use crate::kernel::q8::{RowBlock, TileBlock};
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_load_ps, _mm512_load_si512,
-    _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    _MM_HINT_T0, _mm_prefetch, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_load_ps,
+    _mm512_load_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_storeu_ps,
 };
 
 pub(super) struct Avx512;
@@ -19,52 +20,76 @@ impl Micro for Avx512 {
     }
 }
 
+/// How far ahead weights are fetched, in blocks of 576 bytes: about the latency of memory at its full rate.
+const PREFETCH_BLOCKS: usize = 32;
+
+// Plain loops over indices: closures inside array functions are not compiled for the enabled instructions, and keep the
+// sums in memory instead of registers.
+#[expect(clippy::needless_range_loop, reason = "see above")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn run<const TILES: usize, const ROWS: usize>(
     tiles: [&[TileBlock]; TILES],
     rows: [&[RowBlock]; ROWS],
 ) -> [[Lane16; ROWS]; TILES] {
     let count = tiles[0].len();
-    assert!(tiles.iter().all(|tile| tile.len() == count) && rows.iter().all(|row| row.len() == count));
-    let mut accumulators = [[_mm512_setzero_ps(); ROWS]; TILES];
+    for tile in 0..TILES {
+        assert!(tiles[tile].len() == count, "tiles must be of one length");
+    }
+    for row in 0..ROWS {
+        assert!(rows[row].len() == count, "rows must be as long as tiles");
+    }
+    let mut outputs = [[_mm512_setzero_ps(); ROWS]; TILES];
     for block in 0..count {
-        let weights: [&TileBlock; TILES] = std::array::from_fn(|tile| &tiles[tile][block]);
-        let xs: [&RowBlock; ROWS] = std::array::from_fn(|row| &rows[row][block]);
-        accumulate(weights, xs, &mut accumulators);
-    }
-    let mut out = [[[0.0; 16]; ROWS]; TILES];
-    for (out, accumulators) in out.iter_mut().flatten().zip(accumulators.iter().flatten()) {
-        // SAFETY: `out` is an array of 16 floats.
-        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *accumulators) }
-    }
-    out
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn accumulate<const TILES: usize, const ROWS: usize>(
-    weights: [&TileBlock; TILES],
-    xs: [&RowBlock; ROWS],
-    accumulators: &mut [[__m512; ROWS]; TILES],
-) {
-    let mut sums: [[__m512i; ROWS]; TILES] = [xs.map(|x| _mm512_set1_epi32(x.offset)); TILES];
-    for group in 0..8 {
-        let fours = xs.map(|x| _mm512_set1_epi32(i32::from_le_bytes(x.quants[group].map(i8::cast_unsigned))));
-        for (tile, sums) in weights.iter().zip(&mut sums) {
-            // SAFETY: `quants[group]` is 64 bytes long and 64-byte aligned, since `TileBlock` is and the scales before it
-            // take 64 bytes.
-            let weights = unsafe { _mm512_load_si512(tile.quants[group].as_ptr().cast()) };
-            for (sum, &four) in sums.iter_mut().zip(&fours) {
-                *sum = _mm512_dpbusd_epi32(*sum, weights, four);
+        let mut sums = [[_mm512_setzero_si512(); ROWS]; TILES];
+        for row in 0..ROWS {
+            // SAFETY: `block` is below the length of every row, asserted above.
+            let offset = _mm512_set1_epi32(unsafe { rows[row].get_unchecked(block) }.offset);
+            for tile in 0..TILES {
+                sums[tile][row] = offset;
+            }
+        }
+        for group in 0..8 {
+            let mut weights = [_mm512_setzero_si512(); TILES];
+            for tile in 0..TILES {
+                // SAFETY: `block` is below the length of every tile, asserted above. `quants[group]` is 64 bytes long and
+                // 64-byte aligned, since `TileBlock` is and the scales before it take 64 bytes. A prefetch may name any
+                // address.
+                unsafe {
+                    let address = tiles[tile].get_unchecked(block).quants[group].as_ptr();
+                    weights[tile] = _mm512_load_si512(address.cast());
+                    if ROWS <= 4 {
+                        let ahead = address.wrapping_byte_add(PREFETCH_BLOCKS * size_of::<TileBlock>());
+                        _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                    }
+                }
+            }
+            for row in 0..ROWS {
+                // SAFETY: `block` is below the length of every row, asserted above.
+                let [a, b, c, d] = unsafe { rows[row].get_unchecked(block) }.quants[group];
+                let four = _mm512_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]));
+                for tile in 0..TILES {
+                    sums[tile][row] = _mm512_dpbusd_epi32(sums[tile][row], weights[tile], four);
+                }
+            }
+        }
+        for tile in 0..TILES {
+            // SAFETY: `block` is in range as above; `scales` is 64 bytes long and, as the first field, aligned like
+            // `TileBlock`.
+            let scales = unsafe { _mm512_load_ps(tiles[tile].get_unchecked(block).scales.as_ptr()) };
+            for row in 0..ROWS {
+                // SAFETY: `block` is below the length of every row, asserted above.
+                let scale = _mm512_mul_ps(scales, _mm512_set1_ps(unsafe { rows[row].get_unchecked(block) }.scale));
+                let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[tile][row]), scale);
+                outputs[tile][row] = _mm512_add_ps(outputs[tile][row], product);
             }
         }
     }
-    for ((tile, sums), accumulators) in weights.iter().zip(&sums).zip(accumulators) {
-        // SAFETY: `scales` is 64 bytes long and, as the first field, aligned like `TileBlock`.
-        let scales = unsafe { _mm512_load_ps(tile.scales.as_ptr()) };
-        for ((sum, x), accumulator) in sums.iter().zip(&xs).zip(accumulators) {
-            let scale = _mm512_mul_ps(scales, _mm512_set1_ps(x.scale));
-            *accumulator = _mm512_add_ps(*accumulator, _mm512_mul_ps(_mm512_cvtepi32_ps(*sum), scale));
+    let mut out = [[[0.0; 16]; ROWS]; TILES];
+    for tile in 0..TILES {
+        for row in 0..ROWS {
+            // SAFETY: the place is an array of 16 floats.
+            unsafe { _mm512_storeu_ps(out[tile][row].as_mut_ptr(), outputs[tile][row]) }
         }
     }
+    out
 }

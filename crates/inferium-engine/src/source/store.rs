@@ -1,0 +1,181 @@
+//! The folder of models.
+
+use super::{CATALOGUE, CatalogueEntry, Progress, SourceError, find};
+use sha2::{Digest as _, Sha256};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A model file in the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledModel {
+    /// The catalogue's name, or the file's name without its ending.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its SHA-256 as noted when it came, 64 hex digits.
+    pub sha256: Option<String>,
+    /// Whether it is a model of the catalogue.
+    pub is_catalogued: bool,
+}
+
+/// The models in the folder, by name. A folder that does not exist has none.
+///
+/// # Errors
+/// [`SourceError::Io`] if the folder cannot be read.
+pub fn list(models_dir: &Path) -> Result<Vec<InstalledModel>, SourceError> {
+    if !models_dir.exists() {
+        return Ok(Vec::new());
+    }
+    let fail = |error: std::io::Error| SourceError::io("read", models_dir, error);
+    let mut models = Vec::new();
+    for entry in fs::read_dir(models_dir).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.extension().is_some_and(|extension| extension == "gguf") && path.is_file() {
+            models.push(describe(path)?);
+        }
+    }
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(models)
+}
+
+fn describe(path: PathBuf) -> Result<InstalledModel, SourceError> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let size_bytes = fs::metadata(&path).map_err(|error| SourceError::io("read", &path, error))?.len();
+    let sha256 = fs::read_to_string(note_path(&path)).ok().map(|note| note.trim().to_owned());
+    let entry = CATALOGUE.iter().find(|entry| entry.file == file);
+    let stem = file.trim_end_matches(".gguf");
+    Ok(InstalledModel {
+        name: entry.map_or(stem, |entry| entry.name).to_owned(),
+        is_catalogued: entry.is_some_and(|entry| sha256.as_deref() == Some(entry.sha256)),
+        path,
+        size_bytes,
+        sha256,
+    })
+}
+
+/// The model of a name or alias, if it is in the folder.
+///
+/// # Errors
+/// - [`SourceError::Unknown`]: there is none.
+/// - [`SourceError::Io`]: the folder cannot be read.
+pub fn show(models_dir: &Path, name: &str) -> Result<InstalledModel, SourceError> {
+    let models = list(models_dir)?;
+    let canonical = find(name).map_or(name, |entry| entry.name);
+    let known = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+    models
+        .into_iter()
+        .find(|model| model.name.eq_ignore_ascii_case(canonical))
+        .ok_or_else(|| SourceError::Unknown { name: name.to_owned(), known })
+}
+
+/// Removes a model from the folder.
+///
+/// # Errors
+/// As [`show`].
+pub fn remove(models_dir: &Path, name: &str) -> Result<(), SourceError> {
+    let model = show(models_dir, name)?;
+    let note = note_path(&model.path);
+    fs::remove_file(&model.path).map_err(|error| SourceError::io("remove", &model.path, error))?;
+    if note.exists() {
+        fs::remove_file(&note).map_err(|error| SourceError::io("remove", &note, error))?;
+    }
+    Ok(())
+}
+
+/// Copies a GGUF file into the folder, under its own name.
+///
+/// # Errors
+/// - [`SourceError::NotGguf`]: it is none.
+/// - [`SourceError::Io`]: it cannot be read, or the folder not be written.
+pub fn pull_path(file: &Path, models_dir: &Path) -> Result<InstalledModel, SourceError> {
+    let mut magic = [0; 4];
+    let read = File::open(file).and_then(|mut file| file.read_exact(&mut magic));
+    read.map_err(|error| SourceError::io("read", file, error))?;
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if &magic != b"GGUF" || !name.ends_with(".gguf") {
+        return Err(SourceError::NotGguf { path: file.to_path_buf() });
+    }
+    fs::create_dir_all(models_dir).map_err(|error| SourceError::io("create", models_dir, error))?;
+    let _lock = lock(models_dir, &name)?;
+    let target = models_dir.join(&name);
+    let staged = models_dir.join(format!("{name}.import"));
+    fs::copy(file, &staged).map_err(|error| SourceError::io("copy", file, error))?;
+    let expected = CATALOGUE.iter().find(|entry| entry.file == name).map(|entry| entry.sha256);
+    install(&staged, &target, expected)?;
+    describe(target)
+}
+
+/// Holds off other processes that pull the same file; released when dropped, also by a crash.
+pub(super) fn lock(models_dir: &Path, file: &str) -> Result<File, SourceError> {
+    let path = models_dir.join(format!(".{file}.lock"));
+    let lock = File::create(&path).map_err(|error| SourceError::io("create", &path, error))?;
+    lock.lock().map_err(|error| SourceError::io("lock", &path, error))?;
+    Ok(lock)
+}
+
+/// Whether the right file is in its place already. One with a wrong checksum is removed.
+pub(super) fn is_intact(
+    target: &Path,
+    entry: &CatalogueEntry,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<bool, SourceError> {
+    let Ok(metadata) = fs::metadata(target) else { return Ok(false) };
+    let noted = fs::read_to_string(note_path(target)).unwrap_or_default();
+    if metadata.len() == entry.size_bytes && noted.trim() == entry.sha256 {
+        return Ok(true);
+    }
+    progress(Progress::Verifying);
+    if sha256(target)? == entry.sha256 {
+        note(target, entry.sha256)?;
+        return Ok(true);
+    }
+    fs::remove_file(target).map_err(|error| SourceError::io("remove", target, error))?;
+    Ok(false)
+}
+
+/// Checks a staged file and moves it to its place; a wrong one is removed.
+pub(super) fn install(staged: &Path, target: &Path, expected: Option<&str>) -> Result<(), SourceError> {
+    let found = sha256(staged)?;
+    if let Some(expected) = expected
+        && found != expected
+    {
+        fs::remove_file(staged).map_err(|error| SourceError::io("remove", staged, error))?;
+        let file = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Err(SourceError::Checksum { file, expected: expected.to_owned(), found });
+    }
+    let sync = File::open(staged).and_then(|file| file.sync_all());
+    sync.map_err(|error| SourceError::io("sync", staged, error))?;
+    fs::rename(staged, target).map_err(|error| SourceError::io("rename", staged, error))?;
+    note(target, &found)
+}
+
+fn sha256(path: &Path) -> Result<String, SourceError> {
+    let fail = |error: std::io::Error| SourceError::io("read", path, error);
+    let mut file = File::open(path).map_err(fail)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer).map_err(fail)?;
+        if count == 0 {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(&buffer[..count]);
+    }
+}
+
+/// The note beside a model file that holds its checksum, so that it need not be read again every time.
+fn note_path(model: &Path) -> PathBuf {
+    model.with_extension("gguf.sha256")
+}
+
+fn note(model: &Path, checksum: &str) -> Result<(), SourceError> {
+    let path = note_path(model);
+    let write = File::create(&path).and_then(|mut file| {
+        writeln!(file, "{checksum}")?;
+        file.sync_all()
+    });
+    write.map_err(|error| SourceError::io("write", &path, error))
+}

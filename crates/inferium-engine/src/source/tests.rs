@@ -1,0 +1,179 @@
+use super::{CATALOGUE, CatalogueEntry, Progress, Source, SourceError, find, list, pull, pull_path, remove, show};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+/// SHA-256 of `GGUF and more`.
+const CONTENT: &[u8] = b"GGUF and more";
+
+fn sha256(bytes: &[u8]) -> &'static str {
+    Box::leak(inferium_types::Digest::sha256(bytes).to_string().into_boxed_str())
+}
+
+/// A folder of its own for a test, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("inferium-source-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn entry(sources: Vec<Source>) -> CatalogueEntry {
+    CatalogueEntry {
+        name: "test-model",
+        aliases: &[],
+        file: "test.gguf",
+        sha256: sha256(CONTENT),
+        size_bytes: CONTENT.len() as u64,
+        license: "none",
+        sources: sources.leak(),
+    }
+}
+
+/// Serves one request on the loopback and returns what was asked.
+fn serve_once(answer: impl FnOnce(&str) -> Vec<u8> + Send + 'static) -> (&'static str, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/test.gguf", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8(request).unwrap().to_lowercase();
+        stream.write_all(&answer(&request)).unwrap();
+        request
+    });
+    (Box::leak(url.into_boxed_str()), server)
+}
+
+fn response(status: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len()).into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn file_source(folder: &Folder, content: &[u8]) -> Source {
+    let path = folder.0.join("original");
+    std::fs::write(&path, content).unwrap();
+    Source::LocalPath(Box::leak(path.to_string_lossy().into_owned().into_boxed_str()))
+}
+
+#[test]
+fn the_first_source_that_delivers_is_enough() {
+    let folder = Folder::new("first");
+    let entry = entry(vec![Source::LocalPath("/nonexistent"), file_source(&folder, CONTENT)]);
+    let models = folder.0.join("models");
+    let mut failed = 0;
+    let path = pull(&entry, &models, &mut |progress| failed += u32::from(matches!(progress, Progress::Failed { .. }))).unwrap();
+    assert_eq!(failed, 1);
+    assert_eq!(std::fs::read(&path).unwrap(), CONTENT);
+    // The second time no source is asked.
+    pull(&entry, &models, &mut |progress| assert_eq!(progress, Progress::Done)).unwrap();
+}
+
+#[test]
+fn a_wrong_checksum_is_refused_and_removed() {
+    let folder = Folder::new("wrong");
+    let entry = entry(vec![file_source(&folder, b"GGUF but other")]);
+    let error = pull(&entry, &folder.0, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains("refused and removed"), "{error}");
+    assert!(!folder.0.join("test.gguf").exists());
+    assert!(!folder.0.join("test.gguf.part").exists());
+}
+
+#[test]
+fn a_damaged_installed_file_is_replaced() {
+    let folder = Folder::new("damaged");
+    let entry = entry(vec![file_source(&folder, CONTENT)]);
+    std::fs::write(folder.0.join("test.gguf"), b"GGUF damaged..").unwrap();
+    let path = pull(&entry, &folder.0, &mut |_| ()).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), CONTENT);
+}
+
+#[test]
+fn every_failed_source_is_named() {
+    let folder = Folder::new("offline");
+    // Port 1 of the loopback refuses at once.
+    let entry = entry(vec![Source::Url("http://127.0.0.1:1/test.gguf"), Source::LocalPath("/nonexistent")]);
+    let error = pull(&entry, &folder.0, &mut |_| ()).unwrap_err();
+    let SourceError::AllFailed { tried, .. } = &error else { unreachable!("{error}") };
+    assert!(tried.contains("127.0.0.1:1") && tried.contains("/nonexistent"), "{tried}");
+}
+
+#[test]
+fn a_download_continues_where_it_ended() {
+    let folder = Folder::new("resume");
+    std::fs::write(folder.0.join("test.gguf.part"), &CONTENT[..5]).unwrap();
+    let (url, server) = serve_once(|_| response("206 Partial Content", &CONTENT[5..]));
+    let path = pull(&entry(vec![Source::Url(url)]), &folder.0, &mut |_| ()).unwrap();
+    assert!(server.join().unwrap().contains("range: bytes=5-"));
+    assert_eq!(std::fs::read(path).unwrap(), CONTENT);
+}
+
+#[test]
+fn a_server_without_ranges_starts_over() {
+    let folder = Folder::new("restart");
+    std::fs::write(folder.0.join("test.gguf.part"), &CONTENT[..5]).unwrap();
+    let (url, server) = serve_once(|_| response("200 OK", CONTENT));
+    let path = pull(&entry(vec![Source::Url(url)]), &folder.0, &mut |_| ()).unwrap();
+    server.join().unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), CONTENT);
+}
+
+#[test]
+fn a_missing_page_is_an_error() {
+    let folder = Folder::new("missing");
+    let (url, server) = serve_once(|_| response("404 Not Found", b""));
+    let error = pull(&entry(vec![Source::Url(url)]), &folder.0, &mut |_| ()).unwrap_err();
+    server.join().unwrap();
+    assert!(error.to_string().contains("404"), "{error}");
+}
+
+#[test]
+fn imported_models_are_listed_shown_and_removed() {
+    let folder = Folder::new("import");
+    let models = folder.0.join("models");
+    let file = folder.0.join("my-model.gguf");
+    std::fs::write(&file, CONTENT).unwrap();
+    assert_eq!(list(&models).unwrap(), []);
+    let imported = pull_path(&file, &models).unwrap();
+    assert_eq!((imported.name.as_str(), imported.sha256.as_deref()), ("my-model", Some(sha256(CONTENT))));
+    assert!(!imported.is_catalogued);
+    assert_eq!(list(&models).unwrap(), [imported.clone()]);
+    assert_eq!(show(&models, "MY-MODEL").unwrap(), imported);
+    assert!(matches!(remove(&models, "../my-model"), Err(SourceError::Unknown { .. })));
+    remove(&models, "my-model").unwrap();
+    assert_eq!(list(&models).unwrap(), []);
+}
+
+#[test]
+fn what_is_no_gguf_file_is_not_imported() {
+    let folder = Folder::new("other");
+    let file = folder.0.join("a.gguf");
+    std::fs::write(&file, b"zip?").unwrap();
+    assert!(matches!(pull_path(&file, &folder.0.join("models")), Err(SourceError::NotGguf { .. })));
+    assert!(matches!(pull_path(&folder.0.join("none.gguf"), &folder.0), Err(SourceError::Io { .. })));
+}
+
+#[test]
+fn names_and_aliases_are_found_in_any_case() {
+    assert_eq!(find("SmolLM2").unwrap().name, "smollm2-135m-instruct");
+    assert!(find("gpt-5").is_none());
+    for entry in CATALOGUE {
+        assert_eq!(entry.sha256.len(), 64);
+        assert!(!entry.sources.is_empty());
+    }
+}

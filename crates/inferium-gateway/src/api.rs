@@ -1,0 +1,159 @@
+//! The HTTP surface: what clients of OpenAI-compatible servers expect.
+
+mod chat;
+mod error;
+mod models;
+mod receipts;
+mod request;
+
+use crate::hub::Hub;
+use crate::keys::ApiKey;
+use crate::stall::Stalls;
+use axum::{
+    extract::{ws::WebSocketUpgrade, DefaultBodyLimit, Request, State},
+    http::{header, HeaderMap, HeaderName, HeaderValue, Method},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    Json, Router,
+};
+use error::ApiError;
+use inferium_chain::LightClient;
+use inferium_types::{limits, Digest, ModelProfile, ProfileId};
+use serde_json::json;
+use std::sync::Arc;
+use tower_http::cors::{Any, CorsLayer};
+
+/// Bytes of a request's body at most.
+const BODY_MAX: usize = 8 * 1024 * 1024;
+/// Age of the newest block from which the gateway is not ready any more; milliseconds.
+const HEAD_AGE_MAX_MS: u64 = 30_000;
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiState {
+    hub: Arc<Hub>,
+    stalls: Arc<Stalls>,
+    chain: LightClient,
+    profile: Arc<ModelProfile>,
+    profile_id: ProfileId,
+    /// Longest prompt with its answer that leases are asked for.
+    context_tokens: u32,
+    created_s: u64,
+}
+
+impl ApiState {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        stalls: Arc<Stalls>,
+        chain: LightClient,
+        profile: ModelProfile,
+        context_tokens: u32,
+    ) -> Self {
+        let profile_id = profile.id();
+        Self { hub, stalls, chain, profile: Arc::new(profile), profile_id, context_tokens, created_s: unix_s() }
+    }
+
+    /// The payer behind a request's bearer token.
+    fn payer(&self, headers: &HeaderMap) -> Result<Digest, ApiError> {
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or(ApiError::NoApiKey)?;
+        let key: ApiKey = token.trim().parse().map_err(|_| ApiError::InvalidApiKey)?;
+        let hash = key.hash();
+        let known = self.hub.must(self.hub.store.key(hash)).flatten();
+        known.map(|_| hash).ok_or(ApiError::InvalidApiKey)
+    }
+}
+
+/// The public routes.
+pub(crate) fn router(state: ApiState) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(Any)
+        .expose_headers([REQUEST_ID, JOB_HEADER]);
+    Router::new()
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
+        .route("/v1/receipts/{job}", get(receipts::receipt))
+        .route("/v1/slashes", get(receipts::slashes))
+        .route("/v1/key", get(receipts::key))
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/version", get(version))
+        .route("/v1/worker", get(worker))
+        .fallback(|| async { ApiError::UnknownUrl })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(cors)
+        .layer(middleware::from_fn_with_state(state.clone(), observe))
+        .with_state(state)
+}
+
+/// The routes for operators.
+pub(crate) fn admin_router(state: ApiState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .fallback(|| async { ApiError::UnknownUrl })
+        .with_state(state)
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const JOB_HEADER: HeaderName = HeaderName::from_static("x-inferium-job");
+
+/// Gives every answer a request id and counts it.
+async fn observe(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID).filter(|value| value.len() <= 128).cloned();
+    let mut response = next.run(request).await;
+    let id = given.or_else(|| HeaderValue::from_str(&format!("req-{:016x}", rand::random::<u64>())).ok());
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let label = crate::metrics::StatusLabel { status: response.status().as_u16() };
+    state.hub.metrics.requests.get_or_create(&label).inc();
+    response
+}
+
+async fn health() -> Json<serde_json::Value> {
+    Json(json!({"status": "ok"}))
+}
+
+async fn version() -> Json<serde_json::Value> {
+    Json(json!({"version": env!("CARGO_PKG_VERSION")}))
+}
+
+/// Ready: the chain moves, and a worker is connected.
+async fn ready(State(state): State<ApiState>) -> Response {
+    let head_ms = state.chain.head().borrow().as_ref().map_or(0, |block| block.header.timestamp_ms);
+    let age_ms = (unix_s() * 1_000).saturating_sub(head_ms);
+    let (leases, _) = state.hub.open_leases(state.profile_id);
+    let is_ready = age_ms <= HEAD_AGE_MAX_MS && leases > 0;
+    let status =
+        if is_ready { axum::http::StatusCode::OK } else { axum::http::StatusCode::SERVICE_UNAVAILABLE };
+    let height = state.chain.height();
+    (status, Json(json!({"ready": is_ready, "height": height, "head_age_ms": age_ms, "leases": leases})))
+        .into_response()
+}
+
+async fn metrics(State(state): State<ApiState>) -> Response {
+    let content_type = (header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    ([content_type], state.hub.metrics.encode()).into_response()
+}
+
+/// A worker's session.
+async fn worker(State(state): State<ApiState>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .max_message_size(limits::MESSAGE_SIZE_MAX)
+        .max_frame_size(limits::MESSAGE_SIZE_MAX)
+        .on_upgrade(move |socket| crate::session::serve(state.hub, socket))
+}
+
+fn unix_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

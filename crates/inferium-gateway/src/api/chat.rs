@@ -1,0 +1,269 @@
+//! `POST /v1/chat/completions`.
+
+use super::{error::ApiError, request::ChatRequest, unix_s, ApiState, JOB_HEADER};
+use crate::hub::{JobEvent, JobHandle, JobSpec};
+use axum::{
+    body::{Body, Bytes},
+    extract::{rejection::BytesRejection, State},
+    http::{header, HeaderMap, HeaderValue},
+    response::{IntoResponse, Response},
+    Json,
+};
+use inferium_types::{Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
+use serde_json::{json, Value};
+use std::time::{Duration, Instant};
+
+/// How long a request waits for a lease with room before it is shed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for the first token, whatever the prompt; and for each of its tokens.
+const FIRST_TOKEN: Duration = Duration::from_secs(10);
+const PER_PROMPT_TOKEN: Duration = Duration::from_millis(20);
+/// Longest silence between two pieces of an answer.
+const NEXT_TOKEN: Duration = Duration::from_secs(20);
+
+/// An answer under way.
+struct Running {
+    state: ApiState,
+    spec: JobSpec,
+    handle: JobHandle,
+    worker: Option<NodeId>,
+    started: Instant,
+    first_token_by: Duration,
+    seen_text: bool,
+}
+
+pub(super) async fn completions(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let started = Instant::now();
+    let payer = state.payer(&headers)?;
+    let body = body.map_err(|rejection| {
+        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::TooLarge
+        } else {
+            ApiError::Json(rejection.body_text())
+        }
+    })?;
+    let request = ChatRequest::parse(&body)?;
+    let spec = prepare(&state, &request, payer)?;
+    let job = JobId::new(Digest::from(rand::random::<[u8; 32]>()));
+    let first_token_by = FIRST_TOKEN.saturating_add(PER_PROMPT_TOKEN.saturating_mul(spec.prompt_tokens));
+    let handle = state.hub.submit(&spec, job, 0, None, PATIENCE).await?;
+    let worker = state.hub.worker_of(handle.request.lease);
+    let running = Running { state, spec, handle, worker, started, first_token_by, seen_text: false };
+    if request.stream {
+        stream(running, request.include_usage).await
+    } else {
+        whole(running).await
+    }
+}
+
+/// Tokenises, checks lengths, and commits to the input.
+fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
+    if request.model != state.profile.name {
+        let served = state.profile.name.clone();
+        return Err(ApiError::ModelNotFound { model: request.model.clone(), served });
+    }
+    let prompt = state
+        .hub
+        .engine
+        .render_chat(&request.messages)
+        .map_err(|error| ApiError::invalid("messages", error.to_string()))?;
+    let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+    let tokens_max = request.answer_limit(prompt_tokens, state.context_tokens)?;
+    let payload =
+        JobPayload { salt: rand::random(), messages: request.messages.clone(), stop: request.stop.clone() };
+    Ok(JobSpec {
+        profile: state.profile_id,
+        payload,
+        prompt_tokens,
+        tokens_max,
+        sampling: request.sampling,
+        client_seed: request.seed,
+        payer,
+    })
+}
+
+impl Running {
+    /// The next event; a job that failed before anything was seen is tried once more elsewhere
+    /// (SPEC T6).
+    async fn next(&mut self) -> JobEvent {
+        loop {
+            let patience = if self.seen_text { NEXT_TOKEN } else { self.first_token_by };
+            let event = match tokio::time::timeout(patience, self.handle.next()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => JobEvent::Failed { reason: "the job was lost".into() },
+                Err(_) => {
+                    self.state.stalls.report(&self.state.hub, self.handle.job);
+                    self.state.hub.fail(self.handle.job, "the worker did not answer in time");
+                    continue;
+                }
+            };
+            match event {
+                JobEvent::Failed { reason } if !self.seen_text && self.handle.request.attempt == 0 => {
+                    let (hub, job) = (&self.state.hub, self.handle.job);
+                    match hub.submit(&self.spec, job, 1, self.worker, PATIENCE).await {
+                        Ok(handle) => {
+                            self.worker = hub.worker_of(handle.request.lease);
+                            self.handle = handle;
+                        }
+                        Err(_) => return JobEvent::Failed { reason },
+                    }
+                }
+                JobEvent::Text(text) => {
+                    if !self.seen_text {
+                        self.state.hub.metrics.observe_first_token(self.started.elapsed());
+                    }
+                    self.seen_text = true;
+                    return JobEvent::Text(text);
+                }
+                other => {
+                    self.state.hub.metrics.job_seconds.observe(self.started.elapsed().as_secs_f64());
+                    return other;
+                }
+            }
+        }
+    }
+
+    fn id(&self) -> String {
+        format!("chatcmpl-{}", self.handle.job.to_string().get(..24).unwrap_or_default())
+    }
+
+    /// What is ours in an answer.
+    fn extras(&self) -> Value {
+        let job = self.handle.job.to_string();
+        json!({"job": job, "status": "provisional", "receipt_url": format!("/v1/receipts/{job}")})
+    }
+
+    fn job_header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.handle.job.to_string()).unwrap_or(HeaderValue::from_static(""))
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("inf_{}", self.state.profile_id.to_string().get(..12).unwrap_or_default())
+    }
+
+    fn chunk(&self, created: u64, choices: &Value) -> Value {
+        json!({
+            "id": self.id(),
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": self.state.profile.name,
+            "system_fingerprint": self.fingerprint(),
+            "choices": choices,
+        })
+    }
+}
+
+fn usage_json(usage: Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens.saturating_add(usage.completion_tokens),
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    })
+}
+
+const fn finish_name(finish: FinishReason) -> &'static str {
+    match finish {
+        FinishReason::EndOfText | FinishReason::StopString | FinishReason::Cancelled => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+async fn whole(mut running: Running) -> Result<Response, ApiError> {
+    let mut content = String::new();
+    let (usage, finish) = loop {
+        match running.next().await {
+            JobEvent::Text(text) => content.push_str(&text),
+            JobEvent::Done { usage, finish } => break (usage, finish),
+            JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
+        }
+    };
+    let body = json!({
+        "id": running.id(),
+        "object": "chat.completion",
+        "created": unix_s(),
+        "model": running.state.profile.name,
+        "system_fingerprint": running.fingerprint(),
+        "choices": [{
+            "index": 0,
+            "message": {"role": "assistant", "content": content, "refusal": null},
+            "logprobs": null,
+            "finish_reason": finish_name(finish),
+        }],
+        "usage": usage_json(usage),
+        "inferium": running.extras(),
+    });
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(JOB_HEADER, running.job_header());
+    Ok(response)
+}
+
+/// Streams as server-sent events. The first event decides whether there is a stream at all, so
+/// that a failure before any text is a plain error.
+async fn stream(mut running: Running, include_usage: bool) -> Result<Response, ApiError> {
+    let first = running.next().await;
+    if let JobEvent::Failed { reason } = first {
+        return Err(ApiError::WorkerFailed(reason));
+    }
+    let job_header = running.job_header();
+    let created = unix_s();
+    let opening = json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null}]);
+    let opening = sse(&running.chunk(created, &opening));
+    let state = (running, Some(first), Some(opening));
+    let body = futures::stream::unfold(Some(state), move |state| async move {
+        let (mut running, first, opening) = state?;
+        if let Some(opening) = opening {
+            return Some((Ok::<_, std::convert::Infallible>(opening), Some((running, first, None))));
+        }
+        let event = match first {
+            Some(event) => event,
+            None => running.next().await,
+        };
+        let (bytes, is_last) = render(&running, created, event, include_usage);
+        Some((Ok(bytes), (!is_last).then_some((running, None, None))))
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    headers.insert(JOB_HEADER, job_header);
+    Ok(response)
+}
+
+fn sse(value: &Value) -> Bytes {
+    Bytes::from(format!("data: {value}\n\n"))
+}
+
+/// One event as bytes of the stream; true when it is the last.
+fn render(running: &Running, created: u64, event: JobEvent, include_usage: bool) -> (Bytes, bool) {
+    match event {
+        JobEvent::Text(text) => {
+            let choices = json!([{"index": 0, "delta": {"content": text}, "logprobs": null, "finish_reason": null}]);
+            (sse(&running.chunk(created, &choices)), false)
+        }
+        JobEvent::Done { usage, finish } => {
+            let choices = json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_name(finish)}]);
+            let mut last = running.chunk(created, &choices);
+            let mut out = Vec::new();
+            if include_usage {
+                out.extend_from_slice(&sse(&last));
+                last = running.chunk(created, &json!([]));
+            }
+            if let Some(fields) = last.as_object_mut() {
+                fields.insert("usage".into(), usage_json(usage));
+                fields.insert("inferium".into(), running.extras());
+            }
+            out.extend_from_slice(&sse(&last));
+            out.extend_from_slice(b"data: [DONE]\n\n");
+            (Bytes::from(out), true)
+        }
+        // Never a quiet end: clients read this event as an error.
+        JobEvent::Failed { reason } => (sse(&ApiError::WorkerFailed(reason).body()), true),
+    }
+}

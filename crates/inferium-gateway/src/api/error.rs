@@ -1,0 +1,114 @@
+//! Errors as clients of OpenAI's API read them.
+
+use crate::hub::NoLease;
+use axum::{
+    http::{header, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+    Json,
+};
+use serde_json::{json, Value};
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("no API key: send `Authorization: Bearer sk-inferium-...`")]
+    NoApiKey,
+    #[error("this API key is not known here")]
+    InvalidApiKey,
+    #[error("the body is not valid JSON: {0}")]
+    Json(String),
+    #[error("{message}")]
+    Invalid { param: String, message: String },
+    #[error("`{param}` is not supported by this gateway")]
+    Unsupported { param: String },
+    #[error("the model `{model}` does not exist here; this gateway serves `{served}`")]
+    ModelNotFound { model: String, served: String },
+    #[error("the prompt has {prompt} tokens and asks for {wanted} more, but the context holds {context} in all")]
+    ContextLength { prompt: u32, wanted: u32, context: u32 },
+    #[error("the budget of this API key is used up: {0}")]
+    Budget(String),
+    #[error("all workers are busy; try again shortly")]
+    Overloaded,
+    #[error("no worker serves this model at the moment")]
+    NoWorker,
+    #[error("the worker failed: {0}")]
+    WorkerFailed(String),
+    #[error("the gateway failed: {0}")]
+    Internal(String),
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("no such job")]
+    JobNotFound,
+    #[error("unknown URL")]
+    UnknownUrl,
+    #[error("this URL does not take this method")]
+    MethodNotAllowed,
+}
+
+impl ApiError {
+    pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
+        Self::Invalid { param: param.into(), message: message.into() }
+    }
+
+    /// (status, type, code, param)
+    fn class(&self) -> (StatusCode, &'static str, &'static str, Option<&str>) {
+        const INVALID: &str = "invalid_request_error";
+        const SERVER: &str = "server_error";
+        match self {
+            Self::NoApiKey | Self::InvalidApiKey => (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key", None),
+            Self::Json(_) => (StatusCode::BAD_REQUEST, INVALID, "invalid_json", None),
+            Self::Invalid { param, .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some(param)),
+            Self::Unsupported { param } => (StatusCode::BAD_REQUEST, INVALID, "unsupported_parameter", Some(param)),
+            Self::ModelNotFound { .. } => (StatusCode::NOT_FOUND, INVALID, "model_not_found", Some("model")),
+            Self::ContextLength { .. } => {
+                (StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", Some("messages"))
+            }
+            Self::Budget(_) => (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", "payment_required", None),
+            Self::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded", None),
+            Self::NoWorker => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "no_worker_available", None),
+            Self::WorkerFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, "worker_failed", None),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", None),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, "body_too_large", None),
+            Self::JobNotFound => (StatusCode::NOT_FOUND, INVALID, "job_not_found", Some("job")),
+            Self::UnknownUrl => (StatusCode::NOT_FOUND, INVALID, "unknown_url", None),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", None),
+        }
+    }
+
+    /// The error object.
+    pub(crate) fn body(&self) -> Value {
+        let (_, kind, code, param) = self.class();
+        json!({"error": {"message": self.to_string(), "type": kind, "param": param, "code": code}})
+    }
+}
+
+impl From<NoLease> for ApiError {
+    fn from(reason: NoLease) -> Self {
+        match reason {
+            NoLease::NoWorker => Self::NoWorker,
+            NoLease::Busy => Self::Overloaded,
+            NoLease::Budget { .. } => Self::Budget(reason.to_string()),
+            NoLease::TooLong { .. } => Self::invalid("messages", reason.to_string()),
+            NoLease::Store(reason) => Self::Internal(reason),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, ..) = self.class();
+        let mut response = (status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::NoApiKey | Self::InvalidApiKey => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Overloaded | Self::NoWorker => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert("retry-after-ms", HeaderValue::from_static("1000"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

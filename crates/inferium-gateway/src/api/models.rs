@@ -1,0 +1,38 @@
+//! What this gateway serves.
+
+use super::{error::ApiError, ApiState};
+use axum::{
+    extract::{Path, State},
+    Json,
+};
+use inferium_types::EngineClass;
+use serde_json::{json, Value};
+
+pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
+    Json(json!({"object": "list", "data": [model(&state)]}))
+}
+
+pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    if id != state.profile.name {
+        return Err(ApiError::ModelNotFound { model: id, served: state.profile.name.clone() });
+    }
+    Ok(Json(model(&state)))
+}
+
+fn model(state: &ApiState) -> Value {
+    let profile = &state.profile;
+    let (leases, measured) = state.hub.open_leases(state.profile_id);
+    let context = if leases > 0 { measured } else { state.context_tokens };
+    let EngineClass::Canonical { build, tier } = &profile.engine;
+    json!({
+        "id": profile.name,
+        "object": "model",
+        "created": state.created_s,
+        "owned_by": "inferium",
+        "context_length": context,
+        "model_profile": state.profile_id.to_string(),
+        "weights_root": profile.weights_root.to_string(),
+        "engine": {"class": "canonical", "build": build.to_string(), "tier": tier},
+        "leases_ready": leases,
+    })
+}

@@ -1,0 +1,147 @@
+//! The gateway as a whole.
+
+use crate::api;
+use crate::chainside::ChainSide;
+use crate::hub::Hub;
+use crate::keys::ApiKey;
+use crate::stall::Stalls;
+use crate::store::{GatewayStore, StoreError};
+use axum::Router;
+use inferium_chain::{LightClient, Sender};
+use inferium_engine::Engine;
+use inferium_types::{Amount, ModelProfile, Price, ProfileId, SecretKey, TaskKind, TaskTerms, VerificationMode};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// What a gateway asks of the pool, again and again.
+#[derive(Debug, Clone, Copy)]
+pub struct DemandTerms {
+    /// Price at most.
+    pub price_max: Price,
+    /// Jobs of one lease.
+    pub jobs_max: u32,
+    /// Tokens of one lease.
+    pub tokens_max: u64,
+    /// Slots of one lease.
+    pub slots: u32,
+    /// Context that jobs may need; tokens.
+    pub context_tokens: u32,
+    /// How long a task waits; milliseconds.
+    pub open_ms: u64,
+    /// How long a lease lasts; milliseconds.
+    pub lease_ms: u64,
+}
+
+impl DemandTerms {
+    pub(crate) const fn task(&self, profile: ProfileId) -> TaskTerms {
+        TaskTerms {
+            kind: TaskKind::Inference,
+            mode: VerificationMode::Exact,
+            profile,
+            price_max: self.price_max,
+            jobs_max: self.jobs_max,
+            tokens_max: self.tokens_max,
+            slots: self.slots,
+            context_tokens: self.context_tokens,
+            open_ms: self.open_ms,
+            lease_ms: self.lease_ms,
+        }
+    }
+}
+
+/// How a gateway serves.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// Its key: account, node and signatures.
+    pub key: SecretKey,
+    /// The model that it serves.
+    pub profile: ModelProfile,
+    /// What it asks of the pool.
+    pub demand: DemandTerms,
+    /// Where it keeps what it must not forget.
+    pub store: PathBuf,
+    /// Keys that may spend, with their budgets.
+    pub api_keys: Vec<(ApiKey, Amount)>,
+}
+
+/// Why a gateway ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// Its disk failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain can't be followed.
+    #[error("the chain can't be followed: {reason}")]
+    Chain {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A gateway: routes to serve, and a task to run beside them.
+#[derive(Debug)]
+pub struct Gateway {
+    hub: Arc<Hub>,
+    chain: LightClient,
+    sender: Sender,
+    stalls: Arc<Stalls>,
+    profile: ModelProfile,
+    demand: DemandTerms,
+    fatal: mpsc::Receiver<StoreError>,
+}
+
+impl Gateway {
+    /// Opens the gateway's store and makes its keys known. The node must be registered before
+    /// [`Gateway::run`].
+    ///
+    /// # Errors
+    /// [`GatewayError::Store`].
+    pub fn open(config: GatewayConfig, engine: Arc<dyn Engine>, chain: LightClient) -> Result<Self, GatewayError> {
+        let store = GatewayStore::open(&config.store)?;
+        for (key, budget) in &config.api_keys {
+            store.ensure_key(key.hash(), *budget)?;
+        }
+        let sender = Sender::new(chain.clone(), config.key.clone());
+        let (failing, fatal) = mpsc::channel(1);
+        let hub = Arc::new(Hub::new(config.key, engine, store, failing));
+        let stalls = Arc::new(Stalls::new(chain.clone(), sender.clone()));
+        Ok(Self { hub, chain, sender, stalls, profile: config.profile, demand: config.demand, fatal })
+    }
+
+    /// The public routes: the OpenAI API, receipts, and workers' sessions.
+    #[must_use]
+    pub fn routes(&self) -> Router {
+        api::router(self.api_state())
+    }
+
+    /// The routes for operators: metrics.
+    #[must_use]
+    pub fn admin_routes(&self) -> Router {
+        api::admin_router(self.api_state())
+    }
+
+    fn api_state(&self) -> api::ApiState {
+        api::ApiState::new(
+            Arc::clone(&self.hub),
+            Arc::clone(&self.stalls),
+            self.chain.clone(),
+            self.profile.clone(),
+            self.demand.context_tokens,
+        )
+    }
+
+    /// Follows the chain until `stop` turns true.
+    ///
+    /// # Errors
+    /// [`GatewayError`]: it can't go on, and must not.
+    pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
+        let side =
+            ChainSide::new(self.hub, self.chain, self.sender, self.profile.id(), self.demand, self.stalls);
+        tokio::select! {
+            outcome = side.run(stop) => outcome,
+            Some(error) = self.fatal.recv() => Err(error.into()),
+        }
+    }
+}

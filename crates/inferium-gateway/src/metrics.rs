@@ -1,0 +1,87 @@
+//! Prometheus metrics of the gateway.
+
+use prometheus_client::encoding::{text, EncodeLabelSet};
+use prometheus_client::metrics::{
+    counter::Counter, family::Family, gauge::Gauge, histogram::exponential_buckets, histogram::Histogram,
+};
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// Label of a count of answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StatusLabel {
+    pub(crate) status: u16,
+}
+
+/// All of the gateway's metrics.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) requests: Family<StatusLabel, Counter>,
+    pub(crate) prompt_tokens: Counter,
+    pub(crate) completion_tokens: Counter,
+    pub(crate) jobs_running: Gauge,
+    pub(crate) leases_ready: Gauge,
+    pub(crate) chain_height: Gauge,
+    pub(crate) segments_final: Counter,
+    pub(crate) segments_rejected: Counter,
+    pub(crate) first_token: Histogram,
+    pub(crate) job_seconds: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("inferium");
+        let requests = Family::<StatusLabel, Counter>::default();
+        registry.register("requests", "Answered API requests by HTTP status", requests.clone());
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let prompt_tokens = counter("prompt_tokens", "Tokens of prompts");
+        let completion_tokens = counter("completion_tokens", "Tokens of answers");
+        let segments_final = counter("segments_final", "Segments that committees approved");
+        let segments_rejected = counter("segments_rejected", "Segments that were not approved");
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let jobs_running = gauge("jobs_running", "Jobs that workers are at");
+        let leases_ready = gauge("leases_ready", "Leases with a connected worker");
+        let chain_height = gauge("chain_height", "Height of the newest verified block");
+        let mut seconds = |name: &str, help: &str| {
+            let histogram = Histogram::new(exponential_buckets(0.000_5, 2.0, 18));
+            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+            histogram
+        };
+        let first_token = seconds("time_to_first_token", "From request to first piece of the answer");
+        let job_seconds = seconds("job_duration", "From request to the end of the answer");
+        Self {
+            registry,
+            requests,
+            prompt_tokens,
+            completion_tokens,
+            jobs_running,
+            leases_ready,
+            chain_height,
+            segments_final,
+            segments_rejected,
+            first_token,
+            job_seconds,
+        }
+    }
+
+    pub(crate) fn observe_first_token(&self, elapsed: Duration) {
+        self.first_token.observe(elapsed.as_secs_f64());
+    }
+
+    /// OpenMetrics text.
+    pub(crate) fn encode(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String can't fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}

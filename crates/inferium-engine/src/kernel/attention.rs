@@ -5,7 +5,7 @@ use super::math::{exp, f16_to_f32, f32_to_f16_flushed, sum_lanes};
 use super::q8::LANES;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 /// Tokens of one cache page. Equal to the lanes: scores of a page's tokens are computed side by side.
 pub(crate) const PAGE_TOKENS: usize = LANES;

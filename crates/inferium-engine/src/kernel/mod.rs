@@ -36,4 +36,3 @@ pub(crate) use tier::Kernel;
 
 /// Names the arithmetic; a part of the engine's build digest.
 pub(crate) const ARITHMETIC_VERSION: &str = "canonical-q8-1";
-#[cfg(test)] mod scratch;

@@ -65,7 +65,3 @@ fn tokens_beyond_the_length_and_other_heads_do_not_count() {
     short.queries.extend(numbers(9, 64));
     assert_eq!(run(&short, Tier::detect(), 64, 20)[..64], expected);
 }
-// SCRATCH-BEGIN
-pub(crate) struct B(Case);
-pub(crate) fn bench_case() -> B { B(case(64, 3, 520)) }
-pub(crate) fn bench_run(b: &B, length: usize) -> Vec<f32> { run(&b.0, Tier::detect(), 64, length) }

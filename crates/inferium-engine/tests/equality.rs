@@ -3,6 +3,8 @@
 //! 1,200 positions are generated once (6 prompts, 200 tokens each, sampled at temperature 0.8), one stream at a time on one
 //! thread. Everything else must repeat their steps, digests of all logits included.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use common::engine;

@@ -1,5 +1,7 @@
 //! Texts, limits and identity of the real model.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod common;
 
 use common::engine;

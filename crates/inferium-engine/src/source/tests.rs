@@ -152,7 +152,7 @@ fn imported_models_are_listed_shown_and_removed() {
     let imported = pull_path(&file, &models).unwrap();
     assert_eq!((imported.name.as_str(), imported.sha256.as_deref()), ("my-model", Some(sha256(CONTENT))));
     assert!(!imported.is_catalogued);
-    assert_eq!(list(&models).unwrap(), [imported.clone()]);
+    assert_eq!(list(&models).unwrap(), std::slice::from_ref(&imported));
     assert_eq!(show(&models, "MY-MODEL").unwrap(), imported);
     assert!(matches!(remove(&models, "../my-model"), Err(SourceError::Unknown { .. })));
     remove(&models, "my-model").unwrap();

@@ -11,8 +11,7 @@ use std::time::Instant;
 
 const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
 
-fn generate(engine: &LlamaEngine, prompts: usize, prompt_len: u32, max_tokens: u32) -> (usize, f64) {
-    let start = Instant::now();
+fn generate(engine: &LlamaEngine, prompts: usize, prompt_len: u32, max_tokens: u32) -> usize {
     let receivers: Vec<_> = (0..prompts)
         .map(|index| {
             let prompt = (0..prompt_len).map(|i| 1000 + (i * 37 + index as u32 * 101) % 40_000).collect();
@@ -27,10 +26,10 @@ fn generate(engine: &LlamaEngine, prompts: usize, prompt_len: u32, max_tokens: u
             count += 1;
         }
     }
-    (count, start.elapsed().as_secs_f64())
+    count
 }
 
-fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32) -> f64 {
+fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32) {
     let token = |i: u32| 1000 + (i * 37) % 40_000;
     let request = ReplayRequest {
         prompt: (0..prompt_len).map(token).collect(),
@@ -38,9 +37,24 @@ fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32) -> f64 {
         sampling: GREEDY,
         seed: [1; 32],
     };
-    let start = Instant::now();
     engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();
-    start.elapsed().as_secs_f64()
+}
+
+/// Processor seconds of all threads so far: what a busy machine does not distort much.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks as f64 / 100.0
+}
+
+/// Runs `work`, which returns a count of tokens, and prints the rates.
+fn measure(name: &str, work: impl FnOnce() -> usize) {
+    let (start, before) = (Instant::now(), processor_seconds());
+    let count = work();
+    let (wall, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - before);
+    let count = count as f64;
+    println!("  {name:<24} {:7.1} tok/s, {:7.1} per processor second", count / wall, count / processor);
 }
 
 fn resident_mib() -> u64 {
@@ -64,14 +78,16 @@ fn main() {
             resident_mib()
         );
         generate(&engine, 1, 16, 16);
-        let (_, seconds) = generate(&engine, 1, 512, 1);
-        println!("  prompt 512, 1 stream:   {:7.1} tok/s", 512.0 / seconds);
-        let seconds = replay(&engine, 1, 512);
-        println!("  replay 512 (all heads): {:7.1} tok/s", 512.0 / seconds);
-        let (count, seconds) = generate(&engine, 1, 8, 128);
-        println!("  decode, 1 stream:       {:7.1} tok/s ({count} tokens)", count as f64 / seconds);
-        let (count, seconds) = generate(&engine, 8, 8, 128);
-        println!("  decode, 8 streams:      {:7.1} tok/s ({count} tokens)", count as f64 / seconds);
+        measure("prompt 512", || {
+            generate(&engine, 1, 512, 1);
+            512
+        });
+        measure("replay 512 (all heads)", || {
+            replay(&engine, 1, 512);
+            512
+        });
+        measure("decode, 1 stream", || generate(&engine, 1, 8, 128));
+        measure("decode, 8 streams", || generate(&engine, 8, 8, 128));
         println!("  resident: {} MiB", resident_mib());
     }
 }

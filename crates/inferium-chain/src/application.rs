@@ -58,7 +58,7 @@ pub(crate) type Marshal = MarshalMailbox<Scheme, Standard<Block>>;
 
 /// The application of one validator.
 #[derive(Clone)]
-pub(crate) struct ChainApplication {
+pub struct ChainApplication {
     core: Core,
     marshal: Marshal,
 }
@@ -89,6 +89,12 @@ enum InvalidCandidate {
     ReceiptsRoot { expected: Digest, found: Digest },
     #[error("state root is {found}, executing gives {expected}")]
     StateRoot { expected: Digest, found: Digest },
+}
+
+impl std::fmt::Debug for ChainApplication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainApplication").finish_non_exhaustive()
+    }
 }
 
 impl ChainApplication {

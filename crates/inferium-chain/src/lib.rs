@@ -31,6 +31,7 @@ mod rpc;
 mod scheme;
 mod seeds;
 mod sender;
+pub mod simulation;
 mod states;
 mod store;
 #[cfg(test)]

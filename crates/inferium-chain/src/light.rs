@@ -27,9 +27,10 @@ const SUBSCRIPTION_SIZE: usize = 64;
 /// Bytes of one answer that are read.
 const ANSWER_SIZE_MAX: usize = 8 * 1024 * 1024;
 /// How long a poll for new blocks stays open.
-const POLL_WAIT: Duration = Duration::from_secs(10);
-/// Time for any other request, and for a poll beyond its wait.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const POLL_WAIT: Duration = Duration::from_secs(6);
+/// Time for any other request, and for a poll beyond its wait. Longer than a validator waits for
+/// the certificate behind a state proof.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// Pause after a URL failed, before the next is asked.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 

@@ -214,7 +214,8 @@ impl ValidatorHandle {
         self.core.head.subscribe()
     }
 
-    /// Final blocks from now on, in order. Whoever lags too far reads on from [`Self::index`].
+    /// Final blocks from now on, in order; after a restart the last few may come again. Whoever
+    /// lags too far, or was not there, reads on from [`Self::index`].
     #[must_use]
     pub fn blocks(&self) -> broadcast::Receiver<Arc<FinalBlock>> {
         self.core.blocks.subscribe()
@@ -269,7 +270,8 @@ struct Prepared {
 
 /// Starts validators in one engine runtime, on a thread of its own; returns when all of them run.
 ///
-/// They share one storage directory, each with its own prefix: that of the first setup.
+/// They share one storage directory, each with a prefix of its own. Final blocks that the engine
+/// had not acknowledged when it stopped last are delivered once more.
 ///
 /// # Errors
 /// [`StartError`].
@@ -278,6 +280,9 @@ pub async fn start_validators(setups: Vec<ValidatorSetup>) -> Result<Vec<Validat
         return Err(StartError::Setup { reason: "there is no validator to start" });
     };
     let directory = first.directory.clone();
+    if setups.iter().any(|setup| setup.directory != directory) {
+        return Err(StartError::Setup { reason: "validators of one process share one directory" });
+    }
     let (stop, stopped) = watch::channel(false);
     let (fatal_sender, fatal) = watch::channel(Fatal::Running);
     let asked_to_stop = stop.subscribe();

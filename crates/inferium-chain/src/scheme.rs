@@ -34,7 +34,7 @@ pub(crate) type GroupCertificate = vrf::Certificate<MinSig>;
 
 /// A validator's signing and verifying scheme.
 #[derive(Clone, Debug)]
-pub(crate) struct Scheme {
+pub struct Scheme {
     threshold: Threshold,
     identity: Option<ed25519::PrivateKey>,
     namespace: Namespace,
@@ -57,7 +57,7 @@ impl Scheme {
 
 /// One vote's signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct VoteSignature {
+pub struct VoteSignature {
     threshold: vrf::Signature<MinSig>,
     identity: ed25519::Signature,
 }

@@ -1,5 +1,5 @@
 use super::*;
-use commonware_glue::stateful::db::{ManagedDb as _, Merkleized as _, Unmerkleized as _};
+use commonware_glue::stateful::db::{ManagedDb as _, Unmerkleized as _};
 use commonware_runtime::{deterministic, Runner as _, Supervisor as _};
 use commonware_utils::NZU16;
 

@@ -569,10 +569,6 @@ impl Hub {
         open.fold((0, 0), |(count, context), entry| (count.saturating_add(1), context.max(entry.record.terms.context_tokens)))
     }
 
-    /// True when some lease takes, or will take, jobs.
-    pub(crate) fn has_live_lease(&self, profile: ProfileId) -> bool {
-        self.lock().leases.values().any(|e| e.record.terms.profile == profile && !e.ended && !e.suspended)
-    }
 
     /// Who serves a lease.
     pub(crate) fn worker_of(&self, lease: LeaseId) -> Option<NodeId> {

@@ -140,9 +140,6 @@ impl GatewayStore {
         })
     }
 
-    pub(crate) fn keys(&self) -> Result<Vec<(Digest, KeyRecord)>, StoreError> {
-        self.all(KEYS)
-    }
 
     pub(crate) fn put_lease(&self, record: &LeaseRecord) -> Result<(), StoreError> {
         self.write(|write| put_in(write, LEASES, record.lease.digest(), record))

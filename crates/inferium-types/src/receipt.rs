@@ -1,7 +1,7 @@
 //! Receipts: proof that one job is final or settled, checked without a network (SPEC J5).
 
 use crate::{
-    limits, Amount, Certificate, Digest, Event, Header, InvalidCertificate, JobLeaf, MerklePath, NetworkKey,
+    limits, Amount, Certificate, ChainId, Digest, Event, Header, InvalidCertificate, JobLeaf, MerklePath, NetworkKey,
     SegmentOutcome,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -83,6 +83,8 @@ pub struct ReceiptFacts {
     pub outcome: SegmentOutcome,
     /// Fee of this job.
     pub fee: Amount,
+    /// The chain.
+    pub chain: ChainId,
     /// Height of the block that decided.
     pub height: u64,
     /// Its time; milliseconds.
@@ -135,6 +137,7 @@ impl Receipt {
             job: self.job.clone(),
             outcome: self.outcome.clone(),
             fee,
+            chain: header.chain,
             height: header.height,
             timestamp_ms: header.timestamp_ms,
             block,

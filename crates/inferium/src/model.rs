@@ -1,0 +1,114 @@
+//! `inferium model`: the catalogue and the models of this machine.
+
+use crate::cli::{Failure, ModelCommand};
+use crate::home::models_dir;
+use crate::progress::{print, say, DownloadBar};
+use comfy_table::{presets::UTF8_FULL_CONDENSED, Table};
+use inferium_engine::source::{self, CatalogueEntry, SourceError, CATALOGUE};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// The model of a network that names none.
+pub(crate) const DEFAULT: &str = "smollm2-135m-instruct";
+
+fn failure(error: SourceError) -> Failure {
+    match error {
+        SourceError::AllFailed { .. } => Failure::network(error.to_string()),
+        SourceError::Unknown { .. } => Failure::usage(error.to_string()),
+        _ => Failure::failed(error.to_string()),
+    }
+}
+
+pub(crate) fn run(command: ModelCommand) -> Result<(), Failure> {
+    match command {
+        ModelCommand::Pull { name, models } => pull_any(&name, &models_dir(models.dir)),
+        ModelCommand::List { models, json } => list(&models_dir(models.dir), json),
+        ModelCommand::Show { name, models, json } => show(&name, &models_dir(models.dir), json),
+        ModelCommand::Rm { name, models } => {
+            source::remove(&models_dir(models.dir), &name).map_err(failure)?;
+            say(&format!("removed {name}"));
+            Ok(())
+        }
+    }
+}
+
+fn pull_any(name: &str, dir: &Path) -> Result<(), Failure> {
+    if source::find(name).is_none() && Path::new(name).exists() {
+        let model = source::pull_path(Path::new(name), dir).map_err(failure)?;
+        say(&format!("imported {} as {}", name, model.name));
+        return print(&model.path.display().to_string());
+    }
+    let (_, path) = pull(name, dir)?;
+    print(&path.display().to_string())
+}
+
+/// Makes sure that a model is on this machine, and returns its name and file.
+pub(crate) fn pull(name: &str, dir: &Path) -> Result<(String, PathBuf), Failure> {
+    let Some(entry) = source::find(name) else {
+        let model = source::show(dir, name).map_err(failure)?;
+        return Ok((model.name, model.path));
+    };
+    let mut bar = DownloadBar::new(entry.name);
+    let path = source::pull(entry, dir, &mut |progress| bar.update(progress)).map_err(failure)?;
+    Ok((entry.name.to_owned(), path))
+}
+
+fn list(dir: &Path, as_json: bool) -> Result<(), Failure> {
+    let installed = source::list(dir).map_err(failure)?;
+    if as_json {
+        let models: Vec<_> = installed
+            .iter()
+            .map(|m| json!({"name": m.name, "path": m.path, "size_bytes": m.size_bytes, "sha256": m.sha256, "catalogued": m.is_catalogued}))
+            .collect();
+        let catalogue: Vec<_> = CATALOGUE.iter().map(entry_json).collect();
+        return print(&json!({"installed": models, "catalogue": catalogue}).to_string());
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["model", "size", "here", "licence"]);
+    for entry in CATALOGUE {
+        let here = installed.iter().any(|m| m.name == entry.name);
+        table.add_row([entry.name.into(), megabytes(entry.size_bytes), (if here { "yes" } else { "no" }).into(), entry.license.to_owned()]);
+    }
+    for model in installed.iter().filter(|m| !m.is_catalogued) {
+        table.add_row([model.name.clone(), megabytes(model.size_bytes), "yes".into(), "imported".into()]);
+    }
+    print(&table.to_string())
+}
+
+fn show(name: &str, dir: &Path, as_json: bool) -> Result<(), Failure> {
+    let installed = source::show(dir, name).ok();
+    let entry = source::find(name);
+    if entry.is_none() && installed.is_none() {
+        return source::show(dir, name).map(drop).map_err(failure);
+    }
+    if as_json {
+        let here = installed.map(|m| json!({"path": m.path, "size_bytes": m.size_bytes, "sha256": m.sha256}));
+        return print(&json!({"catalogue": entry.map(entry_json), "installed": here}).to_string());
+    }
+    let mut lines = Vec::new();
+    if let Some(entry) = entry {
+        lines.push(format!("{}\n  file     {}\n  size     {}\n  sha256   {}\n  licence  {}", entry.name, entry.file, megabytes(entry.size_bytes), entry.sha256, entry.license));
+        lines.extend(entry.sources.iter().map(|source| format!("  source   {source}")));
+    }
+    match installed {
+        Some(model) => lines.push(format!("  here     {}", model.path.display())),
+        None => lines.push(format!("  here     no; get it with: inferium model pull {name}")),
+    }
+    print(&lines.join("\n"))
+}
+
+fn entry_json(entry: &CatalogueEntry) -> serde_json::Value {
+    json!({
+        "name": entry.name,
+        "aliases": entry.aliases,
+        "file": entry.file,
+        "sha256": entry.sha256,
+        "size_bytes": entry.size_bytes,
+        "license": entry.license,
+        "sources": entry.sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes / 1_000_000)
+}

@@ -1,0 +1,81 @@
+//! What people see while they wait: bars on a terminal, lines elsewhere, always on stderr.
+
+use crate::cli::Failure;
+use indicatif::{ProgressBar, ProgressStyle};
+use inferium_engine::source::Progress;
+use std::io::Write as _;
+use std::time::Duration;
+
+/// Prints a failure.
+pub(crate) fn complain(failure: &Failure) {
+    say(&format!("error: {failure}"));
+}
+
+/// One line on stderr.
+pub(crate) fn say(line: &str) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Data on stdout.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Failure::failed(format!("cannot write to stdout: {e}")))
+}
+
+/// A download's bar.
+pub(crate) struct DownloadBar {
+    bar: ProgressBar,
+}
+
+impl DownloadBar {
+    pub(crate) fn new(name: &str) -> Self {
+        let bar = ProgressBar::new(0);
+        let style = "{msg} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_message(name.to_owned());
+        Self { bar }
+    }
+
+    pub(crate) fn update(&mut self, progress: Progress) {
+        match progress {
+            Progress::Trying { source } => self.line(&format!("  from {source}")),
+            Progress::Received { bytes, total_bytes } => {
+                self.bar.set_length(total_bytes);
+                self.bar.set_position(bytes);
+            }
+            Progress::Verifying => self.bar.set_message("checking sha256"),
+            Progress::Failed { source, reason } => self.line(&format!("  {source}: {reason}")),
+            _ => self.bar.finish_and_clear(),
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if self.bar.is_hidden() {
+            say(text);
+        } else {
+            self.bar.println(text);
+        }
+    }
+}
+
+/// A step of something long.
+pub(crate) struct Step {
+    bar: ProgressBar,
+    text: String,
+    started: std::time::Instant,
+}
+
+impl Step {
+    pub(crate) fn begin(text: &str) -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.set_message(text.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar, text: text.to_owned(), started: std::time::Instant::now() }
+    }
+
+    pub(crate) fn done(self) {
+        self.bar.finish_and_clear();
+        say(&format!("  {} ({:.1} s)", self.text, self.started.elapsed().as_secs_f64()));
+    }
+}

@@ -1,0 +1,143 @@
+//! `inferium receipt`: get one, and check one offline.
+
+use crate::cli::{Failure, ReceiptCommand};
+use crate::progress::{print, say};
+use inferium_gateway::verify_document;
+use inferium_types::{FinishReason, JobId, NetworkKey, ReceiptFacts, ReceiptStatus};
+use serde_json::{json, Value};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// Pause between two questions whether a receipt is final.
+const POLL: Duration = Duration::from_millis(100);
+
+pub(crate) async fn run(command: ReceiptCommand) -> Result<(), Failure> {
+    match command {
+        ReceiptCommand::Get { job, url, out, timeout } => {
+            let document = get(&job, &url, Duration::from_secs(timeout)).await?;
+            match out {
+                Some(path) => {
+                    std::fs::write(&path, &document)
+                        .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
+                    say(&format!("receipt written to {}", path.display()));
+                    Ok(())
+                }
+                None => print(&document),
+            }
+        }
+        ReceiptCommand::Verify { file, network_key, json } => verify(&file, &network_key, json),
+    }
+}
+
+/// Asks until the receipt is final.
+async fn get(job: &str, url: &str, timeout: Duration) -> Result<String, Failure> {
+    if JobId::from_hex(job).is_none() {
+        return Err(Failure::usage(format!("{job:?} is not a job: expected 64 hex digits")));
+    }
+    let address = format!("{}/v1/receipts/{job}", url.trim_end_matches('/').trim_end_matches("/v1"));
+    let client = reqwest::Client::new();
+    let deadline = tokio::time::Instant::now() + timeout;
+    loop {
+        let response = client
+            .get(&address)
+            .timeout(Duration::from_secs(10))
+            .send()
+            .await
+            .map_err(|e| Failure::network(format!("the gateway at {url} did not answer: {e}")))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|e| Failure::network(e.to_string()))?;
+        let value: Value = serde_json::from_str(&text).unwrap_or_default();
+        let state = value.get("status").and_then(Value::as_str).unwrap_or_default();
+        match (status.as_u16(), state) {
+            (200, "final" | "settled") => return Ok(text),
+            (200, _) => {
+                let reason = value.get("reason").and_then(Value::as_str).unwrap_or("it was not done");
+                return Err(Failure::refused(format!("job {job} has no receipt, it is {state}: {reason}")));
+            }
+            (202, _) if tokio::time::Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            (202, _) => return Err(Failure::network(format!("job {job} is still provisional after {} s", timeout.as_secs()))),
+            (404, _) => return Err(Failure::refused(format!("the gateway knows no job {job}"))),
+            _ => return Err(Failure::network(format!("the gateway answered {status}: {text}"))),
+        }
+    }
+}
+
+fn verify(file: &Path, network_key: &str, as_json: bool) -> Result<(), Failure> {
+    let key: NetworkKey = network_key.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes).map(drop)
+    } else {
+        std::fs::read(file).map(|read| bytes = read)
+    };
+    read.map_err(|e| Failure::failed(format!("cannot read {}: {e}", file.display())))?;
+    let facts = verify_document(&bytes, &key)
+        .map_err(|error| Failure::refused(format!("the receipt does not hold: {error}")))?;
+    if as_json {
+        return print(&facts_json(&facts).to_string());
+    }
+    print(&facts_in_words(&facts))
+}
+
+fn status_name(facts: &ReceiptFacts) -> &'static str {
+    match facts.status {
+        ReceiptStatus::Final => "final",
+        ReceiptStatus::Settled => "settled",
+    }
+}
+
+fn facts_json(facts: &ReceiptFacts) -> Value {
+    let (job, outcome) = (&facts.job, &facts.outcome);
+    json!({
+        "valid": true,
+        "status": status_name(facts),
+        "job": job.request.job.to_string(),
+        "model_profile": outcome.profile.to_string(),
+        "worker": outcome.worker.to_string(),
+        "gateway": outcome.gateway.to_string(),
+        "input_commitment": job.request.input_commitment.to_string(),
+        "output_commitment": job.result.output_commitment.to_string(),
+        "prompt_tokens": job.result.usage.prompt_tokens,
+        "completion_tokens": job.result.usage.completion_tokens,
+        "fee_nano": facts.fee.nano(),
+        "approved_by": outcome.approvers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "height": facts.height,
+        "block": facts.block.to_string(),
+        "timestamp_ms": facts.timestamp_ms,
+    })
+}
+
+fn facts_in_words(facts: &ReceiptFacts) -> String {
+    let (job, outcome) = (&facts.job, &facts.outcome);
+    let finish = match job.result.finish {
+        FinishReason::EndOfText => "the model ended it",
+        FinishReason::StopString => "a stop string of the request ended it",
+        FinishReason::Length => "it reached the limit of tokens",
+        FinishReason::Cancelled => "the client left",
+    };
+    let seed = job.request.client_seed.map_or_else(|| "the worker's VRF".into(), |seed| format!("the client's seed {seed}"));
+    let approvers: Vec<String> = outcome.approvers.iter().map(|id| format!("                     {id}")).collect();
+    [
+        format!("valid: this job is {} on chain {}", status_name(facts), facts.chain),
+        format!("  job                {} (attempt {})", job.request.job, job.request.attempt),
+        format!("  model profile      {}", outcome.profile),
+        format!("  worker             {}", outcome.worker),
+        format!("  gateway            {}", outcome.gateway),
+        format!("  input commitment   {}", job.request.input_commitment),
+        format!("  output commitment  {}", job.result.output_commitment),
+        format!("  evidence root      {}", job.result.evidence_root),
+        format!("  usage              {} tokens of prompt, {} of answer; {finish}", job.result.usage.prompt_tokens, job.result.usage.completion_tokens),
+        format!("  sampling           temperature {}, top_p {}, top_k {}, seeded by {seed}", millionths(job.request.sampling.temperature_micro), millionths(job.request.sampling.top_p_ppm), job.request.sampling.top_k),
+        format!("  fee                {}", facts.fee),
+        format!("  block              {} at height {}, {} ms since 1970", facts.block, facts.height, facts.timestamp_ms),
+        format!("  approved by        {} validators, who replayed {} % of the segment's jobs:", outcome.approvers.len(), outcome.replayed.get() / 10_000),
+        approvers.join("\n"),
+    ]
+    .join("\n")
+}
+
+fn millionths(number: u32) -> String {
+    let text = format!("{}.{:06}", number / 1_000_000, number % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,183 @@
+//! `inferium up`: a whole network in one process, by the same code as many.
+//!
+//! Validators, worker and gateway have keys, stores and sockets of their own, and talk to each
+//! other over the loopback. They share the process, its engine, and nothing else.
+
+mod engine;
+mod network;
+pub(crate) mod register;
+mod services;
+mod validators;
+
+use crate::cli::{Failure, UpArgs};
+use crate::home::{data_dir, models_dir, DataDir};
+use crate::progress::{print, say, Step};
+use inferium_chain::LightClient;
+use network::Network;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use services::Services;
+use std::path::PathBuf;
+
+/// What later commands read of a running network.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NetworkFile {
+    pub(crate) network_key: String,
+    pub(crate) base_url: String,
+    pub(crate) admin_url: String,
+    pub(crate) rpc_urls: Vec<String>,
+    /// Names of the network's nodes and their keys.
+    pub(crate) nodes: Vec<(String, String)>,
+    pub(crate) profile: String,
+}
+
+/// The file that [`NetworkFile`] is in.
+pub(crate) const NETWORK_FILE: &str = "network.json";
+
+pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
+    let data = DataDir::open(&data_dir(arguments.data.clone()), arguments.fresh)?;
+    let listener = bind(arguments.listen, "--listen").await?;
+    let admin = bind(arguments.admin, "--admin").await?;
+    say("inferium: starting a network");
+
+    let served = engine::load(&arguments, &models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from)))?;
+    let network = Network::load_or_create(&data, arguments.validators)?;
+    let step = Step::begin(&format!("validators: {}", network.validators.len()));
+    let validators = validators::start(&data, &network, &served, &arguments).await?;
+    let chain = LightClient::connect(network.key(), validators.urls.clone())
+        .await
+        .map_err(|e| Failure::failed(format!("the validators make no blocks: {e}")))?;
+    step.done();
+
+    let step = Step::begin("worker and gateway");
+    let gateway_url = format!("http://{}", local(&listener)?);
+    let services =
+        Services::start(&data, &network, &served, &chain, &arguments, listener, admin, &gateway_url).await?;
+    let outcome = tokio::select! {
+        ready = services.ready() => ready,
+        failure = validators.failed() => Err(failure),
+        failure = services.failed() => Err(failure),
+        () = interrupted() => return stop(services, validators).await,
+    };
+    outcome?;
+    step.done();
+
+    let file = describe(&network, &services, &validators, &gateway_url, &served);
+    data.save_json(NETWORK_FILE, &file)?;
+    announce(&arguments, &data, &network, &services, &file)?;
+    let failure = tokio::select! {
+        failure = validators.failed() => failure,
+        failure = services.failed() => failure,
+        () = interrupted() => return stop(services, validators).await,
+    };
+    // Consensus is stopped too, so that nothing goes on behind a failure.
+    validators.stop().await;
+    Err(failure)
+}
+
+async fn stop(services: Services, validators: validators::Validators) -> Result<(), Failure> {
+    say("inferium: stopping");
+    services.stop().await;
+    validators.stop().await;
+    say("inferium: stopped");
+    Ok(())
+}
+
+async fn bind(address: std::net::SocketAddr, flag: &str) -> Result<tokio::net::TcpListener, Failure> {
+    tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        Failure::failed(format!("cannot listen on {address} ({error}); choose another address with {flag}, port 0 picks a free one"))
+    })
+}
+
+/// The address at which this machine reaches a listener.
+fn local(listener: &tokio::net::TcpListener) -> Result<std::net::SocketAddr, Failure> {
+    let mut address = listener.local_addr().map_err(|e| Failure::failed(e.to_string()))?;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    }
+    Ok(address)
+}
+
+/// Ctrl-C, or a service manager's request to end.
+async fn interrupted() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{signal, SignalKind};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            },
+            Err(_) => {
+                let _ = interrupt.await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = interrupt.await;
+    }
+}
+
+fn describe(
+    network: &Network,
+    services: &Services,
+    validators: &validators::Validators,
+    gateway_url: &str,
+    served: &engine::Served,
+) -> NetworkFile {
+    let mut nodes: Vec<(String, String)> = network
+        .validators
+        .iter()
+        .enumerate()
+        .map(|(index, key)| (format!("validator-{index}"), key.public_key().to_string()))
+        .collect();
+    nodes.extend(services.nodes.iter().map(|(name, key)| (name.clone(), key.to_string())));
+    NetworkFile {
+        network_key: network.key().to_string(),
+        base_url: format!("{gateway_url}/v1"),
+        admin_url: services.admin_url.clone(),
+        rpc_urls: validators.urls.clone(),
+        nodes,
+        profile: served.profile.id().to_string(),
+    }
+}
+
+fn announce(
+    arguments: &UpArgs,
+    data: &DataDir,
+    network: &Network,
+    services: &Services,
+    file: &NetworkFile,
+) -> Result<(), Failure> {
+    let (base, key) = (&file.base_url, services.api_key.reveal());
+    if arguments.json {
+        let ready = json!({
+            "event": "ready",
+            "base_url": base,
+            "api_key": key,
+            "network_key": file.network_key,
+            "admin_url": file.admin_url,
+            "data_dir": data.path(),
+        });
+        return print(&ready.to_string());
+    }
+    let model = &services.model;
+    print(&format!(
+        "\nThe network is up: {} validators, {} worker{}, 1 gateway, serving {model}.\n\n  \
+         base URL      {base}\n  API key       {key}\n  network key   {}\n  \
+         metrics       {}/metrics\n  data          {}\n  test account  {}\n\n\
+         Paste this:\n\n  export OPENAI_BASE_URL={base} OPENAI_API_KEY={key}\n\n  \
+         curl {base}/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n    \
+         -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}}],\"max_tokens\":48}}'\n\n\
+         Ctrl-C stops it.",
+        network.validators.len(),
+        services.workers,
+        if services.workers == 1 { "" } else { "s" },
+        file.network_key,
+        file.admin_url,
+        data.path().display(),
+        network.account.public_key(),
+    ))
+}

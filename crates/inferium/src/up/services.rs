@@ -1,0 +1,265 @@
+//! Worker, gateway, and on demand a worker that cheats.
+
+use super::engine::Served;
+use super::network::Network;
+use super::register::{self, Registration};
+use crate::cli::{Failure, UpArgs};
+use crate::home::DataDir;
+use crate::progress::say;
+use inferium_chain::{LightClient, Sender};
+use inferium_engine::Engine;
+use inferium_gateway::{ApiKey, DemandTerms, Gateway, GatewayConfig};
+use inferium_types::{Amount, NodeId, NodeRole, OfferTerms, Price, TransactionBody, VrfSecretKey};
+use inferium_worker::{Crime, Worker, WorkerConfig};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// What the devnet's worker asks for a token.
+const PRICE: Price =
+    Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
+/// Two leases of this many slots fill a worker's offer; the next task meets another worker.
+const LEASE_SLOTS: u32 = 8;
+const OFFER_SLOTS: u32 = 16;
+/// Slots of the mock engine, which is bounded by nothing but the network.
+const MOCK_LEASE_SLOTS: u32 = 512;
+const MOCK_OFFER_SLOTS: u32 = 1_024;
+const LEASE_JOBS: u32 = 100_000;
+const LEASE_TOKENS: u64 = 20_000_000;
+const LEASE_MS: u64 = 3_600_000;
+const OPEN_MS: u64 = 600_000;
+const WORKER_STAKE: Amount = Amount::from_ifr(2_000);
+const GATEWAY_BOND: Amount = Amount::from_ifr(2_000);
+/// What the test account pays the gateway for its API key's budget.
+const KEY_BUDGET: Amount = Amount::from_ifr(1_000);
+/// Time for the first lease.
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_POLL: Duration = Duration::from_millis(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The running services.
+pub(crate) struct Services {
+    pub(crate) api_key: ApiKey,
+    pub(crate) admin_url: String,
+    pub(crate) nodes: Vec<(String, NodeId)>,
+    pub(crate) model: String,
+    pub(crate) workers: usize,
+    gateway_url: String,
+    stop: watch::Sender<bool>,
+    failures: tokio::sync::Mutex<mpsc::Receiver<String>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Services {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one process, each made by its own step of `up`")]
+    pub(crate) async fn start(
+        data: &DataDir,
+        network: &Network,
+        served: &Served,
+        chain: &LightClient,
+        arguments: &UpArgs,
+        listener: TcpListener,
+        admin: TcpListener,
+        gateway_url: &str,
+    ) -> Result<Self, Failure> {
+        let faucet = Sender::new(chain.clone(), network.faucet.clone());
+        let (stop, stopped) = watch::channel(false);
+        let (failing, failures) = mpsc::channel(8);
+        let admin_url = format!("http://{}", super::local(&admin)?);
+        let mut services = Self {
+            api_key: ApiKey::from_entropy(data.secret("api-key", rand::random)?),
+            admin_url,
+            nodes: Vec::new(),
+            model: served.profile.name.clone(),
+            workers: 0,
+            gateway_url: gateway_url.to_owned(),
+            stop,
+            failures: tokio::sync::Mutex::new(failures),
+            tasks: Vec::new(),
+        };
+        let mut start = Start { data, network, served, chain, faucet: &faucet, arguments, failing, stopped };
+        start.gateway(&mut services, listener, admin).await?;
+        start.worker(&mut services, "worker", None).await?;
+        if let Some(crime) = arguments.crime {
+            start.worker(&mut services, &format!("worker-{crime}"), Some(crime)).await?;
+        }
+        Ok(services)
+    }
+
+    /// Resolves when the first lease is served.
+    pub(crate) async fn ready(&self) -> Result<(), Failure> {
+        let client = reqwest::Client::new();
+        let address = format!("{}/ready", self.gateway_url);
+        let poll = async {
+            loop {
+                if let Ok(response) = client.get(&address).send().await {
+                    let leases = response.json::<serde_json::Value>().await.ok();
+                    let leases = leases.and_then(|body| body.get("leases").and_then(serde_json::Value::as_u64));
+                    if leases.unwrap_or(0) >= u64::try_from(self.workers).unwrap_or(u64::MAX) {
+                        return;
+                    }
+                }
+                tokio::time::sleep(READY_POLL).await;
+            }
+        };
+        tokio::time::timeout(READY_TIMEOUT, poll)
+            .await
+            .map_err(|_| Failure::failed(format!("no lease after {} s", READY_TIMEOUT.as_secs())))
+    }
+
+    /// Resolves when a service failed: the process must end.
+    pub(crate) async fn failed(&self) -> Failure {
+        let mut failures = self.failures.lock().await;
+        match failures.recv().await {
+            Some(reason) => Failure::failed(reason),
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // Whatever does not end in time ends with the process; nothing final is in it.
+            let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
+        }
+    }
+}
+
+/// What starting a service takes.
+struct Start<'a> {
+    data: &'a DataDir,
+    network: &'a Network,
+    served: &'a Served,
+    chain: &'a LightClient,
+    faucet: &'a Sender,
+    arguments: &'a UpArgs,
+    failing: mpsc::Sender<String>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Start<'_> {
+    async fn gateway(
+        &mut self,
+        services: &mut Services,
+        listener: TcpListener,
+        admin: TcpListener,
+    ) -> Result<(), Failure> {
+        let key = self.data.key("gateway")?;
+        let operator = self.data.key("operator-gateway")?;
+        let role = NodeRole::Gateway { url: services.gateway_url.clone() };
+        let registration = Registration { key: &key, operator: &operator, role, stake: GATEWAY_BOND };
+        register::ensure(self.chain, self.faucet, &registration).await?;
+        self.pay_for_key(key.public_key()).await?;
+        services.nodes.push(("gateway".into(), key.public_key()));
+        let config = GatewayConfig {
+            key,
+            profile: self.served.profile.clone(),
+            demand: self.demand(),
+            store: self.data.path().join("gateway.redb"),
+            api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
+        };
+        let gateway = Gateway::open(config, Arc::clone(&self.served.engine), self.chain.clone())
+            .map_err(|e| Failure::failed(e.to_string()))?;
+        for (listener, routes) in [(listener, gateway.routes()), (admin, gateway.admin_routes())] {
+            tokio::spawn(async move {
+                let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                    // Tokens are small; waiting to merge them would delay each.
+                    let _ = stream.set_nodelay(true);
+                });
+                if let Err(error) = axum::serve(listener, routes).await {
+                    tracing::error!(%error, "the gateway's HTTP server ended");
+                }
+            });
+        }
+        let stopped = self.stopped.clone();
+        self.supervise(services, "gateway", async move { gateway.run(stopped).await.map_err(|e| e.to_string()) });
+        Ok(())
+    }
+
+    /// On a first start the test account buys its API key's budget from the gateway.
+    async fn pay_for_key(&self, gateway: NodeId) -> Result<(), Failure> {
+        const PAID: &str = "api-key-paid";
+        if self.data.load(PAID)?.is_none() {
+            let account = Sender::new(self.chain.clone(), self.network.account.clone());
+            register::send(&account, TransactionBody::Transfer { to: gateway, amount: KEY_BUDGET }).await?;
+            self.data.save(PAID, b"paid\n")?;
+        }
+        Ok(())
+    }
+
+    async fn worker(&mut self, services: &mut Services, name: &str, crime: Option<Crime>) -> Result<(), Failure> {
+        let key = self.data.key(name)?;
+        let operator = self.data.key(&format!("operator-{name}"))?;
+        let vrf = self.vrf(name)?;
+        let role = NodeRole::Worker { vrf: vrf.public_key() };
+        let registration = Registration { key: &key, operator: &operator, role, stake: WORKER_STAKE };
+        register::ensure(self.chain, self.faucet, &registration).await?;
+        services.nodes.push((name.to_owned(), key.public_key()));
+        services.workers = services.workers.saturating_add(1);
+        if let Some(crime) = crime {
+            say(&format!("  a worker that cheats has joined ({crime}): {}", key.public_key()));
+        }
+        let engine: Arc<dyn Engine> = match (&self.served.wrong_weights, crime) {
+            (Some(wrong), Some(Crime::WrongWeights)) => Arc::clone(wrong),
+            _ => Arc::clone(&self.served.engine),
+        };
+        let config = WorkerConfig {
+            key,
+            vrf,
+            profile: self.served.profile.id(),
+            offer: self.offer(),
+            store: self.data.path().join(format!("{name}.redb")),
+            crime,
+        };
+        let (chain, stopped) = (self.chain.clone(), self.stopped.clone());
+        self.supervise(services, name, async move {
+            Worker::run(config, engine, chain, stopped).await.map_err(|e| e.to_string())
+        });
+        Ok(())
+    }
+
+    fn vrf(&self, name: &str) -> Result<VrfSecretKey, Failure> {
+        let bytes = self.data.secret(&format!("{name}.vrf"), rand::random::<[u8; 32]>)?;
+        VrfSecretKey::from_entropy(bytes).map_err(|_| Failure::failed(format!("the VRF key of {name} is damaged")))
+    }
+
+    fn demand(&self) -> DemandTerms {
+        DemandTerms {
+            price_max: PRICE,
+            jobs_max: LEASE_JOBS,
+            tokens_max: LEASE_TOKENS,
+            slots: if self.is_mock() { MOCK_LEASE_SLOTS } else { LEASE_SLOTS },
+            context_tokens: self.served.engine.model().context_tokens,
+            open_ms: OPEN_MS,
+            lease_ms: LEASE_MS,
+        }
+    }
+
+    fn offer(&self) -> OfferTerms {
+        OfferTerms {
+            slots: if self.is_mock() { MOCK_OFFER_SLOTS } else { OFFER_SLOTS },
+            price: PRICE,
+            context_tokens: self.served.engine.model().context_tokens,
+        }
+    }
+
+    fn is_mock(&self) -> bool {
+        self.arguments.engine == crate::cli::EngineKind::Mock
+    }
+
+    /// Runs a service; its failure becomes the process's.
+    fn supervise(
+        &self,
+        services: &mut Services,
+        name: &str,
+        service: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let (failing, name) = (self.failing.clone(), name.to_owned());
+        services.tasks.push(tokio::spawn(async move {
+            if let Err(reason) = service.await {
+                let _ = failing.send(format!("{name}: {reason}")).await;
+            }
+        }));
+    }
+}

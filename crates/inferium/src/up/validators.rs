@@ -1,0 +1,140 @@
+//! Validators of the process: consensus, RPC and duties.
+
+use super::engine::Served;
+use super::network::Network;
+use crate::cli::{Failure, UpArgs};
+use crate::home::DataDir;
+use inferium_chain::{router, start_validators, Fatal, Pace, RpcConfig, ValidatorHandle, ValidatorSetup};
+use inferium_types::NodeId;
+use inferium_validator::{Duties, DutiesConfig, VerdictStore};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// Remembers the RPC ports, so that URLs on the chain stay right over restarts.
+const PORTS_FILE: &str = "ports.json";
+
+/// The running validators.
+pub(crate) struct Validators {
+    pub(crate) urls: Vec<String>,
+    handles: Vec<ValidatorHandle>,
+    stop: watch::Sender<bool>,
+    failures: tokio::sync::Mutex<mpsc::Receiver<String>>,
+}
+
+pub(crate) async fn start(
+    data: &DataDir,
+    network: &Network,
+    served: &Served,
+    arguments: &UpArgs,
+) -> Result<Validators, Failure> {
+    let pace = Pace {
+        idle_ms: arguments.idle_pace_ms.max(arguments.pace_ms.unwrap_or(0)),
+        busy_ms: arguments.pace_ms.unwrap_or(Pace::default().busy_ms),
+    };
+    let directory = data.folder("chain")?;
+    let mut peers: Vec<(NodeId, SocketAddr)> = Vec::new();
+    for key in &network.validators {
+        peers.push((key.public_key(), free_address().await?));
+    }
+    let setups: Vec<ValidatorSetup> = network
+        .validators
+        .iter()
+        .zip(&network.shares)
+        .zip(&peers)
+        .enumerate()
+        .map(|(index, ((key, share), (_, listen)))| ValidatorSetup {
+            name: format!("validator-{index}"),
+            secret_key: key.clone(),
+            share: share.clone(),
+            genesis: Arc::clone(&network.genesis),
+            peers: peers.clone(),
+            listen: *listen,
+            directory: directory.clone(),
+            pace,
+        })
+        .collect();
+    let handles = start_validators(setups).await.map_err(|e| Failure::failed(e.to_string()))?;
+
+    let ports: Vec<u16> = data
+        .load(PORTS_FILE)?
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    let (stop, stopped) = watch::channel(false);
+    let (failing, failures) = mpsc::channel(8);
+    let mut urls = Vec::new();
+    let mut used = Vec::new();
+    for (index, handle) in handles.iter().enumerate() {
+        let listener = listen_again(ports.get(index).copied()).await?;
+        let address = listener.local_addr().map_err(|e| Failure::failed(e.to_string()))?;
+        used.push(address.port());
+        let url = format!("http://{address}");
+        let store = VerdictStore::open(&data.folder("validators")?.join(format!("validator-{index}.redb")))
+            .map_err(|e| Failure::failed(e.to_string()))?;
+        let Some(key) = network.validators.get(index) else { continue };
+        let config = DutiesConfig {
+            key: key.clone(),
+            profile: served.profile.clone(),
+            url: url.clone(),
+            store: Arc::new(store),
+        };
+        let (duties, task) =
+            Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone());
+        let routes = router(handle.clone(), RpcConfig::default()).merge(inferium_validator::router(duties));
+        tokio::spawn(serve(listener, routes));
+        let failing = failing.clone();
+        tokio::spawn(async move {
+            if let Ok(Err(error)) = task.await {
+                let _ = failing.send(error.to_string()).await;
+            }
+        });
+        urls.push(url);
+    }
+    data.save_json(PORTS_FILE, &used)?;
+    Ok(Validators { urls, handles, stop, failures: tokio::sync::Mutex::new(failures) })
+}
+
+async fn serve(listener: TcpListener, routes: axum::Router) {
+    if let Err(error) = axum::serve(listener, routes).await {
+        tracing::error!(%error, "a validator's HTTP server ended");
+    }
+}
+
+/// A loopback address that is free now.
+async fn free_address() -> Result<SocketAddr, Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| Failure::failed(e.to_string()))?;
+    listener.local_addr().map_err(|e| Failure::failed(e.to_string()))
+}
+
+/// Listens where it listened before, or anywhere when that is taken.
+async fn listen_again(port: Option<u16>) -> Result<TcpListener, Failure> {
+    if let Some(port) = port {
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            return Ok(listener);
+        }
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| Failure::failed(e.to_string()))
+}
+
+impl Validators {
+    /// Resolves when a validator failed: the process must end (SPEC C8).
+    pub(crate) async fn failed(&self) -> Failure {
+        let Some(first) = self.handles.first() else { return Failure::failed("no validator runs") };
+        let mut failures = self.failures.lock().await;
+        tokio::select! {
+            fatal = first.fatal() => match fatal {
+                Fatal::Failed { reason } => Failure::failed(format!("consensus stopped: {reason}")),
+                Fatal::Stopped | Fatal::Running => Failure::failed("consensus stopped"),
+            },
+            Some(reason) = failures.recv() => Failure::failed(reason),
+        }
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.stop.send_replace(true);
+        if let Some(first) = self.handles.first() {
+            first.stop().await;
+        }
+    }
+}

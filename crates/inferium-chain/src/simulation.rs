@@ -3,10 +3,11 @@
 //! Only `inferium-sim` uses this. Its types are the engine's, and change with it.
 
 use crate::{
-    application::{Core, Marshal},
+    application::Marshal,
     block::Block,
     deal,
     engine::{self, Parts, CHANNELS},
+    execution::Core,
     index::Index,
     keys::{from_engine_key, to_engine_key, EngineKey},
     node::{new_core, Head},

@@ -41,6 +41,14 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    const fn at_ms(self) -> u64 {
+        match self {
+            Self::Crash { at_ms, .. } | Self::Restart { at_ms, .. } | Self::SyncFailures { at_ms, .. } => at_ms,
+        }
+    }
+}
+
 /// One finished run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -111,7 +119,8 @@ impl Scenario {
     ///
     /// # Errors
     /// In words: what did not hold, and under which seed.
-    pub fn run(self) -> Result<Vec<Run>, String> {
+    pub fn run(mut self) -> Result<Vec<Run>, String> {
+        self.faults.sort_by_key(|fault| fault.at_ms());
         let (lost, of) = self.loss;
         let kept = Probability::new(of.saturating_sub(lost), of).ok_or("loss of no messages")?;
         let mut runs = Vec::new();

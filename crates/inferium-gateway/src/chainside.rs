@@ -143,9 +143,6 @@ impl ChainSide {
             mine |= self.on_event(block, position, event).await?;
         }
         self.hub.metrics.chain_height.set(i64::try_from(height).unwrap_or(i64::MAX));
-        for lease in self.hub.forget_ended() {
-            self.hub.store.remove_lease(lease)?;
-        }
         let next = height.saturating_add(1);
         if mine || next >= self.saved_cursor.saturating_add(CURSOR_BLOCKS) {
             self.hub.store.set_cursor(next)?;
@@ -180,6 +177,11 @@ impl ChainSide {
             Event::LeaseEnded { lease, gateway, end, .. } if *gateway == self.me => {
                 info!(%lease, ?end, "lease ended");
                 self.hub.end_lease(*lease);
+            }
+            Event::LeaseClosed { lease, gateway, refund, .. } if *gateway == self.me => {
+                info!(%lease, %refund, "lease closed");
+                self.hub.close_lease(*lease);
+                self.hub.store.close_lease(*lease)?;
             }
             Event::SegmentApproved(outcome) if outcome.gateway == self.me => {
                 if let Some(proof) = block.event_proof(position) {

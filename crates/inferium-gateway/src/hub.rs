@@ -445,10 +445,7 @@ impl Hub {
             entry.tokens_used = entry.tokens_used.saturating_sub(tokens);
         }
         adjust_reserved(&mut inner, running.payer, running.cost_max, Amount::ZERO);
-        if inner.failed.len() >= FAILED_MAX {
-            inner.failed.pop_front();
-        }
-        inner.failed.push_back(job);
+        remember_failed(&mut inner, job);
         drop(inner);
         self.metrics.jobs_running.dec();
         let _ = running.events.send(JobEvent::Failed { reason: reason.to_owned() });
@@ -536,19 +533,21 @@ impl Hub {
         self.refresh_gauges();
     }
 
-    /// Forgets leases that ended and have nothing left to sign.
-    pub(crate) fn forget_ended(&self) -> Vec<LeaseId> {
-        let mut inner = self.lock();
-        let done: Vec<LeaseId> = inner
-            .leases
-            .iter()
-            .filter(|(_, entry)| entry.ended && entry.running.is_empty() && entry.unsigned.is_empty())
-            .map(|(id, _)| *id)
-            .collect();
-        for lease in &done {
-            inner.leases.remove(lease);
+    /// Forgets a lease that the chain closed: jobs of it that no segment holds have failed.
+    pub(crate) fn close_lease(&self, lease: LeaseId) {
+        let running: Vec<JobId> =
+            self.lock().leases.get(&lease).map(|entry| entry.running.iter().copied().collect()).unwrap_or_default();
+        for job in running {
+            self.fail(job, "the lease was closed");
         }
-        done
+        let mut inner = self.lock();
+        let Some(entry) = inner.leases.remove(&lease) else { return };
+        for (job, (_, payer, cost)) in entry.unsigned {
+            adjust_reserved(&mut inner, payer, cost, Amount::ZERO);
+            remember_failed(&mut inner, job);
+        }
+        drop(inner);
+        self.refresh_gauges();
     }
 
     /// Gives no more jobs to a lease whose worker does not answer.
@@ -639,6 +638,13 @@ fn serves(inner: &Inner, worker: NodeId, job: JobId) -> bool {
         .get(&job)
         .and_then(|running| inner.leases.get(&running.request.lease))
         .is_some_and(|entry| entry.record.worker == worker)
+}
+
+fn remember_failed(inner: &mut Inner, job: JobId) {
+    if inner.failed.len() >= FAILED_MAX {
+        inner.failed.pop_front();
+    }
+    inner.failed.push_back(job);
 }
 
 /// Replaces part of what is reserved for a payer.

@@ -145,6 +145,19 @@ impl GatewayStore {
         self.write(|write| put_in(write, LEASES, record.lease.digest(), record))
     }
 
+    /// Forgets a lease that the chain closed. Segments of it that were signed and never committed
+    /// are rejected, and cost nothing.
+    pub(crate) fn close_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
+        for index in 0u32.. {
+            let id = SegmentId::of_lease(lease, index);
+            let Some(record) = self.segment(id)? else { break };
+            if record.status == SegmentStatus::Provisional {
+                self.decide_segment(id, SegmentStatus::Rejected(RejectReason::Unresolved))?;
+            }
+        }
+        self.remove_lease(lease)
+    }
+
     pub(crate) fn remove_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
         self.write(|write| remove_in(write, LEASES, lease.digest()))
     }

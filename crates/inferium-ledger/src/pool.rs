@@ -251,7 +251,9 @@ impl Block {
         };
         self.state.set_lease(id, None);
         self.state.pay(lease.worker, reservation);
-        self.state.pay(lease.gateway, lease.escrow.sub(reservation).unwrap_or(Amount::ZERO));
+        let refund = lease.escrow.sub(reservation).unwrap_or(Amount::ZERO);
+        self.state.pay(lease.gateway, refund);
+        self.events.push(Event::LeaseClosed { lease: id, worker: lease.worker, gateway: lease.gateway, refund });
     }
 }
 

@@ -203,6 +203,17 @@ pub enum Event {
         /// Why.
         end: LeaseEnd,
     },
+    /// A lease is gone: what it did not earn went back, and no segment of it can follow.
+    LeaseClosed {
+        /// The lease.
+        lease: LeaseId,
+        /// Its worker.
+        worker: NodeId,
+        /// Its gateway.
+        gateway: NodeId,
+        /// What went back to the gateway.
+        refund: Amount,
+    },
     /// Jobs were committed.
     SegmentCommitted {
         /// The segment.

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch, Semaphore};
 use tracing::{debug, info, warn};
 
 /// How often the standing offer is compared with what the chain holds.
@@ -111,6 +111,7 @@ impl Worker {
             session_tx,
             own_tx,
             saved_cursor: from.unwrap_or(0),
+            offering: Arc::new(Semaphore::new(1)),
         };
         core.recover().await?;
         let mut offer_check = tokio::time::interval(OFFER_CHECK);
@@ -123,7 +124,7 @@ impl Worker {
                 },
                 Some((gateway, event)) = session_rx.recv() => core.on_session(gateway, event).await?,
                 Some(own) = own_rx.recv() => core.on_own(own).await?,
-                _ = offer_check.tick() => core.check_offer().await,
+                _ = offer_check.tick() => core.check_offer(),
                 _ = stop.changed() => break,
             }
         }
@@ -149,6 +150,8 @@ struct Core {
     session_tx: mpsc::Sender<(NodeId, SessionEvent)>,
     own_tx: mpsc::Sender<Own>,
     saved_cursor: u64,
+    /// Held while the offer is being checked.
+    offering: Arc<Semaphore>,
 }
 
 impl Core {
@@ -196,8 +199,7 @@ impl Core {
     }
 
     async fn read<T: borsh::BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, WorkerError> {
-        let bytes = self.chain.get(&state_key(key)).await.map_err(chain_error)?;
-        bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
+        read(&self.chain, key).await
     }
 
     async fn on_block(&mut self, block: &VerifiedBlock) -> Result<(), WorkerError> {
@@ -240,6 +242,8 @@ impl Core {
                 }
                 self.drop_if_done(*lease)?;
             }
+            Event::LeaseClosed { lease, worker, .. } if *worker == self.me => self.forget_lease(*lease)?,
+            Event::ProfileDeclared { profile, .. } if *profile == self.config.profile => self.check_offer(),
             Event::CommitteeDrawn { segment, worker, members, seed, replay, .. } if *worker == self.me => {
                 self.send_evidence(*segment, members, seed, *replay).await?;
             }
@@ -513,12 +517,7 @@ impl Core {
                 }
                 self.next_segment(terms.lease)?;
             }
-            (None, _) => {
-                warn!(lease = %terms.lease, "the lease is gone before its last segment");
-                self.store.remove_segment(terms.id())?;
-                self.leases.remove(&terms.lease);
-                self.store.remove_lease(terms.lease)?;
-            }
+            (None, _) => self.forget_lease(terms.lease)?,
         }
         Ok(())
     }
@@ -558,6 +557,20 @@ impl Core {
             work.finished.extend(kept.map(|(leaf, evidence)| FinishedJob { leaf, evidence }));
         }
         self.next_segment(lease)
+    }
+
+    /// The chain closed the lease: what it has not committed by now is lost.
+    fn forget_lease(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
+        if let Some(work) = self.leases.remove(&lease) {
+            if let Agreement::Proposed(terms) | Agreement::Committing(terms) = work.agreement {
+                warn!(%lease, index = terms.index, "the lease was closed before its last segment");
+                self.store.remove_segment(terms.id())?;
+            }
+            for cancel in work.running.values() {
+                let _ = cancel.send(true);
+            }
+        }
+        Ok(self.store.remove_lease(lease)?)
     }
 
     fn drop_if_done(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
@@ -616,30 +629,46 @@ impl Core {
         Ok(())
     }
 
-    /// Makes the chain's offer ours, unless the node may not work now.
-    async fn check_offer(&self) {
-        if let Err(error) = self.try_offer().await {
-            debug!(%error, "the offer could not be checked");
-        }
+    /// Makes the chain's offer ours, unless one such check is under way.
+    fn check_offer(&self) {
+        let Ok(permit) = Arc::clone(&self.offering).try_acquire_owned() else { return };
+        let (chain, sender, me) = (self.chain.clone(), self.sender.clone(), self.me);
+        let (profile, terms) = (self.config.profile, self.config.offer);
+        tokio::spawn(async move {
+            if let Err(error) = post_offer(&chain, &sender, me, profile, terms).await {
+                debug!(%error, "the offer could not be checked");
+            }
+            drop(permit);
+        });
     }
+}
 
-    async fn try_offer(&self) -> Result<(), WorkerError> {
-        let profile = self.config.profile;
-        let known: Option<Profile> = self.read(&StateKey::Profile(profile)).await?;
-        let node: Option<Node> = self.read(&StateKey::Node(self.me)).await?;
-        let standing: Option<Offer> = self.read(&StateKey::Offer((profile, self.me))).await?;
-        let is_standing = standing.is_some_and(|offer| offer.terms == self.config.offer);
-        let meta: Option<Meta> = self.read(&StateKey::Meta).await?;
-        let may_work = node.zip(meta).is_some_and(|(node, meta)| node.is_active(meta.epoch));
-        if known.is_none() || is_standing || !may_work {
-            return Ok(());
-        }
-        let body = TransactionBody::SetOffer { profile, terms: self.config.offer };
-        let sent = self.sender.send(body).await.map_err(chain_error)?;
-        match sent.failure {
-            None => info!(%profile, slots = self.config.offer.slots, "offer posted"),
-            Some(failure) => warn!(%profile, failure, "the offer was refused"),
-        }
-        Ok(())
+async fn read<T: borsh::BorshDeserialize>(chain: &LightClient, key: &StateKey) -> Result<Option<T>, WorkerError> {
+    let bytes = chain.get(&state_key(key)).await.map_err(chain_error)?;
+    bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
+}
+
+/// Posts the offer when the chain knows the profile, the node may work, and no such offer stands.
+async fn post_offer(
+    chain: &LightClient,
+    sender: &Sender,
+    me: NodeId,
+    profile: ProfileId,
+    terms: OfferTerms,
+) -> Result<(), WorkerError> {
+    let known: Option<Profile> = read(chain, &StateKey::Profile(profile)).await?;
+    let node: Option<Node> = read(chain, &StateKey::Node(me)).await?;
+    let meta: Option<Meta> = read(chain, &StateKey::Meta).await?;
+    let standing: Option<Offer> = read(chain, &StateKey::Offer((profile, me))).await?;
+    let is_standing = standing.is_some_and(|offer| offer.terms == terms);
+    let may_work = node.zip(meta).is_some_and(|(node, meta)| node.is_active(meta.epoch));
+    if known.is_none() || is_standing || !may_work {
+        return Ok(());
     }
+    let sent = sender.send(TransactionBody::SetOffer { profile, terms }).await.map_err(chain_error)?;
+    match sent.failure {
+        None => info!(%profile, slots = terms.slots, "offer posted"),
+        Some(failure) => warn!(%profile, failure, "the offer was refused"),
+    }
+    Ok(())
 }

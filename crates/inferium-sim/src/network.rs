@@ -6,15 +6,15 @@ use commonware_glue::simulate::{
     processed::ProcessedHeight,
     reporter::MonitorReporter,
 };
-use commonware_runtime::{Clock as _, Handle, Quota, Spawner as _, Supervisor as _};
-use commonware_utils::TestRng;
+use commonware_runtime::{deterministic, Clock as _, Handle, Quota, Spawner as _, Supervisor as _};
+use commonware_utils::{channel::oneshot, TestRng};
 use inferium_chain::{
     deal,
     simulation::{self, Seat, Simulated},
     Index, Pace,
 };
 use inferium_types::{
-    Amount, Genesis, GenesisNode, NodeId, Parameters, SecretKey, Transaction, TransactionBody,
+    AccountId, Amount, ChainId, Genesis, GenesisNode, NodeId, Parameters, SecretKey, Transaction, TransactionBody,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -135,36 +135,47 @@ impl EngineDefinition for Network {
             pace: self.pace,
             index: self.indices.get(position).expect("an index per validator").clone(),
         };
-        let clock = runtime.child("client");
+        let (peers, blocker) = (oracle.manager(), oracle.control(public_key.clone()));
         let reporter_key = public_key.clone();
-        let (engine, validator) = simulation::start(
-            runtime,
-            format!("validator-{position}"),
-            seat,
-            oracle.manager(),
-            oracle.control(public_key.clone()),
-            channels,
-            move |inner| MonitorReporter::new(reporter_key, monitor, inner),
-        )
-        .await
-        .expect("the validator starts");
-        let (chain, sending) = (self.genesis.chain(), validator.clone());
+        let chain = self.genesis.chain();
         let (from, to) = (client(u8::try_from(position).unwrap_or(0)), client(0).public_key());
-        clock.spawn(move |clock| async move {
-            loop {
-                clock.sleep(TRANSFER_INTERVAL).await;
-                let Some(state) = sending.state() else { continue };
-                let nonce = state.next_nonce(&from.public_key());
-                let body = TransactionBody::Transfer { to, amount: Amount::from_nano(1) };
-                let transfer = Transaction { chain, sender: from.public_key(), nonce, body }.sign(&from);
-                // It may wait there already.
-                let _ = sending.submit(transfer);
-            }
+        let (started, starting) = oneshot::channel();
+        // One task above all others of this validator: a crash aborts it, and with it all of them.
+        let engine = runtime.child("validator").spawn(move |runtime| async move {
+            let clock = runtime.child("client");
+            let name = format!("validator-{position}");
+            let wrap = move |inner| MonitorReporter::new(reporter_key, monitor, inner);
+            let (engine, validator) = simulation::start(runtime, name, seat, peers, blocker, channels, wrap)
+                .await
+                .expect("the validator starts");
+            let sending = validator.clone();
+            clock.spawn(move |clock| send_transfers(clock, sending, chain, from, to));
+            let _ = started.send(validator);
+            let _ = engine.await;
         });
-        (engine, Validator(validator))
+        (engine, Validator(starting.await.expect("the validator starts")))
     }
 
     fn start(engine: Handle<()>) -> Handle<()> {
         engine
+    }
+}
+
+/// Sends a transfer now and then, for ever.
+async fn send_transfers(
+    clock: deterministic::Context,
+    validator: Simulated,
+    chain: ChainId,
+    from: SecretKey,
+    to: AccountId,
+) {
+    loop {
+        clock.sleep(TRANSFER_INTERVAL).await;
+        let Some(state) = validator.state() else { continue };
+        let nonce = state.next_nonce(&from.public_key());
+        let body = TransactionBody::Transfer { to, amount: Amount::from_nano(1) };
+        let transfer = Transaction { chain, sender: from.public_key(), nonce, body }.sign(&from);
+        // It may wait there already.
+        let _ = validator.submit(transfer);
     }
 }

@@ -35,6 +35,7 @@ pub(crate) struct NetworkFile {
 pub(crate) const NETWORK_FILE: &str = "network.json";
 
 pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen()?;
     let data = DataDir::open(&data_dir(arguments.data.clone()), arguments.fresh)?;
     let listener = bind(arguments.listen, "--listen").await?;
     let admin = bind(arguments.admin, "--admin").await?;
@@ -44,20 +45,33 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let network = Network::load_or_create(&data, arguments.validators)?;
     let step = Step::begin(&format!("validators: {}", network.validators.len()));
     let validators = validators::start(&data, &network, &served, &arguments).await?;
-    let chain = LightClient::connect(network.key(), validators.urls.clone())
-        .await
-        .map_err(|e| Failure::failed(format!("the validators make no blocks: {e}")))?;
+    let connected = tokio::select! {
+        connected = LightClient::connect(network.key(), validators.urls.clone()) => connected,
+        failure = validators.failed() => return Err(failure),
+        () = interrupt.heard() => {
+            validators.stop().await;
+            return Ok(());
+        }
+    };
+    let chain = connected.map_err(|e| Failure::failed(format!("the validators make no blocks: {e}")))?;
     step.done();
 
     let step = Step::begin("worker and gateway");
     let gateway_url = format!("http://{}", local(&listener)?);
-    let services =
-        Services::start(&data, &network, &served, &chain, &arguments, listener, admin, &gateway_url).await?;
+    let started = tokio::select! {
+        started = Services::start(&data, &network, &served, &chain, &arguments, listener, admin, &gateway_url) => started,
+        failure = validators.failed() => return Err(failure),
+        () = interrupt.heard() => {
+            validators.stop().await;
+            return Ok(());
+        }
+    };
+    let services = started?;
     let outcome = tokio::select! {
         ready = services.ready() => ready,
         failure = validators.failed() => Err(failure),
         failure = services.failed() => Err(failure),
-        () = interrupted() => return stop(services, validators).await,
+        () = interrupt.heard() => return stop(services, validators).await,
     };
     outcome?;
     step.done();
@@ -68,7 +82,7 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let failure = tokio::select! {
         failure = validators.failed() => failure,
         failure = services.failed() => failure,
-        () = interrupted() => return stop(services, validators).await,
+        () = interrupt.heard() => return stop(services, validators).await,
     };
     // Consensus is stopped too, so that nothing goes on behind a failure.
     validators.stop().await;
@@ -98,25 +112,42 @@ fn local(listener: &tokio::net::TcpListener) -> Result<std::net::SocketAddr, Fai
     Ok(address)
 }
 
-/// Ctrl-C, or a service manager's request to end.
-async fn interrupted() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{signal, SignalKind};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            },
-            Err(_) => {
-                let _ = interrupt.await;
-            }
+/// Ctrl-C, or a service manager's request to end. Made once, before anything is started, so that
+/// no request gets lost between two waits.
+struct Interrupt(tokio::sync::watch::Receiver<bool>);
+
+impl Interrupt {
+    fn listen() -> Result<Self, Failure> {
+        let (heard, hear) = tokio::sync::watch::channel(false);
+        let cannot = |e: std::io::Error| Failure::failed(format!("cannot listen for signals: {e}"));
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{signal, SignalKind};
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                heard.send_replace(true);
+            });
         }
+        #[cfg(not(unix))]
+        {
+            let _ = cannot;
+            tokio::spawn(async move {
+                let _ = tokio::signal::ctrl_c().await;
+                heard.send_replace(true);
+            });
+        }
+        Ok(Self(hear))
     }
-    #[cfg(not(unix))]
-    {
-        let _ = interrupt.await;
+
+    async fn heard(&self) {
+        let mut hear = self.0.clone();
+        // The sender lives as long as the runtime.
+        let _ = hear.wait_for(|heard| *heard).await;
     }
 }
 

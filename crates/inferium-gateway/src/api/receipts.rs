@@ -16,9 +16,11 @@ use serde_json::{json, Value};
 pub(super) async fn receipt(State(state): State<ApiState>, Path(job): Path<String>) -> Result<Response, ApiError> {
     let job = JobId::from_hex(&job).ok_or(ApiError::JobNotFound)?;
     let store = &state.hub.store;
+    // Asked before the store: a job leaves the hub's memory only after the store has it.
+    let is_known = state.hub.is_known(job);
     let internal = |error: crate::StoreError| ApiError::Internal(error.to_string());
     let Some((segment, index)) = store.job(job).map_err(internal)? else {
-        if state.hub.is_known(job) {
+        if is_known {
             return Ok(provisional(job));
         }
         if state.hub.has_failed(job) {

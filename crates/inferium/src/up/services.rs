@@ -78,11 +78,20 @@ impl Services {
             failures: tokio::sync::Mutex::new(failures),
             tasks: Vec::new(),
         };
-        let mut start = Start { data, network, served, chain, faucet: &faucet, arguments, failing, stopped };
-        start.gateway(&mut services, listener, admin).await?;
-        start.worker(&mut services, "worker", None).await?;
-        if let Some(crime) = arguments.crime {
-            start.worker(&mut services, &format!("worker-{crime}"), Some(crime)).await?;
+        let start = Start { data, network, served, chain, faucet: &faucet, arguments, failing, stopped };
+        let mut workers = vec![("worker".to_owned(), None)];
+        workers.extend(arguments.crime.map(|crime| (format!("worker-{crime}"), Some(crime))));
+        // Registrations wait for blocks, not for each other.
+        let registrations = workers.iter().map(|(name, _)| start.register_worker(name));
+        let (gateway, registered) = futures::join!(
+            start.register_gateway(&services.gateway_url),
+            futures::future::try_join_all(registrations),
+        );
+        gateway?;
+        registered?;
+        start.gateway(&mut services, listener, admin)?;
+        for (name, crime) in workers {
+            start.worker(&mut services, &name, crime)?;
         }
         Ok(services)
     }
@@ -139,18 +148,28 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    async fn gateway(
-        &mut self,
+    async fn register_gateway(&self, url: &str) -> Result<(), Failure> {
+        let (key, operator) = (self.data.key("gateway")?, self.data.key("operator-gateway")?);
+        let role = NodeRole::Gateway { url: url.to_owned() };
+        let registration = Registration { key: &key, operator: &operator, role, stake: GATEWAY_BOND };
+        register::ensure(self.chain, self.faucet, &registration).await?;
+        self.pay_for_key(key.public_key()).await
+    }
+
+    async fn register_worker(&self, name: &str) -> Result<(), Failure> {
+        let (key, operator) = (self.data.key(name)?, self.data.key(&format!("operator-{name}"))?);
+        let role = NodeRole::Worker { vrf: self.vrf(name)?.public_key() };
+        let registration = Registration { key: &key, operator: &operator, role, stake: WORKER_STAKE };
+        register::ensure(self.chain, self.faucet, &registration).await
+    }
+
+    fn gateway(
+        &self,
         services: &mut Services,
         listener: TcpListener,
         admin: TcpListener,
     ) -> Result<(), Failure> {
         let key = self.data.key("gateway")?;
-        let operator = self.data.key("operator-gateway")?;
-        let role = NodeRole::Gateway { url: services.gateway_url.clone() };
-        let registration = Registration { key: &key, operator: &operator, role, stake: GATEWAY_BOND };
-        register::ensure(self.chain, self.faucet, &registration).await?;
-        self.pay_for_key(key.public_key()).await?;
         services.nodes.push(("gateway".into(), key.public_key()));
         let config = GatewayConfig {
             key,
@@ -188,13 +207,9 @@ impl Start<'_> {
         Ok(())
     }
 
-    async fn worker(&mut self, services: &mut Services, name: &str, crime: Option<Crime>) -> Result<(), Failure> {
+    fn worker(&self, services: &mut Services, name: &str, crime: Option<Crime>) -> Result<(), Failure> {
         let key = self.data.key(name)?;
-        let operator = self.data.key(&format!("operator-{name}"))?;
         let vrf = self.vrf(name)?;
-        let role = NodeRole::Worker { vrf: vrf.public_key() };
-        let registration = Registration { key: &key, operator: &operator, role, stake: WORKER_STAKE };
-        register::ensure(self.chain, self.faucet, &registration).await?;
         services.nodes.push((name.to_owned(), key.public_key()));
         services.workers = services.workers.saturating_add(1);
         if let Some(crime) = crime {

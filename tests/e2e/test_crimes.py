@@ -1,0 +1,45 @@
+"""Workers that cheat are caught, not paid, and penalised; the honest one is not."""
+
+import time
+
+import pytest
+from network import Network
+
+RULES = {
+    "wrong-weights": "wrong_result",
+    "edited-text": "wrong_result",
+    "truncated": "wrong_result",
+    "own-seed": "wrong_result",
+    "silent": "deadline_missed",
+}
+
+
+@pytest.mark.parametrize("crime", RULES)
+def test_a_crime_is_caught_and_costs(tmp_path, crime):
+    with Network(tmp_path / "data", "--crime", crime) as network:
+        cheat = f"worker-{crime}"
+        jobs = []
+        for question in range(6):
+            status, _, answer = network.chat(f"Question {question}: what is water?", temperature=0.8)
+            assert status == 200, answer
+            jobs.append(answer["inferium"]["job"])
+        deadline = time.monotonic() + 120
+        while not (nodes := network.nodes())[cheat]["slashes"]:
+            assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
+            time.sleep(0.5)
+        slash = nodes[cheat]["slashes"][0]
+        assert slash["rule"] == RULES[crime] and slash["amount_nano"] > 0 and slash["state"] == "held"
+        assert nodes[cheat]["stake_nano"] < nodes["worker"]["stake_nano"]
+        honest = [name for name in nodes if name != cheat]
+        assert not any(nodes[name]["slashes"] for name in honest)
+
+        # Whatever is approved was done by the honest worker, and the cheat earned nothing.
+        honest_id, cheat_id = nodes["worker"]["node"], nodes[cheat]["node"]
+        outcomes = [network.receipt(job, timeout=90)[1] for job in jobs]
+        approved = [outcome for outcome in outcomes if outcome["status"] in ("final", "settled")]
+        assert approved and all(outcome["worker"] == honest_id for outcome in approved)
+        if crime != "silent":
+            assert any(outcome["status"] == "rejected" for outcome in outcomes)
+        assert network.nodes()[cheat]["jobs_settled"] == 0
+        assert cheat_id in {s["node"] for s in network.request("/v1/slashes")[2]["data"]}
+        assert network.stop() == 0

@@ -8,15 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Crates whose version may change results, by name in the lock file.
-const INFLUENTIAL: [&str; 7] = [
-    "blake3",
-    "candle-core",
-    "libm",
-    "minijinja",
-    "minijinja-contrib",
-    "tokenizers",
-    "inferium-sampling",
-];
+const INFLUENTIAL: [&str; 7] =
+    ["blake3", "candle-core", "libm", "minijinja", "minijinja-contrib", "tokenizers", "inferium-sampling"];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);
@@ -28,10 +21,7 @@ fn main() -> io::Result<()> {
         collect(&folder_path, &mut files)?;
         files.sort();
         for file in files {
-            let name = file
-                .strip_prefix(&root)
-                .or_else(|_| file.strip_prefix(&folder_path))
-                .unwrap_or(&file);
+            let name = file.strip_prefix(&root).or_else(|_| file.strip_prefix(&folder_path)).unwrap_or(&file);
             let contents = fs::read(&file)?;
             hasher.update(&(name.as_os_str().len() as u64).to_le_bytes());
             hasher.update(name.to_string_lossy().as_bytes());
@@ -44,10 +34,7 @@ fn main() -> io::Result<()> {
         println!("cargo::rerun-if-changed={}", lock.display());
         hasher.update(influential_versions(&text).as_bytes());
     }
-    println!(
-        "cargo::rustc-env=INFERIUM_ENGINE_BUILD={}",
-        hasher.finalize().to_hex()
-    );
+    println!("cargo::rustc-env=INFERIUM_ENGINE_BUILD={}", hasher.finalize().to_hex());
     Ok(())
 }
 
@@ -55,11 +42,7 @@ fn main() -> io::Result<()> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with("source") || name == "tests.rs" {
             continue;
         }

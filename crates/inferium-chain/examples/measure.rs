@@ -8,7 +8,7 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use common::{key, rich, size_of, TestNetwork};
+use common::{TestNetwork, key, rich, size_of};
 use inferium_chain::Pace;
 use std::time::{Duration, Instant};
 
@@ -25,9 +25,8 @@ fn usage() -> (f64, u64) {
 async fn main() {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt().with_env_filter(filter).init();
-    let number = |position: usize, default: u64| {
-        std::env::args().nth(position).map_or(default, |text| text.parse().unwrap())
-    };
+    let number =
+        |position: usize, default: u64| std::env::args().nth(position).map_or(default, |text| text.parse().unwrap());
     let validators = u8::try_from(number(1, 4)).unwrap();
     let (seconds, idle_ms, busy_ms, rate) = (number(2, 20), number(3, 1_000), number(4, 100), number(5, 0));
     let mut network = TestNetwork::new("measure", validators);

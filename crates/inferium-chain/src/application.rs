@@ -2,7 +2,7 @@
 
 use crate::{
     block::{Block, BlockContext},
-    execution::{fatal, Core},
+    execution::{Core, fatal},
     index::FinalBlock,
     node::Head,
     scheme::Scheme,
@@ -12,9 +12,9 @@ use commonware_consensus::{
     marshal::{ancestry::Ancestry, core::Mailbox as MarshalMailbox, standard::Standard},
     types::Height,
 };
-use commonware_glue::stateful::{db::DatabaseSet, Application, Finality, Input, Proposed};
+use commonware_glue::stateful::{Application, Finality, Input, Proposed, db::DatabaseSet};
 use commonware_runtime::Spawner;
-use commonware_storage::{merkle::Location, Context as StorageContext};
+use commonware_storage::{Context as StorageContext, merkle::Location};
 use commonware_utils::non_empty_range;
 use futures::StreamExt as _;
 use inferium_types::Certificate;

@@ -3,17 +3,17 @@
 //! A block's digest covers its header alone, and the header binds the body. Decoding checks that
 //! binding, so that one digest never stands for two bodies, in a cache or on a disk.
 
-use crate::keys::{from_engine_digest, from_engine_key, to_engine_digest, to_engine_key, EngineDigest, EngineKey};
+use crate::keys::{EngineDigest, EngineKey, from_engine_digest, from_engine_key, to_engine_digest, to_engine_key};
 use borsh::{BorshDeserialize, BorshSerialize};
 use commonware_codec::{Buf, EncodeSize, Error as CodecError, RangeCfg, Read, Write};
 use commonware_consensus::{
+    BoundedBlock, CertifiableBlock, Heightable,
     simplex::types::Context,
     types::{Epoch, Height, Round, View},
-    BoundedBlock, CertifiableBlock, Heightable,
 };
 use commonware_cryptography::Digestible;
 use commonware_runtime::BufMut;
-use inferium_types::{limits, Digest, Genesis, Header, SeedSignature, SignedTransaction};
+use inferium_types::{Digest, Genesis, Header, SeedSignature, SignedTransaction, limits};
 
 /// Bytes of an encoded block at most: its transactions, its seeds, its header and list lengths.
 pub(crate) const BLOCK_SIZE_MAX: usize =

@@ -2,7 +2,7 @@
 
 use crate::{block::Body, store};
 use borsh::{BorshDeserialize, BorshSerialize};
-use inferium_types::{limits, Certificate, Digest, Event, Header, InvalidCertificate, NetworkKey};
+use inferium_types::{Certificate, Digest, Event, Header, InvalidCertificate, NetworkKey, limits};
 
 /// A certificate at or after a block.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

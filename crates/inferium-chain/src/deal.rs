@@ -4,11 +4,12 @@
 //! right for a network that one machine starts, and the way in for a genesis ceremony elsewhere.
 
 use crate::{
-    keys::{from_engine_key, to_engine_key, EngineKey},
+    keys::{EngineKey, from_engine_key, to_engine_key},
     scheme::{Scheme, Threshold},
 };
 use commonware_codec::{Copying, Decode as _, DecodeExt as _, Encode as _};
 use commonware_cryptography::{
+    Signer as _,
     bls12381::{
         dkg::feldman_desmedt,
         primitives::{
@@ -17,9 +18,12 @@ use commonware_cryptography::{
             variant::MinSig,
         },
     },
-    ed25519, Signer as _,
+    ed25519,
 };
-use commonware_utils::{ordered::{Quorum as _, Set}, N3f1, TryCollect as _};
+use commonware_utils::{
+    N3f1, TryCollect as _,
+    ordered::{Quorum as _, Set},
+};
 use inferium_types::{Genesis, GroupKey, NodeId, SecretKey};
 use rand_core::CryptoRng;
 use std::num::NonZeroU32;

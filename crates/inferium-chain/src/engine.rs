@@ -6,7 +6,7 @@
 
 use crate::{
     application::{ChainApplication, Marshal},
-    block::{Block, BLOCK_SIZE_MAX},
+    block::{BLOCK_SIZE_MAX, Block},
     execution::Core,
     index::IndexError,
     keys::{EngineDigest, EngineKey},
@@ -16,34 +16,29 @@ use crate::{
 };
 use commonware_broadcast::buffered;
 use commonware_consensus::{
+    Reporter, Reporters,
     marshal::{
-        self,
+        self, Update,
         core::Actor as MarshalActor,
         resolver::p2p as marshal_resolver,
         standard::{Deferred, Standard},
-        Update,
     },
     simplex::{
         self,
         config::{Floor, ForwardPolicy, SkipPolicy},
     },
     types::{Epoch, FixedEpocher, ViewDelta},
-    Reporter, Reporters,
 };
-use commonware_cryptography::{
-    certificate::{ConstantProvider, Verifier as _},
-    Digested, Digestible as _,
-};
+use commonware_cryptography::{Digested, Digestible as _, certificate::ConstantProvider};
 use commonware_glue::stateful::{
-    db::SyncEngineConfig,
-    Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan,
+    Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan, db::SyncEngineConfig,
 };
-use commonware_p2p::{max_message_size, Blocker, Provider, Receiver, Recipients, Sender};
+use commonware_p2p::{Blocker, Provider, Receiver, Recipients, Sender, max_message_size};
 use commonware_parallel::Sequential;
-use commonware_runtime::{buffer::paged::CacheRef, Clock, Handle, Metrics, Quota, Spawner, Storage};
+use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage, buffer::paged::CacheRef};
 use commonware_storage::{archive::prunable, translator::TwoCap};
-use commonware_utils::{NZDuration, NZUsize, NZU16, NZU32, NZU64};
-use futures::{future::Either, FutureExt as _};
+use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
+use futures::{FutureExt as _, future::Either};
 use inferium_ledger::{CorruptState, State};
 use inferium_types::{Digest, SignedTransaction};
 use rand_core::{CryptoRng, Rng};
@@ -207,7 +202,7 @@ where
     let archive = |error: commonware_storage::archive::Error| EngineError::Archive(error.to_string());
     let finalizations = prunable::Archive::init(
         context.child("finalizations"),
-        archive_config(&name, "finalizations", cache.clone(), Scheme::certificate_codec_config_unbounded()),
+        archive_config(&name, "finalizations", cache.clone(), ()),
     )
     .await
     .map_err(archive)?;
@@ -264,12 +259,8 @@ where
             strategy: Sequential,
         },
     );
-    let deferred = Deferred::new(
-        context.child("deferred"),
-        application.clone(),
-        marshal.clone(),
-        FixedEpocher::new(EPOCH_LENGTH),
-    );
+    let deferred =
+        Deferred::new(context.child("deferred"), application.clone(), marshal.clone(), FixedEpocher::new(EPOCH_LENGTH));
 
     // The application waits for its base state, which is read from the databases: this request
     // must be the first message that the application's runner handles.

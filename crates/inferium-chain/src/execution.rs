@@ -11,17 +11,15 @@ use crate::{
     store::{self, Batch, SealedBatch, SyncTarget},
 };
 use commonware_glue::stateful::{
-    db::{Merkleized as _, Unmerkleized as _},
     Finality,
+    db::{Merkleized as _, Unmerkleized as _},
 };
 use commonware_runtime::Spawner;
 use commonware_storage::Context as StorageContext;
 use commonware_utils::non_empty_range;
 use futures::future::Either;
-use inferium_ledger::{assemble, execute, BlockEnvironment, State};
-use inferium_types::{
-    limits, Digest, Event, Genesis, Header, NetworkKey, SeedSignature, VerifiedTransaction,
-};
+use inferium_ledger::{BlockEnvironment, State, assemble, execute};
+use inferium_types::{Digest, Event, Genesis, Header, NetworkKey, SeedSignature, VerifiedTransaction, limits};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -260,7 +258,12 @@ impl Core {
 }
 
 /// Writes the difference between two states and computes the root.
-async fn seal<E: StorageContext + Spawner>(batch: Batch<E>, parent: &State, child: &State, height: u64) -> SealedBatch<E> {
+async fn seal<E: StorageContext + Spawner>(
+    batch: Batch<E>,
+    parent: &State,
+    child: &State,
+    height: u64,
+) -> SealedBatch<E> {
     // Nothing is stored before block 1, which therefore writes the genesis state too.
     let changes = if height == 1 { State::changes(&State::empty(), child) } else { State::changes(parent, child) };
     match store::write_changes::<E>(batch, changes).merkleize().await {
@@ -277,10 +280,8 @@ fn target<E: StorageContext + Spawner>(sealed: &SealedBatch<E>) -> SyncTarget {
 fn verify_transactions(block: &Block, network: NetworkKey) -> Result<Vec<VerifiedTransaction>, InvalidCandidate> {
     let (mut verified, mut size) = (Vec::with_capacity(block.body().transactions.len()), 0usize);
     for (position, signed) in block.body().transactions.iter().enumerate() {
-        let transaction = signed
-            .clone()
-            .verify(network.chain)
-            .map_err(|error| InvalidCandidate::Transaction { position, error })?;
+        let transaction =
+            signed.clone().verify(network.chain).map_err(|error| InvalidCandidate::Transaction { position, error })?;
         size = size.saturating_add(transaction.size());
         if size > limits::BLOCK_TRANSACTIONS_SIZE_MAX {
             return Err(InvalidCandidate::TooManyTransactions);

@@ -6,7 +6,7 @@
 use crate::block::Body;
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{Certificate, Digest, Event, Header, SeedSignature};
-use redb::{backends::InMemoryBackend, Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, backends::InMemoryBackend};
 use std::{
     collections::VecDeque,
     path::Path,
@@ -66,13 +66,7 @@ macro_rules! from_redb {
         }
     )+};
 }
-from_redb!(
-    redb::DatabaseError,
-    redb::TransactionError,
-    redb::TableError,
-    redb::StorageError,
-    redb::CommitError,
-);
+from_redb!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError,);
 
 /// The index of one validator.
 #[derive(Debug, Clone)]
@@ -102,8 +96,7 @@ impl Index {
     /// # Errors
     /// [`IndexError`].
     pub fn in_memory(retention: u64) -> Result<Self, IndexError> {
-        let database =
-            Database::builder().set_cache_size(CACHE_SIZE).create_with_backend(InMemoryBackend::new())?;
+        let database = Database::builder().set_cache_size(CACHE_SIZE).create_with_backend(InMemoryBackend::new())?;
         Self::with_database(database, retention)
     }
 

@@ -40,13 +40,13 @@ mod testing;
 
 pub use block::{Block, Body};
 pub use bundle::{BlockBundle, Certified, InvalidBundle, InvalidStateProof, StateProof};
-pub use deal::{deal, DealError, Dealing};
+pub use deal::{DealError, Dealing, deal};
 pub use index::{FinalBlock, Index, IndexError};
 pub use light::{
     ConnectError, EventProof, GetError, LightClient, LightConfig, PostError, TransactionStatus, VerifiedBlock,
 };
 pub use mempool::SubmitError;
-pub use node::{start_validators, Fatal, Head, StartError, ValidatorHandle, ValidatorSetup};
+pub use node::{Fatal, Head, StartError, ValidatorHandle, ValidatorSetup, start_validators};
 pub use pace::Pace;
-pub use rpc::{router, RpcConfig};
+pub use rpc::{RpcConfig, router};
 pub use sender::{SendError, Sender, Sent};

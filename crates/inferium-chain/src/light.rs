@@ -4,17 +4,17 @@
 //! asked for elsewhere. A validator can withhold blocks from it, never change them.
 
 use crate::{
-    bundle::{verify_blocks, BlockBundle, Certified, Continue, InvalidBundle, InvalidStateProof, StateProof},
-    rpc::{ErrorBody, HeadBody, StatusBody, PAGE_BLOCKS_MAX},
+    bundle::{BlockBundle, Certified, Continue, InvalidBundle, InvalidStateProof, StateProof, verify_blocks},
+    rpc::{ErrorBody, HeadBody, PAGE_BLOCKS_MAX, StatusBody},
 };
 use inferium_types::{
-    merkle_path, Certificate, Digest, Event, Header, MerklePath, NetworkKey, SignedTransaction, TransactionId,
+    Certificate, Digest, Event, Header, MerklePath, NetworkKey, SignedTransaction, TransactionId, merkle_path,
 };
 use std::{
     collections::VecDeque,
     sync::{
-        atomic::{AtomicUsize, Ordering},
         Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -531,5 +531,3 @@ impl Inner {
         }
     }
 }
-
-

@@ -5,15 +5,16 @@
 //! transactions can't push a verdict past its deadline.
 
 use crate::states::States;
-use inferium_ledger::{admit, Rejection, State};
+use inferium_ledger::{Rejection, State, admit};
 use inferium_types::{
-    limits, AccountId, ChainId, InvalidSignature, SignedTransaction, TransactionBody, TransactionId, VerifiedTransaction,
+    AccountId, ChainId, InvalidSignature, SignedTransaction, TransactionBody, TransactionId, VerifiedTransaction,
+    limits,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::{mpsc, Notify};
+use tokio::sync::{Notify, mpsc};
 
 /// Transactions held.
 const COUNT_MAX: usize = 16_384;
@@ -177,8 +178,12 @@ impl Mempool {
         let mut runs: Vec<(bool, u64, Vec<&Waiting>)> = Vec::new();
         for (sender, lane) in &pool.lanes {
             let next = state.next_nonce(sender);
-            let run: Vec<&Waiting> =
-                lane.range(next..).zip(next..).take_while(|((nonce, _), want)| **nonce == *want).map(|((_, w), _)| w).collect();
+            let run: Vec<&Waiting> = lane
+                .range(next..)
+                .zip(next..)
+                .take_while(|((nonce, _), want)| **nonce == *want)
+                .map(|((_, w), _)| w)
+                .collect();
             if let Some(first) = run.first() {
                 runs.push((!is_duty(&first.transaction.transaction().body), first.arrival, run));
             }
@@ -221,7 +226,9 @@ impl Mempool {
             let next = state.next_nonce(sender);
             stale.extend(
                 lane.iter()
-                    .filter(|(nonce, waiting)| **nonce < next || waiting.height.saturating_add(BLOCKS_WAITING_MAX) < height)
+                    .filter(|(nonce, waiting)| {
+                        **nonce < next || waiting.height.saturating_add(BLOCKS_WAITING_MAX) < height
+                    })
                     .map(|(nonce, _)| (*sender, *nonce)),
             );
         }
@@ -264,7 +271,8 @@ impl Pool {
         let inner = transaction.transaction();
         let (sender, nonce, size) = (inner.sender, inner.nonce, transaction.size());
         let quarters = if is_duty(&inner.body) { 4 } else { ORDINARY_QUARTERS };
-        let is_full = self.count >= COUNT_MAX / 4 * quarters || self.size.saturating_add(size) > SIZE_MAX / 4 * quarters;
+        let is_full =
+            self.count >= COUNT_MAX / 4 * quarters || self.size.saturating_add(size) > SIZE_MAX / 4 * quarters;
         if is_full || self.lanes.get(&sender).is_some_and(|lane| lane.len() >= LANE_MAX) {
             return Err(SubmitError::Full);
         }
@@ -307,10 +315,10 @@ impl Pool {
         if self.rejected.insert(id, reason).is_none() {
             self.rejected_order.push_back(id);
         }
-        if self.rejected_order.len() > REJECTED_MAX {
-            if let Some(oldest) = self.rejected_order.pop_front() {
-                self.rejected.remove(&oldest);
-            }
+        while self.rejected_order.len() > REJECTED_MAX
+            && let Some(oldest) = self.rejected_order.pop_front()
+        {
+            self.rejected.remove(&oldest);
         }
     }
 }

@@ -7,10 +7,10 @@
 use crate::{
     block::Block,
     deal::{self, DealError},
-    engine::{self, EngineError, Parts, ProofReply, ProofRequest, CHANNELS},
+    engine::{self, CHANNELS, EngineError, Parts, ProofReply, ProofRequest},
     execution::Core,
     index::{FinalBlock, Index, IndexError},
-    keys::{from_engine_digest, to_engine_key, EngineKey},
+    keys::{EngineKey, from_engine_digest, to_engine_key},
     mempool::{Mempool, SubmitError},
     pace::Pace,
     scheme::Scheme,
@@ -18,18 +18,18 @@ use crate::{
     states::States,
     store::Databases,
 };
-use commonware_cryptography::{ed25519, ChaCha20Poly1305};
+use commonware_cryptography::{ChaCha20Poly1305, ed25519};
 use commonware_glue::stateful::db::DatabaseSet;
 use commonware_p2p::{
-    authenticated::lookup::{self, Network},
     Address, AddressableManager as _,
+    authenticated::lookup::{self, Network},
 };
-use commonware_runtime::{tokio as engine_runtime, Runner as _, Supervisor as _};
+use commonware_runtime::{Runner as _, Supervisor as _, tokio as engine_runtime};
 use commonware_stream::{
     cups::{self, Cups},
     sake::{self, Sake},
 };
-use commonware_utils::{ordered::Map, NZUsize, TryCollect as _};
+use commonware_utils::{NZUsize, TryCollect as _, ordered::Map};
 use inferium_ledger::State;
 use inferium_types::{Digest, Genesis, Header, NetworkKey, NodeId, SecretKey, SignedTransaction, TransactionId};
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
@@ -335,8 +335,8 @@ fn prepare(
     fatal: &watch::Receiver<Fatal>,
 ) -> Result<(Prepared, ValidatorHandle), StartError> {
     let ValidatorSetup { name, secret_key, share, genesis, peers, listen, directory, pace } = setup;
-    let (scheme, key) = deal::signer(&genesis, &secret_key, &share)
-        .map_err(|error| StartError::Keys { name: name.clone(), error })?;
+    let (scheme, key) =
+        deal::signer(&genesis, &secret_key, &share).map_err(|error| StartError::Keys { name: name.clone(), error })?;
     let peers = peers
         .iter()
         .map(|(node, address)| to_engine_key(node).map(|key| (key, Address::from(*address))))
@@ -374,11 +374,9 @@ pub(crate) fn new_core(
     let states = States::new();
     let (mempool, gossip) = Mempool::new(network.chain, states.clone());
     let head = match index.last()? {
-        Some(block) => Head {
-            height: block.header.height,
-            digest: block.header.digest(),
-            header: Some(block.header.clone()),
-        },
+        Some(block) => {
+            Head { height: block.header.height, digest: block.header.digest(), header: Some(block.header.clone()) }
+        }
         None => Head { height: 0, digest: genesis_block.id(), header: None },
     };
     let core = Core {
@@ -429,7 +427,10 @@ fn run(directory: PathBuf, validators: Vec<Prepared>, started: Started, mut stop
     });
 }
 
-#[expect(clippy::panic, reason = "an engine that ends by itself has failed: the thread must not end as if it had been stopped")]
+#[expect(
+    clippy::panic,
+    reason = "an engine that ends by itself has failed: the thread must not end as if it had been stopped"
+)]
 fn end_by_failure() {
     panic!("a consensus engine ended");
 }
@@ -467,7 +468,8 @@ async fn start_one(
     let channels = CHANNELS.iter().map(|(channel, quota)| network.register(*channel, *quota)).collect();
     network.start();
     let own_key = commonware_cryptography::Signer::public_key(&key);
-    let parts = Parts { name, key: own_key, scheme, core, gossip, proofs, peers: oracle.clone(), blocker: oracle, channels };
+    let parts =
+        Parts { name, key: own_key, scheme, core, gossip, proofs, peers: oracle.clone(), blocker: oracle, channels };
     let (engine, _) = engine::start(context, parts, |application| application).await?;
     Ok(engine)
 }

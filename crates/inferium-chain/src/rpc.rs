@@ -11,18 +11,18 @@ use crate::{
     node::ValidatorHandle,
 };
 use axum::{
+    Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, State},
-    http::{header, StatusCode},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
-    Json, Router,
 };
 use inferium_ledger::Rejection;
-use inferium_types::{limits, SignedTransaction, TransactionId};
+use inferium_types::{SignedTransaction, TransactionId, limits};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{timeout_at, Instant};
+use tokio::time::{Instant, timeout_at};
 
 /// Blocks of one answer.
 pub(crate) const PAGE_BLOCKS_MAX: u64 = 32;
@@ -57,7 +57,6 @@ struct Rpc {
 }
 
 /// The routes of one validator, below `/rpc/v1/`. The owner binds them.
-#[must_use]
 pub fn router(validator: ValidatorHandle, config: RpcConfig) -> Router {
     Router::new()
         .route("/rpc/v1/transactions", post(submit))

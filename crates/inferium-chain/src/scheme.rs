@@ -11,19 +11,20 @@ use commonware_codec::{Buf, Error as CodecError, FixedSize, Read, ReadExt as _, 
 use commonware_consensus::{
     simplex::{
         elector,
-        scheme::{bls12381_threshold::vrf, Namespace},
+        scheme::{Namespace, bls12381_threshold::vrf},
         types::Subject,
     },
     types::{Participant, Round},
 };
 use commonware_cryptography::{
+    Digest, Sha256, Signer as _, Verifier as _,
     bls12381::primitives::variant::MinSig,
     certificate::{self, AssemblyError, Attestation, Membership, Subject as _, Verification},
-    ed25519, Digest, Sha256, Signer as _, Verifier as _,
+    ed25519,
 };
 use commonware_parallel::Strategy;
 use commonware_runtime::BufMut;
-use commonware_utils::{iter::NonEmpty, ordered::Set, N3f1};
+use commonware_utils::{N3f1, iter::NonEmpty, ordered::Set};
 use rand_core::CryptoRng;
 use std::collections::BTreeSet;
 
@@ -250,8 +251,11 @@ impl elector::Elector<Scheme> for SeedElector {
 
     fn elect(&self, round: Round, certificate: Option<&GroupCertificate>) -> Participant {
         let seed = certificate.and_then(|certificate| certificate.get()).map(|pair| pair.seed_signature);
-        elector::Random::<Sha256>::new(elector::RandomVersion::V1)
-            .select_leader::<MinSig>(round, self.participants, seed)
+        elector::Random::<Sha256>::new(elector::RandomVersion::V1).select_leader::<MinSig>(
+            round,
+            self.participants,
+            seed,
+        )
     }
 }
 

@@ -4,10 +4,10 @@
 //! the view. The engine verifies them before it reports them; blocks' seeds are verified again by
 //! every validator, so what is kept here need not be trusted.
 
-use crate::keys::{signature_bytes, EngineDigest};
+use crate::keys::{EngineDigest, signature_bytes};
 use crate::scheme::{GroupCertificate, Scheme};
 use commonware_actor::Feedback;
-use commonware_consensus::{simplex::types::Activity, Reporter};
+use commonware_consensus::{Reporter, simplex::types::Activity};
 use inferium_types::SeedSignature;
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,13 @@ impl Seeds {
     /// The seeds for a block of `view` whose parent is of `parent_view`: the views between, and
     /// those of `wanted` that are known. Ascending, below `view`, at most `count_max`, wanted ones
     /// first.
-    pub(crate) fn for_block(&self, parent_view: u64, view: u64, wanted: &[u64], count_max: usize) -> Vec<SeedSignature> {
+    pub(crate) fn for_block(
+        &self,
+        parent_view: u64,
+        view: u64,
+        wanted: &[u64],
+        count_max: usize,
+    ) -> Vec<SeedSignature> {
         let map = self.by_view.lock().unwrap_or_else(PoisonError::into_inner);
         let mut chosen = BTreeMap::new();
         for wanted in wanted.iter().filter(|wanted| **wanted < view) {

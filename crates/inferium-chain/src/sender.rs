@@ -5,15 +5,11 @@
 //! ones don't wait for ever: by a new signature over the same body if nothing else stands there.
 
 use crate::light::{GetError, LightClient, PostError, TransactionStatus, VerifiedBlock};
-use inferium_ledger::{state_key, Account, StateKey};
+use inferium_ledger::{Account, StateKey, state_key};
 use inferium_types::{
     AccountId, Amount, Event, SecretKey, SignedTransaction, Transaction, TransactionBody, TransactionId,
 };
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 /// How long a transaction may take altogether.

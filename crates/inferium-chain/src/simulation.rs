@@ -6,15 +6,15 @@ use crate::{
     application::Marshal,
     block::Block,
     deal,
-    engine::{self, Parts, CHANNELS},
+    engine::{self, CHANNELS, Parts},
     execution::Core,
     index::Index,
-    keys::{from_engine_key, to_engine_key, EngineKey},
-    node::{new_core, Head},
-    pace::Pace,
+    keys::{EngineKey, from_engine_key, to_engine_key},
     mempool::SubmitError,
+    node::{Head, new_core},
+    pace::Pace,
 };
-use commonware_consensus::{marshal::Update, Reporter};
+use commonware_consensus::{Reporter, marshal::Update};
 use commonware_glue::stateful::Mailbox as StatefulMailbox;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage};

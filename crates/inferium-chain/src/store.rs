@@ -4,31 +4,31 @@
 //! now, or that it has none. Keys are hashed, so that the tree is balanced and a key of any
 //! length fits; the value holds the key itself too, so that the whole state can be read back.
 
-use crate::keys::{from_engine_digest, EngineDigest};
+use crate::keys::{EngineDigest, from_engine_digest};
 use commonware_codec::{Copying, Decode as _, Encode as _, RangeCfg};
 use commonware_cryptography::Sha256;
 use commonware_glue::stateful::db::{AttachableResolver, DatabaseSet, Shared};
 use commonware_parallel::Sequential;
-use commonware_runtime::{buffer::paged::CacheRef, Spawner};
+use commonware_runtime::{Spawner, buffer::paged::CacheRef};
 use commonware_storage::{
+    Context as StorageContext,
     journal::contiguous::variable::Config as LogConfig,
     mmr::{self, full::Config as MerkleConfig},
     qmdb::{
+        Error as QmdbError,
         any::{ordered::variable::Operation, value::VariableEncoding},
         current::{
+            VariableConfig,
             ordered::{
                 proof::constant::{ExclusionProof, KeyValueProof},
                 variable,
             },
-            VariableConfig,
         },
         sync::{Request, Source, source},
-        Error as QmdbError,
     },
     translator::EightCap,
-    Context as StorageContext,
 };
-use commonware_utils::{NZUsize, NZU64};
+use commonware_utils::{NZU64, NZUsize};
 use futures::StreamExt as _;
 use inferium_types::Digest;
 use std::num::{NonZeroU64, NonZeroUsize};

@@ -2,7 +2,7 @@
 
 use crate::{
     deal::{self, deal},
-    keys::{signature_bytes, to_engine_digest, EngineDigest},
+    keys::{EngineDigest, signature_bytes, to_engine_digest},
     scheme::Scheme,
 };
 use commonware_consensus::{
@@ -10,10 +10,10 @@ use commonware_consensus::{
     types::{Epoch, Round, View},
 };
 use commonware_parallel::Sequential;
-use commonware_utils::{non_empty, TestRng};
+use commonware_utils::{TestRng, non_empty};
 use inferium_types::{
-    Amount, Certificate, Digest, Event, Genesis, GenesisNode, Header, NodeId, Parameters, SecretKey,
-    SignedTransaction, Transaction, TransactionBody,
+    Amount, Certificate, Digest, Event, Genesis, GenesisNode, Header, NodeId, Parameters, SecretKey, SignedTransaction,
+    Transaction, TransactionBody,
 };
 
 pub(crate) fn key(number: u8) -> SecretKey {

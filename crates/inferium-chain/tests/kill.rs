@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{key, rich, TestNetwork};
+use common::{TestNetwork, key, rich};
 use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader},

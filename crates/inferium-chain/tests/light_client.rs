@@ -4,10 +4,10 @@
 
 mod common;
 
-use axum::{body::Bytes, extract::Request, middleware, response::Response, Router};
-use common::{key, rich, TestNetwork};
-use inferium_chain::{router, LightClient, RpcConfig, Sender, ValidatorHandle};
-use inferium_ledger::{state_key, Account, StateKey};
+use axum::{Router, body::Bytes, extract::Request, middleware, response::Response};
+use common::{TestNetwork, key, rich};
+use inferium_chain::{LightClient, RpcConfig, Sender, ValidatorHandle, router};
+use inferium_ledger::{Account, StateKey, state_key};
 use inferium_types::{Amount, Digest, TransactionBody};
 use std::{net::Ipv4Addr, time::Duration};
 

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{key, reach, rich, TestNetwork};
+use common::{TestNetwork, key, reach, rich};
 use inferium_types::Amount;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

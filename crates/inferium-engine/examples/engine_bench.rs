@@ -2,37 +2,21 @@
 //!
 //! Prints tokens per second for prompts, replays and generations, for one and two threads and one and eight streams, and
 //! the resident memory.
-#![allow(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a command-line tool for developers"
-)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command-line tool for developers")]
 
-use inferium_engine::{
-    Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest,
-};
+use inferium_engine::{Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest};
 use inferium_types::SamplingParams;
 use std::path::Path;
 use std::time::Instant;
 
-const GREEDY: SamplingParams = SamplingParams {
-    temperature_micro: 0,
-    top_p_ppm: 1_000_000,
-    top_k: 0,
-};
+const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
 
 fn generate(engine: &dyn Engine, prompts: usize, prompt_len: u32, max_tokens: u32) -> usize {
     let receivers: Vec<_> = (0..prompts)
         .map(|index| {
-            let prompt = (0..prompt_len)
-                .map(|i| (1000 + i * 37 + index as u32 * 101) % engine.model().vocab_size)
-                .collect();
-            let request = GenerateRequest {
-                prompt,
-                max_tokens,
-                sampling: GREEDY,
-                seed: [1; 32],
-            };
+            let prompt =
+                (0..prompt_len).map(|i| (1000 + i * 37 + index as u32 * 101) % engine.model().vocab_size).collect();
+            let request = GenerateRequest { prompt, max_tokens, sampling: GREEDY, seed: [1; 32] };
             engine.generate(request).unwrap()
         })
         .collect();
@@ -54,24 +38,14 @@ fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32) {
         sampling: GREEDY,
         seed: [1; 32],
     };
-    engine
-        .replay(request)
-        .unwrap()
-        .blocking_recv()
-        .unwrap()
-        .unwrap();
+    engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();
 }
 
 /// Processor seconds of all threads so far: what a busy machine does not distort much.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     ticks as f64 / 100.0
 }
 
@@ -81,24 +55,13 @@ fn measure(name: &str, work: impl FnOnce() -> usize) {
     let count = work();
     let (wall, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - before);
     let count = count as f64;
-    println!(
-        "  {name:<24} {:7.1} tok/s, {:7.1} per processor second",
-        count / wall,
-        count / processor
-    );
+    println!("  {name:<24} {:7.1} tok/s, {:7.1} per processor second", count / wall, count / processor);
 }
 
 fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .unwrap_or_default();
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .unwrap_or(0)
-        / 1024
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 fn main() {
@@ -109,11 +72,7 @@ fn main() {
     measure("mock", || generate(&mock, 1000, 8, 64));
     for threads in [1, 2] {
         let start = Instant::now();
-        let options = LoadOptions {
-            threads,
-            tier,
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions { threads, tier, ..LoadOptions::default() };
         let engine = LlamaEngine::load(Path::new(&path), options).unwrap();
         println!(
             "{} threads, {}: loaded in {:.2} s, {} MiB",

@@ -25,11 +25,7 @@ impl Answer {
     #[must_use]
     pub fn new(stop: &[String], tokens_max: u32) -> Self {
         Self {
-            stop: stop
-                .iter()
-                .filter(|text| !text.is_empty())
-                .cloned()
-                .collect(),
+            stop: stop.iter().filter(|text| !text.is_empty()).cloned().collect(),
             tokens_max,
             stream: TextStream::new(),
             tokens: Vec::new(),
@@ -54,9 +50,7 @@ impl Answer {
         }
         let piece = self.stream.push(engine, token);
         self.append(&piece);
-        if self.finish.is_none()
-            && self.tokens.len() >= usize::try_from(self.tokens_max).unwrap_or(usize::MAX)
-        {
+        if self.finish.is_none() && self.tokens.len() >= usize::try_from(self.tokens_max).unwrap_or(usize::MAX) {
             let rest = self.stream.finish();
             self.append(&rest);
             self.finish.get_or_insert(FinishReason::Length);
@@ -106,12 +100,7 @@ impl Answer {
         }
         self.text.push_str(piece);
         let tail = self.text.get(from..).unwrap_or_default();
-        if let Some(at) = self
-            .stop
-            .iter()
-            .filter_map(|stop| tail.find(stop.as_str()))
-            .min()
-        {
+        if let Some(at) = self.stop.iter().filter_map(|stop| tail.find(stop.as_str())).min() {
             self.text.truncate(from.saturating_add(at));
             self.finish = Some(FinishReason::StopString);
         }
@@ -123,11 +112,8 @@ impl Answer {
         self.stop
             .iter()
             .flat_map(|stop| {
-                (1..stop.len()).filter(move |&size| {
-                    stop.as_bytes()
-                        .get(..size)
-                        .is_some_and(|beginning| text.ends_with(beginning))
-                })
+                (1..stop.len())
+                    .filter(move |&size| stop.as_bytes().get(..size).is_some_and(|beginning| text.ends_with(beginning)))
             })
             .max()
             .unwrap_or(0)
@@ -144,11 +130,7 @@ impl Answer {
         if until <= self.released {
             return String::new();
         }
-        let piece = self
-            .text
-            .get(self.released..until)
-            .unwrap_or_default()
-            .to_owned();
+        let piece = self.text.get(self.released..until).unwrap_or_default().to_owned();
         self.released = until;
         piece
     }

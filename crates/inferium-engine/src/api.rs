@@ -187,31 +187,16 @@ pub enum EngineError {
 
 impl ModelInfo {
     /// Checks that a sequence can ever run.
-    pub(crate) fn admit(
-        &self,
-        prompt: &[u32],
-        output: &[u32],
-        output_len: u64,
-    ) -> Result<(), EngineError> {
+    pub(crate) fn admit(&self, prompt: &[u32], output: &[u32], output_len: u64) -> Result<(), EngineError> {
         if prompt.is_empty() || output_len == 0 {
             return Err(EngineError::EmptyPrompt);
         }
         let tokens = (prompt.len() as u64).saturating_add(output_len);
         if tokens > u64::from(self.context_tokens) {
-            return Err(EngineError::TooLong {
-                tokens,
-                context_tokens: self.context_tokens,
-            });
+            return Err(EngineError::TooLong { tokens, context_tokens: self.context_tokens });
         }
-        match prompt
-            .iter()
-            .chain(output)
-            .find(|&&token| token >= self.vocab_size)
-        {
-            Some(&token) => Err(EngineError::UnknownToken {
-                token,
-                vocab_size: self.vocab_size,
-            }),
+        match prompt.iter().chain(output).find(|&&token| token >= self.vocab_size) {
+            Some(&token) => Err(EngineError::UnknownToken { token, vocab_size: self.vocab_size }),
             None => Ok(()),
         }
     }

@@ -7,8 +7,7 @@ use crate::pool::Pool;
 use crate::scheduler::{Gauges, Job, Limits, Scheduler};
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::{
-    Engine, EngineError, EngineLoad, GenerateRequest, LoadError, ModelInfo, ReplayReceiver,
-    ReplayRequest, StepReceiver,
+    Engine, EngineError, EngineLoad, GenerateRequest, LoadError, ModelInfo, ReplayReceiver, ReplayRequest, StepReceiver,
 };
 use inferium_types::{ChatMessage, Digest};
 use std::path::Path;
@@ -38,15 +37,7 @@ pub struct LoadOptions {
 impl Default for LoadOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            threads,
-            kv_tokens: 16_384,
-            max_batch: 8,
-            max_queue: 64,
-            chunk_rows: 128,
-            tier: None,
-            requantise: None,
-        }
+        Self { threads, kv_tokens: 16_384, max_batch: 8, max_queue: 64, chunk_rows: 128, tier: None, requantise: None }
     }
 }
 
@@ -82,11 +73,7 @@ impl LlamaEngine {
         let config = Config::read(&file, tokenizer.vocab_size())?;
         let bos = file.integer("tokenizer.ggml.bos_token_id")?;
         let eos_tokens = eos_tokens(&file, &tokenizer)?;
-        let spelling = |token: Option<u32>| {
-            token
-                .and_then(|token| tokenizer.spelling(token))
-                .unwrap_or_default()
-        };
+        let spelling = |token: Option<u32>| token.and_then(|token| tokenizer.spelling(token)).unwrap_or_default();
         let template = ChatTemplate::new(
             file.text("tokenizer.chat_template")?,
             spelling(bos),
@@ -97,12 +84,9 @@ impl LlamaEngine {
         let cache = Cache::new(&config, options.kv_tokens as usize);
         let context = config.context.min(cache.tokens_total());
         if context < 2 {
-            return Err(LoadError::CacheTooSmall {
-                kv_tokens: options.kv_tokens,
-            });
+            return Err(LoadError::CacheTooSmall { kv_tokens: options.kv_tokens });
         }
-        let (weights, weights_root) =
-            Weights::load(&mut file, config, context, options.requantise)?;
+        let (weights, weights_root) = Weights::load(&mut file, config, context, options.requantise)?;
         let info = ModelInfo {
             name,
             weights_root,
@@ -114,9 +98,7 @@ impl LlamaEngine {
             vocab_size: u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX),
             eos_tokens,
         };
-        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads {
-            reason: error.to_string(),
-        })?;
+        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
         let forward = Forward::new(weights, kernel, pool);
         Self::start(info, tokenizer, template, forward, cache, &options)
     }
@@ -144,9 +126,7 @@ impl LlamaEngine {
         let thread = std::thread::Builder::new()
             .name("inferium-engine".to_owned())
             .spawn(move || scheduler.run())
-            .map_err(|error| LoadError::Threads {
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| LoadError::Threads { reason: error.to_string() })?;
         Ok(Self {
             eos: info.eos_tokens.clone().into(),
             info,
@@ -162,21 +142,13 @@ impl LlamaEngine {
     /// Hands a job to the thread, if the queue has room.
     fn submit(&self, job: Job) -> Result<(), EngineError> {
         let queued = &self.gauges.queued;
-        let room = queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-            (count < self.max_queue).then_some(count + 1)
-        });
+        let room = queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < self.max_queue).then_some(count + 1));
         if let Err(queued) = room {
             return Err(EngineError::Busy { queued });
         }
-        let sent = self
-            .jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.send(job).is_ok());
-        if sent {
-            Ok(())
-        } else {
-            Err(EngineError::Stopped)
-        }
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if sent { Ok(()) } else { Err(EngineError::Stopped) }
     }
 }
 
@@ -186,8 +158,7 @@ impl Engine for LlamaEngine {
     }
 
     fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError> {
-        self.info
-            .admit(&request.prompt, &[], request.max_tokens.into())?;
+        self.info.admit(&request.prompt, &[], request.max_tokens.into())?;
         // One place for every step, so that the thread never waits for a slow reader. Memory grows with use only.
         let (to, receiver) = tokio::sync::mpsc::channel(request.max_tokens as usize);
         self.submit(Job::generate(request, Arc::clone(&self.eos), to))?;
@@ -195,11 +166,7 @@ impl Engine for LlamaEngine {
     }
 
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
-        self.info.admit(
-            &request.prompt,
-            &request.output,
-            request.output.len() as u64,
-        )?;
+        self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
         let (to, receiver) = tokio::sync::oneshot::channel();
         self.submit(Job::replay(request, to))?;
         Ok(receiver)
@@ -246,13 +213,7 @@ fn eos_tokens(file: &Gguf, tokenizer: &Tokenizer) -> Result<Vec<u32>, LoadError>
     for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
         tokens.extend(file.integer(key)?);
     }
-    for spelling in [
-        "<|im_end|>",
-        "<|endoftext|>",
-        "<|eot_id|>",
-        "<|end_of_text|>",
-        "</s>",
-    ] {
+    for spelling in ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>"] {
         tokens.extend(tokenizer.special_id(spelling));
     }
     let mut distinct = Vec::new();

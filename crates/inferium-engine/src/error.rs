@@ -41,9 +41,7 @@ pub enum LoadError {
         tensor: String,
     },
     /// A tensor has another shape, or rows that are no multiple of 32.
-    #[error(
-        "tensor `{tensor}` has shape {found:?}, not {expected:?} with rows of a multiple of 32"
-    )]
+    #[error("tensor `{tensor}` has shape {found:?}, not {expected:?} with rows of a multiple of 32")]
     Shape {
         /// The tensor.
         tensor: String,
@@ -86,14 +84,10 @@ pub enum LoadError {
 
 impl LoadError {
     pub(crate) fn file(source: impl std::fmt::Display) -> Self {
-        Self::File {
-            reason: source.to_string(),
-        }
+        Self::File { reason: source.to_string() }
     }
 
     pub(crate) fn unsupported(reason: impl Into<String>) -> Self {
-        Self::Unsupported {
-            reason: reason.into(),
-        }
+        Self::Unsupported { reason: reason.into() }
     }
 }

@@ -34,10 +34,8 @@ pub(crate) struct Q8Tensor {
 
 impl Gguf {
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
-        let file = File::open(path).map_err(|source| LoadError::Open {
-            path: path.to_path_buf(),
-            reason: source.to_string(),
-        })?;
+        let file = File::open(path)
+            .map_err(|source| LoadError::Open { path: path.to_path_buf(), reason: source.to_string() })?;
         let mut file = BufReader::with_capacity(1 << 20, file);
         let content = Content::read(&mut file).map_err(LoadError::file)?;
         Ok(Self { content, file })
@@ -58,9 +56,7 @@ impl Gguf {
 
     /// A non-negative integer of any width; `None` if the key is absent.
     pub(crate) fn integer(&self, key: &str) -> Result<Option<u32>, LoadError> {
-        self.value(key)
-            .map(|value| integer(value).ok_or_else(|| wrong_type(key, "a u32")))
-            .transpose()
+        self.value(key).map(|value| integer(value).ok_or_else(|| wrong_type(key, "a u32"))).transpose()
     }
 
     /// A float; `None` if the key is absent.
@@ -87,13 +83,10 @@ impl Gguf {
 
     fn list<T>(&self, key: &str, item: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, LoadError> {
         match self.value(key) {
-            None => Err(LoadError::MissingKey {
-                key: key.to_owned(),
-            }),
-            Some(Value::Array(values)) => values
-                .iter()
-                .map(|value| item(value).ok_or_else(|| wrong_type(key, "a list of one type")))
-                .collect(),
+            None => Err(LoadError::MissingKey { key: key.to_owned() }),
+            Some(Value::Array(values)) => {
+                values.iter().map(|value| item(value).ok_or_else(|| wrong_type(key, "a list of one type"))).collect()
+            }
             Some(_) => Err(wrong_type(key, "a list")),
         }
     }
@@ -128,11 +121,7 @@ impl Gguf {
         let tensor = self.tensor(name)?;
         let found = tensor.shape().dims().to_vec();
         if found != [rows, columns] || !columns.is_multiple_of(BLOCK) {
-            return Err(LoadError::Shape {
-                tensor: name.to_owned(),
-                expected: vec![rows, columns],
-                found,
-            });
+            return Err(LoadError::Shape { tensor: name.to_owned(), expected: vec![rows, columns], found });
         }
         let bytes = match weaken {
             Some(WeakFormat::Q4_0) => {
@@ -148,31 +137,20 @@ impl Gguf {
             None => quantise_weights(&floats(&tensor)?),
         };
         debug_assert_eq!(bytes.len(), rows * columns / BLOCK * Q8_0_BYTES);
-        Ok(Q8Tensor {
-            rows,
-            columns,
-            bytes,
-        })
+        Ok(Q8Tensor { rows, columns, bytes })
     }
 
     fn tensor(&mut self, name: &str) -> Result<QTensor, LoadError> {
         if !self.has_tensor(name) {
-            return Err(LoadError::MissingTensor {
-                tensor: name.to_owned(),
-            });
+            return Err(LoadError::MissingTensor { tensor: name.to_owned() });
         }
-        self.content
-            .tensor(&mut self.file, name, &Device::Cpu)
-            .map_err(LoadError::file)
+        self.content.tensor(&mut self.file, name, &Device::Cpu).map_err(LoadError::file)
     }
 }
 
 fn floats(tensor: &QTensor) -> Result<Vec<f32>, LoadError> {
     let dense = tensor.dequantize(&Device::Cpu).map_err(LoadError::file)?;
-    dense
-        .flatten_all()
-        .and_then(|flat| flat.to_vec1::<f32>())
-        .map_err(LoadError::file)
+    dense.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(LoadError::file)
 }
 
 fn integer(value: &Value) -> Option<u32> {
@@ -190,8 +168,5 @@ fn integer(value: &Value) -> Option<u32> {
 }
 
 fn wrong_type(key: &str, expected: &'static str) -> LoadError {
-    LoadError::WrongType {
-        key: key.to_owned(),
-        expected,
-    }
+    LoadError::WrongType { key: key.to_owned(), expected }
 }

@@ -12,10 +12,7 @@
 //! - Equal requests to engines with equal [`ModelInfo`] (but for name, tier and context) give equal steps.
 //! - Callers never block, queues and memory are bounded, an idle engine uses no processor time.
 //! - Special tokens come from the chat template only, never from the text of a message.
-#![expect(
-    unsafe_code,
-    reason = "SIMD intrinsics; every use states why it is sound"
-)]
+#![expect(unsafe_code, reason = "SIMD intrinsics; every use states why it is sound")]
 
 mod answer;
 mod api;
@@ -32,8 +29,7 @@ mod text;
 
 pub use answer::Answer;
 pub use api::{
-    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest,
-    Step, StepReceiver,
+    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
 };
 pub use engine::{LlamaEngine, LoadOptions};
 pub use error::LoadError;

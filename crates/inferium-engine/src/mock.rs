@@ -1,8 +1,7 @@
 //! An engine without weights.
 
 use crate::{
-    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest,
-    Step, StepReceiver,
+    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
 };
 use inferium_sampling::{Sampler, position_digest};
 use inferium_types::{ChatMessage, Digest};
@@ -36,13 +35,7 @@ pub struct MockOptions {
 
 impl Default for MockOptions {
     fn default() -> Self {
-        Self {
-            flavour: 0,
-            token_delay: Duration::ZERO,
-            context_tokens: 8192,
-            max_active: 4096,
-            end_one_in: 0,
-        }
+        Self { flavour: 0, token_delay: Duration::ZERO, context_tokens: 8192, max_active: 4096, end_one_in: 0 }
     }
 }
 
@@ -83,12 +76,7 @@ impl MockEngine {
             vocab_size: VOCAB,
             eos_tokens: vec![END],
         };
-        Self {
-            info,
-            options,
-            active: Arc::new(AtomicU32::new(0)),
-            bytes: (0..=u8::MAX).collect(),
-        }
+        Self { info, options, active: Arc::new(AtomicU32::new(0)), bytes: (0..=u8::MAX).collect() }
     }
 
     fn enter(&self) -> Result<Active, EngineError> {
@@ -125,10 +113,7 @@ impl Chain {
         for token in prompt {
             hasher.update(&token.to_le_bytes());
         }
-        Self {
-            state: hasher.finalize(),
-            end_one_in: options.end_one_in,
-        }
+        Self { state: hasher.finalize(), end_one_in: options.end_one_in }
     }
 
     fn feed(&mut self, token: u32) {
@@ -143,11 +128,7 @@ impl Chain {
         let mut logits = [-50.0; VOCAB as usize];
         let bytes = self.state.as_bytes();
         for (index, &byte) in bytes.iter().enumerate().take(17) {
-            let token = if index == 16 {
-                usize::from(b' ')
-            } else {
-                usize::from(b'a') + usize::from(byte % 26)
-            };
+            let token = if index == 16 { usize::from(b' ') } else { usize::from(b'a') + usize::from(byte % 26) };
             logits[token] = f32::from(bytes[31 - index]) / 32.0;
         }
         let [a, b, c, d, ..] = *bytes;
@@ -162,10 +143,7 @@ impl Chain {
     fn step(&self, sampler: &Sampler, position: u64) -> Step {
         let logits = self.logits();
         let token = sampler.choose(position, &logits);
-        Step {
-            token,
-            digest: position_digest(token, &logits),
-        }
+        Step { token, digest: position_digest(token, &logits) }
     }
 }
 
@@ -196,8 +174,7 @@ impl Engine for MockEngine {
     }
 
     fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError> {
-        self.info
-            .admit(&request.prompt, &[], request.max_tokens.into())?;
+        self.info.admit(&request.prompt, &[], request.max_tokens.into())?;
         let active = self.enter()?;
         let (to, receiver) = mpsc::channel(request.max_tokens as usize);
         let mut generation = Generation {
@@ -226,11 +203,7 @@ impl Engine for MockEngine {
     }
 
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
-        self.info.admit(
-            &request.prompt,
-            &request.output,
-            request.output.len() as u64,
-        )?;
+        self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
         let _active = self.enter()?;
         let sampler = Sampler::new(request.sampling, request.seed);
         let mut chain = Chain::new(&self.info, &self.options, &request.prompt);
@@ -269,9 +242,6 @@ impl Engine for MockEngine {
     }
 
     fn load(&self) -> EngineLoad {
-        EngineLoad {
-            active: self.active.load(Ordering::Relaxed),
-            ..EngineLoad::default()
-        }
+        EngineLoad { active: self.active.load(Ordering::Relaxed), ..EngineLoad::default() }
     }
 }

@@ -20,12 +20,7 @@ impl Pool {
             None
         } else {
             let name = |index| format!("inferium-compute-{index}");
-            Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(name)
-                    .build()?,
-            )
+            Some(rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()?)
         };
         Ok(Self { threads, pool })
     }
@@ -43,21 +38,13 @@ impl Pool {
     }
 
     /// Calls `work(index, chunk)` for each chunk of `items`, in parallel. Must be called inside [`Self::install`].
-    pub(crate) fn for_each_chunk<T: Send>(
-        &self,
-        items: &mut [T],
-        size: usize,
-        work: impl Fn(usize, &mut [T]) + Sync,
-    ) {
+    pub(crate) fn for_each_chunk<T: Send>(&self, items: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync) {
         if self.pool.is_none() || items.len() <= size {
             for (index, chunk) in items.chunks_mut(size).enumerate() {
                 work(index, chunk);
             }
             return;
         }
-        items
-            .par_chunks_mut(size)
-            .enumerate()
-            .for_each(|(index, chunk)| work(index, chunk));
+        items.par_chunks_mut(size).enumerate().for_each(|(index, chunk)| work(index, chunk));
     }
 }

@@ -71,19 +71,8 @@ impl Scheduler {
         gauges: Arc<Gauges>,
         jobs: Receiver<Job>,
     ) -> Self {
-        gauges
-            .kv_total
-            .store(saturate(cache.tokens_total()), Ordering::Relaxed);
-        Self {
-            forward,
-            cache,
-            limits,
-            gauges,
-            jobs,
-            waiting: VecDeque::new(),
-            active: Vec::new(),
-            turn: 0,
-        }
+        gauges.kv_total.store(saturate(cache.tokens_total()), Ordering::Relaxed);
+        Self { forward, cache, limits, gauges, jobs, waiting: VecDeque::new(), active: Vec::new(), turn: 0 }
     }
 
     /// Works until the engine is dropped.
@@ -119,10 +108,7 @@ impl Scheduler {
         self.waiting.retain(|job| !job.is_cancelled());
         self.unqueue(before - self.waiting.len());
         let cache = &mut self.cache;
-        for sequence in self
-            .active
-            .extract_if(.., |sequence| sequence.is_cancelled())
-        {
+        for sequence in self.active.extract_if(.., |sequence| sequence.is_cancelled()) {
             cache.release(sequence.into_cache());
         }
     }
@@ -153,9 +139,7 @@ impl Scheduler {
     }
 
     fn unqueue(&self, count: usize) {
-        self.gauges
-            .queued
-            .fetch_sub(saturate(count), Ordering::Relaxed);
+        self.gauges.queued.fetch_sub(saturate(count), Ordering::Relaxed);
     }
 
     /// Computes one batch and hands out its results.
@@ -165,24 +149,16 @@ impl Scheduler {
             return;
         }
         for row in &rows {
-            self.cache
-                .grow(self.active[row.sequence].cache_mut(), row.position + 1);
+            self.cache.grow(self.active[row.sequence].cache_mut(), row.position + 1);
         }
         let mut caches: Vec<_> = self.active.iter_mut().map(Sequence::cache_mut).collect();
         let vocab = self.forward.vocab();
-        self.forward.run(&mut Batch {
-            rows: &rows,
-            caches: &mut caches,
-        });
+        self.forward.run(&mut Batch { rows: &rows, caches: &mut caches });
 
         // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
         let logits = self.forward.logits().chunks_exact(vocab);
-        let mut wanted: Vec<_> = rows
-            .iter()
-            .filter(|row| row.logits)
-            .zip(logits)
-            .map(|wanted| (wanted, None))
-            .collect();
+        let mut wanted: Vec<_> =
+            rows.iter().filter(|row| row.logits).zip(logits).map(|wanted| (wanted, None)).collect();
         let active = &self.active;
         let pool = self.forward.pool();
         pool.install(|| {
@@ -192,10 +168,7 @@ impl Scheduler {
                 }
             });
         });
-        let steps: Vec<_> = wanted
-            .into_iter()
-            .filter_map(|((row, _), step)| Some((row.sequence, step?)))
-            .collect();
+        let steps: Vec<_> = wanted.into_iter().filter_map(|((row, _), step)| Some((row.sequence, step?))).collect();
         for row in &rows {
             self.active[row.sequence].advance();
         }
@@ -203,10 +176,7 @@ impl Scheduler {
             self.active[sequence].take(step);
         }
         let cache = &mut self.cache;
-        for sequence in self
-            .active
-            .extract_if(.., |sequence| sequence.is_finished())
-        {
+        for sequence in self.active.extract_if(.., |sequence| sequence.is_finished()) {
             cache.release(sequence.finish());
         }
     }
@@ -219,22 +189,10 @@ impl Scheduler {
                 rows.extend(sequence.rows(index, 1));
             }
         }
-        let budget = if rows.is_empty() {
-            self.limits.rows_idle
-        } else {
-            self.limits.rows_streaming
-        };
+        let budget = if rows.is_empty() { self.limits.rows_idle } else { self.limits.rows_streaming };
         self.turn = self.turn.wrapping_add(1);
-        let waits = |replay: bool| {
-            self.active
-                .iter()
-                .any(|s| !s.is_streaming() && s.is_replay() == replay)
-        };
-        let half = if waits(true) && waits(false) {
-            budget / 2
-        } else {
-            budget
-        };
+        let waits = |replay: bool| self.active.iter().any(|s| !s.is_streaming() && s.is_replay() == replay);
+        let half = if waits(true) && waits(false) { budget / 2 } else { budget };
         for replay in [false, true] {
             let mut left = half;
             let count = self.active.len();
@@ -252,12 +210,8 @@ impl Scheduler {
     }
 
     fn publish(&self) {
-        self.gauges
-            .active
-            .store(saturate(self.active.len()), Ordering::Relaxed);
-        self.gauges
-            .kv_reserved
-            .store(saturate(self.cache.tokens_reserved()), Ordering::Relaxed);
+        self.gauges.active.store(saturate(self.active.len()), Ordering::Relaxed);
+        self.gauges.kv_reserved.store(saturate(self.cache.tokens_reserved()), Ordering::Relaxed);
     }
 }
 

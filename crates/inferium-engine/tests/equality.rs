@@ -8,18 +8,12 @@
 mod common;
 
 use common::engine;
-use inferium_engine::{
-    Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Step, Tier, WeakFormat,
-};
+use inferium_engine::{Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Step, Tier, WeakFormat};
 use inferium_types::{ChatMessage, SamplingParams};
 use std::sync::OnceLock;
 
 const TOKENS: u32 = 200;
-const SAMPLING: SamplingParams = SamplingParams {
-    temperature_micro: 800_000,
-    top_p_ppm: 950_000,
-    top_k: 0,
-};
+const SAMPLING: SamplingParams = SamplingParams { temperature_micro: 800_000, top_p_ppm: 950_000, top_k: 0 };
 
 const QUESTIONS: [&str; 6] = [
     "Write a long story about a lighthouse keeper and a whale.",
@@ -36,17 +30,12 @@ struct Reference {
 }
 
 fn one_thread() -> LoadOptions {
-    LoadOptions {
-        threads: 1,
-        ..LoadOptions::default()
-    }
+    LoadOptions { threads: 1, ..LoadOptions::default() }
 }
 
 fn collect(engine: &LlamaEngine, request: &GenerateRequest) -> Vec<Step> {
     let mut receiver = engine.generate(request.clone()).unwrap();
-    std::iter::from_fn(|| receiver.blocking_recv())
-        .map(Result::unwrap)
-        .collect()
+    std::iter::from_fn(|| receiver.blocking_recv()).map(Result::unwrap).collect()
 }
 
 fn claim(request: &GenerateRequest, steps: &[Step]) -> ReplayRequest {
@@ -65,23 +54,12 @@ fn reference() -> &'static Reference {
         let requests: Vec<GenerateRequest> = (0_u8..)
             .zip(QUESTIONS)
             .map(|(index, question)| {
-                let message = ChatMessage {
-                    role: "user".into(),
-                    content: question.into(),
-                };
+                let message = ChatMessage { role: "user".into(), content: question.into() };
                 let prompt = engine.render_chat(&[message]).unwrap();
-                GenerateRequest {
-                    prompt,
-                    max_tokens: TOKENS,
-                    sampling: SAMPLING,
-                    seed: [index; 32],
-                }
+                GenerateRequest { prompt, max_tokens: TOKENS, sampling: SAMPLING, seed: [index; 32] }
             })
             .collect();
-        let steps: Vec<Vec<Step>> = requests
-            .iter()
-            .map(|request| collect(&engine, request))
-            .collect();
+        let steps: Vec<Vec<Step>> = requests.iter().map(|request| collect(&engine, request)).collect();
         let count: usize = steps.iter().map(Vec::len).sum();
         assert!(count >= 1000, "only {count} positions");
         Reference { requests, steps }
@@ -107,39 +85,20 @@ fn assert_replays_equal(options: LoadOptions, count: usize) {
 #[test]
 fn replay_in_chunks_of_any_size_equals_generation() {
     for chunk_rows in [2, 7, 512] {
-        assert_replays_equal(
-            LoadOptions {
-                chunk_rows,
-                ..one_thread()
-            },
-            6,
-        );
+        assert_replays_equal(LoadOptions { chunk_rows, ..one_thread() }, 6);
     }
 }
 
 #[test]
 fn two_threads_equal_one() {
-    assert_replays_equal(
-        LoadOptions {
-            threads: 2,
-            ..LoadOptions::default()
-        },
-        6,
-    );
+    assert_replays_equal(LoadOptions { threads: 2, ..LoadOptions::default() }, 6);
 }
 
 /// All tiers, all positions: the portable one takes the longest, about 20 s.
 #[test]
 fn every_tier_gives_the_same_bits() {
     for tier in Tier::available() {
-        assert_replays_equal(
-            LoadOptions {
-                tier: Some(tier),
-                threads: 2,
-                ..LoadOptions::default()
-            },
-            6,
-        );
+        assert_replays_equal(LoadOptions { tier: Some(tier), threads: 2, ..LoadOptions::default() }, 6);
     }
 }
 
@@ -147,22 +106,10 @@ fn every_tier_gives_the_same_bits() {
 #[test]
 fn a_busy_mixed_batch_equals_single_streams() {
     let reference = reference();
-    let engine = engine(LoadOptions {
-        threads: 2,
-        max_batch: 8,
-        ..LoadOptions::default()
-    });
-    let cancelled: Vec<_> = reference
-        .requests
-        .iter()
-        .take(2)
-        .map(|request| engine.generate(request.clone()).unwrap())
-        .collect();
-    let streams: Vec<_> = reference
-        .requests
-        .iter()
-        .map(|request| engine.generate(request.clone()).unwrap())
-        .collect();
+    let engine = engine(LoadOptions { threads: 2, max_batch: 8, ..LoadOptions::default() });
+    let cancelled: Vec<_> =
+        reference.requests.iter().take(2).map(|request| engine.generate(request.clone()).unwrap()).collect();
+    let streams: Vec<_> = reference.requests.iter().map(|request| engine.generate(request.clone()).unwrap()).collect();
     let replays: Vec<_> = reference
         .requests
         .iter()
@@ -171,9 +118,7 @@ fn a_busy_mixed_batch_equals_single_streams() {
         .collect();
     drop(cancelled);
     for (index, mut stream) in streams.into_iter().enumerate() {
-        let found: Vec<Step> = std::iter::from_fn(|| stream.blocking_recv())
-            .map(Result::unwrap)
-            .collect();
+        let found: Vec<Step> = std::iter::from_fn(|| stream.blocking_recv()).map(Result::unwrap).collect();
         assert_eq!(found, reference.steps[index], "stream {index}");
     }
     for (replay, steps) in replays.into_iter().zip(&reference.steps) {
@@ -187,50 +132,20 @@ fn a_changed_token_is_replaced_and_the_rest_differs() {
     let engine = engine(one_thread());
     let mut replay = claim(&reference.requests[0], &reference.steps[0]);
     replay.output[50] = (replay.output[50] + 1) % engine.model().vocab_size;
-    let found = engine
-        .replay(replay)
-        .unwrap()
-        .blocking_recv()
-        .unwrap()
-        .unwrap();
+    let found = engine.replay(replay).unwrap().blocking_recv().unwrap().unwrap();
     assert_eq!(found[..=50], reference.steps[0][..=50]);
-    assert!(
-        found[51..]
-            .iter()
-            .zip(&reference.steps[0][51..])
-            .all(|(a, b)| a.digest != b.digest)
-    );
+    assert!(found[51..].iter().zip(&reference.steps[0][51..]).all(|(a, b)| a.digest != b.digest));
 }
 
 #[test]
 fn weaker_weights_are_found_at_every_position() {
     let reference = reference();
     let honest = engine(one_thread());
-    let cheat = engine(LoadOptions {
-        requantise: Some(WeakFormat::Q4_0),
-        ..one_thread()
-    });
+    let cheat = engine(LoadOptions { requantise: Some(WeakFormat::Q4_0), ..one_thread() });
     assert_ne!(cheat.model().weights_root, honest.model().weights_root);
-    let found = cheat
-        .replay(claim(&reference.requests[0], &reference.steps[0]))
-        .unwrap()
-        .blocking_recv()
-        .unwrap()
-        .unwrap();
-    assert!(
-        found
-            .iter()
-            .zip(&reference.steps[0])
-            .all(|(a, b)| a.digest != b.digest)
-    );
-    let same = found
-        .iter()
-        .zip(&reference.steps[0])
-        .filter(|(a, b)| a.token == b.token)
-        .count();
-    assert!(
-        same > 20,
-        "the cheat should at least be plausible, not nonsense: {same} of {} tokens agree",
-        found.len()
-    );
+    let found =
+        cheat.replay(claim(&reference.requests[0], &reference.steps[0])).unwrap().blocking_recv().unwrap().unwrap();
+    assert!(found.iter().zip(&reference.steps[0]).all(|(a, b)| a.digest != b.digest));
+    let same = found.iter().zip(&reference.steps[0]).filter(|(a, b)| a.token == b.token).count();
+    assert!(same > 20, "the cheat should at least be plausible, not nonsense: {same} of {} tokens agree", found.len());
 }

@@ -29,17 +29,8 @@ struct Dense {
 
 impl Dense {
     fn tensor(&mut self, name: &str) -> Vec<f32> {
-        let tensor = self
-            .content
-            .tensor(&mut self.file, name, &Device::Cpu)
-            .unwrap();
-        tensor
-            .dequantize(&Device::Cpu)
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1()
-            .unwrap()
+        let tensor = self.content.tensor(&mut self.file, name, &Device::Cpu).unwrap();
+        tensor.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
     fn part(&mut self, layer: usize, part: &str) -> Vec<f32> {
@@ -58,10 +49,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn product(weights: &[f32], x: &[f32]) -> Vec<f32> {
-    weights
-        .chunks_exact(x.len())
-        .map(|row| dot(row, x))
-        .collect()
+    weights.chunks_exact(x.len()).map(|row| dot(row, x)).collect()
 }
 
 fn norm(x: &[f32], weights: &[f32]) -> Vec<f32> {
@@ -81,26 +69,13 @@ fn rotate(x: &mut [f32], position: usize) {
 
 /// One head's answer for one position, from all positions up to it.
 fn attend(query: &[f32], keys: &[&[f32]], values: &[&[f32]]) -> Vec<f32> {
-    let weights: Vec<f32> = keys
-        .iter()
-        .map(|key| (dot(query, key) / 8.0).exp())
-        .collect();
+    let weights: Vec<f32> = keys.iter().map(|key| (dot(query, key) / 8.0).exp()).collect();
     let total: f32 = weights.iter().sum();
-    (0..SIZE)
-        .map(|i| {
-            weights
-                .iter()
-                .zip(values)
-                .map(|(w, value)| w * value[i])
-                .sum::<f32>()
-                / total
-        })
-        .collect()
+    (0..SIZE).map(|i| weights.iter().zip(values).map(|(w, value)| w * value[i]).sum::<f32>() / total).collect()
 }
 
 fn layer(dense: &mut Dense, index: usize, stream: &mut [Vec<f32>]) {
-    let [q, k, v, o] =
-        ["attn_q", "attn_k", "attn_v", "attn_output"].map(|part| dense.part(index, part));
+    let [q, k, v, o] = ["attn_q", "attn_k", "attn_v", "attn_output"].map(|part| dense.part(index, part));
     let [gate, up, down] = ["ffn_gate", "ffn_up", "ffn_down"].map(|part| dense.part(index, part));
     let [attention_norm, ffn_norm] = ["attn_norm", "ffn_norm"].map(|part| dense.part(index, part));
     let (mut keys, mut values) = (Vec::new(), Vec::new());
@@ -114,19 +89,14 @@ fn layer(dense: &mut Dense, index: usize, stream: &mut [Vec<f32>]) {
         let mut attended = Vec::new();
         for (head, query) in query.chunks_exact(SIZE).enumerate() {
             let from = head / (HEADS / KV_HEADS) * SIZE;
-            let part = |rows: &'_ [Vec<f32>]| {
-                rows.iter()
-                    .map(|row| row[from..from + SIZE].to_vec())
-                    .collect::<Vec<_>>()
-            };
+            let part =
+                |rows: &'_ [Vec<f32>]| rows.iter().map(|row| row[from..from + SIZE].to_vec()).collect::<Vec<_>>();
             let (keys, values) = (part(&keys), part(&values));
             let keys: Vec<&[f32]> = keys.iter().map(Vec::as_slice).collect();
             let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
             attended.extend(attend(query, &keys, &values));
         }
-        x.iter_mut()
-            .zip(product(&o, &attended))
-            .for_each(|(x, d)| *x += d);
+        x.iter_mut().zip(product(&o, &attended)).for_each(|(x, d)| *x += d);
         let normed = norm(x, &ffn_norm);
         let hidden: Vec<f32> = product(&gate, &normed)
             .iter()
@@ -134,9 +104,7 @@ fn layer(dense: &mut Dense, index: usize, stream: &mut [Vec<f32>]) {
             .map(|(g, u)| g / (1.0 + (-g).exp()) * u)
             .collect();
         assert_eq!(hidden.len(), HIDDEN);
-        x.iter_mut()
-            .zip(product(&down, &hidden))
-            .for_each(|(x, d)| *x += d);
+        x.iter_mut().zip(product(&down, &hidden)).for_each(|(x, d)| *x += d);
     }
 }
 
@@ -148,10 +116,8 @@ fn greedy_choices_agree_with_a_textbook_forward_pass() {
     let content = Content::read(&mut file).unwrap();
     let mut dense = Dense { content, file };
     let embedding = dense.tensor("token_embd.weight");
-    let mut stream: Vec<Vec<f32>> = tokens
-        .iter()
-        .map(|&token| embedding[token as usize * WIDTH..][..WIDTH].to_vec())
-        .collect();
+    let mut stream: Vec<Vec<f32>> =
+        tokens.iter().map(|&token| embedding[token as usize * WIDTH..][..WIDTH].to_vec()).collect();
     for index in 0..LAYERS {
         layer(&mut dense, index, &mut stream);
     }
@@ -160,48 +126,19 @@ fn greedy_choices_agree_with_a_textbook_forward_pass() {
         .iter()
         .map(|x| {
             let logits = product(&embedding, &norm(x, &output_norm));
-            (0..)
-                .zip(&logits)
-                .max_by(|a, b| a.1.total_cmp(b.1))
-                .unwrap()
-                .0
+            (0..).zip(&logits).max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0
         })
         .collect();
 
     let replay = ReplayRequest {
         prompt: tokens[..1].to_vec(),
         output: tokens[1..].to_vec(),
-        sampling: SamplingParams {
-            temperature_micro: 0,
-            top_p_ppm: 1_000_000,
-            top_k: 0,
-        },
+        sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
         seed: [0; 32],
     };
-    let steps = engine
-        .replay(replay)
-        .unwrap()
-        .blocking_recv()
-        .unwrap()
-        .unwrap();
-    let agreed = steps
-        .iter()
-        .zip(&choices)
-        .filter(|(step, choice)| step.token == **choice)
-        .count();
-    let right = steps
-        .iter()
-        .zip(&tokens[1..])
-        .filter(|(step, token)| step.token == **token)
-        .count();
-    assert!(
-        agreed * 10 >= steps.len() * 9,
-        "{agreed} of {} choices agree",
-        steps.len()
-    );
-    assert!(
-        right * 4 >= steps.len(),
-        "only {right} of {} tokens of plain English are predicted",
-        steps.len()
-    );
+    let steps = engine.replay(replay).unwrap().blocking_recv().unwrap().unwrap();
+    let agreed = steps.iter().zip(&choices).filter(|(step, choice)| step.token == **choice).count();
+    let right = steps.iter().zip(&tokens[1..]).filter(|(step, token)| step.token == **token).count();
+    assert!(agreed * 10 >= steps.len() * 9, "{agreed} of {} choices agree", steps.len());
+    assert!(right * 4 >= steps.len(), "only {right} of {} tokens of plain English are predicted", steps.len());
 }

@@ -10,16 +10,16 @@ use crate::hub::Hub;
 use crate::keys::ApiKey;
 use crate::stall::Stalls;
 use axum::{
-    extract::{ws::WebSocketUpgrade, DefaultBodyLimit, Request, State},
-    http::{header, HeaderMap, HeaderName, HeaderValue, Method},
+    Json, Router,
+    extract::{DefaultBodyLimit, Request, State, ws::WebSocketUpgrade},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
-    Json, Router,
 };
 use error::ApiError;
 use inferium_chain::LightClient;
-use inferium_types::{limits, Digest, ModelProfile, ProfileId};
+use inferium_types::{Digest, ModelProfile, ProfileId, limits};
 use serde_json::json;
 use std::sync::Arc;
 use tower_http::cors::{Any, CorsLayer};
@@ -134,8 +134,7 @@ async fn ready(State(state): State<ApiState>) -> Response {
     let age_ms = (unix_s() * 1_000).saturating_sub(head_ms);
     let (leases, _) = state.hub.open_leases(state.profile_id);
     let is_ready = age_ms <= HEAD_AGE_MAX_MS && leases > 0;
-    let status =
-        if is_ready { axum::http::StatusCode::OK } else { axum::http::StatusCode::SERVICE_UNAVAILABLE };
+    let status = if is_ready { axum::http::StatusCode::OK } else { axum::http::StatusCode::SERVICE_UNAVAILABLE };
     let height = state.chain.height();
     (status, Json(json!({"ready": is_ready, "height": height, "head_age_ms": age_ms, "leases": leases})))
         .into_response()

@@ -5,8 +5,8 @@ use crate::hub::Hub;
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashRecord};
 use inferium_chain::{LightClient, SendError, Sender, VerifiedBlock};
-use inferium_ledger::{state_key, Lease, LeaseState, Node, StateKey, Task};
-use inferium_types::{decode, Event, NodeId, NodeRole, ProfileId, TaskId, TransactionBody, VrfPublicKey};
+use inferium_ledger::{Lease, LeaseState, Node, StateKey, Task, state_key};
+use inferium_types::{Event, NodeId, NodeRole, ProfileId, TaskId, TransactionBody, VrfPublicKey, decode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,9 @@ fn chain_error(error: impl std::fmt::Display) -> GatewayError {
     GatewayError::Chain { reason: error.to_string() }
 }
 
+/// What became of a task that was to be opened.
+type Opened = Result<(), SendError>;
+
 /// Follows the chain for the hub.
 pub(crate) struct ChainSide {
     pub(crate) hub: Arc<Hub>,
@@ -33,7 +36,7 @@ pub(crate) struct ChainSide {
     me: NodeId,
     open_tasks: BTreeSet<TaskId>,
     opening: bool,
-    opened: (mpsc::Sender<Result<(), SendError>>, mpsc::Receiver<Result<(), SendError>>),
+    opened: (mpsc::Sender<Opened>, mpsc::Receiver<Opened>),
     saved_cursor: u64,
     slashes: u64,
 }
@@ -206,9 +209,12 @@ impl ChainSide {
                 self.slashes = self.slashes.saturating_add(1);
             }
             Event::SlashReleased { node, rule, .. } => {
-                let held = self.hub.store.slashes()?.into_iter().find(|(_, record)| {
-                    record.slash.node == *node && record.slash.rule == *rule && !record.burned
-                });
+                let held = self
+                    .hub
+                    .store
+                    .slashes()?
+                    .into_iter()
+                    .find(|(_, record)| record.slash.node == *node && record.slash.rule == *rule && !record.burned);
                 if let Some((number, record)) = held {
                     self.hub.store.put_slash(number, &SlashRecord { burned: true, ..record })?;
                 }

@@ -3,10 +3,8 @@
 //! The proof is in the field `proof`, the receipt's canonical bytes in hex. Every other field is
 //! derived from it, so that a document with any field changed, added or missing is refused.
 
-use inferium_types::{
-    FinishReason, InvalidReceipt, NetworkKey, Receipt, ReceiptFacts, ReceiptStatus,
-};
-use serde_json::{json, Value};
+use inferium_types::{FinishReason, InvalidReceipt, NetworkKey, Receipt, ReceiptFacts, ReceiptStatus};
+use serde_json::{Value, json};
 
 /// Why a file is no valid receipt.
 #[derive(Debug, thiserror::Error)]

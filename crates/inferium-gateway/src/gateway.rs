@@ -111,13 +111,11 @@ impl Gateway {
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.
-    #[must_use]
     pub fn routes(&self) -> Router {
         api::router(self.api_state())
     }
 
     /// The routes for operators: metrics.
-    #[must_use]
     pub fn admin_routes(&self) -> Router {
         api::admin_router(self.api_state())
     }
@@ -137,8 +135,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`]: it can't go on, and must not.
     pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
-        let side =
-            ChainSide::new(self.hub, self.chain, self.sender, self.profile.id(), self.demand, self.stalls);
+        let side = ChainSide::new(self.hub, self.chain, self.sender, self.profile.id(), self.demand, self.stalls);
         tokio::select! {
             outcome = side.run(stop) => outcome,
             Some(error) = self.fatal.recv() => Err(error.into()),

@@ -4,13 +4,13 @@ use crate::metrics::Metrics;
 use crate::store::{GatewayStore, LeaseRecord, SegmentRecord, SegmentStatus, StoreError};
 use inferium_engine::Engine;
 use inferium_types::{
-    merkle_root, vrf_input, wire::GatewayMessage, Amount, Digest, FinishReason, JobId, JobLeaf, JobOutput, JobPayload,
-    JobRequest, JobResult, JobTotals, LeaseId, NodeId, ProfileId, SamplingParams, SecretKey, SegmentTerms, Signature,
-    Usage, VrfProof, VrfPublicKey,
+    Amount, Digest, FinishReason, JobId, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, JobTotals, LeaseId,
+    NodeId, ProfileId, SamplingParams, SecretKey, SegmentTerms, Signature, Usage, VrfProof, VrfPublicKey, merkle_root,
+    vrf_input, wire::GatewayMessage,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, Notify};
+use tokio::sync::{Notify, mpsc};
 use tracing::{info, warn};
 
 /// Requests that wait for a lease with room.
@@ -174,15 +174,7 @@ impl Hub {
         store: GatewayStore,
         fatal: mpsc::Sender<StoreError>,
     ) -> Self {
-        Self {
-            key,
-            engine,
-            store,
-            metrics: Metrics::new(),
-            inner: Mutex::default(),
-            room: Notify::new(),
-            fatal,
-        }
+        Self { key, engine, store, metrics: Metrics::new(), inner: Mutex::default(), room: Notify::new(), fatal }
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -256,9 +248,8 @@ impl Hub {
         let Some(outbox) = entry.outbox.clone() else { return Err(NoLease::NoWorker) };
         let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
         let cost = entry.record.price.fee(&usage).unwrap_or(Amount::from_nano(u64::MAX));
-        let left = Amount::from_nano(
-            key.budget.nano().saturating_sub(key.spent.nano()).saturating_sub(reserved.nano()),
-        );
+        let left =
+            Amount::from_nano(key.budget.nano().saturating_sub(key.spent.nano()).saturating_sub(reserved.nano()));
         if cost > left {
             return Err(NoLease::Budget { cost, left });
         }
@@ -394,11 +385,8 @@ impl Hub {
             return;
         }
         let Some(running) = inner.running.get_mut(&job) else { return };
-        let output = JobOutput {
-            salt,
-            tokens: std::mem::take(&mut running.tokens),
-            text: std::mem::take(&mut running.text),
-        };
+        let output =
+            JobOutput { salt, tokens: std::mem::take(&mut running.tokens), text: std::mem::take(&mut running.text) };
         let leaf = JobLeaf { request: running.request.clone(), result };
         let is_counted = u32::try_from(output.tokens.len()) == Ok(leaf.result.usage.completion_tokens);
         if !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {
@@ -465,21 +453,21 @@ impl Hub {
         }
         if let Some(standing) = self.must(self.store.segment(terms.id())).flatten() {
             // Asked again after a break: the same answer, or none.
-            return if standing.terms == *terms { Ok(standing.signature) } else { Err("another segment stands there".into()) };
+            return if standing.terms == *terms {
+                Ok(standing.signature)
+            } else {
+                Err("another segment stands there".into())
+            };
         }
         let mut inner = self.lock();
-        let entry = inner
-            .leases
-            .get_mut(&terms.lease)
-            .filter(|entry| entry.record.worker == worker)
-            .ok_or("no such lease")?;
+        let entry =
+            inner.leases.get_mut(&terms.lease).filter(|entry| entry.record.worker == worker).ok_or("no such lease")?;
         let mut chosen = Vec::with_capacity(jobs.len());
         let distinct: BTreeSet<&JobId> = jobs.iter().collect();
         if distinct.len() != jobs.len() {
             return Err("a job stands in it twice".into());
         }
-        let undelivered: Vec<JobId> =
-            jobs.iter().filter(|job| !entry.unsigned.contains_key(*job)).copied().collect();
+        let undelivered: Vec<JobId> = jobs.iter().filter(|job| !entry.unsigned.contains_key(*job)).copied().collect();
         if !undelivered.is_empty() {
             return Err(SegmentRefusal { undelivered, reason: "jobs in it were not delivered".into() });
         }
@@ -491,8 +479,13 @@ impl Hub {
         }
         let payers: Vec<(Digest, Amount)> = chosen.iter().map(|(_, payer, cost)| (*payer, *cost)).collect();
         let signature = terms.sign_as_gateway(&self.key);
-        let record =
-            SegmentRecord { terms: *terms, signature, leaves, payers: payers.clone(), status: SegmentStatus::Provisional };
+        let record = SegmentRecord {
+            terms: *terms,
+            signature,
+            leaves,
+            payers: payers.clone(),
+            status: SegmentStatus::Provisional,
+        };
         // SPEC C8: on disk before the signature leaves.
         self.must(self.store.put_segment(&record)).ok_or("the gateway's store failed")?;
         for job in jobs {
@@ -565,9 +558,10 @@ impl Hub {
     pub(crate) fn open_leases(&self, profile: ProfileId) -> (usize, u32) {
         let inner = self.lock();
         let open = inner.leases.values().filter(|e| e.record.terms.profile == profile && e.is_open());
-        open.fold((0, 0), |(count, context), entry| (count.saturating_add(1), context.max(entry.record.terms.context_tokens)))
+        open.fold((0, 0), |(count, context), entry| {
+            (count.saturating_add(1), context.max(entry.record.terms.context_tokens))
+        })
     }
-
 
     /// Who serves a lease.
     pub(crate) fn worker_of(&self, lease: LeaseId) -> Option<NodeId> {
@@ -596,12 +590,7 @@ impl Hub {
 
 /// The open lease with room and the smallest share of its slots in use; ties go to the one with
 /// the fewest jobs so far, so that work spreads.
-fn choose_lease(
-    inner: &Inner,
-    profile: ProfileId,
-    tokens: u64,
-    avoid: Option<NodeId>,
-) -> Result<LeaseId, NoLease> {
+fn choose_lease(inner: &Inner, profile: ProfileId, tokens: u64, avoid: Option<NodeId>) -> Result<LeaseId, NoLease> {
     let mut open = 0usize;
     let mut context_max = 0u32;
     let mut best: Option<(u64, u32, LeaseId)> = None;

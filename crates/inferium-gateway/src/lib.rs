@@ -28,7 +28,7 @@ mod session;
 mod stall;
 mod store;
 
-pub use document::{receipt_document, verify_document, InvalidDocument};
+pub use document::{InvalidDocument, receipt_document, verify_document};
 pub use gateway::{DemandTerms, Gateway, GatewayConfig, GatewayError};
 pub use keys::{ApiKey, InvalidApiKey};
 pub use store::StoreError;

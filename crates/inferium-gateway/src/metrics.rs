@@ -1,8 +1,8 @@
 //! Prometheus metrics of the gateway.
 
-use prometheus_client::encoding::{text, EncodeLabelSet};
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::{
-    counter::Counter, family::Family, gauge::Gauge, histogram::exponential_buckets, histogram::Histogram,
+    counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, histogram::exponential_buckets,
 };
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;

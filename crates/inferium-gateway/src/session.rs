@@ -5,9 +5,8 @@ use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use inferium_types::{
-    decode, encode,
+    NodeId, decode, encode,
     wire::{GatewayMessage, SessionHello, WorkerMessage},
-    NodeId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +50,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
         while let Some(Ok(message)) = source.next().await {
             let Message::Binary(bytes) = message else { continue };
             let Ok(message) = decode::<WorkerMessage>(&bytes) else { return };
-            receive(&hub, worker, &outbox, message).await;
+            receive(&hub, worker, &outbox, message);
         }
     };
     tokio::select! {
@@ -91,7 +90,7 @@ async fn next(socket: &mut WebSocket) -> Option<WorkerMessage> {
     }
 }
 
-async fn receive(hub: &Arc<Hub>, worker: NodeId, outbox: &mpsc::Sender<GatewayMessage>, message: WorkerMessage) {
+fn receive(hub: &Arc<Hub>, worker: NodeId, outbox: &mpsc::Sender<GatewayMessage>, message: WorkerMessage) {
     match message {
         WorkerMessage::LeaseReady { lease, vrf_proof } => {
             hub.lease_ready(worker, lease, &vrf_proof, outbox);

@@ -3,10 +3,8 @@
 
 use crate::hub::Hub;
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{state_key, Node, StateKey};
-use inferium_types::{
-    decode, encode, wire::RelayedRequest, JobId, NodeId, NodeRole, StallId, TransactionBody,
-};
+use inferium_ledger::{Node, StateKey, state_key};
+use inferium_types::{JobId, NodeId, NodeRole, StallId, TransactionBody, decode, encode, wire::RelayedRequest};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

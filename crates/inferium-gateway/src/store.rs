@@ -3,8 +3,8 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;
 use inferium_types::{
-    decode, encode, Amount, Certificate, Digest, Header, JobId, JobLeaf, LeaseId, MerklePath, NodeId, Price,
-    RejectReason, SegmentId, SegmentOutcome, SegmentTerms, Signature, SlashedNode, TaskId, TaskTerms,
+    Amount, Certificate, Digest, Header, JobId, JobLeaf, LeaseId, MerklePath, NodeId, Price, RejectReason, SegmentId,
+    SegmentOutcome, SegmentTerms, Signature, SlashedNode, TaskId, TaskTerms, decode, encode,
 };
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 use std::path::Path;
@@ -67,6 +67,7 @@ impl ApprovalRecord {
 }
 
 /// Where a segment stands.
+#[expect(clippy::large_enum_variant, reason = "almost every segment ends approved")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum SegmentStatus {
     /// Signed; the chain has not decided.
@@ -139,7 +140,6 @@ impl GatewayStore {
             put_in(write, KEYS, hash, &KeyRecord { budget, ..old })
         })
     }
-
 
     pub(crate) fn put_lease(&self, record: &LeaseRecord) -> Result<(), StoreError> {
         self.write(|write| put_in(write, LEASES, record.lease.digest(), record))

@@ -4,7 +4,7 @@ use crate::error::{InvalidBlock, Rejection};
 use crate::money::is_duty;
 use crate::state::{Due, State};
 use inferium_types::{
-    limits, Amount, Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction,
+    Amount, Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction, limits,
 };
 
 /// Nonces that a transaction may be ahead of its account and still be admitted to a mempool.
@@ -55,6 +55,10 @@ pub fn execute(
     transactions: &[VerifiedTransaction],
 ) -> Result<Executed, InvalidBlock> {
     let mut block = Block::begin(parent, environment)?;
+    let size = transactions.iter().fold(0usize, |sum, transaction| sum.saturating_add(transaction.size()));
+    if transactions.len() > limits::BLOCK_TRANSACTIONS_MAX || size > limits::BLOCK_TRANSACTIONS_SIZE_MAX {
+        return Err(InvalidBlock::TooLarge);
+    }
     for (index, transaction) in transactions.iter().enumerate() {
         block.include(transaction).map_err(|rejection| InvalidBlock::Transaction { index, rejection })?;
     }
@@ -193,10 +197,7 @@ impl Block {
             }
             // SPEC M3: only fee and nonce.
             self.state = charged;
-            self.events.push(Event::TransactionFailed {
-                transaction: transaction.id(),
-                reason: rejection.to_string(),
-            });
+            self.events.push(Event::TransactionFailed { transaction: transaction.id(), reason: rejection.to_string() });
         }
         self.included = self.included.saturating_add(1);
         Ok(())
@@ -214,9 +215,7 @@ impl Block {
             TransactionBody::SetUrl { url } => self.set_url(sender, url),
             TransactionBody::DeclareProfile { profile } => self.declare_profile(sender, profile),
             TransactionBody::SetOffer { profile, terms } => self.set_offer(sender, *profile, *terms),
-            TransactionBody::OpenTask { terms } => {
-                self.open_task(transaction.id(), sender, *terms, self.included)
-            }
+            TransactionBody::OpenTask { terms } => self.open_task(transaction.id(), sender, *terms, self.included),
             TransactionBody::CloseLease { lease } => self.close_lease(sender, *lease),
             TransactionBody::CommitSegment { commitment } => self.commit_segment(sender, commitment),
             TransactionBody::SubmitVerdict { segment, vote } => self.submit_verdict(sender, *segment, *vote),
@@ -283,7 +282,7 @@ impl Block {
     }
 
     /// Moves money into a pool of the meta entry.
-    pub(crate) fn to_treasury(&mut self, amount: Amount) {
+    pub(crate) fn fill_treasury(&mut self, amount: Amount) {
         let meta = self.state.meta_mut();
         meta.treasury = Amount::from_nano(meta.treasury.nano().saturating_add(amount.nano()));
     }

@@ -48,12 +48,12 @@ mod state;
 mod verdicts;
 
 pub use entries::{
-    Account, Hold, Lease, LeaseState, Member, Meta, Node, Offer, Operator, Profile, Record, Segment,
-    SegmentState, Stall, StallState, Task,
+    Account, Hold, Lease, LeaseState, Member, Meta, Node, Offer, Operator, Profile, Record, Segment, SegmentState,
+    Stall, StallState, Task,
 };
 pub use error::{CorruptState, InvalidBlock, Rejection};
-pub use execute::{admit, assemble, execute, Assembled, BlockEnvironment, Executed};
-pub use state::{state_key, State, StateKey};
+pub use execute::{Assembled, BlockEnvironment, Executed, admit, assemble, execute};
+pub use state::{State, StateKey, state_key};
 
 #[cfg(test)]
 mod tests;

@@ -19,8 +19,7 @@ impl State {
     pub(crate) fn debit(&mut self, id: AccountId, amount: Amount) -> Result<(), Rejection> {
         let mut account = self.account(&id);
         let available = account.balance;
-        account.balance =
-            available.sub(amount).map_err(|_| Rejection::Insufficient { needed: amount, available })?;
+        account.balance = available.sub(amount).map_err(|_| Rejection::Insufficient { needed: amount, available })?;
         self.accounts.insert(id, account);
         Ok(())
     }

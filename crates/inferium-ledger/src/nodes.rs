@@ -1,11 +1,9 @@
 //! Operators, nodes and profiles (SPEC N).
 
+use crate::Rejection;
 use crate::entries::{Node, Operator, Profile};
 use crate::execute::Block;
-use crate::Rejection;
-use inferium_types::{
-    limits, AccountId, Amount, Event, ModelProfile, NodeId, NodeRole, Signature, Transaction,
-};
+use inferium_types::{AccountId, Amount, Event, ModelProfile, NodeId, NodeRole, Signature, Transaction, limits};
 
 impl Block {
     pub(crate) fn register_operator(&mut self, sender: AccountId, bond: Amount) -> Result<(), Rejection> {

@@ -3,7 +3,7 @@
 use crate::entries::{Lease, LeaseState, Node, Offer, Task};
 use crate::execute::Block;
 use crate::state::State;
-use crate::{reputation, Rejection};
+use crate::{Rejection, reputation};
 use inferium_types::{
     Amount, AmountOverflow, Digest, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, ProfileId, TaskId,
     TaskTerms, TransactionId,
@@ -11,8 +11,9 @@ use inferium_types::{
 
 /// Slots that one offer may have.
 const SLOTS_MAX: u32 = 4_096;
-/// Draws in a row, per eligible worker, after which one is served next (SPEC T5).
-const PASSED_OVER_MAX: u32 = 4;
+/// Draws in a row, per eligible worker, after which one is served next. All others may be due at
+/// once and are served one by one, so that 3 keeps everyone within the 4 of SPEC T5.
+const PASSED_OVER_MAX: u32 = 3;
 /// Share of draws that ignore priority, in percent (SPEC T5).
 const UNIFORM_PERCENT: u64 = 5;
 
@@ -228,14 +229,19 @@ impl Block {
         let Some(mut lease) = self.state.leases.get(&id).copied() else { return };
         match lease.state {
             LeaseState::Active => self.end_lease(id, LeaseEnd::Expired),
-            LeaseState::Draining { end, .. } if lease.segments_pending > 0 => {
-                // Its segments still hold fees in it: look again when they may be settled.
+            LeaseState::Draining { end, .. } if lease.segments_pending > 0 || self.has_stall(id) => {
+                // Its segments still hold fees in it, or a claim is open that closing must not
+                // escape (SPEC T6): look again when they may be over.
                 let until_ms = self.now_ms.saturating_add(1_000);
                 lease.state = LeaseState::Draining { end, until_ms };
                 self.state.set_lease(id, Some(lease));
             }
             LeaseState::Draining { end, .. } => self.remove_lease(id, &lease, end),
         }
+    }
+
+    fn has_stall(&self, lease: LeaseId) -> bool {
+        self.state.stalls.values().any(|stall| stall.lease == lease)
     }
 
     /// SPEC M4: what was not earned goes back without anyone asking.

@@ -2,9 +2,9 @@
 
 use crate::entries::{Segment, SegmentState};
 use crate::execute::Block;
-use crate::{reputation, Rejection};
+use crate::{Rejection, reputation};
 use inferium_types::{
-    limits, Amount, Event, LeaseEnd, NodeId, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome,
+    Amount, Event, LeaseEnd, NodeId, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome, limits,
 };
 
 /// Verdict windows that a segment may wait for its seed.
@@ -22,7 +22,8 @@ impl Block {
             return Err(Rejection::WrongState { what: "a segment out of order" });
         }
         let jobs = usize::try_from(terms.totals.jobs).unwrap_or(usize::MAX);
-        let tokens = terms.totals.prompt_tokens.checked_add(terms.totals.completion_tokens).ok_or(Rejection::Overflow)?;
+        let tokens =
+            terms.totals.prompt_tokens.checked_add(terms.totals.completion_tokens).ok_or(Rejection::Overflow)?;
         let jobs_after = lease.jobs.checked_add(terms.totals.jobs).ok_or(Rejection::Overflow)?;
         let tokens_after = lease.tokens.checked_add(tokens).ok_or(Rejection::Overflow)?;
         if jobs == 0 || jobs > limits::SEGMENT_JOBS_MAX || jobs_after > lease.terms.jobs_max {
@@ -96,7 +97,13 @@ impl Block {
     }
 
     /// SPEC V3: unanimous approval finalises.
-    pub(crate) fn approve(&mut self, id: SegmentId, mut segment: Segment, approvers: Vec<NodeId>, replayed: inferium_types::Ppm) {
+    pub(crate) fn approve(
+        &mut self,
+        id: SegmentId,
+        mut segment: Segment,
+        approvers: Vec<NodeId>,
+        replayed: inferium_types::Ppm,
+    ) {
         let settles_at_ms = self.now_ms.saturating_add(self.state.meta().parameters.challenge_ms);
         self.events.push(Event::SegmentApproved(outcome(id, &segment, approvers.clone(), replayed, false)));
         segment.state = SegmentState::Final { approvers, replayed, settles_at_ms };
@@ -117,7 +124,13 @@ impl Block {
     }
 
     /// SPEC M5, V4: the challenge window is over, everyone is paid.
-    pub(crate) fn settle(&mut self, id: SegmentId, segment: &Segment, approvers: Vec<NodeId>, replayed: inferium_types::Ppm) {
+    pub(crate) fn settle(
+        &mut self,
+        id: SegmentId,
+        segment: &Segment,
+        approvers: Vec<NodeId>,
+        replayed: inferium_types::Ppm,
+    ) {
         self.release_fee(segment, true);
         let [worker_share, committee_share, validators_share] = self.state.meta().parameters.fee_shares;
         let mut left = segment.fee;
@@ -127,8 +140,7 @@ impl Block {
             taken
         };
         let for_worker = take(segment.fee.share(worker_share));
-        let for_member =
-            segment.fee.share(committee_share).split(u64::try_from(approvers.len()).unwrap_or(u64::MAX));
+        let for_member = segment.fee.share(committee_share).split(u64::try_from(approvers.len()).unwrap_or(u64::MAX));
         let for_members: Vec<(NodeId, Amount)> = approvers.iter().map(|id| (*id, take(for_member))).collect();
         let for_validators = take(segment.fee.share(validators_share));
 
@@ -140,7 +152,7 @@ impl Block {
         }
         let meta = self.state.meta_mut();
         meta.validator_pool = meta.validator_pool.add(for_validators).unwrap_or(meta.validator_pool);
-        self.to_treasury(left);
+        self.fill_treasury(left);
 
         let key = (segment.worker, segment.profile);
         let mut record = self.state.record(segment.worker, segment.profile);

@@ -1,11 +1,11 @@
 //! The slashing table (SPEC S): from proof to hold, from hold to the end.
 
+use crate::Rejection;
 use crate::entries::{Hold, LeaseState, Member, Segment};
 use crate::execute::Block;
-use crate::Rejection;
 use inferium_types::{
-    Amount, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId, SlashRule,
-    SlashedNode, VerdictVote,
+    Amount, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId, SlashRule, SlashedNode,
+    VerdictVote,
 };
 
 const WHOLE: Ppm = Ppm::ONE;
@@ -66,7 +66,13 @@ impl Block {
         }
     }
 
-    pub(crate) fn slash_wrong_rejection(&mut self, validator: NodeId, segment: &Segment, id: SegmentId, provers: &[NodeId]) {
+    pub(crate) fn slash_wrong_rejection(
+        &mut self,
+        validator: NodeId,
+        segment: &Segment,
+        id: SegmentId,
+        provers: &[NodeId],
+    ) {
         let [first, later] = WRONG_REJECTION;
         let share = if self.remember_fault(validator) <= 1 { first } else { later };
         let cause = Cause {
@@ -80,13 +86,8 @@ impl Block {
     }
 
     pub(crate) fn slash_missed_duty(&mut self, validator: NodeId, id: SegmentId) {
-        let cause = Cause {
-            rule: SlashRule::MissedDuty,
-            segment: Some(id),
-            job: None,
-            provers: Vec::new(),
-            harmed: None,
-        };
+        let cause =
+            Cause { rule: SlashRule::MissedDuty, segment: Some(id), job: None, provers: Vec::new(), harmed: None };
         self.slash(validator, MISSED_DUTY, cause);
     }
 

@@ -1,8 +1,8 @@
 //! Certified delivery: how the chain can see that a worker did not answer (SPEC T6).
 
+use crate::Rejection;
 use crate::entries::{Node, Stall, StallState};
 use crate::execute::Block;
-use crate::Rejection;
 use inferium_types::{Digest, Event, JobRequest, JobResult, LeaseEnd, NodeId, StallId};
 
 impl Block {
@@ -48,7 +48,9 @@ impl Block {
             })
             .map(|(id, _)| *id)
             .collect();
-        relays.sort_by_key(|relay| Digest::of("inferium/relay/1", &[beacon.as_bytes(), id.digest().as_bytes(), relay.as_bytes()]));
+        relays.sort_by_key(|relay| {
+            Digest::of("inferium/relay/1", &[beacon.as_bytes(), id.digest().as_bytes(), relay.as_bytes()])
+        });
         relays.truncate(usize::try_from(meta.parameters.stall_relays).unwrap_or(usize::MAX));
         relays.sort_unstable();
         if relays.is_empty() {

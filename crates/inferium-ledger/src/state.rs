@@ -6,10 +6,10 @@ use crate::entries::{
 };
 use crate::error::CorruptState;
 use borsh::{BorshDeserialize, BorshSerialize};
-use imbl::{ordmap::DiffItem, OrdMap};
+use imbl::{OrdMap, ordmap::DiffItem};
 use inferium_types::{
-    decode, encode, AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, ProfileId, SegmentId, StallId,
-    TaskId,
+    AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, ProfileId, SegmentId, StallId, TaskId, decode,
+    encode,
 };
 use std::cmp::Reverse;
 
@@ -255,9 +255,7 @@ impl State {
         due.extend(self.segments.iter().map(|(id, segment)| (segment_due(segment), Due::Segment(*id))));
         due.extend(self.stalls.iter().map(|(id, stall)| (stall_due(stall), Due::Stall(*id))));
         due.extend(self.holds.iter().map(|(id, hold)| (hold.releases_at_ms, Due::Hold(*id))));
-        draws.extend(
-            self.segments.iter().filter_map(|(id, s)| segment_view(s).map(|view| (view, Due::Segment(*id)))),
-        );
+        draws.extend(self.segments.iter().filter_map(|(id, s)| segment_view(s).map(|view| (view, Due::Segment(*id)))));
         draws.extend(self.stalls.iter().filter_map(|(id, s)| stall_view(s).map(|view| (view, Due::Stall(*id)))));
         self.due = due.into_iter().map(|item| (item, ())).collect();
         self.draws = draws.into_iter().map(|item| (item, ())).collect();
@@ -274,11 +272,9 @@ impl State {
             }
             None => self.tasks.remove(&id),
         };
-        if let Some(old) = &old {
-            if task.is_none() {
-                self.queue.remove(&task_rank(id, old));
-                self.due.remove(&(old.expires_at_ms, Due::Task(id)));
-            }
+        if let Some(old) = old.as_ref().filter(|_| task.is_none()) {
+            self.queue.remove(&task_rank(id, old));
+            self.due.remove(&(old.expires_at_ms, Due::Task(id)));
         }
         old
     }
@@ -347,12 +343,18 @@ impl State {
     /// The meta entry. Every state but [`State::empty`] has one, and no block executes on that.
     #[must_use]
     pub fn meta(&self) -> &Meta {
-        #[expect(clippy::expect_used, reason = "a broken invariant of the caller: only genesis and loaded states execute")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a broken invariant of the caller: only genesis and loaded states execute"
+        )]
         self.meta.as_ref().expect("a state that executes has a meta entry")
     }
 
     pub(crate) fn meta_mut(&mut self) -> &mut Meta {
-        #[expect(clippy::expect_used, reason = "a broken invariant of the caller: only genesis and loaded states execute")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a broken invariant of the caller: only genesis and loaded states execute"
+        )]
         self.meta.as_mut().expect("a state that executes has a meta entry")
     }
 }

@@ -1,1 +1,13 @@
-//! Claims about whole blocks.
+//! Claims about the ledger as a whole, by rule of SPEC.md.
+
+mod money;
+mod nodes;
+mod pool;
+mod random;
+mod reload;
+mod seeds;
+mod segments;
+mod slashing;
+mod stalls;
+mod support;
+mod verdicts;

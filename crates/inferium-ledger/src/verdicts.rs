@@ -3,7 +3,7 @@
 use crate::entries::{Member, Segment, SegmentState};
 use crate::execute::Block;
 use crate::state::Due;
-use crate::{reputation, Rejection};
+use crate::{Rejection, reputation};
 use inferium_types::{
     Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, VerdictVote,
 };
@@ -33,13 +33,8 @@ impl Block {
             meta.beacon = beacon;
             meta.beacon_view = seed.view;
         }
-        let bound: Vec<Due> = self
-            .state
-            .draws
-            .keys()
-            .filter(|(view, _)| *view == seed.view)
-            .map(|(_, item)| *item)
-            .collect();
+        let bound: Vec<Due> =
+            self.state.draws.keys().filter(|(view, _)| *view == seed.view).map(|(_, item)| *item).collect();
         for item in bound {
             match item {
                 Due::Segment(id) => self.draw_committee(id, &beacon),
@@ -79,9 +74,10 @@ impl Block {
                 .validators
                 .iter()
                 .filter(|id| {
-                    self.state.nodes.get(*id).is_some_and(|node| {
-                        node.is_active(epoch) && !sides.contains(&Some(node.operator))
-                    })
+                    self.state
+                        .nodes
+                        .get(*id)
+                        .is_some_and(|node| node.is_active(epoch) && !sides.contains(&Some(node.operator)))
                 })
                 .copied()
                 .collect()
@@ -134,10 +130,8 @@ impl Block {
         if member.vote.is_some() {
             return Err(Rejection::Exists { what: "verdict" });
         }
-        if let VerdictVote::Invalid { job, .. } = vote {
-            if job >= jobs {
-                return Err(Rejection::OutOfBounds { field: "job" });
-            }
+        if matches!(vote, VerdictVote::Invalid { job, .. } if job >= jobs) {
+            return Err(Rejection::OutOfBounds { field: "job" });
         }
         member.vote = Some(vote);
         self.state.set_segment(id, Some(segment));
@@ -193,6 +187,8 @@ impl Block {
                 let limit = usize::try_from(self.state.meta().parameters.escalation_max).unwrap_or(usize::MAX);
                 let mut more = self.eligible_members(&segment);
                 more.retain(|validator| !seated.contains(validator));
+                // SPEC C4: no one chooses who is within the limit.
+                more.sort_by_key(|validator| Digest::of("inferium/member/1", &[seed.as_bytes(), validator.as_bytes()]));
                 more.truncate(limit.saturating_sub(seated.len()));
                 self.seat(id, segment, more, true, seed, replay);
                 // With no one to add, the votes that are there may already decide.
@@ -233,9 +229,7 @@ fn voters(members: &[Member], wanted: impl Fn(&VerdictVote) -> bool) -> Vec<Node
 
 /// A drawn committee: all must approve, any doubt widens it (SPEC V3).
 fn tally_unanimous(members: &[Member], overdue: bool) -> Tally {
-    let doubts = members.iter().any(|m| {
-        matches!(m.vote, Some(VerdictVote::Invalid { .. } | VerdictVote::Unavailable))
-    });
+    let doubts = members.iter().any(|m| matches!(m.vote, Some(VerdictVote::Invalid { .. } | VerdictVote::Unavailable)));
     let missing = members.iter().any(|m| m.vote.is_none());
     if doubts || (missing && overdue) {
         Tally::Widen

@@ -30,9 +30,7 @@ const CHUNK: usize = 16;
 /// Whether any logit of the chunk is above the limit; written so that it compiles to vector comparisons.
 fn any_above(chunk: &[f32], limit: f32) -> bool {
     // NaN is above nothing, as it should be.
-    chunk
-        .iter()
-        .fold(false, |any, &logit| any | (logit > limit))
+    chunk.iter().fold(false, |any, &logit| any | (logit > limit))
 }
 
 /// The token with the largest logit, of equal ones the lowest id; 0 for an empty row.
@@ -67,9 +65,7 @@ pub(crate) fn largest(logits: &[f32], count: usize) -> Vec<Candidate> {
     let mut threshold: Option<Candidate> = None;
     for (first, chunk) in (0_u32..).step_by(CHUNK).zip(logits.chunks(CHUNK)) {
         // Ids rise, so that an equal logit comes too late to count.
-        if threshold.is_some_and(|threshold| {
-            threshold.logit > f32::MIN && !any_above(chunk, threshold.logit)
-        }) {
+        if threshold.is_some_and(|threshold| threshold.logit > f32::MIN && !any_above(chunk, threshold.logit)) {
             continue;
         }
         for (token, &logit) in (first..).zip(chunk) {
@@ -104,23 +100,12 @@ fn keep_largest(keys: &mut Vec<Key>, count: usize) -> Key {
 fn key(token: u32, logit: f32) -> Key {
     let bits = clean(logit).to_bits();
     // Positive floats order like their bits, negative ones in reverse.
-    let ordered = if bits >> 31 == 0 {
-        bits | 0x8000_0000
-    } else {
-        !bits
-    };
+    let ordered = if bits >> 31 == 0 { bits | 0x8000_0000 } else { !bits };
     (u64::from(ordered) << 32) | u64::from(!token)
 }
 
 fn candidate(key: Key) -> Candidate {
     let ordered = (key >> 32) as u32;
-    let bits = if ordered >> 31 == 1 {
-        ordered & 0x7FFF_FFFF
-    } else {
-        !ordered
-    };
-    Candidate {
-        token: !(key as u32),
-        logit: f32::from_bits(bits),
-    }
+    let bits = if ordered >> 31 == 1 { ordered & 0x7FFF_FFFF } else { !ordered };
+    Candidate { token: !(key as u32), logit: f32::from_bits(bits) }
 }

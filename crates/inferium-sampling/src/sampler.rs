@@ -31,13 +31,7 @@ impl Sampler {
     #[must_use]
     pub fn new(params: SamplingParams, seed: [u8; 32]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = seed;
-        Self {
-            params,
-            key: [
-                u32::from_le_bytes([a, b, c, d]),
-                u32::from_le_bytes([e, f, g, h]),
-            ],
-        }
+        Self { params, key: [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])] }
     }
 
     /// Chooses the token of output position `position` (0 = the first generated token) from that position's logits.
@@ -55,10 +49,8 @@ impl Sampler {
         };
         let found = candidates::largest(logits, count as usize);
         let temperature = f64::from(self.params.temperature_micro) / MICRO;
-        let scaled: Vec<(u32, f64)> = found
-            .iter()
-            .map(|&Candidate { token, logit }| (token, f64::from(logit) / temperature))
-            .collect();
+        let scaled: Vec<(u32, f64)> =
+            found.iter().map(|&Candidate { token, logit }| (token, f64::from(logit) / temperature)).collect();
         let kept = nucleus_size(&scaled, self.params.top_p_ppm);
         self.draw(position, &scaled[..kept])
     }
@@ -74,9 +66,7 @@ impl Sampler {
             let sum = z + self.noise(position, token);
             let wins = match best {
                 None => true,
-                Some((best_token, best_sum)) => {
-                    sum > best_sum || (sum == best_sum && token < best_token)
-                }
+                Some((best_token, best_sum)) => sum > best_sum || (sum == best_sum && token < best_token),
             };
             if wins {
                 best = Some((token, sum));

@@ -6,12 +6,11 @@ use commonware_glue::simulate::{
     processed::ProcessedHeight,
     reporter::MonitorReporter,
 };
-use commonware_runtime::{deterministic, Clock as _, Handle, Quota, Spawner as _, Supervisor as _};
-use commonware_utils::{channel::oneshot, TestRng};
+use commonware_runtime::{Clock as _, Handle, Quota, Spawner as _, Supervisor as _, deterministic};
+use commonware_utils::{TestRng, channel::oneshot};
 use inferium_chain::{
-    deal,
+    Index, Pace, deal,
     simulation::{self, Seat, Simulated},
-    Index, Pace,
 };
 use inferium_types::{
     AccountId, Amount, ChainId, Genesis, GenesisNode, NodeId, Parameters, SecretKey, Transaction, TransactionBody,

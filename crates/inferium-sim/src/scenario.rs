@@ -134,8 +134,7 @@ impl Scenario {
                 .exit_condition(ProcessedHeightAtLeast::new(self.blocks))
                 .property(Agreement { height: self.blocks })
                 .timeout(self.timeout)
-                .run()
-                ?;
+                .run()?;
             runs.extend(results.into_iter().map(|result| Run { fingerprint: result.state }));
         }
         Ok(runs)

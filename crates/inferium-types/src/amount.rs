@@ -14,11 +14,10 @@ pub struct AmountOverflow;
 /// An amount of money in nano-IFR (1 IFR = 10^9 nano-IFR).
 ///
 /// There is no `+`: only checked operations compile.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Amount(u64);
 
+#[expect(clippy::should_implement_trait, reason = "`a + b` must not compile: sums of money are checked")]
 impl Amount {
     /// No money.
     pub const ZERO: Self = Self(0);
@@ -104,9 +103,7 @@ impl fmt::Display for Amount {
 }
 
 /// Parts per million, at most one whole.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize, BorshDeserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Ppm(u32);
 
 impl Ppm {

@@ -38,11 +38,7 @@ impl Certificate {
         }
         message.extend_from_slice(block.as_bytes());
         let namespace = [consensus_namespace(chain).as_slice(), b"_FINALIZE"].concat();
-        if key.verify(&namespace, &message, &self.signature) {
-            Ok(())
-        } else {
-            Err(InvalidCertificate::Signature)
-        }
+        if key.verify(&namespace, &message, &self.signature) { Ok(()) } else { Err(InvalidCertificate::Signature) }
     }
 }
 

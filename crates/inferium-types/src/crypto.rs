@@ -9,11 +9,11 @@ use crate::Digest;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_cryptography::bls12381::primitives::{
-    group::{Private, G1, G2},
+    group::{G1, G2, Private},
     ops,
     variant::MinSig,
 };
-use commonware_cryptography::{ed25519, Signer as _, Verifier as _};
+use commonware_cryptography::{Signer as _, Verifier as _, ed25519};
 use std::fmt;
 
 /// Bytes that are no valid key.

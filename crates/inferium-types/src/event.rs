@@ -4,8 +4,8 @@
 //! `receipts_root` and so learns everything it must act on, without state and without trust.
 
 use crate::{
-    AccountId, Amount, Digest, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price, ProfileId,
-    SegmentId, StallId, TaskId, TaskTerms, TransactionId, VerdictVote, leaf_hash,
+    AccountId, Amount, Digest, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price, ProfileId, SegmentId,
+    StallId, TaskId, TaskTerms, TransactionId, VerdictVote, leaf_hash,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 

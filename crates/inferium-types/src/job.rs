@@ -1,8 +1,6 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
-use crate::{
-    Amount, AmountOverflow, Digest, JobId, LeaseId, Price, SegmentId, VrfProof, leaf_hash,
-};
+use crate::{Amount, AmountOverflow, Digest, JobId, LeaseId, Price, SegmentId, VrfProof, leaf_hash};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// One turn of a chat.
@@ -154,8 +152,7 @@ impl JobLeaf {
         result.request == request.digest()
             && result.usage.prompt_tokens == request.prompt_tokens
             && result.usage.completion_tokens <= request.tokens_max
-            && (result.finish != FinishReason::Length
-                || result.usage.completion_tokens == request.tokens_max)
+            && (result.finish != FinishReason::Length || result.usage.completion_tokens == request.tokens_max)
     }
 }
 
@@ -239,4 +236,3 @@ pub fn replay_seed(request: &JobRequest, prompt: &[u32], vrf_output: &Digest) ->
     };
     *digest.as_bytes()
 }
-

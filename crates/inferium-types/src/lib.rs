@@ -31,30 +31,26 @@ mod receipt;
 mod transaction;
 pub mod wire;
 
-pub use amount::{Amount, AmountOverflow, Ppm, NANO_PER_IFR};
-pub use certificate::{seed_message, Certificate, InvalidCertificate, SeedSignature};
-pub use codec::{decode, encode, InvalidEncoding};
-pub use crypto::{
-    GroupKey, InvalidKey, PublicKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey,
-};
+pub use amount::{Amount, AmountOverflow, NANO_PER_IFR, Ppm};
+pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
+pub use codec::{InvalidEncoding, decode, encode};
+pub use crypto::{GroupKey, InvalidKey, PublicKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey};
 pub use digest::Digest;
 pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashState, SlashedNode};
 pub use genesis::{Genesis, GenesisNode, Parameters};
-pub use header::{Header, HEADER_VERSION};
-pub use ids::{
-    AccountId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId,
-};
+pub use header::{HEADER_VERSION, Header};
+pub use ids::{AccountId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId};
 pub use job::{
-    replay_seed, vrf_input, ChatMessage, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload,
-    JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
+    ChatMessage, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, JobTotals,
+    SamplingParams, SegmentEvidence, Usage, replay_seed, vrf_input,
 };
-pub use merkle::{leaf_hash, merkle_path, merkle_root, MerklePath};
+pub use merkle::{MerklePath, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use profile::{EngineClass, ModelProfile, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
 pub use transaction::{
-    NodeRole, OfferTerms, SignedTransaction, TaskKind, TaskTerms, Transaction, TransactionBody,
-    JobFault, VerdictVote, VerificationMode, VerifiedTransaction, InvalidSignature, SegmentCommitment, SegmentTerms, JobProof,
+    InvalidSignature, JobFault, JobProof, NodeRole, OfferTerms, SegmentCommitment, SegmentTerms, SignedTransaction,
+    TaskKind, TaskTerms, Transaction, TransactionBody, VerdictVote, VerificationMode, VerifiedTransaction,
 };
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! odd node moves up unchanged, so that no leaf is counted twice. The root also binds the number
 //! of leaves, so that a path has one valid encoding only.
 
-use crate::{limits::MERKLE_DEPTH_MAX, Digest};
+use crate::{Digest, limits::MERKLE_DEPTH_MAX};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// The hash of a leaf's bytes.
@@ -66,11 +66,7 @@ pub fn merkle_path(leaves: &[Digest], index: usize) -> Option<MerklePath> {
         level = next_level(&level);
         position /= 2;
     }
-    Some(MerklePath {
-        index: u64::try_from(index).ok()?,
-        count: u64::try_from(leaves.len()).ok()?,
-        siblings,
-    })
+    Some(MerklePath { index: u64::try_from(index).ok()?, count: u64::try_from(leaves.len()).ok()?, siblings })
 }
 
 /// A proof that a leaf stands at `index` among `count` leaves.

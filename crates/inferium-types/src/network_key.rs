@@ -1,6 +1,6 @@
 //! What a verifier must know of a network: its chain and its group key.
 
-use crate::{certificate, ChainId, Digest, GroupKey};
+use crate::{ChainId, Digest, GroupKey, certificate};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::{fmt, str::FromStr};
 

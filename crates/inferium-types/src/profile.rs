@@ -1,6 +1,6 @@
 //! Model profiles: what exactly is served, by hash (SPEC, "Words").
 
-use crate::{limits::NAME_SIZE_MAX, Amount, AmountOverflow, Digest, ProfileId, Usage};
+use crate::{Amount, AmountOverflow, Digest, ProfileId, Usage, limits::NAME_SIZE_MAX};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// How far two runs of an engine agree, and so how a verdict is found.

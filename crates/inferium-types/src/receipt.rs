@@ -1,8 +1,8 @@
 //! Receipts: proof that one job is final or settled, checked without a network (SPEC J5).
 
 use crate::{
-    limits, Amount, Certificate, ChainId, Digest, Event, Header, InvalidCertificate, JobLeaf, MerklePath, NetworkKey,
-    SegmentOutcome,
+    Amount, Certificate, ChainId, Digest, Event, Header, InvalidCertificate, JobLeaf, MerklePath, NetworkKey,
+    SegmentOutcome, limits,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -102,8 +102,7 @@ impl Receipt {
         if bytes.len() > limits::RECEIPT_SIZE_MAX {
             return Err(InvalidReceipt::Encoding { reason: "too large".into() });
         }
-        let receipt: Self =
-            crate::decode(bytes).map_err(|e| InvalidReceipt::Encoding { reason: e.reason })?;
+        let receipt: Self = crate::decode(bytes).map_err(|e| InvalidReceipt::Encoding { reason: e.reason })?;
         if crate::encode(&receipt) != bytes {
             return Err(InvalidReceipt::Encoding { reason: "not canonical".into() });
         }
@@ -158,10 +157,7 @@ impl Receipt {
             }
         }
         if first.chain != key.chain {
-            return Err(InvalidReceipt::Chain {
-                expected: key.chain.to_string(),
-                found: first.chain.to_string(),
-            });
+            return Err(InvalidReceipt::Chain { expected: key.chain.to_string(), found: first.chain.to_string() });
         }
         let certified = digests.last().copied().unwrap_or(Digest::ZERO);
         debug_assert_eq!(last.digest(), certified);

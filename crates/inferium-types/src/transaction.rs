@@ -1,8 +1,8 @@
 //! Transactions: what accounts and nodes ask of the ledger.
 
 use crate::{
-    AccountId, ChainId, Digest, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile,
-    NodeId, Price, ProfileId, SecretKey, SegmentId, Signature, StallId, TransactionId, VrfPublicKey, Amount,
+    AccountId, Amount, ChainId, Digest, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile,
+    NodeId, Price, ProfileId, SecretKey, SegmentId, Signature, StallId, TransactionId, VrfPublicKey,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -219,6 +219,7 @@ impl JobProof {
 }
 
 /// What a transaction does.
+#[expect(clippy::large_enum_variant, reason = "evidence is rare, and bodies are never kept in bulk")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum TransactionBody {
     /// Moves money to another account.

@@ -4,8 +4,8 @@
 //! other. Nothing here waits for a block: finished jobs are proposed as segments, which both sign.
 
 use crate::{
-    Digest, JobId, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SecretKey, SegmentTerms, Signature,
-    StallId, VrfProof,
+    Digest, JobId, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SecretKey, SegmentTerms, Signature, StallId,
+    VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 

@@ -2,8 +2,8 @@
 
 use inferium_engine::{Answer, Engine, EngineError, ReplayRequest};
 use inferium_types::{
-    merkle_root, replay_seed, vrf_input, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm,
-    SegmentEvidence, SegmentId, SegmentTerms, VerdictVote, VrfPublicKey,
+    Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm, SegmentEvidence, SegmentId,
+    SegmentTerms, VerdictVote, VrfPublicKey, merkle_root, replay_seed, vrf_input,
 };
 use std::collections::BTreeSet;
 
@@ -63,7 +63,8 @@ pub fn authenticate(facts: &SegmentFacts, evidence: &SegmentEvidence) -> Result<
     if facts.vrf.verify(&input, &evidence.vrf_proof).is_none() {
         return Err(InvalidEvidence::Vrf);
     }
-    let drawn = (0u32..).zip(&evidence.leaves).filter(|(index, _)| facts.id.draws_job(&facts.seed, *index, facts.replay));
+    let drawn =
+        (0u32..).zip(&evidence.leaves).filter(|(index, _)| facts.id.draws_job(&facts.seed, *index, facts.replay));
     let mut given = evidence.jobs.iter();
     for (index, leaf) in drawn {
         let Some((position, job)) = given.next() else { return Err(InvalidEvidence::Jobs) };

@@ -1,15 +1,14 @@
 //! The loop that turns the chain's assignments into verdicts and certifications.
 
-use crate::check::{authenticate, check_segment, InvalidEvidence, SegmentFacts};
+use crate::check::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 use crate::store::{StoreError, VerdictStore};
 use inferium_chain::ValidatorHandle;
 use inferium_engine::{Engine, EngineError};
 use inferium_ledger::{SegmentState, StallState, State};
 use inferium_types::{
-    decode,
-    wire::{verify_relay_fetch, RelayedRequest},
-    ModelProfile, NodeId, NodeRole, SecretKey, SegmentEvidence, SegmentId, Signature,
-    StallId, Transaction, TransactionBody, VerdictVote,
+    ModelProfile, NodeId, NodeRole, SecretKey, SegmentEvidence, SegmentId, Signature, StallId, Transaction,
+    TransactionBody, VerdictVote, decode,
+    wire::{RelayedRequest, verify_relay_fetch},
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -225,11 +224,9 @@ fn serve_node(shared: &Shared, state: &State, sent: &mut Sent) {
         send(shared, state, sent, b"profile".to_vec(), body);
     }
     let Some(node) = state.node(&shared.node) else { return };
-    if let NodeRole::Validator { url } = &node.role {
-        if *url != shared.url {
-            let body = TransactionBody::SetUrl { url: shared.url.clone() };
-            send(shared, state, sent, b"url".to_vec(), body);
-        }
+    if matches!(&node.role, NodeRole::Validator { url } if *url != shared.url) {
+        let body = TransactionBody::SetUrl { url: shared.url.clone() };
+        send(shared, state, sent, b"url".to_vec(), body);
     }
 }
 

@@ -2,17 +2,16 @@
 
 use crate::duties::{Duties, Refused};
 use axum::{
+    Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::post,
-    Json, Router,
 };
-use inferium_types::{decode, limits, Digest, SegmentEvidence, Signature, StallId};
+use inferium_types::{Digest, SegmentEvidence, Signature, StallId, decode, limits};
 
 /// The routes of a validator's duties, to be merged with its chain's routes.
-#[must_use]
 pub fn router(duties: Duties) -> Router {
     Router::new()
         .route("/duty/v1/evidence", post(evidence))

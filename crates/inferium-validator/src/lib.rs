@@ -18,7 +18,7 @@ mod duties;
 mod http;
 mod store;
 
-pub use check::{authenticate, check_segment, InvalidEvidence, SegmentFacts};
+pub use check::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 pub use duties::{Duties, DutiesConfig};
 pub use http::router;
 pub use store::{StoreError, VerdictStore};

@@ -1,7 +1,7 @@
 //! What a validator must not forget: its verdicts, and requests it relays.
 
-use inferium_types::{decode, encode, SegmentId, StallId, VerdictVote};
-use redb::{Database, ReadableTable as _, TableDefinition};
+use inferium_types::{SegmentId, StallId, VerdictVote, decode, encode};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use std::path::Path;
 
 const VERDICTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("verdicts");

@@ -19,8 +19,7 @@ pub enum Crime {
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::WrongWeights, Self::EditedText, Self::Truncated, Self::OwnSeed, Self::Silent];
+    pub const ALL: [Self; 5] = [Self::WrongWeights, Self::EditedText, Self::Truncated, Self::OwnSeed, Self::Silent];
 
     /// Its name on the command line.
     #[must_use]
@@ -52,9 +51,6 @@ impl FromStr for Crime {
     type Err = UnknownCrime;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|crime| crime.name() == name)
-            .ok_or_else(|| UnknownCrime { name: name.to_owned() })
+        Self::ALL.into_iter().find(|crime| crime.name() == name).ok_or_else(|| UnknownCrime { name: name.to_owned() })
     }
 }

@@ -1,7 +1,7 @@
 //! Sending the evidence of a segment to the members that were drawn to check it.
 
 use crate::store::SegmentRecord;
-use inferium_types::{encode, Digest, JobEvidence, NodeId, Ppm, SegmentEvidence, VrfProof};
+use inferium_types::{Digest, JobEvidence, NodeId, Ppm, SegmentEvidence, VrfProof, encode};
 use std::time::Duration;
 use tracing::{debug, warn};
 

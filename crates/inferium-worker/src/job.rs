@@ -3,8 +3,8 @@
 use crate::crime::Crime;
 use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Step};
 use inferium_types::{
-    merkle_root, replay_seed, wire::WorkerMessage, Digest, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload,
-    JobRequest, JobResult, Usage,
+    Digest, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, Usage, merkle_root,
+    replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -109,10 +109,7 @@ async fn send_delta(
     tokens: Vec<u32>,
     text: String,
 ) -> Result<(), JobRefusal> {
-    outbox
-        .send(WorkerMessage::Delta { job: request.job, tokens, text })
-        .await
-        .map_err(|_| JobRefusal::GatewayGone)
+    outbox.send(WorkerMessage::Delta { job: request.job, tokens, text }).await.map_err(|_| JobRefusal::GatewayGone)
 }
 
 fn finish(
@@ -122,11 +119,7 @@ fn finish(
     answer: &Answer,
     digests: &[Digest],
 ) -> FinishedJob {
-    let text = if context.crime == Some(Crime::EditedText) {
-        edited(answer.text())
-    } else {
-        answer.text().to_owned()
-    };
+    let text = if context.crime == Some(Crime::EditedText) { edited(answer.text()) } else { answer.text().to_owned() };
     let output = JobOutput { salt: context.salt, tokens: answer.tokens().to_vec(), text };
     let result = JobResult {
         request: request.digest(),
@@ -143,7 +136,17 @@ fn finish(
 
 /// Another text of the same length, letter by letter, so that pieces and whole agree.
 fn edited(text: &str) -> String {
-    text.chars().map(|c| if c == 'e' { 'o' } else if c == 'a' { 'u' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c == 'e' {
+                'o'
+            } else if c == 'a' {
+                'u'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -2,9 +2,7 @@
 
 use crate::job::FinishedJob;
 use crate::store::{LeaseRecord, SegmentRecord};
-use inferium_types::{
-    limits, merkle_root, Digest, JobId, JobLeaf, JobTotals, SecretKey, SegmentTerms, VrfProof,
-};
+use inferium_types::{Digest, JobId, JobLeaf, JobTotals, SecretKey, SegmentTerms, VrfProof, limits, merkle_root};
 use std::collections::BTreeMap;
 use tokio::sync::watch;
 

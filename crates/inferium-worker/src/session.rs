@@ -3,13 +3,12 @@
 
 use futures::{SinkExt as _, StreamExt as _};
 use inferium_types::{
-    decode, encode, limits,
+    NodeId, SecretKey, decode, encode, limits,
     wire::{GatewayMessage, SessionHello, WorkerMessage},
-    NodeId, SecretKey,
 };
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio_tungstenite::tungstenite::{protocol::WebSocketConfig, Message};
+use tokio_tungstenite::tungstenite::{Message, protocol::WebSocketConfig};
 use tracing::{debug, info};
 
 /// Wait before the first new attempt; it doubles up to [`RETRY_MAX`].
@@ -19,6 +18,7 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const OUTBOX_SIZE: usize = 1_024;
 
 /// What a session tells the worker.
+#[expect(clippy::large_enum_variant, reason = "messages are the common case; the others are rare")]
 #[derive(Debug)]
 pub(crate) enum SessionEvent {
     /// Open: messages for the gateway go here until it is lost.
@@ -95,7 +95,8 @@ async fn run(
     let worker_nonce: [u8; 32] = rand::random();
     let hello = WorkerMessage::Hello { worker, nonce: worker_nonce };
     sink.send(Message::Binary(encode(&hello).into())).await.map_err(broken)?;
-    let GatewayMessage::Hello { gateway: claimed, nonce: gateway_nonce, signature } = receive(&mut source).await? else {
+    let GatewayMessage::Hello { gateway: claimed, nonce: gateway_nonce, signature } = receive(&mut source).await?
+    else {
         return Err(SessionError::Message);
     };
     let hello = SessionHello { worker, worker_nonce, gateway, gateway_nonce };

@@ -5,11 +5,10 @@
 
 use crate::job::{self, JobContext};
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{state_key, Node, Stall, StateKey};
+use inferium_ledger::{Node, Stall, StateKey, state_key};
 use inferium_types::{
-    decode, encode,
-    wire::{sign_relay_fetch, RelayedRequest},
-    NodeId, NodeRole, SecretKey, StallId, TransactionBody,
+    NodeId, NodeRole, SecretKey, StallId, TransactionBody, decode, encode,
+    wire::{RelayedRequest, sign_relay_fetch},
 };
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};

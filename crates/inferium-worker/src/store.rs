@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
-    decode, encode, Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SegmentId, SegmentTerms, Signature, TaskTerms,
+    Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SegmentId, SegmentTerms, Signature, TaskTerms, decode, encode,
 };
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use std::path::Path;
@@ -92,10 +92,8 @@ impl WorkerStore {
     /// Keeps a new segment. Ensures: it is on disk, and no other was signed in its place.
     pub(crate) fn put_segment(&self, record: &SegmentRecord) -> Result<(), StoreError> {
         let id = record.terms.id();
-        if let Some(standing) = self.segment(id)? {
-            if standing.terms != record.terms {
-                return Err(StoreError { reason: format!("segment {id} was signed before with other contents") });
-            }
+        if self.segment(id)?.is_some_and(|standing| standing.terms != record.terms) {
+            return Err(StoreError { reason: format!("segment {id} was signed before with other contents") });
         }
         self.put(SEGMENTS, id.digest(), &encode(record))
     }

@@ -9,17 +9,19 @@ use crate::stall;
 use crate::store::{LeaseRecord, SegmentRecord, StoreError, WorkerStore};
 use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_engine::Engine;
-use inferium_ledger::{state_key, Lease, LeaseState, Meta, Node, Offer, Profile, Segment, SegmentState, Stall, StateKey};
+use inferium_ledger::{
+    Lease, LeaseState, Meta, Node, Offer, Profile, Segment, SegmentState, Stall, StateKey, state_key,
+};
 use inferium_types::{
-    decode, vrf_input, wire::{GatewayMessage, WorkerMessage}, Digest, Event, JobId, JobPayload, JobRequest, LeaseId,
-    NodeId, NodeRole, OfferTerms, Ppm, ProfileId, SecretKey, SegmentCommitment, SegmentId, SegmentTerms, Signature,
-    StallId, TransactionBody, VrfSecretKey,
+    Digest, Event, JobId, JobPayload, JobRequest, LeaseId, NodeId, NodeRole, OfferTerms, Ppm, ProfileId, SecretKey,
+    SegmentCommitment, SegmentId, SegmentTerms, Signature, StallId, TransactionBody, VrfSecretKey, decode, vrf_input,
+    wire::{GatewayMessage, WorkerMessage},
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch, Semaphore};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{debug, info, warn};
 
 /// How often the standing offer is compared with what the chain holds.
@@ -122,7 +124,7 @@ impl Worker {
                     Some(block) => core.on_block(&block).await?,
                     None => return Err(WorkerError::Chain { reason: "the stream of blocks ended".into() }),
                 },
-                Some((gateway, event)) = session_rx.recv() => core.on_session(gateway, event).await?,
+                Some((gateway, event)) = session_rx.recv() => core.on_session(gateway, event)?,
                 Some(own) = own_rx.recv() => core.on_own(own).await?,
                 _ = offer_check.tick() => core.check_offer(),
                 _ = stop.changed() => break,
@@ -178,8 +180,7 @@ impl Core {
         let on_chain: Option<Segment> = self.read(&StateKey::Segment(id)).await?;
         if let Some(segment) = on_chain {
             if let SegmentState::Judging { members, seed, replay, .. } = &segment.state {
-                let waiting: Vec<NodeId> =
-                    members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
+                let waiting: Vec<NodeId> = members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
                 self.send_evidence(id, &waiting, seed, *replay).await?;
             }
             return Ok(());
@@ -301,7 +302,7 @@ impl Core {
         Ok(())
     }
 
-    async fn on_session(&mut self, gateway: NodeId, event: SessionEvent) -> Result<(), WorkerError> {
+    fn on_session(&mut self, gateway: NodeId, event: SessionEvent) -> Result<(), WorkerError> {
         match event {
             SessionEvent::Opened(outbox) => {
                 for work in self.leases.values().filter(|work| work.record.gateway == gateway && !work.record.ended) {
@@ -319,7 +320,7 @@ impl Core {
                     }
                 }
             }
-            SessionEvent::Received(message) => self.on_message(gateway, message).await?,
+            SessionEvent::Received(message) => self.on_message(gateway, message)?,
         }
         Ok(())
     }
@@ -327,16 +328,15 @@ impl Core {
     /// After a break, proposes again what the gateway may not have seen.
     fn propose_again(&self, gateway: NodeId) -> Result<(), WorkerError> {
         for work in self.leases.values().filter(|work| work.record.gateway == gateway) {
-            if let Agreement::Proposed(terms) = &work.agreement {
-                if let Some(record) = self.store.segment(terms.id())? {
-                    self.propose(&record);
-                }
+            let Agreement::Proposed(terms) = &work.agreement else { continue };
+            if let Some(record) = self.store.segment(terms.id())? {
+                self.propose(&record);
             }
         }
         Ok(())
     }
 
-    async fn on_message(&mut self, gateway: NodeId, message: GatewayMessage) -> Result<(), WorkerError> {
+    fn on_message(&mut self, gateway: NodeId, message: GatewayMessage) -> Result<(), WorkerError> {
         match message {
             GatewayMessage::Job { request, payload } => self.start_job(gateway, request, payload),
             GatewayMessage::Cancel { job } => {
@@ -365,9 +365,10 @@ impl Core {
             debug!(%job, "keeping silent");
             return;
         }
-        let work = self.leases.get_mut(&request.lease).filter(|work| {
-            work.record.gateway == gateway && !work.record.ended && !work.running.contains_key(&job)
-        });
+        let work = self
+            .leases
+            .get_mut(&request.lease)
+            .filter(|work| work.record.gateway == gateway && !work.record.ended && !work.running.contains_key(&job));
         let Some(work) = work else {
             let _ = outbox.try_send(WorkerMessage::Refused { job, reason: "no such lease".into() });
             return;
@@ -474,10 +475,8 @@ impl Core {
         signature: Signature,
     ) -> Result<(), WorkerError> {
         let Some(mut record) = self.store.segment(SegmentId::of_lease(lease, index))? else { return Ok(()) };
-        let is_awaited = self
-            .leases
-            .get(&lease)
-            .is_some_and(|work| work.agreement == Agreement::Proposed(record.terms));
+        let is_awaited =
+            self.leases.get(&lease).is_some_and(|work| work.agreement == Agreement::Proposed(record.terms));
         if !is_awaited || record.gateway != gateway || !record.terms.signed_by_gateway(&gateway, &signature) {
             return Ok(());
         }
@@ -492,8 +491,7 @@ impl Core {
         if let Some(work) = self.leases.get_mut(&terms.lease) {
             work.agreement = Agreement::Committing(terms);
         }
-        let commitment =
-            SegmentCommitment { terms, worker_signature: record.worker_signature, gateway_signature };
+        let commitment = SegmentCommitment { terms, worker_signature: record.worker_signature, gateway_signature };
         let (sender, own) = (self.sender.clone(), self.own_tx.clone());
         tokio::spawn(async move {
             let outcome = sender.send(TransactionBody::CommitSegment { commitment }).await;

@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use inferium_types::SecretKey;
-use serde::{de::DeserializeOwned, Serialize};
+use serde::{Serialize, de::DeserializeOwned};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ const MARKER: &str = "inferium-data";
 
 /// The user's folder for everything of ours.
 fn home() -> PathBuf {
-    std::env::var_os("INFERIUM_HOME").map(PathBuf::from).unwrap_or_else(|| {
-        std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".inferium")
-    })
+    std::env::var_os("INFERIUM_HOME")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".inferium"))
 }
 
 /// The folder of models.

@@ -47,7 +47,9 @@ fn run(command: impl Future<Output = Result<(), cli::Failure>>) -> Result<(), cl
 fn init_logs(cli: &Cli) {
     let default = match cli.verbose {
         0 => "warn,inferium=info,inferium_worker=info,inferium_gateway=info,inferium_validator=info",
-        1 => "info,inferium=debug,inferium_worker=debug,inferium_gateway=debug,inferium_validator=debug,inferium_chain=debug",
+        1 => {
+            "info,inferium=debug,inferium_worker=debug,inferium_gateway=debug,inferium_validator=debug,inferium_chain=debug"
+        }
         _ => "debug",
     };
     let filter = ["INFERIUM_LOG", "RUST_LOG"]

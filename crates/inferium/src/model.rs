@@ -2,9 +2,9 @@
 
 use crate::cli::{Failure, ModelCommand};
 use crate::home::models_dir;
-use crate::progress::{print, say, DownloadBar};
-use comfy_table::{presets::UTF8_FULL_CONDENSED, Table};
-use inferium_engine::source::{self, CatalogueEntry, SourceError, CATALOGUE};
+use crate::progress::{DownloadBar, print, say};
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use inferium_engine::source::{self, CATALOGUE, CatalogueEntry, SourceError};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +67,12 @@ fn list(dir: &Path, as_json: bool) -> Result<(), Failure> {
     table.load_style(UTF8_FULL_CONDENSED).set_header(["model", "size", "here", "licence"]);
     for entry in CATALOGUE {
         let here = installed.iter().any(|m| m.name == entry.name);
-        table.add_row([entry.name.into(), megabytes(entry.size_bytes), (if here { "yes" } else { "no" }).into(), entry.license.to_owned()]);
+        table.add_row([
+            entry.name.into(),
+            megabytes(entry.size_bytes),
+            (if here { "yes" } else { "no" }).into(),
+            entry.license.to_owned(),
+        ]);
     }
     for model in installed.iter().filter(|m| !m.is_catalogued) {
         table.add_row([model.name.clone(), megabytes(model.size_bytes), "yes".into(), "imported".into()]);
@@ -87,7 +92,14 @@ fn show(name: &str, dir: &Path, as_json: bool) -> Result<(), Failure> {
     }
     let mut lines = Vec::new();
     if let Some(entry) = entry {
-        lines.push(format!("{}\n  file     {}\n  size     {}\n  sha256   {}\n  licence  {}", entry.name, entry.file, megabytes(entry.size_bytes), entry.sha256, entry.license));
+        lines.push(format!(
+            "{}\n  file     {}\n  size     {}\n  sha256   {}\n  licence  {}",
+            entry.name,
+            entry.file,
+            megabytes(entry.size_bytes),
+            entry.sha256,
+            entry.license
+        ));
         lines.extend(entry.sources.iter().map(|source| format!("  source   {source}")));
     }
     match installed {

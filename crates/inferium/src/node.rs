@@ -4,12 +4,12 @@ use crate::cli::{Failure, NodeCommand};
 use crate::home::{data_dir, load_json};
 use crate::progress::print;
 use crate::up::register::read;
-use crate::up::{NetworkFile, NETWORK_FILE};
-use comfy_table::{presets::UTF8_FULL_CONDENSED, Table};
+use crate::up::{NETWORK_FILE, NetworkFile};
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use inferium_chain::LightClient;
 use inferium_ledger::{Meta, Node, Record, StateKey};
 use inferium_types::{Digest, NetworkKey, NodeId, ProfileId};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 /// A node with its record.
 struct Shown {
@@ -113,7 +113,9 @@ fn as_table(shown: &[Shown], meta: &Meta) -> String {
     let mut out = vec![format!("height {}, ledger epoch {}", meta.height, meta.epoch), table.to_string()];
     for node in shown {
         for slash in &node.slashes {
-            let field = |name: &str| slash.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default();
+            let field = |name: &str| {
+                slash.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default()
+            };
             let nano = slash.get("amount_nano").and_then(Value::as_u64).unwrap_or(0);
             out.push(format!(
                 "{} was slashed {} at height {}: {} ({})",

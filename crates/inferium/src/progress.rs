@@ -20,7 +20,9 @@ pub(crate) fn say(line: &str) {
 /// Data on stdout.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| Failure::failed(format!("cannot write to stdout: {e}")))
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::failed(format!("cannot write to stdout: {e}")))
 }
 
 /// A download's bar.
@@ -32,7 +34,9 @@ impl DownloadBar {
     pub(crate) fn new(name: &str) -> Self {
         let bar = ProgressBar::new(0);
         let style = "{msg} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
+        );
         bar.set_message(name.to_owned());
         Self { bar }
     }

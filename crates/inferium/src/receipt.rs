@@ -4,7 +4,7 @@ use crate::cli::{Failure, ReceiptCommand};
 use crate::progress::{print, say};
 use inferium_gateway::verify_document;
 use inferium_types::{FinishReason, JobId, NetworkKey, ReceiptFacts, ReceiptStatus};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +56,9 @@ async fn get(job: &str, url: &str, timeout: Duration) -> Result<String, Failure>
                 return Err(Failure::refused(format!("job {job} has no receipt, it is {state}: {reason}")));
             }
             (202, _) if tokio::time::Instant::now() < deadline => tokio::time::sleep(POLL).await,
-            (202, _) => return Err(Failure::network(format!("job {job} is still provisional after {} s", timeout.as_secs()))),
+            (202, _) => {
+                return Err(Failure::network(format!("job {job} is still provisional after {} s", timeout.as_secs())));
+            }
             (404, _) => return Err(Failure::refused(format!("the gateway knows no job {job}"))),
             _ => return Err(Failure::network(format!("the gateway answered {status}: {text}"))),
         }
@@ -116,7 +118,8 @@ fn facts_in_words(facts: &ReceiptFacts) -> String {
         FinishReason::Length => "it reached the limit of tokens",
         FinishReason::Cancelled => "the client left",
     };
-    let seed = job.request.client_seed.map_or_else(|| "the worker's VRF".into(), |seed| format!("the client's seed {seed}"));
+    let seed =
+        job.request.client_seed.map_or_else(|| "the worker's VRF".into(), |seed| format!("the client's seed {seed}"));
     let approvers: Vec<String> = outcome.approvers.iter().map(|id| format!("                     {id}")).collect();
     [
         format!("valid: this job is {} on chain {}", status_name(facts), facts.chain),
@@ -127,11 +130,26 @@ fn facts_in_words(facts: &ReceiptFacts) -> String {
         format!("  input commitment   {}", job.request.input_commitment),
         format!("  output commitment  {}", job.result.output_commitment),
         format!("  evidence root      {}", job.result.evidence_root),
-        format!("  usage              {} tokens of prompt, {} of answer; {finish}", job.result.usage.prompt_tokens, job.result.usage.completion_tokens),
-        format!("  sampling           temperature {}, top_p {}, top_k {}, seeded by {seed}", millionths(job.request.sampling.temperature_micro), millionths(job.request.sampling.top_p_ppm), job.request.sampling.top_k),
+        format!(
+            "  usage              {} tokens of prompt, {} of answer; {finish}",
+            job.result.usage.prompt_tokens, job.result.usage.completion_tokens
+        ),
+        format!(
+            "  sampling           temperature {}, top_p {}, top_k {}, seeded by {seed}",
+            millionths(job.request.sampling.temperature_micro),
+            millionths(job.request.sampling.top_p_ppm),
+            job.request.sampling.top_k
+        ),
         format!("  fee                {}", facts.fee),
-        format!("  block              {} at height {}, {} ms since 1970", facts.block, facts.height, facts.timestamp_ms),
-        format!("  approved by        {} validators, who replayed {} % of the segment's jobs:", outcome.approvers.len(), outcome.replayed.get() / 10_000),
+        format!(
+            "  block              {} at height {}, {} ms since 1970",
+            facts.block, facts.height, facts.timestamp_ms
+        ),
+        format!(
+            "  approved by        {} validators, who replayed {} % of the segment's jobs:",
+            outcome.approvers.len(),
+            outcome.replayed.get() / 10_000
+        ),
         approvers.join("\n"),
     ]
     .join("\n")

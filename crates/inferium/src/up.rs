@@ -10,8 +10,8 @@ mod services;
 mod validators;
 
 use crate::cli::{Failure, UpArgs};
-use crate::home::{data_dir, models_dir, DataDir};
-use crate::progress::{print, say, Step};
+use crate::home::{DataDir, data_dir, models_dir};
+use crate::progress::{Step, print, say};
 use inferium_chain::LightClient;
 use network::Network;
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,9 @@ async fn stop(services: Services, validators: validators::Validators) -> Result<
 
 async fn bind(address: std::net::SocketAddr, flag: &str) -> Result<tokio::net::TcpListener, Failure> {
     tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        Failure::failed(format!("cannot listen on {address} ({error}); choose another address with {flag}, port 0 picks a free one"))
+        Failure::failed(format!(
+            "cannot listen on {address} ({error}); choose another address with {flag}, port 0 picks a free one"
+        ))
     })
 }
 
@@ -122,7 +124,7 @@ impl Interrupt {
         let cannot = |e: std::io::Error| Failure::failed(format!("cannot listen for signals: {e}"));
         #[cfg(unix)]
         {
-            use tokio::signal::unix::{signal, SignalKind};
+            use tokio::signal::unix::{SignalKind, signal};
             let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
             let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
             tokio::spawn(async move {

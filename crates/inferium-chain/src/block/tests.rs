@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{key, Group};
+use crate::testing::{Group, key};
 use commonware_codec::{Copying, Decode as _, DecodeExt as _, Encode as _};
 
 fn block(group: &Group) -> Block {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{key, Group};
+use crate::testing::{Group, key};
 use inferium_types::Event;
 
 fn event(number: u8) -> Event {
@@ -31,8 +31,7 @@ fn verify(group: &Group, bundles: Vec<BlockBundle>) -> Result<usize, InvalidBund
 fn honest_blocks_are_accepted_and_each_can_be_proven() {
     let group = Group::new(4);
     let network = group.genesis.network_key();
-    let blocks =
-        verify_blocks(&network, Continue { height: 1, parent: Some(Digest::ZERO) }, chain(&group, 4)).unwrap();
+    let blocks = verify_blocks(&network, Continue { height: 1, parent: Some(Digest::ZERO) }, chain(&group, 4)).unwrap();
     assert_eq!(blocks.len(), 4);
     for (bundle, digest, certified) in &blocks {
         assert_eq!(bundle.header.digest(), *digest);
@@ -139,12 +138,8 @@ fn descendants_must_lead_from_the_block_to_the_certificate() {
 fn a_stale_state_proof_is_rejected() {
     let group = Group::new(4);
     let bundle = chain(&group, 1).remove(0);
-    let proof = StateProof {
-        header: bundle.header,
-        certified: bundle.certified.unwrap(),
-        value: None,
-        proof: Vec::new(),
-    };
+    let proof =
+        StateProof { header: bundle.header, certified: bundle.certified.unwrap(), value: None, proof: Vec::new() };
     let network = group.genesis.network_key();
     assert_eq!(proof.verify(&network, b"key", 2), Err(InvalidStateProof::Stale { found: 1, known: 2 }));
     assert_eq!(proof.verify(&network, b"key", 1), Err(InvalidStateProof::Proof { height: 1 }));

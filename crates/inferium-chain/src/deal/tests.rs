@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{key, Group};
+use crate::testing::{Group, key};
 use commonware_utils::TestRng;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_genesis_with_another_sharing_is_refused() {
     let dealing = deal(TestRng::new(1), &[key(1).public_key()]).unwrap();
     let validator = group.genesis.validators[0].node;
     let secret = (1..=4).map(key).find(|key| key.public_key() == validator).unwrap();
-    for sharing in [other.genesis.sharing.clone(), Vec::new(), dealing.sharing.clone()] {
+    for sharing in [other.genesis.sharing, Vec::new(), dealing.sharing] {
         let genesis = Genesis { sharing, ..group.genesis.clone() };
         assert_eq!(signer(&genesis, &secret, &dealing.shares[0]).err(), Some(DealError::Sharing));
     }

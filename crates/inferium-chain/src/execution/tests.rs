@@ -1,12 +1,12 @@
 use super::*;
-use crate::testing::{key, Group};
+use crate::testing::{Group, key};
 use commonware_consensus::{
     simplex::types::Context,
     types::{Epoch, Round, View},
 };
 use commonware_glue::stateful::db::DatabaseSet;
-use commonware_runtime::{buffer::paged::CacheRef, deterministic, Clock as _, Runner as _, Supervisor as _};
-use commonware_utils::{NZUsize, NZU16};
+use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, buffer::paged::CacheRef, deterministic};
+use commonware_utils::{NZU16, NZUsize};
 use store::Databases;
 
 type Runtime = deterministic::Context;
@@ -27,8 +27,7 @@ impl Fixture {
         core.states.set_base(0, Digest::ZERO, State::genesis(&group.genesis));
         let cache = CacheRef::new(NZU16!(4_096), NZUsize!(64));
         let config = store::config("test", cache);
-        let databases =
-            <Databases<Runtime> as DatabaseSet<Runtime>>::init(runtime.child("db"), config, None).await;
+        let databases = <Databases<Runtime> as DatabaseSet<Runtime>>::init(runtime.child("db"), config, None).await;
         Self { runtime, group, core, databases }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{key, Group};
+use crate::testing::{Group, key};
 use inferium_types::{Digest, SecretKey, VerdictVote};
 
 struct Fixture {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    keys::{signature_bytes, EngineDigest},
+    keys::{EngineDigest, signature_bytes},
     testing::Group,
 };
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
@@ -9,7 +9,7 @@ use commonware_consensus::{
     types::{Epoch, View},
 };
 use commonware_parallel::Sequential;
-use commonware_utils::{non_empty, TestRng};
+use commonware_utils::{TestRng, non_empty};
 use inferium_types::{Digest as Hash, SeedSignature};
 
 #[test]
@@ -40,10 +40,8 @@ fn seeds_of_final_and_skipped_views_verify() {
     let finalization = group.finalize(&Group::proposal(200, 199, Hash::sha256(b"block")));
     let of_final = finalization.certificate.get().unwrap().seed_signature;
     let round = Round::new(Epoch::zero(), View::new(200));
-    let votes: Vec<_> = group.schemes[1..]
-        .iter()
-        .map(|scheme| Nullify::sign::<EngineDigest>(scheme, round).unwrap())
-        .collect();
+    let votes: Vec<_> =
+        group.schemes[1..].iter().map(|scheme| Nullify::sign::<EngineDigest>(scheme, round).unwrap()).collect();
     let skipped = Nullification::from_nullifies(&group.schemes[0], non_empty![@votes.iter()], &Sequential).unwrap();
     let of_skipped = skipped.certificate.get().unwrap().seed_signature;
     // The seed is the view's, whatever became of the view, and whoever signed.
@@ -57,8 +55,7 @@ fn seeds_of_final_and_skipped_views_verify() {
 #[test]
 fn conflicting_votes_convict_their_signer_and_no_one_else() {
     let group = Group::new(4);
-    let (one, other) =
-        (Group::proposal(9, 8, Hash::sha256(b"one")), Group::proposal(9, 8, Hash::sha256(b"other")));
+    let (one, other) = (Group::proposal(9, 8, Hash::sha256(b"one")), Group::proposal(9, 8, Hash::sha256(b"other")));
     let sign = |scheme: &Scheme, proposal: &_| Notarize::sign(scheme, Clone::clone(proposal)).unwrap();
     let evidence = ConflictingNotarize::new(sign(&group.schemes[0], &one), sign(&group.schemes[0], &other));
     assert!(evidence.verify(&mut TestRng::new(1), &group.schemes[2], &Sequential));

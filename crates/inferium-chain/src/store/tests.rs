@@ -1,6 +1,6 @@
 use super::*;
 use commonware_glue::stateful::db::{ManagedDb as _, Unmerkleized as _};
-use commonware_runtime::{deterministic, Runner as _, Supervisor as _};
+use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
 use commonware_utils::NZU16;
 
 type Context = deterministic::Context;
@@ -32,7 +32,8 @@ fn values_and_their_absence_can_be_proven_and_nothing_else() {
         apply(&databases, vec![("key 3 3".into(), None), put("key 4 4", "new")]).await;
         let database = databases.read().await;
         let root = root::<Context>(&database);
-        for (key, expected) in [("key 0 0", Some("value 0")), ("key 4 4", Some("new")), ("key 3 3", None), ("no", None)] {
+        for (key, expected) in [("key 0 0", Some("value 0")), ("key 4 4", Some("new")), ("key 3 3", None), ("no", None)]
+        {
             let (value, proof) = prove::<Context>(&database, key.as_bytes()).await.unwrap();
             let expected: Option<&[u8]> = expected.map(str::as_bytes);
             assert_eq!(value.as_deref(), expected, "{key}");

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use inferium_chain::{deal, start_validators, Pace, ValidatorHandle, ValidatorSetup};
+use inferium_chain::{Pace, ValidatorHandle, ValidatorSetup, deal, start_validators};
 use inferium_types::{
     Amount, Genesis, GenesisNode, NodeId, Parameters, SecretKey, SignedTransaction, Transaction, TransactionBody,
 };
@@ -66,8 +66,7 @@ impl TestNetwork {
     }
 
     pub(crate) async fn start(&self) -> Vec<ValidatorHandle> {
-        let peers: Vec<(NodeId, SocketAddr)> =
-            self.keys.iter().map(|key| (key.public_key(), free_address())).collect();
+        let peers: Vec<(NodeId, SocketAddr)> = self.keys.iter().map(|key| (key.public_key(), free_address())).collect();
         let setups = self
             .keys
             .iter()

@@ -8,12 +8,7 @@ fn run(text: &str, stop: &[&str], tokens_max: u32) -> (Vec<String>, Answer) {
     let engine = MockEngine::new(MockOptions::default());
     let stop: Vec<String> = stop.iter().map(|s| (*s).to_owned()).collect();
     let mut answer = Answer::new(&stop, tokens_max);
-    let pieces = engine
-        .encode(text)
-        .unwrap()
-        .into_iter()
-        .map(|token| answer.push(&engine, token))
-        .collect();
+    let pieces = engine.encode(text).unwrap().into_iter().map(|token| answer.push(&engine, token)).collect();
     (pieces, answer)
 }
 

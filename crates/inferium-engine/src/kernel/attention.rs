@@ -47,13 +47,7 @@ pub(crate) const HEAD_SIZES: [usize; 6] = [32, 64, 80, 96, 128, 256];
 /// Attends with every head of the query; `out` has the shape of `query.heads`.
 ///
 /// The head size must be one of [`HEAD_SIZES`].
-pub(crate) fn attend(
-    kernel: Kernel,
-    head_size: usize,
-    query: &Query<'_>,
-    scratch: &mut Vec<f32>,
-    out: &mut [f32],
-) {
+pub(crate) fn attend(kernel: Kernel, head_size: usize, query: &Query<'_>, scratch: &mut Vec<f32>, out: &mut [f32]) {
     kernel.run(
         #[inline(always)]
         || match head_size {
@@ -76,11 +70,7 @@ fn attend_sized<const D: usize>(query: &Query<'_>, scratch: &mut Vec<f32>, out: 
     scratch.clear();
     scratch.resize(heads.len() * pages * PAGE_TOKENS, 0.0);
     scores::<D>(query, heads, scratch);
-    for ((scores, _), out) in scratch
-        .chunks_exact_mut(pages * PAGE_TOKENS)
-        .zip(heads)
-        .zip(outs.iter_mut())
-    {
+    for ((scores, _), out) in scratch.chunks_exact_mut(pages * PAGE_TOKENS).zip(heads).zip(outs.iter_mut()) {
         let sum = softmax(scores, query.length);
         // Until the values are added, the first place keeps the factor.
         *out = [0.0; D];
@@ -131,17 +121,11 @@ fn softmax(scores: &mut [f32], length: usize) -> f32 {
             *lane = if s > *lane { s } else { *lane };
         }
     }
-    let max = lanes
-        .into_iter()
-        .fold(f32::NEG_INFINITY, |max, s| if s > max { s } else { max });
+    let max = lanes.into_iter().fold(f32::NEG_INFINITY, |max, s| if s > max { s } else { max });
     let mut sums = [0.0_f32; LANES];
     for chunk in scores.as_chunks_mut::<LANES>().0 {
         for (sum, s) in sums.iter_mut().zip(chunk) {
-            let weight = if *s == f32::NEG_INFINITY {
-                0.0
-            } else {
-                exp(*s - max)
-            };
+            let weight = if *s == f32::NEG_INFINITY { 0.0 } else { exp(*s - max) };
             *s = weight;
             *sum += weight;
         }

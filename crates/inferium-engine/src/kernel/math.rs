@@ -34,9 +34,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
     let value = (p * (r * r) + r) + 1.0;
-    let exponent = (shifted.to_bits() as i32)
-        .wrapping_sub(ROUNDER.to_bits() as i32)
-        .wrapping_add(127);
+    let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32).wrapping_add(127);
     value * f32::from_bits((exponent as u32) << 23)
 }
 

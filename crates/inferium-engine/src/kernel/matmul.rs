@@ -31,25 +31,12 @@ trait Micro {
 /// The product of all rows with all tiles, tile-major: output `n` of row `m` is `out[(n / 16) · rows + m][n % 16]`.
 ///
 /// The layout gives each thread a contiguous piece to write; [`untile`] brings a row back together.
-pub(crate) fn matmul(
-    kernel: Kernel,
-    pool: &Pool,
-    weights: &Q8Matrix,
-    x: &Q8Rows,
-    out: &mut Vec<Lane16>,
-) {
-    assert_eq!(
-        weights.columns(),
-        x.blocks_per_row() * super::q8::BLOCK,
-        "shapes of a product must agree"
-    );
+pub(crate) fn matmul(kernel: Kernel, pool: &Pool, weights: &Q8Matrix, x: &Q8Rows, out: &mut Vec<Lane16>) {
+    assert_eq!(weights.columns(), x.blocks_per_row() * super::q8::BLOCK, "shapes of a product must agree");
     let rows = x.rows();
     out.resize(weights.tiles() * rows, [0.0; LANES]);
     // Four pieces a thread balance the load; an even number of tiles keeps the fastest inner loop busy.
-    let tiles_per_task = weights
-        .tiles()
-        .div_ceil(pool.threads() * 4)
-        .next_multiple_of(2);
+    let tiles_per_task = weights.tiles().div_ceil(pool.threads() * 4).next_multiple_of(2);
     pool.for_each_chunk(out, tiles_per_task * rows, |task, out| {
         let first = task * tiles_per_task;
         match kernel.tier() {
@@ -91,12 +78,7 @@ fn tiles<M: Micro>(weights: &Q8Matrix, x: &Q8Rows, first: usize, out: &mut [Lane
     }
 }
 
-fn row_groups<M: Micro, const TILES: usize>(
-    weights: &Q8Matrix,
-    x: &Q8Rows,
-    first: usize,
-    out: &mut [Lane16],
-) {
+fn row_groups<M: Micro, const TILES: usize>(weights: &Q8Matrix, x: &Q8Rows, first: usize, out: &mut [Lane16]) {
     let tiles: [&[TileBlock]; TILES] = std::array::from_fn(|tile| weights.tile(first + tile));
     let rows = x.rows();
     let mut row = 0;

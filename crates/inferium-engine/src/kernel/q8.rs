@@ -25,10 +25,7 @@ pub(crate) struct TileBlock {
 }
 
 impl TileBlock {
-    const ZERO: Self = Self {
-        scales: [0.0; LANES],
-        quants: [[[128; 4]; LANES]; BLOCK / 4],
-    };
+    const ZERO: Self = Self { scales: [0.0; LANES], quants: [[[128; 4]; LANES]; BLOCK / 4] };
 }
 
 /// A weight matrix of `rows` outputs by `columns` inputs, in tiles of 16 rows.
@@ -53,10 +50,7 @@ impl Q8Matrix {
         if parts.iter().any(|part| part.len() % row_bytes != 0) {
             return None;
         }
-        let rows = parts
-            .iter()
-            .map(|part| part.len() / row_bytes)
-            .sum::<usize>();
+        let rows = parts.iter().map(|part| part.len() / row_bytes).sum::<usize>();
         let mut blocks = vec![TileBlock::ZERO; rows.div_ceil(LANES) * blocks_per_row];
         let row_slices = parts.iter().flat_map(|part| part.chunks_exact(row_bytes));
         for (row, bytes) in row_slices.enumerate() {
@@ -65,11 +59,7 @@ impl Q8Matrix {
                 put_row(block, row % LANES, bytes);
             }
         }
-        Some(Self {
-            rows,
-            columns,
-            blocks,
-        })
+        Some(Self { rows, columns, blocks })
     }
 
     #[cfg(test)]
@@ -96,11 +86,7 @@ impl Q8Matrix {
     /// Writes one row as floats: `quant · scale`.
     pub(crate) fn dequantise_row(&self, row: usize, out: &mut [f32]) {
         let lane = row % LANES;
-        for (block, out) in self
-            .tile(row / LANES)
-            .iter()
-            .zip(out.chunks_exact_mut(BLOCK))
-        {
+        for (block, out) in self.tile(row / LANES).iter().zip(out.chunks_exact_mut(BLOCK)) {
             let scale = block.scales[lane];
             for (four, out) in block.quants.iter().zip(out.chunks_exact_mut(4)) {
                 for (&quant, out) in four[lane].iter().zip(out) {
@@ -124,9 +110,7 @@ fn put_row(block: &mut TileBlock, lane: usize, bytes: &[u8]) {
 pub(crate) fn quantise_weights(weights: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(weights.len() / BLOCK * Q8_0_BYTES);
     for block in weights.chunks_exact(BLOCK) {
-        let largest = block
-            .iter()
-            .fold(0.0_f32, |largest, w| largest.max(w.abs()));
+        let largest = block.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
         let scale = f32_to_f16(largest / 127.0);
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         bytes.extend_from_slice(&scale.to_le_bytes());
@@ -160,11 +144,7 @@ pub(crate) struct RowBlock {
 }
 
 impl RowBlock {
-    const ZERO: Self = Self {
-        quants: [[0; 4]; BLOCK / 4],
-        scale: 0.0,
-        offset: 0,
-    };
+    const ZERO: Self = Self { quants: [[0; 4]; BLOCK / 4], scale: 0.0, offset: 0 };
 }
 
 /// Quantised activation rows of equal length.
@@ -178,15 +158,11 @@ impl Q8Rows {
     /// Sets the shape; the contents are undefined until each row is written.
     pub(crate) fn reshape(&mut self, rows: usize, columns: usize) {
         self.blocks_per_row = columns / BLOCK;
-        self.blocks
-            .resize(rows * self.blocks_per_row, RowBlock::ZERO);
+        self.blocks.resize(rows * self.blocks_per_row, RowBlock::ZERO);
     }
 
     pub(crate) fn rows(&self) -> usize {
-        self.blocks
-            .len()
-            .checked_div(self.blocks_per_row)
-            .unwrap_or(0)
+        self.blocks.len().checked_div(self.blocks_per_row).unwrap_or(0)
     }
 
     pub(crate) fn blocks_per_row(&self) -> usize {

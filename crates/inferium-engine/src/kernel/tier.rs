@@ -18,19 +18,13 @@ impl Tier {
     /// Every tier that this processor can run, slowest first.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        [Self::Scalar, Self::Avx2, Self::Avx512Vnni]
-            .into_iter()
-            .filter(|tier| tier.is_supported())
-            .collect()
+        [Self::Scalar, Self::Avx2, Self::Avx512Vnni].into_iter().filter(|tier| tier.is_supported()).collect()
     }
 
     /// The fastest tier of this processor.
     #[must_use]
     pub fn detect() -> Self {
-        [Self::Avx512Vnni, Self::Avx2]
-            .into_iter()
-            .find(|tier| tier.is_supported())
-            .unwrap_or(Self::Scalar)
+        [Self::Avx512Vnni, Self::Avx2].into_iter().find(|tier| tier.is_supported()).unwrap_or(Self::Scalar)
     }
 
     /// Whether this processor can run the tier.

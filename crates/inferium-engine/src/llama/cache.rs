@@ -25,12 +25,7 @@ impl Cache {
     /// A budget of `tokens`, rounded down to pages.
     pub(crate) fn new(config: &Config, tokens: usize) -> Self {
         let page_len = config.layers * config.kv_heads * head_page_len(config.head_size);
-        Self {
-            pages_total: tokens / PAGE_TOKENS,
-            pages_reserved: 0,
-            page_len,
-            spare: Vec::new(),
-        }
+        Self { pages_total: tokens / PAGE_TOKENS, pages_reserved: 0, page_len, spare: Vec::new() }
     }
 
     /// Tokens that fit in all.
@@ -50,24 +45,15 @@ impl Cache {
             return None;
         }
         self.pages_reserved += reserved;
-        Some(SequenceCache {
-            reserved,
-            pages: Vec::with_capacity(reserved),
-        })
+        Some(SequenceCache { reserved, pages: Vec::with_capacity(reserved) })
     }
 
     /// Makes sure that the first `tokens` tokens of a sequence have pages.
     pub(crate) fn grow(&mut self, sequence: &mut SequenceCache, tokens: usize) {
-        assert!(
-            tokens <= sequence.reserved * PAGE_TOKENS,
-            "a sequence must stay within its reservation"
-        );
+        assert!(tokens <= sequence.reserved * PAGE_TOKENS, "a sequence must stay within its reservation");
         while sequence.pages.len() * PAGE_TOKENS < tokens {
             // What an old page holds is overwritten before it is read: a row sees only tokens stored before it.
-            let page = self
-                .spare
-                .pop()
-                .unwrap_or_else(|| vec![0; self.page_len].into_boxed_slice());
+            let page = self.spare.pop().unwrap_or_else(|| vec![0; self.page_len].into_boxed_slice());
             sequence.pages.push(page);
         }
     }

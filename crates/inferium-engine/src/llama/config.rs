@@ -24,15 +24,11 @@ impl Config {
     pub(crate) fn read(file: &Gguf, vocab: usize) -> Result<Self, LoadError> {
         let architecture = file.text("general.architecture")?.unwrap_or_default();
         if architecture != "llama" {
-            return Err(LoadError::unsupported(format!(
-                "architecture `{architecture}`; only `llama` is served"
-            )));
+            return Err(LoadError::unsupported(format!("architecture `{architecture}`; only `llama` is served")));
         }
         let required = |key: &str| -> Result<usize, LoadError> {
             let key = format!("llama.{key}");
-            file.integer(&key)?
-                .map(|value| value as usize)
-                .ok_or(LoadError::MissingKey { key })
+            file.integer(&key)?.map(|value| value as usize).ok_or(LoadError::MissingKey { key })
         };
         let heads = required("attention.head_count")?;
         let width = required("embedding_length")?;
@@ -45,16 +41,12 @@ impl Config {
             width,
             hidden: required("feed_forward_length")?,
             heads,
-            kv_heads: file
-                .integer("llama.attention.head_count_kv")?
-                .map_or(heads, |count| count as usize),
+            kv_heads: file.integer("llama.attention.head_count_kv")?.map_or(heads, |count| count as usize),
             head_size,
             vocab,
             context: required("context_length")?,
             rope_base: file.float("llama.rope.freq_base")?.unwrap_or(10_000.0),
-            norm_epsilon: file
-                .float("llama.attention.layer_norm_rms_epsilon")?
-                .unwrap_or(1e-5),
+            norm_epsilon: file.float("llama.attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
         };
         config.check(file)?;
         Ok(config)
@@ -62,34 +54,19 @@ impl Config {
 
     fn check(&self, file: &Gguf) -> Result<(), LoadError> {
         if !HEAD_SIZES.contains(&self.head_size) {
-            return Err(LoadError::unsupported(format!(
-                "heads of {} numbers; one of {HEAD_SIZES:?}",
-                self.head_size
-            )));
+            return Err(LoadError::unsupported(format!("heads of {} numbers; one of {HEAD_SIZES:?}", self.head_size)));
         }
         if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
-            return Err(LoadError::unsupported(format!(
-                "{} heads over {} key heads",
-                self.heads, self.kv_heads
-            )));
+            return Err(LoadError::unsupported(format!("{} heads over {} key heads", self.heads, self.kv_heads)));
         }
-        if self.layers == 0
-            || self.context == 0
-            || self.vocab == 0
-            || self.width == 0
-            || self.hidden == 0
-        {
+        if self.layers == 0 || self.context == 0 || self.vocab == 0 || self.width == 0 || self.hidden == 0 {
             return Err(LoadError::unsupported("a size of zero"));
         }
-        let rotated = file
-            .integer("llama.rope.dimension_count")?
-            .map_or(self.head_size, |count| count as usize);
+        let rotated = file.integer("llama.rope.dimension_count")?.map_or(self.head_size, |count| count as usize);
         if rotated != self.head_size {
             return Err(LoadError::unsupported("partial rotary embeddings"));
         }
-        if file
-            .text("llama.rope.scaling.type")?
-            .is_some_and(|kind| kind != "none")
+        if file.text("llama.rope.scaling.type")?.is_some_and(|kind| kind != "none")
             || file.has_tensor("rope_freqs.weight")
         {
             return Err(LoadError::unsupported("scaled rotary embeddings"));

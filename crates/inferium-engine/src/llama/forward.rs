@@ -64,28 +64,9 @@ impl Forward {
 
     /// Computes all rows and stores their keys and values; [`Forward::logits`] then has the wanted logits.
     pub(crate) fn run(&mut self, batch: &mut Batch<'_>) {
-        let Self {
-            weights,
-            kernel,
-            pool,
-            stream,
-            inputs,
-            product,
-            queries,
-            attended,
-            logits,
-        } = self;
+        let Self { weights, kernel, pool, stream, inputs, product, queries, attended, logits } = self;
         pool.install(|| {
-            let mut pass = Pass {
-                weights,
-                kernel: *kernel,
-                pool,
-                stream,
-                inputs,
-                product,
-                queries,
-                attended,
-            };
+            let mut pass = Pass { weights, kernel: *kernel, pool, stream, inputs, product, queries, attended };
             pass.embed(batch.rows);
             for (index, layer) in pass.weights.layers.iter().enumerate() {
                 pass.attention(index, layer, batch);
@@ -125,9 +106,7 @@ impl Pass<'_> {
         let width = self.weights.config.width;
         self.stream.resize(rows.len() * width, 0.0);
         for (row, out) in rows.iter().zip(self.stream.chunks_exact_mut(width)) {
-            self.weights
-                .embedding
-                .dequantise_row(row.token as usize, out);
+            self.weights.embedding.dequantise_row(row.token as usize, out);
         }
     }
 
@@ -135,13 +114,7 @@ impl Pass<'_> {
         let config = &self.weights.config;
         let (rows, kernel) = (batch.rows, self.kernel);
         self.normalise(&layer.attention_norm);
-        matmul(
-            kernel,
-            self.pool,
-            &layer.query_key_value,
-            self.inputs,
-            self.product,
-        );
+        matmul(kernel, self.pool, &layer.query_key_value, self.inputs, self.product);
         self.queries.resize(rows.len() * config.query_width(), 0.0);
         self.attended.resize(rows.len() * config.query_width(), 0.0);
         self.store_keys_and_values(layer_index, batch);
@@ -155,8 +128,7 @@ impl Pass<'_> {
             let query = Query {
                 heads: &queries[index * part..][..part],
                 pages: &caches[row.sequence].pages,
-                page_offset: (layer_index * config.kv_heads + kv_head)
-                    * head_page_len(config.head_size),
+                page_offset: (layer_index * config.kv_heads + kv_head) * head_page_len(config.head_size),
                 length: row.position + 1,
             };
             attention::attend(kernel, config.head_size, &query, &mut Vec::new(), out);
@@ -166,19 +138,9 @@ impl Pass<'_> {
         let blocks = self.inputs.blocks_per_row();
         let attended = &*self.attended;
         for_rows(self.pool, self.inputs.blocks_mut(), blocks, |row, to| {
-            quantise_row(
-                kernel,
-                &attended[row * config.query_width()..][..config.query_width()],
-                to,
-            );
+            quantise_row(kernel, &attended[row * config.query_width()..][..config.query_width()], to);
         });
-        matmul(
-            kernel,
-            self.pool,
-            &layer.attention_output,
-            self.inputs,
-            self.product,
-        );
+        matmul(kernel, self.pool, &layer.attention_output, self.inputs, self.product);
         self.add_product();
     }
 
@@ -205,11 +167,7 @@ impl Pass<'_> {
 
     /// Norms the stream and quantises it as the next inputs.
     fn normalise(&mut self, norm: &[f32]) {
-        let (kernel, width, epsilon) = (
-            self.kernel,
-            self.weights.config.width,
-            self.weights.config.norm_epsilon,
-        );
+        let (kernel, width, epsilon) = (self.kernel, self.weights.config.width, self.weights.config.norm_epsilon);
         self.inputs.reshape(self.stream.len() / width, width);
         let blocks = self.inputs.blocks_per_row();
         let stream = &*self.stream;
@@ -239,28 +197,13 @@ impl Pass<'_> {
         let mut key = vec![0.0; width];
         let mut value = vec![0.0; width];
         for (index, row) in batch.rows.iter().enumerate() {
-            untile(
-                self.product,
-                batch.rows.len(),
-                index,
-                config.query_width(),
-                &mut key,
-            );
-            untile(
-                self.product,
-                batch.rows.len(),
-                index,
-                config.query_width() + width,
-                &mut value,
-            );
+            untile(self.product, batch.rows.len(), index, config.query_width(), &mut key);
+            untile(self.product, batch.rows.len(), index, config.query_width() + width, &mut value);
             math::rope(&mut key, self.angles(row.position));
             let page = &mut batch.caches[row.sequence].pages[row.position / PAGE_TOKENS];
             let heads = key.chunks_exact(size).zip(value.chunks_exact(size));
             let first = layer_index * config.kv_heads * head_page_len(size);
-            for (part, (key, value)) in page[first..]
-                .chunks_exact_mut(head_page_len(size))
-                .zip(heads)
-            {
+            for (part, (key, value)) in page[first..].chunks_exact_mut(head_page_len(size)).zip(heads) {
                 attention::store(part, row.position % PAGE_TOKENS, key, value);
             }
         }
@@ -268,11 +211,7 @@ impl Pass<'_> {
 
     fn rotate_queries(&mut self, rows: &[Row]) {
         let width = self.weights.config.query_width();
-        for (index, (row, query)) in rows
-            .iter()
-            .zip(self.queries.chunks_exact_mut(width))
-            .enumerate()
-        {
+        for (index, (row, query)) in rows.iter().zip(self.queries.chunks_exact_mut(width)).enumerate() {
             untile(self.product, rows.len(), index, 0, query);
             let half = self.weights.config.head_size / 2;
             math::rope(query, &self.weights.angles[row.position * half..][..half]);
@@ -287,44 +226,24 @@ impl Pass<'_> {
     /// The logits of the rows that want them.
     fn head(&mut self, rows: &[Row], logits: &mut Vec<f32>) {
         let (kernel, config) = (self.kernel, &self.weights.config);
-        let wanted: Vec<usize> = rows
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| row.logits)
-            .map(|(index, _)| index)
-            .collect();
+        let wanted: Vec<usize> =
+            rows.iter().enumerate().filter(|(_, row)| row.logits).map(|(index, _)| index).collect();
         logits.resize(wanted.len() * config.vocab, 0.0);
         if wanted.is_empty() {
             return;
         }
         self.inputs.reshape(wanted.len(), config.width);
         let blocks = self.inputs.blocks_per_row();
-        for (row, to) in wanted
-            .iter()
-            .zip(self.inputs.blocks_mut().chunks_exact_mut(blocks))
-        {
+        for (row, to) in wanted.iter().zip(self.inputs.blocks_mut().chunks_exact_mut(blocks)) {
             let stream = &self.stream[row * config.width..][..config.width];
-            normalise_row(
-                kernel,
-                stream,
-                &self.weights.output_norm,
-                config.norm_epsilon,
-                to,
-            );
+            normalise_row(kernel, stream, &self.weights.output_norm, config.norm_epsilon, to);
         }
-        matmul(
-            kernel,
-            self.pool,
-            self.weights.head(),
-            self.inputs,
-            self.product,
-        );
+        matmul(kernel, self.pool, self.weights.head(), self.inputs, self.product);
         let product = &*self.product;
         let rows = wanted.len();
-        self.pool
-            .for_each_chunk(logits, config.vocab, |row, logits| {
-                untile(product, rows, row, 0, logits)
-            });
+        self.pool.for_each_chunk(logits, config.vocab, |row, logits| {
+            untile(product, rows, row, 0, logits);
+        });
     }
 }
 
@@ -338,12 +257,7 @@ fn normalise_row(kernel: Kernel, row: &[f32], norm: &[f32], epsilon: f32, to: &m
 }
 
 /// `work(row, piece)` for each row's piece of `items`; on this thread if there are few.
-fn for_rows<T: Send>(
-    pool: &Pool,
-    items: &mut [T],
-    size: usize,
-    work: impl Fn(usize, &mut [T]) + Sync,
-) {
+fn for_rows<T: Send>(pool: &Pool, items: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     if items.len() < PARALLEL_ROWS * size {
         for (row, piece) in items.chunks_exact_mut(size).enumerate() {
             work(row, piece);

@@ -41,38 +41,17 @@ impl Weights {
         context: usize,
         weaken: Option<WeakFormat>,
     ) -> Result<(Self, Digest), LoadError> {
-        let mut reader = Reader {
-            file,
-            weaken,
-            leaves: BTreeMap::new(),
-        };
-        let embedding = reader.stacked(
-            &[("token_embd.weight".to_owned(), config.vocab)],
-            config.width,
-        )?;
+        let mut reader = Reader { file, weaken, leaves: BTreeMap::new() };
+        let embedding = reader.stacked(&[("token_embd.weight".to_owned(), config.vocab)], config.width)?;
         let head = match reader.file.has_tensor("output.weight") {
-            true => {
-                Some(reader.stacked(&[("output.weight".to_owned(), config.vocab)], config.width)?)
-            }
+            true => Some(reader.stacked(&[("output.weight".to_owned(), config.vocab)], config.width)?),
             false => None,
         };
-        let layers = (0..config.layers)
-            .map(|index| reader.layer(&config, index))
-            .collect::<Result<_, _>>()?;
+        let layers = (0..config.layers).map(|index| reader.layer(&config, index)).collect::<Result<_, _>>()?;
         let output_norm = reader.vector("output_norm.weight".to_owned(), config.width)?;
         let leaves: Vec<Digest> = reader.leaves.into_values().collect();
         let angles = rope_angles(&config, context);
-        Ok((
-            Self {
-                config,
-                embedding,
-                layers,
-                output_norm,
-                head,
-                angles,
-            },
-            merkle_root(&leaves),
-        ))
+        Ok((Self { config, embedding, layers, output_norm, head, angles }, merkle_root(&leaves)))
     }
 
     /// The matrix from the last hidden state to the logits.
@@ -99,23 +78,12 @@ impl Reader<'_> {
         let (query, kv) = (config.query_width(), config.kv_width());
         Ok(Layer {
             attention_norm: self.vector(name("attn_norm"), config.width)?,
-            query_key_value: self.stacked(
-                &[
-                    (name("attn_q"), query),
-                    (name("attn_k"), kv),
-                    (name("attn_v"), kv),
-                ],
-                config.width,
-            )?,
+            query_key_value: self
+                .stacked(&[(name("attn_q"), query), (name("attn_k"), kv), (name("attn_v"), kv)], config.width)?,
             attention_output: self.stacked(&[(name("attn_output"), config.width)], query)?,
             ffn_norm: self.vector(name("ffn_norm"), config.width)?,
-            gate_up: self.stacked(
-                &[
-                    (name("ffn_gate"), config.hidden),
-                    (name("ffn_up"), config.hidden),
-                ],
-                config.width,
-            )?,
+            gate_up: self
+                .stacked(&[(name("ffn_gate"), config.hidden), (name("ffn_up"), config.hidden)], config.width)?,
             down: self.stacked(&[(name("ffn_down"), config.width)], config.hidden)?,
         })
     }
@@ -131,29 +99,16 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    fn stacked(
-        &mut self,
-        parts: &[(String, usize)],
-        columns: usize,
-    ) -> Result<Q8Matrix, LoadError> {
+    fn stacked(&mut self, parts: &[(String, usize)], columns: usize) -> Result<Q8Matrix, LoadError> {
         let mut tensors: Vec<Q8Tensor> = Vec::new();
         for (name, rows) in parts {
             let tensor = self.file.matrix(name, *rows, columns, self.weaken)?;
-            let leaf = leaf(
-                name,
-                "q8_0",
-                &[tensor.rows, tensor.columns],
-                blake3::hash(&tensor.bytes),
-            );
+            let leaf = leaf(name, "q8_0", &[tensor.rows, tensor.columns], blake3::hash(&tensor.bytes));
             self.leaves.insert(name.clone(), leaf);
             tensors.push(tensor);
         }
-        let bytes: Vec<&[u8]> = tensors
-            .iter()
-            .map(|tensor| tensor.bytes.as_slice())
-            .collect();
-        Q8Matrix::pack(columns, &bytes)
-            .ok_or_else(|| LoadError::unsupported(format!("rows of {columns} numbers")))
+        let bytes: Vec<&[u8]> = tensors.iter().map(|tensor| tensor.bytes.as_slice()).collect();
+        Q8Matrix::pack(columns, &bytes).ok_or_else(|| LoadError::unsupported(format!("rows of {columns} numbers")))
     }
 }
 
@@ -176,14 +131,8 @@ fn leaf(name: &str, kind: &str, shape: &[usize], bytes: blake3::Hash) -> Digest 
 /// `position · base^(−2i/D)` as (cos, sin), computed in f64 with `libm`.
 fn rope_angles(config: &Config, context: usize) -> Vec<(f32, f32)> {
     let half = config.head_size / 2;
-    let frequencies: Vec<f64> = (0..half)
-        .map(|i| {
-            libm::pow(
-                f64::from(config.rope_base),
-                -2.0 * i as f64 / config.head_size as f64,
-            )
-        })
-        .collect();
+    let frequencies: Vec<f64> =
+        (0..half).map(|i| libm::pow(f64::from(config.rope_base), -2.0 * i as f64 / config.head_size as f64)).collect();
     let mut angles = Vec::with_capacity(context * half);
     for position in 0..context {
         for frequency in &frequencies {

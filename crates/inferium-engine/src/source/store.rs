@@ -33,11 +33,7 @@ pub fn list(models_dir: &Path) -> Result<Vec<InstalledModel>, SourceError> {
     let mut models = Vec::new();
     for entry in fs::read_dir(models_dir).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "gguf")
-            && path.is_file()
-        {
+        if path.extension().is_some_and(|extension| extension == "gguf") && path.is_file() {
             models.push(describe(path)?);
         }
     }
@@ -46,17 +42,9 @@ pub fn list(models_dir: &Path) -> Result<Vec<InstalledModel>, SourceError> {
 }
 
 fn describe(path: PathBuf) -> Result<InstalledModel, SourceError> {
-    let file = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let size_bytes = fs::metadata(&path)
-        .map_err(|error| SourceError::io("read", &path, error))?
-        .len();
-    let sha256 = fs::read_to_string(note_path(&path))
-        .ok()
-        .map(|note| note.trim().to_owned());
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let size_bytes = fs::metadata(&path).map_err(|error| SourceError::io("read", &path, error))?.len();
+    let sha256 = fs::read_to_string(note_path(&path)).ok().map(|note| note.trim().to_owned());
     let entry = CATALOGUE.iter().find(|entry| entry.file == file);
     let stem = file.trim_end_matches(".gguf");
     Ok(InstalledModel {
@@ -76,18 +64,11 @@ fn describe(path: PathBuf) -> Result<InstalledModel, SourceError> {
 pub fn show(models_dir: &Path, name: &str) -> Result<InstalledModel, SourceError> {
     let models = list(models_dir)?;
     let canonical = find(name).map_or(name, |entry| entry.name);
-    let known = models
-        .iter()
-        .map(|model| model.name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let known = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
     models
         .into_iter()
         .find(|model| model.name.eq_ignore_ascii_case(canonical))
-        .ok_or_else(|| SourceError::Unknown {
-            name: name.to_owned(),
-            known,
-        })
+        .ok_or_else(|| SourceError::Unknown { name: name.to_owned(), known })
 }
 
 /// Removes a model from the folder.
@@ -113,24 +94,16 @@ pub fn pull_path(file: &Path, models_dir: &Path) -> Result<InstalledModel, Sourc
     let mut magic = [0; 4];
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut magic));
     read.map_err(|error| SourceError::io("read", file, error))?;
-    let name = file
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if &magic != b"GGUF" || !name.ends_with(".gguf") {
-        return Err(SourceError::NotGguf {
-            path: file.to_path_buf(),
-        });
+        return Err(SourceError::NotGguf { path: file.to_path_buf() });
     }
     fs::create_dir_all(models_dir).map_err(|error| SourceError::io("create", models_dir, error))?;
     let _lock = lock(models_dir, &name)?;
     let target = models_dir.join(&name);
     let staged = models_dir.join(format!("{name}.import"));
     fs::copy(file, &staged).map_err(|error| SourceError::io("copy", file, error))?;
-    let expected = CATALOGUE
-        .iter()
-        .find(|entry| entry.file == name)
-        .map(|entry| entry.sha256);
+    let expected = CATALOGUE.iter().find(|entry| entry.file == name).map(|entry| entry.sha256);
     install(&staged, &target, expected)?;
     describe(target)
 }
@@ -139,8 +112,7 @@ pub fn pull_path(file: &Path, models_dir: &Path) -> Result<InstalledModel, Sourc
 pub(super) fn lock(models_dir: &Path, file: &str) -> Result<File, SourceError> {
     let path = models_dir.join(format!(".{file}.lock"));
     let lock = File::create(&path).map_err(|error| SourceError::io("create", &path, error))?;
-    lock.lock()
-        .map_err(|error| SourceError::io("lock", &path, error))?;
+    lock.lock().map_err(|error| SourceError::io("lock", &path, error))?;
     Ok(lock)
 }
 
@@ -167,26 +139,14 @@ pub(super) fn is_intact(
 }
 
 /// Checks a staged file and moves it to its place; a wrong one is removed.
-pub(super) fn install(
-    staged: &Path,
-    target: &Path,
-    expected: Option<&str>,
-) -> Result<(), SourceError> {
+pub(super) fn install(staged: &Path, target: &Path, expected: Option<&str>) -> Result<(), SourceError> {
     let found = sha256(staged)?;
     if let Some(expected) = expected
         && found != expected
     {
         fs::remove_file(staged).map_err(|error| SourceError::io("remove", staged, error))?;
-        let file = target
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        return Err(SourceError::Checksum {
-            file,
-            expected: expected.to_owned(),
-            found,
-        });
+        let file = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Err(SourceError::Checksum { file, expected: expected.to_owned(), found });
     }
     let sync = File::open(staged).and_then(|file| file.sync_all());
     sync.map_err(|error| SourceError::io("sync", staged, error))?;

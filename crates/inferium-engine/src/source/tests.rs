@@ -1,7 +1,4 @@
-use super::{
-    CATALOGUE, CatalogueEntry, Progress, Source, SourceError, find, list, pull, pull_path, remove,
-    show,
-};
+use super::{CATALOGUE, CatalogueEntry, Progress, Source, SourceError, find, list, pull, pull_path, remove, show};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -10,11 +7,7 @@ use std::path::PathBuf;
 const CONTENT: &[u8] = b"GGUF and more";
 
 fn sha256(bytes: &[u8]) -> &'static str {
-    Box::leak(
-        inferium_types::Digest::sha256(bytes)
-            .to_string()
-            .into_boxed_str(),
-    )
+    Box::leak(inferium_types::Digest::sha256(bytes).to_string().into_boxed_str())
 }
 
 /// A folder of its own for a test, removed at the end.
@@ -22,8 +15,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("inferium-source-{name}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("inferium-source-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -70,11 +62,8 @@ fn serve_once(
 }
 
 fn response(status: &str, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
+    let mut bytes =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
@@ -82,29 +71,24 @@ fn response(status: &str, body: &[u8]) -> Vec<u8> {
 fn file_source(folder: &Folder, content: &[u8]) -> Source {
     let path = folder.0.join("original");
     std::fs::write(&path, content).unwrap();
-    Source::LocalPath(Box::leak(
-        path.to_string_lossy().into_owned().into_boxed_str(),
-    ))
+    Source::LocalPath(Box::leak(path.to_string_lossy().into_owned().into_boxed_str()))
 }
 
 #[test]
 fn the_first_source_that_delivers_is_enough() {
     let folder = Folder::new("first");
-    let entry = entry(vec![
-        Source::LocalPath("/nonexistent"),
-        file_source(&folder, CONTENT),
-    ]);
+    let entry = entry(vec![Source::LocalPath("/nonexistent"), file_source(&folder, CONTENT)]);
     let models = folder.0.join("models");
     let mut failed = 0;
     let path = pull(&entry, &models, &mut |progress| {
-        failed += u32::from(matches!(progress, Progress::Failed { .. }))
+        failed += u32::from(matches!(progress, Progress::Failed { .. }));
     })
     .unwrap();
     assert_eq!(failed, 1);
     assert_eq!(std::fs::read(&path).unwrap(), CONTENT);
     // The second time no source is asked.
     pull(&entry, &models, &mut |progress| {
-        assert_eq!(progress, Progress::Done)
+        assert_eq!(progress, Progress::Done);
     })
     .unwrap();
 }
@@ -132,18 +116,10 @@ fn a_damaged_installed_file_is_replaced() {
 fn every_failed_source_is_named() {
     let folder = Folder::new("offline");
     // Port 1 of the loopback refuses at once.
-    let entry = entry(vec![
-        Source::Url("http://127.0.0.1:1/test.gguf"),
-        Source::LocalPath("/nonexistent"),
-    ]);
+    let entry = entry(vec![Source::Url("http://127.0.0.1:1/test.gguf"), Source::LocalPath("/nonexistent")]);
     let error = pull(&entry, &folder.0, &mut |_| ()).unwrap_err();
-    let SourceError::AllFailed { tried, .. } = &error else {
-        unreachable!("{error}")
-    };
-    assert!(
-        tried.contains("127.0.0.1:1") && tried.contains("/nonexistent"),
-        "{tried}"
-    );
+    let SourceError::AllFailed { tried, .. } = &error else { unreachable!("{error}") };
+    assert!(tried.contains("127.0.0.1:1") && tried.contains("/nonexistent"), "{tried}");
 }
 
 #[test]
@@ -183,17 +159,11 @@ fn imported_models_are_listed_shown_and_removed() {
     std::fs::write(&file, CONTENT).unwrap();
     assert_eq!(list(&models).unwrap(), []);
     let imported = pull_path(&file, &models).unwrap();
-    assert_eq!(
-        (imported.name.as_str(), imported.sha256.as_deref()),
-        ("my-model", Some(sha256(CONTENT)))
-    );
+    assert_eq!((imported.name.as_str(), imported.sha256.as_deref()), ("my-model", Some(sha256(CONTENT))));
     assert!(!imported.is_catalogued);
     assert_eq!(list(&models).unwrap(), std::slice::from_ref(&imported));
     assert_eq!(show(&models, "MY-MODEL").unwrap(), imported);
-    assert!(matches!(
-        remove(&models, "../my-model"),
-        Err(SourceError::Unknown { .. })
-    ));
+    assert!(matches!(remove(&models, "../my-model"), Err(SourceError::Unknown { .. })));
     remove(&models, "my-model").unwrap();
     assert_eq!(list(&models).unwrap(), []);
 }
@@ -203,14 +173,8 @@ fn what_is_no_gguf_file_is_not_imported() {
     let folder = Folder::new("other");
     let file = folder.0.join("a.gguf");
     std::fs::write(&file, b"zip?").unwrap();
-    assert!(matches!(
-        pull_path(&file, &folder.0.join("models")),
-        Err(SourceError::NotGguf { .. })
-    ));
-    assert!(matches!(
-        pull_path(&folder.0.join("none.gguf"), &folder.0),
-        Err(SourceError::Io { .. })
-    ));
+    assert!(matches!(pull_path(&file, &folder.0.join("models")), Err(SourceError::NotGguf { .. })));
+    assert!(matches!(pull_path(&folder.0.join("none.gguf"), &folder.0), Err(SourceError::Io { .. })));
 }
 
 #[test]

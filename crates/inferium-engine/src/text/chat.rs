@@ -32,36 +32,20 @@ impl ChatTemplate {
     pub(crate) fn new(source: Option<&str>, bos: &str, eos: &str) -> Result<Self, LoadError> {
         let source = source.unwrap_or(CHATML);
         let mut environment = Environment::new();
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         // As in the reference implementation of chat templates.
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build();
-        environment.set_syntax(syntax.map_err(|error| LoadError::Tokenizer {
-            reason: error.to_string(),
-        })?);
-        environment.add_function(
-            "raise_exception",
-            |reason: String| -> Result<String, Error> {
-                Err(Error::new(ErrorKind::InvalidOperation, reason))
-            },
-        );
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| LoadError::Tokenizer { reason: error.to_string() })?);
+        environment.add_function("raise_exception", |reason: String| -> Result<String, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, reason))
+        });
         // Results must not depend on the day: every node renders the same text.
         environment.add_function("strftime_now", |_format: String| String::from("2026-01-01"));
         environment
             .add_template_owned("chat", source.to_owned())
-            .map_err(|error| LoadError::Tokenizer {
-                reason: format!("chat template: {error}"),
-            })?;
+            .map_err(|error| LoadError::Tokenizer { reason: format!("chat template: {error}") })?;
         let hash = Digest::from(*blake3::hash(source.as_bytes()).as_bytes());
-        Ok(Self {
-            environment,
-            bos: bos.to_owned(),
-            eos: eos.to_owned(),
-            hash,
-        })
+        Ok(Self { environment, bos: bos.to_owned(), eos: eos.to_owned(), hash })
     }
 
     pub(crate) fn hash(&self) -> Digest {
@@ -69,19 +53,11 @@ impl ChatTemplate {
     }
 
     /// The tokens of a chat, up to where the assistant's answer begins.
-    pub(crate) fn encode(
-        &self,
-        tokenizer: &Tokenizer,
-        messages: &[ChatMessage],
-    ) -> Result<Vec<u32>, EngineError> {
+    pub(crate) fn encode(&self, tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Result<Vec<u32>, EngineError> {
         let escape = Escape::new(tokenizer);
-        let escaped: Vec<(String, String)> = messages
-            .iter()
-            .map(|message| (escape.hide(&message.role), escape.hide(&message.content)))
-            .collect();
-        let rendered = self.render(&escaped).map_err(|error| EngineError::Text {
-            reason: error.to_string(),
-        })?;
+        let escaped: Vec<(String, String)> =
+            messages.iter().map(|message| (escape.hide(&message.role), escape.hide(&message.content))).collect();
+        let rendered = self.render(&escaped).map_err(|error| EngineError::Text { reason: error.to_string() })?;
         let mut tokens = Vec::new();
         for piece in tokenizer.split_special(&rendered) {
             match piece {
@@ -93,10 +69,8 @@ impl ChatTemplate {
     }
 
     fn render(&self, messages: &[(String, String)]) -> Result<String, Error> {
-        let messages: Vec<Value> = messages
-            .iter()
-            .map(|(role, content)| context! { role => role, content => content })
-            .collect();
+        let messages: Vec<Value> =
+            messages.iter().map(|(role, content)| context! { role => role, content => content }).collect();
         self.environment.get_template("chat")?.render(context! {
             messages => messages,
             add_generation_prompt => true,
@@ -114,10 +88,7 @@ struct Escape<'a> {
 
 impl<'a> Escape<'a> {
     fn new(tokenizer: &'a Tokenizer) -> Self {
-        let mut hidden: Vec<&str> = tokenizer
-            .specials()
-            .filter(|spelling| !spelling.is_empty())
-            .collect();
+        let mut hidden: Vec<&str> = tokenizer.specials().filter(|spelling| !spelling.is_empty()).collect();
         hidden.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
         Self { hidden }
     }
@@ -143,11 +114,7 @@ impl<'a> Escape<'a> {
                 out.push_str(part);
             } else if part == "m" {
                 out.push(MARK);
-            } else if let Some(spelling) = part
-                .parse::<usize>()
-                .ok()
-                .and_then(|index| self.hidden.get(index))
-            {
+            } else if let Some(spelling) = part.parse::<usize>().ok().and_then(|index| self.hidden.get(index)) {
                 out.push_str(spelling);
             }
         }

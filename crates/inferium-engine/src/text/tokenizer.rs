@@ -43,30 +43,18 @@ impl Tokenizer {
     pub(crate) fn from_gguf(file: &Gguf) -> Result<Self, LoadError> {
         let kind = file.text("tokenizer.ggml.model")?.unwrap_or_default();
         if kind != "gpt2" {
-            return Err(LoadError::unsupported(format!(
-                "tokenizer `{kind}`; only byte-level BPE (`gpt2`) is served"
-            )));
+            return Err(LoadError::unsupported(format!("tokenizer `{kind}`; only byte-level BPE (`gpt2`) is served")));
         }
         let spellings = file.texts("tokenizer.ggml.tokens")?;
         let types = file.integers("tokenizer.ggml.token_type")?;
         let merges = file.texts("tokenizer.ggml.merges")?;
-        let pre = file
-            .text("tokenizer.ggml.pre")?
-            .unwrap_or("default")
-            .to_owned();
+        let pre = file.text("tokenizer.ggml.pre")?.unwrap_or("default").to_owned();
         Self::new(spellings, &types, &merges, &pre)
     }
 
-    fn new(
-        spellings: Vec<String>,
-        types: &[u32],
-        merges: &[String],
-        pre: &str,
-    ) -> Result<Self, LoadError> {
+    fn new(spellings: Vec<String>, types: &[u32], merges: &[String], pre: &str) -> Result<Self, LoadError> {
         if types.len() != spellings.len() || u32::try_from(spellings.len()).is_err() {
-            return Err(LoadError::Tokenizer {
-                reason: "types and tokens differ in number".to_owned(),
-            });
+            return Err(LoadError::Tokenizer { reason: "types and tokens differ in number".to_owned() });
         }
         let mut special = BTreeMap::new();
         let mut bytes = Vec::with_capacity(spellings.len());
@@ -79,21 +67,12 @@ impl Tokenizer {
             bytes.push(match kind {
                 _ if is_special => Vec::new(),
                 TYPE_USER_DEFINED => spelling.clone().into_bytes(),
-                _ => spelling
-                    .chars()
-                    .filter_map(|c| byte_of.get(&c).copied())
-                    .collect(),
+                _ => spelling.chars().filter_map(|c| byte_of.get(&c).copied()).collect(),
             });
         }
         let hash = hash(&spellings, types, merges, pre);
         let plain = build(&spellings, merges, pre)?;
-        Ok(Self {
-            plain,
-            special,
-            bytes,
-            spellings,
-            hash,
-        })
+        Ok(Self { plain, special, bytes, spellings, hash })
     }
 
     /// Tokens of plain text; no spelling of a special token is recognised.
@@ -104,9 +83,7 @@ impl Tokenizer {
         self.plain
             .encode_fast(text, false)
             .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|error| EngineError::Text {
-                reason: error.to_string(),
-            })
+            .map_err(|error| EngineError::Text { reason: error.to_string() })
     }
 
     /// The special tokens and the text between them, from left to right; of spellings that begin at the same place the
@@ -178,11 +155,7 @@ pub(crate) enum Piece<'a> {
     Text(&'a str),
 }
 
-fn build(
-    spellings: &[String],
-    merges: &[String],
-    pre: &str,
-) -> Result<tokenizers::Tokenizer, LoadError> {
+fn build(spellings: &[String], merges: &[String], pre: &str) -> Result<tokenizers::Tokenizer, LoadError> {
     let refuse = |reason: String| LoadError::Tokenizer { reason };
     let vocab = (0_u32..)
         .zip(spellings)
@@ -195,16 +168,11 @@ fn build(
             None => Err(refuse(format!("merge `{merge}` has no space"))),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let bpe = BPE::builder()
-        .vocab_and_merges(vocab, merges)
-        .build()
-        .map_err(|error| refuse(error.to_string()))?;
+    let bpe = BPE::builder().vocab_and_merges(vocab, merges).build().map_err(|error| refuse(error.to_string()))?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer(pre)?));
     if pre == "qwen2" {
-        tokenizer
-            .with_normalizer(Some(NFC))
-            .map_err(|error| refuse(error.to_string()))?;
+        tokenizer.with_normalizer(Some(NFC)).map_err(|error| refuse(error.to_string()))?;
     }
     Ok(tokenizer)
 }
@@ -213,24 +181,12 @@ fn build(
 fn pre_tokenizer(pre: &str) -> Result<PreTokenizerWrapper, LoadError> {
     let split = |pattern: &str| -> Result<PreTokenizerWrapper, LoadError> {
         let pattern = SplitPattern::Regex(pattern.to_owned());
-        let split =
-            Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(|error| {
-                LoadError::Tokenizer {
-                    reason: error.to_string(),
-                }
-            })?;
-        Ok(Sequence::new(vec![
-            split.into(),
-            ByteLevel::new(false, true, false).into(),
-        ])
-        .into())
+        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+            .map_err(|error| LoadError::Tokenizer { reason: error.to_string() })?;
+        Ok(Sequence::new(vec![split.into(), ByteLevel::new(false, true, false).into()]).into())
     };
     match pre {
-        "smollm" => Ok(Sequence::new(vec![
-            Digits::new(true).into(),
-            ByteLevel::new(false, true, true).into(),
-        ])
-        .into()),
+        "smollm" => Ok(Sequence::new(vec![Digits::new(true).into(), ByteLevel::new(false, true, true).into()]).into()),
         "default" | "gpt2" | "gpt-2" => Ok(ByteLevel::new(false, true, true).into()),
         "llama-bpe" | "llama3" | "llama-v3" => split(LLAMA3_PATTERN),
         "qwen2" => split(QWEN2_PATTERN),

@@ -1,16 +1,16 @@
 //! `POST /v1/chat/completions`.
 
-use super::{error::ApiError, request::ChatRequest, unix_s, ApiState, JOB_HEADER};
+use super::{ApiState, JOB_HEADER, error::ApiError, request::ChatRequest, unix_s};
 use crate::hub::{JobEvent, JobHandle, JobSpec};
 use axum::{
-    body::{Body, Bytes},
-    extract::{rejection::BytesRejection, State},
-    http::{header, HeaderMap, HeaderValue},
-    response::{IntoResponse, Response},
     Json,
+    body::{Body, Bytes},
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
 };
 use inferium_types::{Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// How long a request waits for a lease with room before it is shed.
@@ -53,11 +53,7 @@ pub(super) async fn completions(
     let handle = state.hub.submit(&spec, job, 0, None, PATIENCE).await?;
     let worker = state.hub.worker_of(handle.request.lease);
     let running = Running { state, spec, handle, worker, started, first_token_by, seen_text: false };
-    if request.stream {
-        stream(running, request.include_usage).await
-    } else {
-        whole(running).await
-    }
+    if request.stream { stream(running, request.include_usage).await } else { whole(running).await }
 }
 
 /// Tokenises, checks lengths, and commits to the input.
@@ -73,8 +69,7 @@ fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<Job
         .map_err(|error| ApiError::invalid("messages", error.to_string()))?;
     let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
     let tokens_max = request.answer_limit(prompt_tokens, state.context_tokens)?;
-    let payload =
-        JobPayload { salt: rand::random(), messages: request.messages.clone(), stop: request.stop.clone() };
+    let payload = JobPayload { salt: rand::random(), messages: request.messages.clone(), stop: request.stop.clone() };
     Ok(JobSpec {
         profile: state.profile_id,
         payload,
@@ -212,7 +207,8 @@ async fn stream(mut running: Running, include_usage: bool) -> Result<Response, A
     }
     let job_header = running.job_header();
     let created = unix_s();
-    let opening = json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null}]);
+    let opening =
+        json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null}]);
     let opening = sse(&running.chunk(created, &opening));
     let state = (running, Some(first), Some(opening));
     let body = futures::stream::unfold(Some(state), move |state| async move {

@@ -1,12 +1,12 @@
 //! What this gateway serves.
 
-use super::{error::ApiError, ApiState};
+use super::{ApiState, error::ApiError};
 use axum::{
-    extract::{Path, State},
     Json,
+    extract::{Path, State},
 };
 use inferium_types::EngineClass;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
     Json(json!({"object": "list", "data": [model(&state)]}))

@@ -1,16 +1,16 @@
 //! Receipts, slashes, and what a key has left.
 
-use super::{error::ApiError, ApiState};
+use super::{ApiState, error::ApiError};
 use crate::document::receipt_document;
 use crate::store::{ApprovalRecord, SegmentRecord, SegmentStatus};
 use axum::{
+    Json,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    Json,
 };
-use inferium_types::{merkle_path, Digest, JobId, JobLeaf, Receipt, RejectReason};
-use serde_json::{json, Value};
+use inferium_types::{Digest, JobId, JobLeaf, Receipt, RejectReason, merkle_path};
+use serde_json::{Value, json};
 
 /// `202` while the chain has not decided, then the receipt.
 pub(super) async fn receipt(State(state): State<ApiState>, Path(job): Path<String>) -> Result<Response, ApiError> {
@@ -24,7 +24,9 @@ pub(super) async fn receipt(State(state): State<ApiState>, Path(job): Path<Strin
             return Ok(provisional(job));
         }
         if state.hub.has_failed(job) {
-            return Ok(Json(json!({"object": "inferium.receipt", "job": job.to_string(), "status": "failed"})).into_response());
+            return Ok(
+                Json(json!({"object": "inferium.receipt", "job": job.to_string(), "status": "failed"})).into_response()
+            );
         }
         return Err(ApiError::JobNotFound);
     };
@@ -34,9 +36,8 @@ pub(super) async fn receipt(State(state): State<ApiState>, Path(job): Path<Strin
         SegmentStatus::Rejected(reason) => Ok(Json(rejected(job, *reason)).into_response()),
         SegmentStatus::Approved(approval) => {
             let receipt = build(&record, approval, index).ok_or(ApiError::JobNotFound)?;
-            let facts = receipt
-                .verify(&state.chain.network_key())
-                .map_err(|error| ApiError::Internal(error.to_string()))?;
+            let facts =
+                receipt.verify(&state.chain.network_key()).map_err(|error| ApiError::Internal(error.to_string()))?;
             Ok(Json(receipt_document(&receipt, &facts)).into_response())
         }
     }

@@ -1,14 +1,22 @@
 //! Reading a chat request: every parameter is honoured, or refused by its name.
 
 use super::error::ApiError;
-use inferium_types::{limits, ChatMessage, SamplingParams};
+use inferium_types::{ChatMessage, SamplingParams, limits};
 use serde_json::{Map, Value};
 
 /// Tokens of an answer when the client sets no limit.
 const TOKENS_DEFAULT: u32 = 512;
 /// Parameters that don't change an answer; taken and not used.
-const HARMLESS: [&str; 8] =
-    ["user", "metadata", "service_tier", "store", "safety_identifier", "prompt_cache_key", "parallel_tool_calls", "reasoning_effort"];
+const HARMLESS: [&str; 8] = [
+    "user",
+    "metadata",
+    "service_tier",
+    "store",
+    "safety_identifier",
+    "prompt_cache_key",
+    "parallel_tool_calls",
+    "reasoning_effort",
+];
 /// Parameters that are taken at these values only, which ask for nothing.
 fn is_neutral(name: &str, value: &Value) -> bool {
     match name {
@@ -19,7 +27,9 @@ fn is_neutral(name: &str, value: &Value) -> bool {
         "tools" | "functions" => value.as_array().is_some_and(Vec::is_empty),
         "tool_choice" => value.as_str() == Some("none"),
         "response_format" => value.get("type").and_then(Value::as_str) == Some("text"),
-        "modalities" => value.as_array().is_some_and(|list| list.len() == 1 && list.first().and_then(Value::as_str) == Some("text")),
+        "modalities" => {
+            value.as_array().is_some_and(|list| list.len() == 1 && list.first().and_then(Value::as_str) == Some("text"))
+        }
         _ => false,
     }
 }
@@ -166,9 +176,8 @@ fn stop(value: &Value) -> Result<Vec<String>, ApiError> {
 }
 
 fn stream_options(value: &Value) -> Result<bool, ApiError> {
-    let options = value
-        .as_object()
-        .ok_or_else(|| ApiError::invalid("stream_options", "`stream_options` must be an object"))?;
+    let options =
+        value.as_object().ok_or_else(|| ApiError::invalid("stream_options", "`stream_options` must be an object"))?;
     let mut include_usage = false;
     for (name, value) in options {
         match name.as_str() {

@@ -3,13 +3,8 @@ use proptest::prelude::*;
 
 /// The definition, by a full sort.
 fn largest_by_sorting(logits: &[f32], count: usize) -> Vec<Candidate> {
-    let mut all: Vec<Candidate> = (0_u32..)
-        .zip(logits)
-        .map(|(token, &logit)| Candidate {
-            token,
-            logit: clean(logit),
-        })
-        .collect();
+    let mut all: Vec<Candidate> =
+        (0_u32..).zip(logits).map(|(token, &logit)| Candidate { token, logit: clean(logit) }).collect();
     all.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token)));
     all.truncate(count);
     all

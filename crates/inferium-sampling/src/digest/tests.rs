@@ -21,8 +21,5 @@ fn the_layout_is_pinned() {
     bytes.extend_from_slice(&[5, 0, 0, 0]);
     bytes.extend_from_slice(&1.5_f32.to_le_bytes());
     bytes.extend_from_slice(&(-2.0_f32).to_le_bytes());
-    assert_eq!(
-        position_digest(5, &[1.5, -2.0]).as_bytes(),
-        blake3::hash(&bytes).as_bytes()
-    );
+    assert_eq!(position_digest(5, &[1.5, -2.0]).as_bytes(), blake3::hash(&bytes).as_bytes());
 }

@@ -2,20 +2,14 @@ use super::{CANDIDATES_MAX, Sampler, nucleus_size, unit_interval};
 use inferium_types::SamplingParams;
 use proptest::prelude::*;
 
-const OFF: SamplingParams = SamplingParams {
-    temperature_micro: 1_000_000,
-    top_p_ppm: 1_000_000,
-    top_k: 0,
-};
+const OFF: SamplingParams = SamplingParams { temperature_micro: 1_000_000, top_p_ppm: 1_000_000, top_k: 0 };
 
 /// The rows of `vectors/sampler.py`.
 fn vector_row(case: u64, size: usize) -> Vec<f32> {
     let mut state = case * 2_654_435_761 + 12_345;
     (0..size)
         .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (((state >> 40) % 8192) as f32 - 4096.0) / 256.0
         })
         .collect()
@@ -55,18 +49,9 @@ fn golden_vectors_of_the_second_implementation_hold() {
 fn draws_follow_the_softmax() {
     let logits: Vec<f32> = (0..12_u8).map(|i| f32::from(i % 5) * 0.6).collect();
     for temperature_micro in [500_000, 1_000_000, 2_000_000] {
-        let sampler = Sampler::new(
-            SamplingParams {
-                temperature_micro,
-                ..OFF
-            },
-            [9; 32],
-        );
+        let sampler = Sampler::new(SamplingParams { temperature_micro, ..OFF }, [9; 32]);
         let temperature = f64::from(temperature_micro) / 1e6;
-        let masses: Vec<f64> = logits
-            .iter()
-            .map(|&l| libm::exp(f64::from(l) / temperature))
-            .collect();
+        let masses: Vec<f64> = logits.iter().map(|&l| libm::exp(f64::from(l) / temperature)).collect();
         let total: f64 = masses.iter().sum();
         let draws = 60_000_u32;
         let mut counts = [0_u32; 12];
@@ -81,10 +66,7 @@ fn draws_follow_the_softmax() {
                 (f64::from(count) - expected).powi(2) / expected
             })
             .sum();
-        assert!(
-            chi_square < 37.4,
-            "chi-square {chi_square} at temperature {temperature}"
-        );
+        assert!(chi_square < 37.4, "chi-square {chi_square} at temperature {temperature}");
     }
 }
 
@@ -154,10 +136,7 @@ fn noise_differs_by_position_token_and_seed() {
 fn only_the_first_eight_bytes_of_the_seed_count() {
     let mut other = [1; 32];
     other[8..].fill(7);
-    assert_eq!(
-        Sampler::new(OFF, [1; 32]).noise(1, 2),
-        Sampler::new(OFF, other).noise(1, 2)
-    );
+    assert_eq!(Sampler::new(OFF, [1; 32]).noise(1, 2), Sampler::new(OFF, other).noise(1, 2));
 }
 
 #[test]

@@ -3,9 +3,7 @@
 use crate::cli::Failure;
 use crate::home::DataDir;
 use inferium_chain::deal;
-use inferium_types::{
-    decode, encode, Amount, Genesis, GenesisNode, NetworkKey, NodeId, Parameters, SecretKey,
-};
+use inferium_types::{Amount, Genesis, GenesisNode, NetworkKey, NodeId, Parameters, SecretKey, decode, encode};
 use std::sync::Arc;
 
 /// The encoded genesis.
@@ -43,8 +41,7 @@ impl Network {
     }
 
     fn load(data: &DataDir, bytes: &[u8], validators: u32) -> Result<Self, Failure> {
-        let genesis: Genesis =
-            decode(bytes).map_err(|e| Failure::failed(format!("{GENESIS_FILE} is damaged: {e}")))?;
+        let genesis: Genesis = decode(bytes).map_err(|e| Failure::failed(format!("{GENESIS_FILE} is damaged: {e}")))?;
         let count = genesis.validators.len();
         if u32::try_from(count) != Ok(validators) {
             return Err(Failure::usage(format!(

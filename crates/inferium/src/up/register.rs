@@ -2,10 +2,8 @@
 
 use crate::cli::Failure;
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{state_key, Account, Node, Operator, StateKey};
-use inferium_types::{
-    decode, AccountId, Amount, NodeRole, SecretKey, Transaction, TransactionBody,
-};
+use inferium_ledger::{Account, Node, Operator, StateKey, state_key};
+use inferium_types::{AccountId, Amount, NodeRole, SecretKey, Transaction, TransactionBody, decode};
 
 /// What the faucet leaves a node beside its stake, for fees and escrow.
 const SPENDING_MONEY: Amount = Amount::from_ifr(10_000);
@@ -22,7 +20,10 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::failed(format!("registration failed: {error}"))
 }
 
-pub(crate) async fn read<T: borsh::BorshDeserialize>(chain: &LightClient, key: &StateKey) -> Result<Option<T>, Failure> {
+pub(crate) async fn read<T: borsh::BorshDeserialize>(
+    chain: &LightClient,
+    key: &StateKey,
+) -> Result<Option<T>, Failure> {
     let bytes = chain.get(&state_key(key)).await.map_err(failed)?;
     bytes.map(|bytes| decode(&bytes).map_err(failed)).transpose()
 }
@@ -49,12 +50,8 @@ pub(crate) async fn ensure(chain: &LightClient, faucet: &Sender, node: &Registra
     }
     fund(chain, faucet, id, node.stake.add(SPENDING_MONEY).map_err(failed)?).await?;
     let operator_signature = Transaction::sign_as_operator(network.chain, &id, &node.role, node.operator);
-    let body = TransactionBody::RegisterNode {
-        role: node.role.clone(),
-        operator,
-        operator_signature,
-        stake: node.stake,
-    };
+    let body =
+        TransactionBody::RegisterNode { role: node.role.clone(), operator, operator_signature, stake: node.stake };
     send(&Sender::new(chain.clone(), node.key.clone()), body).await
 }
 

@@ -17,8 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 /// What the devnet's worker asks for a token.
-const PRICE: Price =
-    Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
+const PRICE: Price = Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
 /// Two leases of this many slots fill a worker's offer; the next task meets another worker.
 const LEASE_SLOTS: u32 = 8;
 const OFFER_SLOTS: u32 = 16;
@@ -163,12 +162,7 @@ impl Start<'_> {
         register::ensure(self.chain, self.faucet, &registration).await
     }
 
-    fn gateway(
-        &self,
-        services: &mut Services,
-        listener: TcpListener,
-        admin: TcpListener,
-    ) -> Result<(), Failure> {
+    fn gateway(&self, services: &mut Services, listener: TcpListener, admin: TcpListener) -> Result<(), Failure> {
         let key = self.data.key("gateway")?;
         services.nodes.push(("gateway".into(), key.public_key()));
         let config = GatewayConfig {

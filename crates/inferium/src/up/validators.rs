@@ -4,7 +4,7 @@ use super::engine::Served;
 use super::network::Network;
 use crate::cli::{Failure, UpArgs};
 use crate::home::DataDir;
-use inferium_chain::{router, start_validators, Fatal, Pace, RpcConfig, ValidatorHandle, ValidatorSetup};
+use inferium_chain::{Fatal, Pace, RpcConfig, ValidatorHandle, ValidatorSetup, router, start_validators};
 use inferium_types::NodeId;
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -57,10 +57,8 @@ pub(crate) async fn start(
         .collect();
     let handles = start_validators(setups).await.map_err(|e| Failure::failed(e.to_string()))?;
 
-    let ports: Vec<u16> = data
-        .load(PORTS_FILE)?
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
+    let ports: Vec<u16> =
+        data.load(PORTS_FILE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let (stop, stopped) = watch::channel(false);
     let (failing, failures) = mpsc::channel(8);
     let mut urls = Vec::new();
@@ -79,8 +77,7 @@ pub(crate) async fn start(
             url: url.clone(),
             store: Arc::new(store),
         };
-        let (duties, task) =
-            Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone());
+        let (duties, task) = Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone());
         let routes = router(handle.clone(), RpcConfig::default()).merge(inferium_validator::router(duties));
         tokio::spawn(serve(listener, routes));
         let failing = failing.clone();
@@ -109,10 +106,10 @@ async fn free_address() -> Result<SocketAddr, Failure> {
 
 /// Listens where it listened before, or anywhere when that is taken.
 async fn listen_again(port: Option<u16>) -> Result<TcpListener, Failure> {
-    if let Some(port) = port {
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-            return Ok(listener);
-        }
+    if let Some(port) = port
+        && let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+    {
+        return Ok(listener);
     }
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| Failure::failed(e.to_string()))
 }

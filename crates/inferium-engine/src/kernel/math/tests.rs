@@ -1,7 +1,4 @@
-use super::{
-    exp, f16_to_f32, f32_to_f16, f32_to_f16_flushed, rms_norm, rope, round_half_even_i32,
-    sum_lanes, swiglu,
-};
+use super::{exp, f16_to_f32, f32_to_f16, f32_to_f16_flushed, rms_norm, rope, round_half_even_i32, sum_lanes, swiglu};
 use crate::kernel::matmul::tests::numbers;
 use crate::kernel::{Kernel, Tier};
 
@@ -22,9 +19,7 @@ fn exp_is_near_the_exact_one() {
 /// Pins bits: a change here is a change of the arithmetic's version.
 #[test]
 fn exp_has_its_pinned_bits() {
-    let pinned = numbers(7, 4096).iter().fold(0_u32, |hash, x| {
-        hash.rotate_left(5) ^ exp(x * 20.0).to_bits()
-    });
+    let pinned = numbers(7, 4096).iter().fold(0_u32, |hash, x| hash.rotate_left(5) ^ exp(x * 20.0).to_bits());
     for tier in Tier::available() {
         let kernel = Kernel::new(tier).unwrap();
         let mut out = numbers(7, 4096);
@@ -32,11 +27,7 @@ fn exp_has_its_pinned_bits() {
             #[inline(always)]
             || out.iter_mut().for_each(|x| *x = exp(*x * 20.0)),
         );
-        assert_eq!(
-            out.iter()
-                .fold(0_u32, |hash, x| hash.rotate_left(5) ^ x.to_bits()),
-            pinned
-        );
+        assert_eq!(out.iter().fold(0_u32, |hash, x| hash.rotate_left(5) ^ x.to_bits()), pinned);
     }
     assert_eq!(pinned, 3_741_077_632);
 }
@@ -79,10 +70,7 @@ fn row_functions_give_the_same_bits_on_every_tier() {
                 swiglu(&mut gate, &w);
             },
         );
-        norm.iter()
-            .chain(&gate)
-            .map(|y| y.to_bits())
-            .collect::<Vec<_>>()
+        norm.iter().chain(&gate).map(|y| y.to_bits()).collect::<Vec<_>>()
     };
     for tier in Tier::available() {
         assert_eq!(run(tier), run(Tier::Scalar));
@@ -107,8 +95,5 @@ fn rotation_keeps_lengths_and_rounding_is_half_to_even() {
     let mut row = vec![3.0, 4.0, 1.0, 0.0];
     rope(&mut row, &[(0.0, 1.0)]);
     assert_eq!(row, [-4.0, 3.0, 0.0, 1.0]);
-    assert_eq!(
-        [0.5, 1.5, 2.5, -0.5, -1.5].map(round_half_even_i32),
-        [0, 2, 2, 0, -2]
-    );
+    assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5].map(round_half_even_i32), [0, 2, 2, 0, -2]);
 }

@@ -4,10 +4,9 @@
 use super::{Lane16, Micro};
 use crate::kernel::q8::{RowBlock, TileBlock};
 use std::arch::x86_64::{
-    __m256i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps, _mm256_load_ps,
-    _mm256_load_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm256_sign_epi8, _mm256_storeu_ps, _mm256_xor_si256,
+    __m256i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps, _mm256_load_ps, _mm256_load_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_sign_epi8, _mm256_storeu_ps, _mm256_xor_si256,
 };
 
 pub(super) struct Avx2;
@@ -42,10 +41,7 @@ fn run<const ROWS: usize>(tile: &[TileBlock], rows: [&[RowBlock]; ROWS]) -> [Lan
     let flip = _mm256_set1_epi8(i8::MIN);
     let ones = _mm256_set1_epi16(1);
     for row in 0..ROWS {
-        assert!(
-            rows[row].len() == tile.len(),
-            "rows must be as long as tiles"
-        );
+        assert!(rows[row].len() == tile.len(), "rows must be as long as tiles");
     }
     let mut outputs = [[_mm256_setzero_ps(); 2]; ROWS];
     for (block, weights) in tile.iter().enumerate() {
@@ -53,18 +49,12 @@ fn run<const ROWS: usize>(tile: &[TileBlock], rows: [&[RowBlock]; ROWS]) -> [Lan
         for group in 0..8 {
             let address = weights.quants[group].as_ptr().cast::<__m256i>();
             // SAFETY: `quants[group]` is 64 bytes long and 64-byte aligned.
-            let (low, high) = unsafe {
-                (
-                    _mm256_load_si256(address),
-                    _mm256_load_si256(address.add(1)),
-                )
-            };
+            let (low, high) = unsafe { (_mm256_load_si256(address), _mm256_load_si256(address.add(1))) };
             let (low, high) = (_mm256_xor_si256(low, flip), _mm256_xor_si256(high, flip));
             for row in 0..ROWS {
                 // SAFETY: `block` is below the length of every row, asserted above.
                 let [a, b, c, d] = unsafe { rows[row].get_unchecked(block) }.quants[group];
-                let four =
-                    _mm256_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]));
+                let four = _mm256_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]));
                 let magnitudes = _mm256_abs_epi8(four);
                 let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(low, four));
                 sums[row][0] = _mm256_add_epi32(sums[row][0], _mm256_madd_epi16(pairs, ones));
@@ -77,10 +67,7 @@ fn run<const ROWS: usize>(tile: &[TileBlock], rows: [&[RowBlock]; ROWS]) -> [Lan
             let scales = unsafe { _mm256_load_ps(weights.scales.as_ptr().add(half * 8)) };
             for row in 0..ROWS {
                 // SAFETY: `block` is below the length of every row, asserted above.
-                let scale = _mm256_mul_ps(
-                    scales,
-                    _mm256_set1_ps(unsafe { rows[row].get_unchecked(block) }.scale),
-                );
+                let scale = _mm256_mul_ps(scales, _mm256_set1_ps(unsafe { rows[row].get_unchecked(block) }.scale));
                 let product = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[row][half]), scale);
                 outputs[row][half] = _mm256_add_ps(outputs[row][half], product);
             }

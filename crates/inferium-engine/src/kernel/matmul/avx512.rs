@@ -3,9 +3,9 @@
 use super::{Lane16, Micro};
 use crate::kernel::q8::{RowBlock, TileBlock};
 use std::arch::x86_64::{
-    _MM_HINT_T0, _mm_prefetch, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
-    _mm512_load_ps, _mm512_load_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_storeu_ps,
+    _MM_HINT_T0, _mm_prefetch, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_load_ps,
+    _mm512_load_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_storeu_ps,
 };
 
 pub(super) struct Avx512;
@@ -58,8 +58,7 @@ fn run<const TILES: usize, const ROWS: usize>(
                     let address = tiles[tile].get_unchecked(block).quants[group].as_ptr();
                     weights[tile] = _mm512_load_si512(address.cast());
                     if ROWS <= 4 {
-                        let ahead =
-                            address.wrapping_byte_add(PREFETCH_BLOCKS * size_of::<TileBlock>());
+                        let ahead = address.wrapping_byte_add(PREFETCH_BLOCKS * size_of::<TileBlock>());
                         _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
                     }
                 }
@@ -67,8 +66,7 @@ fn run<const TILES: usize, const ROWS: usize>(
             for row in 0..ROWS {
                 // SAFETY: `block` is below the length of every row, asserted above.
                 let [a, b, c, d] = unsafe { rows[row].get_unchecked(block) }.quants[group];
-                let four =
-                    _mm512_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]));
+                let four = _mm512_set1_epi32(i32::from_le_bytes([a as u8, b as u8, c as u8, d as u8]));
                 for tile in 0..TILES {
                     sums[tile][row] = _mm512_dpbusd_epi32(sums[tile][row], weights[tile], four);
                 }
@@ -77,14 +75,10 @@ fn run<const TILES: usize, const ROWS: usize>(
         for tile in 0..TILES {
             // SAFETY: `block` is in range as above; `scales` is 64 bytes long and, as the first field, aligned like
             // `TileBlock`.
-            let scales =
-                unsafe { _mm512_load_ps(tiles[tile].get_unchecked(block).scales.as_ptr()) };
+            let scales = unsafe { _mm512_load_ps(tiles[tile].get_unchecked(block).scales.as_ptr()) };
             for row in 0..ROWS {
                 // SAFETY: `block` is below the length of every row, asserted above.
-                let scale = _mm512_mul_ps(
-                    scales,
-                    _mm512_set1_ps(unsafe { rows[row].get_unchecked(block) }.scale),
-                );
+                let scale = _mm512_mul_ps(scales, _mm512_set1_ps(unsafe { rows[row].get_unchecked(block) }.scale));
                 let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[tile][row]), scale);
                 outputs[tile][row] = _mm512_add_ps(outputs[tile][row], product);
             }

@@ -9,9 +9,7 @@ pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed | 1;
     (0..count)
         .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((state >> 40) as f32) / 8_388_608.0 - 1.0
         })
         .collect()
@@ -24,10 +22,7 @@ fn product(tier: Tier, threads: usize, weights: &Q8Matrix, x: &[f32], rows: usiz
     let mut inputs = Q8Rows::default();
     inputs.reshape(rows, columns);
     let blocks = inputs.blocks_per_row();
-    for (row, to) in x
-        .chunks_exact(columns)
-        .zip(inputs.blocks_mut().chunks_exact_mut(blocks))
-    {
+    for (row, to) in x.chunks_exact(columns).zip(inputs.blocks_mut().chunks_exact_mut(blocks)) {
         quantise_row(kernel, row, to);
     }
     let mut out: Vec<Lane16> = Vec::new();
@@ -89,14 +84,7 @@ fn the_product_is_near_the_exact_one() {
     let weights = Q8Matrix::pack(columns, &[&quantise_weights(&w)]).unwrap();
     let y = product(Tier::detect(), 1, &weights, &x, 1);
     for (y, w) in y.iter().zip(w.chunks_exact(columns)) {
-        let exact: f64 = w
-            .iter()
-            .zip(&x)
-            .map(|(w, x)| f64::from(*w) * f64::from(*x))
-            .sum();
-        assert!(
-            (f64::from(f32::from_bits(*y)) - exact).abs() < 0.3,
-            "{exact}"
-        );
+        let exact: f64 = w.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+        assert!((f64::from(f32::from_bits(*y)) - exact).abs() < 0.3, "{exact}");
     }
 }

@@ -1,6 +1,4 @@
-use super::{
-    BLOCK, Q8_0_BYTES, Q8Matrix, RowBlock, quantise_row, quantise_weights, sanitise_weights,
-};
+use super::{BLOCK, Q8_0_BYTES, Q8Matrix, RowBlock, quantise_row, quantise_weights, sanitise_weights};
 use crate::kernel::{Kernel, Tier};
 use proptest::prelude::*;
 

@@ -2,10 +2,7 @@ use super::{Piece, Tokenizer, pre_tokenizer};
 
 /// Bytes as single tokens, one merge, two special tokens of which one is the beginning of the other.
 pub(crate) fn tiny() -> Tokenizer {
-    let mut spellings: Vec<String> = super::byte_of_char()
-        .into_keys()
-        .map(String::from)
-        .collect();
+    let mut spellings: Vec<String> = super::byte_of_char().into_keys().map(String::from).collect();
     spellings.extend(["he", "<|a|>", "<|a|>b"].map(String::from));
     let mut types = vec![1; spellings.len()];
     types[257..].fill(3);
@@ -18,25 +15,14 @@ fn special_spellings_in_plain_text_stay_text() {
     let tokens = tokenizer.encode("he<|a|>").unwrap();
     assert_eq!(tokens[0], 256);
     assert!(tokens.iter().all(|&token| token < 257));
-    let bytes: Vec<u8> = tokens
-        .iter()
-        .flat_map(|&token| tokenizer.token_bytes(token).to_vec())
-        .collect();
+    let bytes: Vec<u8> = tokens.iter().flat_map(|&token| tokenizer.token_bytes(token).to_vec()).collect();
     assert_eq!(bytes, b"he<|a|>");
 }
 
 #[test]
 fn the_longest_special_spelling_counts() {
-    let pieces = tiny()
-        .split_special("x<|a|>b<|a|>")
-        .iter()
-        .map(|piece| format!("{piece:?}"))
-        .collect::<Vec<_>>();
-    assert_eq!(
-        pieces,
-        [Piece::Text("x"), Piece::Special(258), Piece::Special(257)]
-            .map(|piece| format!("{piece:?}"))
-    );
+    let pieces = tiny().split_special("x<|a|>b<|a|>").iter().map(|piece| format!("{piece:?}")).collect::<Vec<_>>();
+    assert_eq!(pieces, [Piece::Text("x"), Piece::Special(258), Piece::Special(257)].map(|piece| format!("{piece:?}")));
 }
 
 #[test]

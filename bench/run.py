@@ -1,0 +1,154 @@
+"""Measures a network on this machine and prints a Markdown table: `python3 bench/run.py [NAME ...]`.
+
+Needs `cargo build --release --workspace --examples` first. Each figure is of one run on a machine that may be shared; the
+table says how many cores and what load there was.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+from network import MODEL, Network  # noqa: E402
+
+LOAD = ROOT / "target" / "release" / "examples" / "load"
+
+
+def load(network, rate, seconds, max_tokens, words=1):
+    command = [LOAD, network.base_url, network.api_key, network.model, rate, seconds, max_tokens, words]
+    return json.loads(subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout)
+
+
+def stat(process):
+    """(CPU seconds, resident MiB) of a process so far."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    rss = int(pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), rss
+
+
+def metric(network, name):
+    with urllib.request.urlopen(network.admin_url + "/metrics") as response:
+        for line in response.read().decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+    raise KeyError(name)
+
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
+def overhead(folder):
+    """Gateway, session and worker around an engine that takes microseconds."""
+    with Network(folder / "data", "--engine", "mock", model="mock") as network:
+        load(network, 200, 2, 1)
+        for rate in (100, 1000):
+            found = load(network, rate, 10, 1)
+            yield f"mock engine, {rate} req/s: first token p50 / p99 (ms), errors", (
+                f"{found['first_token_ms']['p50']} / {found['first_token_ms']['p99']}, {found['errors']}"
+            )
+
+
+def finality(folder, tokens=24, jobs=60):
+    """From the last token to a receipt that is final, one job after the other."""
+    with Network(folder / "data") as network:
+        waits = []
+        for index in range(jobs):
+            _, _, answer = network.chat(f"Tell me fact {index} about water.", max_tokens=tokens, temperature=0.8)
+            ended = time.perf_counter()
+            status, body = network.receipt(answer["inferium"]["job"])
+            assert status == 200 and body["status"] in ("final", "settled"), body
+            waits.append(time.perf_counter() - ended)
+        yield f"last token to final receipt, {tokens}-token answers, n={jobs}: p50 / p99 (s)", (
+            f"{statistics.median(waits):.2f} / {percentile(waits, 99):.2f}"
+        )
+
+
+def finality_long(folder):
+    yield from finality(folder, tokens=200, jobs=15)
+
+
+def honest(folder, jobs=500):
+    """No honest job is rejected."""
+    with Network(folder / "data") as network:
+        names = []
+        for index in range(jobs):
+            status, _, answer = network.chat(f"Tell me fact {index} about water.", temperature=0.9)
+            assert status == 200, answer
+            names.append(answer["inferium"]["job"])
+        found = [network.receipt(job)[1]["status"] for job in names]
+        yield f"honest jobs of 24 tokens: approved of {jobs}, slashes", (
+            f"{sum(s in ('final', 'settled') for s in found)}, {len(network.request('/v1/slashes')[2]['data'])}"
+        )
+
+
+def transactions(folder):
+    """1,000 jobs as they come: how much of them reaches the chain."""
+    with Network(folder / "data", "--engine", "mock", model="mock") as network:
+        time.sleep(3)
+        first = network.request("/ready")[2]["height"]
+        found = load(network, 1000, 1, 8)
+        time.sleep(6)
+        last = network.request("/ready")[2]["height"]
+        rpc = json.loads((network.data / "network.json").read_text())["rpc_urls"][0]
+        with urllib.request.urlopen(f"{rpc}/rpc/v1/summary?from={first + 1}&to={last}") as response:
+            summary = json.loads(response.read())
+        yield f"transactions of {found['answers']} jobs in all", str(summary["transactions"])
+
+
+def idle(folder):
+    """What an idle network costs."""
+    with Network(folder / "data") as network:
+        time.sleep(5)
+        before, _ = stat(network.process)
+        time.sleep(30)
+        after, rss = stat(network.process)
+        yield "idle `up`, real model: share of one core, RSS", f"{(after - before) / 30:.1%}, {rss:.0f} MiB"
+
+
+def flat(folder, blocks=10_000):
+    """Memory over many blocks, unpaced."""
+    with Network(folder / "data", "--engine", "mock", "--pace-ms", "0", "--idle-pace-ms", "0", model="mock") as network:
+        height = lambda: network.request("/ready")[2]["height"]
+        while height() < blocks // 10:
+            time.sleep(1)
+        _, early = stat(network.process)
+        started, first = time.monotonic(), height()
+        while height() < blocks:
+            time.sleep(1)
+        _, late = stat(network.process)
+        rate = (height() - first) / (time.monotonic() - started)
+        yield f"RSS at {blocks // 10} and {blocks} unpaced blocks, blocks/s", f"{early:.0f} and {late:.0f} MiB, {rate:.0f}"
+
+
+def gateway_delay(folder):
+    """First token through the gateway against the engine alone, by the gateway's own request."""
+    with Network(folder / "data") as network:
+        load(network, 1, 3, 1, words=24)
+        found = load(network, 1, 30, 1, words=24)
+        yield "first token through the gateway, 24-word prompt: p50 (ms)", str(found["first_token_ms"]["p50"])
+
+
+ALL = [overhead, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
+
+
+def main():
+    wanted = sys.argv[1:] or [measure.__name__ for measure in ALL]
+    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    print("| figure | measured |\n| --- | --- |", flush=True)
+    for measure in ALL:
+        if measure.__name__ in wanted:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, value in measure(pathlib.Path(folder)):
+                    print(f"| {name} | {value} |", flush=True)
+
+
+main()

@@ -1,0 +1,331 @@
+//! The table of SPEC S, rule by rule.
+
+use super::stalls::{request, result};
+use super::support::*;
+use crate::{LeaseState, Rejection};
+use inferium_types::{
+    Amount, Digest, Event, JobLeaf, JobProof, JobTotals, LeaseEnd, LeaseId, NodeRole, SegmentTerms, SlashRule,
+    SlashedNode, TransactionBody, VerdictVote, merkle_path, merkle_root,
+};
+
+fn slashes(chain: &Chain) -> Vec<SlashedNode> {
+    chain
+        .history
+        .iter()
+        .filter_map(|event| match event {
+            Event::Slashed(slash) => Some(slash.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A lease of `w0`, who offers again once its jail is over.
+fn next_lease(chain: &mut Chain) -> LeaseId {
+    while !chain.state.node(&id("w0")).unwrap().is_active(chain.state.meta().epoch) {
+        chain.blocks(1);
+    }
+    chain.lease()
+}
+
+/// 10 %, then 50 %, then everything and for ever; each but the last with a jail of one epoch.
+#[test]
+fn wrong_results_cost_a_tenth_then_half_then_everything() {
+    let mut chain = Chain::ready(1);
+    let mut stake = chain.stake("w0");
+    for (percent, disqualified) in [(10, false), (50, false), (100, true)] {
+        let lease = next_lease(&mut chain);
+        let other = chain.lease();
+        let epoch = chain.state.meta().epoch;
+        let segment = chain.convict(lease, totals(1, 10, 10));
+        let amount = stake * percent / 100;
+        stake -= amount;
+        assert_eq!(chain.stake("w0"), stake);
+        let slash = slashes(&chain).pop().unwrap();
+        assert_eq!((slash.rule, slash.amount.nano(), slash.segment), (SlashRule::WrongResult, amount, Some(segment)));
+        assert_eq!((slash.node, slash.disqualified, slash.role.as_str()), (id("w0"), disqualified, "worker"));
+        let node = chain.state.node(&id("w0")).unwrap();
+        assert_eq!(node.disqualified, disqualified);
+        if !disqualified {
+            assert_eq!(node.active_from_epoch, epoch + 2, "the running epoch and one more");
+        }
+        for lease in [lease, other] {
+            let state = chain.state.lease(&lease).unwrap().state;
+            assert!(matches!(state, LeaseState::Draining { end: LeaseEnd::Fault, .. }));
+        }
+        assert_eq!(chain.state.offer(profile(), id("w0")), None);
+    }
+    assert_eq!(chain.state.record(id("w0"), profile()).failures, 3);
+}
+
+/// Faults of more than thirty days ago are forgotten, to the millisecond.
+#[test]
+fn faults_are_forgotten_after_thirty_days() {
+    const MONTH_MS: u64 = 30 * 24 * 3_600_000;
+    for (wait, percent) in [(MONTH_MS - 1, 50), (MONTH_MS, 10)] {
+        let mut chain = Chain::ready(1);
+        let lease = chain.lease();
+        chain.convict(lease, totals(1, 10, 10));
+        let fault = chain.now_ms;
+        chain.block_at(fault + 50_000);
+        chain.block_at(fault + 100_000);
+        // The stake after the first slash, hold long gone.
+        let stake = chain.stake("w0");
+        // Everything up to the last vote takes place shortly before.
+        chain.block_at(fault + wait - 50_000);
+        let lease = next_lease(&mut chain);
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        let members = chain.draw(segment);
+        chain.ok(&members[0], verdict(segment, invalid()));
+        let name = chain.silent_members(segment)[0].clone();
+        chain.ok(&name, verdict(segment, invalid()));
+        let name = chain.silent_members(segment)[0].clone();
+        let last = chain.tx(&name, verdict(segment, invalid()));
+        let mut environment = chain.environment();
+        environment.timestamp_ms = fault + wait;
+        chain.block_in(&environment, &[last]).unwrap();
+        assert_eq!(chain.stake("w0"), stake - stake * percent / 100, "{wait}");
+    }
+}
+
+#[test]
+fn jailed_worker_does_nothing_until_its_epoch() {
+    let mut chain = Chain::ready(1);
+    let (lease, other) = (chain.lease(), chain.lease());
+    chain.convict(lease, totals(1, 10, 10));
+    let until = chain.state.node(&id("w0")).unwrap().active_from_epoch;
+    let jailed = Rejection::Jailed { until };
+    chain.fails("w0", offer(1), &jailed);
+    let commitment = chain.segment(other, totals(1, 10, 10));
+    chain.fails("w0", TransactionBody::CommitSegment { commitment }, &jailed);
+    while chain.state.meta().epoch + 1 < until {
+        chain.blocks(1);
+    }
+    chain.fails("w0", offer(1), &jailed);
+    while chain.state.meta().epoch < until {
+        chain.blocks(1);
+    }
+    chain.ok("w0", offer(1));
+}
+
+/// 100 % and for ever for whoever attested a replay that can't have been.
+#[test]
+fn wrong_approval_costs_everything() {
+    let mut chain = Chain::with(5, inferium_types::Parameters::devnet(5)).furnished(1);
+    let lease = chain.lease();
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(segment);
+    let stake = chain.stake(&members[0]);
+    chain.ok(&members[0], verdict(segment, valid()));
+    chain.convict_rest(segment);
+    assert_eq!(chain.stake(&members[0]), 0);
+    let first = slashes(&chain).remove(0);
+    assert_eq!((first.rule, first.amount.nano(), first.disqualified), (SlashRule::WrongApproval, stake, true));
+    assert_eq!((first.node, first.role.as_str()), (id(&members[0]), "validator"));
+    // Removed: it is not drawn again, and S3 holds for it too.
+    let body = chain.registration("x0", &operator_of(&members[0]), gateway_role(), Amount::from_ifr(1_000));
+    chain.fails("x0", body, &Rejection::Disqualified);
+    let declare = TransactionBody::DeclareProfile { profile: model("another") };
+    chain.fails(&members[0], declare, &Rejection::Disqualified);
+    for _ in 0..3 {
+        let lease = next_lease(&mut chain);
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        let drawn = chain.draw(segment);
+        chain.vote(segment, &drawn, VerdictVote::Unavailable);
+        assert!(!chain.committee(segment).contains(&members[0]));
+    }
+}
+
+/// 5 %, then 25 %; the segment is approved all the same.
+#[test]
+fn wrong_rejection_costs_a_twentieth_then_a_quarter() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let mut rejections = 0;
+    let mut stake = chain.stake("v0");
+    for _ in 0..20 {
+        if rejections == 3 {
+            break;
+        }
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        let members = chain.draw(segment);
+        if !members.contains(&"v0".to_owned()) {
+            chain.vote(segment, &members, valid());
+            continue;
+        }
+        chain.ok("v0", verdict(segment, invalid()));
+        while let Some(name) = chain.silent_members(segment).first() {
+            chain.ok(name, verdict(segment, valid()));
+        }
+        let share = if rejections == 0 { 50 } else { 250 };
+        rejections += 1;
+        let amount = stake * share / 1_000;
+        stake -= amount;
+        assert_eq!(chain.stake("v0"), stake);
+        let slash = slashes(&chain).pop().unwrap();
+        assert_eq!((slash.rule, slash.amount.nano(), slash.disqualified), (SlashRule::WrongRejection, amount, false));
+        let (_, hold) = chain.state.holds().last().unwrap();
+        assert_eq!((hold.harmed, hold.provers.len()), (Some(id("w0")), 3));
+        assert!(matches!(chain.state.segment(&segment).unwrap().state, crate::SegmentState::Final { .. }));
+    }
+    assert_eq!(rejections, 3);
+}
+
+#[test]
+fn missed_duty_costs_a_thousandth() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(segment);
+    chain.ok(&members[0], verdict(segment, valid()));
+    let stake = (chain.stake(&members[0]), chain.stake(&members[1]));
+    chain.blocks(61);
+    assert_eq!(chain.stake(&members[0]), stake.0);
+    assert_eq!(chain.stake(&members[1]), stake.1 - stake.1 / 1_000);
+    let slash = slashes(&chain).pop().unwrap();
+    assert_eq!((slash.rule, slash.node, slash.disqualified), (SlashRule::MissedDuty, id(&members[1]), false));
+}
+
+/// A leaf in a segment of two that `name` signed.
+pub(super) fn proof(name: &str, lease: LeaseId, salt: u8) -> JobProof {
+    let request = request(lease, 0);
+    let mut answer = result(&request);
+    answer.output_commitment = Digest::from([salt; 32]);
+    let leaf = JobLeaf { request, result: answer };
+    let leaves = [leaf.hash(), Digest::sha256(&[salt])];
+    let terms = SegmentTerms { lease, index: 0, totals: totals(2, 10, 10), root: merkle_root(&leaves) };
+    JobProof { terms, worker_signature: terms.sign_as_worker(&key(name)), leaf, path: merkle_path(&leaves, 0).unwrap() }
+}
+
+fn conflict(worker: &str, first: JobProof, second: JobProof) -> TransactionBody {
+    TransactionBody::ProveConflict { worker: id(worker), first, second }
+}
+
+/// 100 % and for ever for two results over one request, proven by anyone.
+#[test]
+fn two_results_for_one_request_cost_everything() {
+    let mut chain = Chain::ready(2);
+    let lease = chain.lease();
+    let stake = chain.stake("w0");
+    let body = || conflict("w0", proof("w0", lease, 1), proof("w0", lease, 2));
+    chain.ok("x0", body());
+    assert_eq!(chain.stake("w0"), 0);
+    let slash = slashes(&chain).pop().unwrap();
+    assert_eq!((slash.rule, slash.amount.nano()), (SlashRule::ConflictingResults, stake));
+    assert!(slash.disqualified);
+    assert_eq!(slash.job, Some(request(lease, 0).job));
+    let (_, hold) = chain.state.holds().last().unwrap();
+    assert_eq!((hold.provers.as_slice(), hold.harmed), ([id("x0")].as_slice(), Some(id("g0"))));
+    chain.fails("x1", body(), &Rejection::Disqualified);
+    chain.fails("w0", offer(1), &Rejection::Disqualified);
+    let commitment = chain.segment(lease, totals(1, 10, 10));
+    chain.fails("w0", TransactionBody::CommitSegment { commitment }, &Rejection::Disqualified);
+}
+
+#[test]
+fn conflict_needs_two_signed_results_of_one_request() {
+    let mut chain = Chain::ready(2);
+    let lease = chain.lease();
+    let good = || (proof("w0", lease, 1), proof("w0", lease, 2));
+    let unsigned = Rejection::Evidence { why: "a leaf is not in a segment that the worker signed" };
+    let (first, second) = good();
+    chain.fails("x0", conflict("w1", first.clone(), second.clone()), &unsigned);
+    chain.fails("x0", conflict("w0", first.clone(), proof("w1", lease, 2)), &unsigned);
+    chain.fails("x0", conflict("w0", proof("g0", lease, 1), second.clone()), &unsigned);
+    let mut elsewhere = second.clone();
+    elsewhere.path.index = 1;
+    chain.fails("x0", conflict("w0", first.clone(), elsewhere), &unsigned);
+    let mut edited = second.clone();
+    edited.leaf.result.usage.completion_tokens += 1;
+    chain.fails("x0", conflict("w0", first.clone(), edited), &unsigned);
+    let other = proof("w0", LeaseId::new(Digest::ZERO), 2);
+    chain.fails("x0", conflict("w0", first.clone(), other), &Rejection::Evidence { why: "the requests differ" });
+    let same = Rejection::Evidence { why: "the results are equal" };
+    chain.fails("x0", conflict("w0", first.clone(), first.clone()), &same);
+    let unknown = Rejection::Unknown { what: "worker" };
+    chain.fails("x0", conflict("x5", first.clone(), second.clone()), &unknown);
+    chain.fails("x0", conflict("g0", proof("g0", lease, 1), proof("g0", lease, 2)), &unknown);
+}
+
+/// SPEC S3: neither the key nor the operator comes back.
+#[test]
+fn disqualification_binds_key_and_operator() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    chain.ok("x0", conflict("w0", proof("w0", lease, 1), proof("w0", lease, 2)));
+    let stake = Amount::from_ifr(1_000);
+    let again = |name: &str, operator: &str, role: NodeRole| chain.registration(name, operator, role, stake);
+    chain.fails("w0", again("w0", &operator_of("w0"), worker_role("w0")), &Rejection::Disqualified);
+    chain.fails("w9", again("w9", &operator_of("w0"), worker_role("w9")), &Rejection::Disqualified);
+    chain.fails("g9", again("g9", &operator_of("w0"), gateway_role()), &Rejection::Disqualified);
+    let mut fresh = chain.clone();
+    fresh.ok("x9", TransactionBody::RegisterOperator { bond: Amount::from_ifr(100) });
+    let body = fresh.registration("w0", "x9", worker_role("w0"), stake);
+    fresh.fails("w0", body, &Rejection::Disqualified);
+    let body = fresh.registration("w9", "x9", worker_role("w9"), stake);
+    fresh.ok("w9", body);
+    let bond = TransactionBody::RegisterOperator { bond: Amount::from_ifr(100) };
+    chain.fails(&operator_of("w0"), bond, &Rejection::Exists { what: "operator" });
+}
+
+/// SPEC S2: held for its time; then at most 30 % to who proved it, 20 % to who was harmed, and the
+/// rest is gone.
+#[test]
+fn slashed_stake_is_held_then_shared_and_burned() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    chain.convict(lease, totals(1, 10, 10));
+    let (_, hold) = chain.state.holds().next().unwrap();
+    let (amount, release, provers) = (hold.amount.nano(), hold.releases_at_ms, hold.provers.clone());
+    assert_eq!(release, chain.now_ms + chain.parameters().slash_hold_ms);
+    assert_eq!((hold.harmed, provers.len()), (Some(id("g0")), 3));
+    chain.block_at(release - 1);
+    assert_eq!(chain.state.holds().count(), 1);
+    let names: Vec<String> = provers.iter().map(|prover| chain.name(prover)).collect();
+    let before: Vec<u64> = names.iter().map(|name| chain.balance(name)).collect();
+    let (gateway, burned) = (chain.balance("g0"), chain.state.meta().burned.nano());
+    let pool = chain.state.meta().validator_pool;
+    let events = chain.block_at(release);
+    assert_eq!(chain.state.meta().validator_pool, pool, "no epoch turned in between");
+    let part = amount * 30 / 100 / 3;
+    for (name, old) in names.iter().zip(before) {
+        assert_eq!(chain.balance(name) - old, part);
+    }
+    assert_eq!(chain.balance("g0") - gateway, amount * 20 / 100);
+    let gone = amount - part * 3 - amount * 20 / 100;
+    assert_eq!(chain.state.meta().burned.nano() - burned, gone);
+    let released =
+        Event::SlashReleased { node: id("w0"), rule: SlashRule::WrongResult, burned: Amount::from_nano(gone) };
+    assert!(events.contains(&released));
+    assert_eq!(chain.state.holds().count(), 0);
+}
+
+#[test]
+fn slash_that_no_one_proved_burns_whole() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(segment);
+    chain.ok(&members[0], verdict(segment, valid()));
+    chain.blocks(61);
+    let (_, hold) = chain.state.holds().next().unwrap();
+    let (amount, release) = (hold.amount, hold.releases_at_ms);
+    chain.block_at(release);
+    assert_eq!(chain.state.meta().burned, amount);
+}
+
+/// SPEC S3, V4: what a barred worker had coming goes back to who paid it.
+#[test]
+fn barred_worker_is_not_paid() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let fee: JobTotals = totals(1, 10, 20);
+    let segment = chain.approve(lease, fee);
+    chain.ok("x0", conflict("w0", proof("w0", lease, 1), proof("w0", lease, 2)));
+    let (worker, gateway) = (chain.balance("w0"), chain.balance("g0"));
+    let escrow = chain.state.lease(&lease).unwrap().escrow.nano();
+    chain.blocks(25);
+    assert_eq!(chain.state.segment(&segment), None);
+    assert_eq!(chain.state.lease(&lease), None);
+    assert_eq!(chain.balance("w0"), worker);
+    assert_eq!(chain.balance("g0") - gateway, escrow - 50_000 + 40_000, "the rest of the lock, and the worker's 80 %");
+}

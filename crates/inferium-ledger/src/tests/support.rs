@@ -1,0 +1,516 @@
+//! A chain of blocks over the ledger alone: keys by name, time and views by count, every general
+//! claim checked after every block.
+
+use crate::{BlockEnvironment, Executed, InvalidBlock, Rejection, State, assemble, execute};
+use inferium_types::{
+    AccountId, Amount, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault, JobTotals, LeaseId,
+    ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Price, ProfileId, SecretKey, SeedSignature,
+    SegmentCommitment, SegmentId, SegmentTerms, TaskId, TaskKind, TaskTerms, Transaction, TransactionBody, VerdictVote,
+    VerificationMode, VerifiedTransaction, VrfSecretKey,
+};
+use std::collections::BTreeMap;
+
+/// Time of the genesis.
+pub(super) const START_MS: u64 = 1_000_000;
+/// Time between blocks.
+pub(super) const BLOCK_MS: u64 = 1_000;
+
+/// What everyone starts with, operators' bonds and stakes aside.
+pub(super) const PURSE: Amount = Amount::from_ifr(100_000);
+
+pub(super) const PRICE: Price =
+    Price { prompt_token: Amount::from_nano(1_000), completion_token: Amount::from_nano(2_000) };
+
+/// The key called `name`.
+pub(super) fn key(name: &str) -> SecretKey {
+    SecretKey::from_bytes(*Digest::of("test-key", &[name.as_bytes()]).as_bytes()).unwrap()
+}
+
+/// The account or node called `name`.
+pub(super) fn id(name: &str) -> NodeId {
+    key(name).public_key()
+}
+
+/// Whoever answers for the node called `name`.
+pub(super) fn operator_of(name: &str) -> String {
+    format!("operator of {name}")
+}
+
+pub(super) fn worker_role(name: &str) -> NodeRole {
+    let secret = VrfSecretKey::from_entropy(*Digest::of("test-vrf", &[name.as_bytes()]).as_bytes()).unwrap();
+    NodeRole::Worker { vrf: secret.public_key() }
+}
+
+pub(super) fn gateway_role() -> NodeRole {
+    NodeRole::Gateway { url: "http://gateway.example".into() }
+}
+
+pub(super) fn validator_role() -> NodeRole {
+    NodeRole::Validator { url: "http://validator.example".into() }
+}
+
+pub(super) fn model(name: &str) -> ModelProfile {
+    ModelProfile {
+        name: name.into(),
+        weights_root: Digest::of("weights", &[name.as_bytes()]),
+        tokenizer_hash: Digest::ZERO,
+        template_hash: Digest::ZERO,
+        engine: EngineClass::Canonical { build: Digest::ZERO, tier: "scalar".into() },
+        sampler_version: 1,
+        eos_tokens: vec![2],
+    }
+}
+
+pub(super) fn profile() -> ProfileId {
+    model("model").id()
+}
+
+/// A task of 100 jobs and 100,000 tokens on one slot for ten minutes.
+pub(super) fn task_terms() -> TaskTerms {
+    TaskTerms {
+        kind: TaskKind::Inference,
+        mode: VerificationMode::Exact,
+        profile: profile(),
+        price_max: PRICE,
+        jobs_max: 100,
+        tokens_max: 100_000,
+        slots: 1,
+        context_tokens: 1_024,
+        open_ms: 60_000,
+        lease_ms: 600_000,
+    }
+}
+
+pub(super) fn offer(slots: u32) -> TransactionBody {
+    TransactionBody::SetOffer { profile: profile(), terms: OfferTerms { slots, price: PRICE, context_tokens: 4_096 } }
+}
+
+pub(super) fn seed(view: u64) -> SeedSignature {
+    seed_of(view, "beacon")
+}
+
+/// One of many possible seeds of a view.
+pub(super) fn seed_of(view: u64, world: &str) -> SeedSignature {
+    let mut signature = [0u8; 48];
+    let digest = Digest::of("test-seed", &[world.as_bytes(), &view.to_be_bytes()]);
+    signature[..32].copy_from_slice(digest.as_bytes());
+    SeedSignature { view, signature }
+}
+
+pub(super) fn valid() -> VerdictVote {
+    VerdictVote::Valid { effort: Digest::ZERO }
+}
+
+pub(super) fn invalid() -> VerdictVote {
+    VerdictVote::Invalid { job: 0, fault: JobFault::Token }
+}
+
+pub(super) fn verdict(segment: SegmentId, vote: VerdictVote) -> TransactionBody {
+    TransactionBody::SubmitVerdict { segment, vote }
+}
+
+/// The balance that a fresh account of this name has in [`Chain::new`].
+pub(super) fn totals(jobs: u32, prompt_tokens: u64, completion_tokens: u64) -> JobTotals {
+    JobTotals { jobs, prompt_tokens, completion_tokens }
+}
+
+#[derive(Clone)]
+pub(super) struct Chain {
+    pub(super) state: State,
+    /// Events of the last block.
+    pub(super) events: Vec<Event>,
+    /// Events of all blocks.
+    pub(super) history: Vec<Event>,
+    pub(super) now_ms: u64,
+    pub(super) view: u64,
+    pub(super) world: String,
+    /// False withholds the seeds of past views.
+    pub(super) carries_seeds: bool,
+    names: BTreeMap<NodeId, String>,
+}
+
+impl Chain {
+    /// Four validators; money for everyone.
+    pub(super) fn new() -> Self {
+        Self::with(4, Parameters::devnet(4))
+    }
+
+    pub(super) fn with(validators: u32, parameters: Parameters) -> Self {
+        let mut names = BTreeMap::new();
+        let mut seats = Vec::new();
+        let mut operators = Vec::new();
+        for index in 0..validators {
+            let name = format!("v{index}");
+            names.insert(id(&name), name.clone());
+            operators.push((id(&operator_of(&name)), parameters.operator_bond_min));
+            seats.push(GenesisNode {
+                node: id(&name),
+                operator: id(&operator_of(&name)),
+                stake: parameters.validator_stake_min,
+                url: "http://validator.example".into(),
+            });
+        }
+        seats.sort_by_key(|seat| seat.node);
+        operators.sort();
+        let mut accounts = Vec::new();
+        for index in 0..16 {
+            for name in [format!("w{index}"), format!("g{index}"), format!("x{index}")] {
+                accounts.push((id(&name), PURSE));
+                accounts.push((id(&operator_of(&name)), PURSE));
+                names.insert(id(&name), name);
+            }
+        }
+        for index in 0..validators {
+            accounts.push((id(&format!("v{index}")), Amount::from_ifr(10)));
+        }
+        accounts.sort();
+        let genesis = Genesis {
+            name: "test".into(),
+            timestamp_ms: START_MS,
+            group: GroupKey::from_bytes([7; 96]),
+            sharing: Vec::new(),
+            parameters,
+            accounts,
+            operators,
+            validators: seats,
+        };
+        let state = State::genesis(&genesis);
+        state.audit().unwrap();
+        Self {
+            state,
+            events: Vec::new(),
+            history: Vec::new(),
+            now_ms: START_MS,
+            view: 0,
+            world: "beacon".into(),
+            carries_seeds: true,
+            names,
+        }
+    }
+
+    /// With a profile that all validators replay, gateway `g0`, and workers `w0`..; the workers
+    /// offer nothing yet.
+    pub(super) fn ready(workers: u32) -> Self {
+        Self::new().furnished(workers)
+    }
+
+    pub(super) fn furnished(mut self, workers: u32) -> Self {
+        self.declare_all();
+        for index in 0..workers {
+            let name = format!("w{index}");
+            self.register(&name, worker_role(&name), Amount::from_ifr(1_000));
+        }
+        self.register("g0", gateway_role(), Amount::from_ifr(1_000));
+        self
+    }
+
+    pub(super) fn declare_all(&mut self) {
+        let validators: Vec<NodeId> =
+            self.state.nodes().filter(|(_, node)| node.is_validator()).map(|(id, _)| *id).collect();
+        for validator in validators {
+            let name = self.name(&validator);
+            self.ok(&name, TransactionBody::DeclareProfile { profile: model("model") });
+        }
+    }
+
+    pub(super) fn parameters(&self) -> &Parameters {
+        &self.state.meta().parameters
+    }
+
+    pub(super) fn name(&self, node: &NodeId) -> String {
+        self.names.get(node).cloned().unwrap()
+    }
+
+    /// A name for messages.
+    pub(super) fn name_or_key(&self, account: &NodeId) -> String {
+        self.names.get(account).cloned().unwrap_or_else(|| account.to_string())
+    }
+
+    pub(super) fn balance(&self, name: &str) -> u64 {
+        self.state.account(&id(name)).balance.nano()
+    }
+
+    pub(super) fn stake(&self, name: &str) -> u64 {
+        self.state.node(&id(name)).unwrap().stake.nano()
+    }
+
+    // Transactions.
+
+    /// A transaction with the sender's next nonce.
+    pub(super) fn tx(&self, sender: &str, body: TransactionBody) -> VerifiedTransaction {
+        self.tx_after(sender, 0, body)
+    }
+
+    /// A transaction that follows `ahead` others of its sender.
+    pub(super) fn tx_after(&self, sender: &str, ahead: u64, body: TransactionBody) -> VerifiedTransaction {
+        let secret = key(sender);
+        let account: AccountId = secret.public_key();
+        let chain = self.state.meta().chain;
+        let nonce = self.state.next_nonce(&account) + ahead;
+        Transaction { chain, sender: account, nonce, body }.sign(&secret).verify(chain).unwrap()
+    }
+
+    pub(super) fn registration(&self, name: &str, operator: &str, role: NodeRole, stake: Amount) -> TransactionBody {
+        let chain = self.state.meta().chain;
+        let operator_signature = Transaction::sign_as_operator(chain, &id(name), &role, &key(operator));
+        TransactionBody::RegisterNode { role, operator: id(operator), operator_signature, stake }
+    }
+
+    pub(super) fn register(&mut self, name: &str, role: NodeRole, stake: Amount) {
+        let operator = operator_of(name);
+        if self.state.operator(&id(&operator)).is_none() {
+            let bond = self.parameters().operator_bond_min;
+            self.ok(&operator, TransactionBody::RegisterOperator { bond });
+        }
+        let body = self.registration(name, &operator, role, stake);
+        self.ok(name, body);
+    }
+
+    // Blocks.
+
+    pub(super) fn environment(&self) -> BlockEnvironment {
+        let seeds = if self.carries_seeds {
+            (self.state.meta().view..=self.view).map(|view| seed_of(view, &self.world)).collect()
+        } else {
+            Vec::new()
+        };
+        BlockEnvironment {
+            height: self.state.height() + 1,
+            view: self.view + 1,
+            timestamp_ms: self.now_ms + BLOCK_MS,
+            proposer: id("v0"),
+            seeds,
+        }
+    }
+
+    /// Executes the next block, a second later.
+    pub(super) fn block(&mut self, transactions: &[VerifiedTransaction]) -> Vec<Event> {
+        let environment = self.environment();
+        self.block_in(&environment, transactions).unwrap()
+    }
+
+    pub(super) fn block_in(
+        &mut self,
+        environment: &BlockEnvironment,
+        transactions: &[VerifiedTransaction],
+    ) -> Result<Vec<Event>, InvalidBlock> {
+        let executed = execute(&self.state, environment, transactions)?;
+        check_block(&self.state, environment, transactions, &executed);
+        self.state = executed.state;
+        self.view = environment.view;
+        self.now_ms = environment.timestamp_ms;
+        self.history.extend(executed.events.iter().cloned());
+        self.events.clone_from(&executed.events);
+        Ok(executed.events)
+    }
+
+    pub(super) fn blocks(&mut self, count: u64) {
+        for _ in 0..count {
+            self.block(&[]);
+        }
+    }
+
+    /// An empty block at exactly this time.
+    pub(super) fn block_at(&mut self, timestamp_ms: u64) -> Vec<Event> {
+        let mut environment = self.environment();
+        environment.timestamp_ms = timestamp_ms;
+        self.block_in(&environment, &[]).unwrap()
+    }
+
+    /// A block in which this transaction has its effect.
+    pub(super) fn ok(&mut self, sender: &str, body: TransactionBody) -> Vec<Event> {
+        let transaction = self.tx(sender, body);
+        let events = self.block(&[transaction]);
+        let failed = events.iter().find(|event| matches!(event, Event::TransactionFailed { .. }));
+        assert_eq!(failed, None, "expected success");
+        events
+    }
+
+    /// Checks that the transaction is refused for this reason, and that it changes nothing but,
+    /// if it is no duty, its fee and nonce (SPEC M3). Leaves the chain where it was.
+    pub(super) fn fails(&self, sender: &str, body: TransactionBody, expected: &Rejection) {
+        let environment = self.environment();
+        let is_duty = crate::money::is_duty(&body);
+        let transaction = self.tx(sender, body);
+        let without = execute(&self.state, &environment, &[]).unwrap();
+        if is_duty {
+            let refused = execute(&self.state, &environment, std::slice::from_ref(&transaction)).map(|_| ());
+            assert_eq!(refused, Err(InvalidBlock::Transaction { index: 0, rejection: expected.clone() }));
+            let assembled = assemble(&self.state, &environment, vec![transaction.clone()]).unwrap();
+            assert_eq!(assembled.rejected, vec![(transaction.id(), expected.clone())]);
+            assert!(assembled.transactions.is_empty());
+            assert_eq!(assembled.executed.state, without.state);
+            assert_eq!(assembled.executed.events, without.events);
+            return;
+        }
+        let with = execute(&self.state, &environment, std::slice::from_ref(&transaction)).unwrap();
+        check_block(&self.state, &environment, std::slice::from_ref(&transaction), &with);
+        let reasons: Vec<&String> = with
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::TransactionFailed { transaction: of, reason } if *of == transaction.id() => Some(reason),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(reasons, [&expected.to_string()]);
+        let fee = fee_of(self.parameters(), &transaction);
+        let mut paid = without.state.clone();
+        let account = paid.accounts.get_mut(&id(sender)).unwrap();
+        account.balance = account.balance.sub(fee).unwrap();
+        account.nonce += 1;
+        let pool = paid.meta().validator_pool.add(fee).unwrap();
+        paid.meta_mut().validator_pool = pool;
+        assert_eq!(State::changes(&paid, &with.state), [], "only fee and nonce change");
+    }
+
+    // Flows.
+
+    /// Opens the task and returns the lease it becomes, whether or not it has a worker yet.
+    pub(super) fn open(&mut self, gateway: &str, terms: TaskTerms) -> (TaskId, LeaseId) {
+        let transaction = self.tx(gateway, TransactionBody::OpenTask { terms });
+        let task = TaskId::new(transaction.id().digest());
+        let events = self.block(&[transaction]);
+        assert!(!events.iter().any(|event| matches!(event, Event::TransactionFailed { .. })), "{events:?}");
+        (task, LeaseId::of_task(task))
+    }
+
+    /// `w0` offers a slot, `g0` opens the usual task, and the lease is granted.
+    pub(super) fn lease(&mut self) -> LeaseId {
+        self.lease_of(task_terms())
+    }
+
+    pub(super) fn lease_of(&mut self, terms: TaskTerms) -> LeaseId {
+        if self.state.offer(profile(), id("w0")).is_none() {
+            self.ok("w0", offer(8));
+        }
+        let (_, lease) = self.open("g0", terms);
+        assert!(self.state.lease(&lease).is_some());
+        lease
+    }
+
+    /// The next segment of a lease, signed by both sides.
+    pub(super) fn segment(&self, lease: LeaseId, totals: JobTotals) -> SegmentCommitment {
+        let index = self.state.lease(&lease).map_or(0, |lease| lease.segments);
+        self.sign(SegmentTerms { lease, index, totals, root: Digest::of("root", &[&index.to_be_bytes()]) })
+    }
+
+    pub(super) fn sign(&self, terms: SegmentTerms) -> SegmentCommitment {
+        let (worker, gateway) = self
+            .state
+            .lease(&terms.lease)
+            .map_or(("w0".into(), "g0".into()), |lease| (self.name(&lease.worker), self.name(&lease.gateway)));
+        SegmentCommitment {
+            terms,
+            worker_signature: terms.sign_as_worker(&key(&worker)),
+            gateway_signature: terms.sign_as_gateway(&key(&gateway)),
+        }
+    }
+
+    /// Commits the next segment of a lease.
+    pub(super) fn commit(&mut self, lease: LeaseId, totals: JobTotals) -> SegmentId {
+        let commitment = self.segment(lease, totals);
+        let worker = self.name(&self.state.lease(&lease).unwrap().worker);
+        self.ok(&worker, TransactionBody::CommitSegment { commitment });
+        commitment.terms.id()
+    }
+
+    /// Runs blocks until the segment's committee is drawn; its members' names.
+    pub(super) fn draw(&mut self, segment: SegmentId) -> Vec<String> {
+        for _ in 0..4 {
+            let members = self.committee(segment);
+            if !members.is_empty() {
+                return members;
+            }
+            self.block(&[]);
+        }
+        panic!("no committee was drawn");
+    }
+
+    /// Names of the members of a segment's committee.
+    pub(super) fn committee(&self, segment: SegmentId) -> Vec<String> {
+        match &self.state.segment(&segment).unwrap().state {
+            crate::SegmentState::Judging { members, .. } => {
+                members.iter().map(|member| self.name(&member.validator)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// All these members vote in one block.
+    pub(super) fn vote(&mut self, segment: SegmentId, members: &[String], vote: VerdictVote) -> Vec<Event> {
+        let votes: Vec<VerifiedTransaction> =
+            members.iter().map(|member| self.tx(member, verdict(segment, vote))).collect();
+        self.block(&votes)
+    }
+
+    /// Commits, draws and approves a segment.
+    pub(super) fn approve(&mut self, lease: LeaseId, totals: JobTotals) -> SegmentId {
+        let segment = self.commit(lease, totals);
+        let members = self.draw(segment);
+        self.vote(segment, &members, valid());
+        segment
+    }
+
+    /// Commits and convicts a segment: everyone who is asked votes it down.
+    pub(super) fn convict(&mut self, lease: LeaseId, totals: JobTotals) -> SegmentId {
+        let segment = self.commit(lease, totals);
+        let members = self.draw(segment);
+        self.vote(segment, &members[..1], invalid());
+        self.convict_rest(segment);
+        segment
+    }
+
+    /// Everyone of a widened committee who has not voted votes it down.
+    pub(super) fn convict_rest(&mut self, segment: SegmentId) {
+        while let Some(name) = self.silent_members(segment).first() {
+            self.ok(name, verdict(segment, invalid()));
+        }
+    }
+
+    /// Members that have not voted; none once the segment is decided.
+    pub(super) fn silent_members(&self, segment: SegmentId) -> Vec<String> {
+        match self.state.segment(&segment).map(|segment| &segment.state) {
+            Some(crate::SegmentState::Judging { members, .. }) => members
+                .iter()
+                .filter(|member| member.vote.is_none())
+                .map(|member| self.name(&member.validator))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+pub(super) fn fee_of(parameters: &Parameters, transaction: &VerifiedTransaction) -> Amount {
+    let size = u64::try_from(transaction.size()).unwrap();
+    Amount::from_nano(parameters.fee_base.nano() + parameters.fee_per_byte.nano() * size)
+}
+
+/// What holds of every block: money adds up, executing again and assembling give the same, the
+/// changes lead from the parent's entries to the child's, and the entries rebuild the state.
+fn check_block(
+    parent: &State,
+    environment: &BlockEnvironment,
+    transactions: &[VerifiedTransaction],
+    executed: &Executed,
+) {
+    executed.state.audit().unwrap();
+    let again = execute(parent, environment, transactions).unwrap();
+    assert_eq!(again.state, executed.state);
+    assert_eq!(again.events, executed.events);
+    let assembled = assemble(parent, environment, transactions.to_vec()).unwrap();
+    assert_eq!(assembled.transactions, transactions);
+    assert_eq!(assembled.rejected, []);
+    assert_eq!(assembled.executed.state, executed.state);
+    assert_eq!(assembled.executed.events, executed.events);
+
+    let mut entries: BTreeMap<Vec<u8>, Vec<u8>> = parent.entries().into_iter().collect();
+    for (key, value) in State::changes(parent, &executed.state) {
+        match value {
+            Some(value) => entries.insert(key, value),
+            None => entries.remove(&key),
+        };
+    }
+    assert_eq!(entries, executed.state.entries().into_iter().collect::<BTreeMap<_, _>>());
+    assert_eq!(State::from_entries(entries).unwrap(), executed.state);
+}

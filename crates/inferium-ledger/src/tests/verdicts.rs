@@ -1,0 +1,287 @@
+//! Committees and what their votes decide: SPEC V1, V2, V3, T3.
+
+use super::support::*;
+use crate::{Record, Rejection, SegmentState};
+use inferium_types::{
+    Amount, Digest, Event, JobFault, LeaseId, Parameters, RejectReason, SegmentId, TaskTerms, VerdictVote,
+};
+
+const VETERAN: Record = Record { jobs: 1_000, tokens: 1_000_000, failures: 0 };
+
+fn with_validators(count: u32, record: Record) -> (Chain, LeaseId) {
+    let mut parameters = Parameters::devnet(count);
+    parameters.unsettled_max = inferium_types::Ppm::ONE;
+    let mut chain = Chain::with(count, parameters).furnished(1);
+    chain.state.records.insert((id("w0"), profile()), record);
+    let lease = chain.lease_of(TaskTerms { tokens_max: 2_000_000, ..task_terms() });
+    (chain, lease)
+}
+
+fn seats(count: u32, record: Record, fee: u64) -> usize {
+    let (mut chain, lease) = with_validators(count, record);
+    let segment = chain.commit(lease, totals(1, fee / 1_000, 0));
+    chain.draw(segment).len()
+}
+
+/// SPEC V1: one, two or three members by value; the steps are exact.
+#[test]
+fn committee_grows_with_the_value() {
+    let steps = [(0, 1), (9_999_000, 1), (10_000_000, 2), (999_999_000, 2), (1_000_000_000, 3)];
+    for (fee, expected) in steps {
+        assert_eq!(seats(7, VETERAN, fee), expected, "{fee}");
+    }
+    assert_eq!(seats(7, Record::default(), 0), 2, "a newcomer has two at least");
+    assert_eq!(seats(7, Record::default(), 1_000_000_000), 3);
+}
+
+/// SPEC V1: two eligible seats stay outside, and one is always drawn.
+#[test]
+fn committee_leaves_two_seats_outside_if_it_can() {
+    for (validators, expected) in [(1, 1), (2, 1), (3, 1), (4, 2), (5, 3), (6, 3)] {
+        assert_eq!(seats(validators, VETERAN, 1_000_000_000), expected, "{validators} validators");
+    }
+}
+
+fn judged(validators: u32) -> (Chain, SegmentId, Vec<String>) {
+    let (mut chain, lease) = with_validators(validators, Record::default());
+    let segment = chain.commit(lease, totals(2, 10, 10));
+    let members = chain.draw(segment);
+    (chain, segment, members)
+}
+
+#[test]
+fn verdicts_come_from_members_once_each_about_jobs_that_exist() {
+    let (mut chain, segment, members) = judged(5);
+    assert_eq!(members.len(), 2);
+    let outsider = (0..5).map(|index| format!("v{index}")).find(|name| !members.contains(name)).unwrap();
+    let not_a_member = Rejection::NotAllowed { expected: "a member of the committee" };
+    for stranger in [outsider.as_str(), "w0", "g0", "x0"] {
+        chain.fails(stranger, verdict(segment, valid()), &not_a_member);
+    }
+    let about = |job| VerdictVote::Invalid { job, fault: JobFault::Text };
+    chain.fails(&members[0], verdict(segment, about(2)), &Rejection::OutOfBounds { field: "job" });
+    let unknown = SegmentId::new(Digest::ZERO);
+    chain.fails(&members[0], verdict(unknown, valid()), &Rejection::Unknown { what: "segment" });
+    let events = chain.ok(&members[0], verdict(segment, valid()));
+    assert_eq!(events, [Event::VerdictGiven { segment, validator: id(&members[0]), vote: valid() }]);
+    for vote in [valid(), about(1), VerdictVote::Unavailable] {
+        chain.fails(&members[0], verdict(segment, vote), &Rejection::Exists { what: "verdict" });
+    }
+    chain.ok(&members[1], verdict(segment, about(1)));
+}
+
+#[test]
+fn verdict_before_the_draw_or_after_the_decision_is_refused() {
+    let (mut chain, lease) = with_validators(4, Record::default());
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let closed = Rejection::WrongState { what: "a verdict" };
+    chain.carries_seeds = false;
+    chain.fails("v0", verdict(segment, valid()), &closed);
+    chain.carries_seeds = true;
+    let members = chain.draw(segment);
+    chain.vote(segment, &members, valid());
+    chain.fails(&members[0], verdict(segment, valid()), &closed);
+}
+
+/// SPEC V3: n - 1 of n approvals are not enough, all are.
+#[test]
+fn only_unanimous_approval_is_final() {
+    let (mut chain, segment, members) = judged(5);
+    chain.vote(segment, &members[..1], valid());
+    assert!(matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Judging { widened: false, .. }));
+    let events = chain.vote(segment, &members[1..], valid());
+    let approvers: Vec<_> = {
+        let mut approvers: Vec<_> = members.iter().map(|name| id(name)).collect();
+        approvers.sort();
+        approvers
+    };
+    let approved = events.iter().find_map(|event| match event {
+        Event::SegmentApproved(outcome) => Some(outcome.clone()),
+        _ => None,
+    });
+    let outcome = approved.unwrap();
+    assert_eq!((outcome.approvers, outcome.settled, outcome.segment), (approvers, false, segment));
+}
+
+/// SPEC V3: any doubt widens at once, to everyone who is eligible; widening adds, never replaces.
+#[test]
+fn any_doubt_widens_the_committee() {
+    for doubt in [invalid(), VerdictVote::Unavailable] {
+        let (mut chain, segment, members) = judged(5);
+        let events = chain.vote(segment, &members[..1], doubt);
+        let all = chain.committee(segment);
+        assert_eq!(all.len(), 5);
+        assert!(members.iter().all(|member| all.contains(member)));
+        let drawn = events.iter().find_map(|event| match event {
+            Event::CommitteeDrawn { members, .. } => Some(members.clone()),
+            _ => None,
+        });
+        // Whoever voted has no more to do.
+        let waiting: Vec<String> = drawn.unwrap().iter().map(|member| chain.name(member)).collect();
+        assert_eq!(waiting, chain.silent_members(segment));
+        assert_eq!(waiting.len(), 4);
+        chain.fails(&members[0], verdict(segment, valid()), &Rejection::Exists { what: "verdict" });
+    }
+}
+
+/// SPEC V3: an escalation has its limit, and the seed decides who is in.
+#[test]
+fn escalation_is_drawn_up_to_its_limit() {
+    let mut committees = std::collections::BTreeSet::new();
+    for world in 0..6 {
+        let mut parameters = Parameters::devnet(9);
+        parameters.escalation_max = 5;
+        let mut chain = Chain::with(9, parameters).furnished(1);
+        chain.world = format!("world {world}");
+        let lease = chain.lease();
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        let members = chain.draw(segment);
+        chain.vote(segment, &members[..1], invalid());
+        let all = chain.committee(segment);
+        assert_eq!(all.len(), 5);
+        let added: Vec<String> = all.into_iter().filter(|name| !members.contains(name)).collect();
+        committees.insert(added);
+    }
+    assert!(committees.len() > 2, "not always the same validators: {committees:?}");
+}
+
+fn outcome_of(votes: &[VerdictVote]) -> Option<Event> {
+    let count = u32::try_from(votes.len()).unwrap();
+    let (mut chain, segment, members) = judged(count);
+    let mut left: Vec<VerdictVote> = votes.to_vec();
+    // A doubt first, so that the committee is widened.
+    let doubt = left.iter().position(|vote| *vote != valid())?;
+    chain.ok(&members[0], verdict(segment, left.remove(doubt)));
+    for vote in left {
+        if let Some(name) = chain.silent_members(segment).first() {
+            chain.ok(name, verdict(segment, vote));
+        }
+    }
+    chain.history.into_iter().find(|event| matches!(event, Event::SegmentApproved(_) | Event::SegmentRejected { .. }))
+}
+
+/// SPEC V3: more than two thirds of all seats decide, exactly two thirds don't.
+#[test]
+fn widened_committee_decides_by_more_than_two_thirds() {
+    let (yes, no, none) = (valid(), invalid(), VerdictVote::Unavailable);
+    let approved = |votes: &[VerdictVote]| matches!(outcome_of(votes), Some(Event::SegmentApproved(_)));
+    let reason = |votes: &[VerdictVote]| match outcome_of(votes) {
+        Some(Event::SegmentRejected { reason, .. }) => Some(reason),
+        _ => None,
+    };
+    let wrong = Some(RejectReason::ProvenWrong { job: 0, fault: JobFault::Token });
+    assert!(approved(&[yes, yes, yes, no]));
+    assert!(approved(&[yes, yes, yes, yes, yes, no, none]));
+    assert_eq!(reason(&[no, no, no, yes]), wrong);
+    assert_eq!(reason(&[no, no, no, none]), wrong);
+    assert_eq!(reason(&[none, none, none, yes]), Some(RejectReason::Unavailable));
+    assert_eq!(reason(&[yes, yes, no, no]), Some(RejectReason::Unresolved));
+    assert_eq!(reason(&[yes, yes, yes, yes, no, no]), Some(RejectReason::Unresolved), "two thirds");
+    assert_eq!(reason(&[no, no, no, no, yes, yes]), Some(RejectReason::Unresolved), "two thirds");
+    assert_eq!(reason(&[none, none, no, no, yes, yes]), Some(RejectReason::Unresolved));
+}
+
+/// A conviction names the first job and fault that anyone found.
+#[test]
+fn conviction_names_the_first_fault() {
+    let (mut chain, segment, members) = judged(4);
+    chain.ok(&members[0], verdict(segment, VerdictVote::Invalid { job: 1, fault: JobFault::Leaf }));
+    for (job, fault) in [(0, JobFault::Logits), (0, JobFault::Text)] {
+        let name = chain.silent_members(segment)[0].clone();
+        chain.ok(&name, verdict(segment, VerdictVote::Invalid { job, fault }));
+    }
+    let reason = RejectReason::ProvenWrong { job: 0, fault: JobFault::Text };
+    assert!(
+        chain.history.iter().any(|event| matches!(event, Event::SegmentRejected { reason: of, .. } if *of == reason))
+    );
+}
+
+/// SPEC T3: judgement has its deadline; unresolved is a refund, and no slash of the worker.
+#[test]
+fn unresolved_segment_is_refunded_without_a_slash() {
+    let (mut chain, segment, members) = judged(4);
+    let lease = chain.state.segment(&segment).unwrap().terms.lease;
+    let locked = chain.state.lease(&lease).unwrap().escrow;
+    let stake = chain.stake("w0");
+    chain.vote(segment, &members, VerdictVote::Unavailable);
+    let rest = chain.silent_members(segment);
+    chain.vote(segment, &rest, valid());
+    assert_eq!(chain.state.segment(&segment), None);
+    let entry = chain.state.lease(&lease).unwrap();
+    assert_eq!((entry.escrow, entry.reserved, entry.segments_pending), (locked, Amount::ZERO, 0));
+    assert_eq!(chain.stake("w0"), stake);
+    assert!(chain.state.node(&id("w0")).unwrap().unsettled.is_zero());
+    assert_eq!(chain.state.record(id("w0"), profile()).failures, 0);
+}
+
+/// SPEC V2: no evidence for more than two thirds: unpaid, a failure on record, no slash.
+#[test]
+fn unavailable_segment_is_unpaid_and_on_record() {
+    let (mut chain, segment, members) = judged(4);
+    let stake = chain.stake("w0");
+    chain.vote(segment, &members, VerdictVote::Unavailable);
+    let next = chain.silent_members(segment)[..1].to_vec();
+    chain.vote(segment, &next, VerdictVote::Unavailable);
+    assert_eq!(chain.state.segment(&segment), None);
+    assert_eq!(chain.state.record(id("w0"), profile()), Record { jobs: 0, tokens: 0, failures: 1 });
+    assert_eq!(chain.stake("w0"), stake);
+}
+
+/// SPEC C3: a verdict is overdue after its time and its blocks; the later counts.
+#[test]
+fn verdicts_are_due_after_time_and_blocks() {
+    let (chain, segment, members) = judged(4);
+    let drawn = chain.now_ms;
+    let due = drawn + chain.parameters().verdict_ms;
+    let least = chain.parameters().verdict_blocks;
+    let is_widened = |chain: &Chain| {
+        matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Judging { widened: true, .. })
+    };
+    // Enough blocks, one millisecond early.
+    let mut early = chain.clone();
+    for _ in 0..=least {
+        early.block_at(early.now_ms + 1);
+    }
+    early.block_at(due - 1);
+    assert!(!is_widened(&early));
+    early.block_at(due);
+    assert!(is_widened(&early));
+    // Enough time, one block early.
+    let mut few = chain.clone();
+    few.block_at(due + 5);
+    for _ in 0..least - 2 {
+        few.block_at(few.now_ms + 2);
+    }
+    assert!(!is_widened(&few));
+    few.block_at(few.now_ms + 2);
+    assert!(is_widened(&few));
+    for member in &members {
+        assert_eq!(few.stake(member), chain.stake(member) / 1_000 * 999, "a missed duty");
+    }
+}
+
+/// Silence of everyone ends too: each window has its end.
+#[test]
+fn silent_committee_ends_unresolved() {
+    let (mut chain, segment, _) = judged(4);
+    chain.blocks(61);
+    assert_eq!(chain.silent_members(segment).len(), 4);
+    chain.blocks(61);
+    assert_eq!(chain.state.segment(&segment), None);
+    let unresolved = |event: &Event| matches!(event, Event::SegmentRejected { segment: of, reason: RejectReason::Unresolved, .. } if *of == segment);
+    assert_eq!(chain.history.iter().filter(|event| unresolved(event)).count(), 1);
+}
+
+/// With no one to add, the votes that are there decide.
+#[test]
+fn committee_of_all_seats_decides_without_more() {
+    let (mut chain, segment, members) = judged(1);
+    chain.vote(segment, &members, invalid());
+    assert_eq!(chain.state.segment(&segment), None);
+    assert!(
+        chain
+            .history
+            .iter()
+            .any(|event| { matches!(event, Event::SegmentRejected { reason: RejectReason::ProvenWrong { .. }, .. }) })
+    );
+}

@@ -1,0 +1,290 @@
+//! Seeded values of every type that is sent, stored or hashed.
+
+use crate::wire::{GatewayMessage, RelayedRequest, SessionHello, WorkerMessage};
+use crate::*;
+
+/// A deterministic source of values: a counter under SHA-256.
+pub(super) struct Gen {
+    seed: u64,
+    counter: u64,
+}
+
+impl Gen {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self { seed, counter: 0 }
+    }
+
+    pub(super) fn digest(&mut self) -> Digest {
+        self.counter += 1;
+        Digest::of("inferium/test-sample/1", &[&self.seed.to_be_bytes(), &self.counter.to_be_bytes()])
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.digest().draw(bound)
+    }
+
+    pub(super) fn next<T: Sample>(&mut self) -> T {
+        T::sample(self)
+    }
+}
+
+pub(super) trait Sample: Sized {
+    fn sample(g: &mut Gen) -> Self;
+}
+
+/// Numbers of all sizes, the extremes among them.
+fn number(g: &mut Gen) -> u64 {
+    match g.below(8) {
+        0 => 0,
+        1 => u64::MAX,
+        2 => g.below(256),
+        _ => g.digest().to_u64() >> g.below(64),
+    }
+}
+
+macro_rules! sample_numbers {
+    ($($type:ty),+) => {$(
+        impl Sample for $type {
+            fn sample(g: &mut Gen) -> Self {
+                let bytes = number(g).to_le_bytes();
+                Self::from_le_bytes(bytes[..size_of::<Self>()].try_into().unwrap())
+            }
+        }
+    )+};
+}
+sample_numbers!(u8, u16, u32, u64);
+
+impl Sample for bool {
+    fn sample(g: &mut Gen) -> Self {
+        g.below(2) == 1
+    }
+}
+
+impl Sample for String {
+    fn sample(g: &mut Gen) -> Self {
+        const LETTERS: [char; 8] = ['a', 'Z', '0', ' ', '\n', 'ß', '語', '🙂'];
+        (0..g.below(6)).map(|_| LETTERS[usize::try_from(g.below(8)).unwrap()]).collect()
+    }
+}
+
+impl<T: Sample> Sample for Vec<T> {
+    fn sample(g: &mut Gen) -> Self {
+        (0..g.below(4)).map(|_| g.next()).collect()
+    }
+}
+
+impl<T: Sample> Sample for Option<T> {
+    fn sample(g: &mut Gen) -> Self {
+        (g.below(3) > 0).then(|| g.next())
+    }
+}
+
+impl<A: Sample, B: Sample> Sample for (A, B) {
+    fn sample(g: &mut Gen) -> Self {
+        (g.next(), g.next())
+    }
+}
+
+impl<T: Sample, const N: usize> Sample for [T; N] {
+    fn sample(g: &mut Gen) -> Self {
+        std::array::from_fn(|_| g.next())
+    }
+}
+
+impl Sample for Digest {
+    fn sample(g: &mut Gen) -> Self {
+        g.digest()
+    }
+}
+
+impl Sample for Amount {
+    fn sample(g: &mut Gen) -> Self {
+        Self::from_nano(number(g))
+    }
+}
+
+impl Sample for Ppm {
+    fn sample(g: &mut Gen) -> Self {
+        Self::new(u32::try_from(g.below(1_000_001)).unwrap())
+    }
+}
+
+macro_rules! sample_ids {
+    ($($name:ident),+) => {$(
+        impl Sample for $name {
+            fn sample(g: &mut Gen) -> Self {
+                Self::new(g.digest())
+            }
+        }
+    )+};
+}
+sample_ids!(ChainId, TransactionId, TaskId, LeaseId, SegmentId, ProfileId, JobId, StallId);
+
+macro_rules! sample_bytes {
+    ($($name:ident),+) => {$(
+        impl Sample for $name {
+            fn sample(g: &mut Gen) -> Self {
+                Self::from_bytes(g.next())
+            }
+        }
+    )+};
+}
+sample_bytes!(PublicKey, Signature, GroupKey, VrfPublicKey, VrfProof);
+
+macro_rules! sample_structs {
+    ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
+        impl Sample for $name {
+            fn sample(g: &mut Gen) -> Self {
+                Self { $($field: g.next()),+ }
+            }
+        }
+    )+};
+}
+
+sample_structs! {
+    ChatMessage { role, content }
+    SamplingParams { temperature_micro, top_p_ppm, top_k }
+    Usage { prompt_tokens, completion_tokens }
+    JobRequest {
+        job, lease, sequence, attempt, input_commitment, prompt_tokens, tokens_max, sampling, client_seed,
+    }
+    JobPayload { salt, messages, stop }
+    JobOutput { salt, tokens, text }
+    JobResult { request, output_commitment, evidence_root, usage, finish }
+    JobLeaf { request, result }
+    JobTotals { jobs, prompt_tokens, completion_tokens }
+    JobEvidence { payload, output }
+    SegmentEvidence { segment, vrf_proof, leaves, jobs }
+    MerklePath { index, count, siblings }
+    Header {
+        chain, height, timestamp_ms, parent, state_root, receipts_root, body_root, epoch, view, parent_view, proposer,
+        operations_root, operations_start, operations_end,
+    }
+    Certificate { epoch, view, parent_view, signature }
+    SeedSignature { view, signature }
+    NetworkKey { chain, group }
+    ModelProfile { name, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
+    Price { prompt_token, completion_token }
+    OfferTerms { slots, price, context_tokens }
+    TaskTerms {
+        kind, mode, profile, price_max, jobs_max, tokens_max, slots, context_tokens, open_ms, lease_ms,
+    }
+    SegmentTerms { lease, index, totals, root }
+    SegmentCommitment { terms, worker_signature, gateway_signature }
+    JobProof { terms, worker_signature, leaf, path }
+    Transaction { chain, sender, nonce, body }
+    SignedTransaction { transaction, signature }
+    SlashedNode { node, role, operator, rule, segment, job, amount, disqualified }
+    SegmentOutcome {
+        segment, lease, worker, gateway, profile, root, totals, price, fee, approvers, replayed, settled,
+    }
+    Receipt { job, job_path, outcome, outcome_path, headers, certificate }
+    SessionHello { worker, worker_nonce, gateway, gateway_nonce }
+    RelayedRequest { request, payload }
+    Parameters {
+        fee_base, fee_per_byte, operator_bond_min, worker_stake_min, validator_stake_min, gateway_bond_min,
+        profile_operators_min, reservation_per_block, reservation_min, task_open_max_ms, lease_max_ms, lease_drain_ms,
+        draw_delay_views, committee_value, escalation_max, verdict_ms, verdict_blocks, challenge_ms, stall_answer_ms,
+        stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, newcomer_jobs, newcomer_tokens, replay_min, fee_shares,
+        unsettled_max, queue_work_max,
+    }
+    GenesisNode { node, operator, stake, url }
+    Genesis { name, timestamp_ms, group, sharing, parameters, accounts, operators, validators }
+}
+
+macro_rules! sample_enums {
+    ($($name:ident { $($variant:ident { $($field:tt),* $(,)? })+ })+) => {$(
+        impl Sample for $name {
+            fn sample(g: &mut Gen) -> Self {
+                let variants: &[fn(&mut Gen) -> Self] = &[$(|_g| Self::$variant { $($field: _g.next()),* }),+];
+                let index = g.below(u64::try_from(variants.len()).unwrap());
+                variants[usize::try_from(index).unwrap()](g)
+            }
+        }
+    )+};
+}
+
+sample_enums! {
+    FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
+    EngineClass { Canonical { build, tier } }
+    TaskKind { Inference {} }
+    VerificationMode { Exact {} }
+    NodeRole { Worker { vrf } Validator { url } Gateway { url } }
+    JobFault { Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} }
+    VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} }
+    TransactionBody {
+        Transfer { to, amount }
+        RegisterOperator { bond }
+        RegisterNode { role, operator, operator_signature, stake }
+        SetUrl { url }
+        DeclareProfile { profile }
+        SetOffer { profile, terms }
+        OpenTask { terms }
+        CloseLease { lease }
+        CommitSegment { commitment }
+        SubmitVerdict { segment, vote }
+        ReportStall { request }
+        CertifyDelivery { stall }
+        AnswerStall { stall, result }
+        ProveConflict { worker, first, second }
+    }
+    LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} }
+    RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} }
+    SlashRule { DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {} }
+    SlashState { Held {} Burned {} }
+    Event {
+        NodeRegistered { node, role, operator }
+        UrlChanged { node, url }
+        ProfileDeclared { profile, validator }
+        TaskOpened { task, requester, profile }
+        TaskExpired { task, requester }
+        LeaseGranted { lease, task, worker, gateway, terms, price, beacon, expires_at_ms }
+        LeaseEnded { lease, worker, gateway, end }
+        LeaseClosed { lease, worker, gateway, refund }
+        SegmentCommitted { segment, lease, totals }
+        CommitteeDrawn { segment, worker, profile, members, seed, replay, due_at_ms }
+        VerdictGiven { segment, validator, vote }
+        SegmentApproved { 0 }
+        SegmentRejected { segment, lease, worker, gateway, reason }
+        StallReported { stall, lease, worker, request, relays }
+        StallCertified { stall, worker, relays, due_at_ms }
+        StallAnswered { stall, gateway }
+        Slashed { 0 }
+        TransactionFailed { transaction, reason }
+        SlashReleased { node, rule, burned }
+    }
+    WorkerMessage {
+        Hello { worker, nonce }
+        Prove { signature }
+        LeaseReady { lease, vrf_proof }
+        Delta { job, tokens, text }
+        Finished { job, result, output_salt }
+        Refused { job, reason }
+        Segment { terms, jobs, signature }
+    }
+    GatewayMessage {
+        Hello { gateway, nonce, signature }
+        Welcome {}
+        Job { request, payload }
+        Cancel { job }
+        SegmentSigned { lease, index, signature }
+        SegmentRefused { lease, index, undelivered, reason }
+    }
+}
+
+/// Calls a macro with every type that is sent, stored or hashed.
+macro_rules! for_each_type {
+    ($visit:ident) => {
+        $visit!(
+            Amount, Ppm, Digest, ChainId, TransactionId, TaskId, LeaseId, SegmentId, ProfileId, JobId, StallId,
+            PublicKey, Signature, GroupKey, VrfPublicKey, VrfProof, ChatMessage, SamplingParams, Usage, FinishReason,
+            JobRequest, JobPayload, JobOutput, JobResult, JobLeaf, JobTotals, JobEvidence, SegmentEvidence, MerklePath,
+            Header, Certificate, SeedSignature, NetworkKey, EngineClass, ModelProfile, Price, NodeRole, OfferTerms,
+            TaskKind, VerificationMode, TaskTerms, SegmentTerms, SegmentCommitment, JobFault, VerdictVote, JobProof,
+            TransactionBody, Transaction, SignedTransaction, LeaseEnd, RejectReason, SlashRule, SlashState, SlashedNode,
+            SegmentOutcome, Event, Receipt, SessionHello, WorkerMessage, GatewayMessage, RelayedRequest, Parameters,
+            GenesisNode, Genesis
+        );
+    };
+}
+pub(super) use for_each_type;

@@ -103,8 +103,18 @@ impl fmt::Display for Amount {
 }
 
 /// Parts per million, at most one whole.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, BorshSerialize)]
 pub struct Ppm(u32);
+
+impl BorshDeserialize for Ppm {
+    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        let parts = u32::deserialize_reader(reader)?;
+        if parts > Self::ONE.0 {
+            return Err(borsh::io::Error::new(borsh::io::ErrorKind::InvalidData, "more than one whole"));
+        }
+        Ok(Self(parts))
+    }
+}
 
 impl Ppm {
     /// One whole.

@@ -41,7 +41,7 @@ pub struct Header {
 
 impl Header {
     /// Bytes of the fixed layout.
-    pub const SIZE: usize = 4 + 32 * 8 + 8 * 7;
+    pub const SIZE: usize = 4 + 32 * 7 + 8 * 7;
 
     /// The fixed layout: version, then the fields in order, integers big-endian.
     #[must_use]

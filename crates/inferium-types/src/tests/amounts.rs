@@ -1,6 +1,6 @@
 //! Money: SPEC M1.
 
-use crate::{decode, encode, Amount, AmountOverflow, Parameters, Ppm, Price, NANO_PER_IFR};
+use crate::{Amount, AmountOverflow, NANO_PER_IFR, Parameters, Ppm, Price, decode, encode};
 
 const MAX: Amount = Amount::from_nano(u64::MAX);
 const ONE: Amount = Amount::from_nano(1);

@@ -1,6 +1,6 @@
 //! One value, one encoding.
 
-use super::sample::{for_each_type, Gen, Sample};
+use super::sample::{Gen, Sample, for_each_type};
 use crate::wire::{GatewayMessage, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -95,7 +95,7 @@ fn header_layout_is_fixed() {
         assert_eq!(bytes[36..44], header.height.to_be_bytes());
         assert_eq!(bytes[44..52], header.timestamp_ms.to_be_bytes());
         assert_eq!(bytes[116..148], header.receipts_root.as_bytes()[..]);
-        assert_eq!(bytes[308..], header.operations_end.to_be_bytes());
+        assert_eq!(bytes[276..], header.operations_end.to_be_bytes());
         assert_eq!(header.digest(), Digest::sha256(&bytes));
     }
 }
@@ -164,7 +164,9 @@ fn drawn_jobs_are_the_wanted_share() {
     assert_eq!(drawn(Ppm::new(0)), 0);
     assert!((1_850..2_150).contains(&drawn(Ppm::new(100_000))));
     let other = Digest::sha256(b"another seed");
-    let differs = |index: &u32| segment.draws_job(&seed, *index, Ppm::new(500_000)) != segment.draws_job(&other, *index, Ppm::new(500_000));
+    let differs = |index: &u32| {
+        segment.draws_job(&seed, *index, Ppm::new(500_000)) != segment.draws_job(&other, *index, Ppm::new(500_000))
+    };
     assert!((0..1_000).filter(differs).count() > 400);
 }
 

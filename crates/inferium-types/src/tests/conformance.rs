@@ -1,7 +1,7 @@
 //! Every encoding is pinned: `vectors/conformance.toml` holds, per type, one digest over the
 //! encodings of seeded values. A change of it breaks the wire, the disk or a hash.
 
-use super::sample::{for_each_type, Gen, Sample};
+use super::sample::{Gen, Sample, for_each_type};
 use crate::wire::{GatewayMessage, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 use borsh::BorshSerialize;

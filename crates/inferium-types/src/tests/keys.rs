@@ -2,7 +2,7 @@
 
 use super::receipts::Group;
 use super::sample::Gen;
-use crate::wire::{sign_relay_fetch, verify_relay_fetch, SessionHello};
+use crate::wire::{SessionHello, sign_relay_fetch, verify_relay_fetch};
 use crate::*;
 
 fn secret(seed: u64) -> SecretKey {

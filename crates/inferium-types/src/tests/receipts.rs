@@ -29,7 +29,14 @@ impl Group {
         signature
     }
 
-    pub(super) fn certify(&self, chain: ChainId, block: Digest, epoch: u64, view: u64, parent_view: u64) -> Certificate {
+    pub(super) fn certify(
+        &self,
+        chain: ChainId,
+        block: Digest,
+        epoch: u64,
+        view: u64,
+        parent_view: u64,
+    ) -> Certificate {
         let mut message = Vec::new();
         for mut number in [epoch, view, parent_view] {
             while number > 0x7f {

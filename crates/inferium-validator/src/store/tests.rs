@@ -1,1 +1,63 @@
-//! Claims about the store.
+//! SPEC C8, V2: a verdict is on disk before it leaves, one per segment, for ever.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use super::VerdictStore;
+use inferium_types::{Digest, JobFault, SegmentId, StallId, VerdictVote};
+use std::path::PathBuf;
+
+fn path(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("inferium-verdicts-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+fn segment(byte: u8) -> SegmentId {
+    SegmentId::new(Digest::from([byte; 32]))
+}
+
+const VALID: VerdictVote = VerdictVote::Valid { effort: Digest::ZERO };
+const INVALID: VerdictVote = VerdictVote::Invalid { job: 3, fault: JobFault::Token };
+
+#[test]
+fn first_verdict_of_a_segment_stands_for_ever() {
+    let path = path("first");
+    {
+        let store = VerdictStore::open(&path).unwrap();
+        assert_eq!(store.verdict(segment(1)).unwrap(), None);
+        assert_eq!(store.record_verdict(segment(1), VALID).unwrap(), VALID);
+        assert_eq!(store.record_verdict(segment(1), INVALID).unwrap(), VALID);
+        assert_eq!(store.record_verdict(segment(2), VerdictVote::Unavailable).unwrap(), VerdictVote::Unavailable);
+    }
+    let store = VerdictStore::open(&path).unwrap();
+    assert_eq!(store.verdict(segment(1)).unwrap(), Some(VALID));
+    assert_eq!(store.record_verdict(segment(1), INVALID).unwrap(), VALID);
+    assert_eq!(store.record_verdict(segment(2), VALID).unwrap(), VerdictVote::Unavailable);
+    assert_eq!(store.verdict(segment(3)).unwrap(), None);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn relayed_requests_survive_until_forgotten() {
+    let path = path("relayed");
+    let stall = StallId::new(Digest::from([7; 32]));
+    {
+        let store = VerdictStore::open(&path).unwrap();
+        assert_eq!(store.relayed(stall).unwrap(), None);
+        store.record_relayed(stall, b"request").unwrap();
+    }
+    let store = VerdictStore::open(&path).unwrap();
+    assert_eq!(store.relayed(stall).unwrap().as_deref(), Some(b"request".as_slice()));
+    store.forget_relayed(stall).unwrap();
+    store.forget_relayed(stall).unwrap();
+    assert_eq!(store.relayed(stall).unwrap(), None);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn store_is_open_once() {
+    let path = path("once");
+    let _store = VerdictStore::open(&path).unwrap();
+    assert!(VerdictStore::open(&path).is_err());
+    std::fs::remove_file(&path).unwrap();
+}

@@ -101,3 +101,6 @@ const fn finish_name(finish: FinishReason) -> &'static str {
         FinishReason::Cancelled => "cancelled",
     }
 }
+
+#[cfg(test)]
+mod tests;

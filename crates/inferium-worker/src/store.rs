@@ -147,4 +147,4 @@ impl WorkerStore {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,1 +1,252 @@
-//! Claims about the store.
+//! Budgets and records: what was signed is paid for once, what was rejected comes back once.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use super::{GatewayStore, KeyRecord, LeaseRecord, SegmentRecord, SegmentStatus, SlashRecord};
+use inferium_types::{
+    AccountId, Amount, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,
+    ProfileId, PublicKey, RejectReason, SamplingParams, SecretKey, SegmentId, SegmentTerms, SlashRule, SlashedNode,
+    TaskId, TaskKind, TaskTerms, Usage, VerificationMode, merkle_root,
+};
+use std::path::PathBuf;
+
+/// A store in a file of its own, which goes with it.
+struct Scratch {
+    path: PathBuf,
+    store: Option<GatewayStore>,
+}
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("inferium-gateway-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let store = Some(GatewayStore::open(&path).unwrap());
+        Self { path, store }
+    }
+
+    fn store(&self) -> &GatewayStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(GatewayStore::open(&self.path).unwrap());
+    }
+
+    fn spent(&self, key: u8) -> u64 {
+        self.store().key(hash(key)).unwrap().map_or(0, |record| record.spent.nano())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.store = None;
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn hash(key: u8) -> Digest {
+    Digest::from([key; 32])
+}
+
+fn lease(byte: u8) -> LeaseId {
+    LeaseId::new(hash(byte))
+}
+
+fn job(segment: u32, position: u8) -> JobId {
+    JobId::new(Digest::of("job", &[&segment.to_be_bytes(), &[position]]))
+}
+
+/// Segment `index` of lease 1, its jobs paid for by these keys.
+fn segment(index: u32, payers: &[(u8, u64)]) -> SegmentRecord {
+    let leaves: Vec<JobLeaf> = (0u8..)
+        .zip(payers)
+        .map(|(position, _)| {
+            let request = JobRequest {
+                job: job(index, position),
+                lease: lease(1),
+                sequence: u64::from(position),
+                attempt: 0,
+                input_commitment: Digest::ZERO,
+                prompt_tokens: 1,
+                tokens_max: 2,
+                sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+                client_seed: None,
+            };
+            let result = JobResult {
+                request: request.digest(),
+                output_commitment: Digest::ZERO,
+                evidence_root: Digest::ZERO,
+                usage: Usage { prompt_tokens: 1, completion_tokens: 2 },
+                finish: FinishReason::Length,
+            };
+            JobLeaf { request, result }
+        })
+        .collect();
+    let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
+    let totals = JobTotals::of(&leaves).unwrap();
+    let terms = SegmentTerms { lease: lease(1), index, totals, root: merkle_root(&hashes) };
+    SegmentRecord {
+        terms,
+        signature: terms.sign_as_gateway(&SecretKey::from_bytes([8; 32]).unwrap()),
+        leaves,
+        payers: payers.iter().map(|(key, nano)| (hash(*key), Amount::from_nano(*nano))).collect(),
+        status: SegmentStatus::Provisional,
+    }
+}
+
+const REJECTED: SegmentStatus = SegmentStatus::Rejected(RejectReason::Unresolved);
+
+#[test]
+fn signed_segment_is_paid_by_its_payers() {
+    let mut scratch = Scratch::new("paid");
+    scratch.store().ensure_key(hash(1), Amount::from_nano(1_000)).unwrap();
+    scratch.store().put_segment(&segment(0, &[(1, 10), (2, 20), (1, 5)])).unwrap();
+    scratch.store().put_segment(&segment(1, &[(1, 100)])).unwrap();
+    scratch.reopen();
+    assert_eq!((scratch.spent(1), scratch.spent(2), scratch.spent(3)), (115, 20, 0));
+    assert_eq!(scratch.store().key(hash(1)).unwrap().unwrap().budget, Amount::from_nano(1_000));
+}
+
+#[test]
+fn rejected_segment_comes_back_once() {
+    let mut scratch = Scratch::new("back");
+    let (first, second) = (segment(0, &[(1, 10), (2, 20)]), segment(1, &[(1, 7)]));
+    scratch.store().put_segment(&first).unwrap();
+    scratch.store().put_segment(&second).unwrap();
+    for _ in 0..3 {
+        assert!(scratch.store().decide_segment(first.terms.id(), REJECTED).unwrap());
+        assert_eq!((scratch.spent(1), scratch.spent(2)), (7, 0));
+        scratch.reopen();
+    }
+    assert_eq!(scratch.store().segment(first.terms.id()).unwrap().unwrap().status, REJECTED);
+}
+
+#[test]
+fn decision_about_an_unknown_segment_is_none() {
+    let scratch = Scratch::new("unknown");
+    assert!(!scratch.store().decide_segment(SegmentId::new(hash(9)), REJECTED).unwrap());
+    assert_eq!(scratch.store().segment(SegmentId::new(hash(9))).unwrap(), None);
+    assert_eq!(scratch.store().job(job(0, 0)).unwrap(), None);
+}
+
+/// SPEC S: never two segments in one place, and the second leaves no trace.
+#[test]
+fn second_segment_in_one_place_changes_nothing() {
+    let mut scratch = Scratch::new("place");
+    let first = segment(0, &[(1, 10)]);
+    scratch.store().put_segment(&first).unwrap();
+    assert!(scratch.store().put_segment(&first).is_err());
+    assert!(scratch.store().put_segment(&segment(0, &[(2, 30), (1, 50)])).is_err());
+    scratch.reopen();
+    assert_eq!((scratch.spent(1), scratch.spent(2)), (10, 0));
+    assert_eq!(scratch.store().segment(first.terms.id()).unwrap(), Some(first));
+    assert_eq!(scratch.store().job(job(0, 1)).unwrap(), None);
+}
+
+/// All or nothing: a cost that no number holds keeps the whole segment out.
+#[test]
+fn segment_whose_cost_overflows_is_not_kept() {
+    let scratch = Scratch::new("overflow");
+    let whole = segment(0, &[(2, 5), (1, u64::MAX), (1, 1)]);
+    assert!(scratch.store().put_segment(&whole).is_err());
+    assert_eq!((scratch.spent(1), scratch.spent(2)), (0, 0));
+    assert_eq!(scratch.store().segment(whole.terms.id()).unwrap(), None);
+    assert_eq!(scratch.store().job(job(0, 0)).unwrap(), None);
+}
+
+#[test]
+fn jobs_are_found_by_name() {
+    let scratch = Scratch::new("jobs");
+    let record = segment(3, &[(1, 1), (1, 1), (1, 1)]);
+    scratch.store().put_segment(&record).unwrap();
+    for position in 0u8..3 {
+        let found = scratch.store().job(job(3, position)).unwrap();
+        assert_eq!(found, Some((record.terms.id(), u32::from(position))));
+    }
+}
+
+#[test]
+fn key_keeps_what_it_spent_when_its_budget_changes() {
+    let scratch = Scratch::new("budget");
+    scratch.store().put_segment(&segment(0, &[(1, 10)])).unwrap();
+    scratch.store().ensure_key(hash(1), Amount::from_nano(50)).unwrap();
+    let expected = KeyRecord { budget: Amount::from_nano(50), spent: Amount::from_nano(10) };
+    assert_eq!(scratch.store().key(hash(1)).unwrap(), Some(expected));
+    assert_eq!(scratch.store().key(hash(2)).unwrap(), None);
+}
+
+/// What a closed lease never committed costs nothing; what was decided stays.
+#[test]
+fn closed_lease_returns_what_was_never_committed() {
+    let scratch = Scratch::new("closed");
+    let (decided, open) = (segment(0, &[(1, 10)]), segment(1, &[(1, 5)]));
+    scratch.store().put_segment(&decided).unwrap();
+    scratch.store().decide_segment(decided.terms.id(), REJECTED).unwrap();
+    scratch.store().put_segment(&open).unwrap();
+    assert_eq!(scratch.spent(1), 5);
+    for _ in 0..2 {
+        scratch.store().close_lease(lease(1)).unwrap();
+        assert_eq!(scratch.spent(1), 0);
+        assert_eq!(scratch.store().segment(open.terms.id()).unwrap().unwrap().status, REJECTED);
+    }
+}
+
+fn lease_record(byte: u8) -> LeaseRecord {
+    let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(2) };
+    LeaseRecord {
+        lease: lease(byte),
+        worker: PublicKey::from_bytes([9; 32]),
+        terms: TaskTerms {
+            kind: TaskKind::Inference,
+            mode: VerificationMode::Exact,
+            profile: ProfileId::new(Digest::ZERO),
+            price_max: price,
+            jobs_max: 10,
+            tokens_max: 1_000,
+            slots: 1,
+            context_tokens: 512,
+            open_ms: 1,
+            lease_ms: 1,
+        },
+        price,
+        beacon: Digest::ZERO,
+        expires_at_ms: 77,
+    }
+}
+
+#[test]
+fn records_survive_reopening() {
+    let mut scratch = Scratch::new("records");
+    let slash = SlashRecord {
+        slash: SlashedNode {
+            node: PublicKey::from_bytes([1; 32]),
+            role: "worker".into(),
+            operator: AccountId::from_bytes([2; 32]),
+            rule: SlashRule::WrongResult,
+            segment: None,
+            job: None,
+            amount: Amount::from_nano(5),
+            disqualified: false,
+        },
+        height: 12,
+        burned: false,
+    };
+    let store = scratch.store();
+    assert_eq!(store.cursor().unwrap(), None);
+    store.set_cursor(41).unwrap();
+    for byte in 1..=3 {
+        store.put_lease(&lease_record(byte)).unwrap();
+        store.put_task(TaskId::new(hash(byte))).unwrap();
+        store.put_slash(u64::from(byte), &slash).unwrap();
+    }
+    store.remove_lease(lease(2)).unwrap();
+    store.remove_task(TaskId::new(hash(1))).unwrap();
+    scratch.reopen();
+    let store = scratch.store();
+    assert_eq!(store.cursor().unwrap(), Some(41));
+    assert_eq!(store.leases().unwrap(), [lease_record(1), lease_record(3)]);
+    assert_eq!(store.tasks().unwrap(), [TaskId::new(hash(2)), TaskId::new(hash(3))]);
+    let numbers: Vec<u64> = store.slashes().unwrap().into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+}

@@ -1,1 +1,295 @@
-//! Claims about jobs.
+//! Jobs and segments: honest work passes what a validator recomputes, each crime does not.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use super::{FinishedJob, JobContext, JobRefusal, run};
+use crate::crime::Crime;
+use crate::lease::{Agreement, LeaseWork};
+use crate::store::tests::{lease_record, path};
+use crate::store::{SegmentRecord, WorkerStore};
+use inferium_engine::{Answer, Engine, MockEngine, MockOptions, ReplayRequest};
+use inferium_types::{
+    ChatMessage, Digest, FinishReason, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, LeaseId, SamplingParams,
+    SecretKey, VrfSecretKey, limits, merkle_root, replay_seed, wire::WorkerMessage,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+fn engine(flavour: u64) -> Arc<dyn Engine> {
+    Arc::new(MockEngine::new(MockOptions { flavour, ..MockOptions::default() }))
+}
+
+fn context(crime: Option<Crime>) -> JobContext {
+    JobContext { engine: engine(0), vrf_output: Digest::sha256(b"vrf"), salt: [3; 32], crime }
+}
+
+fn job(sequence: u64) -> (JobRequest, JobPayload) {
+    let messages = vec![ChatMessage { role: "user".into(), content: "tell me something".into() }];
+    let payload = JobPayload { salt: [1; 32], messages, stop: Vec::new() };
+    let prompt = engine(0).render_chat(&payload.messages).unwrap();
+    let request = JobRequest {
+        job: JobId::new(Digest::of("job", &[&sequence.to_be_bytes()])),
+        lease: LeaseId::new(Digest::sha256(b"lease")),
+        sequence,
+        attempt: 0,
+        input_commitment: payload.commitment(),
+        prompt_tokens: u32::try_from(prompt.len()).unwrap(),
+        tokens_max: 40,
+        sampling: SamplingParams { temperature_micro: 1_000_000, top_p_ppm: 1_000_000, top_k: 0 },
+        client_seed: None,
+    };
+    (request, payload)
+}
+
+/// Runs a job to its end; what came out of it, and what was sent.
+async fn done(
+    context: JobContext,
+    (request, payload): (JobRequest, JobPayload),
+) -> (Result<FinishedJob, JobRefusal>, Vec<WorkerMessage>) {
+    let (outbox, mut sent) = mpsc::channel(1_000);
+    let (_cancel, cancelled) = watch::channel(false);
+    let outcome = run(context, request, payload, outbox, cancelled).await;
+    let mut messages = Vec::new();
+    while let Ok(message) = sent.try_recv() {
+        messages.push(message);
+    }
+    (outcome, messages)
+}
+
+/// What a validator recomputes: the answer from its tokens, the tokens and logits from the seed.
+async fn is_right(job: &FinishedJob) -> bool {
+    let (request, result) = (&job.leaf.request, &job.leaf.result);
+    let output = &job.evidence.output;
+    let engine = engine(0);
+    let mut answer = Answer::new(&job.evidence.payload.stop, request.tokens_max);
+    for token in &output.tokens {
+        answer.push(&*engine, *token);
+    }
+    if result.finish == FinishReason::Cancelled {
+        answer.cancel();
+    }
+    let prompt = engine.render_chat(&job.evidence.payload.messages).unwrap();
+    let seed = replay_seed(request, &prompt, &Digest::sha256(b"vrf"));
+    let mut digests = Vec::new();
+    if !output.tokens.is_empty() {
+        let replay = ReplayRequest { prompt, output: output.tokens.clone(), sampling: request.sampling, seed };
+        let steps = engine.replay(replay).unwrap().await.unwrap().unwrap();
+        if steps.iter().zip(&output.tokens).any(|(step, token)| step.token != *token) {
+            return false;
+        }
+        digests.extend(steps.iter().map(|step| step.digest));
+    }
+    job.leaf.is_consistent()
+        && answer.finish() == Some(result.finish)
+        && answer.text() == output.text
+        && answer.tokens() == output.tokens
+        && result.evidence_root == merkle_root(&digests)
+        && result.output_commitment == output.commitment()
+        && u32::try_from(output.tokens.len()) == Ok(result.usage.completion_tokens)
+}
+
+#[tokio::test]
+async fn honest_result_is_what_a_validator_recomputes() {
+    let stopped = |(request, mut payload): (JobRequest, JobPayload)| {
+        payload.stop = vec!["e".into(), "a".into(), "t".into()];
+        (JobRequest { input_commitment: payload.commitment(), ..request }, payload)
+    };
+    for (job, finish) in [(job(0), FinishReason::Length), (stopped(job(1)), FinishReason::StopString)] {
+        let (outcome, _) = done(context(None), job).await;
+        let finished = outcome.unwrap();
+        assert_eq!(finished.leaf.result.finish, finish);
+        assert!(is_right(&finished).await);
+    }
+}
+
+/// What the client got is what is committed: text, tokens, salt.
+#[tokio::test]
+async fn pieces_are_the_committed_answer() {
+    let (outcome, messages) = done(context(None), job(0)).await;
+    let finished = outcome.unwrap();
+    let (mut text, mut tokens, mut end) = (String::new(), Vec::new(), None);
+    for message in messages {
+        match message {
+            WorkerMessage::Delta { job: of, tokens: more, text: piece } => {
+                assert_eq!(of, finished.leaf.request.job);
+                tokens.extend(more);
+                text.push_str(&piece);
+            }
+            WorkerMessage::Finished { result, output_salt, .. } => end = Some((result, output_salt)),
+            _ => {}
+        }
+    }
+    assert_eq!((text, tokens), (finished.evidence.output.text.clone(), finished.evidence.output.tokens.clone()));
+    assert_eq!(end, Some((finished.leaf.result.clone(), finished.evidence.output.salt)));
+}
+
+#[tokio::test]
+async fn every_crime_in_a_result_differs_from_honest_work() {
+    let (honest, _) = done(context(None), job(0)).await;
+    let honest = honest.unwrap();
+    for crime in [Crime::EditedText, Crime::Truncated, Crime::OwnSeed] {
+        let (outcome, _) = done(context(Some(crime)), job(0)).await;
+        let finished = outcome.unwrap();
+        assert_ne!(finished.leaf, honest.leaf, "{crime}");
+        assert!(!is_right(&finished).await, "{crime}");
+    }
+    let wrong_weights = JobContext { engine: engine(1), ..context(Some(Crime::WrongWeights)) };
+    let finished = done(wrong_weights, job(0)).await.0.unwrap();
+    assert!(!is_right(&finished).await);
+}
+
+#[tokio::test]
+async fn crimes_are_read_as_they_are_written() {
+    for crime in Crime::ALL {
+        assert_eq!(crime.to_string().parse(), Ok(crime));
+    }
+    assert!("honest".parse::<Crime>().is_err());
+}
+
+#[tokio::test]
+async fn job_that_was_cancelled_before_it_began_costs_no_token() {
+    let (outbox, _sent) = mpsc::channel(1_000);
+    let (cancel, cancelled) = watch::channel(false);
+    cancel.send(true).unwrap();
+    let (request, payload) = job(0);
+    let finished = run(context(None), request, payload, outbox, cancelled).await.unwrap();
+    assert_eq!(finished.leaf.result.finish, FinishReason::Cancelled);
+    assert_eq!(finished.leaf.result.usage.completion_tokens, 0);
+    assert_eq!(finished.leaf.result.evidence_root, merkle_root(&[]));
+    assert!(is_right(&finished).await);
+}
+
+/// The client has room for one piece: the job stands when it leaves, and ends within a step.
+#[tokio::test]
+async fn cancelled_job_ends_within_the_next_step() {
+    for leave_after in [1u32, 3, 10] {
+        let (outbox, mut sent) = mpsc::channel(1);
+        let (cancel, cancelled) = watch::channel(false);
+        let (request, payload) = job(0);
+        let running = tokio::spawn(run(context(None), request, payload, outbox, cancelled));
+        for _ in 0..leave_after {
+            assert!(matches!(sent.recv().await, Some(WorkerMessage::Delta { .. })));
+        }
+        cancel.send(true).unwrap();
+        while sent.recv().await.is_some() {}
+        let finished = running.await.unwrap().unwrap();
+        assert_eq!(finished.leaf.result.finish, FinishReason::Cancelled);
+        // One in the channel and one that waited for room, at most.
+        let tokens = finished.leaf.result.usage.completion_tokens;
+        assert!((leave_after..=leave_after + 2).contains(&tokens), "{tokens} after {leave_after}");
+        assert!(is_right(&finished).await);
+    }
+}
+
+#[tokio::test]
+async fn job_of_another_payload_or_count_is_refused() {
+    let (request, mut payload) = job(0);
+    payload.salt[0] ^= 1;
+    let (outcome, sent) = done(context(None), (request.clone(), payload)).await;
+    assert!(matches!(outcome, Err(JobRefusal::Payload)));
+    assert_eq!(sent, []);
+    let found = usize::try_from(request.prompt_tokens).unwrap();
+    for expected in [request.prompt_tokens - 1, request.prompt_tokens + 1] {
+        let (request, payload) = job(0);
+        let (outcome, _) = done(context(None), (JobRequest { prompt_tokens: expected, ..request }, payload)).await;
+        assert!(
+            matches!(outcome, Err(JobRefusal::PromptTokens { expected: e, found: f }) if (e, f) == (expected, found))
+        );
+    }
+    let (request, payload) = job(0);
+    let (outcome, _) = done(context(None), (JobRequest { tokens_max: 0, ..request }, payload)).await;
+    assert!(matches!(outcome, Err(JobRefusal::Engine(_))));
+}
+
+#[tokio::test]
+async fn job_ends_when_the_gateway_is_gone() {
+    let (outbox, sent) = mpsc::channel(1);
+    drop(sent);
+    let (_cancel, cancelled) = watch::channel(false);
+    let (request, payload) = job(0);
+    let outcome = run(context(None), request, payload, outbox, cancelled).await;
+    assert!(matches!(outcome, Err(JobRefusal::GatewayGone)));
+}
+
+fn work(finished: Vec<FinishedJob>) -> LeaseWork {
+    let vrf = VrfSecretKey::from_entropy([5; 32]).unwrap();
+    let proof = vrf.prove(&Digest::ZERO);
+    LeaseWork {
+        record: lease_record(1),
+        vrf_proof: proof,
+        vrf_output: proof.output(),
+        running: BTreeMap::new(),
+        finished,
+        next_index: 7,
+        agreement: Agreement::Idle,
+    }
+}
+
+fn key() -> SecretKey {
+    SecretKey::from_bytes([8; 32]).unwrap()
+}
+
+/// SPEC J3: one root over the leaves, the right totals, the worker's signature.
+#[tokio::test]
+async fn segment_holds_what_is_finished() {
+    let mut finished = Vec::new();
+    for sequence in 0..3 {
+        finished.push(done(context(None), job(sequence)).await.0.unwrap());
+    }
+    let leaves: Vec<JobLeaf> = finished.iter().map(|job| job.leaf.clone()).collect();
+    let mut work = work(finished);
+    let segment: SegmentRecord = work.make_segment(&key()).unwrap();
+    let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
+    assert_eq!((segment.terms.lease, segment.terms.index), (work.record.lease, 7));
+    assert_eq!(segment.terms.root, merkle_root(&hashes));
+    assert_eq!(Some(segment.terms.totals), JobTotals::of(&leaves));
+    assert!(segment.terms.signed_by_worker(&key().public_key(), &segment.worker_signature));
+    assert_eq!((segment.leaves, segment.jobs.len(), segment.gateway_signature), (leaves, 3, None));
+    assert_eq!((work.next_index, &work.agreement), (8, &Agreement::Proposed(segment.terms)));
+    assert!(work.finished.is_empty());
+}
+
+#[tokio::test]
+async fn segment_is_made_one_at_a_time_and_never_empty() {
+    let finished = done(context(None), job(0)).await.0.unwrap();
+    assert!(work(Vec::new()).make_segment(&key()).is_none());
+    let terms = work(vec![finished.clone()]).make_segment(&key()).unwrap().terms;
+    for agreement in [Agreement::Proposed(terms), Agreement::Committing(terms), Agreement::Resting] {
+        let mut work = LeaseWork { agreement, ..work(vec![finished.clone()]) };
+        assert!(work.make_segment(&key()).is_none());
+        assert_eq!((work.finished.len(), work.next_index), (1, 7));
+    }
+}
+
+#[tokio::test]
+async fn segment_has_its_largest_size() {
+    let finished = done(context(None), job(0)).await.0.unwrap();
+    let mut work = work(vec![finished; limits::SEGMENT_JOBS_MAX + 1]);
+    assert_eq!(work.make_segment(&key()).unwrap().leaves.len(), limits::SEGMENT_JOBS_MAX);
+    assert_eq!(work.finished.len(), 1);
+}
+
+/// SPEC S, fraud: the disk refuses a second, different segment in the place of a signed one.
+#[tokio::test]
+async fn second_segment_in_one_place_is_never_kept() {
+    let path = path("place");
+    let first = done(context(None), job(0)).await.0.unwrap();
+    let other = done(JobContext { salt: [4; 32], ..context(None) }, job(0)).await.0.unwrap();
+    let standing = work(vec![first.clone()]).make_segment(&key()).unwrap();
+    let conflicting = work(vec![other]).make_segment(&key()).unwrap();
+    assert_eq!(standing.terms.id(), conflicting.terms.id());
+    assert_ne!(standing.terms, conflicting.terms);
+    for _ in 0..2 {
+        let store = WorkerStore::open(&path).unwrap();
+        store.put_segment(&standing).unwrap();
+        assert!(store.put_segment(&conflicting).is_err());
+        assert_eq!(store.segment(standing.terms.id()).unwrap(), Some(standing.clone()));
+    }
+    let store = WorkerStore::open(&path).unwrap();
+    let agreed = SegmentRecord { gateway_signature: Some(standing.terms.sign_as_gateway(&key())), ..standing.clone() };
+    store.put_segment(&agreed).unwrap();
+    assert_eq!(store.segments().unwrap(), [agreed]);
+    drop(store);
+    std::fs::remove_file(path).unwrap();
+}

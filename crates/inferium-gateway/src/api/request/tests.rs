@@ -1,1 +1,237 @@
-//! Claims about chat requests.
+//! Claims about chat requests: every parameter is honoured or refused by its name.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
+
+use super::super::error::ApiError;
+use super::ChatRequest;
+use inferium_types::{SamplingParams, limits};
+use serde_json::{Value, json};
+
+fn body(extra: &Value) -> Vec<u8> {
+    let mut fields = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+    for (name, value) in extra.as_object().unwrap() {
+        fields[name] = value.clone();
+    }
+    serde_json::to_vec(&fields).unwrap()
+}
+
+fn parse(extra: &Value) -> Result<ChatRequest, ApiError> {
+    ChatRequest::parse(&body(extra))
+}
+
+fn good(extra: &Value) -> ChatRequest {
+    parse(extra).unwrap_or_else(|error| panic!("{extra}: {error}"))
+}
+
+/// The parameter that a refusal names, and whether it is one that is not supported.
+fn refused(extra: &Value) -> (String, bool) {
+    match parse(extra) {
+        Err(ApiError::Invalid { param, .. }) => (param, false),
+        Err(ApiError::Unsupported { param }) => (param, true),
+        other => panic!("{extra}: {other:?}"),
+    }
+}
+
+#[test]
+fn least_request_has_the_defaults() {
+    let request = good(&json!({}));
+    assert_eq!(request.model, "m");
+    assert_eq!((request.messages[0].role.as_str(), request.messages[0].content.as_str()), ("user", "hi"));
+    assert_eq!(request.sampling, SamplingParams { temperature_micro: 1_000_000, top_p_ppm: 1_000_000, top_k: 0 });
+    assert_eq!((request.stream, request.include_usage, request.tokens_max, request.seed), (false, false, None, None));
+    assert!(request.stop.is_empty());
+}
+
+#[test]
+fn null_is_as_good_as_absent() {
+    for name in ["stream", "temperature", "top_p", "stop", "seed", "max_tokens", "tools", "n", "whatever"] {
+        assert_eq!(good(&json!({name: null})), good(&json!({})), "{name}");
+    }
+}
+
+#[test]
+fn sampling_is_read_in_integers() {
+    for (given, expected) in
+        [(json!(0), 0), (json!(2), 2_000_000), (json!(0.7), 700_000), (json!(1e-6), 1), (json!(1.25), 1_250_000)]
+    {
+        assert_eq!(good(&json!({"temperature": given})).sampling.temperature_micro, expected);
+    }
+    for (given, expected) in [(json!(0), 1), (json!(1), 1_000_000), (json!(0.9), 900_000), (json!(1e-9), 1)] {
+        assert_eq!(good(&json!({"top_p": given})).sampling.top_p_ppm, expected);
+    }
+    for (given, expected) in [(json!(0), 0), (json!(-1), 0), (json!(40), 40), (json!(u32::MAX), u32::MAX)] {
+        assert_eq!(good(&json!({"top_k": given})).sampling.top_k, expected);
+    }
+    for (given, expected) in
+        [(json!(0), 0), (json!(-1), u64::MAX), (json!(u64::MAX), u64::MAX), (json!(i64::MIN), 1 << 63)]
+    {
+        assert_eq!(good(&json!({"seed": given})).seed, Some(expected));
+    }
+}
+
+#[test]
+fn longer_name_of_the_limit_wins() {
+    assert_eq!(good(&json!({"max_tokens": 5})).tokens_max, Some(5));
+    assert_eq!(good(&json!({"max_completion_tokens": 6})).tokens_max, Some(6));
+    assert_eq!(good(&json!({"max_tokens": 5, "max_completion_tokens": 6})).tokens_max, Some(6));
+    assert_eq!(good(&json!({"max_tokens": u32::MAX})).tokens_max, Some(u32::MAX));
+}
+
+#[test]
+fn stop_is_a_text_or_a_few() {
+    assert_eq!(good(&json!({"stop": "x"})).stop, ["x"]);
+    assert_eq!(good(&json!({"stop": []})).stop, [] as [&str; 0]);
+    let most = vec!["s".repeat(limits::STOP_STRING_SIZE_MAX); limits::STOP_STRINGS_MAX];
+    assert_eq!(good(&json!({"stop": most})).stop, most);
+    for bad in [
+        json!(""),
+        json!([""]),
+        json!(1),
+        json!(["x", 1]),
+        json!("s".repeat(limits::STOP_STRING_SIZE_MAX + 1)),
+        json!(vec!["x"; limits::STOP_STRINGS_MAX + 1]),
+    ] {
+        assert_eq!(refused(&json!({"stop": bad})), ("stop".into(), false));
+    }
+}
+
+#[test]
+fn streams_and_their_usage() {
+    let request = good(&json!({"stream": true, "stream_options": {"include_usage": true}}));
+    assert!(request.stream && request.include_usage);
+    assert!(!good(&json!({"stream_options": {"include_usage": false, "include_obfuscation": false}})).include_usage);
+    assert_eq!(refused(&json!({"stream_options": 1})), ("stream_options".into(), false));
+    assert_eq!(
+        refused(&json!({"stream_options": {"include_usage": 1}})),
+        ("stream_options.include_usage".into(), false)
+    );
+    assert_eq!(refused(&json!({"stream_options": {"other": 1}})), ("stream_options.other".into(), true));
+    assert_eq!(
+        refused(&json!({"stream_options": {"include_obfuscation": true}})),
+        ("stream_options.include_obfuscation".into(), true)
+    );
+}
+
+#[test]
+fn each_bad_value_is_named() {
+    let cases = [
+        ("model", json!(1)),
+        ("model", json!("")),
+        ("messages", json!([])),
+        ("messages", json!("hi")),
+        ("messages", json!(vec![json!({"role": "user", "content": "x"}); limits::MESSAGES_MAX + 1])),
+        ("stream", json!("yes")),
+        ("max_tokens", json!(0)),
+        ("max_tokens", json!(-1)),
+        ("max_tokens", json!(1.5)),
+        ("max_completion_tokens", json!(u64::from(u32::MAX) + 1)),
+        ("temperature", json!(-0.1)),
+        ("temperature", json!(2.000_001)),
+        ("temperature", json!("hot")),
+        ("top_p", json!(1.01)),
+        ("top_p", json!(-0.01)),
+        ("top_k", json!(-2)),
+        ("top_k", json!(0.5)),
+        ("top_k", json!(u64::from(u32::MAX) + 1)),
+        ("seed", json!(1.5)),
+        ("seed", json!("1")),
+    ];
+    for (name, value) in cases {
+        assert_eq!(refused(&json!({name: value})), (name.to_owned(), false));
+    }
+}
+
+#[test]
+fn model_and_messages_are_required() {
+    for (missing, text) in
+        [("model", r#"{"messages":[{"role":"user","content":"x"}]}"#), ("messages", r#"{"model":"m"}"#)]
+    {
+        let error = ChatRequest::parse(text.as_bytes()).unwrap_err();
+        assert!(matches!(&error, ApiError::Invalid { param, .. } if param == missing), "{error:?}");
+        assert_eq!(error.body()["error"]["param"], missing);
+    }
+}
+
+#[test]
+fn what_is_not_json_is_said_to_be_none() {
+    for text in ["", "{", "[]", "1", "\"x\"", "{\"model\":}"] {
+        assert!(matches!(ChatRequest::parse(text.as_bytes()), Err(ApiError::Json(_))), "{text}");
+    }
+}
+
+#[test]
+fn what_changes_nothing_is_taken() {
+    let neutral = json!({
+        "user": "u", "metadata": {"a": "b"}, "service_tier": "auto", "store": true, "n": 1, "presence_penalty": 0,
+        "frequency_penalty": 0.0, "logprobs": false, "logit_bias": {}, "tools": [], "functions": [],
+        "tool_choice": "none", "response_format": {"type": "text"}, "modalities": ["text"],
+    });
+    assert_eq!(good(&neutral), good(&json!({})));
+}
+
+#[test]
+fn what_would_change_the_answer_is_refused_by_name() {
+    let cases = [
+        ("n", json!(2)),
+        ("presence_penalty", json!(0.1)),
+        ("frequency_penalty", json!(-1)),
+        ("logprobs", json!(true)),
+        ("top_logprobs", json!(3)),
+        ("logit_bias", json!({"1": 2})),
+        ("tools", json!([{"type": "function"}])),
+        ("functions", json!([{}])),
+        ("tool_choice", json!("auto")),
+        ("response_format", json!({"type": "json_object"})),
+        ("modalities", json!(["audio"])),
+        ("modalities", json!(["text", "audio"])),
+        ("prediction", json!({})),
+        ("made_up", json!(1)),
+    ];
+    for (name, value) in cases {
+        assert_eq!(refused(&json!({name: value})), (name.to_owned(), true));
+    }
+}
+
+#[test]
+fn messages_are_read_part_by_part() {
+    let one = |message: Value| good(&json!({"messages": [message]})).messages.remove(0);
+    assert_eq!(one(json!({"role": "developer", "content": "x"})).role, "system");
+    assert_eq!(one(json!({"role": "assistant", "content": "", "tool_calls": null, "refusal": null})).content, "");
+    let parts = json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]);
+    assert_eq!(one(json!({"role": "user", "content": parts})).content, "ab");
+    let cases = [
+        (json!(1), "messages[0]", false),
+        (json!({"content": "x"}), "messages[0].role", false),
+        (json!({"role": "user"}), "messages[0].content", false),
+        (json!({"role": "king", "content": "x"}), "messages[0].role", false),
+        (json!({"role": "tool", "content": "x"}), "messages[0].role", true),
+        (json!({"role": "user", "content": 1}), "messages[0].content", false),
+        (json!({"role": "user", "content": [{"type": "text"}]}), "messages[0].content", false),
+        (json!({"role": "user", "content": [{"text": "x"}]}), "messages[0].content", false),
+        (json!({"role": "user", "content": [{"type": "image_url"}]}), "messages[0].content[type=image_url]", true),
+        (json!({"role": "user", "content": "x", "name": "n"}), "messages[0].name", true),
+        (json!({"role": "user", "content": "x", "tool_calls": [1]}), "messages[0].tool_calls", true),
+    ];
+    for (message, param, unsupported) in cases {
+        assert_eq!(refused(&json!({"messages": [message]})), (param.to_owned(), unsupported));
+    }
+    let second = json!({"messages": [{"role": "user", "content": "x"}, {"role": "user"}]});
+    assert_eq!(refused(&second).0, "messages[1].content");
+}
+
+/// The answer's limit: what is asked for, or a default, within the room; each boundary is exact.
+#[test]
+fn answer_has_the_room_that_the_context_leaves() {
+    let limit =
+        |wanted: Option<u32>, prompt, context| good(&json!({"max_tokens": wanted})).answer_limit(prompt, context);
+    assert_eq!(limit(None, 10, 8_192), Ok(512));
+    assert_eq!(limit(None, 10, 522), Ok(512));
+    assert_eq!(limit(None, 10, 521), Ok(511));
+    assert_eq!(limit(None, 10, 11), Ok(1));
+    assert_eq!(limit(Some(5), 10, 15), Ok(5));
+    let full = |prompt, wanted, context| Err(ApiError::ContextLength { prompt, wanted, context });
+    assert_eq!(limit(Some(6), 10, 15), full(10, 6, 15));
+    assert_eq!(limit(None, 10, 10), full(10, 1, 10));
+    assert_eq!(limit(None, 11, 10), full(11, 1, 10));
+    assert_eq!(limit(Some(u32::MAX), u32::MAX, u32::MAX), full(u32::MAX, u32::MAX, u32::MAX));
+}

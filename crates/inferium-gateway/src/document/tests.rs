@@ -1,7 +1,5 @@
 //! Documents: what is written verifies, and no field of it can say anything else.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
-
 use super::{InvalidDocument, receipt_document, verify_document};
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_cryptography::bls12381::primitives::{group::Private, ops, variant::MinSig};

@@ -1,7 +1,5 @@
 //! Budgets and records: what was signed is paid for once, what was rejected comes back once.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use super::{GatewayStore, KeyRecord, LeaseRecord, SegmentRecord, SegmentStatus, SlashRecord};
 use inferium_types::{
     AccountId, Amount, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,

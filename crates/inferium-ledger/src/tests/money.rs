@@ -59,7 +59,7 @@ fn nonces_are_used_in_order_without_gaps() {
     let low = Rejection::NonceTooLow { expected: 1, found: 0 };
     let high = Rejection::NonceTooHigh { expected: 1, found: 2 };
     assert_eq!(refused(&used), InvalidBlock::Transaction { index: 0, rejection: low.clone() });
-    assert_eq!(refused(&ahead), InvalidBlock::Transaction { index: 0, rejection: high.clone() });
+    assert_eq!(refused(&ahead), InvalidBlock::Transaction { index: 0, rejection: high });
     assert_eq!(admit(&chain.state, &used), Err(low));
     // A mempool keeps what is a little ahead.
     assert_eq!(admit(&chain.state, &ahead), Ok(()));

@@ -162,6 +162,7 @@ impl Model {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one match over everything that happens")]
     fn event(&mut self, chain: &Chain, transactions: &[VerifiedTransaction], event: &Event) {
         match event {
             Event::TaskExpired { task, requester } => {
@@ -374,6 +375,7 @@ fn nth<T>(items: impl IntoIterator<Item = T>, index: u8) -> Option<T> {
 }
 
 /// Turns an attempt into a transaction that has a chance.
+#[expect(clippy::too_many_lines, reason = "one match over everything that happens")]
 fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
     let Attempt { kind, who, what, much } = attempt;
     let worker = format!("w{}", who % 3);

@@ -5,6 +5,8 @@ use super::support::*;
 use crate::{State, StateKey, state_key};
 use inferium_types::{TransactionBody, decode};
 
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// Tasks, leases in both states, segments in all three, claims, holds, records.
 fn rich() -> Chain {
     let mut chain = Chain::ready(3);
@@ -67,7 +69,7 @@ fn corrupt_entries_are_refused() {
     let chain = rich();
     let entries = chain.state.entries();
     for index in 0..entries.len() {
-        let change = |edit: &dyn Fn(&mut (Vec<u8>, Vec<u8>))| {
+        let change = |edit: &dyn Fn(&mut Entry)| {
             let mut entries = entries.clone();
             edit(&mut entries[index]);
             State::from_entries(entries)

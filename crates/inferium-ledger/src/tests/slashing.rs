@@ -242,7 +242,7 @@ fn conflict_needs_two_signed_results_of_one_request() {
     let same = Rejection::Evidence { why: "the results are equal" };
     chain.fails("x0", conflict("w0", first.clone(), first.clone()), &same);
     let unknown = Rejection::Unknown { what: "worker" };
-    chain.fails("x0", conflict("x5", first.clone(), second.clone()), &unknown);
+    chain.fails("x0", conflict("x5", first, second), &unknown);
     chain.fails("x0", conflict("g0", proof("g0", lease, 1), proof("g0", lease, 2)), &unknown);
 }
 

@@ -355,7 +355,7 @@ impl Chain {
             .collect();
         assert_eq!(reasons, [&expected.to_string()]);
         let fee = fee_of(self.parameters(), &transaction);
-        let mut paid = without.state.clone();
+        let mut paid = without.state;
         let account = paid.accounts.get_mut(&id(sender)).unwrap();
         account.balance = account.balance.sub(fee).unwrap();
         account.nonce += 1;

@@ -180,11 +180,11 @@ fn sampling_seed_binds_what_the_rule_says() {
     request.client_seed = None;
     let by_vrf = replay_seed(&request, &prompt, &vrf);
     assert_ne!(by_vrf, replay_seed(&request, &prompt, &other));
-    let next = JobRequest { sequence: request.sequence ^ 1, ..request.clone() };
+    let next = JobRequest { sequence: request.sequence ^ 1, ..request };
     assert_ne!(by_vrf, replay_seed(&next, &prompt, &vrf));
     let seeded = JobRequest { client_seed: Some(7), ..request };
     let by_client = replay_seed(&seeded, &prompt, &vrf);
-    assert_eq!(by_client, replay_seed(&JobRequest { sequence: 99, ..seeded.clone() }, &prompt, &other));
+    assert_eq!(by_client, replay_seed(&JobRequest { sequence: 99, ..seeded }, &prompt, &other));
     assert_ne!(by_client, replay_seed(&seeded, &[1, 2, 4], &vrf));
     assert_ne!(by_client, replay_seed(&JobRequest { client_seed: Some(8), ..seeded }, &prompt, &vrf));
 }

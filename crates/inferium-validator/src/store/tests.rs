@@ -1,7 +1,5 @@
 //! SPEC C8, V2: a verdict is on disk before it leaves, one per segment, for ever.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use super::VerdictStore;
 use inferium_types::{Digest, JobFault, SegmentId, StallId, VerdictVote};
 use std::path::PathBuf;

@@ -1,7 +1,5 @@
 //! Jobs and segments: honest work passes what a validator recomputes, each crime does not.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use super::{FinishedJob, JobContext, JobRefusal, run};
 use crate::crime::Crime;
 use crate::lease::{Agreement, LeaseWork};
@@ -287,7 +285,7 @@ async fn second_segment_in_one_place_is_never_kept() {
         assert_eq!(store.segment(standing.terms.id()).unwrap(), Some(standing.clone()));
     }
     let store = WorkerStore::open(&path).unwrap();
-    let agreed = SegmentRecord { gateway_signature: Some(standing.terms.sign_as_gateway(&key())), ..standing.clone() };
+    let agreed = SegmentRecord { gateway_signature: Some(standing.terms.sign_as_gateway(&key())), ..standing };
     store.put_segment(&agreed).unwrap();
     assert_eq!(store.segments().unwrap(), [agreed]);
     drop(store);

@@ -1,7 +1,5 @@
 //! What a worker must not forget survives.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use super::{LeaseRecord, WorkerStore};
 use inferium_types::{
     Amount, Digest, LeaseId, Price, ProfileId, PublicKey, SegmentId, TaskKind, TaskTerms, VerificationMode,

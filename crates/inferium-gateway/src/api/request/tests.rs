@@ -1,7 +1,5 @@
 //! Claims about chat requests: every parameter is honoured or refused by its name.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on fails")]
-
 use super::super::error::ApiError;
 use super::ChatRequest;
 use inferium_types::{SamplingParams, limits};

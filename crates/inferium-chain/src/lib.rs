@@ -11,7 +11,7 @@
 //! Invariants: a block is acknowledged only when its state is durable; a failed write stops the
 //! node; every list from a stranger is bounded before it is read.
 //!
-//! The engine's generic types are instantiated once, in [`node`]; all that leaves this crate is
+//! The engine's generic types are instantiated once, in its `node` module; all that leaves this crate is
 //! plain.
 
 #![forbid(unsafe_code)]

@@ -422,8 +422,9 @@ impl Hub {
         }
     }
 
-    /// Ends a job without a result; it costs nothing.
+    /// Ends a job without a result; it costs nothing, and its worker need not go on with it.
     pub(crate) fn fail(&self, job: JobId, reason: &str) {
+        self.cancel(job);
         let mut inner = self.lock();
         let Some(running) = inner.running.remove(&job) else { return };
         let tokens = u64::from(running.request.prompt_tokens).saturating_add(u64::from(running.request.tokens_max));
@@ -644,3 +645,6 @@ fn adjust_reserved(inner: &mut Inner, payer: Digest, old: Amount, new: Amount) {
         inner.reserved.remove(&payer);
     }
 }
+
+#[cfg(test)]
+mod tests;

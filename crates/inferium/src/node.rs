@@ -7,7 +7,7 @@ use crate::up::register::read;
 use crate::up::{NETWORK_FILE, NetworkFile};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use inferium_chain::LightClient;
-use inferium_ledger::{Meta, Node, Record, StateKey};
+use inferium_ledger::{Account, Meta, Node, Record, StateKey};
 use inferium_types::{Digest, NetworkKey, NodeId, ProfileId};
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ struct Shown {
     id: NodeId,
     node: Node,
     record: Record,
+    account: Account,
     slashes: Vec<Value>,
 }
 
@@ -52,7 +53,8 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
         };
         let of_node = |slash: &&Value| slash.get("node").and_then(Value::as_str) == Some(id.to_string().as_str());
         let slashes = slashes.iter().filter(of_node).cloned().collect();
-        shown.push(Shown { name, id, node, record, slashes });
+        let account = read(&chain, &StateKey::Account(id)).await?.unwrap_or_default();
+        shown.push(Shown { name, id, node, record, account, slashes });
     }
     if json {
         let data: Vec<Value> = shown.iter().map(|node| as_json(node, &meta)).collect();
@@ -88,6 +90,8 @@ fn as_json(shown: &Shown, meta: &Meta) -> Value {
         "operator": shown.node.operator.to_string(),
         "stake_nano": shown.node.stake.nano(),
         "unsettled_nano": shown.node.unsettled.nano(),
+        "balance_nano": shown.account.balance.nano(),
+        "transactions": shown.account.nonce,
         "state": state_of(&shown.node, meta),
         "disqualified": shown.node.disqualified,
         "jobs_settled": shown.record.jobs,

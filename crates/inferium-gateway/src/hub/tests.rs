@@ -1,0 +1,297 @@
+//! Claims about what happens between a request and a lease, with a worker played by the test.
+
+use super::*;
+use inferium_engine::{MockEngine, MockOptions};
+use inferium_types::{ChatMessage, Price, TaskKind, TaskTerms, TransactionId, VerificationMode, VrfSecretKey};
+use inferium_types::{JobProof, TaskId, merkle_path};
+use std::time::Duration;
+
+const SLOTS: u32 = 2;
+const SOON: Duration = Duration::from_millis(20);
+
+struct Stage {
+    hub: Arc<Hub>,
+    worker: SecretKey,
+    vrf: VrfSecretKey,
+    lease: LeaseId,
+    outbox: mpsc::Sender<GatewayMessage>,
+    inbox: mpsc::Receiver<GatewayMessage>,
+    payer: Digest,
+    profile: ProfileId,
+    _folder: Folder,
+}
+
+/// A folder that goes with the test.
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn stage(budget: Amount) -> Stage {
+    let folder = Folder(std::env::temp_dir().join(format!("inferium-hub-{:032x}", rand::random::<u128>())));
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let store = GatewayStore::open(&folder.0.join("gateway.redb")).unwrap();
+    let payer = Digest::sha256(b"payer");
+    store.ensure_key(payer, budget).unwrap();
+    let key = SecretKey::from_bytes([1; 32]).unwrap();
+    let worker = SecretKey::from_bytes([2; 32]).unwrap();
+    let vrf = VrfSecretKey::from_entropy([3; 32]).unwrap();
+    let engine = Arc::new(MockEngine::new(MockOptions::default()));
+    let (failing, _) = mpsc::channel(1);
+    let hub = Arc::new(Hub::new(key, engine, store, failing));
+    let profile = ProfileId::new(Digest::sha256(b"profile"));
+    let lease = LeaseId::of_task(TaskId::new(TransactionId::new(Digest::sha256(b"task")).digest()));
+    let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(10) };
+    let terms = TaskTerms {
+        kind: TaskKind::Inference,
+        mode: VerificationMode::Exact,
+        profile,
+        price_max: price,
+        jobs_max: 10,
+        tokens_max: 1_000,
+        slots: SLOTS,
+        context_tokens: 100,
+        open_ms: 1,
+        lease_ms: 1,
+    };
+    let beacon = Digest::sha256(b"beacon");
+    let record = LeaseRecord { lease, worker: worker.public_key(), terms, price, beacon, expires_at_ms: 0 };
+    hub.add_lease(record, vrf.public_key(), 0, 0);
+    let (outbox, inbox) = mpsc::channel(64);
+    let stage = Stage { hub, worker, vrf, lease, outbox, inbox, payer, profile, _folder: folder };
+    assert!(stage.ready());
+    stage
+}
+
+impl Stage {
+    fn ready(&self) -> bool {
+        let proof = self.vrf.prove(&vrf_input(&Digest::sha256(b"beacon"), self.lease));
+        self.hub.lease_ready(self.worker.public_key(), self.lease, &proof, &self.outbox)
+    }
+
+    fn spec(&self, tokens_max: u32) -> JobSpec {
+        let messages = vec![ChatMessage { role: "user".into(), content: "hello".into() }];
+        JobSpec {
+            profile: self.profile,
+            payload: JobPayload { salt: [4; 32], messages, stop: Vec::new() },
+            prompt_tokens: 5,
+            tokens_max,
+            sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+            client_seed: None,
+            payer: self.payer,
+        }
+    }
+
+    async fn submit(&self, name: &[u8]) -> Result<JobHandle, NoLease> {
+        let job = JobId::new(Digest::sha256(name));
+        self.hub.submit(&self.spec(3), job, 0, None, SOON).await
+    }
+
+    /// The worker's answer "abc" to a job.
+    fn answer(&self, handle: &JobHandle) -> JobResult {
+        let output = JobOutput { salt: [5; 32], tokens: vec![97, 98, 99], text: "abc".into() };
+        self.hub.delta(self.worker.public_key(), handle.job, &output.tokens, output.text.clone());
+        JobResult {
+            request: handle.request.digest(),
+            output_commitment: output.commitment(),
+            evidence_root: Digest::ZERO,
+            usage: Usage { prompt_tokens: 5, completion_tokens: 3 },
+            finish: FinishReason::Length,
+        }
+    }
+
+    async fn finish(&self, handle: &mut JobHandle) -> JobLeaf {
+        let result = self.answer(handle);
+        self.hub.finished(self.worker.public_key(), handle.job, result.clone(), [5; 32]);
+        assert!(matches!(handle.next().await, Some(JobEvent::Text(text)) if text == "abc"));
+        assert!(matches!(handle.next().await, Some(JobEvent::Done { .. })));
+        JobLeaf { request: handle.request.clone(), result }
+    }
+
+    fn segment(&self, index: u32, leaves: &[JobLeaf]) -> SegmentTerms {
+        let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
+        SegmentTerms {
+            lease: self.lease,
+            index,
+            totals: JobTotals::of(leaves).unwrap(),
+            root: merkle_root(&hashes),
+        }
+    }
+
+    fn sign(&self, terms: &SegmentTerms, jobs: &[JobId]) -> Result<Signature, SegmentRefusal> {
+        let signature = terms.sign_as_worker(&self.worker);
+        self.hub.sign_segment(self.worker.public_key(), terms, jobs, &signature)
+    }
+}
+
+const PLENTY: Amount = Amount::from_ifr(1);
+
+#[tokio::test]
+async fn a_job_reaches_the_worker_and_its_answer_the_client() {
+    let mut stage = stage(PLENTY);
+    let mut handle = stage.submit(b"job").await.unwrap();
+    let Some(GatewayMessage::Job { request, .. }) = stage.inbox.recv().await else { panic!("no job") };
+    assert_eq!(request, handle.request);
+    stage.finish(&mut handle).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_goes_away_ends_the_answer_with_a_failure() {
+    let stage = stage(PLENTY);
+    let mut handle = stage.submit(b"job").await.unwrap();
+    stage.answer(&handle);
+    stage.hub.session_lost(stage.worker.public_key(), &stage.outbox);
+    assert!(matches!(handle.next().await, Some(JobEvent::Text(_))));
+    assert!(matches!(handle.next().await, Some(JobEvent::Failed { .. })));
+    assert!(stage.hub.has_failed(handle.job));
+    assert!(matches!(stage.submit(b"next").await, Err(NoLease::NoWorker)));
+    assert!(stage.ready(), "the same lease serves again when its worker is back");
+    assert!(stage.submit(b"again").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_full_lease_is_busy_until_a_job_ends() {
+    let stage = stage(PLENTY);
+    let mut first = stage.submit(b"1").await.unwrap();
+    let _second = stage.submit(b"2").await.unwrap();
+    assert!(matches!(stage.submit(b"3").await, Err(NoLease::Busy)));
+    stage.finish(&mut first).await;
+    assert!(stage.submit(b"3").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_request_waits_for_room_and_takes_it_when_it_comes() {
+    let stage = stage(PLENTY);
+    let mut first = stage.submit(b"1").await.unwrap();
+    let _second = stage.submit(b"2").await.unwrap();
+    let (hub, spec) = (Arc::clone(&stage.hub), stage.spec(3));
+    let patient = tokio::spawn(async move {
+        hub.submit(&spec, JobId::new(Digest::sha256(b"3")), 0, None, Duration::from_secs(30)).await
+    });
+    stage.finish(&mut first).await;
+    assert!(patient.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_budget_covers_exactly_what_it_holds() {
+    // One request of 5 + 3 tokens may cost 35 at most.
+    let enough = stage(Amount::from_nano(35));
+    let handle = enough.submit(b"job").await.unwrap();
+    let second = enough.submit(b"second").await;
+    assert!(matches!(second, Err(NoLease::Budget { cost, left }) if cost.nano() == 35 && left.is_zero()));
+    enough.hub.fail(handle.job, "gone");
+    assert!(enough.submit(b"third").await.is_ok(), "a failed job gives back what was reserved for it");
+    let short = stage(Amount::from_nano(34));
+    assert!(matches!(short.submit(b"job").await, Err(NoLease::Budget { .. })));
+}
+
+#[tokio::test]
+async fn more_tokens_than_the_measured_context_are_refused() {
+    let stage = stage(PLENTY);
+    let job = JobId::new(Digest::sha256(b"job"));
+    assert!(stage.hub.submit(&stage.spec(95), job, 0, None, SOON).await.is_ok());
+    let over = stage.hub.submit(&stage.spec(96), job, 0, None, SOON).await;
+    assert!(matches!(over, Err(NoLease::TooLong { tokens: 101, context_tokens: 100 })));
+}
+
+#[tokio::test]
+async fn a_result_that_is_not_what_the_client_got_is_not_taken() {
+    let lies: [fn(&mut JobResult); 5] = [
+        |result| result.output_commitment = Digest::ZERO,
+        |result| result.request = Digest::ZERO,
+        |result| result.usage.completion_tokens = 2,
+        |result| result.usage.prompt_tokens = 6,
+        |result| result.usage.completion_tokens = 4,
+    ];
+    for lie in lies {
+        let stage = stage(PLENTY);
+        let mut handle = stage.submit(b"job").await.unwrap();
+        let mut result = stage.answer(&handle);
+        lie(&mut result);
+        stage.hub.finished(stage.worker.public_key(), handle.job, result, [5; 32]);
+        assert!(matches!(handle.next().await, Some(JobEvent::Text(_))));
+        assert!(matches!(handle.next().await, Some(JobEvent::Failed { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_worker_can_send_no_more_tokens_than_were_asked_for() {
+    let stage = stage(PLENTY);
+    let mut handle = stage.submit(b"job").await.unwrap();
+    stage.hub.delta(stage.worker.public_key(), handle.job, &[1, 2, 3, 4], "abcd".into());
+    assert!(matches!(handle.next().await, Some(JobEvent::Failed { .. })));
+}
+
+#[tokio::test]
+async fn no_other_worker_speaks_for_a_job() {
+    let stage = stage(PLENTY);
+    let handle = stage.submit(b"job").await.unwrap();
+    let stranger = SecretKey::from_bytes([9; 32]).unwrap().public_key();
+    stage.hub.delta(stranger, handle.job, &[1], "x".into());
+    stage.hub.refused(stranger, handle.job, "no");
+    assert!(stage.hub.stalled(handle.job).is_some(), "the job is still running");
+    let proof = stage.vrf.prove(&Digest::ZERO);
+    assert!(!stage.hub.lease_ready(stage.worker.public_key(), stage.lease, &proof, &stage.outbox));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_its_job() {
+    let mut stage = stage(PLENTY);
+    let handle = stage.submit(b"job").await.unwrap();
+    let job = handle.job;
+    assert!(matches!(stage.inbox.recv().await, Some(GatewayMessage::Job { .. })));
+    drop(handle);
+    assert_eq!(stage.inbox.recv().await, Some(GatewayMessage::Cancel { job }));
+}
+
+#[tokio::test]
+async fn a_segment_of_delivered_results_is_signed_once_and_charged_once() {
+    let stage = stage(PLENTY);
+    let mut handle = stage.submit(b"job").await.unwrap();
+    let leaf = stage.finish(&mut handle).await;
+    let terms = stage.segment(0, std::slice::from_ref(&leaf));
+    let signature = stage.sign(&terms, &[handle.job]).unwrap();
+    assert!(terms.signed_by_gateway(&stage.hub.node(), &signature));
+    assert_eq!(stage.sign(&terms, &[handle.job]), Ok(signature), "asked again, the same answer");
+    assert_eq!(stage.hub.store.key(stage.payer).unwrap().unwrap().spent.nano(), 35);
+    // The leaf stands in the segment as a receipt will show it.
+    let path = merkle_path(&[leaf.hash()], 0).unwrap();
+    let worker_signature = terms.sign_as_worker(&stage.worker);
+    assert!(JobProof { terms, worker_signature, leaf, path }.proves(&stage.worker.public_key()));
+}
+
+#[tokio::test]
+async fn a_segment_with_anything_else_in_it_is_refused() {
+    let stage = stage(PLENTY);
+    let mut handle = stage.submit(b"job").await.unwrap();
+    let leaf = stage.finish(&mut handle).await;
+    let job = handle.job;
+    let terms = stage.segment(0, std::slice::from_ref(&leaf));
+    let stranger = JobId::new(Digest::sha256(b"stranger"));
+    assert_eq!(stage.sign(&terms, &[job, stranger]).unwrap_err().undelivered, [stranger]);
+    assert!(stage.sign(&terms, &[job, job]).is_err(), "a job twice");
+    let mut dearer = terms;
+    dearer.totals.completion_tokens += 1;
+    assert!(stage.sign(&dearer, &[job]).is_err(), "other totals");
+    let mut other = terms;
+    other.root = Digest::ZERO;
+    assert!(stage.sign(&other, &[job]).is_err(), "another root");
+    let forged = stage.hub.sign_segment(stage.worker.public_key(), &terms, &[job], &Signature::from_bytes([0; 64]));
+    assert!(forged.is_err(), "no signature of the worker's");
+    assert!(stage.sign(&terms, &[job]).is_ok());
+    assert!(stage.sign(&other, &[job]).is_err(), "another segment in its place");
+}
+
+#[tokio::test]
+async fn a_closed_lease_fails_what_no_segment_holds_and_frees_its_budget() {
+    let stage = stage(Amount::from_nano(35));
+    let mut handle = stage.submit(b"job").await.unwrap();
+    stage.finish(&mut handle).await;
+    assert!(stage.hub.is_known(handle.job));
+    stage.hub.close_lease(stage.lease);
+    assert!(!stage.hub.is_known(handle.job) && stage.hub.has_failed(handle.job));
+    assert_eq!(stage.hub.lock().reserved.len(), 0);
+}

@@ -15,6 +15,9 @@ use tracing::{debug, info, warn};
 
 /// Wait before a refused task is opened again.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
+/// How often a state entry is asked for again, and after how long.
+const READ_ATTEMPTS: u32 = 20;
+const READ_PAUSE: Duration = Duration::from_millis(500);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
 
@@ -38,7 +41,6 @@ pub(crate) struct ChainSide {
     opening: bool,
     opened: (mpsc::Sender<Opened>, mpsc::Receiver<Opened>),
     saved_cursor: u64,
-    slashes: u64,
 }
 
 impl ChainSide {
@@ -63,7 +65,6 @@ impl ChainSide {
             opening: false,
             opened: mpsc::channel(4),
             saved_cursor: 0,
-            slashes: 0,
         }
     }
 
@@ -72,7 +73,6 @@ impl ChainSide {
         let from = self.hub.store.cursor()?;
         let mut blocks = from.map_or_else(|| self.chain.subscribe(), |next| self.chain.subscribe_from(next));
         self.saved_cursor = from.unwrap_or(0);
-        self.slashes = u64::try_from(self.hub.store.slashes()?.len()).unwrap_or(u64::MAX);
         self.recover().await?;
         loop {
             self.keep_demand();
@@ -112,7 +112,17 @@ impl ChainSide {
     }
 
     async fn read<T: borsh::BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GatewayError> {
-        let bytes = self.chain.get(&state_key(key)).await.map_err(chain_error)?;
+        let mut attempt = 0;
+        let bytes = loop {
+            match self.chain.get(&state_key(key)).await {
+                Ok(bytes) => break bytes,
+                // Validators that don't answer for a moment are asked again.
+                Err(error) if attempt < READ_ATTEMPTS => debug!(%error, "state not read yet"),
+                Err(error) => return Err(chain_error(error)),
+            }
+            attempt += 1;
+            tokio::time::sleep(READ_PAUSE).await;
+        };
         bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
     }
 
@@ -205,8 +215,7 @@ impl ChainSide {
                 warn!(node = %slash.node, role = slash.role, rule = slash.rule.name(), amount = %slash.amount,
                     disqualified = slash.disqualified, "slashed");
                 let record = SlashRecord { slash: slash.clone(), height: block.header.height, burned: false };
-                self.hub.store.put_slash(self.slashes, &record)?;
-                self.slashes = self.slashes.saturating_add(1);
+                self.hub.store.put_slash(slash_number(block.header.height, position), &record)?;
             }
             Event::SlashReleased { node, rule, .. } => {
                 let held = self
@@ -245,4 +254,9 @@ fn worker_key(node: Node) -> Option<VrfPublicKey> {
         NodeRole::Worker { vrf } => Some(vrf),
         NodeRole::Validator { .. } | NodeRole::Gateway { .. } => None,
     }
+}
+
+/// Names a slash by where it stands on the chain, so that a block seen twice adds none.
+fn slash_number(height: u64, position: usize) -> u64 {
+    height.saturating_mul(1 << 20).saturating_add(u64::try_from(position).unwrap_or(0))
 }

@@ -10,11 +10,20 @@ use inferium_types::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tracing::{info, warn};
 
 /// Requests that wait for a lease with room.
 const WAITING_MAX: usize = 512;
+/// Time for a worker to end a job that was cancelled.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a lease gets no jobs after its worker did not answer.
+const SUSPENSION: Duration = Duration::from_secs(60);
+/// Leases that workers were ready for before the gateway had seen them on the chain.
+const EARLY_MAX: usize = 1_024;
+/// Bytes of text that one token may stand for, and some for the whole.
+const TOKEN_TEXT_MAX: usize = 256;
 /// Failed jobs whose status is remembered.
 const FAILED_MAX: usize = 10_000;
 
@@ -81,7 +90,7 @@ struct LeaseEntry {
     vrf: VrfPublicKey,
     ended: bool,
     /// No new jobs: a stall is being looked into.
-    suspended: bool,
+    suspended_until: Option<Instant>,
     outbox: Option<mpsc::Sender<GatewayMessage>>,
     next_sequence: u64,
     jobs_used: u32,
@@ -93,7 +102,11 @@ struct LeaseEntry {
 
 impl LeaseEntry {
     fn is_open(&self) -> bool {
-        self.outbox.is_some() && !self.ended && !self.suspended
+        self.outbox.is_some() && !self.ended && !self.is_suspended()
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.suspended_until.is_some_and(|until| Instant::now() < until)
     }
 
     fn has_room(&self, tokens: u64) -> bool {
@@ -101,6 +114,15 @@ impl LeaseEntry {
             && self.tokens_used.saturating_add(tokens) <= self.record.terms.tokens_max
             && u32::try_from(self.running.len()).unwrap_or(u32::MAX) < self.record.terms.slots
     }
+}
+
+/// A worker's word that it is ready for a lease.
+#[derive(Debug, Clone)]
+struct Early {
+    worker: NodeId,
+    proof: VrfProof,
+    sequence_from: u64,
+    outbox: mpsc::Sender<GatewayMessage>,
 }
 
 /// A job that a worker is at.
@@ -113,6 +135,8 @@ struct RunningJob {
     tokens: Vec<u32>,
     text: String,
     events: mpsc::UnboundedSender<JobEvent>,
+    /// The client left: only then may the worker say that the answer was cancelled.
+    cancelled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +146,8 @@ struct Inner {
     /// Cost at most of what runs or waits for a segment, by payer.
     reserved: BTreeMap<Digest, Amount>,
     failed: VecDeque<JobId>,
+    /// Workers that were ready before this gateway's follower had seen their lease.
+    early: BTreeMap<LeaseId, Early>,
     waiting: usize,
 }
 
@@ -149,8 +175,17 @@ impl JobHandle {
 
 impl Drop for JobHandle {
     fn drop(&mut self) {
-        if !self.finished {
-            self.hub.cancel(self.job);
+        if self.finished {
+            return;
+        }
+        self.hub.cancel(self.job);
+        // A worker that does not even take a cancellation must not hold slot and budget.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (hub, job) = (Arc::clone(&self.hub), self.job);
+            runtime.spawn(async move {
+                tokio::time::sleep(CANCEL_PATIENCE).await;
+                hub.fail(job, "the worker did not take the cancellation");
+            });
         }
     }
 }
@@ -204,7 +239,7 @@ impl Hub {
         job: JobId,
         attempt: u8,
         avoid: Option<NodeId>,
-        patience: std::time::Duration,
+        patience: Duration,
     ) -> Result<JobHandle, NoLease> {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
@@ -239,9 +274,10 @@ impl Hub {
         attempt: u8,
         avoid: Option<NodeId>,
     ) -> Result<JobHandle, NoLease> {
-        let key = self.store.key(spec.payer).map_err(|e| NoLease::Store(e.to_string()))?.unwrap_or_default();
         let tokens = u64::from(spec.prompt_tokens).saturating_add(u64::from(spec.tokens_max));
         let mut inner = self.lock();
+        // Read under the lock: what is being signed is either still reserved or already spent.
+        let key = self.store.key(spec.payer).map_err(|e| NoLease::Store(e.to_string()))?.unwrap_or_default();
         let lease = choose_lease(&inner, spec.profile, tokens, avoid)?;
         let reserved = inner.reserved.get(&spec.payer).copied().unwrap_or_default();
         let Some(entry) = inner.leases.get_mut(&lease) else { return Err(NoLease::NoWorker) };
@@ -284,6 +320,7 @@ impl Hub {
                 tokens: Vec::new(),
                 text: String::new(),
                 events: sender,
+                cancelled: false,
             },
         );
         self.metrics.jobs_running.inc();
@@ -292,8 +329,11 @@ impl Hub {
 
     /// Tells the worker that nobody waits for the job any more.
     pub(crate) fn cancel(&self, job: JobId) {
-        let inner = self.lock();
-        let lease = inner.running.get(&job).map(|running| running.request.lease);
+        let mut inner = self.lock();
+        let lease = inner.running.get_mut(&job).map(|running| {
+            running.cancelled = true;
+            running.request.lease
+        });
         if let Some(outbox) = lease.and_then(|lease| inner.leases.get(&lease)).and_then(|e| e.outbox.clone()) {
             drop(inner);
             let message = GatewayMessage::Cancel { job };
@@ -313,13 +353,22 @@ impl Hub {
         worker: NodeId,
         lease: LeaseId,
         proof: &VrfProof,
+        sequence_from: u64,
         outbox: &mpsc::Sender<GatewayMessage>,
     ) -> bool {
         let (vrf, beacon) = {
-            let inner = self.lock();
-            let Some(entry) = inner.leases.get(&lease).filter(|entry| entry.record.worker == worker) else {
+            let mut inner = self.lock();
+            let Some(entry) = inner.leases.get(&lease) else {
+                // It follows the chain too, and may be ahead: kept until the lease is known here.
+                if inner.early.len() < EARLY_MAX {
+                    let early = Early { worker, proof: *proof, sequence_from, outbox: outbox.clone() };
+                    inner.early.insert(lease, early);
+                }
                 return false;
             };
+            if entry.record.worker != worker {
+                return false;
+            }
             (entry.vrf, entry.record.beacon)
         };
         // SPEC J7: the seed of the lease's sampling is fixed here, before its first job.
@@ -327,8 +376,16 @@ impl Hub {
             warn!(%worker, %lease, "the worker's VRF proof is wrong");
             return false;
         }
+        let mut orphans = Vec::new();
         if let Some(entry) = self.lock().leases.get_mut(&lease) {
+            if !entry.outbox.as_ref().is_some_and(|current| current.same_channel(outbox)) {
+                orphans.extend(entry.running.iter().copied());
+            }
+            entry.next_sequence = entry.next_sequence.max(sequence_from);
             entry.outbox = Some(outbox.clone());
+        }
+        for job in orphans {
+            self.fail(job, "the worker connected anew");
         }
         info!(%worker, %lease, "lease ready");
         self.refresh_gauges();
@@ -365,7 +422,9 @@ impl Hub {
         }
         let Some(running) = inner.running.get_mut(&job) else { return };
         let room = usize::try_from(running.request.tokens_max).unwrap_or(usize::MAX);
-        if running.tokens.len().saturating_add(tokens.len()) > room {
+        let text_room = room.saturating_add(1).saturating_mul(TOKEN_TEXT_MAX);
+        let is_text_over = running.text.len().saturating_add(text.len()) > text_room;
+        if is_text_over || running.tokens.len().saturating_add(tokens.len()) > room {
             drop(inner);
             self.fail(job, "the worker sent more than was asked for");
             return;
@@ -389,7 +448,8 @@ impl Hub {
             JobOutput { salt, tokens: std::mem::take(&mut running.tokens), text: std::mem::take(&mut running.text) };
         let leaf = JobLeaf { request: running.request.clone(), result };
         let is_counted = u32::try_from(output.tokens.len()) == Ok(leaf.result.usage.completion_tokens);
-        if !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {
+        let is_early = leaf.result.finish == FinishReason::Cancelled && !running.cancelled;
+        if is_early || !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {
             drop(inner);
             self.fail(job, "the worker's result is not what it sent");
             return;
@@ -509,7 +569,7 @@ impl Hub {
             record,
             vrf,
             ended: false,
-            suspended: false,
+            suspended_until: None,
             outbox: None,
             next_sequence,
             jobs_used,
@@ -517,7 +577,14 @@ impl Hub {
             running: BTreeSet::new(),
             unsigned: BTreeMap::new(),
         };
-        self.lock().leases.entry(lease).or_insert(entry);
+        let early = {
+            let mut inner = self.lock();
+            inner.leases.entry(lease).or_insert(entry);
+            inner.early.remove(&lease)
+        };
+        if let Some(early) = early {
+            self.lease_ready(early.worker, lease, &early.proof, early.sequence_from, &early.outbox);
+        }
     }
 
     pub(crate) fn end_lease(&self, lease: LeaseId) {
@@ -548,8 +615,8 @@ impl Hub {
     pub(crate) fn suspend(&self, lease: LeaseId) -> bool {
         let mut inner = self.lock();
         let Some(entry) = inner.leases.get_mut(&lease) else { return false };
-        let was_open = !entry.suspended;
-        entry.suspended = true;
+        let was_open = !entry.is_suspended();
+        entry.suspended_until = Some(Instant::now() + SUSPENSION);
         was_open
     }
 

@@ -92,8 +92,8 @@ async fn next(socket: &mut WebSocket) -> Option<WorkerMessage> {
 
 fn receive(hub: &Arc<Hub>, worker: NodeId, outbox: &mpsc::Sender<GatewayMessage>, message: WorkerMessage) {
     match message {
-        WorkerMessage::LeaseReady { lease, vrf_proof } => {
-            hub.lease_ready(worker, lease, &vrf_proof, outbox);
+        WorkerMessage::LeaseReady { lease, vrf_proof, sequence_from } => {
+            hub.lease_ready(worker, lease, &vrf_proof, sequence_from, outbox);
         }
         WorkerMessage::Delta { job, tokens, text } => hub.delta(worker, job, &tokens, text),
         WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt),

@@ -164,6 +164,8 @@ pub enum LeaseState {
         end: LeaseEnd,
         /// When it is closed at the earliest; milliseconds.
         until_ms: u64,
+        /// When it takes its last segment; milliseconds.
+        commits_until_ms: u64,
     },
 }
 

@@ -211,7 +211,7 @@ impl Block {
             return;
         }
         let until_ms = self.now_ms.saturating_add(self.state.meta().parameters.lease_drain_ms);
-        lease.state = LeaseState::Draining { end, until_ms };
+        lease.state = LeaseState::Draining { end, until_ms, commits_until_ms: until_ms };
         self.state.set_lease(id, Some(lease));
         let key = (lease.terms.profile, lease.worker);
         if let Some(mut offer) = self.state.offers.get(&key).copied() {
@@ -229,18 +229,18 @@ impl Block {
         let Some(mut lease) = self.state.leases.get(&id).copied() else { return };
         match lease.state {
             LeaseState::Active => self.end_lease(id, LeaseEnd::Expired),
-            LeaseState::Draining { end, .. } if lease.segments_pending > 0 || self.has_stall(id) => {
+            LeaseState::Draining { end, commits_until_ms, .. } if lease.segments_pending > 0 || self.has_stall(id) => {
                 // Its segments still hold fees in it, or a claim is open that closing must not
                 // escape (SPEC T6): look again when they may be over.
                 let until_ms = self.now_ms.saturating_add(1_000);
-                lease.state = LeaseState::Draining { end, until_ms };
+                lease.state = LeaseState::Draining { end, until_ms, commits_until_ms };
                 self.state.set_lease(id, Some(lease));
             }
             LeaseState::Draining { end, .. } => self.remove_lease(id, &lease, end),
         }
     }
 
-    fn has_stall(&self, lease: LeaseId) -> bool {
+    pub(crate) fn has_stall(&self, lease: LeaseId) -> bool {
         self.state.stalls.values().any(|stall| stall.lease == lease)
     }
 

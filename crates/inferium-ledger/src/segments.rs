@@ -1,6 +1,6 @@
 //! Segments: commitment, approval, settlement (SPEC J3, J4, M5, V4).
 
-use crate::entries::{Segment, SegmentState};
+use crate::entries::{LeaseState, Segment, SegmentState};
 use crate::execute::Block;
 use crate::{Rejection, reputation};
 use inferium_types::{
@@ -17,6 +17,9 @@ impl Block {
         let mut lease = self.state.leases.get(&terms.lease).copied().ok_or(Rejection::Unknown { what: "lease" })?;
         if sender != lease.worker && sender != lease.gateway {
             return Err(Rejection::NotAllowed { expected: "a side of the lease" });
+        }
+        if matches!(lease.state, LeaseState::Draining { commits_until_ms, .. } if self.now_ms > commits_until_ms) {
+            return Err(Rejection::WrongState { what: "a segment of a closed lease" });
         }
         if terms.index != lease.segments {
             return Err(Rejection::WrongState { what: "a segment out of order" });

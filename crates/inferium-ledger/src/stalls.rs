@@ -1,7 +1,7 @@
 //! Certified delivery: how the chain can see that a worker did not answer (SPEC T6).
 
 use crate::Rejection;
-use crate::entries::{Node, Stall, StallState};
+use crate::entries::{LeaseState, Node, Stall, StallState};
 use crate::execute::Block;
 use inferium_types::{Digest, Event, JobRequest, JobResult, LeaseEnd, NodeId, StallId};
 
@@ -12,10 +12,18 @@ impl Block {
         if lease.gateway != sender {
             return Err(Rejection::NotAllowed { expected: "the lease's gateway" });
         }
-        let id = StallId::of_job(request.lease, request.sequence);
-        if self.state.stalls.contains_key(&id) {
+        if lease.state != LeaseState::Active {
+            return Err(Rejection::WrongState { what: "a claim about an ended lease" });
+        }
+        let tokens = u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max));
+        if tokens > u64::from(lease.terms.context_tokens) {
+            return Err(Rejection::OutOfBounds { field: "tokens" });
+        }
+        // One at a time: a worker is never held to more than one answer in a window.
+        if self.has_stall(request.lease) {
             return Err(Rejection::Exists { what: "claim" });
         }
+        let id = StallId::of_job(request.lease, request.sequence);
         let parameters = &self.state.meta().parameters;
         let view = self.view.saturating_add(parameters.draw_delay_views);
         let until_ms = self.now_ms.saturating_add(parameters.stall_certify_ms);

@@ -1,6 +1,6 @@
 //! Committees: who judges a segment, and what their votes decide (SPEC V, C4).
 
-use crate::entries::{Member, Segment, SegmentState};
+use crate::entries::{Member, Node, Segment, SegmentState};
 use crate::execute::Block;
 use crate::state::Due;
 use crate::{Rejection, reputation};
@@ -118,6 +118,8 @@ impl Block {
     }
 
     pub(crate) fn submit_verdict(&mut self, sender: NodeId, id: SegmentId, vote: VerdictVote) -> Result<(), Rejection> {
+        // SPEC C5: a removed validator has no duties left.
+        self.active_node(sender, "a validator", Node::is_validator)?;
         let mut segment = self.state.segments.get(&id).cloned().ok_or(Rejection::Unknown { what: "segment" })?;
         let jobs = segment.terms.totals.jobs;
         let SegmentState::Judging { members, .. } = &mut segment.state else {

@@ -60,6 +60,8 @@ pub enum WorkerMessage {
         lease: LeaseId,
         /// Proves the seed of its sampling.
         vrf_proof: VrfProof,
+        /// The first sequence that it takes: lower ones may have been signed before.
+        sequence_from: u64,
     },
     /// The next piece of an answer.
     Delta {

@@ -7,7 +7,7 @@ use inferium_engine::{Engine, EngineError};
 use inferium_ledger::{SegmentState, StallState, State};
 use inferium_types::{
     ModelProfile, NodeId, NodeRole, SecretKey, SegmentEvidence, SegmentId, Signature, StallId, Transaction,
-    TransactionBody, VerdictVote, decode,
+    TransactionBody, VerdictVote, decode, limits,
     wire::{RelayedRequest, verify_relay_fetch},
 };
 use std::collections::BTreeMap;
@@ -131,12 +131,25 @@ impl Duties {
             return Err(Refused::NoDuty);
         }
         let request: RelayedRequest = decode(bytes).map_err(|_| Refused::Request)?;
-        if !request.matches(&stall.request) {
+        if !request.matches(&stall.request) || !self.can_be_done(&state, &request) {
             return Err(Refused::Request);
         }
         shared.store.record_relayed(id, bytes)?;
         let _ = shared.wake.try_send(());
         Ok(())
+    }
+
+    /// True for a request that a worker of the lease could do: no one is held to another (SPEC T6).
+    fn can_be_done(&self, state: &State, relayed: &RelayedRequest) -> bool {
+        let request = &relayed.request;
+        let tokens = u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max));
+        let fits = state.lease(&request.lease).is_some_and(|lease| tokens <= u64::from(lease.terms.context_tokens));
+        let prompt = self.shared.engine.render_chat(&relayed.payload.messages);
+        let is_counted = prompt.is_ok_and(|prompt| u32::try_from(prompt.len()) == Ok(request.prompt_tokens));
+        let stop = &relayed.payload.stop;
+        let is_short = stop.len() <= limits::STOP_STRINGS_MAX
+            && stop.iter().all(|text| text.len() <= limits::STOP_STRING_SIZE_MAX);
+        fits && is_counted && is_short
     }
 
     /// Hands a relayed request to the claim's worker, who signs for it.
@@ -151,15 +164,22 @@ impl Duties {
     }
 }
 
-/// A segment that this validator still has to judge, with when the verdict is due.
-fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFacts, u64)> {
+/// A segment that this validator still has to judge, and whether its time is almost over: in
+/// milliseconds and in blocks, since a network that was down has done nothing meanwhile.
+fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFacts, bool)> {
     let segment = state.segment(&id)?;
-    let SegmentState::Judging { members, seed, replay, due_at_ms, .. } = &segment.state else { return None };
+    let SegmentState::Judging { members, seed, replay, due_at_ms, due_at_height, .. } = &segment.state else {
+        return None;
+    };
     members.iter().find(|member| member.validator == *node && member.vote.is_none())?;
     let NodeRole::Worker { vrf } = state.node(&segment.worker)?.role.clone() else { return None };
     let beacon = state.lease(&segment.terms.lease)?.beacon;
     let facts = SegmentFacts { id, terms: segment.terms, vrf, beacon, seed: *seed, replay: *replay };
-    Some((facts, *due_at_ms))
+    let meta = state.meta();
+    let part = |window: u64| window / UNAVAILABLE_PART;
+    let is_late = due_at_ms.saturating_sub(meta.timestamp_ms) < part(meta.parameters.verdict_ms)
+        && due_at_height.saturating_sub(meta.height) < part(meta.parameters.verdict_blocks);
+    Some((facts, is_late))
 }
 
 /// What was sent, and when: sent again only if the chain still waits for it.
@@ -238,45 +258,50 @@ fn judge(
     judged: &mpsc::Sender<(SegmentId, Result<VerdictVote, EngineError>)>,
     sent: &mut Sent,
 ) -> Result<(), StoreError> {
-    let now_ms = state.meta().timestamp_ms;
-    let window_ms = state.meta().parameters.verdict_ms;
     let mut open = Vec::new();
     for (id, _) in state.segments() {
-        let Some((facts, due_at_ms)) = open_duty(state, &shared.node, *id) else { continue };
+        let Some((facts, is_late)) = open_duty(state, &shared.node, *id) else { continue };
         open.push(*id);
         if let Some(vote) = shared.store.verdict(*id)? {
             let key = id.digest().as_bytes().to_vec();
             send(shared, state, sent, key, TransactionBody::SubmitVerdict { segment: *id, vote });
             continue;
         }
+        // Without evidence, or with evidence that our engine can't replay: no verdict but this one.
+        if is_late && running.get(id).is_none_or(Option::is_some) {
+            let has_evidence = shared.evidence.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+                && !running.contains_key(id);
+            if !has_evidence {
+                log_verdict(shared, *id, &VerdictVote::Unavailable);
+                shared.store.record_verdict(*id, VerdictVote::Unavailable)?;
+                continue;
+            }
+        }
         if running.get(id).is_some_and(|failed_at| failed_at.is_none_or(|height| height == state.height())) {
             continue;
         }
         let evidence = shared.evidence.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        match evidence {
-            Some(evidence) => {
-                running.insert(*id, None);
-                let (shared, judged, id) = (Arc::clone(shared), judged.clone(), *id);
-                tokio::spawn(async move {
-                    let outcome = check_segment(&facts, &evidence, &shared.node, &*shared.engine).await;
-                    // The loop is gone only when the node stops.
-                    let _ = judged.send((id, outcome)).await;
-                });
-            }
-            None if due_at_ms.saturating_sub(now_ms) < window_ms / UNAVAILABLE_PART => {
-                log_verdict(shared, *id, &VerdictVote::Unavailable);
-                shared.store.record_verdict(*id, VerdictVote::Unavailable)?;
-            }
-            None => {}
-        }
+        let Some(evidence) = evidence else { continue };
+        running.insert(*id, None);
+        let (shared, judged, id) = (Arc::clone(shared), judged.clone(), *id);
+        tokio::spawn(async move {
+            let outcome = check_segment(&facts, &evidence, &shared.node, &*shared.engine).await;
+            // The loop is gone only when the node stops.
+            let _ = judged.send((id, outcome)).await;
+        });
     }
     running.retain(|id, _| open.contains(id));
     shared.evidence.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| open.contains(id));
     Ok(())
 }
 
-/// Certifies requests that this node holds for a worker.
+/// Certifies requests that this node holds for a worker, and forgets those whose claim is over.
 fn relay(shared: &Shared, state: &State, sent: &mut Sent) -> Result<(), StoreError> {
+    for id in shared.store.relayed_claims()? {
+        if state.stall(&id).is_none() {
+            shared.store.forget_relayed(id)?;
+        }
+    }
     for (id, stall) in state.stalls() {
         let StallState::Relaying { relays, .. } = &stall.state else { continue };
         let is_mine = relays.iter().any(|(relay, certified)| *relay == shared.node && !certified);

@@ -92,6 +92,22 @@ impl VerdictStore {
         write.commit().map_err(failed)
     }
 
+    /// The claims whose requests are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn relayed_claims(&self) -> Result<Vec<StallId>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let table = read.open_table(RELAYED).map_err(failed)?;
+        let mut claims = Vec::new();
+        for entry in table.iter().map_err(failed)? {
+            let (key, _) = entry.map_err(failed)?;
+            let bytes: [u8; 32] = key.value().try_into().map_err(failed)?;
+            claims.push(StallId::new(bytes.into()));
+        }
+        Ok(claims)
+    }
+
     /// Forgets a relayed request, once its claim is over.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 
 use crate::job::FinishedJob;
 use crate::store::{LeaseRecord, SegmentRecord};
-use inferium_types::{Digest, JobId, JobLeaf, JobTotals, SecretKey, SegmentTerms, VrfProof, limits, merkle_root};
+use inferium_types::{
+    Digest, JobId, JobLeaf, JobRequest, JobTotals, NodeId, SecretKey, SegmentTerms, VrfProof, limits, merkle_root,
+};
 use std::collections::BTreeMap;
 use tokio::sync::watch;
 
@@ -29,11 +31,25 @@ pub(crate) struct LeaseWork {
     pub(crate) running: BTreeMap<JobId, watch::Sender<bool>>,
     /// Finished jobs that no segment holds yet.
     pub(crate) finished: Vec<FinishedJob>,
+    /// The lowest sequence that was not taken yet.
+    pub(crate) next_sequence: u64,
     pub(crate) next_index: u32,
     pub(crate) agreement: Agreement,
 }
 
 impl LeaseWork {
+    /// True for a request that this lease pays for and that was never taken before.
+    pub(crate) fn takes(&self, gateway: NodeId, request: &JobRequest) -> bool {
+        // A job that ended here may not have ended there yet: some room beyond the slots.
+        let slots = usize::try_from(self.record.terms.slots).unwrap_or(usize::MAX).saturating_mul(2);
+        let tokens = u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max));
+        self.record.gateway == gateway
+            && !self.record.ended
+            && request.sequence >= self.next_sequence
+            && self.running.len() < slots
+            && tokens <= u64::from(self.record.terms.context_tokens)
+    }
+
     /// Makes a segment of what is finished; `None` while another is under way or nothing is.
     pub(crate) fn make_segment(&mut self, key: &SecretKey) -> Option<SegmentRecord> {
         if self.agreement != Agreement::Idle || self.finished.is_empty() {

@@ -13,6 +13,9 @@ use inferium_types::{
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+/// Time for one relay.
+const FETCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// One claim being answered.
 pub(crate) struct Answerer {
     pub(crate) id: StallId,
@@ -53,11 +56,14 @@ impl Answerer {
     async fn fetch(&self) -> Option<RelayedRequest> {
         let signature = sign_relay_fetch(self.id, &self.key);
         for relay in &self.relays {
-            let bytes = self.chain.get(&state_key(&StateKey::Node(*relay))).await.ok().flatten()?;
+            let Ok(Some(bytes)) = self.chain.get(&state_key(&StateKey::Node(*relay))).await else { continue };
             let Ok(node) = decode::<Node>(&bytes) else { continue };
             let NodeRole::Validator { url } = node.role else { continue };
             let address = format!("{}/duty/v1/stalls/{}/fetch", url.trim_end_matches('/'), self.id);
-            let Ok(response) = self.http.post(&address).body(encode(&signature)).send().await else { continue };
+            let Ok(response) = self.http.post(&address).timeout(FETCH_TIMEOUT).body(encode(&signature)).send().await
+            else {
+                continue;
+            };
             let Ok(bytes) = response.bytes().await else { continue };
             match decode::<RelayedRequest>(&bytes) {
                 Ok(relayed) if relayed.matches(&self.claim.request) => return Some(relayed),

@@ -33,6 +33,9 @@ pub(crate) struct LeaseRecord {
     pub(crate) beacon: Digest,
     pub(crate) expires_at_ms: u64,
     pub(crate) ended: bool,
+    /// Sequences below this one may have been taken; a later run takes none of them again, so
+    /// that no two results for one request are ever signed.
+    pub(crate) sequence_limit: u64,
 }
 
 /// A segment that the worker signed, with all it takes to prove it.

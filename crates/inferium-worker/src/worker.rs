@@ -28,9 +28,14 @@ use tracing::{debug, info, warn};
 const OFFER_CHECK: Duration = Duration::from_secs(10);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
+/// Sequences that one write to disk reserves.
+const SEQUENCE_STEP: u64 = 1_024;
 /// Jobs of a segment from which the lease counts as busy, and how long it then collects.
 const BUSY_JOBS: u32 = 32;
 const BUSY_REST: Duration = Duration::from_secs(1);
+/// How often a state entry is asked for again, and after how long.
+const READ_ATTEMPTS: u32 = 20;
+const READ_PAUSE: Duration = Duration::from_millis(500);
 /// Wait before a segment's transaction is tried again.
 const COMMIT_RETRY: Duration = Duration::from_secs(1);
 
@@ -230,6 +235,7 @@ impl Core {
                     beacon: *beacon,
                     expires_at_ms: *expires_at_ms,
                     ended: false,
+                    sequence_limit: 0,
                 };
                 self.store.put_lease(&record)?;
                 info!(%lease, %gateway, "got a lease");
@@ -277,20 +283,21 @@ impl Core {
             return Ok(());
         }
         let vrf_proof = self.config.vrf.prove(&vrf_input(&record.beacon, lease));
-        let gateway = record.gateway;
+        let (gateway, next_sequence) = (record.gateway, record.sequence_limit);
         let work = LeaseWork {
             record,
             vrf_proof,
             vrf_output: vrf_proof.output(),
             running: BTreeMap::new(),
             finished: Vec::new(),
+            next_sequence,
             next_index,
             agreement: Agreement::Idle,
         };
         self.leases.insert(lease, work);
         if let Some(outbox) = self.sessions.get(&gateway) {
             // A full or closed outbox means that the session is being lost; it says so itself.
-            let _ = outbox.try_send(WorkerMessage::LeaseReady { lease, vrf_proof });
+            let _ = outbox.try_send(WorkerMessage::LeaseReady { lease, vrf_proof, sequence_from: next_sequence });
         } else if !self.stops.contains_key(&gateway) {
             let node: Option<Node> = self.read(&StateKey::Node(gateway)).await?;
             let Some(NodeRole::Gateway { url }) = node.map(|node| node.role) else { return Ok(()) };
@@ -306,7 +313,11 @@ impl Core {
         match event {
             SessionEvent::Opened(outbox) => {
                 for work in self.leases.values().filter(|work| work.record.gateway == gateway && !work.record.ended) {
-                    let ready = WorkerMessage::LeaseReady { lease: work.record.lease, vrf_proof: work.vrf_proof };
+                    let ready = WorkerMessage::LeaseReady {
+                        lease: work.record.lease,
+                        vrf_proof: work.vrf_proof,
+                        sequence_from: work.next_sequence,
+                    };
                     let _ = outbox.try_send(ready);
                 }
                 self.sessions.insert(gateway, outbox);
@@ -338,7 +349,7 @@ impl Core {
 
     fn on_message(&mut self, gateway: NodeId, message: GatewayMessage) -> Result<(), WorkerError> {
         match message {
-            GatewayMessage::Job { request, payload } => self.start_job(gateway, request, payload),
+            GatewayMessage::Job { request, payload } => self.start_job(gateway, request, payload)?,
             GatewayMessage::Cancel { job } => {
                 for work in self.leases.values().filter(|work| work.record.gateway == gateway) {
                     if let Some(cancel) = work.running.get(&job) {
@@ -358,27 +369,31 @@ impl Core {
         Ok(())
     }
 
-    fn start_job(&mut self, gateway: NodeId, request: JobRequest, payload: JobPayload) {
-        let Some(outbox) = self.sessions.get(&gateway).cloned() else { return };
+    fn start_job(&mut self, gateway: NodeId, request: JobRequest, payload: JobPayload) -> Result<(), WorkerError> {
+        let Some(outbox) = self.sessions.get(&gateway).cloned() else { return Ok(()) };
         let job = request.job;
         if self.config.crime == Some(Crime::Silent) {
             debug!(%job, "keeping silent");
-            return;
+            return Ok(());
         }
-        let work = self
-            .leases
-            .get_mut(&request.lease)
-            .filter(|work| work.record.gateway == gateway && !work.record.ended && !work.running.contains_key(&job));
+        let work = self.leases.get_mut(&request.lease).filter(|work| work.takes(gateway, &request));
         let Some(work) = work else {
-            let _ = outbox.try_send(WorkerMessage::Refused { job, reason: "no such lease".into() });
-            return;
+            // A full or closed outbox means that the session is being lost.
+            let _ = outbox.try_send(WorkerMessage::Refused { job, reason: "not a job that the lease takes".into() });
+            return Ok(());
         };
+        work.next_sequence = request.sequence.saturating_add(1);
+        if request.sequence >= work.record.sequence_limit {
+            // SPEC C8: on disk before anything about the job is signed; in steps, since each costs a sync.
+            work.record.sequence_limit = request.sequence.saturating_add(SEQUENCE_STEP);
+            self.store.put_lease(&work.record)?;
+        }
         let (cancel, cancelled) = watch::channel(false);
         work.running.insert(job, cancel);
         let context = JobContext {
             engine: Arc::clone(&self.engine),
             vrf_output: work.vrf_output,
-            salt: rand::random(),
+            salt: output_salt(&work.vrf_output, &request),
             crime: self.config.crime,
         };
         let (own, lease) = (self.own_tx.clone(), request.lease);
@@ -390,6 +405,7 @@ impl Core {
             // The loop is gone only when the worker stops.
             let _ = own.send(Own::JobDone(lease, job, outcome.map(Box::new))).await;
         });
+        Ok(())
     }
 
     async fn on_own(&mut self, own: Own) -> Result<(), WorkerError> {
@@ -641,8 +657,24 @@ impl Core {
     }
 }
 
+/// The salt of a result: secret like the VRF output behind it, and the same whenever the request is
+/// done again, so that an honest worker has one result for a request.
+fn output_salt(vrf_output: &Digest, request: &JobRequest) -> [u8; 32] {
+    *Digest::of("inferium/output-salt/1", &[vrf_output.as_bytes(), request.digest().as_bytes()]).as_bytes()
+}
+
+/// A proven state entry. Validators that don't answer for a moment are asked again.
 async fn read<T: borsh::BorshDeserialize>(chain: &LightClient, key: &StateKey) -> Result<Option<T>, WorkerError> {
-    let bytes = chain.get(&state_key(key)).await.map_err(chain_error)?;
+    let mut attempt = 0;
+    let bytes = loop {
+        match chain.get(&state_key(key)).await {
+            Ok(bytes) => break bytes,
+            Err(error) if attempt < READ_ATTEMPTS => debug!(%error, "state not read yet"),
+            Err(error) => return Err(chain_error(error)),
+        }
+        attempt += 1;
+        tokio::time::sleep(READ_PAUSE).await;
+    };
     bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
 }
 

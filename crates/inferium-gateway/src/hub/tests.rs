@@ -44,21 +44,7 @@ fn stage(budget: Amount) -> Stage {
     let hub = Arc::new(Hub::new(key, engine, store, failing));
     let profile = ProfileId::new(Digest::sha256(b"profile"));
     let lease = LeaseId::of_task(TaskId::new(TransactionId::new(Digest::sha256(b"task")).digest()));
-    let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(10) };
-    let terms = TaskTerms {
-        kind: TaskKind::Inference,
-        mode: VerificationMode::Exact,
-        profile,
-        price_max: price,
-        jobs_max: 10,
-        tokens_max: 1_000,
-        slots: SLOTS,
-        context_tokens: 100,
-        open_ms: 1,
-        lease_ms: 1,
-    };
-    let beacon = Digest::sha256(b"beacon");
-    let record = LeaseRecord { lease, worker: worker.public_key(), terms, price, beacon, expires_at_ms: 0 };
+    let record = lease_record(lease, profile, worker.public_key());
     hub.add_lease(record, vrf.public_key(), 0, 0);
     let (outbox, inbox) = mpsc::channel(64);
     let stage = Stage { hub, worker, vrf, lease, outbox, inbox, payer, profile, _folder: folder };
@@ -69,7 +55,7 @@ fn stage(budget: Amount) -> Stage {
 impl Stage {
     fn ready(&self) -> bool {
         let proof = self.vrf.prove(&vrf_input(&Digest::sha256(b"beacon"), self.lease));
-        self.hub.lease_ready(self.worker.public_key(), self.lease, &proof, &self.outbox)
+        self.hub.lease_ready(self.worker.public_key(), self.lease, &proof, 0, &self.outbox)
     }
 
     fn spec(&self, tokens_max: u32) -> JobSpec {
@@ -113,12 +99,7 @@ impl Stage {
 
     fn segment(&self, index: u32, leaves: &[JobLeaf]) -> SegmentTerms {
         let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
-        SegmentTerms {
-            lease: self.lease,
-            index,
-            totals: JobTotals::of(leaves).unwrap(),
-            root: merkle_root(&hashes),
-        }
+        SegmentTerms { lease: self.lease, index, totals: JobTotals::of(leaves).unwrap(), root: merkle_root(&hashes) }
     }
 
     fn sign(&self, terms: &SegmentTerms, jobs: &[JobId]) -> Result<Signature, SegmentRefusal> {
@@ -234,7 +215,7 @@ async fn no_other_worker_speaks_for_a_job() {
     stage.hub.refused(stranger, handle.job, "no");
     assert!(stage.hub.stalled(handle.job).is_some(), "the job is still running");
     let proof = stage.vrf.prove(&Digest::ZERO);
-    assert!(!stage.hub.lease_ready(stage.worker.public_key(), stage.lease, &proof, &stage.outbox));
+    assert!(!stage.hub.lease_ready(stage.worker.public_key(), stage.lease, &proof, 0, &stage.outbox));
 }
 
 #[tokio::test]
@@ -294,4 +275,51 @@ async fn a_closed_lease_fails_what_no_segment_holds_and_frees_its_budget() {
     stage.hub.close_lease(stage.lease);
     assert!(!stage.hub.is_known(handle.job) && stage.hub.has_failed(handle.job));
     assert_eq!(stage.hub.lock().reserved.len(), 0);
+}
+
+#[tokio::test]
+async fn a_worker_may_not_say_that_an_answer_was_cancelled_when_it_was_not() {
+    let stage = stage(PLENTY);
+    let mut handle = stage.submit(b"job").await.unwrap();
+    let mut result = stage.answer(&handle);
+    result.finish = FinishReason::Cancelled;
+    stage.hub.finished(stage.worker.public_key(), handle.job, result.clone(), [5; 32]);
+    assert!(matches!(handle.next().await, Some(JobEvent::Text(_))));
+    assert!(matches!(handle.next().await, Some(JobEvent::Failed { .. })));
+
+    let handle = stage.submit(b"other").await.unwrap();
+    let mut result = stage.answer(&handle);
+    result.finish = FinishReason::Cancelled;
+    let job = handle.job;
+    drop(handle);
+    stage.hub.finished(stage.worker.public_key(), job, result, [5; 32]);
+    assert!(stage.hub.is_known(job), "the client left, so the worker is right");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_ready_before_its_lease_is_known_serves_it_all_the_same() {
+    let stage = stage(PLENTY);
+    let record = lease_record(stage.lease, stage.profile, stage.worker.public_key());
+    stage.hub.close_lease(stage.lease);
+    assert!(!stage.ready(), "not known yet");
+    stage.hub.add_lease(record, stage.vrf.public_key(), 0, 0);
+    assert!(stage.submit(b"job").await.is_ok());
+}
+
+fn lease_record(lease: LeaseId, profile: ProfileId, worker: NodeId) -> LeaseRecord {
+    let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(10) };
+    let terms = TaskTerms {
+        kind: TaskKind::Inference,
+        mode: VerificationMode::Exact,
+        profile,
+        price_max: price,
+        jobs_max: 10,
+        tokens_max: 1_000,
+        slots: SLOTS,
+        context_tokens: 100,
+        open_ms: 1,
+        lease_ms: 1,
+    };
+    let beacon = Digest::sha256(b"beacon");
+    LeaseRecord { lease, worker, terms, price, beacon, expires_at_ms: 0 }
 }

@@ -23,7 +23,7 @@ fn rich() -> Chain {
     chain.ok("g0", TransactionBody::ReportStall { request: request(leases[2], 0) });
     chain.blocks(4);
     chain.ok("g0", TransactionBody::CloseLease { lease: leases[3] });
-    chain.ok("g0", TransactionBody::ReportStall { request: request(leases[2], 1) });
+    chain.ok("g0", TransactionBody::ReportStall { request: request(leases[0], 0) });
     chain.commit(leases[2], totals(1, 5, 5));
     chain.open("g0", task_terms());
     chain

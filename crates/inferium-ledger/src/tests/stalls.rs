@@ -84,7 +84,8 @@ fn only_the_leases_gateway_claims_once_per_job() {
     chain.fails("g0", unknown, &Rejection::Unknown { what: "lease" });
     chain.ok("g0", report(lease));
     chain.fails("g0", report(lease), &Rejection::Exists { what: "claim" });
-    chain.ok("g0", TransactionBody::ReportStall { request: request(lease, 1) });
+    let other = chain.lease();
+    chain.ok("g0", report(other));
 }
 
 /// SPEC C4: relays are drawn by the seed two views on, and are of neither side.

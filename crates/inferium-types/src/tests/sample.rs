@@ -256,7 +256,7 @@ sample_enums! {
     WorkerMessage {
         Hello { worker, nonce }
         Prove { signature }
-        LeaseReady { lease, vrf_proof }
+        LeaseReady { lease, vrf_proof, sequence_from }
         Delta { job, tokens, text }
         Finished { job, result, output_salt }
         Refused { job, reason }

@@ -214,6 +214,7 @@ fn work(finished: Vec<FinishedJob>) -> LeaseWork {
     let vrf = VrfSecretKey::from_entropy([5; 32]).unwrap();
     let proof = vrf.prove(&Digest::ZERO);
     LeaseWork {
+        next_sequence: 0,
         record: lease_record(1),
         vrf_proof: proof,
         vrf_output: proof.output(),

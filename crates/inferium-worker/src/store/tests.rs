@@ -15,6 +15,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
 pub(crate) fn lease_record(byte: u8) -> LeaseRecord {
     let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(2) };
     LeaseRecord {
+        sequence_limit: 0,
         lease: LeaseId::new(Digest::from([byte; 32])),
         gateway: PublicKey::from_bytes([9; 32]),
         terms: TaskTerms {

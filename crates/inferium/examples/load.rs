@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p inferium --example load -- URL KEY MODEL RATE SECONDS MAX_TOKENS PROMPT_WORDS` prints one line of
 //! JSON: how many answers, errors, and percentiles of the time to the first token and to the last, in milliseconds, counted
-//! from when a request was due.
+//! from when a request was sent, and how late it was sent: timers here tick once a millisecond.
 
 #![expect(clippy::print_stdout, reason = "the measurement is the output")]
 
@@ -11,8 +11,8 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What one request took, from when it was due; `None` when it failed.
-type Sample = Option<(Duration, Duration)>;
+/// How late a request left, and what it took from then on to its first and last token; `None` when it failed.
+type Sample = Option<(Duration, Duration, Duration)>;
 
 fn main() -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
@@ -50,6 +50,7 @@ async fn run() -> Result<(), String> {
 }
 
 async fn ask(client: reqwest::Client, url: String, key: String, body: String, due: Instant) -> Sample {
+    let (late, sent) = (due.elapsed(), Instant::now());
     let request = client.post(format!("{url}/chat/completions")).bearer_auth(key).body(body);
     let response = request.send().await.ok()?.error_for_status().ok()?;
     let mut stream = response.bytes_stream();
@@ -58,16 +59,18 @@ async fn ask(client: reqwest::Client, url: String, key: String, body: String, du
         let piece = piece.ok()?;
         let text = String::from_utf8_lossy(&piece);
         if first.is_none() && text.contains("\"content\":\"") && !text.contains("\"content\":\"\"") {
-            first = Some(due.elapsed());
+            first = Some(sent.elapsed());
         }
         ended |= text.contains("[DONE]");
     }
-    ended.then_some((first?, due.elapsed()))
+    ended.then_some((late, first?, sent.elapsed()))
 }
 
 fn report(rate: f64, samples: &[Sample]) {
-    let mut first: Vec<Duration> = samples.iter().flatten().map(|(first, _)| *first).collect();
-    let mut last: Vec<Duration> = samples.iter().flatten().map(|(_, last)| *last).collect();
+    let mut first: Vec<Duration> = samples.iter().flatten().map(|(_, first, _)| *first).collect();
+    let mut last: Vec<Duration> = samples.iter().flatten().map(|(_, _, last)| *last).collect();
+    let mut late: Vec<Duration> = samples.iter().flatten().map(|(late, _, _)| *late).collect();
+    late.sort_unstable();
     first.sort_unstable();
     last.sort_unstable();
     let errors = samples.len() - first.len();
@@ -75,6 +78,7 @@ fn report(rate: f64, samples: &[Sample]) {
         "rate": rate,
         "answers": first.len(),
         "errors": errors,
+        "late_ms": percentiles(&late),
         "first_token_ms": percentiles(&first),
         "last_token_ms": percentiles(&last),
     });

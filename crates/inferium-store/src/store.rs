@@ -1,0 +1,313 @@
+//! The file, its tables, and transactions over them.
+
+use crate::key::Key;
+use borsh::{BorshDeserialize, BorshSerialize};
+use inferium_types::{decode, encode};
+use redb::{
+    AccessGuard, Database, DatabaseError, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
+    ReadableTableMetadata as _, StorageError, TableDefinition, TableError, WriteTransaction,
+};
+use std::{fmt, marker::PhantomData, ops::Bound, path::Path};
+
+type Bytes<'a> = AccessGuard<'a, &'static [u8]>;
+
+/// The node's own disk failed, or holds what this node never wrote; the node stops (SPEC C8).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store failed: {reason}")]
+pub struct StoreError {
+    /// What went wrong.
+    pub reason: String,
+}
+
+impl StoreError {
+    /// An error for `reason`. A [`Store::write`] that ends with it writes nothing.
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string() }
+    }
+}
+
+/// A table of a [`Store`]: its name, and what it holds.
+pub struct Table<K, V> {
+    name: &'static str,
+    // A name, not a container: whatever K and V are, it may be copied and shared.
+    holds: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Table<K, V> {
+    /// Names a table. It is there, and empty, until something is put in it.
+    ///
+    /// Requires: no other table of the store has the name.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, holds: PhantomData }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    const fn definition(&self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+        TableDefinition::new(self.name)
+    }
+
+    fn failed(&self, error: impl fmt::Display) -> StoreError {
+        StoreError::new(format_args!("table {}: {error}", self.name))
+    }
+}
+
+impl<K: Key, V: BorshDeserialize> Table<K, V> {
+    fn key(&self, bytes: &[u8]) -> Result<K, StoreError> {
+        K::read(bytes).ok_or_else(|| self.failed("a key that is none of its keys"))
+    }
+
+    fn value(&self, bytes: &[u8]) -> Result<V, StoreError> {
+        decode(bytes).map_err(|error| self.failed(error))
+    }
+
+    fn found<'a>(&self, entry: Result<(Bytes<'a>, Bytes<'a>), StorageError>) -> Result<(K, V), StoreError> {
+        let (key, value) = entry.map_err(|error| self.failed(error))?;
+        Ok((self.key(key.value())?, self.value(value.value())?))
+    }
+}
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Table<K, V> {}
+
+impl<K, V> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Table").field(&self.name).finish()
+    }
+}
+
+/// Tables in one file. One process has it open at a time.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when another process has it open.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = Database::create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => {
+                StoreError::new(format_args!("{} is in use: another node runs on the same data", path.display()))
+            }
+            error => StoreError::new(format_args!("{}: {error}", path.display())),
+        })?;
+        Ok(Self { database })
+    }
+
+    /// One value.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn get<K: Key, V: BorshDeserialize>(&self, table: Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
+        let Some(read) = self.read(table)? else { return Ok(None) };
+        let bytes = read.get(key.to_bytes().as_slice()).map_err(|error| table.failed(error))?;
+        bytes.map(|bytes| table.value(bytes.value())).transpose()
+    }
+
+    /// Every entry, by key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn all<K: Key, V: BorshDeserialize>(&self, table: Table<K, V>) -> Result<Vec<(K, V)>, StoreError> {
+        let mut entries = Vec::new();
+        self.for_each(table, |key, value| {
+            entries.push((key, value));
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Every value, by key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn values<K: Key, V: BorshDeserialize>(&self, table: Table<K, V>) -> Result<Vec<V>, StoreError> {
+        let mut values = Vec::new();
+        self.for_each(table, |_, value| {
+            values.push(value);
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Every key in order; the values are not decoded.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keys<K: Key, V: BorshDeserialize>(&self, table: Table<K, V>) -> Result<Vec<K>, StoreError> {
+        let Some(read) = self.read(table)? else { return Ok(Vec::new()) };
+        let mut keys = Vec::new();
+        for entry in read.iter().map_err(|error| table.failed(error))? {
+            let (key, _) = entry.map_err(|error| table.failed(error))?;
+            keys.push(table.key(key.value())?);
+        }
+        Ok(keys)
+    }
+
+    /// Shows every entry by key, one at a time: only one of them is in memory. The first error
+    /// ends it.
+    ///
+    /// # Errors
+    /// [`StoreError`], also one of `look`.
+    pub fn for_each<K: Key, V: BorshDeserialize>(
+        &self,
+        table: Table<K, V>,
+        mut look: impl FnMut(K, V) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let Some(read) = self.read(table)? else { return Ok(()) };
+        for entry in read.iter().map_err(|error| table.failed(error))? {
+            let (key, value) = table.found(entry)?;
+            look(key, value)?;
+        }
+        Ok(())
+    }
+
+    /// The first `count` entries whose keys are `from` or more, by key; from the least key if
+    /// there is no `from`. Reads no others.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn first<K: Key, V: BorshDeserialize>(
+        &self,
+        table: Table<K, V>,
+        from: Option<&K>,
+        count: usize,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        let from = from.map(Key::to_bytes);
+        let range = (from.as_deref().map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded);
+        let Some(read) = self.read(table)? else { return Ok(Vec::new()) };
+        let range = read.range::<&[u8]>(range).map_err(|error| table.failed(error))?;
+        range.take(count).map(|entry| table.found(entry)).collect()
+    }
+
+    /// The last `count` entries whose keys are less than `before`, highest key first; from the
+    /// highest key if there is no `before`. Reads no others: pages, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last<K: Key, V: BorshDeserialize>(
+        &self,
+        table: Table<K, V>,
+        before: Option<&K>,
+        count: usize,
+    ) -> Result<Vec<(K, V)>, StoreError> {
+        let before = before.map(Key::to_bytes);
+        let range = (Bound::Unbounded, before.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let Some(read) = self.read(table)? else { return Ok(Vec::new()) };
+        let range = read.range::<&[u8]>(range).map_err(|error| table.failed(error))?;
+        range.rev().take(count).map(|entry| table.found(entry)).collect()
+    }
+
+    /// How many entries a table has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn len<K, V>(&self, table: Table<K, V>) -> Result<u64, StoreError> {
+        self.read(table)?.map_or(Ok(0), |read| read.len().map_err(|error| table.failed(error)))
+    }
+
+    /// Puts one value. Ensures: it is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put<K: Key, V: BorshSerialize>(&self, table: Table<K, V>, key: &K, value: &V) -> Result<(), StoreError> {
+        self.write(|tx| tx.put(table, key, value))
+    }
+
+    /// Removes one value, if it is there. Ensures: it is gone from disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remove<K: Key, V>(&self, table: Table<K, V>, key: &K) -> Result<(), StoreError> {
+        self.write(|tx| tx.remove(table, key))
+    }
+
+    /// Changes several things at once. Ensures: all of it is on disk, or, after an error, nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`], also one of `change`.
+    pub fn write<T>(&self, change: impl FnOnce(&Transaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction = Transaction { write: self.database.begin_write().map_err(StoreError::new)? };
+        // Dropped without a commit, a transaction has never been.
+        let value = change(&transaction)?;
+        transaction.write.commit().map_err(StoreError::new)?;
+        Ok(value)
+    }
+
+    /// A table as it is now; `None` while nothing was ever put in it.
+    #[expect(clippy::type_complexity, reason = "redb's own name for a table of bytes")]
+    fn read<K, V>(
+        &self,
+        table: Table<K, V>,
+    ) -> Result<Option<ReadOnlyTable<&'static [u8], &'static [u8]>>, StoreError> {
+        let read = self.database.begin_read().map_err(StoreError::new)?;
+        match read.open_table(table.definition()) {
+            Ok(open) => Ok(Some(open)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(table.failed(error)),
+        }
+    }
+}
+
+/// A change under way: it sees what it wrote itself, and no one else does until it is done.
+pub struct Transaction {
+    write: WriteTransaction,
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transaction")
+    }
+}
+
+impl Transaction {
+    /// One value.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn get<K: Key, V: BorshDeserialize>(&self, table: Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
+        let open = self.open(table)?;
+        let bytes = open.get(key.to_bytes().as_slice()).map_err(|error| table.failed(error))?;
+        bytes.map(|bytes| table.value(bytes.value())).transpose()
+    }
+
+    /// Puts one value.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put<K: Key, V: BorshSerialize>(&self, table: Table<K, V>, key: &K, value: &V) -> Result<(), StoreError> {
+        let mut open = self.open(table)?;
+        let (key, value) = (key.to_bytes(), encode(value));
+        open.insert(key.as_slice(), value.as_slice()).map_err(|error| table.failed(error))?;
+        Ok(())
+    }
+
+    /// Removes one value, if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remove<K: Key, V>(&self, table: Table<K, V>, key: &K) -> Result<(), StoreError> {
+        self.open(table)?.remove(key.to_bytes().as_slice()).map_err(|error| table.failed(error))?;
+        Ok(())
+    }
+
+    fn open<K, V>(&self, table: Table<K, V>) -> Result<redb::Table<'_, &'static [u8], &'static [u8]>, StoreError> {
+        self.write.open_table(table.definition()).map_err(|error| table.failed(error))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ pub struct Meta {
     pub beacon: Digest,
     /// View of that seed.
     pub beacon_view: u64,
+    /// Where matching goes on after a block whose budget did not reach all open tasks (SPEC C9).
+    pub match_from: Option<QueuePlace>,
     /// Not yet emitted.
     pub reward_pool: Amount,
     /// The community's.
@@ -37,6 +39,19 @@ pub struct Meta {
     pub burned: Amount,
     /// Slashes so far: names the next hold.
     pub slashes: u64,
+}
+
+/// A place in the queue of open tasks: one that a task has, or had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct QueuePlace {
+    /// Profile of the task.
+    pub profile: ProfileId,
+    /// What it ranks by within the profile.
+    pub price: Amount,
+    /// Height and position of the transaction that opened it.
+    pub opened: (u64, u32),
+    /// The task.
+    pub task: TaskId,
 }
 
 /// Money and nonce of a key.
@@ -68,6 +83,9 @@ pub struct Node {
     pub stake: Amount,
     /// First epoch in which it may work (again).
     pub active_from_epoch: u64,
+    /// View of the first seed that may give it work: nobody knew it when the node was registered
+    /// (SPEC N1).
+    pub beacon_from_view: u64,
     /// Times of its upheld faults, the last three; milliseconds.
     pub faults_ms: Vec<u64>,
     /// Fees of its segments that are final but not settled.

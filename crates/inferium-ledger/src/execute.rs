@@ -256,7 +256,9 @@ impl Block {
     /// common (SPEC C5, M5).
     fn turn_epoch(&mut self) {
         let meta = self.state.meta();
-        if self.now_ms < meta.epoch_started_ms.saturating_add(meta.parameters.epoch_ms) {
+        let elapsed =
+            self.now_ms.saturating_sub(meta.epoch_started_ms).checked_div(meta.parameters.epoch_ms).unwrap_or(0);
+        if elapsed == 0 {
             return;
         }
         let validators: Vec<NodeId> = self
@@ -277,8 +279,9 @@ impl Block {
         }
         let meta = self.state.meta_mut();
         meta.validator_pool = left;
-        meta.epoch = meta.epoch.saturating_add(1);
-        meta.epoch_started_ms = self.now_ms;
+        // Epochs are spans of time: none starts late because a block did.
+        meta.epoch = meta.epoch.saturating_add(elapsed);
+        meta.epoch_started_ms = meta.epoch_started_ms.saturating_add(elapsed.saturating_mul(meta.parameters.epoch_ms));
     }
 
     /// Moves money into a pool of the meta entry.

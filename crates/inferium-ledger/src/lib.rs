@@ -48,11 +48,12 @@ mod state;
 mod verdicts;
 
 pub use entries::{
-    Account, Hold, Lease, LeaseState, Member, Meta, Node, Offer, Operator, Profile, Record, Segment, SegmentState,
-    Stall, StallState, Task,
+    Account, Hold, Lease, LeaseState, Member, Meta, Node, Offer, Operator, Profile, QueuePlace, Record, Segment,
+    SegmentState, Stall, StallState, Task,
 };
 pub use error::{CorruptState, InvalidBlock, Rejection};
 pub use execute::{Assembled, BlockEnvironment, Executed, admit, assemble, execute};
+pub use money::is_duty;
 pub use state::{State, StateKey, state_key};
 
 #[cfg(test)]

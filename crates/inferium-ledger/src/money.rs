@@ -79,7 +79,8 @@ impl State {
 
 /// True for transactions that a node owes by an assignment. They cost nothing, so they are
 /// included only when they have their effect.
-pub(crate) const fn is_duty(body: &TransactionBody) -> bool {
+#[must_use]
+pub const fn is_duty(body: &TransactionBody) -> bool {
     match body {
         TransactionBody::CommitSegment { .. }
         | TransactionBody::SubmitVerdict { .. }

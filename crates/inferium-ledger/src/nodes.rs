@@ -42,10 +42,8 @@ impl Block {
         let parameters = &meta.parameters;
         let needed = match role {
             NodeRole::Worker { .. } => parameters.worker_stake_min,
-            NodeRole::Validator { url } => {
-                check_url(url)?;
-                parameters.validator_stake_min
-            }
+            // SPEC C5: seats are handed out at the genesis only.
+            NodeRole::Validator { .. } => return Err(Rejection::NotAllowed { expected: "a seat of the genesis" }),
             NodeRole::Gateway { url } => {
                 check_url(url)?;
                 parameters.gateway_bond_min
@@ -54,6 +52,8 @@ impl Block {
         if stake < needed {
             return Err(Rejection::Insufficient { needed, available: stake });
         }
+        // SPEC N1: what decides its work must not be known while it chooses its VRF key.
+        let beacon_from_view = self.view.saturating_add(parameters.draw_delay_views);
         self.state.debit(sender, stake)?;
         self.state.nodes.insert(
             sender,
@@ -62,6 +62,7 @@ impl Block {
                 operator,
                 stake,
                 active_from_epoch: 0,
+                beacon_from_view,
                 faults_ms: Vec::new(),
                 unsettled: Amount::ZERO,
                 disqualified: false,

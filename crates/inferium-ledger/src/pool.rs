@@ -1,16 +1,19 @@
 //! The task pool: tasks, offers, matching, leases (SPEC T, M4).
 
-use crate::entries::{Lease, LeaseState, Node, Offer, Task};
+use crate::entries::{Lease, LeaseState, Node, Offer, QueuePlace, Task};
 use crate::execute::Block;
-use crate::state::State;
+use crate::state::{State, TaskRank};
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, AmountOverflow, Digest, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, ProfileId, TaskId,
+    Amount, AmountOverflow, Digest, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, Price, ProfileId, TaskId,
     TaskTerms, TransactionId,
 };
+use std::collections::BTreeMap;
 
 /// Slots that one offer may have.
 const SLOTS_MAX: u32 = 4_096;
+/// Jobs of one lease.
+const LEASE_JOBS_MAX: u32 = 1_000_000;
 /// Draws in a row, per eligible worker, after which one is served next. All others may be due at
 /// once and are served one by one, so that 3 keeps everyone within the 4 of SPEC T5.
 const PASSED_OVER_MAX: u32 = 3;
@@ -67,6 +70,7 @@ impl Block {
         if !self.state.profiles.contains_key(&profile) {
             return Err(Rejection::Unknown { what: "profile" });
         }
+        check_price("price", &terms.price)?;
         if terms.slots > SLOTS_MAX {
             return Err(Rejection::OutOfBounds { field: "slots" });
         }
@@ -90,32 +94,53 @@ impl Block {
     }
 
     /// SPEC T4, T5: open tasks meet standing offers, best price first, then oldest.
+    ///
+    /// Looks at `budget` tasks (SPEC C9): half of them at the head of the queues, shared among the
+    /// profiles that have room; the other half from where the last block stopped, so that tasks
+    /// that nobody can serve keep no others from being looked at.
     pub(crate) fn match_tasks(&mut self, budget: usize) {
-        let profiles: Vec<ProfileId> = self.state.profiles.keys().copied().collect();
-        let mut left = budget;
-        for profile in profiles {
-            let has_free = offers_of(&self.state, profile).any(|(_, offer)| offer.slots_free() > 0);
-            if !has_free {
-                continue;
-            }
-            let waiting: Vec<TaskId> = self
-                .state
-                .queue
-                .range((profile, std::cmp::Reverse(Amount::from_nano(u64::MAX)), (0, 0), TaskId::new(Digest::ZERO))..)
-                .map(|(rank, ())| rank)
-                .take_while(|rank| rank.0 == profile)
-                .take(left)
-                .map(|rank| rank.3)
-                .collect();
-            left = left.saturating_sub(waiting.len());
-            for id in waiting {
-                self.match_task(id);
+        let rooms = self.rooms();
+        if rooms.is_empty() {
+            return;
+        }
+        let half = budget.div_ceil(2);
+        let per_profile = half.checked_div(rooms.len()).unwrap_or(0).max(1);
+        let mut ends = Vec::new();
+        for profile in rooms.keys() {
+            let head: Vec<TaskRank> = queue_of(&self.state, *profile).take(per_profile).copied().collect();
+            let is_whole = head.len() < per_profile;
+            ends.extend(head.last().filter(|_| !is_whole).copied());
+            for rank in head {
+                self.match_task(rank.3, &rooms);
             }
         }
+        let from = self.state.meta().match_from.map(TaskRank::from);
+        // Without a place to go on from, all that the heads did not reach comes next.
+        let Some(from) = from.or_else(|| ends.first().copied()) else { return };
+        let rest: Vec<TaskRank> =
+            self.state.queue.range(from..).map(|(rank, ())| *rank).take(half.saturating_add(1)).collect();
+        let next = rest.get(half).copied();
+        for rank in rest.iter().take(half) {
+            self.match_task(rank.3, &rooms);
+        }
+        self.state.meta_mut().match_from = next.map(QueuePlace::from);
     }
 
-    fn match_task(&mut self, id: TaskId) {
+    /// The best that the free offers of each profile have: a task beyond it needs no closer look.
+    fn rooms(&self) -> BTreeMap<ProfileId, Room> {
+        let mut rooms: BTreeMap<ProfileId, Room> = BTreeMap::new();
+        for ((profile, _), offer) in self.state.offers.iter().filter(|(_, offer)| offer.slots_free() > 0) {
+            let room = rooms.entry(*profile).or_insert_with(|| Room::of(offer));
+            room.widen(offer);
+        }
+        rooms
+    }
+
+    fn match_task(&mut self, id: TaskId, rooms: &BTreeMap<ProfileId, Room>) {
         let Some(task) = self.state.tasks.get(&id).copied() else { return };
+        if !rooms.get(&task.terms.profile).is_some_and(|room| room.fits(&task.terms)) {
+            return;
+        }
         let eligible = self.eligible_offers(&task);
         let beacon = self.state.meta().beacon;
         let draw = Digest::of("inferium/match/1", &[beacon.as_bytes(), id.digest().as_bytes()]);
@@ -134,7 +159,10 @@ impl Block {
     }
 
     fn eligible_offers(&self, task: &Task) -> Vec<(NodeId, Offer)> {
-        let epoch = self.state.meta().epoch;
+        let meta = self.state.meta();
+        let (epoch, beacon_view) = (meta.epoch, meta.beacon_view);
+        // A worker that lost half of the least stake has too little left to answer with.
+        let stake_min = meta.parameters.worker_stake_min.split(2);
         let gateway_operator = self.state.nodes.get(&task.requester).map(|node| node.operator);
         offers_of(&self.state, task.terms.profile)
             .filter(|(_, offer)| {
@@ -144,10 +172,12 @@ impl Block {
             })
             .filter(|(worker, _)| {
                 // SPEC N6: never two nodes of one operator.
-                self.state
-                    .nodes
-                    .get(worker)
-                    .is_some_and(|node| node.is_active(epoch) && Some(node.operator) != gateway_operator)
+                self.state.nodes.get(worker).is_some_and(|node| {
+                    node.is_active(epoch)
+                        && node.beacon_from_view <= beacon_view
+                        && node.stake >= stake_min
+                        && Some(node.operator) != gateway_operator
+                })
             })
             .collect()
     }
@@ -241,7 +271,7 @@ impl Block {
     }
 
     pub(crate) fn has_stall(&self, lease: LeaseId) -> bool {
-        self.state.stalls.values().any(|stall| stall.lease == lease)
+        self.state.claims.contains_key(&lease)
     }
 
     /// SPEC M4: what was not earned goes back without anyone asking.
@@ -263,6 +293,38 @@ impl Block {
     }
 }
 
+/// Bounds of the free offers of a profile, each the best of any of them.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    slots: u32,
+    context_tokens: u32,
+    price: Price,
+}
+
+impl Room {
+    const fn of(offer: &Offer) -> Self {
+        Self { slots: offer.slots_free(), context_tokens: offer.terms.context_tokens, price: offer.terms.price }
+    }
+
+    fn widen(&mut self, offer: &Offer) {
+        let other = Self::of(offer);
+        self.slots = self.slots.max(other.slots);
+        self.context_tokens = self.context_tokens.max(other.context_tokens);
+        self.price.prompt_token = self.price.prompt_token.min(other.price.prompt_token);
+        self.price.completion_token = self.price.completion_token.min(other.price.completion_token);
+    }
+
+    fn fits(&self, terms: &TaskTerms) -> bool {
+        self.slots >= terms.slots && self.context_tokens >= terms.context_tokens && self.price.within(&terms.price_max)
+    }
+}
+
+/// Open tasks of a profile, in the order in which they are served.
+fn queue_of(state: &State, profile: ProfileId) -> impl Iterator<Item = &TaskRank> + '_ {
+    let first = (profile, std::cmp::Reverse(Amount::from_nano(u64::MAX)), (0, 0), TaskId::new(Digest::ZERO));
+    state.queue.range(first..).map(|(rank, ())| rank).take_while(move |rank| rank.0 == profile)
+}
+
 fn offers_of(state: &State, profile: ProfileId) -> impl Iterator<Item = (NodeId, Offer)> + '_ {
     state
         .offers
@@ -272,7 +334,7 @@ fn offers_of(state: &State, profile: ProfileId) -> impl Iterator<Item = (NodeId,
 }
 
 /// SPEC T5: a weighted draw by priority, some of them uniform, and no one passed over for long.
-fn choose(state: &State, task: &Task, eligible: &[(NodeId, Offer)], draw: &Digest) -> Option<NodeId> {
+pub(crate) fn choose(state: &State, task: &Task, eligible: &[(NodeId, Offer)], draw: &Digest) -> Option<NodeId> {
     let count = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
     let patience = count.saturating_mul(PASSED_OVER_MAX);
     let overdue = eligible
@@ -300,7 +362,7 @@ fn choose(state: &State, task: &Task, eligible: &[(NodeId, Offer)], draw: &Diges
 }
 
 const fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Rejection> {
-    if terms.jobs_max == 0 {
+    if terms.jobs_max == 0 || terms.jobs_max > LEASE_JOBS_MAX {
         return Err(Rejection::OutOfBounds { field: "jobs_max" });
     }
     if terms.tokens_max == 0 {
@@ -309,11 +371,20 @@ const fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Re
     if terms.slots == 0 || terms.slots > SLOTS_MAX {
         return Err(Rejection::OutOfBounds { field: "slots" });
     }
-    if terms.open_ms > parameters.task_open_max_ms {
+    // What is due is handled before what is matched: a task of no time would never be.
+    if terms.open_ms == 0 || terms.open_ms > parameters.task_open_max_ms {
         return Err(Rejection::OutOfBounds { field: "open_ms" });
     }
     if terms.lease_ms == 0 || terms.lease_ms > parameters.lease_max_ms {
         return Err(Rejection::OutOfBounds { field: "lease_ms" });
+    }
+    check_price("price_max", &terms.price_max)
+}
+
+/// SPEC M4: work that costs nothing would fill blocks for nothing.
+const fn check_price(field: &'static str, price: &Price) -> Result<(), Rejection> {
+    if price.prompt_token.is_zero() && price.completion_token.is_zero() {
+        return Err(Rejection::OutOfBounds { field });
     }
     Ok(())
 }

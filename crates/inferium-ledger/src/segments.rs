@@ -24,6 +24,10 @@ impl Block {
         if terms.index != lease.segments {
             return Err(Rejection::WrongState { what: "a segment out of order" });
         }
+        // SPEC C9: segments are free of fees, so their number has a bound: one per block of the lease.
+        if u64::from(terms.index) >= self.height.saturating_sub(lease.granted_height) {
+            return Err(Rejection::WrongState { what: "a second segment of one block" });
+        }
         let jobs = usize::try_from(terms.totals.jobs).unwrap_or(usize::MAX);
         let tokens =
             terms.totals.prompt_tokens.checked_add(terms.totals.completion_tokens).ok_or(Rejection::Overflow)?;

@@ -4,6 +4,7 @@ use crate::Rejection;
 use crate::entries::{LeaseState, Node, Stall, StallState};
 use crate::execute::Block;
 use inferium_types::{Digest, Event, JobRequest, JobResult, LeaseEnd, NodeId, StallId};
+use std::collections::BTreeSet;
 
 impl Block {
     pub(crate) fn report_stall(&mut self, sender: NodeId, request: &JobRequest) -> Result<(), Rejection> {
@@ -59,6 +60,9 @@ impl Block {
         relays.sort_by_key(|relay| {
             Digest::of("inferium/relay/1", &[beacon.as_bytes(), id.digest().as_bytes(), relay.as_bytes()])
         });
+        // SPEC N6: most of them must not be one operator's.
+        let mut operators = BTreeSet::new();
+        relays.retain(|relay| operators.insert(operator_of(relay)));
         relays.truncate(usize::try_from(meta.parameters.stall_relays).unwrap_or(usize::MAX));
         relays.sort_unstable();
         if relays.is_empty() {

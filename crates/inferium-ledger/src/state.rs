@@ -1,8 +1,8 @@
 //! The state: tables of entries, and queues derived from them.
 
 use crate::entries::{
-    Account, Hold, Lease, LeaseState, Meta, Node, Offer, Operator, Profile, Record, Segment, SegmentState, Stall,
-    StallState, Task,
+    Account, Hold, Lease, LeaseState, Meta, Node, Offer, Operator, Profile, QueuePlace, Record, Segment, SegmentState,
+    Stall, StallState, Task,
 };
 use crate::error::CorruptState;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -80,6 +80,8 @@ pub struct State {
     pub(crate) queue: OrdMap<TaskRank, ()>,
     pub(crate) due: OrdMap<(u64, Due), ()>,
     pub(crate) draws: OrdMap<(u64, Due), ()>,
+    /// The one claim about each lease (SPEC T6).
+    pub(crate) claims: OrdMap<LeaseId, StallId>,
 }
 
 /// Calls a macro with each stored table and its key.
@@ -119,6 +121,7 @@ impl State {
             queue: OrdMap::new(),
             due: OrdMap::new(),
             draws: OrdMap::new(),
+            claims: OrdMap::new(),
         }
     }
 
@@ -146,6 +149,7 @@ impl State {
                     operator: validator.operator,
                     stake: validator.stake,
                     active_from_epoch: 0,
+                    beacon_from_view: 0,
                     faults_ms: Vec::new(),
                     unsettled: Amount::ZERO,
                     disqualified: false,
@@ -162,6 +166,7 @@ impl State {
             epoch_started_ms: genesis.timestamp_ms,
             beacon: Digest::of("inferium/genesis-beacon/1", &[genesis.chain().digest().as_bytes()]),
             beacon_view: 0,
+            match_from: None,
             reward_pool: Amount::from_nano(Genesis::SUPPLY.nano().saturating_sub(given)),
             treasury: Amount::ZERO,
             validator_pool: Amount::ZERO,
@@ -259,6 +264,7 @@ impl State {
         draws.extend(self.stalls.iter().filter_map(|(id, s)| stall_view(s).map(|view| (view, Due::Stall(*id)))));
         self.due = due.into_iter().map(|item| (item, ())).collect();
         self.draws = draws.into_iter().map(|item| (item, ())).collect();
+        self.claims = self.stalls.iter().map(|(id, stall)| (stall.lease, *id)).collect();
     }
 
     // Writers of entries with a place in a queue: the only way to change them.
@@ -300,8 +306,17 @@ impl State {
     pub(crate) fn set_stall(&mut self, id: StallId, stall: Option<Stall>) {
         let (due, view) = (stall.as_ref().map(stall_due), stall.as_ref().and_then(stall_view));
         let old = match stall {
-            Some(stall) => self.stalls.insert(id, stall),
-            None => self.stalls.remove(&id),
+            Some(stall) => {
+                self.claims.insert(stall.lease, id);
+                self.stalls.insert(id, stall)
+            }
+            None => {
+                let old = self.stalls.remove(&id);
+                if let Some(old) = &old {
+                    self.claims.remove(&old.lease);
+                }
+                old
+            }
         };
         self.requeue(Due::Stall(id), old.as_ref().map(stall_due), due);
         self.redraw(Due::Stall(id), old.as_ref().and_then(stall_view), view);
@@ -361,6 +376,18 @@ impl State {
 
 fn task_rank(id: TaskId, task: &Task) -> TaskRank {
     (task.terms.profile, Reverse(task.terms.price_max.completion_token), task.opened, id)
+}
+
+impl From<TaskRank> for QueuePlace {
+    fn from((profile, Reverse(price), opened, task): TaskRank) -> Self {
+        Self { profile, price, opened, task }
+    }
+}
+
+impl From<QueuePlace> for TaskRank {
+    fn from(place: QueuePlace) -> Self {
+        (place.profile, Reverse(place.price), place.opened, place.task)
+    }
 }
 
 const fn lease_due(lease: &Lease) -> u64 {

@@ -5,8 +5,9 @@ use crate::execute::Block;
 use crate::state::Due;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, VerdictVote,
+    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, TaskId, VerdictVote,
 };
+use std::collections::BTreeSet;
 
 /// What the votes of a committee amount to.
 enum Tally {
@@ -33,8 +34,16 @@ impl Block {
             meta.beacon = beacon;
             meta.beacon_view = seed.view;
         }
-        let bound: Vec<Due> =
-            self.state.draws.keys().filter(|(view, _)| *view == seed.view).map(|(_, item)| *item).collect();
+        // All of them were bound in blocks of that one view, so the size of a block bounds them.
+        let first = Due::Task(TaskId::new(Digest::ZERO));
+        let bound: Vec<Due> = self
+            .state
+            .draws
+            .range((seed.view, first)..)
+            .map(|(at, ())| at)
+            .take_while(|(view, _)| *view == seed.view)
+            .map(|(_, item)| *item)
+            .collect();
         for item in bound {
             match item {
                 Due::Segment(id) => self.draw_committee(id, &beacon),
@@ -57,9 +66,9 @@ impl Block {
         let replay = reputation::replay_share(&record, parameters);
         let wanted = committee_size(segment.fee, parameters.committee_value)
             .max(if reputation::is_newcomer(&record, parameters) { 2 } else { 1 });
+        self.order_by_draw(&mut eligible, &seed, &[]);
         // SPEC V1: two eligible seats stay outside, for escalation.
         let size = wanted.min(eligible.len().saturating_sub(2)).max(1);
-        eligible.sort_by_key(|validator| Digest::of("inferium/member/1", &[seed.as_bytes(), validator.as_bytes()]));
         eligible.truncate(size);
         self.seat(id, segment, eligible, false, seed, replay);
     }
@@ -82,6 +91,15 @@ impl Block {
                 .copied()
                 .collect()
         })
+    }
+
+    /// Puts candidates in the order of their draw, and keeps one of each operator that does not
+    /// answer for a member already (SPEC N6, C4).
+    fn order_by_draw(&self, candidates: &mut Vec<NodeId>, seed: &Digest, seated: &[NodeId]) {
+        let operator_of = |id: &NodeId| self.state.nodes.get(id).map(|node| node.operator);
+        let mut operators: BTreeSet<_> = seated.iter().map(operator_of).collect();
+        candidates.sort_by_key(|validator| Digest::of("inferium/member/1", &[seed.as_bytes(), validator.as_bytes()]));
+        candidates.retain(|candidate| operators.insert(operator_of(candidate)));
     }
 
     /// Gives `newcomers` a seat each and starts their time.
@@ -188,9 +206,7 @@ impl Block {
                 let seated: Vec<NodeId> = members.iter().map(|member| member.validator).collect();
                 let limit = usize::try_from(self.state.meta().parameters.escalation_max).unwrap_or(usize::MAX);
                 let mut more = self.eligible_members(&segment);
-                more.retain(|validator| !seated.contains(validator));
-                // SPEC C4: no one chooses who is within the limit.
-                more.sort_by_key(|validator| Digest::of("inferium/member/1", &[seed.as_bytes(), validator.as_bytes()]));
+                self.order_by_draw(&mut more, &seed, &seated);
                 more.truncate(limit.saturating_sub(seated.len()));
                 self.seat(id, segment, more, true, seed, replay);
                 // With no one to add, the votes that are there may already decide.

@@ -45,6 +45,19 @@ pub enum FinishReason {
     Cancelled,
 }
 
+impl FinishReason {
+    /// Its name in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EndOfText => "end_of_text",
+            Self::StopString => "stop_string",
+            Self::Length => "length",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What a gateway asks of a worker: all of it public, the text only by commitment (SPEC J1, J2).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct JobRequest {

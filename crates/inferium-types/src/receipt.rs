@@ -55,6 +55,17 @@ pub enum ReceiptStatus {
     Settled,
 }
 
+impl ReceiptStatus {
+    /// Its name in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Final => "final",
+            Self::Settled => "settled",
+        }
+    }
+}
+
 /// Proof that one job is final or settled.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Receipt {

@@ -3,7 +3,7 @@
 use crate::cli::{Failure, ReceiptCommand};
 use crate::progress::{print, say};
 use inferium_gateway::verify_document;
-use inferium_types::{FinishReason, JobId, NetworkKey, ReceiptFacts, ReceiptStatus};
+use inferium_types::{FinishReason, JobId, NetworkKey, ReceiptFacts};
 use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::Path;
@@ -82,18 +82,11 @@ fn verify(file: &Path, network_key: &str, as_json: bool) -> Result<(), Failure> 
     print(&facts_in_words(&facts))
 }
 
-fn status_name(facts: &ReceiptFacts) -> &'static str {
-    match facts.status {
-        ReceiptStatus::Final => "final",
-        ReceiptStatus::Settled => "settled",
-    }
-}
-
 fn facts_json(facts: &ReceiptFacts) -> Value {
     let (job, outcome) = (&facts.job, &facts.outcome);
     json!({
         "valid": true,
-        "status": status_name(facts),
+        "status": facts.status.name(),
         "job": job.request.job.to_string(),
         "model_profile": outcome.profile.to_string(),
         "worker": outcome.worker.to_string(),
@@ -122,7 +115,7 @@ fn facts_in_words(facts: &ReceiptFacts) -> String {
         job.request.client_seed.map_or_else(|| "the worker's VRF".into(), |seed| format!("the client's seed {seed}"));
     let approvers: Vec<String> = outcome.approvers.iter().map(|id| format!("                     {id}")).collect();
     [
-        format!("valid: this job is {} on chain {}", status_name(facts), facts.chain),
+        format!("valid: this job is {} on chain {}", facts.status.name(), facts.chain),
         format!("  job                {} (attempt {})", job.request.job, job.request.attempt),
         format!("  model profile      {}", outcome.profile),
         format!("  worker             {}", outcome.worker),

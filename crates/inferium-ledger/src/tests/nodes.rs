@@ -2,7 +2,8 @@
 
 use super::support::*;
 use crate::Rejection;
-use inferium_types::{Amount, Event, NodeRole, TransactionBody, VerdictVote, limits};
+use inferium_types::{Amount, Event, NodeRole, Parameters, TransactionBody, VerdictVote, limits};
+use std::collections::BTreeSet;
 
 #[test]
 fn operator_registers_with_exactly_the_least_bond() {
@@ -32,16 +33,13 @@ fn operator_cannot_bond_more_than_it_has() {
     );
 }
 
-/// SPEC N1, N4, N5: each role at its least stake, and one nano below.
+/// SPEC N1, N5: each role at its least stake, and one nano below.
 #[test]
 fn node_registers_with_exactly_the_least_stake_of_its_role() {
     let mut chain = Chain::new();
     let parameters = chain.parameters().clone();
-    let cases = [
-        ("w0", worker_role("w0"), parameters.worker_stake_min),
-        ("x0", validator_role(), parameters.validator_stake_min),
-        ("g0", gateway_role(), parameters.gateway_bond_min),
-    ];
+    let cases =
+        [("w0", worker_role("w0"), parameters.worker_stake_min), ("g0", gateway_role(), parameters.gateway_bond_min)];
     for (name, role, needed) in cases {
         let operator = operator_of(name);
         chain.ok(&operator, TransactionBody::RegisterOperator { bond: parameters.operator_bond_min });
@@ -141,14 +139,10 @@ fn profile_is_leasable_from_the_least_number_of_operators_on() {
 /// SPEC N4: two seats of one operator count once.
 #[test]
 fn two_validators_of_one_operator_count_as_one() {
-    let mut chain = Chain::new();
+    let operators = ["a", "b", "b"].map(operator_of);
+    let mut chain = Chain::seated(&operators, Parameters::devnet(3));
     chain.register("g0", gateway_role(), Amount::from_ifr(1_000));
-    for name in ["v0", "v1"] {
-        chain.ok(name, TransactionBody::DeclareProfile { profile: model("model") });
-    }
-    let body = chain.registration("x0", &operator_of("v0"), validator_role(), Amount::from_ifr(50_000));
-    chain.ok("x0", body);
-    chain.ok("x0", TransactionBody::DeclareProfile { profile: model("model") });
+    chain.declare_all();
     let open = TransactionBody::OpenTask { terms: task_terms() };
     chain.fails("g0", open, &Rejection::ProfileNotLeasable { found: 2, needed: 3 });
 }
@@ -199,4 +193,58 @@ fn only_active_workers_offer_and_only_gateways_open() {
     for stranger in ["x0", "w0", "v0"] {
         chain.fails(stranger, open(), &Rejection::NotAllowed { expected: "a gateway" });
     }
+}
+
+/// SPEC C5: money buys no seat after the genesis.
+#[test]
+fn no_validator_registers_after_the_genesis() {
+    let mut chain = Chain::new();
+    let operator = operator_of("x0");
+    let bond = chain.parameters().operator_bond_min;
+    chain.ok(&operator, TransactionBody::RegisterOperator { bond });
+    let body = chain.registration("x0", &operator, validator_role(), Amount::from_ifr(50_000));
+    chain.fails("x0", body, &Rejection::NotAllowed { expected: "a seat of the genesis" });
+}
+
+/// SPEC N6: one operator has one vote in a committee, drawn or widened, and one relay.
+#[test]
+fn operator_with_several_seats_sits_once() {
+    let operators = ["a", "b", "b", "b", "c", "d"].map(operator_of);
+    let mut chain = Chain::seated(&operators, Parameters::devnet(4)).furnished(1);
+    for _ in 0..8 {
+        let lease = chain.lease();
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        let members = chain.draw(segment);
+        assert_eq!(operators_of(&chain, &members), members.len());
+        // Four operators, two of whom stay outside at first.
+        assert_eq!(members.len(), 2);
+        chain.ok(&members[0], verdict(segment, invalid()));
+        let widened = chain.silent_members(segment);
+        assert_eq!(widened.len(), 3, "one of each operator but for who voted");
+        assert_eq!(operators_of(&chain, &[widened, vec![members[0].clone()]].concat()), 4);
+        chain.ok("g0", TransactionBody::CloseLease { lease });
+    }
+}
+
+fn operators_of(chain: &Chain, validators: &[String]) -> usize {
+    let operators: BTreeSet<_> = validators.iter().map(|name| chain.state.node(&id(name)).unwrap().operator).collect();
+    operators.len()
+}
+
+/// SPEC N1: a worker is given work by a seed that nobody knew when it chose its VRF key.
+#[test]
+fn worker_waits_for_a_seed_younger_than_its_registration() {
+    let mut chain = Chain::ready(0);
+    let (_, lease) = chain.open("g0", task_terms());
+    chain.register("w0", worker_role("w0"), Amount::from_ifr(1_000));
+    let registered = chain.view;
+    let delay = chain.parameters().draw_delay_views;
+    chain.ok("w0", offer(1));
+    while chain.state.meta().beacon_view < registered + delay {
+        assert_eq!(chain.state.lease(&lease), None, "the newest seed is of view {}", chain.state.meta().beacon_view);
+        chain.blocks(1);
+    }
+    let granted = chain.state.lease(&lease).unwrap();
+    assert_eq!(granted.worker, id("w0"));
+    assert_eq!(granted.granted_height, chain.state.height(), "not a block later");
 }

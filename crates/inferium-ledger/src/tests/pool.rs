@@ -1,9 +1,11 @@
 //! Tasks, offers, matching, leases: SPEC T3, T4, T5, T6, M4.
 
 use super::support::*;
-use crate::{LeaseState, Record, Rejection};
+use crate::pool::choose;
+use crate::{LeaseState, Record, Rejection, reputation};
 use inferium_types::{
-    Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Price, ProfileId, TaskId, TaskTerms, TransactionBody,
+    Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Parameters, Price, ProfileId, TaskId, TaskTerms,
+    TransactionBody,
 };
 use std::collections::BTreeMap;
 
@@ -46,6 +48,12 @@ fn task_terms_have_bounds() {
         ("tokens_max", TaskTerms { tokens_max: 0, ..base }),
         ("slots", TaskTerms { slots: 0, ..base }),
         ("slots", TaskTerms { slots: 4_097, ..base }),
+        ("jobs_max", TaskTerms { jobs_max: 1_000_001, ..base }),
+        (
+            "price_max",
+            TaskTerms { price_max: Price { prompt_token: Amount::ZERO, completion_token: Amount::ZERO }, ..base },
+        ),
+        ("open_ms", TaskTerms { open_ms: 0, ..base }),
         ("open_ms", TaskTerms { open_ms: parameters.task_open_max_ms + 1, ..base }),
         ("lease_ms", TaskTerms { lease_ms: 0, ..base }),
         ("lease_ms", TaskTerms { lease_ms: parameters.lease_max_ms + 1, ..base }),
@@ -56,6 +64,9 @@ fn task_terms_have_bounds() {
     let inside = [
         TaskTerms { jobs_max: 1, tokens_max: 1, ..base },
         TaskTerms { slots: 4_096, ..base },
+        TaskTerms { jobs_max: 1_000_000, ..base },
+        TaskTerms { open_ms: 1, ..base },
+        TaskTerms { price_max: Price { prompt_token: Amount::ZERO, completion_token: Amount::from_nano(1) }, ..base },
         TaskTerms { open_ms: parameters.task_open_max_ms, ..base },
         TaskTerms { lease_ms: 1, ..base },
         TaskTerms { lease_ms: parameters.lease_max_ms, ..base },
@@ -98,6 +109,9 @@ fn offers_have_bounds_and_a_known_profile() {
     let unknown = TransactionBody::SetOffer { profile: ProfileId::new(Digest::ZERO), terms: terms(1) };
     chain.fails("w0", unknown, &Rejection::Unknown { what: "profile" });
     chain.fails("w0", offer(4_097), &Rejection::OutOfBounds { field: "slots" });
+    let free = OfferTerms { price: Price { prompt_token: Amount::ZERO, completion_token: Amount::ZERO }, ..terms(1) };
+    let body = TransactionBody::SetOffer { profile: profile(), terms: free };
+    chain.fails("w0", body, &Rejection::OutOfBounds { field: "price" });
     chain.ok("w0", offer(4_096));
     chain.ok("w0", offer(0));
     assert_eq!(chain.state.offer(profile(), id("w0")), None);
@@ -214,6 +228,54 @@ fn better_records_draw_more_leases() {
     let order = draws(&mut chain, 200);
     let good = order.iter().filter(|name| *name == "w0").count();
     assert!((120..200).contains(&good), "{good} of 200");
+}
+
+/// SPEC T5: one draw in twenty ignores records.
+#[test]
+fn twentieth_part_of_draws_is_uniform() {
+    let mut chain = with_records(2, &[("w0", EXCELLENT), ("w1", DREADFUL)]);
+    chain.ok("w1", offer(0));
+    chain.ok("w1", offer(4_000));
+    let eligible: Vec<_> = ["w0", "w1"].map(|name| (id(name), *chain.state.offer(profile(), id(name)).unwrap())).into();
+    let (task, _) = chain.open("g0", TaskTerms { context_tokens: 1 << 30, ..task_terms() });
+    let task = *chain.state.task(&task).unwrap();
+    let weights = ["w0", "w1"].map(|name| reputation::priority(&chain.state.record(id(name), profile())));
+    let drawn = (0u32..20_000)
+        .filter(|index| {
+            let draw = Digest::of("test-draw", &[&index.to_be_bytes()]);
+            choose(&chain.state, &task, &eligible, &draw) == Some(id("w1"))
+        })
+        .count();
+    // Half of the uniform draws, and its due share of the others.
+    let expected = 500 + 19_000 * usize::try_from(weights[1] / (weights[0] + weights[1])).unwrap();
+    assert!(drawn.abs_diff(expected) < 75, "{drawn} of 20000, {expected} expected, weights {weights:?}");
+}
+
+/// SPEC C9: tasks that nobody can serve use up no more than their part of a block's matching, however
+/// dear they are; what waits behind them is reached.
+#[test]
+fn tasks_that_no_one_can_serve_do_not_keep_others_waiting() {
+    let mut parameters = Parameters::devnet(4);
+    parameters.queue_work_max = 4;
+    let mut chain = Chain::with(4, parameters).furnished(1);
+    chain.ok("w0", offer(2));
+    let dear = Price { prompt_token: PRICE.prompt_token, completion_token: Amount::from_nano(9_000) };
+    let vain = TaskTerms { price_max: dear, context_tokens: 1 << 30, ..task_terms() };
+    for _ in 0..12 {
+        chain.open("g0", vain);
+    }
+    let (_, lease) = chain.open("g0", task_terms());
+    // Two of thirteen per block beyond the two at the head.
+    let mut waited = 0;
+    while chain.state.lease(&lease).is_none() {
+        chain.blocks(1);
+        waited += 1;
+        assert!(waited <= 7, "not reached after {waited} blocks");
+    }
+    assert_eq!(chain.state.tasks().count(), 12);
+    // The place to go on from outlives the task that held it, and a restart.
+    let again = crate::State::from_entries(chain.state.entries()).unwrap();
+    assert_eq!(again, chain.state);
 }
 
 /// SPEC T6: at its time, not before; then it drains; then what was not earned goes back (M4).

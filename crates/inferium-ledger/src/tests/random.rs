@@ -89,7 +89,8 @@ impl Model {
     fn block(&mut self, chain: &Chain, transactions: &[VerifiedTransaction], events: &[Event]) {
         let parameters = chain.parameters().clone();
         if chain.now_ms - self.epoch_started_ms >= parameters.epoch_ms {
-            self.epoch_started_ms = chain.now_ms;
+            let passed = (chain.now_ms - self.epoch_started_ms) / parameters.epoch_ms;
+            self.epoch_started_ms += passed * parameters.epoch_ms;
             let active: Vec<NodeId> = self.validators.difference(&self.barred).copied().collect();
             let part = self.pool.checked_div(active.len() as u64).unwrap_or(0);
             for validator in active {

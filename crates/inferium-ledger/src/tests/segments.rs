@@ -1,7 +1,7 @@
 //! Segments: commitment, approval, settlement: SPEC J3, M4, M5, V4, R3.
 
 use super::support::*;
-use crate::{LeaseState, Record, Rejection, SegmentState};
+use crate::{InvalidBlock, LeaseState, Record, Rejection, SegmentState};
 use inferium_types::{
     Amount, Digest, Event, JobTotals, LeaseEnd, LeaseId, Ppm, SegmentCommitment, SegmentTerms, Signature, TaskTerms,
     TransactionBody, limits,
@@ -117,6 +117,42 @@ fn draining_lease_takes_segments_until_it_closes() {
     chain.blocks(25);
     assert_eq!(chain.state.segment(&segment), None);
     assert_eq!(chain.state.lease(&lease), None);
+}
+
+/// SPEC T6: what a lease had is taken for ten seconds after its end, to the millisecond.
+#[test]
+fn draining_lease_takes_segments_for_its_drain_time() {
+    for (late_ms, is_taken) in [(0, true), (1, false)] {
+        let mut chain = Chain::ready(1);
+        let lease = chain.lease();
+        // A segment that waits for its verdict keeps the lease there.
+        chain.commit(lease, totals(1, 10, 10));
+        chain.ok("w0", TransactionBody::CloseLease { lease });
+        let until = chain.now_ms + chain.parameters().lease_drain_ms;
+        let second = chain.tx("w0", commit(chain.segment(lease, totals(1, 10, 10))));
+        let mut environment = chain.environment();
+        environment.timestamp_ms = until + late_ms;
+        let outcome = chain.block_in(&environment, &[second]).map(|_| ());
+        let rejection = Rejection::WrongState { what: "a segment of a closed lease" };
+        let expected = if is_taken { Ok(()) } else { Err(InvalidBlock::Transaction { index: 0, rejection }) };
+        assert_eq!(outcome, expected, "{late_ms}");
+    }
+}
+
+/// SPEC C9: segments pay no fee, so a lease has one per block at most.
+#[test]
+fn lease_commits_one_segment_per_block() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let first = chain.sign(terms(lease, 0, totals(1, 1, 1)));
+    let second = chain.sign(terms(lease, 1, totals(1, 1, 1)));
+    let both = [chain.tx("w0", commit(first)), chain.tx_after("w0", 1, commit(second))];
+    let environment = chain.environment();
+    let rejection = Rejection::WrongState { what: "a second segment of one block" };
+    let refused = Err(InvalidBlock::Transaction { index: 1, rejection });
+    assert_eq!(chain.clone().block_in(&environment, &both), refused);
+    chain.ok("w0", commit(first));
+    chain.ok("w0", commit(second));
 }
 
 /// SPEC V4: unsettled pay is at most 5 % of the stake, to the nano.

@@ -30,13 +30,15 @@ fn next_lease(chain: &mut Chain) -> LeaseId {
 /// 10 %, then 50 %, then everything and for ever; each but the last with a jail of one epoch.
 #[test]
 fn wrong_results_cost_a_tenth_then_half_then_everything() {
-    let mut chain = Chain::ready(1);
+    let mut chain = Chain::ready(0);
+    chain.register("w0", worker_role("w0"), Amount::from_ifr(1_200));
+    chain.blocks(2);
     let mut stake = chain.stake("w0");
     for (percent, disqualified) in [(10, false), (50, false), (100, true)] {
         let lease = next_lease(&mut chain);
         let other = chain.lease();
-        let epoch = chain.state.meta().epoch;
         let segment = chain.convict(lease, totals(1, 10, 10));
+        let epoch = chain.state.meta().epoch;
         let amount = stake * percent / 100;
         stake -= amount;
         assert_eq!(chain.stake("w0"), stake);
@@ -328,4 +330,20 @@ fn barred_worker_is_not_paid() {
     assert_eq!(chain.state.lease(&lease), None);
     assert_eq!(chain.balance("w0"), worker);
     assert_eq!(chain.balance("g0") - gateway, escrow - 50_000 + 40_000, "the rest of the lock, and the worker's 80 %");
+}
+
+/// SPEC N1: below half of the least stake there is too little left to answer with.
+#[test]
+fn worker_with_half_of_the_least_stake_is_leased_and_with_less_is_not() {
+    for (nano, is_leased) in [(500_000_000_000, true), (499_999_999_999, false)] {
+        let mut chain = Chain::ready(1);
+        let mut node = chain.state.node(&id("w0")).unwrap().clone();
+        let gone = Amount::from_nano(node.stake.nano() - nano);
+        node.stake = Amount::from_nano(nano);
+        chain.state.nodes.insert(id("w0"), node);
+        chain.state.meta_mut().treasury = chain.state.meta().treasury.add(gone).unwrap();
+        chain.ok("w0", offer(1));
+        let (_, lease) = chain.open("g0", task_terms());
+        assert_eq!(chain.state.lease(&lease).is_some(), is_leased, "{nano}");
+    }
 }

@@ -155,6 +155,35 @@ fn answer_ends_a_claim_without_a_fault() {
     assert_eq!(chain.state.lease(&lease).unwrap().state, LeaseState::Active);
 }
 
+/// SPEC T6: a lease that ended, or a request that its context never held, binds no worker.
+#[test]
+fn claim_is_about_a_running_lease_and_what_it_can_hold() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let context = task_terms().context_tokens;
+    let of = |prompt_tokens: u32, tokens_max: u32| TransactionBody::ReportStall {
+        request: JobRequest { prompt_tokens, tokens_max, ..request(lease, 0) },
+    };
+    chain.fails("g0", of(context, 1), &Rejection::OutOfBounds { field: "tokens" });
+    chain.fails("g0", of(1, u32::MAX), &Rejection::OutOfBounds { field: "tokens" });
+    chain.clone().ok("g0", of(context - 1, 1));
+    chain.ok("w0", TransactionBody::CloseLease { lease });
+    let ended = Rejection::WrongState { what: "a claim about an ended lease" };
+    chain.fails("g0", of(1, 1), &ended);
+}
+
+/// SPEC T6: one claim per lease at a time, and the next once that is over.
+#[test]
+fn lease_has_one_claim_at_a_time() {
+    let (mut chain, lease, stall) = certified();
+    let next = TransactionBody::ReportStall { request: request(lease, 1) };
+    chain.fails("g0", next.clone(), &Rejection::Exists { what: "claim" });
+    let reloaded = crate::State::from_entries(chain.state.entries()).unwrap();
+    assert_eq!(reloaded, chain.state, "the index of claims is rebuilt");
+    chain.ok("w0", TransactionBody::AnswerStall { stall, result: result(&request(lease, 0)) });
+    chain.ok("g0", next);
+}
+
 /// SPEC T6, S: 0.1 % at the deadline, not before it; the lease ends; unpaid.
 #[test]
 fn missed_deadline_is_slashed_and_ends_the_lease() {

@@ -136,22 +136,29 @@ impl Chain {
     }
 
     pub(super) fn with(validators: u32, parameters: Parameters) -> Self {
+        let operators: Vec<String> = (0..validators).map(|index| operator_of(&format!("v{index}"))).collect();
+        Self::seated(&operators, parameters)
+    }
+
+    /// With a validator for each of these operators, who may answer for several.
+    pub(super) fn seated(seats_of: &[String], parameters: Parameters) -> Self {
         let mut names = BTreeMap::new();
         let mut seats = Vec::new();
         let mut operators = Vec::new();
-        for index in 0..validators {
+        for (index, operator) in seats_of.iter().enumerate() {
             let name = format!("v{index}");
             names.insert(id(&name), name.clone());
-            operators.push((id(&operator_of(&name)), parameters.operator_bond_min));
+            operators.push((id(operator), parameters.operator_bond_min));
             seats.push(GenesisNode {
                 node: id(&name),
-                operator: id(&operator_of(&name)),
+                operator: id(operator),
                 stake: parameters.validator_stake_min,
                 url: "http://validator.example".into(),
             });
         }
         seats.sort_by_key(|seat| seat.node);
         operators.sort();
+        operators.dedup();
         let mut accounts = Vec::new();
         for index in 0..16 {
             for name in [format!("w{index}"), format!("g{index}"), format!("x{index}")] {
@@ -160,7 +167,7 @@ impl Chain {
                 names.insert(id(&name), name);
             }
         }
-        for index in 0..validators {
+        for index in 0..seats_of.len() {
             accounts.push((id(&format!("v{index}")), Amount::from_ifr(10)));
         }
         accounts.sort();

@@ -5,7 +5,7 @@
 //! transactions can't push a verdict past its deadline.
 
 use crate::states::States;
-use inferium_ledger::{Rejection, State, admit};
+use inferium_ledger::{Rejection, State, admit, is_duty};
 use inferium_types::{
     AccountId, ChainId, InvalidSignature, SignedTransaction, TransactionBody, TransactionId, VerifiedTransaction,
     limits,
@@ -91,24 +91,10 @@ pub(crate) struct Mempool {
     gossip: mpsc::Sender<SignedTransaction>,
 }
 
-/// True for transactions that the protocol asks of nodes.
-const fn is_duty(body: &TransactionBody) -> bool {
-    match body {
-        TransactionBody::CommitSegment { .. }
-        | TransactionBody::SubmitVerdict { .. }
-        | TransactionBody::CertifyDelivery { .. }
-        | TransactionBody::AnswerStall { .. }
-        | TransactionBody::ProveConflict { .. } => true,
-        TransactionBody::Transfer { .. }
-        | TransactionBody::RegisterOperator { .. }
-        | TransactionBody::RegisterNode { .. }
-        | TransactionBody::SetUrl { .. }
-        | TransactionBody::DeclareProfile { .. }
-        | TransactionBody::SetOffer { .. }
-        | TransactionBody::OpenTask { .. }
-        | TransactionBody::CloseLease { .. }
-        | TransactionBody::ReportStall { .. } => false,
-    }
+/// True for what goes before other transactions: duties, and the proof of a crime. That one is no
+/// duty, and pays its fee, but a flood of paid transactions must not hold it up either.
+const fn goes_first(body: &TransactionBody) -> bool {
+    is_duty(body) || matches!(body, TransactionBody::ProveConflict { .. })
 }
 
 impl Mempool {
@@ -185,7 +171,7 @@ impl Mempool {
                 .map(|((_, w), _)| w)
                 .collect();
             if let Some(first) = run.first() {
-                runs.push((!is_duty(&first.transaction.transaction().body), first.arrival, run));
+                runs.push((!goes_first(&first.transaction.transaction().body), first.arrival, run));
             }
         }
         runs.sort_by_key(|(ordinary, arrival, _)| (*ordinary, *arrival));
@@ -270,7 +256,7 @@ impl Pool {
     fn insert(&mut self, transaction: VerifiedTransaction, height: u64, own: bool) -> Result<(), SubmitError> {
         let inner = transaction.transaction();
         let (sender, nonce, size) = (inner.sender, inner.nonce, transaction.size());
-        let quarters = if is_duty(&inner.body) { 4 } else { ORDINARY_QUARTERS };
+        let quarters = if goes_first(&inner.body) { 4 } else { ORDINARY_QUARTERS };
         let is_full =
             self.count >= COUNT_MAX / 4 * quarters || self.size.saturating_add(size) > SIZE_MAX / 4 * quarters;
         if is_full || self.lanes.get(&sender).is_some_and(|lane| lane.len() >= LANE_MAX) {

@@ -5,21 +5,16 @@
 //! the owner, who must let the process exit.
 
 use crate::{
-    block::Block,
-    deal::{self, DealError},
-    engine::{self, CHANNELS, EngineError, Parts, ProofReply, ProofRequest},
+    deal::DealError,
+    engine::{self, CHANNELS, EngineError, ProofReply, ProofRequest},
     execution::Core,
     index::{FinalBlock, Index, IndexError},
-    keys::{EngineKey, from_engine_digest, to_engine_key},
-    mempool::{Mempool, SubmitError},
+    keys::{EngineKey, to_engine_key},
+    mempool::SubmitError,
     pace::Pace,
-    scheme::Scheme,
-    seeds::Seeds,
-    states::States,
-    store::Databases,
+    seat::{SeatError, Seated},
 };
-use commonware_cryptography::{ChaCha20Poly1305, ed25519};
-use commonware_glue::stateful::db::DatabaseSet;
+use commonware_cryptography::ChaCha20Poly1305;
 use commonware_p2p::{
     Address, AddressableManager as _,
     authenticated::lookup::{self, Network},
@@ -35,8 +30,6 @@ use inferium_types::{Digest, Genesis, Header, NetworkKey, NodeId, SecretKey, Sig
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-/// Final blocks that a slow listener may lag behind before it must read the index.
-const BLOCKS_BUFFERED: usize = 256;
 /// Questions about the store that wait.
 const PROOF_QUEUE: usize = 64;
 /// Messages between the network's tasks.
@@ -256,15 +249,12 @@ impl ValidatorHandle {
     }
 }
 
-/// A validator with everything checked that can be checked before it runs.
+/// A seat, and the real network around it.
 struct Prepared {
     name: String,
-    key: ed25519::PrivateKey,
-    scheme: Scheme,
-    core: Core,
+    seat: Seated,
     peers: Map<EngineKey, Address>,
     listen: SocketAddr,
-    gossip: mpsc::Receiver<SignedTransaction>,
     proofs: mpsc::Receiver<ProofRequest>,
 }
 
@@ -335,8 +325,6 @@ fn prepare(
     fatal: &watch::Receiver<Fatal>,
 ) -> Result<(Prepared, ValidatorHandle), StartError> {
     let ValidatorSetup { name, secret_key, share, genesis, peers, listen, directory, pace } = setup;
-    let (scheme, key) =
-        deal::signer(&genesis, &secret_key, &share).map_err(|error| StartError::Keys { name: name.clone(), error })?;
     let peers = peers
         .iter()
         .map(|(node, address)| to_engine_key(node).map(|key| (key, Address::from(*address))))
@@ -346,52 +334,20 @@ fn prepare(
     let own = directory.join(format!("{name}-index"));
     std::fs::create_dir_all(&own).map_err(|error| StartError::Directory { directory: own.clone(), error })?;
     let index = Index::open(&own).map_err(|error| StartError::Index { name: name.clone(), error })?;
-    let (core, gossip) = new_core(genesis, pace, index)
-        .map_err(|error| StartError::Index { name: name.clone(), error })?
-        .ok_or(StartError::Setup { reason: "the genesis has no valid validator" })?;
+    let seat = Seated::new(genesis, &secret_key, &share, pace, index).map_err(|error| match error {
+        SeatError::Keys(error) => StartError::Keys { name: name.clone(), error },
+        SeatError::Index(error) => StartError::Index { name: name.clone(), error },
+        SeatError::NoValidator => StartError::Setup { reason: "the genesis has no valid validator" },
+    })?;
     let (proofs, requests) = mpsc::channel(PROOF_QUEUE);
     let handle = ValidatorHandle {
         node: secret_key.public_key(),
-        core: core.clone(),
+        core: seat.core.clone(),
         proofs,
         stop: stop.clone(),
         fatal: fatal.clone(),
     };
-    Ok((Prepared { name, key, scheme, core, peers, listen, gossip, proofs: requests }, handle))
-}
-
-/// What application and services of one validator share.
-pub(crate) fn new_core(
-    genesis: Arc<Genesis>,
-    pace: Pace,
-    index: Index,
-) -> Result<Option<(Core, mpsc::Receiver<SignedTransaction>)>, IndexError> {
-    let network = genesis.network_key();
-    // The sync target of the empty store does not depend on the runtime.
-    let empty = <Databases<engine_runtime::Context> as DatabaseSet<engine_runtime::Context>>::initial_sync_targets();
-    let operations = (from_engine_digest(&empty.root), *empty.range.start(), *empty.range.end());
-    let Some(genesis_block) = Block::genesis(&genesis, operations) else { return Ok(None) };
-    let states = States::new();
-    let (mempool, gossip) = Mempool::new(network.chain, states.clone());
-    let head = match index.last()? {
-        Some(block) => {
-            Head { height: block.header.height, digest: block.header.digest(), header: Some(block.header.clone()) }
-        }
-        None => Head { height: 0, digest: genesis_block.id(), header: None },
-    };
-    let core = Core {
-        genesis,
-        network,
-        genesis_block,
-        pace,
-        states,
-        seeds: Seeds::default(),
-        mempool,
-        index,
-        head: Arc::new(watch::Sender::new(head)),
-        blocks: broadcast::Sender::new(BLOCKS_BUFFERED),
-    };
-    Ok(Some((core, gossip)))
+    Ok((Prepared { name, seat, peers, listen, proofs: requests }, handle))
 }
 
 type Started = oneshot::Sender<Result<(), (String, EngineError)>>;
@@ -439,19 +395,19 @@ async fn start_one(
     context: &engine_runtime::Context,
     validator: Prepared,
 ) -> Result<commonware_runtime::Handle<()>, EngineError> {
-    let Prepared { name, key, scheme, core, peers, listen, gossip, proofs } = validator;
+    let Prepared { name, seat, peers, listen, proofs } = validator;
     let context = context.child("validator").with_attribute("name", name.clone());
-    let seats = u32::try_from(core.genesis.validators.len()).unwrap_or(u32::MAX);
+    let seats = u32::try_from(seat.core.genesis.validators.len()).unwrap_or(u32::MAX);
     let handshake = Cups::<_, ChaCha20Poly1305>::new(
         Sake {
-            signer: key.clone(),
+            signer: seat.identity.clone(),
             synchrony_bound: Duration::from_secs(5),
             max_handshake_age: Duration::from_secs(10),
             version: sake::Version::V1,
         },
         cups::Version::V1,
     );
-    let namespace = [core.network.consensus_namespace().as_slice(), b"_P2P"].concat();
+    let namespace = [seat.core.network.consensus_namespace().as_slice(), b"_P2P"].concat();
     let peers_max = NonZeroUsize::new(peers.len().saturating_add(1)).unwrap_or(NonZeroUsize::MIN);
     let mut config = lookup::Config::local(
         handshake,
@@ -467,9 +423,7 @@ async fn start_one(
     oracle.track(0, peers);
     let channels = CHANNELS.iter().map(|(channel, quota)| network.register(*channel, *quota)).collect();
     network.start();
-    let own_key = commonware_cryptography::Signer::public_key(&key);
-    let parts =
-        Parts { name, key: own_key, scheme, core, gossip, proofs, peers: oracle.clone(), blocker: oracle, channels };
+    let parts = seat.parts(name, proofs, oracle.clone(), oracle, channels);
     let (engine, _) = engine::start(context, parts, |application| application).await?;
     Ok(engine)
 }

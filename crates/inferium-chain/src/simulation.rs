@@ -5,14 +5,14 @@
 use crate::{
     application::Marshal,
     block::Block,
-    deal,
-    engine::{self, CHANNELS, Parts},
+    engine::{self, CHANNELS},
     execution::Core,
     index::Index,
     keys::{EngineKey, from_engine_key, to_engine_key},
     mempool::SubmitError,
-    node::{Head, new_core},
+    node::Head,
     pace::Pace,
+    seat::Seated,
 };
 use commonware_consensus::{Reporter, marshal::Update};
 use commonware_glue::stateful::Mailbox as StatefulMailbox;
@@ -146,12 +146,11 @@ where
     W: FnOnce(ApplicationReporter<E>) -> R,
 {
     let Seat { genesis, secret_key, share, pace, index } = seat;
-    let (scheme, _) = deal::signer(&genesis, &secret_key, &share).map_err(|error| error.to_string())?;
-    let key = to_engine_key(&secret_key.public_key()).ok_or("not a key")?;
-    let (core, gossip) =
-        new_core(genesis, pace, index).map_err(|error| error.to_string())?.ok_or("no valid validator")?;
+    let seated = Seated::new(genesis, &secret_key, &share, pace, index).map_err(|error| error.to_string())?;
+    let core = seated.core.clone();
+    // Nobody asks a simulated validator for proofs.
     let (_, proofs) = mpsc::channel(1);
-    let parts = Parts { name, key, scheme, core: core.clone(), gossip, proofs, peers, blocker, channels };
+    let parts = seated.parts(name, proofs, peers, blocker, channels);
     let (engine, marshal) = engine::start(context, parts, wrap).await.map_err(|error| error.to_string())?;
     Ok((engine, Simulated { core, marshal }))
 }

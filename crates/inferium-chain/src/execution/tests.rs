@@ -23,7 +23,7 @@ impl Fixture {
         let group = Group::new(4);
         let index = Index::in_memory(100).unwrap();
         let pace = Pace { idle_ms: 1_000, busy_ms: 100 };
-        let (core, _gossip) = crate::node::new_core(Arc::new(group.genesis.clone()), pace, index).unwrap().unwrap();
+        let (core, _gossip) = crate::seat::new_core(Arc::new(group.genesis.clone()), pace, index).unwrap();
         core.states.set_base(0, Digest::ZERO, State::genesis(&group.genesis));
         let cache = CacheRef::new(NZU16!(4_096), NZUsize!(64));
         let config = store::config("test", cache);

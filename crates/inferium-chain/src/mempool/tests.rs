@@ -153,3 +153,44 @@ fn a_final_block_removes_what_it_used() {
     assert!(fixture.pool.has_candidates(&child));
     assert!(!fixture.pool.has_candidates(&state));
 }
+
+/// The ledger's word on what is a duty, and one more that must not wait behind a flood.
+#[test]
+fn duties_and_proofs_of_crimes_go_first_and_nothing_that_is_bought() {
+    let (chain, rich, zero) = (fixture().group.genesis.chain(), rich(), Digest::ZERO);
+    let lease = inferium_types::LeaseId::new(zero);
+    let sampling = inferium_types::SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
+    let request = inferium_types::JobRequest {
+        job: inferium_types::JobId::new(chain.digest()),
+        lease,
+        sequence: 0,
+        attempt: 0,
+        input_commitment: zero,
+        prompt_tokens: 1,
+        tokens_max: 1,
+        sampling,
+        client_seed: None,
+    };
+    let result = inferium_types::JobResult {
+        request: request.digest(),
+        output_commitment: zero,
+        evidence_root: zero,
+        usage: inferium_types::Usage::default(),
+        finish: inferium_types::FinishReason::EndOfText,
+    };
+    let leaf = inferium_types::JobLeaf { request: request.clone(), result };
+    let terms = inferium_types::SegmentTerms {
+        lease,
+        index: 0,
+        totals: inferium_types::JobTotals::default(),
+        root: leaf.hash(),
+    };
+    let path = inferium_types::merkle_path(&[leaf.hash()], 0).unwrap();
+    let proof = inferium_types::JobProof { terms, worker_signature: terms.sign_as_worker(&rich), leaf, path };
+    let conflict = TransactionBody::ProveConflict { worker: rich.public_key(), first: proof.clone(), second: proof };
+    assert!(!is_duty(&conflict) && goes_first(&conflict));
+    let stall = inferium_types::StallId::of_job(lease, 0);
+    assert!(goes_first(&TransactionBody::CertifyDelivery { stall }));
+    assert!(!goes_first(&TransactionBody::ReportStall { request }));
+    assert!(!goes_first(&TransactionBody::CloseLease { lease }));
+}

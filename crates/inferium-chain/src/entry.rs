@@ -1,0 +1,42 @@
+//! Entries of the ledger's state as values, read with patience.
+
+use crate::light::{GetError, LightClient};
+use borsh::BorshDeserialize;
+use inferium_ledger::{StateKey, state_key};
+use std::{future::Future, time::Duration};
+
+/// How often an entry is asked for, and after how long again.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl LightClient {
+    /// A state entry in a final block not below the client's head, proven and decoded. Validators
+    /// that don't answer for a moment are asked again: whoever acts on the chain can't do without.
+    ///
+    /// # Errors
+    /// [`GetError`]: nobody gave a proof for a while, or the entry is of another type.
+    pub async fn entry<T: BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GetError> {
+        let key = state_key(key);
+        let bytes = patiently(|| self.get(&key)).await?;
+        let decoded = bytes.map(|bytes| inferium_types::decode(&bytes)).transpose();
+        decoded.map_err(|error| GetError { reason: error.to_string() })
+    }
+}
+
+async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, GetError>
+where
+    F: Future<Output = Result<T, GetError>>,
+{
+    let mut attempt = 1;
+    loop {
+        match ask().await {
+            Err(error) if attempt < ATTEMPTS => tracing::debug!(%error, "state not read yet"),
+            outcome => return outcome,
+        }
+        attempt += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,9 @@ async fn evidence(State(duties): State<Duties>, body: Bytes) -> Result<StatusCod
 }
 
 async fn lodge(State(duties): State<Duties>, Path(stall): Path<String>, body: Bytes) -> Result<StatusCode, Refused> {
-    duties.lodge_request(parse(&stall)?, &body)?;
+    let stall = parse(&stall)?;
+    // Nor must the template and the disk.
+    tokio::task::spawn_blocking(move || duties.lodge_request(stall, &body)).await.map_err(|_| Refused::NoDuty)??;
     Ok(StatusCode::ACCEPTED)
 }
 

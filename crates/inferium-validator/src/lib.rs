@@ -7,7 +7,8 @@
 //! What this crate is *not*: it takes no part in consensus (`inferium-chain`) and decides no
 //! money (`inferium-ledger`).
 //!
-//! Invariants: a verdict is on disk before it leaves, and there is one per segment for ever; only
+//! Invariants: a verdict is on disk before it leaves, and there is one per segment for ever;
+//! evidence that was taken is on disk until it is judged, since no worker sends it twice; only
 //! evidence that matches what the chain holds is read, so no stranger can frame a worker; a
 //! verdict of `Invalid` comes from a comparison, never from a failure of our own.
 
@@ -16,9 +17,11 @@
 mod check;
 mod duties;
 mod http;
+mod shelf;
 mod store;
 
 pub use check::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 pub use duties::{Duties, DutiesConfig};
 pub use http::router;
-pub use store::{StoreError, VerdictStore};
+pub use inferium_store::StoreError;
+pub use store::VerdictStore;

@@ -1,28 +1,23 @@
-//! What a validator must not forget: its verdicts, and requests it relays.
+//! What a validator must not forget: its verdicts, requests it relays, evidence it took.
 
-use inferium_types::{SegmentId, StallId, VerdictVote, decode, encode};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use inferium_store::{Store, StoreError, Table};
+use inferium_types::{SegmentEvidence, SegmentId, StallId, VerdictVote};
 use std::path::Path;
 
-const VERDICTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("verdicts");
-const RELAYED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("relayed");
+const VERDICTS: Table<SegmentId, VerdictVote> = Table::new("verdicts");
+const RELAYED: Table<StallId, Vec<u8>> = Table::new("relayed");
+/// The height at which each relayed request was taken.
+const RELAYED_AT: Table<StallId, u64> = Table::new("relayed_at");
+const EVIDENCE: Table<SegmentId, KeptEvidence> = Table::new("evidence");
 
-/// The node's own disk failed; the node stops (SPEC C8).
-#[derive(Debug, thiserror::Error)]
-#[error("the verdict store failed: {reason}")]
-pub struct StoreError {
-    /// What the storage said.
-    pub reason: String,
-}
+/// Evidence, and the height at which it was taken: a state from before that, as a node may have
+/// after a crash, says nothing about whether it is still wanted.
+pub(crate) type KeptEvidence = (u64, SegmentEvidence);
 
-fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError { reason: error.to_string() }
-}
-
-/// Durable memory of verdicts: one per segment, for ever.
+/// Durable memory of a validator's duties; of verdicts for ever, one per segment.
 #[derive(Debug)]
 pub struct VerdictStore {
-    database: Database,
+    store: Store,
 }
 
 impl VerdictStore {
@@ -31,12 +26,7 @@ impl VerdictStore {
     /// # Errors
     /// [`StoreError`], also when another process has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(failed)?;
-        let write = database.begin_write().map_err(failed)?;
-        write.open_table(VERDICTS).map_err(failed)?;
-        write.open_table(RELAYED).map_err(failed)?;
-        write.commit().map_err(failed)?;
-        Ok(Self { database })
+        Ok(Self { store: Store::open(path)? })
     }
 
     /// The verdict that was recorded for a segment.
@@ -44,7 +34,7 @@ impl VerdictStore {
     /// # Errors
     /// [`StoreError`].
     pub fn verdict(&self, segment: SegmentId) -> Result<Option<VerdictVote>, StoreError> {
-        self.get(VERDICTS, segment.digest().as_bytes())?.map(|bytes| decode(&bytes).map_err(failed)).transpose()
+        self.store.get(VERDICTS, &segment)
     }
 
     /// Records a verdict unless there is one, and returns the one that stands.
@@ -54,21 +44,10 @@ impl VerdictStore {
     /// # Errors
     /// [`StoreError`].
     pub fn record_verdict(&self, segment: SegmentId, vote: VerdictVote) -> Result<VerdictVote, StoreError> {
-        let key = segment.digest();
-        let write = self.database.begin_write().map_err(failed)?;
-        let standing = {
-            let mut table = write.open_table(VERDICTS).map_err(failed)?;
-            let old = table.get(key.as_bytes().as_slice()).map_err(failed)?.map(|bytes| bytes.value().to_vec());
-            match old {
-                Some(bytes) => decode(&bytes).map_err(failed)?,
-                None => {
-                    table.insert(key.as_bytes().as_slice(), encode(&vote).as_slice()).map_err(failed)?;
-                    vote
-                }
-            }
-        };
-        write.commit().map_err(failed)?;
-        Ok(standing)
+        self.store.write(|tx| match tx.get(VERDICTS, &segment)? {
+            Some(standing) => Ok(standing),
+            None => tx.put(VERDICTS, &segment, &vote).map(|()| vote),
+        })
     }
 
     /// A relayed request's bytes.
@@ -76,36 +55,26 @@ impl VerdictStore {
     /// # Errors
     /// [`StoreError`].
     pub fn relayed(&self, stall: StallId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(RELAYED, stall.digest().as_bytes())
+        self.store.get(RELAYED, &stall)
     }
 
-    /// Keeps a relayed request.
+    /// Keeps a relayed request that was taken at `height`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn record_relayed(&self, stall: StallId, bytes: &[u8]) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        {
-            let mut table = write.open_table(RELAYED).map_err(failed)?;
-            table.insert(stall.digest().as_bytes().as_slice(), bytes).map_err(failed)?;
-        }
-        write.commit().map_err(failed)
+    pub fn record_relayed(&self, stall: StallId, height: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.store.write(|tx| {
+            tx.put(RELAYED_AT, &stall, &height)?;
+            tx.put(RELAYED, &stall, &bytes.to_vec())
+        })
     }
 
-    /// The claims whose requests are kept.
+    /// The claims whose requests are kept, and when these were taken.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn relayed_claims(&self) -> Result<Vec<StallId>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(RELAYED).map_err(failed)?;
-        let mut claims = Vec::new();
-        for entry in table.iter().map_err(failed)? {
-            let (key, _) = entry.map_err(failed)?;
-            let bytes: [u8; 32] = key.value().try_into().map_err(failed)?;
-            claims.push(StallId::new(bytes.into()));
-        }
-        Ok(claims)
+    pub fn relayed_claims(&self) -> Result<Vec<(StallId, u64)>, StoreError> {
+        self.store.all(RELAYED_AT)
     }
 
     /// Forgets a relayed request, once its claim is over.
@@ -113,20 +82,35 @@ impl VerdictStore {
     /// # Errors
     /// [`StoreError`].
     pub fn forget_relayed(&self, stall: StallId) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        {
-            let mut table = write.open_table(RELAYED).map_err(failed)?;
-            table.remove(stall.digest().as_bytes().as_slice()).map_err(failed)?;
-        }
-        write.commit().map_err(failed)
+        self.store.write(|tx| {
+            tx.remove(RELAYED_AT, &stall)?;
+            tx.remove(RELAYED, &stall)
+        })
     }
 
-    fn get(&self, table: TableDefinition<'_, &[u8], &[u8]>, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(table).map_err(failed)?;
-        Ok(table.get(key).map_err(failed)?.map(|bytes| bytes.value().to_vec()))
+    pub(crate) fn evidence(&self, segment: SegmentId) -> Result<Option<SegmentEvidence>, StoreError> {
+        Ok(self.store.get(EVIDENCE, &segment)?.map(|(_, evidence)| evidence))
+    }
+
+    pub(crate) fn record_evidence(&self, kept: &KeptEvidence) -> Result<(), StoreError> {
+        self.store.put(EVIDENCE, &kept.1.segment, kept)
+    }
+
+    /// Looks at all evidence, one at a time.
+    pub(crate) fn for_each_evidence(
+        &self,
+        look: impl FnMut(SegmentId, KeptEvidence) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.store.for_each(EVIDENCE, look)
+    }
+
+    pub(crate) fn forget_evidence(&self, segments: &[SegmentId]) -> Result<(), StoreError> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|tx| segments.iter().try_for_each(|segment| tx.remove(EVIDENCE, segment)))
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

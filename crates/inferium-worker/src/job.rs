@@ -43,6 +43,12 @@ pub(crate) enum JobRefusal {
     GatewayGone,
 }
 
+/// The salt of a result: secret like the VRF output behind it, and the same whenever the request is
+/// done again, so that an honest worker has one result for a request.
+pub(crate) fn output_salt(vrf_output: &Digest, request: &JobRequest) -> [u8; 32] {
+    *Digest::of("inferium/output-salt/1", &[vrf_output.as_bytes(), request.digest().as_bytes()]).as_bytes()
+}
+
 /// Runs a job: streams pieces to `outbox`, ends when the answer does or `cancel` turns true.
 pub(crate) async fn run(
     context: JobContext,
@@ -150,4 +156,4 @@ fn edited(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

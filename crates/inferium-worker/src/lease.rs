@@ -3,10 +3,43 @@
 use crate::job::FinishedJob;
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_types::{
-    Digest, JobId, JobLeaf, JobRequest, JobTotals, NodeId, SecretKey, SegmentTerms, VrfProof, limits, merkle_root,
+    Digest, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, NodeId, SecretKey, SegmentTerms, VrfProof, VrfSecretKey,
+    limits, merkle_root, vrf_input,
 };
 use std::collections::BTreeMap;
 use tokio::sync::watch;
+
+/// Sequences that one write to disk reserves.
+const SEQUENCE_STEP: u64 = 1_024;
+/// Bytes of a request's private half. No context has room for more text, and one job's evidence
+/// must fit into a segment's.
+pub(crate) const PAYLOAD_SIZE_MAX: usize = limits::MESSAGE_SIZE_MAX / 4;
+/// Bytes of a segment's evidence if every job is drawn: far below what validators take, since a
+/// segment whose evidence does not get there is not paid.
+pub(crate) const SEGMENT_SIZE_MAX: usize = limits::MESSAGE_SIZE_MAX / 2;
+
+/// Why a lease does not take a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    #[error("the lease is not this gateway's")]
+    Gateway,
+    #[error("the lease has ended")]
+    Ended,
+    #[error("the sequence may have been taken before; the next is {next}")]
+    Sequence { next: u64 },
+    #[error("all slots of the lease are busy")]
+    Busy,
+    #[error("{tokens} tokens are more than the lease's context of {context}")]
+    Context { tokens: u64, context: u32 },
+    #[error("{count} stop strings; at most {} are allowed", limits::STOP_STRINGS_MAX)]
+    StopStrings { count: usize },
+    #[error("a stop string of {size} bytes; 1 to {} are allowed", limits::STOP_STRING_SIZE_MAX)]
+    StopString { size: usize },
+    #[error("{count} messages; at most {} are allowed", limits::MESSAGES_MAX)]
+    Messages { count: usize },
+    #[error("the input is larger than {PAYLOAD_SIZE_MAX} bytes")]
+    Payload,
+}
 
 /// Where the lease's current segment stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,16 +71,76 @@ pub(crate) struct LeaseWork {
 }
 
 impl LeaseWork {
-    /// True for a request that this lease pays for and that was never taken before.
-    pub(crate) fn takes(&self, gateway: NodeId, request: &JobRequest) -> bool {
+    /// Takes up a lease at the next segment's index. Sequences that a former run may have taken are
+    /// not taken again (SPEC J1).
+    pub(crate) fn new(record: LeaseRecord, vrf: &VrfSecretKey, next_index: u32) -> Self {
+        let vrf_proof = vrf.prove(&vrf_input(&record.beacon, record.lease));
+        Self {
+            vrf_proof,
+            vrf_output: vrf_proof.output(),
+            running: BTreeMap::new(),
+            finished: Vec::new(),
+            next_sequence: record.sequence_limit,
+            next_index,
+            agreement: Agreement::Idle,
+            record,
+        }
+    }
+
+    /// Refuses a request that this lease does not pay for, that was taken before, or that is
+    /// larger than anything that a validator would check.
+    pub(crate) fn check(&self, gateway: NodeId, request: &JobRequest, payload: &JobPayload) -> Result<(), NotTaken> {
+        if self.record.gateway != gateway {
+            return Err(NotTaken::Gateway);
+        }
+        if self.record.ended {
+            return Err(NotTaken::Ended);
+        }
+        if request.sequence < self.next_sequence {
+            return Err(NotTaken::Sequence { next: self.next_sequence });
+        }
         // A job that ended here may not have ended there yet: some room beyond the slots.
         let slots = usize::try_from(self.record.terms.slots).unwrap_or(usize::MAX).saturating_mul(2);
-        let tokens = u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max));
-        self.record.gateway == gateway
-            && !self.record.ended
-            && request.sequence >= self.next_sequence
-            && self.running.len() < slots
-            && tokens <= u64::from(self.record.terms.context_tokens)
+        if self.running.len() >= slots {
+            return Err(NotTaken::Busy);
+        }
+        let (tokens, context) = (
+            u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max)),
+            self.record.terms.context_tokens,
+        );
+        if tokens > u64::from(context) {
+            return Err(NotTaken::Context { tokens, context });
+        }
+        check_payload(payload)
+    }
+
+    /// Marks a sequence as taken. `Some` when the limit that survives a crash went up: the record
+    /// must be on disk before anything about the job is signed (SPEC C8). In steps, since each
+    /// costs a sync.
+    pub(crate) fn take(&mut self, sequence: u64) -> Option<&LeaseRecord> {
+        self.next_sequence = sequence.saturating_add(1);
+        if sequence < self.record.sequence_limit {
+            return None;
+        }
+        self.record.sequence_limit = sequence.saturating_add(SEQUENCE_STEP);
+        Some(&self.record)
+    }
+
+    /// How many of the finished jobs the next segment holds, by count and by bytes.
+    fn cut(&self) -> usize {
+        let mut size = 0usize;
+        let sizes = self.finished.iter().map(|job| {
+            // An object that can't be measured would not be encoded either.
+            let evidence = borsh::object_length(&job.evidence).unwrap_or(usize::MAX);
+            let leaf = borsh::object_length(&job.leaf).unwrap_or(usize::MAX);
+            evidence.saturating_add(leaf).saturating_add(size_of::<u32>())
+        });
+        let fitting = sizes.take(limits::SEGMENT_JOBS_MAX).take_while(|job| {
+            size = size.saturating_add(*job);
+            size <= SEGMENT_SIZE_MAX
+        });
+        // A job alone is bounded by what was taken.
+        fitting.count().max(1)
     }
 
     /// Makes a segment of what is finished; `None` while another is under way or nothing is.
@@ -55,7 +148,7 @@ impl LeaseWork {
         if self.agreement != Agreement::Idle || self.finished.is_empty() {
             return None;
         }
-        let count = self.finished.len().min(limits::SEGMENT_JOBS_MAX);
+        let count = self.cut();
         let (leaves, jobs): (Vec<JobLeaf>, Vec<_>) =
             self.finished.drain(..count).map(|job| (job.leaf, job.evidence)).unzip();
         let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
@@ -85,3 +178,24 @@ impl LeaseWork {
             && matches!(self.agreement, Agreement::Idle | Agreement::Resting)
     }
 }
+
+fn check_payload(payload: &JobPayload) -> Result<(), NotTaken> {
+    let stop = &payload.stop;
+    if stop.len() > limits::STOP_STRINGS_MAX {
+        return Err(NotTaken::StopStrings { count: stop.len() });
+    }
+    let fits = |text: &&String| !text.is_empty() && text.len() <= limits::STOP_STRING_SIZE_MAX;
+    if let Some(text) = stop.iter().find(|text| !fits(text)) {
+        return Err(NotTaken::StopString { size: text.len() });
+    }
+    if payload.messages.len() > limits::MESSAGES_MAX {
+        return Err(NotTaken::Messages { count: payload.messages.len() });
+    }
+    match borsh::object_length(payload) {
+        Ok(size) if size <= PAYLOAD_SIZE_MAX => Ok(()),
+        Ok(_) | Err(_) => Err(NotTaken::Payload),
+    }
+}
+
+#[cfg(test)]
+mod tests;

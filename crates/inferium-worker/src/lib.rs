@@ -22,10 +22,11 @@ mod evidence;
 mod job;
 mod lease;
 mod session;
+mod sessions;
 mod stall;
 mod store;
 mod worker;
 
 pub use crime::{Crime, UnknownCrime};
-pub use store::StoreError;
+pub use inferium_store::StoreError;
 pub use worker::{Worker, WorkerConfig, WorkerError};

@@ -7,7 +7,7 @@ use inferium_types::{
     wire::{GatewayMessage, SessionHello, WorkerMessage},
 };
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::{Message, protocol::WebSocketConfig};
 use tracing::{debug, info};
 
@@ -16,6 +16,13 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Messages that wait for the socket before jobs have to.
 const OUTBOX_SIZE: usize = 1_024;
+
+/// One session: of two with the same gateway, the later has the higher number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionId {
+    pub(crate) gateway: NodeId,
+    pub(crate) number: u64,
+}
 
 /// What a session tells the worker.
 #[expect(clippy::large_enum_variant, reason = "messages are the common case; the others are rare")]
@@ -43,33 +50,33 @@ enum SessionError {
     Closed,
 }
 
-/// Keeps a session with one gateway until `stop` turns true.
+/// Keeps a session with one gateway until the other end of `stop` is gone.
 pub(crate) async fn keep(
     key: SecretKey,
-    gateway: NodeId,
+    id: SessionId,
     url: String,
-    events: mpsc::Sender<(NodeId, SessionEvent)>,
-    mut stop: watch::Receiver<bool>,
+    events: mpsc::Sender<(SessionId, SessionEvent)>,
+    mut stop: oneshot::Receiver<()>,
 ) {
     let mut wait = RETRY_MIN;
-    while !*stop.borrow() {
+    loop {
+        let mut was_open = false;
         let outcome = tokio::select! {
-            outcome = run(&key, gateway, &url, &events) => outcome,
-            _ = stop.changed() => return,
+            outcome = run(&key, id, &url, &events, &mut was_open) => outcome,
+            _ = &mut stop => return,
         };
-        let was_open = !matches!(outcome, Err(SessionError::Connect(_) | SessionError::Identity));
         if let Err(error) = &outcome {
-            debug!(%gateway, url, %error, "session ended");
+            debug!(gateway = %id.gateway, url, %error, "session ended");
         }
         if was_open {
             wait = RETRY_MIN;
-            if events.send((gateway, SessionEvent::Lost)).await.is_err() {
+            if events.send((id, SessionEvent::Lost)).await.is_err() {
                 return;
             }
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            _ = stop.changed() => return,
+            _ = &mut stop => return,
         }
         wait = wait.saturating_mul(2).min(RETRY_MAX);
     }
@@ -77,10 +84,12 @@ pub(crate) async fn keep(
 
 async fn run(
     key: &SecretKey,
-    gateway: NodeId,
+    id: SessionId,
     url: &str,
-    events: &mpsc::Sender<(NodeId, SessionEvent)>,
+    events: &mpsc::Sender<(SessionId, SessionEvent)>,
+    was_open: &mut bool,
 ) -> Result<(), SessionError> {
+    let gateway = id.gateway;
     let address = format!("{}/v1/worker", url.trim_end_matches('/').replacen("http", "ws", 1));
     let config = WebSocketConfig::default()
         .max_message_size(Some(limits::MESSAGE_SIZE_MAX))
@@ -111,7 +120,8 @@ async fn run(
     info!(%gateway, url, "session open");
 
     let (outbox, mut outgoing) = mpsc::channel::<WorkerMessage>(OUTBOX_SIZE);
-    if events.send((gateway, SessionEvent::Opened(outbox))).await.is_err() {
+    *was_open = true;
+    if events.send((id, SessionEvent::Opened(outbox))).await.is_err() {
         return Ok(());
     }
     let write = async {
@@ -128,7 +138,7 @@ async fn run(
     let read = async {
         loop {
             let message = receive(&mut source).await?;
-            if events.send((gateway, SessionEvent::Received(message))).await.is_err() {
+            if events.send((id, SessionEvent::Received(message))).await.is_err() {
                 return Ok::<(), SessionError>(());
             }
         }

@@ -5,16 +5,19 @@
 
 use crate::job::{self, JobContext};
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{Node, Stall, StateKey, state_key};
+use inferium_ledger::{Node, Stall, StateKey};
 use inferium_types::{
     NodeId, NodeRole, SecretKey, StallId, TransactionBody, decode, encode,
     wire::{RelayedRequest, sign_relay_fetch},
 };
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 /// Time for one relay.
-const FETCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Wait before an answer that did not get through is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// One claim being answered.
 pub(crate) struct Answerer {
@@ -25,39 +28,46 @@ pub(crate) struct Answerer {
     pub(crate) chain: LightClient,
     pub(crate) sender: Sender,
     pub(crate) http: reqwest::Client,
+    /// Its salt is chosen for the request once that is known.
     pub(crate) context: JobContext,
 }
 
 impl Answerer {
-    /// Fetches, executes and answers.
+    /// Tries until the claim is over, answered or not: an honest worker pays for no relay that is
+    /// away for a moment.
     pub(crate) async fn run(self) {
-        let Some(relayed) = self.fetch().await else {
-            warn!(stall = %self.id, "no relay gave the request");
-            return;
-        };
+        loop {
+            match self.answer().await {
+                Ok(()) => info!(stall = %self.id, "answered a certified request"),
+                Err(reason) => warn!(stall = %self.id, reason, "a certified request is not answered yet"),
+            }
+            match self.chain.entry::<Stall>(&StateKey::Stall(self.id)).await {
+                Ok(None) => return,
+                Ok(Some(_)) | Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }
+
+    /// Fetches, executes and answers.
+    async fn answer(&self) -> Result<(), String> {
+        let relayed = self.fetch().await.ok_or("no relay gave the request")?;
         let (outbox, mut sent) = mpsc::channel(64);
         let drain = async { while sent.recv().await.is_some() {} };
         // Nobody cancels this job: the flag stays as it is.
         let (_keep, never) = watch::channel(false);
-        let run = job::run(self.context, relayed.request, relayed.payload, outbox, never);
+        let salt = job::output_salt(&self.context.vrf_output, &relayed.request);
+        let context = JobContext { salt, ..self.context.clone() };
+        let run = job::run(context, relayed.request, relayed.payload, outbox, never);
         let (outcome, ()) = tokio::join!(run, drain);
-        match outcome {
-            Ok(finished) => {
-                let body = TransactionBody::AnswerStall { stall: self.id, result: finished.leaf.result };
-                match self.sender.send(body).await {
-                    Ok(_) => info!(stall = %self.id, "answered a certified request"),
-                    Err(error) => warn!(stall = %self.id, %error, "the answer was not taken"),
-                }
-            }
-            Err(refusal) => warn!(stall = %self.id, %refusal, "a certified request can't be done"),
-        }
+        let finished = outcome.map_err(|refusal| format!("it can't be done: {refusal}"))?;
+        let body = TransactionBody::AnswerStall { stall: self.id, result: finished.leaf.result };
+        self.sender.send(body).await.map(drop).map_err(|error| format!("the answer was not taken: {error}"))
     }
 
     async fn fetch(&self) -> Option<RelayedRequest> {
         let signature = sign_relay_fetch(self.id, &self.key);
         for relay in &self.relays {
-            let Ok(Some(bytes)) = self.chain.get(&state_key(&StateKey::Node(*relay))).await else { continue };
-            let Ok(node) = decode::<Node>(&bytes) else { continue };
+            let Ok(Some(node)) = self.chain.entry::<Node>(&StateKey::Node(*relay)).await else { continue };
             let NodeRole::Validator { url } = node.role else { continue };
             let address = format!("{}/duty/v1/stalls/{}/fetch", url.trim_end_matches('/'), self.id);
             let Ok(response) = self.http.post(&address).timeout(FETCH_TIMEOUT).body(encode(&signature)).send().await

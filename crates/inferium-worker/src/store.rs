@@ -1,27 +1,18 @@
-//! What a worker must not forget: its leases, and the segments it signed with their evidence.
+//! What a worker must not forget: its leases, the segments it signed with their evidence, and the
+//! claims that it owes an answer.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use inferium_store::{Store, StoreError, Table};
 use inferium_types::{
-    Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SegmentId, SegmentTerms, Signature, TaskTerms, decode, encode,
+    Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SegmentId, SegmentTerms, Signature, StallId, TaskTerms,
 };
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use std::path::Path;
 
-const LEASES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("leases");
-const SEGMENTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("segments");
-const CURSOR: TableDefinition<'_, &str, u64> = TableDefinition::new("cursor");
-
-/// The node's own disk failed; the node stops (SPEC C8).
-#[derive(Debug, thiserror::Error)]
-#[error("the worker's store failed: {reason}")]
-pub struct StoreError {
-    /// What the storage said.
-    pub reason: String,
-}
-
-fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError { reason: error.to_string() }
-}
+const LEASES: Table<LeaseId, LeaseRecord> = Table::new("leases");
+const SEGMENTS: Table<SegmentId, SegmentRecord> = Table::new("segments");
+const CLAIMS: Table<StallId, ClaimRecord> = Table::new("claims");
+/// The first block that was not handled yet.
+const CURSOR: Table<(), u64> = Table::new("cursor");
 
 /// A lease as the chain granted it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -49,103 +40,81 @@ pub(crate) struct SegmentRecord {
     pub(crate) jobs: Vec<JobEvidence>,
 }
 
+/// A certified claim against the worker, which it owes an answer (SPEC T6). The chain names the
+/// relays in an event only, and handles no event twice.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct ClaimRecord {
+    pub(crate) stall: StallId,
+    /// Who holds the request.
+    pub(crate) relays: Vec<NodeId>,
+}
+
 /// Durable memory of a worker.
 #[derive(Debug)]
 pub(crate) struct WorkerStore {
-    database: Database,
+    store: Store,
 }
 
 impl WorkerStore {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(failed)?;
-        let write = database.begin_write().map_err(failed)?;
-        write.open_table(LEASES).map_err(failed)?;
-        write.open_table(SEGMENTS).map_err(failed)?;
-        write.open_table(CURSOR).map_err(failed)?;
-        write.commit().map_err(failed)?;
-        Ok(Self { database })
+        Ok(Self { store: Store::open(path)? })
     }
 
     /// The first block that was not handled yet.
     pub(crate) fn cursor(&self) -> Result<Option<u64>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(CURSOR).map_err(failed)?;
-        Ok(table.get("next").map_err(failed)?.map(|height| height.value()))
+        self.store.get(CURSOR, &())
     }
 
     pub(crate) fn set_cursor(&self, next: u64) -> Result<(), StoreError> {
-        self.write(|write| {
-            write.open_table(CURSOR).map_err(failed)?.insert("next", next).map_err(failed)?;
-            Ok(())
-        })
+        self.store.put(CURSOR, &(), &next)
     }
 
     pub(crate) fn put_lease(&self, record: &LeaseRecord) -> Result<(), StoreError> {
-        self.put(LEASES, record.lease.digest(), &encode(record))
+        self.store.put(LEASES, &record.lease, record)
     }
 
     pub(crate) fn remove_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.remove(LEASES, lease.digest())
+        self.store.remove(LEASES, &lease)
     }
 
     pub(crate) fn leases(&self) -> Result<Vec<LeaseRecord>, StoreError> {
-        self.all(LEASES)
+        self.store.values(LEASES)
     }
 
     /// Keeps a new segment. Ensures: it is on disk, and no other was signed in its place.
     pub(crate) fn put_segment(&self, record: &SegmentRecord) -> Result<(), StoreError> {
         let id = record.terms.id();
-        if self.segment(id)?.is_some_and(|standing| standing.terms != record.terms) {
-            return Err(StoreError { reason: format!("segment {id} was signed before with other contents") });
-        }
-        self.put(SEGMENTS, id.digest(), &encode(record))
+        self.store.write(|tx| {
+            if tx.get(SEGMENTS, &id)?.is_some_and(|standing| standing.terms != record.terms) {
+                return Err(StoreError::new(format_args!("segment {id} was signed before with other contents")));
+            }
+            tx.put(SEGMENTS, &id, record)
+        })
     }
 
     pub(crate) fn segment(&self, id: SegmentId) -> Result<Option<SegmentRecord>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(SEGMENTS).map_err(failed)?;
-        let bytes = table.get(id.digest().as_bytes().as_slice()).map_err(failed)?;
-        bytes.map(|bytes| decode(bytes.value()).map_err(failed)).transpose()
+        self.store.get(SEGMENTS, &id)
     }
 
-    pub(crate) fn segments(&self) -> Result<Vec<SegmentRecord>, StoreError> {
-        self.all(SEGMENTS)
+    /// Every segment's name; their contents may be large.
+    pub(crate) fn segment_ids(&self) -> Result<Vec<SegmentId>, StoreError> {
+        self.store.keys(SEGMENTS)
     }
 
     pub(crate) fn remove_segment(&self, id: SegmentId) -> Result<(), StoreError> {
-        self.remove(SEGMENTS, id.digest())
+        self.store.remove(SEGMENTS, &id)
     }
 
-    fn put(&self, table: TableDefinition<'_, &[u8], &[u8]>, key: Digest, value: &[u8]) -> Result<(), StoreError> {
-        self.write(|write| {
-            let mut table = write.open_table(table).map_err(failed)?;
-            table.insert(key.as_bytes().as_slice(), value).map_err(failed)?;
-            Ok(())
-        })
+    pub(crate) fn put_claim(&self, record: &ClaimRecord) -> Result<(), StoreError> {
+        self.store.put(CLAIMS, &record.stall, record)
     }
 
-    fn remove(&self, table: TableDefinition<'_, &[u8], &[u8]>, key: Digest) -> Result<(), StoreError> {
-        self.write(|write| {
-            write.open_table(table).map_err(failed)?.remove(key.as_bytes().as_slice()).map_err(failed)?;
-            Ok(())
-        })
+    pub(crate) fn remove_claim(&self, stall: StallId) -> Result<(), StoreError> {
+        self.store.remove(CLAIMS, &stall)
     }
 
-    fn write(&self, change: impl FnOnce(&redb::WriteTransaction) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        change(&write)?;
-        write.commit().map_err(failed)
-    }
-
-    fn all<T: BorshDeserialize>(&self, table: TableDefinition<'_, &[u8], &[u8]>) -> Result<Vec<T>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(table).map_err(failed)?;
-        let mut records = Vec::new();
-        for entry in table.iter().map_err(failed)? {
-            let (_, value) = entry.map_err(failed)?;
-            records.push(decode(value.value()).map_err(failed)?);
-        }
-        Ok(records)
+    pub(crate) fn claims(&self) -> Result<Vec<ClaimRecord>, StoreError> {
+        self.store.values(CLAIMS)
     }
 }
 

@@ -3,10 +3,9 @@
 use crate::cli::{Failure, NodeCommand};
 use crate::home::{data_dir, load_json};
 use crate::progress::print;
-use crate::up::register::read;
 use crate::up::{NETWORK_FILE, NetworkFile};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use inferium_chain::LightClient;
+use inferium_chain::{GetError, LightClient};
 use inferium_ledger::{Account, Meta, Node, Record, StateKey};
 use inferium_types::{Digest, NetworkKey, NodeId, ProfileId};
 use serde_json::{Value, json};
@@ -32,7 +31,8 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
     let chain = LightClient::connect(network, file.rpc_urls.clone())
         .await
         .map_err(|e| Failure::network(format!("the network does not answer (is `inferium up` running?): {e}")))?;
-    let meta: Meta = read(&chain, &StateKey::Meta).await?.ok_or_else(|| Failure::failed("the chain has no state"))?;
+    let meta: Meta =
+        chain.entry(&StateKey::Meta).await.map_err(unread)?.ok_or_else(|| Failure::failed("the chain has no state"))?;
     let slashes = slashes(&file.base_url).await;
     let profile = Digest::from_hex(&file.profile).map(ProfileId::new);
     let wanted: Vec<(String, NodeId)> = file
@@ -46,14 +46,14 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
     }
     let mut shown = Vec::new();
     for (name, id) in wanted {
-        let Some(node) = read::<Node>(&chain, &StateKey::Node(id)).await? else { continue };
+        let Some(node) = chain.entry::<Node>(&StateKey::Node(id)).await.map_err(unread)? else { continue };
         let record = match profile {
-            Some(profile) => read(&chain, &StateKey::Record((id, profile))).await?.unwrap_or_default(),
+            Some(profile) => chain.entry(&StateKey::Record((id, profile))).await.map_err(unread)?.unwrap_or_default(),
             None => Record::default(),
         };
         let of_node = |slash: &&Value| slash.get("node").and_then(Value::as_str) == Some(id.to_string().as_str());
         let slashes = slashes.iter().filter(of_node).cloned().collect();
-        let account = read(&chain, &StateKey::Account(id)).await?.unwrap_or_default();
+        let account = chain.entry(&StateKey::Account(id)).await.map_err(unread)?.unwrap_or_default();
         shown.push(Shown { name, id, node, record, account, slashes });
     }
     if json {
@@ -61,6 +61,10 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
         return print(&json!({"height": meta.height, "epoch": meta.epoch, "data": data}).to_string());
     }
     print(&as_table(&shown, &meta))
+}
+
+fn unread(error: GetError) -> Failure {
+    Failure::network(format!("the chain can't be read: {error}"))
 }
 
 /// The slashes that the gateway saw; none when it does not answer.

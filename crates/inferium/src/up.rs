@@ -121,10 +121,10 @@ struct Interrupt(tokio::sync::watch::Receiver<bool>);
 impl Interrupt {
     fn listen() -> Result<Self, Failure> {
         let (heard, hear) = tokio::sync::watch::channel(false);
-        let cannot = |e: std::io::Error| Failure::failed(format!("cannot listen for signals: {e}"));
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
+            let cannot = |e: std::io::Error| Failure::failed(format!("cannot listen for signals: {e}"));
             let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
             let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
             tokio::spawn(async move {
@@ -136,13 +136,13 @@ impl Interrupt {
             });
         }
         #[cfg(not(unix))]
-        {
-            let _ = cannot;
-            tokio::spawn(async move {
-                let _ = tokio::signal::ctrl_c().await;
+        tokio::spawn(async move {
+            // Without a way to hear the keys there is nothing to stop for, so the process stays.
+            if tokio::signal::ctrl_c().await.is_ok() {
                 heard.send_replace(true);
-            });
-        }
+            }
+            std::future::pending::<()>().await;
+        });
         Ok(Self(hear))
     }
 

@@ -4,13 +4,13 @@ use super::VerdictStore;
 use inferium_types::{Digest, JobFault, SegmentId, StallId, VerdictVote};
 use std::path::PathBuf;
 
-fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("inferium-verdicts-{name}-{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path
 }
 
-fn segment(byte: u8) -> SegmentId {
+pub(crate) fn segment(byte: u8) -> SegmentId {
     SegmentId::new(Digest::from([byte; 32]))
 }
 
@@ -42,12 +42,14 @@ fn relayed_requests_survive_until_forgotten() {
     {
         let store = VerdictStore::open(&path).unwrap();
         assert_eq!(store.relayed(stall).unwrap(), None);
-        store.record_relayed(stall, b"request").unwrap();
+        store.record_relayed(stall, 9, b"request").unwrap();
     }
     let store = VerdictStore::open(&path).unwrap();
     assert_eq!(store.relayed(stall).unwrap().as_deref(), Some(b"request".as_slice()));
+    assert_eq!(store.relayed_claims().unwrap(), [(stall, 9)]);
     store.forget_relayed(stall).unwrap();
     store.forget_relayed(stall).unwrap();
+    assert_eq!(store.relayed_claims().unwrap(), []);
     assert_eq!(store.relayed(stall).unwrap(), None);
     std::fs::remove_file(path).unwrap();
 }

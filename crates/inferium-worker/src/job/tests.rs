@@ -2,15 +2,11 @@
 
 use super::{FinishedJob, JobContext, JobRefusal, run};
 use crate::crime::Crime;
-use crate::lease::{Agreement, LeaseWork};
-use crate::store::tests::{lease_record, path};
-use crate::store::{SegmentRecord, WorkerStore};
 use inferium_engine::{Answer, Engine, MockEngine, MockOptions, ReplayRequest};
 use inferium_types::{
-    ChatMessage, Digest, FinishReason, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, LeaseId, SamplingParams,
-    SecretKey, VrfSecretKey, limits, merkle_root, replay_seed, wire::WorkerMessage,
+    ChatMessage, Digest, FinishReason, JobId, JobPayload, JobRequest, LeaseId, SamplingParams, merkle_root,
+    replay_seed, wire::WorkerMessage,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -18,11 +14,11 @@ fn engine(flavour: u64) -> Arc<dyn Engine> {
     Arc::new(MockEngine::new(MockOptions { flavour, ..MockOptions::default() }))
 }
 
-fn context(crime: Option<Crime>) -> JobContext {
+pub(crate) fn context(crime: Option<Crime>) -> JobContext {
     JobContext { engine: engine(0), vrf_output: Digest::sha256(b"vrf"), salt: [3; 32], crime }
 }
 
-fn job(sequence: u64) -> (JobRequest, JobPayload) {
+pub(crate) fn job(sequence: u64) -> (JobRequest, JobPayload) {
     let messages = vec![ChatMessage { role: "user".into(), content: "tell me something".into() }];
     let payload = JobPayload { salt: [1; 32], messages, stop: Vec::new() };
     let prompt = engine(0).render_chat(&payload.messages).unwrap();
@@ -41,7 +37,7 @@ fn job(sequence: u64) -> (JobRequest, JobPayload) {
 }
 
 /// Runs a job to its end; what came out of it, and what was sent.
-async fn done(
+pub(crate) async fn done(
     context: JobContext,
     (request, payload): (JobRequest, JobPayload),
 ) -> (Result<FinishedJob, JobRefusal>, Vec<WorkerMessage>) {
@@ -208,87 +204,4 @@ async fn job_ends_when_the_gateway_is_gone() {
     let (request, payload) = job(0);
     let outcome = run(context(None), request, payload, outbox, cancelled).await;
     assert!(matches!(outcome, Err(JobRefusal::GatewayGone)));
-}
-
-fn work(finished: Vec<FinishedJob>) -> LeaseWork {
-    let vrf = VrfSecretKey::from_entropy([5; 32]).unwrap();
-    let proof = vrf.prove(&Digest::ZERO);
-    LeaseWork {
-        next_sequence: 0,
-        record: lease_record(1),
-        vrf_proof: proof,
-        vrf_output: proof.output(),
-        running: BTreeMap::new(),
-        finished,
-        next_index: 7,
-        agreement: Agreement::Idle,
-    }
-}
-
-fn key() -> SecretKey {
-    SecretKey::from_bytes([8; 32]).unwrap()
-}
-
-/// SPEC J3: one root over the leaves, the right totals, the worker's signature.
-#[tokio::test]
-async fn segment_holds_what_is_finished() {
-    let mut finished = Vec::new();
-    for sequence in 0..3 {
-        finished.push(done(context(None), job(sequence)).await.0.unwrap());
-    }
-    let leaves: Vec<JobLeaf> = finished.iter().map(|job| job.leaf.clone()).collect();
-    let mut work = work(finished);
-    let segment: SegmentRecord = work.make_segment(&key()).unwrap();
-    let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
-    assert_eq!((segment.terms.lease, segment.terms.index), (work.record.lease, 7));
-    assert_eq!(segment.terms.root, merkle_root(&hashes));
-    assert_eq!(Some(segment.terms.totals), JobTotals::of(&leaves));
-    assert!(segment.terms.signed_by_worker(&key().public_key(), &segment.worker_signature));
-    assert_eq!((segment.leaves, segment.jobs.len(), segment.gateway_signature), (leaves, 3, None));
-    assert_eq!((work.next_index, &work.agreement), (8, &Agreement::Proposed(segment.terms)));
-    assert!(work.finished.is_empty());
-}
-
-#[tokio::test]
-async fn segment_is_made_one_at_a_time_and_never_empty() {
-    let finished = done(context(None), job(0)).await.0.unwrap();
-    assert!(work(Vec::new()).make_segment(&key()).is_none());
-    let terms = work(vec![finished.clone()]).make_segment(&key()).unwrap().terms;
-    for agreement in [Agreement::Proposed(terms), Agreement::Committing(terms), Agreement::Resting] {
-        let mut work = LeaseWork { agreement, ..work(vec![finished.clone()]) };
-        assert!(work.make_segment(&key()).is_none());
-        assert_eq!((work.finished.len(), work.next_index), (1, 7));
-    }
-}
-
-#[tokio::test]
-async fn segment_has_its_largest_size() {
-    let finished = done(context(None), job(0)).await.0.unwrap();
-    let mut work = work(vec![finished; limits::SEGMENT_JOBS_MAX + 1]);
-    assert_eq!(work.make_segment(&key()).unwrap().leaves.len(), limits::SEGMENT_JOBS_MAX);
-    assert_eq!(work.finished.len(), 1);
-}
-
-/// SPEC S, fraud: the disk refuses a second, different segment in the place of a signed one.
-#[tokio::test]
-async fn second_segment_in_one_place_is_never_kept() {
-    let path = path("place");
-    let first = done(context(None), job(0)).await.0.unwrap();
-    let other = done(JobContext { salt: [4; 32], ..context(None) }, job(0)).await.0.unwrap();
-    let standing = work(vec![first.clone()]).make_segment(&key()).unwrap();
-    let conflicting = work(vec![other]).make_segment(&key()).unwrap();
-    assert_eq!(standing.terms.id(), conflicting.terms.id());
-    assert_ne!(standing.terms, conflicting.terms);
-    for _ in 0..2 {
-        let store = WorkerStore::open(&path).unwrap();
-        store.put_segment(&standing).unwrap();
-        assert!(store.put_segment(&conflicting).is_err());
-        assert_eq!(store.segment(standing.terms.id()).unwrap(), Some(standing.clone()));
-    }
-    let store = WorkerStore::open(&path).unwrap();
-    let agreed = SegmentRecord { gateway_signature: Some(standing.terms.sign_as_gateway(&key())), ..standing };
-    store.put_segment(&agreed).unwrap();
-    assert_eq!(store.segments().unwrap(), [agreed]);
-    drop(store);
-    std::fs::remove_file(path).unwrap();
 }

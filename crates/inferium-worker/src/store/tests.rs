@@ -1,8 +1,8 @@
 //! What a worker must not forget survives.
 
-use super::{LeaseRecord, WorkerStore};
+use super::{ClaimRecord, LeaseRecord, WorkerStore};
 use inferium_types::{
-    Amount, Digest, LeaseId, Price, ProfileId, PublicKey, SegmentId, TaskKind, TaskTerms, VerificationMode,
+    Amount, Digest, LeaseId, Price, ProfileId, PublicKey, SegmentId, StallId, TaskKind, TaskTerms, VerificationMode,
 };
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ fn unknown_things_are_absent_and_removing_them_is_no_harm() {
     assert_eq!(store.segment(unknown).unwrap(), None);
     store.remove_segment(unknown).unwrap();
     store.remove_lease(lease_record(1).lease).unwrap();
-    assert_eq!(store.segments().unwrap(), []);
+    assert_eq!(store.segment_ids().unwrap(), []);
     drop(store);
     std::fs::remove_file(path).unwrap();
 }
@@ -78,4 +78,24 @@ fn store_is_open_once() {
     let _store = WorkerStore::open(&path).unwrap();
     assert!(WorkerStore::open(&path).is_err());
     std::fs::remove_file(&path).unwrap();
+}
+
+/// A claim that is not answered yet survives a kill, or its worker pays for it.
+#[test]
+fn claims_survive_until_they_are_over() {
+    let path = path("claims");
+    let claim = |sequence| ClaimRecord {
+        stall: StallId::of_job(lease_record(1).lease, sequence),
+        relays: vec![PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32])],
+    };
+    {
+        let store = WorkerStore::open(&path).unwrap();
+        assert_eq!(store.claims().unwrap(), []);
+        store.put_claim(&claim(1)).unwrap();
+        store.put_claim(&claim(2)).unwrap();
+        store.remove_claim(claim(1).stall).unwrap();
+        store.remove_claim(claim(3).stall).unwrap();
+    }
+    assert_eq!(WorkerStore::open(&path).unwrap().claims().unwrap(), [claim(2)]);
+    std::fs::remove_file(path).unwrap();
 }

@@ -2,8 +2,8 @@
 
 use crate::cli::Failure;
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{Account, Node, Operator, StateKey, state_key};
-use inferium_types::{AccountId, Amount, NodeRole, SecretKey, Transaction, TransactionBody, decode};
+use inferium_ledger::{Account, Node, Operator, StateKey};
+use inferium_types::{AccountId, Amount, NodeRole, SecretKey, Transaction, TransactionBody};
 
 /// What the faucet leaves a node beside its stake, for fees and escrow.
 const SPENDING_MONEY: Amount = Amount::from_ifr(10_000);
@@ -20,14 +20,6 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::failed(format!("registration failed: {error}"))
 }
 
-pub(crate) async fn read<T: borsh::BorshDeserialize>(
-    chain: &LightClient,
-    key: &StateKey,
-) -> Result<Option<T>, Failure> {
-    let bytes = chain.get(&state_key(key)).await.map_err(failed)?;
-    bytes.map(|bytes| decode(&bytes).map_err(failed)).transpose()
-}
-
 /// Sends a transaction and makes sure that it had its effect.
 pub(crate) async fn send(sender: &Sender, body: TransactionBody) -> Result<(), Failure> {
     let sent = sender.send(body).await.map_err(failed)?;
@@ -38,12 +30,12 @@ pub(crate) async fn send(sender: &Sender, body: TransactionBody) -> Result<(), F
 pub(crate) async fn ensure(chain: &LightClient, faucet: &Sender, node: &Registration<'_>) -> Result<(), Failure> {
     let id = node.key.public_key();
     let network = chain.network_key();
-    if let Some(standing) = read::<Node>(chain, &StateKey::Node(id)).await? {
+    if let Some(standing) = chain.entry::<Node>(&StateKey::Node(id)).await.map_err(failed)? {
         return update_url(chain, node, &standing).await;
     }
     let operator = node.operator.public_key();
     let bond = Amount::from_ifr(100);
-    if read::<Operator>(chain, &StateKey::Operator(operator)).await?.is_none() {
+    if chain.entry::<Operator>(&StateKey::Operator(operator)).await.map_err(failed)?.is_none() {
         fund(chain, faucet, operator, bond.add(Amount::from_ifr(10)).map_err(failed)?).await?;
         let sender = Sender::new(chain.clone(), node.operator.clone());
         send(&sender, TransactionBody::RegisterOperator { bond }).await?;
@@ -57,7 +49,7 @@ pub(crate) async fn ensure(chain: &LightClient, faucet: &Sender, node: &Registra
 
 /// Brings an account's balance up to `amount`.
 pub(crate) async fn fund(chain: &LightClient, faucet: &Sender, to: AccountId, amount: Amount) -> Result<(), Failure> {
-    let account: Account = read(chain, &StateKey::Account(to)).await?.unwrap_or_default();
+    let account: Account = chain.entry(&StateKey::Account(to)).await.map_err(failed)?.unwrap_or_default();
     match amount.sub(account.balance) {
         Ok(missing) if !missing.is_zero() => send(faucet, TransactionBody::Transfer { to, amount: missing }).await,
         _ => Ok(()),

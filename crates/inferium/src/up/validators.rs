@@ -77,7 +77,8 @@ pub(crate) async fn start(
             url: url.clone(),
             store: Arc::new(store),
         };
-        let (duties, task) = Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone());
+        let (duties, task) = Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone())
+            .map_err(|e| Failure::failed(e.to_string()))?;
         let routes = router(handle.clone(), RpcConfig::default()).merge(inferium_validator::router(duties));
         tokio::spawn(serve(listener, routes));
         let failing = failing.clone();

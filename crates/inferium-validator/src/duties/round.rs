@@ -1,0 +1,182 @@
+//! The loop that turns the chain's assignments into verdicts and certifications: everything is
+//! looked at once per block, and between blocks only what news is about.
+
+use super::{News, Shared, open_duty, outbox::Sent};
+use crate::check::check_segment;
+use inferium_engine::EngineError;
+use inferium_ledger::{StallState, State};
+use inferium_store::StoreError;
+use inferium_types::{NodeRole, SegmentId, StallId, TransactionBody, VerdictVote};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+/// What a replay came to; the outer error is that of our own disk.
+type Judged = (SegmentId, Result<Result<VerdictVote, EngineError>, StoreError>);
+
+struct Round {
+    shared: Arc<Shared>,
+    judged: mpsc::Sender<Judged>,
+    /// Segments being replayed, or whose replay failed at a height: one try per block.
+    running: BTreeMap<SegmentId, Option<u64>>,
+    sent: Sent,
+}
+
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut news: mpsc::Receiver<News>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), StoreError> {
+    let mut head = shared.chain.head();
+    let (judged, mut outcomes) = mpsc::channel(64);
+    let mut round = Round { shared, judged, running: BTreeMap::new(), sent: Sent::default() };
+    round.look_at_everything()?;
+    loop {
+        tokio::select! {
+            changed = head.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                round.look_at_everything()?;
+            }
+            Some(news) = news.recv() => {
+                let state = round.shared.chain.state();
+                match news {
+                    News::Evidence(segment) => {
+                        round.judge(&state, segment)?;
+                    }
+                    News::Request(stall) => round.certify(&state, stall)?,
+                }
+            }
+            Some((segment, outcome)) = outcomes.recv() => round.on_judged(segment, outcome?)?,
+            _ = stop.changed() => return Ok(()),
+        }
+    }
+}
+
+impl Round {
+    fn look_at_everything(&mut self) -> Result<(), StoreError> {
+        let state = self.shared.chain.state();
+        self.serve_node(&state);
+        let mut open = Vec::new();
+        for (id, _) in state.segments() {
+            if self.judge(&state, *id)? {
+                open.push(*id);
+            }
+        }
+        self.running.retain(|id, _| open.contains(id));
+        self.shared.shelf.retain(state.height(), |id| open.contains(&id))?;
+        for (id, _) in state.stalls() {
+            self.certify(&state, *id)?;
+        }
+        self.forget_relayed(&state)
+    }
+
+    /// Keeps the node's own entries right: its profile and its URL.
+    fn serve_node(&mut self, state: &State) {
+        let shared = &self.shared;
+        let declared = state.profile(&shared.profile.id()).is_some_and(|entry| entry.validators.contains(&shared.node));
+        if !declared {
+            let body = TransactionBody::DeclareProfile { profile: shared.profile.clone() };
+            self.sent.send(shared, state, b"profile", body);
+        }
+        let Some(node) = state.node(&shared.node) else { return };
+        if matches!(&node.role, NodeRole::Validator { url } if *url != shared.url) {
+            let body = TransactionBody::SetUrl { url: shared.url.clone() };
+            self.sent.send(shared, state, b"url", body);
+        }
+    }
+
+    /// Does what there is to do about a segment; true while this validator still owes a verdict.
+    fn judge(&mut self, state: &State, id: SegmentId) -> Result<bool, StoreError> {
+        let shared = &self.shared;
+        let Some((facts, is_late)) = open_duty(state, &shared.node, id) else { return Ok(false) };
+        if let Some(vote) = shared.store.verdict(id)? {
+            self.sent.send(shared, state, id.digest().as_bytes(), TransactionBody::SubmitVerdict { segment: id, vote });
+            return Ok(true);
+        }
+        let tried = self.running.get(&id).copied();
+        if tried == Some(None) {
+            return Ok(true);
+        }
+        let has_evidence = shared.shelf.has(id);
+        // Without evidence, or with evidence that our engine can't replay: no verdict but this one.
+        if is_late && (!has_evidence || tried.is_some()) {
+            self.record(state, id, VerdictVote::Unavailable)?;
+            return Ok(true);
+        }
+        if !has_evidence || tried == Some(Some(state.height())) {
+            return Ok(true);
+        }
+        self.running.insert(id, None);
+        let (shared, judged) = (Arc::clone(shared), self.judged.clone());
+        tokio::spawn(async move {
+            let outcome = match shared.shelf.get(id) {
+                Ok(Some(evidence)) => Ok(check_segment(&facts, &evidence, &shared.node, &*shared.engine).await),
+                // The duty ended meanwhile.
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            // The loop is gone only when the node stops.
+            let _ = judged.send((id, outcome)).await;
+        });
+        Ok(true)
+    }
+
+    fn on_judged(&mut self, id: SegmentId, outcome: Result<VerdictVote, EngineError>) -> Result<(), StoreError> {
+        let state = self.shared.chain.state();
+        match outcome {
+            Ok(vote) => {
+                self.running.remove(&id);
+                self.record(&state, id, vote)
+            }
+            Err(error) => {
+                warn!(segment = %id, %error, "could not replay; trying again with the next block");
+                self.running.insert(id, Some(state.height()));
+                Ok(())
+            }
+        }
+    }
+
+    /// SPEC C8: on disk, then on its way.
+    fn record(&mut self, state: &State, id: SegmentId, vote: VerdictVote) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        match &vote {
+            VerdictVote::Valid { .. } => debug!(validator = %shared.node, segment = %id, "approved"),
+            VerdictVote::Invalid { job, fault } => {
+                info!(validator = %shared.node, segment = %id, job, ?fault, "rejected a segment");
+            }
+            VerdictVote::Unavailable => info!(validator = %shared.node, segment = %id, "got no evidence"),
+        }
+        let vote = shared.store.record_verdict(id, vote)?;
+        if open_duty(state, &shared.node, id).is_some() {
+            let body = TransactionBody::SubmitVerdict { segment: id, vote };
+            self.sent.send(shared, state, id.digest().as_bytes(), body);
+        }
+        Ok(())
+    }
+
+    /// Certifies a request that this node holds for a worker.
+    fn certify(&mut self, state: &State, id: StallId) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let Some(StallState::Relaying { relays, .. }) = state.stall(&id).map(|stall| &stall.state) else {
+            return Ok(());
+        };
+        let is_mine = relays.iter().any(|(relay, certified)| *relay == shared.node && !certified);
+        if is_mine && shared.store.relayed(id)?.is_some() {
+            self.sent.send(shared, state, id.digest().as_bytes(), TransactionBody::CertifyDelivery { stall: id });
+        }
+        Ok(())
+    }
+
+    /// Forgets requests whose claim is over. What was taken after this state stays.
+    fn forget_relayed(&self, state: &State) -> Result<(), StoreError> {
+        for (id, taken) in self.shared.store.relayed_claims()? {
+            if taken <= state.height() && state.stall(&id).is_none() {
+                self.shared.store.forget_relayed(id)?;
+            }
+        }
+        Ok(())
+    }
+}

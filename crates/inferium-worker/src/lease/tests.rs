@@ -1,0 +1,212 @@
+//! Leases: what is taken, once; segments, one at a time and of bounded size.
+
+use super::{Agreement, LeaseWork, NotTaken, PAYLOAD_SIZE_MAX, SEGMENT_SIZE_MAX};
+use crate::evidence;
+use crate::job::FinishedJob;
+use crate::job::JobContext;
+use crate::job::tests::{context, done, job};
+use crate::store::tests::{lease_record, path};
+use crate::store::{SegmentRecord, WorkerStore};
+use inferium_types::{
+    ChatMessage, Digest, JobLeaf, JobPayload, JobRequest, JobTotals, Ppm, PublicKey, SecretKey, VrfSecretKey, encode,
+    limits, merkle_root,
+};
+use tokio::sync::watch;
+
+fn work(finished: Vec<FinishedJob>) -> LeaseWork {
+    let vrf = VrfSecretKey::from_entropy([5; 32]).unwrap();
+    LeaseWork { finished, ..LeaseWork::new(lease_record(1), &vrf, 7) }
+}
+
+fn key() -> SecretKey {
+    SecretKey::from_bytes([8; 32]).unwrap()
+}
+
+/// SPEC J3: one root over the leaves, the right totals, the worker's signature.
+#[tokio::test]
+async fn segment_holds_what_is_finished() {
+    let mut finished = Vec::new();
+    for sequence in 0..3 {
+        finished.push(done(context(None), job(sequence)).await.0.unwrap());
+    }
+    let leaves: Vec<JobLeaf> = finished.iter().map(|job| job.leaf.clone()).collect();
+    let mut work = work(finished);
+    let segment: SegmentRecord = work.make_segment(&key()).unwrap();
+    let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
+    assert_eq!((segment.terms.lease, segment.terms.index), (work.record.lease, 7));
+    assert_eq!(segment.terms.root, merkle_root(&hashes));
+    assert_eq!(Some(segment.terms.totals), JobTotals::of(&leaves));
+    assert!(segment.terms.signed_by_worker(&key().public_key(), &segment.worker_signature));
+    assert_eq!((segment.leaves, segment.jobs.len(), segment.gateway_signature), (leaves, 3, None));
+    assert_eq!((work.next_index, &work.agreement), (8, &Agreement::Proposed(segment.terms)));
+    assert!(work.finished.is_empty());
+}
+
+#[tokio::test]
+async fn segment_is_made_one_at_a_time_and_never_empty() {
+    let finished = done(context(None), job(0)).await.0.unwrap();
+    assert!(work(Vec::new()).make_segment(&key()).is_none());
+    let terms = work(vec![finished.clone()]).make_segment(&key()).unwrap().terms;
+    for agreement in [Agreement::Proposed(terms), Agreement::Committing(terms), Agreement::Resting] {
+        let mut work = LeaseWork { agreement, ..work(vec![finished.clone()]) };
+        assert!(work.make_segment(&key()).is_none());
+        assert_eq!((work.finished.len(), work.next_index), (1, 7));
+    }
+}
+
+#[tokio::test]
+async fn segment_has_its_largest_size() {
+    let finished = done(context(None), job(0)).await.0.unwrap();
+    let mut work = work(vec![finished; limits::SEGMENT_JOBS_MAX + 1]);
+    assert_eq!(work.make_segment(&key()).unwrap().leaves.len(), limits::SEGMENT_JOBS_MAX);
+    assert_eq!(work.finished.len(), 1);
+}
+
+/// SPEC S, fraud: the disk refuses a second, different segment in the place of a signed one.
+#[tokio::test]
+async fn second_segment_in_one_place_is_never_kept() {
+    let path = path("place");
+    let first = done(context(None), job(0)).await.0.unwrap();
+    let other = done(JobContext { salt: [4; 32], ..context(None) }, job(0)).await.0.unwrap();
+    let standing = work(vec![first.clone()]).make_segment(&key()).unwrap();
+    let conflicting = work(vec![other]).make_segment(&key()).unwrap();
+    assert_eq!(standing.terms.id(), conflicting.terms.id());
+    assert_ne!(standing.terms, conflicting.terms);
+    for _ in 0..2 {
+        let store = WorkerStore::open(&path).unwrap();
+        store.put_segment(&standing).unwrap();
+        assert!(store.put_segment(&conflicting).is_err());
+        assert_eq!(store.segment(standing.terms.id()).unwrap(), Some(standing.clone()));
+    }
+    let store = WorkerStore::open(&path).unwrap();
+    let agreed = SegmentRecord { gateway_signature: Some(standing.terms.sign_as_gateway(&key())), ..standing };
+    store.put_segment(&agreed).unwrap();
+    assert_eq!(store.segment_ids().unwrap(), [agreed.terms.id()]);
+    assert_eq!(store.segment(agreed.terms.id()).unwrap(), Some(agreed));
+    drop(store);
+    std::fs::remove_file(path).unwrap();
+}
+
+fn vrf() -> VrfSecretKey {
+    VrfSecretKey::from_entropy([5; 32]).unwrap()
+}
+
+fn gateway() -> PublicKey {
+    lease_record(1).gateway
+}
+
+fn request(sequence: u64) -> (JobRequest, JobPayload) {
+    let (request, payload) = job(sequence);
+    (JobRequest { prompt_tokens: 1, ..request }, payload)
+}
+
+/// SPEC J1: over restarts too, since two results for one request are fraud.
+#[test]
+fn sequences_below_the_durable_limit_are_not_taken_after_a_restart() {
+    let path = path("sequences");
+    let limit = {
+        let store = WorkerStore::open(&path).unwrap();
+        let mut work = LeaseWork::new(lease_record(1), &vrf(), 0);
+        store.put_lease(&work.record).unwrap();
+        for sequence in [0, 1, 5] {
+            let (request, payload) = request(sequence);
+            assert_eq!(work.check(gateway(), &request, &payload), Ok(()));
+            if let Some(record) = work.take(sequence) {
+                store.put_lease(record).unwrap();
+            }
+            assert_eq!(
+                work.check(gateway(), &request, &payload),
+                Err(NotTaken::Sequence { next: sequence + 1 }),
+                "once within a run"
+            );
+        }
+        work.record.sequence_limit
+    };
+    assert!(limit > 5);
+    // Killed: what is left is on disk.
+    let store = WorkerStore::open(&path).unwrap();
+    let mut work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0);
+    for sequence in [0, 5, 6, limit - 1] {
+        let (request, payload) = request(sequence);
+        assert_eq!(work.check(gateway(), &request, &payload), Err(NotTaken::Sequence { next: limit }), "{sequence}");
+    }
+    let (request, payload) = request(limit);
+    assert_eq!(work.check(gateway(), &request, &payload), Ok(()));
+    assert!(work.take(limit).is_some_and(|record| record.sequence_limit > limit), "a new limit is to be written");
+    assert_eq!(work.take(limit + 1), None, "not every sequence costs a sync");
+    drop(store);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn only_what_the_lease_pays_for_is_taken() {
+    let mut work = work(Vec::new());
+    let (small, payload) = request(0);
+    assert_eq!(work.check(gateway(), &small, &payload), Ok(()));
+    assert_eq!(work.check(key().public_key(), &small, &payload), Err(NotTaken::Gateway));
+    let context = work.record.terms.context_tokens;
+    let exact = JobRequest { tokens_max: context - 1, ..small };
+    assert_eq!(work.check(gateway(), &exact, &payload), Ok(()));
+    let large = JobRequest { tokens_max: context, ..small };
+    let tokens = u64::from(context) + 1;
+    assert_eq!(work.check(gateway(), &large, &payload), Err(NotTaken::Context { tokens, context }));
+    for sequence in 0..u64::from(work.record.terms.slots) * 2 {
+        work.running.insert(job(sequence).0.job, watch::channel(false).0);
+    }
+    assert_eq!(work.check(gateway(), &small, &payload), Err(NotTaken::Busy));
+    work.record.ended = true;
+    assert_eq!(work.check(gateway(), &small, &payload), Err(NotTaken::Ended));
+}
+
+#[test]
+fn what_a_stranger_sends_is_bounded() {
+    let work = work(Vec::new());
+    let (request, payload) = request(0);
+    let check = |payload: JobPayload| work.check(gateway(), &request, &payload);
+    let stops = |count: usize, size: usize| JobPayload { stop: vec!["s".repeat(size); count], ..payload.clone() };
+    let (count, size) = (limits::STOP_STRINGS_MAX, limits::STOP_STRING_SIZE_MAX);
+    assert_eq!(check(stops(count, size)), Ok(()));
+    assert_eq!(check(stops(count + 1, size)), Err(NotTaken::StopStrings { count: count + 1 }));
+    assert_eq!(check(stops(1, size + 1)), Err(NotTaken::StopString { size: size + 1 }));
+    assert_eq!(check(stops(1, 0)), Err(NotTaken::StopString { size: 0 }));
+    let message = |size: usize| ChatMessage { role: "user".into(), content: "m".repeat(size) };
+    let messages = |messages| JobPayload { messages, ..payload.clone() };
+    let count = limits::MESSAGES_MAX;
+    assert_eq!(check(messages(vec![message(1); count])), Ok(()));
+    assert_eq!(check(messages(vec![message(1); count + 1])), Err(NotTaken::Messages { count: count + 1 }));
+    let room = PAYLOAD_SIZE_MAX - encode(&messages(vec![message(0)])).len();
+    assert_eq!(check(messages(vec![message(room)])), Ok(()));
+    assert_eq!(check(messages(vec![message(room + 1)])), Err(NotTaken::Payload));
+    let reason = check(stops(5, 1)).unwrap_err().to_string();
+    assert_eq!(reason, "5 stop strings; at most 4 are allowed");
+}
+
+/// What validators would refuse is not paid: segments end by bytes, too, and every job drawn fits.
+#[tokio::test]
+async fn segment_has_its_largest_size_in_bytes() {
+    let small = done(context(None), job(0)).await.0.unwrap();
+    let size = |job: &FinishedJob| encode(&job.leaf).len() + encode(&job.evidence).len() + 4;
+    let sized = |bytes: usize| {
+        let mut job = small.clone();
+        job.evidence.output.text.push_str(&"x".repeat(bytes - size(&job)));
+        assert_eq!(size(&job), bytes);
+        job
+    };
+    let quarter = SEGMENT_SIZE_MAX / 4;
+    let exact: Vec<FinishedJob> = (0..4).map(|_| sized(quarter)).collect();
+    let mut full = work(exact.clone());
+    let record = full.make_segment(&key()).unwrap();
+    assert_eq!(record.leaves.len(), 4, "exactly the limit is one segment");
+    let all = evidence::assemble(&record, full.vrf_proof, &Digest::ZERO, Ppm::new(1_000_000));
+    assert_eq!(all.jobs.len(), 4);
+    assert!(evidence::to_bytes(&all).len() < limits::MESSAGE_SIZE_MAX / 2 + 1_024);
+
+    let mut above = exact;
+    above[3] = sized(quarter + 1);
+    let mut two = work(above);
+    assert_eq!(two.make_segment(&key()).unwrap().leaves.len(), 3, "one byte more is another segment");
+    assert_eq!(two.finished.len(), 1);
+
+    let mut alone = work(vec![sized(SEGMENT_SIZE_MAX + 1), small.clone()]);
+    assert_eq!(alone.make_segment(&key()).unwrap().leaves.len(), 1, "a job is never stuck");
+}

@@ -1,0 +1,49 @@
+//! The standing offer: what the chain holds is made what the configuration says.
+
+use super::{Core, WorkerError};
+use inferium_chain::{LightClient, Sender};
+use inferium_ledger::{Meta, Node, Offer, Profile, StateKey};
+use inferium_types::{NodeId, OfferTerms, ProfileId, TransactionBody};
+use std::sync::Arc;
+use tracing::{debug, info, warn};
+
+impl Core {
+    /// Makes the chain's offer ours, unless one such check is under way.
+    pub(super) fn check_offer(&self) {
+        let Ok(permit) = Arc::clone(&self.offering).try_acquire_owned() else { return };
+        let (chain, sender, me) = (self.chain.clone(), self.sender.clone(), self.me);
+        let (profile, terms) = (self.config.profile, self.config.offer);
+        tokio::spawn(async move {
+            if let Err(error) = post_offer(&chain, &sender, me, profile, terms).await {
+                debug!(%error, "the offer could not be checked");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Posts the offer when the chain knows the profile, the node may work, and no such offer stands.
+async fn post_offer(
+    chain: &LightClient,
+    sender: &Sender,
+    me: NodeId,
+    profile: ProfileId,
+    terms: OfferTerms,
+) -> Result<(), WorkerError> {
+    let known: Option<Profile> = chain.entry(&StateKey::Profile(profile)).await?;
+    let node: Option<Node> = chain.entry(&StateKey::Node(me)).await?;
+    let meta: Option<Meta> = chain.entry(&StateKey::Meta).await?;
+    let standing: Option<Offer> = chain.entry(&StateKey::Offer((profile, me))).await?;
+    let is_standing = standing.is_some_and(|offer| offer.terms == terms);
+    let may_work = node.zip(meta).is_some_and(|(node, meta)| node.is_active(meta.epoch));
+    if known.is_none() || is_standing || !may_work {
+        return Ok(());
+    }
+    let sent = sender.send(TransactionBody::SetOffer { profile, terms }).await;
+    let sent = sent.map_err(|error| WorkerError::Chain { reason: error.to_string() })?;
+    match sent.failure {
+        None => info!(%profile, slots = terms.slots, "offer posted"),
+        Some(failure) => warn!(%profile, failure, "the offer was refused"),
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Segments: proposed to the gateway, signed by both, committed, proven (SPEC J3).
+
+use super::{Core, Own, WorkerError};
+use crate::evidence;
+use crate::job::FinishedJob;
+use crate::lease::Agreement;
+use crate::store::SegmentRecord;
+use inferium_ledger::{Lease, Node, StateKey};
+use inferium_types::{
+    Digest, JobId, LeaseId, NodeId, NodeRole, Ppm, SegmentCommitment, SegmentId, SegmentTerms, Signature,
+    TransactionBody, vrf_input, wire::WorkerMessage,
+};
+use std::time::Duration;
+use tracing::debug;
+
+/// Jobs of a segment from which the lease counts as busy, and how long it then collects.
+const BUSY_JOBS: u32 = 32;
+const BUSY_REST: Duration = Duration::from_secs(1);
+/// Wait before a segment's transaction is tried again.
+const COMMIT_RETRY: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// After a break, proposes again what the gateway may not have seen.
+    pub(super) fn propose_again(&self, gateway: NodeId) -> Result<(), WorkerError> {
+        for work in self.leases.values().filter(|work| work.record.gateway == gateway) {
+            let Agreement::Proposed(terms) = &work.agreement else { continue };
+            if let Some(record) = self.store.segment(terms.id())? {
+                self.propose(&record);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next segment may follow at once, unless the lease is so busy that waiting a little
+    /// lets one segment hold much more.
+    pub(super) fn on_committed(&mut self, terms: SegmentTerms) -> Result<(), WorkerError> {
+        let lease = terms.lease;
+        let is_busy = terms.totals.jobs >= BUSY_JOBS;
+        if let Some(work) = self.leases.get_mut(&lease) {
+            work.agreement = if is_busy && !work.record.ended { Agreement::Resting } else { Agreement::Idle };
+        }
+        if is_busy {
+            let own = self.own_tx.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(BUSY_REST).await;
+                let _ = own.send(Own::Rested(lease)).await;
+            });
+        }
+        self.next_segment(lease)
+    }
+
+    /// Proposes the lease's next segment when there is something to commit.
+    pub(super) fn next_segment(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
+        let Some(work) = self.leases.get_mut(&lease) else { return Ok(()) };
+        if let Some(record) = work.make_segment(&self.config.key) {
+            // SPEC C8: on disk before the signature leaves.
+            self.store.put_segment(&record)?;
+            self.propose(&record);
+        }
+        self.drop_if_done(lease)
+    }
+
+    pub(super) fn propose(&self, record: &SegmentRecord) {
+        let Some(outbox) = self.sessions.outbox(record.gateway) else { return };
+        let message = WorkerMessage::Segment {
+            terms: record.terms,
+            jobs: record.leaves.iter().map(|leaf| leaf.request.job).collect(),
+            signature: record.worker_signature,
+        };
+        let outbox = outbox.clone();
+        tokio::spawn(async move {
+            // A lost session proposes again when it is back.
+            let _ = outbox.send(message).await;
+        });
+    }
+
+    pub(super) fn on_signed(
+        &mut self,
+        gateway: NodeId,
+        lease: LeaseId,
+        index: u32,
+        signature: Signature,
+    ) -> Result<(), WorkerError> {
+        let Some(mut record) = self.store.segment(SegmentId::of_lease(lease, index))? else { return Ok(()) };
+        let is_awaited =
+            self.leases.get(&lease).is_some_and(|work| work.agreement == Agreement::Proposed(record.terms));
+        if !is_awaited || record.gateway != gateway || !record.terms.signed_by_gateway(&gateway, &signature) {
+            return Ok(());
+        }
+        record.gateway_signature = Some(signature);
+        self.store.put_segment(&record)?;
+        self.commit(record, signature);
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self, record: SegmentRecord, gateway_signature: Signature) {
+        let terms = record.terms;
+        if let Some(work) = self.leases.get_mut(&terms.lease) {
+            work.agreement = Agreement::Committing(terms);
+        }
+        let commitment = SegmentCommitment { terms, worker_signature: record.worker_signature, gateway_signature };
+        let (sender, own) = (self.sender.clone(), self.own_tx.clone());
+        tokio::spawn(async move {
+            let outcome = sender.send(TransactionBody::CommitSegment { commitment }).await;
+            let _ = own.send(Own::Committed(terms, outcome.map(drop).map_err(|e| e.to_string()))).await;
+        });
+    }
+
+    /// Waits a little before a segment's transaction is tried again.
+    pub(super) fn retry_later(&self, terms: SegmentTerms, reason: &str) {
+        debug!(lease = %terms.lease, index = terms.index, reason, "segment not committed yet");
+        let own = self.own_tx.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(COMMIT_RETRY).await;
+            let _ = own.send(Own::Retry(terms)).await;
+        });
+    }
+
+    /// Tries a segment again, unless the chain has it or its lease is gone.
+    pub(super) async fn retry(&mut self, terms: SegmentTerms) -> Result<(), WorkerError> {
+        let on_chain: Option<Lease> = self.chain.entry(&StateKey::Lease(terms.lease)).await?;
+        let record = self.store.segment(terms.id())?;
+        match (on_chain, record) {
+            (Some(lease), Some(record)) if lease.segments == terms.index => {
+                if let Some(signature) = record.gateway_signature {
+                    self.commit(record, signature);
+                }
+            }
+            (Some(_), _) => {
+                if let Some(work) = self.leases.get_mut(&terms.lease) {
+                    work.agreement = Agreement::Idle;
+                }
+                self.next_segment(terms.lease)?;
+            }
+            (None, _) => self.forget_lease(terms.lease)?,
+        }
+        Ok(())
+    }
+
+    /// Takes out what the gateway did not get and proposes the rest; when nothing can be agreed
+    /// on, the work is lost and the lease over (SPEC J3: never more than one segment).
+    pub(super) fn on_refused(
+        &mut self,
+        gateway: NodeId,
+        lease: LeaseId,
+        index: u32,
+        undelivered: &[JobId],
+    ) -> Result<(), WorkerError> {
+        let Some(work) = self.leases.get_mut(&lease).filter(|work| work.record.gateway == gateway) else {
+            return Ok(());
+        };
+        if !matches!(&work.agreement, Agreement::Proposed(terms) if terms.index == index) {
+            return Ok(());
+        }
+        let id = SegmentId::of_lease(lease, index);
+        let record = self.store.segment(id)?;
+        self.store.remove_segment(id)?;
+        work.agreement = Agreement::Idle;
+        work.next_index = index;
+        if undelivered.is_empty() {
+            work.finished.clear();
+            work.record.ended = true;
+            let sender = self.sender.clone();
+            tokio::spawn(async move {
+                if let Err(error) = sender.send(TransactionBody::CloseLease { lease }).await {
+                    debug!(%lease, %error, "the lease was not closed");
+                }
+            });
+        } else if let Some(record) = record {
+            let jobs = record.leaves.into_iter().zip(record.jobs);
+            let kept = jobs.filter(|(leaf, _)| !undelivered.contains(&leaf.request.job));
+            work.finished.extend(kept.map(|(leaf, evidence)| FinishedJob { leaf, evidence }));
+        }
+        self.next_segment(lease)
+    }
+
+    pub(super) async fn send_evidence(
+        &self,
+        segment: SegmentId,
+        members: &[NodeId],
+        seed: &Digest,
+        replay: Ppm,
+    ) -> Result<(), WorkerError> {
+        let Some(record) = self.store.segment(segment)? else { return Ok(()) };
+        let vrf_proof = match self.leases.get(&record.terms.lease) {
+            Some(work) => work.vrf_proof,
+            None => {
+                let lease: Option<Lease> = self.chain.entry(&StateKey::Lease(record.terms.lease)).await?;
+                let Some(lease) = lease else { return Ok(()) };
+                self.config.vrf.prove(&vrf_input(&lease.beacon, record.terms.lease))
+            }
+        };
+        let bytes = evidence::to_bytes(&evidence::assemble(&record, vrf_proof, seed, replay));
+        for member in members {
+            let node: Option<Node> = self.chain.entry(&StateKey::Node(*member)).await?;
+            let Some(NodeRole::Validator { url }) = node.map(|node| node.role) else { continue };
+            tokio::spawn(evidence::deliver(self.http.clone(), *member, url, bytes.clone()));
+        }
+        Ok(())
+    }
+}

@@ -114,18 +114,17 @@ def idle(folder):
 
 
 def flat(folder, blocks=10_000):
-    """Memory over many blocks, unpaced."""
+    """Memory over many blocks, unpaced: at a tenth, a half and all of them, and again as many."""
     with Network(folder / "data", "--engine", "mock", "--pace-ms", "0", "--idle-pace-ms", "0", model="mock") as network:
         height = lambda: network.request("/ready")[2]["height"]
-        while height() < blocks // 10:
-            time.sleep(1)
-        _, early = stat(network.process)
+        marks, sizes = [blocks // 10, blocks // 2, blocks, 3 * blocks // 2, 2 * blocks], []
         started, first = time.monotonic(), height()
-        while height() < blocks:
-            time.sleep(1)
-        _, late = stat(network.process)
+        for mark in marks:
+            while height() < mark:
+                time.sleep(1)
+            sizes.append(f"{stat(network.process)[1]:.0f}")
         rate = (height() - first) / (time.monotonic() - started)
-        yield f"RSS at {blocks // 10} and {blocks} unpaced blocks, blocks/s", f"{early:.0f} and {late:.0f} MiB, {rate:.0f}"
+        yield f"RSS (MiB) after {', '.join(map(str, marks))} unpaced blocks; blocks/s", f"{', '.join(sizes)}; {rate:.0f}"
 
 
 def gateway_delay(folder):

@@ -202,6 +202,41 @@ pub fn pull(
     Err(SourceError::AllFailed { model: entry.name.to_owned(), tried: tried.join("\n") })
 }
 
+/// Downloads a GGUF file that no catalogue knows, by address and checksum, under the address's last part.
+///
+/// Blocks. An interrupted download continues where it ended.
+///
+/// # Errors
+/// - [`SourceError::NotGguf`]: the address names no `.gguf` file.
+/// - [`SourceError::AllFailed`]: the server did not deliver, and why.
+/// - [`SourceError::Checksum`]: it delivered something else.
+/// - [`SourceError::Io`]: the folder cannot be written.
+pub fn pull_url(
+    url: &str,
+    sha256: &str,
+    models_dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<InstalledModel, SourceError> {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    if !name.ends_with(".gguf") || name.len() <= ".gguf".len() {
+        return Err(SourceError::NotGguf { path: PathBuf::from(url) });
+    }
+    std::fs::create_dir_all(models_dir).map_err(|error| SourceError::io("create", models_dir, error))?;
+    let _lock = store::lock(models_dir, name)?;
+    // Two files of one name must not continue each other.
+    let staged = models_dir.join(format!("{name}.{sha256}.part"));
+    progress(Progress::Trying { source: url.to_owned() });
+    http::fetch(url, &staged, None, progress).map_err(|reason| {
+        progress(Progress::Failed { source: url.to_owned(), reason: reason.clone() });
+        SourceError::AllFailed { model: name.to_owned(), tried: format!("  {url}: {reason}") }
+    })?;
+    progress(Progress::Verifying);
+    let model = store::adopt(&staged, &models_dir.join(name), sha256)?;
+    progress(Progress::Done);
+    Ok(model)
+}
+
 /// Brings a source's file, unchecked, under a temporary name into the folder.
 fn fetch(
     source: &Source,
@@ -221,11 +256,11 @@ fn fetch(
             http::fetch(
                 &format!("{endpoint}/{repository}/resolve/{revision}/{file}"),
                 &staged,
-                entry.size_bytes,
+                Some(entry.size_bytes),
                 progress,
             )?;
         }
-        Source::Url(url) => http::fetch(url, &staged, entry.size_bytes, progress)?,
+        Source::Url(url) => http::fetch(url, &staged, Some(entry.size_bytes), progress)?,
         Source::LocalPath(path) => {
             std::fs::copy(path, &staged).map_err(|error| error.to_string())?;
         }

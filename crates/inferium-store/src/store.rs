@@ -86,6 +86,9 @@ impl<K, V> fmt::Debug for Table<K, V> {
     }
 }
 
+/// Bytes of pages kept in memory. Entries are small, and most are read once; redb's own default is a gibibyte.
+const CACHE_SIZE: usize = 8 * 1024 * 1024;
+
 /// Tables in one file. One process has it open at a time.
 #[derive(Debug)]
 pub struct Store {
@@ -98,7 +101,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], also when another process has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(|error| match error {
+        let database = Database::builder().set_cache_size(CACHE_SIZE).create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => {
                 StoreError::new(format_args!("{} is in use: another node runs on the same data", path.display()))
             }

@@ -118,10 +118,13 @@ pub(crate) enum ReceiptCommand {
 /// `inferium model`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Download a model of the catalogue, or import a GGUF file.
+    /// Download a model of the catalogue or of an address, or import a GGUF file.
     Pull {
-        /// A name of the catalogue, or a path.
+        /// A name of the catalogue, a path, or an http(s) address of a GGUF file.
         name: String,
+        /// SHA-256 of the file at an address, as 64 hex digits.
+        #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
+        sha256: Option<String>,
         #[command(flatten)]
         models: ModelsDir,
     },
@@ -213,4 +216,10 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+/// A checksum in the one spelling that is compared.
+fn parse_sha256(text: &str) -> Result<String, String> {
+    let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex { Ok(text.to_ascii_lowercase()) } else { Err("64 hex digits are expected".to_owned()) }
 }

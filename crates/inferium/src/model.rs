@@ -21,7 +21,7 @@ fn failure(error: SourceError) -> Failure {
 
 pub(crate) fn run(command: ModelCommand) -> Result<(), Failure> {
     match command {
-        ModelCommand::Pull { name, models } => pull_any(&name, &models_dir(models.dir)),
+        ModelCommand::Pull { name, sha256, models } => pull_any(&name, sha256.as_deref(), &models_dir(models.dir)),
         ModelCommand::List { models, json } => list(&models_dir(models.dir), json),
         ModelCommand::Show { name, models, json } => show(&name, &models_dir(models.dir), json),
         ModelCommand::Rm { name, models } => {
@@ -32,7 +32,17 @@ pub(crate) fn run(command: ModelCommand) -> Result<(), Failure> {
     }
 }
 
-fn pull_any(name: &str, dir: &Path) -> Result<(), Failure> {
+fn pull_any(name: &str, sha256: Option<&str>, dir: &Path) -> Result<(), Failure> {
+    if name.starts_with("http://") || name.starts_with("https://") {
+        let sha256 =
+            sha256.ok_or_else(|| Failure::usage("an address needs --sha256, the checksum that the file must have"))?;
+        let mut bar = DownloadBar::new(name);
+        let model = source::pull_url(name, sha256, dir, &mut |progress| bar.update(progress)).map_err(failure)?;
+        return print(&model.path.display().to_string());
+    }
+    if sha256.is_some() {
+        return Err(Failure::usage("--sha256 goes with an address; the catalogue has its own checksums"));
+    }
     if source::find(name).is_none() && Path::new(name).exists() {
         let model = source::pull_path(Path::new(name), dir).map_err(failure)?;
         say(&format!("imported {} as {}", name, model.name));

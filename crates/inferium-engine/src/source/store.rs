@@ -108,6 +108,18 @@ pub fn pull_path(file: &Path, models_dir: &Path) -> Result<InstalledModel, Sourc
     describe(target)
 }
 
+/// Gives a downloaded file its place, once its checksum and its kind are right.
+pub(super) fn adopt(staged: &Path, target: &Path, sha256: &str) -> Result<InstalledModel, SourceError> {
+    let mut magic = [0; 4];
+    let read = File::open(staged).and_then(|mut file| file.read_exact(&mut magic));
+    if read.is_err() || &magic != b"GGUF" {
+        fs::remove_file(staged).map_err(|error| SourceError::io("remove", staged, error))?;
+        return Err(SourceError::NotGguf { path: target.to_path_buf() });
+    }
+    install(staged, target, Some(sha256))?;
+    describe(target.to_path_buf())
+}
+
 /// Holds off other processes that pull the same file; released when dropped, also by a crash.
 pub(super) fn lock(models_dir: &Path, file: &str) -> Result<File, SourceError> {
     let path = models_dir.join(format!(".{file}.lock"));

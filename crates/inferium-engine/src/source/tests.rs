@@ -1,4 +1,6 @@
-use super::{CATALOGUE, CatalogueEntry, Progress, Source, SourceError, find, list, pull, pull_path, remove, show};
+use super::{
+    CATALOGUE, CatalogueEntry, Progress, Source, SourceError, find, list, pull, pull_path, pull_url, remove, show,
+};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -185,4 +187,45 @@ fn names_and_aliases_are_found_in_any_case() {
         assert_eq!(entry.sha256.len(), 64);
         assert!(!entry.sources.is_empty());
     }
+}
+
+#[test]
+fn an_address_delivers_what_its_checksum_names() {
+    let folder = Folder::new("address");
+    let (url, server) = serve_once(|_| response("200 OK", CONTENT));
+    let mut last = None;
+    let model = pull_url(url, sha256(CONTENT), &folder.0, &mut |progress| last = Some(progress)).unwrap();
+    server.join().unwrap();
+    assert_eq!((model.name.as_str(), last), ("test", Some(Progress::Done)));
+    assert_eq!(std::fs::read(model.path).unwrap(), CONTENT);
+}
+
+#[test]
+fn an_address_with_another_file_is_refused() {
+    let folder = Folder::new("address-wrong");
+    let other: &[u8] = b"GGUF but other";
+    let (url, server) = serve_once(move |_| response("200 OK", other));
+    let error = pull_url(url, sha256(CONTENT), &folder.0, &mut |_| ()).unwrap_err();
+    server.join().unwrap();
+    assert!(matches!(error, SourceError::Checksum { .. }), "{error}");
+    let (url, server) = serve_once(|_| response("200 OK", b"no model at all"));
+    let error = pull_url(url, sha256(b"no model at all"), &folder.0, &mut |_| ()).unwrap_err();
+    server.join().unwrap();
+    assert!(matches!(error, SourceError::NotGguf { .. }), "{error}");
+    let error = pull_url("http://127.0.0.1:1/model.bin", sha256(CONTENT), &folder.0, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, SourceError::NotGguf { .. }), "{error}");
+    let left: Vec<_> = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{left:?}");
+}
+
+#[test]
+fn an_address_continues_where_it_was_interrupted() {
+    let folder = Folder::new("address-part");
+    let half = CONTENT.len() / 2;
+    std::fs::create_dir_all(&folder.0).unwrap();
+    std::fs::write(folder.0.join(format!("test.gguf.{}.part", sha256(CONTENT))), &CONTENT[..half]).unwrap();
+    let (url, server) = serve_once(move |_| response("206 Partial Content", &CONTENT[half..]));
+    let model = pull_url(url, sha256(CONTENT), &folder.0, &mut |_| ()).unwrap();
+    assert!(server.join().unwrap().contains(&format!("range: bytes={half}-")));
+    assert_eq!(std::fs::read(model.path).unwrap(), CONTENT);
 }

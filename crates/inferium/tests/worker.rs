@@ -124,7 +124,8 @@ impl World {
         let routes = router(handle.clone(), RpcConfig::default()).merge(inferium_validator::router(duties)).layer(gate);
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         let chain = LightClient::connect(handle.network_key(), vec![url.clone()]).await.unwrap();
-        let blocks = chain.subscribe();
+        // From the first: the profile may be declared before this client is there.
+        let blocks = chain.subscribe_from(1);
         Self { directory, url, chain, blocks, handle, gives, asked, _stop: stop }
     }
 

@@ -9,17 +9,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use inferium_types::{Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
+use inferium_types::{ChatMessage, Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a request waits for a lease with room before it is shed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time for the first token, whatever the prompt; and for each of its tokens.
-const FIRST_TOKEN: Duration = Duration::from_secs(10);
-const PER_PROMPT_TOKEN: Duration = Duration::from_millis(20);
-/// Longest silence between two pieces of an answer.
-const NEXT_TOKEN: Duration = Duration::from_secs(20);
+/// Bytes of messages from which the tokenizer's work is kept off the threads that serve.
+const RENDER_INLINE_MAX: usize = 16 * 1024;
 
 /// An answer under way.
 struct Running {
@@ -28,7 +26,6 @@ struct Running {
     handle: JobHandle,
     worker: Option<NodeId>,
     started: Instant,
-    first_token_by: Duration,
     seen_text: bool,
 }
 
@@ -47,27 +44,21 @@ pub(super) async fn completions(
         }
     })?;
     let request = ChatRequest::parse(&body)?;
-    let spec = prepare(&state, &request, payer)?;
+    let spec = prepare(&state, &request, payer).await?;
     let job = JobId::new(Digest::from(rand::random::<[u8; 32]>()));
-    let first_token_by = FIRST_TOKEN.saturating_add(PER_PROMPT_TOKEN.saturating_mul(spec.prompt_tokens));
     let handle = state.hub.submit(&spec, job, 0, None, PATIENCE).await?;
     let worker = state.hub.worker_of(handle.request.lease);
-    let running = Running { state, spec, handle, worker, started, first_token_by, seen_text: false };
+    let running = Running { state, spec, handle, worker, started, seen_text: false };
     if request.stream { stream(running, request.include_usage).await } else { whole(running).await }
 }
 
 /// Tokenises, checks lengths, and commits to the input.
-fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
+async fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
     if request.model != state.profile.name {
         let served = state.profile.name.clone();
         return Err(ApiError::ModelNotFound { model: request.model.clone(), served });
     }
-    let prompt = state
-        .hub
-        .engine
-        .render_chat(&request.messages)
-        .map_err(|error| ApiError::invalid("messages", error.to_string()))?;
-    let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+    let prompt_tokens = count_tokens(state, &request.messages).await?;
     let tokens_max = request.answer_limit(prompt_tokens, state.context_tokens)?;
     let payload = JobPayload { salt: rand::random(), messages: request.messages.clone(), stop: request.stop.clone() };
     Ok(JobSpec {
@@ -81,22 +72,27 @@ fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<Job
     })
 }
 
+async fn count_tokens(state: &ApiState, messages: &[ChatMessage]) -> Result<u32, ApiError> {
+    let size: usize = messages.iter().map(|message| message.content.len()).sum();
+    let prompt = if size <= RENDER_INLINE_MAX {
+        state.hub.engine.render_chat(messages)
+    } else {
+        let (engine, messages) = (Arc::clone(&state.hub.engine), messages.to_vec());
+        tokio::task::spawn_blocking(move || engine.render_chat(&messages))
+            .await
+            .map_err(|error| ApiError::Internal(error.to_string()))?
+    };
+    let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
+    Ok(u32::try_from(prompt.len()).unwrap_or(u32::MAX))
+}
+
 impl Running {
     /// The next event; a job that failed before anything was seen is tried once more elsewhere
     /// (SPEC T6).
     async fn next(&mut self) -> JobEvent {
         loop {
-            let patience = if self.seen_text { NEXT_TOKEN } else { self.first_token_by };
-            let event = match tokio::time::timeout(patience, self.handle.next()).await {
-                Ok(Some(event)) => event,
-                Ok(None) => JobEvent::Failed { reason: "the job was lost".into() },
-                Err(_) => {
-                    self.state.stalls.report(&self.state.hub, self.handle.job);
-                    self.state.hub.fail(self.handle.job, "the worker did not answer in time");
-                    continue;
-                }
-            };
-            match event {
+            let lost = || JobEvent::Failed { reason: "the job was lost".into() };
+            match self.handle.next().await.unwrap_or_else(lost) {
                 JobEvent::Failed { reason } if !self.seen_text && self.handle.request.attempt == 0 => {
                     let (hub, job) = (&self.state.hub, self.handle.job);
                     match hub.submit(&self.spec, job, 1, self.worker, PATIENCE).await {

@@ -6,9 +6,9 @@ use crate::hub::{Hub, LeaseUse};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus};
 use inferium_chain::{LightClient, Sender, VerifiedBlock};
-use inferium_ledger::{Lease, LeaseState, Node, StateKey, Task, state_key};
+use inferium_ledger::{Lease, LeaseState, Node, StateKey, Task};
 use inferium_types::{
-    Event, NodeId, NodeRole, ProfileId, SegmentId, SlashedNode, TaskId, TransactionBody, VrfPublicKey, decode,
+    Event, NodeId, NodeRole, ProfileId, SegmentId, SlashedNode, TaskId, TransactionBody, VrfPublicKey,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,8 @@ use tracing::{debug, info, warn};
 
 /// Wait before a refused task is opened again.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
-/// How often a state entry is asked for again, and after how long.
-const READ_ATTEMPTS: u32 = 20;
-const READ_PAUSE: Duration = Duration::from_millis(500);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
-
-fn chain_error(error: impl std::fmt::Display) -> GatewayError {
-    GatewayError::Chain { reason: error.to_string() }
-}
 
 /// Follows the chain for the hub.
 pub(crate) struct ChainSide {
@@ -94,7 +87,7 @@ impl ChainSide {
         for record in self.hub.disk(|hub| hub.store.leases()).await? {
             // One that is gone was closed in a block that comes now: what became of its segments
             // stands in blocks before it.
-            let on_chain: Option<Lease> = self.read(&StateKey::Lease(record.lease)).await?;
+            let on_chain: Option<Lease> = self.chain.entry(&StateKey::Lease(record.lease)).await?;
             if let Some(lease) = on_chain {
                 let ended = lease.state != LeaseState::Active;
                 known.push((record, LeaseUse { jobs: lease.jobs, tokens: lease.tokens, ended }));
@@ -102,7 +95,7 @@ impl ChainSide {
         }
         self.add_leases(known).await?;
         for task in self.hub.disk(|hub| hub.store.tasks()).await? {
-            let on_chain: Option<Task> = self.read(&StateKey::Task(task)).await?;
+            let on_chain: Option<Task> = self.chain.entry(&StateKey::Task(task)).await?;
             if on_chain.is_some() {
                 self.demand.opened(task);
             } else {
@@ -110,21 +103,6 @@ impl ChainSide {
             }
         }
         Ok(())
-    }
-
-    async fn read<T: borsh::BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GatewayError> {
-        let mut attempt = 0;
-        let bytes = loop {
-            match self.chain.get(&state_key(key)).await {
-                Ok(bytes) => break bytes,
-                // Validators that don't answer for a moment are asked again.
-                Err(error) if attempt < READ_ATTEMPTS => debug!(%error, "state not read yet"),
-                Err(error) => return Err(chain_error(error)),
-            }
-            attempt += 1;
-            tokio::time::sleep(READ_PAUSE).await;
-        };
-        bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
     }
 
     /// Keeps one task waiting in the pool at any time, so that a worker that joins, or has slots
@@ -252,7 +230,7 @@ impl ChainSide {
     async fn add_leases(&self, records: Vec<(LeaseRecord, LeaseUse)>) -> Result<(), GatewayError> {
         let mut leases = Vec::with_capacity(records.len());
         for (record, used) in records {
-            let node: Option<Node> = self.read(&StateKey::Node(record.worker)).await?;
+            let node: Option<Node> = self.chain.entry(&StateKey::Node(record.worker)).await?;
             match node.and_then(worker_key) {
                 Some(vrf) => leases.push((record, vrf, used)),
                 None => warn!(worker = %record.worker, "a lease's worker is not registered"),

@@ -7,7 +7,7 @@ use crate::keys::ApiKey;
 use crate::stall::Stalls;
 use crate::store::{GatewayStore, StoreError};
 use axum::Router;
-use inferium_chain::{LightClient, Sender};
+use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Engine;
 use inferium_types::{Amount, ModelProfile, Price, ProfileId, SecretKey, TaskKind, TaskTerms, VerificationMode};
 use std::path::PathBuf;
@@ -78,6 +78,12 @@ pub enum GatewayError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<GetError> for GatewayError {
+    fn from(error: GetError) -> Self {
+        Self::Chain { reason: error.to_string() }
+    }
 }
 
 /// A gateway: routes to serve, and a task to run beside them.

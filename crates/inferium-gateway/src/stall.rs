@@ -3,9 +3,9 @@
 
 use crate::hub::Hub;
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{Node, StateKey, state_key};
+use inferium_ledger::{Node, Stall, StateKey};
 use inferium_types::{
-    JobPayload, JobRequest, NodeId, NodeRole, StallId, TransactionBody, decode, encode, wire::RelayedRequest,
+    JobPayload, JobRequest, NodeId, NodeRole, StallId, TransactionBody, encode, wire::RelayedRequest,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,9 +28,8 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    pub(crate) fn new(request: JobRequest, payload: JobPayload) -> Self {
-        let id = StallId::of_job(request.lease, request.sequence);
-        Self { id, relayed: RelayedRequest { request, payload } }
+    pub(crate) fn new(id: StallId, request: JobRequest, payload: &JobPayload) -> Self {
+        Self { id, relayed: RelayedRequest { request, payload: payload.clone() } }
     }
 }
 
@@ -87,7 +86,7 @@ impl Stalls {
 
     /// True while the chain has the claim, as far as can be told.
     async fn is_open(&self, id: StallId) -> bool {
-        match self.chain.get(&state_key(&StateKey::Stall(id))).await {
+        match self.chain.entry::<Stall>(&StateKey::Stall(id)).await {
             Ok(entry) => entry.is_some(),
             Err(error) => {
                 debug!(stall = %id, %error, "claim not read yet");
@@ -128,8 +127,8 @@ impl Stalls {
     }
 
     async fn url(&self, relay: NodeId) -> Option<String> {
-        let bytes = self.chain.get(&state_key(&StateKey::Node(relay))).await.ok().flatten()?;
-        match decode::<Node>(&bytes).ok()?.role {
+        let node: Node = self.chain.entry(&StateKey::Node(relay)).await.ok().flatten()?;
+        match node.role {
             NodeRole::Validator { url } => Some(url),
             NodeRole::Worker { .. } | NodeRole::Gateway { .. } => None,
         }

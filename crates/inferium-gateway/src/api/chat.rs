@@ -9,15 +9,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use inferium_types::{ChatMessage, Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
+use inferium_types::{Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a request waits for a lease with room before it is shed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of messages from which the tokenizer's work is kept off the threads that serve.
-const RENDER_INLINE_MAX: usize = 16 * 1024;
+/// Bytes of a request up to which it is read and tokenised on a thread that serves others too.
+const INLINE_MAX: usize = 16 * 1024;
 
 /// An answer under way.
 struct Running {
@@ -43,27 +43,37 @@ pub(super) async fn completions(
             ApiError::Json(rejection.body_text())
         }
     })?;
-    let request = ChatRequest::parse(&body)?;
-    let spec = prepare(&state, &request, payer).await?;
+    let request = sized(body.len(), move || ChatRequest::parse(&body)).await??;
+    let (is_stream, include_usage) = (request.stream, request.include_usage);
+    let spec = prepare(&state, request, payer).await?;
     let job = JobId::new(Digest::from(rand::random::<[u8; 32]>()));
     let handle = state.hub.submit(&spec, job, 0, None, PATIENCE).await?;
     let worker = state.hub.worker_of(handle.request.lease);
     let running = Running { state, spec, handle, worker, started, seen_text: false };
-    if request.stream { stream(running, request.include_usage).await } else { whole(running).await }
+    if is_stream { stream(running, include_usage).await } else { whole(running).await }
 }
 
 /// Tokenises, checks lengths, and commits to the input.
-async fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
+async fn prepare(state: &ApiState, request: ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
     if request.model != state.profile.name {
         let served = state.profile.name.clone();
-        return Err(ApiError::ModelNotFound { model: request.model.clone(), served });
+        return Err(ApiError::ModelNotFound { model: request.model, served });
     }
-    let prompt_tokens = count_tokens(state, &request.messages).await?;
+    let size = request.messages.iter().map(|message| message.content.len()).sum();
+    let engine = Arc::clone(&state.hub.engine);
+    let (request, prompt) = sized(size, move || {
+        let prompt = engine.render_chat(&request.messages);
+        (request, prompt)
+    })
+    .await?;
+    let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
+    let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
     let tokens_max = request.answer_limit(prompt_tokens, state.context_tokens)?;
-    let payload = JobPayload { salt: rand::random(), messages: request.messages.clone(), stop: request.stop.clone() };
+    let payload = JobPayload { salt: rand::random(), messages: request.messages, stop: request.stop };
     Ok(JobSpec {
         profile: state.profile_id,
-        payload,
+        input_commitment: payload.commitment(),
+        payload: Arc::new(payload),
         prompt_tokens,
         tokens_max,
         sampling: request.sampling,
@@ -72,18 +82,13 @@ async fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Resu
     })
 }
 
-async fn count_tokens(state: &ApiState, messages: &[ChatMessage]) -> Result<u32, ApiError> {
-    let size: usize = messages.iter().map(|message| message.content.len()).sum();
-    let prompt = if size <= RENDER_INLINE_MAX {
-        state.hub.engine.render_chat(messages)
-    } else {
-        let (engine, messages) = (Arc::clone(&state.hub.engine), messages.to_vec());
-        tokio::task::spawn_blocking(move || engine.render_chat(&messages))
-            .await
-            .map_err(|error| ApiError::Internal(error.to_string()))?
-    };
-    let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
-    Ok(u32::try_from(prompt.len()).unwrap_or(u32::MAX))
+/// Does what takes its time by the size of the request: at once when that is little, and where no
+/// other request waits for it when it is not.
+async fn sized<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    if size <= INLINE_MAX {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
 impl Running {

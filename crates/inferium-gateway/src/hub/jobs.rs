@@ -10,7 +10,7 @@ use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
     Amount, Digest, FinishReason, JobId, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, NodeId, ProfileId,
-    SamplingParams, Usage, wire::GatewayMessage,
+    SamplingParams, StallId, Usage, wire::GatewayMessage,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,9 @@ pub(crate) enum JobEvent {
 #[derive(Debug, Clone)]
 pub(crate) struct JobSpec {
     pub(crate) profile: ProfileId,
-    pub(crate) payload: JobPayload,
+    pub(crate) payload: Arc<JobPayload>,
+    /// To the payload: hashing a long prompt takes a while, so it is done once.
+    pub(crate) input_commitment: Digest,
     pub(crate) prompt_tokens: u32,
     pub(crate) tokens_max: u32,
     pub(crate) sampling: SamplingParams,
@@ -56,7 +58,7 @@ impl JobSpec {
 #[derive(Debug)]
 pub(super) struct RunningJob {
     request: JobRequest,
-    payload: JobPayload,
+    payload: Arc<JobPayload>,
     payer: Digest,
     cost_max: Amount,
     tokens: Vec<u32>,
@@ -130,6 +132,8 @@ impl Hub {
         attempt: u8,
         avoid: Option<NodeId>,
     ) -> Result<JobHandle, NoLease> {
+        // It may be megabytes: copied before anyone has to wait for it.
+        let payload = JobPayload::clone(&spec.payload);
         let mut guard = self.lock();
         let inner = &mut *guard;
         let lease = inner.choose_lease(spec, avoid)?;
@@ -146,13 +150,13 @@ impl Hub {
             lease,
             sequence: entry.next_sequence,
             attempt,
-            input_commitment: spec.payload.commitment(),
+            input_commitment: spec.input_commitment,
             prompt_tokens: spec.prompt_tokens,
             tokens_max: spec.tokens_max,
             sampling: spec.sampling,
             client_seed: spec.client_seed,
         };
-        let message = GatewayMessage::Job { request: request.clone(), payload: spec.payload.clone() };
+        let message = GatewayMessage::Job { request: request.clone(), payload };
         if outbox.try_send(message).is_err() {
             return Err(NoLease::Busy);
         }
@@ -165,7 +169,7 @@ impl Hub {
         let deadline = Instant::now() + first_token(spec.prompt_tokens);
         let running = RunningJob {
             request: request.clone(),
-            payload: spec.payload.clone(),
+            payload: Arc::clone(&spec.payload),
             payer: spec.payer,
             cost_max: cost,
             tokens: Vec::new(),
@@ -306,8 +310,8 @@ impl Hub {
             entry.tokens_used = entry.tokens_used.saturating_sub(tokens);
             outbox = entry.outbox.clone();
             if is_late && !running.cancelled {
-                let made = Claim::new(running.request, running.payload);
-                claim = entry.suspend(made.id).then_some(made);
+                let id = StallId::of_job(running.request.lease, running.request.sequence);
+                claim = entry.suspend(id).then(|| Claim::new(id, running.request, &running.payload));
             }
         }
         inner.budgets.free(running.payer, running.cost_max);

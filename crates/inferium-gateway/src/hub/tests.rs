@@ -77,9 +77,11 @@ impl Stage {
 
     fn spec(&self, tokens_max: u32) -> JobSpec {
         let messages = vec![ChatMessage { role: "user".into(), content: "hello".into() }];
+        let payload = JobPayload { salt: [4; 32], messages, stop: Vec::new() };
         JobSpec {
             profile: self.profile,
-            payload: JobPayload { salt: [4; 32], messages, stop: Vec::new() },
+            input_commitment: payload.commitment(),
+            payload: Arc::new(payload),
             prompt_tokens: 5,
             tokens_max,
             sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },

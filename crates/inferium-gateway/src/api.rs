@@ -8,20 +8,23 @@ mod request;
 
 use crate::hub::Hub;
 use crate::keys::ApiKey;
-use crate::stall::Stalls;
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request, State, ws::WebSocketUpgrade},
+    extract::{
+        DefaultBodyLimit, Request, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use error::ApiError;
-use inferium_chain::LightClient;
-use inferium_types::{Digest, ModelProfile, ProfileId, limits};
+use inferium_chain::VerifiedBlock;
+use inferium_types::{Digest, ModelProfile, NetworkKey, ProfileId, limits};
 use serde_json::json;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tower_http::cors::{Any, CorsLayer};
 
 /// Bytes of a request's body at most.
@@ -33,8 +36,9 @@ const HEAD_AGE_MAX_MS: u64 = 30_000;
 #[derive(Debug, Clone)]
 pub(crate) struct ApiState {
     hub: Arc<Hub>,
-    stalls: Arc<Stalls>,
-    chain: LightClient,
+    network: NetworkKey,
+    /// The newest verified block.
+    head: watch::Receiver<Option<Arc<VerifiedBlock>>>,
     profile: Arc<ModelProfile>,
     profile_id: ProfileId,
     /// Longest prompt with its answer that leases are asked for.
@@ -45,13 +49,13 @@ pub(crate) struct ApiState {
 impl ApiState {
     pub(crate) fn new(
         hub: Arc<Hub>,
-        stalls: Arc<Stalls>,
-        chain: LightClient,
+        network: NetworkKey,
+        head: watch::Receiver<Option<Arc<VerifiedBlock>>>,
         profile: ModelProfile,
         context_tokens: u32,
     ) -> Self {
         let profile_id = profile.id();
-        Self { hub, stalls, chain, profile: Arc::new(profile), profile_id, context_tokens, created_s: unix_s() }
+        Self { hub, network, head, profile: Arc::new(profile), profile_id, context_tokens, created_s: unix_s() }
     }
 
     /// The payer behind a request's bearer token.
@@ -63,8 +67,7 @@ impl ApiState {
             .ok_or(ApiError::NoApiKey)?;
         let key: ApiKey = token.trim().parse().map_err(|_| ApiError::InvalidApiKey)?;
         let hash = key.hash();
-        let known = self.hub.must(self.hub.store.key(hash)).flatten();
-        known.map(|_| hash).ok_or(ApiError::InvalidApiKey)
+        self.hub.budget(hash).map(|_| hash).ok_or(ApiError::InvalidApiKey)
     }
 }
 
@@ -74,7 +77,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(Any)
-        .expose_headers([REQUEST_ID, JOB_HEADER]);
+        .expose_headers([REQUEST_ID, JOB_HEADER, header::RETRY_AFTER, RETRY_AFTER_MS]);
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(models::list))
@@ -101,10 +104,12 @@ pub(crate) fn admin_router(state: ApiState) -> Router {
         .route("/health", get(health))
         .route("/ready", get(ready))
         .fallback(|| async { ApiError::UnknownUrl })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .with_state(state)
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const JOB_HEADER: HeaderName = HeaderName::from_static("x-inferium-job");
 
 /// Gives every answer a request id and counts it.
@@ -130,12 +135,12 @@ async fn version() -> Json<serde_json::Value> {
 
 /// Ready: the chain moves, and a worker is connected.
 async fn ready(State(state): State<ApiState>) -> Response {
-    let head_ms = state.chain.head().borrow().as_ref().map_or(0, |block| block.header.timestamp_ms);
+    let head = state.head.borrow().as_ref().map(|block| (block.header.height, block.header.timestamp_ms));
+    let (height, head_ms) = head.unwrap_or_default();
     let age_ms = (unix_s() * 1_000).saturating_sub(head_ms);
     let (leases, _) = state.hub.open_leases(state.profile_id);
     let is_ready = age_ms <= HEAD_AGE_MAX_MS && leases > 0;
     let status = if is_ready { axum::http::StatusCode::OK } else { axum::http::StatusCode::SERVICE_UNAVAILABLE };
-    let height = state.chain.height();
     (status, Json(json!({"ready": is_ready, "height": height, "head_age_ms": age_ms, "leases": leases})))
         .into_response()
 }
@@ -146,13 +151,20 @@ async fn metrics(State(state): State<ApiState>) -> Response {
 }
 
 /// A worker's session.
-async fn worker(State(state): State<ApiState>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade
+async fn worker(
+    State(state): State<ApiState>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let upgrade = upgrade.map_err(|rejection| ApiError::NoWebSocket(rejection.body_text()))?;
+    Ok(upgrade
         .max_message_size(limits::MESSAGE_SIZE_MAX)
         .max_frame_size(limits::MESSAGE_SIZE_MAX)
-        .on_upgrade(move |socket| crate::session::serve(state.hub, socket))
+        .on_upgrade(move |socket| crate::session::serve(state.hub, socket)))
 }
 
 fn unix_s() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

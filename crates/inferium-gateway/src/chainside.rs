@@ -1,13 +1,15 @@
 //! The gateway's half of the chain: tasks that it keeps open, and what became of its segments.
 
+use crate::demand::Demand;
 use crate::gateway::{DemandTerms, GatewayError};
-use crate::hub::Hub;
+use crate::hub::{Hub, LeaseUse};
 use crate::stall::Stalls;
-use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashRecord};
-use inferium_chain::{LightClient, SendError, Sender, VerifiedBlock};
-use inferium_ledger::{Lease, LeaseState, Node, StateKey, Task, state_key};
-use inferium_types::{Event, NodeId, NodeRole, ProfileId, TaskId, TransactionBody, VrfPublicKey, decode};
-use std::collections::BTreeSet;
+use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus};
+use inferium_chain::{LightClient, Sender, VerifiedBlock};
+use inferium_ledger::{Lease, LeaseState, Node, StateKey, Task};
+use inferium_types::{
+    Event, NodeId, NodeRole, ProfileId, SegmentId, SlashedNode, TaskId, TransactionBody, VrfPublicKey,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -15,31 +17,21 @@ use tracing::{debug, info, warn};
 
 /// Wait before a refused task is opened again.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
-/// How often a state entry is asked for again, and after how long.
-const READ_ATTEMPTS: u32 = 20;
-const READ_PAUSE: Duration = Duration::from_millis(500);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
 
-fn chain_error(error: impl std::fmt::Display) -> GatewayError {
-    GatewayError::Chain { reason: error.to_string() }
-}
-
-/// What became of a task that was to be opened.
-type Opened = Result<(), SendError>;
-
 /// Follows the chain for the hub.
 pub(crate) struct ChainSide {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) chain: LightClient,
-    pub(crate) sender: Sender,
-    pub(crate) profile: ProfileId,
-    pub(crate) demand: DemandTerms,
-    pub(crate) stalls: Arc<Stalls>,
+    hub: Arc<Hub>,
+    chain: LightClient,
+    sender: Sender,
+    profile: ProfileId,
+    terms: DemandTerms,
+    stalls: Arc<Stalls>,
     me: NodeId,
-    open_tasks: BTreeSet<TaskId>,
-    opening: bool,
-    opened: (mpsc::Sender<Opened>, mpsc::Receiver<Opened>),
+    demand: Demand,
+    /// Blocks that hold the tasks that were sent; none for one that no block will hold.
+    sent: (mpsc::Sender<Option<u64>>, mpsc::Receiver<Option<u64>>),
     saved_cursor: u64,
 }
 
@@ -49,7 +41,7 @@ impl ChainSide {
         chain: LightClient,
         sender: Sender,
         profile: ProfileId,
-        demand: DemandTerms,
+        terms: DemandTerms,
         stalls: Arc<Stalls>,
     ) -> Self {
         let me = hub.node();
@@ -58,21 +50,23 @@ impl ChainSide {
             chain,
             sender,
             profile,
-            demand,
+            terms,
             stalls,
             me,
-            open_tasks: BTreeSet::new(),
-            opening: false,
-            opened: mpsc::channel(4),
+            demand: Demand::new(None),
+            sent: mpsc::channel(4),
             saved_cursor: 0,
         }
     }
 
     /// Runs until `stop` turns true.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
-        let from = self.hub.store.cursor()?;
+        let from = self.hub.disk(|hub| hub.store.cursor()).await?;
         let mut blocks = from.map_or_else(|| self.chain.subscribe(), |next| self.chain.subscribe_from(next));
         self.saved_cursor = from.unwrap_or(0);
+        // What was followed before does not come again.
+        let head = self.chain.height();
+        self.demand = Demand::new(from.filter(|next| *next <= head).map(|_| head));
         self.recover().await?;
         loop {
             self.keep_demand();
@@ -81,71 +75,62 @@ impl ChainSide {
                     Some(block) => self.on_block(&block).await?,
                     None => return Err(GatewayError::Chain { reason: "the stream of blocks ended".into() }),
                 },
-                Some(outcome) = self.opened.1.recv() => {
-                    self.opening = false;
-                    if let Err(error) = outcome {
-                        warn!(%error, "could not open a task");
-                    }
-                }
+                Some(height) = self.sent.1.recv() => self.demand.sent(height),
                 _ = stop.changed() => return Ok(()),
             }
         }
     }
 
+    /// Finds out what became of leases and tasks while the gateway was away.
     async fn recover(&mut self) -> Result<(), GatewayError> {
-        for record in self.hub.store.leases()? {
-            let on_chain: Option<Lease> = self.read(&StateKey::Lease(record.lease)).await?;
-            match on_chain.filter(|lease| lease.state == LeaseState::Active) {
-                Some(lease) => self.add_lease(record, lease.jobs, lease.tokens).await?,
-                None => self.hub.store.remove_lease(record.lease)?,
+        let mut known = Vec::new();
+        for record in self.hub.disk(|hub| hub.store.leases()).await? {
+            // One that is gone was closed in a block that comes now: what became of its segments
+            // stands in blocks before it.
+            let on_chain: Option<Lease> = self.chain.entry(&StateKey::Lease(record.lease)).await?;
+            if let Some(lease) = on_chain {
+                let ended = lease.state != LeaseState::Active;
+                known.push((record, LeaseUse { jobs: lease.jobs, tokens: lease.tokens, ended }));
             }
         }
-        for task in self.hub.store.tasks()? {
-            let on_chain: Option<Task> = self.read(&StateKey::Task(task)).await?;
+        self.add_leases(known).await?;
+        for task in self.hub.disk(|hub| hub.store.tasks()).await? {
+            let on_chain: Option<Task> = self.chain.entry(&StateKey::Task(task)).await?;
             if on_chain.is_some() {
-                self.open_tasks.insert(task);
+                self.demand.opened(task);
             } else {
-                self.hub.store.remove_task(task)?;
+                self.hub.disk(move |hub| hub.store.remove_task(task)).await?;
             }
         }
         Ok(())
     }
 
-    async fn read<T: borsh::BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GatewayError> {
-        let mut attempt = 0;
-        let bytes = loop {
-            match self.chain.get(&state_key(key)).await {
-                Ok(bytes) => break bytes,
-                // Validators that don't answer for a moment are asked again.
-                Err(error) if attempt < READ_ATTEMPTS => debug!(%error, "state not read yet"),
-                Err(error) => return Err(chain_error(error)),
-            }
-            attempt += 1;
-            tokio::time::sleep(READ_PAUSE).await;
-        };
-        bytes.map(|bytes| decode(&bytes).map_err(chain_error)).transpose()
-    }
-
     /// Keeps one task waiting in the pool at any time, so that a worker that joins, or has slots
     /// free again, is leased in the very block that says so.
     fn keep_demand(&mut self) {
-        if self.opening || !self.open_tasks.is_empty() {
+        if !self.demand.take() {
             return;
         }
-        self.opening = true;
-        let (sender, done, terms) = (self.sender.clone(), self.opened.0.clone(), self.demand.task(self.profile));
+        let (sender, done, terms) = (self.sender.clone(), self.sent.0.clone(), self.terms.task(self.profile));
         tokio::spawn(async move {
-            let outcome = sender.send(TransactionBody::OpenTask { terms }).await;
-            let failed = match &outcome {
-                Ok(sent) => sent.failure.clone(),
-                Err(error) => Some(error.to_string()),
+            let height = match sender.send(TransactionBody::OpenTask { terms }).await {
+                Ok(sent) => match sent.failure {
+                    None => Some(sent.block.header.height),
+                    Some(reason) => {
+                        debug!(reason, "task not opened yet");
+                        None
+                    }
+                },
+                Err(error) => {
+                    warn!(%error, "could not open a task");
+                    None
+                }
             };
-            if let Some(reason) = failed {
-                debug!(reason, "task not opened yet");
+            if height.is_none() {
                 tokio::time::sleep(REOPEN_WAIT).await;
             }
             // The follower is gone only when the gateway stops.
-            let _ = done.send(outcome.map(drop)).await;
+            let _ = done.send(height).await;
         });
     }
 
@@ -158,23 +143,26 @@ impl ChainSide {
         self.hub.metrics.chain_height.set(i64::try_from(height).unwrap_or(i64::MAX));
         let next = height.saturating_add(1);
         if mine || next >= self.saved_cursor.saturating_add(CURSOR_BLOCKS) {
-            self.hub.store.set_cursor(next)?;
+            self.hub.disk(move |hub| hub.store.set_cursor(next)).await?;
             self.saved_cursor = next;
         }
+        self.demand.followed(height);
         Ok(())
     }
 
+    /// True when the event was this gateway's business.
     async fn on_event(&mut self, block: &VerifiedBlock, position: usize, event: &Event) -> Result<bool, GatewayError> {
         match event {
             Event::TaskOpened { task, requester, .. } if *requester == self.me => {
-                self.hub.store.put_task(*task)?;
-                self.open_tasks.insert(*task);
+                let task = *task;
+                self.hub.disk(move |hub| hub.store.put_task(task)).await?;
+                self.demand.opened(task);
             }
-            Event::TaskExpired { task, requester } if *requester == self.me => self.task_gone(*task)?,
+            Event::TaskExpired { task, requester } if *requester == self.me => self.task_gone(*task).await?,
             Event::LeaseGranted { lease, task, worker, gateway, terms, price, beacon, expires_at_ms }
                 if *gateway == self.me =>
             {
-                self.task_gone(*task)?;
+                self.task_gone(*task).await?;
                 let record = LeaseRecord {
                     lease: *lease,
                     worker: *worker,
@@ -183,9 +171,10 @@ impl ChainSide {
                     beacon: *beacon,
                     expires_at_ms: *expires_at_ms,
                 };
-                self.hub.store.put_lease(&record)?;
+                let kept = record.clone();
+                self.hub.disk(move |hub| hub.store.put_lease(&kept)).await?;
                 info!(%lease, %worker, "lease granted");
-                self.add_lease(record, 0, 0).await?;
+                self.add_leases(vec![(record, LeaseUse::default())]).await?;
             }
             Event::LeaseEnded { lease, gateway, end, .. } if *gateway == self.me => {
                 info!(%lease, ?end, "lease ended");
@@ -193,13 +182,13 @@ impl ChainSide {
             }
             Event::LeaseClosed { lease, gateway, refund, .. } if *gateway == self.me => {
                 info!(%lease, %refund, "lease closed");
-                self.hub.close_lease(*lease);
-                self.hub.store.close_lease(*lease)?;
+                let lease = *lease;
+                self.hub.disk(move |hub| hub.close_lease(lease)).await?;
             }
             Event::SegmentApproved(outcome) if outcome.gateway == self.me => {
                 if let Some(proof) = block.event_proof(position) {
-                    let approval = ApprovalRecord::new(outcome.clone(), proof);
-                    self.hub.store.decide_segment(outcome.segment, SegmentStatus::Approved(approval))?;
+                    let approval = SegmentStatus::Approved(ApprovalRecord::new(outcome.clone(), proof));
+                    self.decide(outcome.segment, approval).await?;
                 }
                 if !outcome.settled {
                     self.hub.metrics.segments_final.inc();
@@ -207,44 +196,47 @@ impl ChainSide {
             }
             Event::SegmentRejected { segment, gateway, worker, reason, .. } if *gateway == self.me => {
                 warn!(%segment, %worker, ?reason, "a segment was rejected; its jobs cost nothing");
-                self.hub.store.decide_segment(*segment, SegmentStatus::Rejected(*reason))?;
+                self.decide(*segment, SegmentStatus::Rejected(*reason)).await?;
                 self.hub.metrics.segments_rejected.inc();
             }
             Event::StallReported { stall, relays, .. } => return Ok(self.stalls.relay(*stall, relays)),
-            Event::Slashed(slash) => {
-                warn!(node = %slash.node, role = slash.role, rule = slash.rule.name(), amount = %slash.amount,
-                    disqualified = slash.disqualified, "slashed");
-                let record = SlashRecord { slash: slash.clone(), height: block.header.height, burned: false };
-                self.hub.store.put_slash(slash_number(block.header.height, position), &record)?;
-            }
+            Event::StallAnswered { stall, gateway } if *gateway == self.me => self.hub.resume(*stall),
+            Event::Slashed(slash) => self.on_slashed(block.header.height, position, slash.clone()).await?,
             Event::SlashReleased { node, rule, .. } => {
-                let held = self
-                    .hub
-                    .store
-                    .slashes()?
-                    .into_iter()
-                    .find(|(_, record)| record.slash.node == *node && record.slash.rule == *rule && !record.burned);
-                if let Some((number, record)) = held {
-                    self.hub.store.put_slash(number, &SlashRecord { burned: true, ..record })?;
-                }
+                let (node, rule) = (*node, *rule);
+                self.hub.disk(move |hub| hub.store.release_slash(node, rule)).await?;
             }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    fn task_gone(&mut self, task: TaskId) -> Result<(), GatewayError> {
-        self.open_tasks.remove(&task);
-        Ok(self.hub.store.remove_task(task)?)
+    async fn on_slashed(&self, height: u64, position: usize, slash: SlashedNode) -> Result<(), GatewayError> {
+        warn!(node = %slash.node, role = slash.role, rule = slash.rule.name(), amount = %slash.amount,
+            disqualified = slash.disqualified, "slashed");
+        let number = slash_number(height, position);
+        Ok(self.hub.disk(move |hub| hub.store.put_slash(number, &slash, height)).await?)
     }
 
-    async fn add_lease(&self, record: LeaseRecord, jobs: u32, tokens: u64) -> Result<(), GatewayError> {
-        let node: Option<Node> = self.read(&StateKey::Node(record.worker)).await?;
-        let Some(vrf) = node.and_then(worker_key) else {
-            warn!(worker = %record.worker, "a lease's worker is not registered");
-            return Ok(());
-        };
-        self.hub.add_lease(record, vrf, jobs, tokens);
+    async fn decide(&self, segment: SegmentId, status: SegmentStatus) -> Result<(), GatewayError> {
+        Ok(self.hub.disk(move |hub| hub.decide_segment(segment, status)).await?)
+    }
+
+    async fn task_gone(&mut self, task: TaskId) -> Result<(), GatewayError> {
+        self.demand.gone(task);
+        Ok(self.hub.disk(move |hub| hub.store.remove_task(task)).await?)
+    }
+
+    async fn add_leases(&self, records: Vec<(LeaseRecord, LeaseUse)>) -> Result<(), GatewayError> {
+        let mut leases = Vec::with_capacity(records.len());
+        for (record, used) in records {
+            let node: Option<Node> = self.chain.entry(&StateKey::Node(record.worker)).await?;
+            match node.and_then(worker_key) {
+                Some(vrf) => leases.push((record, vrf, used)),
+                None => warn!(worker = %record.worker, "a lease's worker is not registered"),
+            }
+        }
+        self.hub.add_leases(leases);
         Ok(())
     }
 }

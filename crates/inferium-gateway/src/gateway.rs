@@ -2,17 +2,17 @@
 
 use crate::api;
 use crate::chainside::ChainSide;
-use crate::hub::Hub;
+use crate::hub::{Hub, Outlets, keep_unsigned};
 use crate::keys::ApiKey;
 use crate::stall::Stalls;
 use crate::store::{GatewayStore, StoreError};
 use axum::Router;
-use inferium_chain::{LightClient, Sender};
+use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Engine;
 use inferium_types::{Amount, ModelProfile, Price, ProfileId, SecretKey, TaskKind, TaskTerms, VerificationMode};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// What a gateway asks of the pool, again and again.
 #[derive(Debug, Clone, Copy)]
@@ -80,16 +80,21 @@ pub enum GatewayError {
     },
 }
 
+impl From<GetError> for GatewayError {
+    fn from(error: GetError) -> Self {
+        Self::Chain { reason: error.to_string() }
+    }
+}
+
 /// A gateway: routes to serve, and a task to run beside them.
 #[derive(Debug)]
 pub struct Gateway {
     hub: Arc<Hub>,
     chain: LightClient,
     sender: Sender,
-    stalls: Arc<Stalls>,
     profile: ModelProfile,
     demand: DemandTerms,
-    fatal: mpsc::Receiver<StoreError>,
+    outlets: Outlets,
 }
 
 impl Gateway {
@@ -104,10 +109,8 @@ impl Gateway {
             store.ensure_key(key.hash(), *budget)?;
         }
         let sender = Sender::new(chain.clone(), config.key.clone());
-        let (failing, fatal) = mpsc::channel(1);
-        let hub = Arc::new(Hub::new(config.key, engine, store, failing));
-        let stalls = Arc::new(Stalls::new(chain.clone(), sender.clone()));
-        Ok(Self { hub, chain, sender, stalls, profile: config.profile, demand: config.demand, fatal })
+        let (hub, outlets) = Hub::new(config.key, engine, store)?;
+        Ok(Self { hub, chain, sender, profile: config.profile, demand: config.demand, outlets })
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.
@@ -123,8 +126,8 @@ impl Gateway {
     fn api_state(&self) -> api::ApiState {
         api::ApiState::new(
             Arc::clone(&self.hub),
-            Arc::clone(&self.stalls),
-            self.chain.clone(),
+            self.chain.network_key(),
+            self.chain.head(),
             self.profile.clone(),
             self.demand.context_tokens,
         )
@@ -134,11 +137,29 @@ impl Gateway {
     ///
     /// # Errors
     /// [`GatewayError`]: it can't go on, and must not.
-    pub async fn run(mut self, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
-        let side = ChainSide::new(self.hub, self.chain, self.sender, self.profile.id(), self.demand, self.stalls);
+    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
+        let Outlets { mut fatal, claims, unsigned } = self.outlets;
+        let keeper = tokio::spawn(keep_unsigned(Arc::clone(&self.hub), unsigned, stop.clone()));
+        let stalls = Arc::new(Stalls::new(Arc::clone(&self.hub), self.chain.clone(), self.sender.clone()));
+        let side = ChainSide::new(
+            Arc::clone(&self.hub),
+            self.chain,
+            self.sender,
+            self.profile.id(),
+            self.demand,
+            Arc::clone(&stalls),
+        );
         tokio::select! {
-            outcome = side.run(stop) => outcome,
-            Some(error) = self.fatal.recv() => Err(error.into()),
+            outcome = side.run(stop) => outcome?,
+            Some(error) = fatal.recv() => return Err(error.into()),
+            () = self.hub.watch_deadlines() => {}
+            () = stalls.run(claims) => {}
+        }
+        // What is finished is on disk before the gateway is gone.
+        let _ = keeper.await;
+        match fatal.try_recv() {
+            Ok(error) => Err(error.into()),
+            Err(_) => Ok(()),
         }
     }
 }

@@ -19,6 +19,7 @@
 
 mod api;
 mod chainside;
+mod demand;
 mod document;
 mod gateway;
 mod hub;

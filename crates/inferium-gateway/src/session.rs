@@ -1,11 +1,11 @@
 //! The other end of a worker's connection.
 
-use crate::hub::Hub;
+use crate::hub::{Hub, NotSigned};
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use inferium_types::{
-    NodeId, decode, encode,
+    JobId, NodeId, SegmentTerms, Signature, decode, encode,
     wire::{GatewayMessage, SessionHello, WorkerMessage},
 };
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
         while let Some(Ok(message)) = source.next().await {
             let Message::Binary(bytes) = message else { continue };
             let Ok(message) = decode::<WorkerMessage>(&bytes) else { return };
-            receive(&hub, worker, &outbox, message);
+            receive(&hub, worker, &outbox, message).await;
         }
     };
     tokio::select! {
@@ -90,37 +90,46 @@ async fn next(socket: &mut WebSocket) -> Option<WorkerMessage> {
     }
 }
 
-fn receive(hub: &Arc<Hub>, worker: NodeId, outbox: &mpsc::Sender<GatewayMessage>, message: WorkerMessage) {
+async fn receive(hub: &Arc<Hub>, worker: NodeId, outbox: &mpsc::Sender<GatewayMessage>, message: WorkerMessage) {
     match message {
         WorkerMessage::LeaseReady { lease, vrf_proof, sequence_from } => {
             hub.lease_ready(worker, lease, &vrf_proof, sequence_from, outbox);
         }
         WorkerMessage::Delta { job, tokens, text } => hub.delta(worker, job, &tokens, text),
-        WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt),
+        WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt).await,
         WorkerMessage::Refused { job, reason } => hub.refused(worker, job, &reason),
         WorkerMessage::Segment { terms, jobs, signature } => {
-            let signing = Arc::clone(hub);
             // Signing waits for the disk; other messages must not.
-            let outbox = outbox.clone();
-            tokio::spawn(async move {
-                let outcome =
-                    tokio::task::spawn_blocking(move || signing.sign_segment(worker, &terms, &jobs, &signature)).await;
-                let (lease, index) = (terms.lease, terms.index);
-                let answer = match outcome {
-                    Ok(Ok(signature)) => GatewayMessage::SegmentSigned { lease, index, signature },
-                    Ok(Err(refusal)) => GatewayMessage::SegmentRefused {
-                        lease,
-                        index,
-                        undelivered: refusal.undelivered,
-                        reason: refusal.reason,
-                    },
-                    // The gateway is failing: the worker proposes again when it is back.
-                    Err(_) => return,
-                };
-                // A broken session proposes again when it is back.
-                let _ = outbox.send(answer).await;
-            });
+            tokio::spawn(sign(Arc::clone(hub), worker, outbox.clone(), terms, jobs, signature));
         }
         WorkerMessage::Hello { .. } | WorkerMessage::Prove { .. } => {}
     }
+}
+
+async fn sign(
+    hub: Arc<Hub>,
+    worker: NodeId,
+    outbox: mpsc::Sender<GatewayMessage>,
+    terms: SegmentTerms,
+    jobs: Vec<JobId>,
+    signature: Signature,
+) {
+    let signing = Arc::clone(&hub);
+    let outcome = tokio::task::spawn_blocking(move || signing.sign_segment(worker, &terms, &jobs, &signature)).await;
+    let (lease, index) = (terms.lease, terms.index);
+    let answer = match outcome {
+        Ok(Ok(signature)) => GatewayMessage::SegmentSigned { lease, index, signature },
+        Ok(Err(NotSigned::Refused(refusal))) => {
+            GatewayMessage::SegmentRefused { lease, index, undelivered: refusal.undelivered, reason: refusal.reason }
+        }
+        // The gateway is failing: a refusal would cost the worker what it did; it proposes again
+        // when the gateway is back.
+        Ok(Err(NotSigned::Store(error))) => {
+            hub.must::<()>(Err(error));
+            return;
+        }
+        Err(_) => return,
+    };
+    // A broken session proposes again when it is back.
+    let _ = outbox.send(answer).await;
 }

@@ -1,21 +1,42 @@
-//! Claims that a worker did not answer (SPEC T6): reported on the chain, and the request handed
-//! to the relays that the beacon draws.
+//! Claims that a worker did not answer (SPEC T6): reported on the chain, the request handed to the
+//! relays that the beacon draws, and the lease given jobs again once the claim is over.
 
 use crate::hub::Hub;
 use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{Node, StateKey, state_key};
-use inferium_types::{JobId, NodeId, NodeRole, StallId, TransactionBody, decode, encode, wire::RelayedRequest};
+use inferium_ledger::{Node, Stall, StateKey};
+use inferium_types::{
+    JobPayload, JobRequest, NodeId, NodeRole, StallId, TransactionBody, encode, wire::RelayedRequest,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// How long a lease gets no jobs when its worker did not answer and the chain took no claim.
+const UNCLAIMED_WAIT: Duration = Duration::from_secs(60);
+/// How often the chain is asked whether a claim is over: that one lapsed is in no event.
+const POLL_PAUSE: Duration = Duration::from_secs(2);
+
+/// A request that got no answer, whose lease is suspended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) id: StallId,
+    relayed: RelayedRequest,
+}
+
+impl Claim {
+    pub(crate) fn new(id: StallId, request: JobRequest, payload: &JobPayload) -> Self {
+        Self { id, relayed: RelayedRequest { request, payload: payload.clone() } }
+    }
+}
 
 /// Claims under way.
 #[derive(Debug)]
 pub(crate) struct Stalls {
+    hub: Arc<Hub>,
     chain: LightClient,
     sender: Sender,
     http: reqwest::Client,
@@ -23,33 +44,64 @@ pub(crate) struct Stalls {
 }
 
 impl Stalls {
-    pub(crate) fn new(chain: LightClient, sender: Sender) -> Self {
-        Self { chain, sender, http: reqwest::Client::new(), requests: Mutex::default() }
+    pub(crate) fn new(hub: Arc<Hub>, chain: LightClient, sender: Sender) -> Self {
+        Self { hub, chain, sender, http: reqwest::Client::new(), requests: Mutex::default() }
     }
 
-    /// Reports a job that got no answer, once per lease, and gives the lease no more jobs.
-    pub(crate) fn report(self: &Arc<Self>, hub: &Hub, job: JobId) {
-        let Some((request, payload)) = hub.stalled(job) else { return };
-        if !hub.suspend(request.lease) {
-            return;
+    /// Sees every claim to its end, for as long as the gateway runs.
+    pub(crate) async fn run(self: Arc<Self>, mut claims: mpsc::UnboundedReceiver<Claim>) {
+        while let Some(claim) = claims.recv().await {
+            tokio::spawn(Arc::clone(&self).follow(claim));
         }
-        let id = StallId::of_job(request.lease, request.sequence);
-        warn!(lease = %request.lease, %job, "a worker does not answer; reporting it");
-        let relayed = RelayedRequest { request: request.clone(), payload };
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).insert(id, relayed);
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            match this.sender.send(TransactionBody::ReportStall { request }).await {
-                Ok(sent) if sent.failure.is_none() => info!(stall = %id, "reported"),
-                Ok(sent) => debug!(stall = %id, failure = sent.failure, "the report had no effect"),
-                Err(error) => debug!(stall = %id, %error, "the report was not taken"),
+    }
+
+    async fn follow(self: Arc<Self>, claim: Claim) {
+        let (id, request) = (claim.id, claim.relayed.request.clone());
+        warn!(lease = %request.lease, job = %request.job, "a worker does not answer; reporting it");
+        // Before it is sent: the relays may be drawn before the sender sees its block.
+        self.requests().insert(id, claim.relayed);
+        let is_taken = match self.sender.send(TransactionBody::ReportStall { request }).await {
+            Ok(sent) if sent.failure.is_none() => {
+                info!(stall = %id, "reported");
+                true
             }
-        });
+            Ok(sent) => {
+                debug!(stall = %id, failure = sent.failure, "the report had no effect");
+                false
+            }
+            Err(error) => {
+                debug!(stall = %id, %error, "the report was not taken");
+                false
+            }
+        };
+        if !is_taken {
+            tokio::time::sleep(UNCLAIMED_WAIT).await;
+        }
+        while self.is_open(id).await {
+            tokio::time::sleep(POLL_PAUSE).await;
+        }
+        self.requests().remove(&id);
+        self.hub.resume(id);
+    }
+
+    /// True while the chain has the claim, as far as can be told.
+    async fn is_open(&self, id: StallId) -> bool {
+        match self.chain.entry::<Stall>(&StateKey::Stall(id)).await {
+            Ok(entry) => entry.is_some(),
+            Err(error) => {
+                debug!(stall = %id, %error, "claim not read yet");
+                true
+            }
+        }
+    }
+
+    fn requests(&self) -> std::sync::MutexGuard<'_, BTreeMap<StallId, RelayedRequest>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands the request to the drawn relays; true when the claim is ours.
     pub(crate) fn relay(self: &Arc<Self>, id: StallId, relays: &[NodeId]) -> bool {
-        let request = self.requests.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let request = self.requests().remove(&id);
         let Some(request) = request else { return false };
         let bytes = bytes::Bytes::from(encode(&request));
         for relay in relays {
@@ -75,8 +127,8 @@ impl Stalls {
     }
 
     async fn url(&self, relay: NodeId) -> Option<String> {
-        let bytes = self.chain.get(&state_key(&StateKey::Node(relay))).await.ok().flatten()?;
-        match decode::<Node>(&bytes).ok()?.role {
+        let node: Node = self.chain.entry(&StateKey::Node(relay)).await.ok().flatten()?;
+        match node.role {
             NodeRole::Validator { url } => Some(url),
             NodeRole::Worker { .. } | NodeRole::Gateway { .. } => None,
         }

@@ -1,35 +1,26 @@
-//! What a gateway must not forget: budgets, signed segments, outcomes, leases.
+//! What a gateway must not forget: budgets, finished jobs, signed segments, outcomes, leases.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;
+pub use inferium_store::StoreError;
+use inferium_store::{Store, Table, Transaction};
 use inferium_types::{
     Amount, Certificate, Digest, Header, JobId, JobLeaf, LeaseId, MerklePath, NodeId, Price, RejectReason, SegmentId,
-    SegmentOutcome, SegmentTerms, Signature, SlashedNode, TaskId, TaskTerms, decode, encode,
+    SegmentOutcome, SegmentTerms, Signature, SlashRule, SlashedNode, TaskId, TaskTerms, encode,
 };
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 use std::path::Path;
 
-type Table<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
-
-const KEYS: Table<'_> = TableDefinition::new("keys");
-const LEASES: Table<'_> = TableDefinition::new("leases");
-const TASKS: Table<'_> = TableDefinition::new("tasks");
-const SEGMENTS: Table<'_> = TableDefinition::new("segments");
-const JOBS: Table<'_> = TableDefinition::new("jobs");
-const SLASHES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("slashes");
-const CURSOR: TableDefinition<'_, &str, u64> = TableDefinition::new("cursor");
-
-/// The gateway's own disk failed; it stops (SPEC C8).
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the gateway's store failed: {reason}")]
-pub struct StoreError {
-    /// What the storage said.
-    pub reason: String,
-}
-
-fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError { reason: error.to_string() }
-}
+const KEYS: Table<Digest, KeyRecord> = Table::new("keys");
+const LEASES: Table<LeaseId, LeaseRecord> = Table::new("leases");
+const TASKS: Table<TaskId, TaskId> = Table::new("tasks");
+const SEGMENTS: Table<SegmentId, SegmentRecord> = Table::new("segments");
+/// The segment and position of a job.
+const JOBS: Table<JobId, (SegmentId, u32)> = Table::new("jobs");
+const UNSIGNED: Table<JobId, UnsignedRecord> = Table::new("unsigned");
+const SLASHES: Table<u64, SlashRecord> = Table::new("slashes");
+/// Slashes that are not released yet, oldest first, by node and rule.
+const HELD: Table<(Digest, u64), ()> = Table::new("held");
+const CURSOR: Table<(), u64> = Table::new("cursor");
 
 /// A client's budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
@@ -49,6 +40,15 @@ pub(crate) struct LeaseRecord {
     pub(crate) price: Price,
     pub(crate) beacon: Digest,
     pub(crate) expires_at_ms: u64,
+}
+
+/// A finished job that no signed segment holds.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct UnsignedRecord {
+    pub(crate) leaf: JobLeaf,
+    /// Whose budget pays.
+    pub(crate) payer: Digest,
+    pub(crate) cost: Amount,
 }
 
 /// Proof that a segment was approved.
@@ -97,209 +97,196 @@ pub(crate) struct SlashRecord {
     pub(crate) burned: bool,
 }
 
-/// Durable memory of a gateway.
+/// What goes back to whom, when a segment is not paid for.
+pub(crate) type Refunds = Vec<(Digest, Amount)>;
+
+/// Durable memory of a gateway. Every call may wait for the disk.
 #[derive(Debug)]
 pub(crate) struct GatewayStore {
-    database: Database,
+    store: Store,
 }
 
 impl GatewayStore {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path).map_err(failed)?;
-        let write = database.begin_write().map_err(failed)?;
-        for table in [KEYS, LEASES, TASKS, SEGMENTS, JOBS] {
-            write.open_table(table).map_err(failed)?;
-        }
-        write.open_table(SLASHES).map_err(failed)?;
-        write.open_table(CURSOR).map_err(failed)?;
-        write.commit().map_err(failed)?;
-        Ok(Self { database })
+        Ok(Self { store: Store::open(path)? })
     }
 
     pub(crate) fn cursor(&self) -> Result<Option<u64>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(CURSOR).map_err(failed)?;
-        Ok(table.get("next").map_err(failed)?.map(|height| height.value()))
+        self.store.get(CURSOR, &())
     }
 
     pub(crate) fn set_cursor(&self, next: u64) -> Result<(), StoreError> {
-        self.write(|write| {
-            write.open_table(CURSOR).map_err(failed)?.insert("next", next).map_err(failed)?;
-            Ok(())
-        })
+        self.store.put(CURSOR, &(), &next)
     }
 
-    pub(crate) fn key(&self, hash: Digest) -> Result<Option<KeyRecord>, StoreError> {
-        self.get(KEYS, hash)
+    pub(crate) fn keys(&self) -> Result<Vec<(Digest, KeyRecord)>, StoreError> {
+        self.store.all(KEYS)
     }
 
     /// Makes a key known with a budget; one that is known keeps what it spent.
     pub(crate) fn ensure_key(&self, hash: Digest, budget: Amount) -> Result<(), StoreError> {
-        self.write(|write| {
-            let old: KeyRecord = read_in(write, KEYS, hash)?.unwrap_or_default();
-            put_in(write, KEYS, hash, &KeyRecord { budget, ..old })
+        self.store.write(|tx| {
+            let old = tx.get(KEYS, &hash)?.unwrap_or_default();
+            tx.put(KEYS, &hash, &KeyRecord { budget, ..old })
         })
     }
 
     pub(crate) fn put_lease(&self, record: &LeaseRecord) -> Result<(), StoreError> {
-        self.write(|write| put_in(write, LEASES, record.lease.digest(), record))
-    }
-
-    /// Forgets a lease that the chain closed. Segments of it that were signed and never committed
-    /// are rejected, and cost nothing.
-    pub(crate) fn close_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
-        for index in 0u32.. {
-            let id = SegmentId::of_lease(lease, index);
-            let Some(record) = self.segment(id)? else { break };
-            if record.status == SegmentStatus::Provisional {
-                self.decide_segment(id, SegmentStatus::Rejected(RejectReason::Unresolved))?;
-            }
-        }
-        self.remove_lease(lease)
-    }
-
-    pub(crate) fn remove_lease(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.write(|write| remove_in(write, LEASES, lease.digest()))
+        self.store.put(LEASES, &record.lease, record)
     }
 
     pub(crate) fn leases(&self) -> Result<Vec<LeaseRecord>, StoreError> {
-        Ok(self.all(LEASES)?.into_iter().map(|(_, record)| record).collect())
+        self.store.values(LEASES)
+    }
+
+    /// Forgets a lease that the chain closed, and `unsigned`, the finished jobs of it that no
+    /// segment holds. Segments of it that were signed and never committed are rejected.
+    pub(crate) fn close_lease(&self, lease: LeaseId, unsigned: &[JobId]) -> Result<Refunds, StoreError> {
+        self.store.write(|tx| {
+            let mut refunds = Refunds::new();
+            for index in 0u32.. {
+                let id = SegmentId::of_lease(lease, index);
+                let Some(record) = tx.get(SEGMENTS, &id)? else { break };
+                if record.status == SegmentStatus::Provisional {
+                    refunds.extend(decide(tx, record, SegmentStatus::Rejected(RejectReason::Unresolved))?);
+                }
+            }
+            for job in unsigned {
+                tx.remove(UNSIGNED, job)?;
+            }
+            tx.remove(LEASES, &lease)?;
+            Ok(refunds)
+        })
     }
 
     pub(crate) fn put_task(&self, task: TaskId) -> Result<(), StoreError> {
-        self.write(|write| put_in(write, TASKS, task.digest(), &task))
+        self.store.put(TASKS, &task, &task)
     }
 
     pub(crate) fn remove_task(&self, task: TaskId) -> Result<(), StoreError> {
-        self.write(|write| remove_in(write, TASKS, task.digest()))
+        self.store.remove(TASKS, &task)
     }
 
     pub(crate) fn tasks(&self) -> Result<Vec<TaskId>, StoreError> {
-        Ok(self.all(TASKS)?.into_iter().map(|(_, task)| task).collect())
+        self.store.keys(TASKS)
     }
 
     pub(crate) fn segment(&self, id: SegmentId) -> Result<Option<SegmentRecord>, StoreError> {
-        self.get(SEGMENTS, id.digest())
+        self.store.get(SEGMENTS, &id)
     }
 
     /// The segment and position of a job.
     pub(crate) fn job(&self, job: JobId) -> Result<Option<(SegmentId, u32)>, StoreError> {
-        self.get(JOBS, job.digest())
+        self.store.get(JOBS, &job)
+    }
+
+    /// Keeps finished jobs until a segment holds them. Those whose segment was signed, or whose
+    /// lease was closed, before they got here need no keeping.
+    pub(crate) fn put_unsigned(&self, records: &[UnsignedRecord]) -> Result<(), StoreError> {
+        self.store.write(|tx| {
+            for record in records {
+                let request = &record.leaf.request;
+                if tx.get(JOBS, &request.job)?.is_none() && tx.get(LEASES, &request.lease)?.is_some() {
+                    tx.put(UNSIGNED, &request.job, record)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn unsigned(&self) -> Result<Vec<UnsignedRecord>, StoreError> {
+        self.store.values(UNSIGNED)
     }
 
     /// Keeps a segment, its jobs, and what they cost their payers: all or nothing.
     pub(crate) fn put_segment(&self, record: &SegmentRecord) -> Result<(), StoreError> {
         let id = record.terms.id();
-        self.write(|write| {
-            if read_in::<SegmentRecord>(write, SEGMENTS, id.digest())?.is_some() {
-                return Err(StoreError { reason: format!("segment {id} was signed before") });
+        self.store.write(|tx| {
+            if tx.get(SEGMENTS, &id)?.is_some() {
+                return Err(StoreError::new(format_args!("segment {id} was signed before")));
             }
-            put_in(write, SEGMENTS, id.digest(), record)?;
+            tx.put(SEGMENTS, &id, record)?;
             for (index, leaf) in (0u32..).zip(&record.leaves) {
-                put_in(write, JOBS, leaf.request.job.digest(), &(id, index))?;
+                tx.put(JOBS, &leaf.request.job, &(id, index))?;
+                tx.remove(UNSIGNED, &leaf.request.job)?;
             }
-            adjust_payers(write, record, Amount::add)
+            adjust_payers(tx, record, Amount::add)
         })
     }
 
-    /// Records what the chain decided; a rejected segment's cost goes back to its payers.
-    pub(crate) fn decide_segment(&self, id: SegmentId, status: SegmentStatus) -> Result<bool, StoreError> {
-        self.write(|write| {
-            let Some(mut record) = read_in::<SegmentRecord>(write, SEGMENTS, id.digest())? else { return Ok(false) };
-            let was_rejected = matches!(record.status, SegmentStatus::Rejected(_));
-            if matches!(status, SegmentStatus::Rejected(_)) && !was_rejected {
-                adjust_payers(write, &record, Amount::sub)?;
-            }
-            record.status = status;
-            put_in(write, SEGMENTS, id.digest(), &record)?;
-            Ok(true)
+    /// Records what the chain decided; a rejected segment's cost goes back to its payers, once.
+    pub(crate) fn decide_segment(&self, id: SegmentId, status: SegmentStatus) -> Result<Refunds, StoreError> {
+        self.store.write(|tx| match tx.get(SEGMENTS, &id)? {
+            Some(record) => decide(tx, record, status),
+            None => Ok(Refunds::new()),
         })
     }
 
-    pub(crate) fn put_slash(&self, number: u64, record: &SlashRecord) -> Result<(), StoreError> {
-        self.write(|write| {
-            let mut table = write.open_table(SLASHES).map_err(failed)?;
-            table.insert(number, encode(record).as_slice()).map_err(failed)?;
+    /// Records a slash, which is held from now on; one that is known stays as it is.
+    pub(crate) fn put_slash(&self, number: u64, slash: &SlashedNode, height: u64) -> Result<(), StoreError> {
+        self.store.write(|tx| {
+            if tx.get(SLASHES, &number)?.is_some() {
+                return Ok(());
+            }
+            tx.put(SLASHES, &number, &SlashRecord { slash: slash.clone(), height, burned: false })?;
+            tx.put(HELD, &(held_key(slash.node, slash.rule), number), &())
+        })
+    }
+
+    /// Records that the oldest slash of `node` for `rule` that was held is not any more.
+    pub(crate) fn release_slash(&self, node: NodeId, rule: SlashRule) -> Result<(), StoreError> {
+        let held = held_key(node, rule);
+        let oldest = self.store.first(HELD, Some(&(held, 0)), 1)?.into_iter().next();
+        let Some((key, ())) = oldest.filter(|((found, _), ())| *found == held) else { return Ok(()) };
+        self.store.write(|tx| {
+            tx.remove(HELD, &key)?;
+            let Some(record) = tx.get(SLASHES, &key.1)? else { return Ok(()) };
+            tx.put(SLASHES, &key.1, &SlashRecord { burned: true, ..record })
+        })
+    }
+
+    /// The newest `count` slashes before slash `before`, newest first.
+    pub(crate) fn slashes(&self, before: Option<u64>, count: usize) -> Result<Vec<(u64, SlashRecord)>, StoreError> {
+        self.store.last(SLASHES, before.as_ref(), count)
+    }
+
+    /// Keeps every other writer waiting while `work` runs.
+    #[cfg(test)]
+    pub(crate) fn while_writing(&self, work: impl FnOnce()) {
+        let written = self.store.write(|_| {
+            work();
             Ok(())
-        })
-    }
-
-    pub(crate) fn slashes(&self) -> Result<Vec<(u64, SlashRecord)>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(SLASHES).map_err(failed)?;
-        let mut records = Vec::new();
-        for entry in table.iter().map_err(failed)? {
-            let (number, value) = entry.map_err(failed)?;
-            records.push((number.value(), decode(value.value()).map_err(failed)?));
-        }
-        Ok(records)
-    }
-
-    fn get<T: BorshDeserialize>(&self, table: Table<'_>, key: Digest) -> Result<Option<T>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(table).map_err(failed)?;
-        let bytes = table.get(key.as_bytes().as_slice()).map_err(failed)?;
-        bytes.map(|bytes| decode(bytes.value()).map_err(failed)).transpose()
-    }
-
-    fn all<T: BorshDeserialize>(&self, table: Table<'_>) -> Result<Vec<(Digest, T)>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(table).map_err(failed)?;
-        let mut records = Vec::new();
-        for entry in table.iter().map_err(failed)? {
-            let (key, value) = entry.map_err(failed)?;
-            let mut bytes = [0u8; 32];
-            bytes.copy_from_slice(key.value());
-            records.push((Digest::from(bytes), decode(value.value()).map_err(failed)?));
-        }
-        Ok(records)
-    }
-
-    fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        let value = change(&write)?;
-        write.commit().map_err(failed)?;
-        Ok(value)
+        });
+        assert_eq!(written, Ok(()));
     }
 }
 
+fn held_key(node: NodeId, rule: SlashRule) -> Digest {
+    Digest::of("inferium/gateway/held/1", &[node.as_bytes(), &encode(&rule)])
+}
+
+fn decide(tx: &Transaction, mut record: SegmentRecord, status: SegmentStatus) -> Result<Refunds, StoreError> {
+    let was_rejected = matches!(record.status, SegmentStatus::Rejected(_));
+    let mut refunds = Refunds::new();
+    if matches!(status, SegmentStatus::Rejected(_)) && !was_rejected {
+        adjust_payers(tx, &record, Amount::sub)?;
+        refunds.clone_from(&record.payers);
+    }
+    record.status = status;
+    tx.put(SEGMENTS, &record.terms.id(), &record)?;
+    Ok(refunds)
+}
+
 fn adjust_payers(
-    write: &WriteTransaction,
+    tx: &Transaction,
     record: &SegmentRecord,
     change: impl Fn(Amount, Amount) -> Result<Amount, inferium_types::AmountOverflow>,
 ) -> Result<(), StoreError> {
     for (payer, cost) in &record.payers {
-        let mut key: KeyRecord = read_in(write, KEYS, *payer)?.unwrap_or_default();
-        key.spent = change(key.spent, *cost).map_err(failed)?;
-        put_in(write, KEYS, *payer, &key)?;
+        let mut key = tx.get(KEYS, payer)?.unwrap_or_default();
+        key.spent = change(key.spent, *cost).map_err(StoreError::new)?;
+        tx.put(KEYS, payer, &key)?;
     }
-    Ok(())
-}
-
-fn read_in<T: BorshDeserialize>(
-    write: &WriteTransaction,
-    table: Table<'_>,
-    key: Digest,
-) -> Result<Option<T>, StoreError> {
-    let table = write.open_table(table).map_err(failed)?;
-    let bytes = table.get(key.as_bytes().as_slice()).map_err(failed)?.map(|bytes| bytes.value().to_vec());
-    bytes.map(|bytes: Vec<u8>| decode(&bytes).map_err(failed)).transpose()
-}
-
-fn put_in<T: BorshSerialize>(
-    write: &WriteTransaction,
-    table: Table<'_>,
-    key: Digest,
-    value: &T,
-) -> Result<(), StoreError> {
-    let mut table = write.open_table(table).map_err(failed)?;
-    table.insert(key.as_bytes().as_slice(), encode(value).as_slice()).map_err(failed)?;
-    Ok(())
-}
-
-fn remove_in(write: &WriteTransaction, table: Table<'_>, key: Digest) -> Result<(), StoreError> {
-    let mut table = write.open_table(table).map_err(failed)?;
-    table.remove(key.as_bytes().as_slice()).map_err(failed)?;
     Ok(())
 }
 

@@ -11,15 +11,13 @@ use axum::{
 };
 use inferium_types::{Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a request waits for a lease with room before it is shed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time for the first token, whatever the prompt; and for each of its tokens.
-const FIRST_TOKEN: Duration = Duration::from_secs(10);
-const PER_PROMPT_TOKEN: Duration = Duration::from_millis(20);
-/// Longest silence between two pieces of an answer.
-const NEXT_TOKEN: Duration = Duration::from_secs(20);
+/// Bytes of a request up to which it is read and tokenised on a thread that serves others too.
+const INLINE_MAX: usize = 16 * 1024;
 
 /// An answer under way.
 struct Running {
@@ -28,7 +26,6 @@ struct Running {
     handle: JobHandle,
     worker: Option<NodeId>,
     started: Instant,
-    first_token_by: Duration,
     seen_text: bool,
 }
 
@@ -46,33 +43,37 @@ pub(super) async fn completions(
             ApiError::Json(rejection.body_text())
         }
     })?;
-    let request = ChatRequest::parse(&body)?;
-    let spec = prepare(&state, &request, payer)?;
+    let request = sized(body.len(), move || ChatRequest::parse(&body)).await??;
+    let (is_stream, include_usage) = (request.stream, request.include_usage);
+    let spec = prepare(&state, request, payer).await?;
     let job = JobId::new(Digest::from(rand::random::<[u8; 32]>()));
-    let first_token_by = FIRST_TOKEN.saturating_add(PER_PROMPT_TOKEN.saturating_mul(spec.prompt_tokens));
     let handle = state.hub.submit(&spec, job, 0, None, PATIENCE).await?;
     let worker = state.hub.worker_of(handle.request.lease);
-    let running = Running { state, spec, handle, worker, started, first_token_by, seen_text: false };
-    if request.stream { stream(running, request.include_usage).await } else { whole(running).await }
+    let running = Running { state, spec, handle, worker, started, seen_text: false };
+    if is_stream { stream(running, include_usage).await } else { whole(running).await }
 }
 
 /// Tokenises, checks lengths, and commits to the input.
-fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
+async fn prepare(state: &ApiState, request: ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
     if request.model != state.profile.name {
         let served = state.profile.name.clone();
-        return Err(ApiError::ModelNotFound { model: request.model.clone(), served });
+        return Err(ApiError::ModelNotFound { model: request.model, served });
     }
-    let prompt = state
-        .hub
-        .engine
-        .render_chat(&request.messages)
-        .map_err(|error| ApiError::invalid("messages", error.to_string()))?;
+    let size = request.messages.iter().map(|message| message.content.len()).sum();
+    let engine = Arc::clone(&state.hub.engine);
+    let (request, prompt) = sized(size, move || {
+        let prompt = engine.render_chat(&request.messages);
+        (request, prompt)
+    })
+    .await?;
+    let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
     let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
     let tokens_max = request.answer_limit(prompt_tokens, state.context_tokens)?;
-    let payload = JobPayload { salt: rand::random(), messages: request.messages.clone(), stop: request.stop.clone() };
+    let payload = JobPayload { salt: rand::random(), messages: request.messages, stop: request.stop };
     Ok(JobSpec {
         profile: state.profile_id,
-        payload,
+        input_commitment: payload.commitment(),
+        payload: Arc::new(payload),
         prompt_tokens,
         tokens_max,
         sampling: request.sampling,
@@ -81,22 +82,22 @@ fn prepare(state: &ApiState, request: &ChatRequest, payer: Digest) -> Result<Job
     })
 }
 
+/// Does what takes its time by the size of the request: at once when that is little, and where no
+/// other request waits for it when it is not.
+async fn sized<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    if size <= INLINE_MAX {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))
+}
+
 impl Running {
     /// The next event; a job that failed before anything was seen is tried once more elsewhere
     /// (SPEC T6).
     async fn next(&mut self) -> JobEvent {
         loop {
-            let patience = if self.seen_text { NEXT_TOKEN } else { self.first_token_by };
-            let event = match tokio::time::timeout(patience, self.handle.next()).await {
-                Ok(Some(event)) => event,
-                Ok(None) => JobEvent::Failed { reason: "the job was lost".into() },
-                Err(_) => {
-                    self.state.stalls.report(&self.state.hub, self.handle.job);
-                    self.state.hub.fail(self.handle.job, "the worker did not answer in time");
-                    continue;
-                }
-            };
-            match event {
+            let lost = || JobEvent::Failed { reason: "the job was lost".into() };
+            match self.handle.next().await.unwrap_or_else(lost) {
                 JobEvent::Failed { reason } if !self.seen_text && self.handle.request.attempt == 0 => {
                     let (hub, job) = (&self.state.hub, self.handle.job);
                     match hub.submit(&self.spec, job, 1, self.worker, PATIENCE).await {

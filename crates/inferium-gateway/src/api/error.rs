@@ -1,6 +1,8 @@
 //! Errors as clients of OpenAI's API read them.
 
+use super::RETRY_AFTER_MS;
 use crate::hub::NoLease;
+use crate::store::StoreError;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -25,6 +27,8 @@ pub(crate) enum ApiError {
     ModelNotFound { model: String, served: String },
     #[error("the prompt has {prompt} tokens and asks for {wanted} more, but the context holds {context} in all")]
     ContextLength { prompt: u32, wanted: u32, context: u32 },
+    #[error("{tokens} tokens of prompt and answer do not fit the {context} that workers measured here")]
+    MeasuredContext { tokens: u64, context: u32 },
     #[error("the budget of this API key is used up: {0}")]
     Budget(String),
     #[error("all workers are busy; try again shortly")]
@@ -43,6 +47,8 @@ pub(crate) enum ApiError {
     UnknownUrl,
     #[error("this URL does not take this method")]
     MethodNotAllowed,
+    #[error("this URL takes WebSockets only: {0}")]
+    NoWebSocket(String),
 }
 
 impl ApiError {
@@ -60,7 +66,7 @@ impl ApiError {
             Self::Invalid { param, .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some(param)),
             Self::Unsupported { param } => (StatusCode::BAD_REQUEST, INVALID, "unsupported_parameter", Some(param)),
             Self::ModelNotFound { .. } => (StatusCode::NOT_FOUND, INVALID, "model_not_found", Some("model")),
-            Self::ContextLength { .. } => {
+            Self::ContextLength { .. } | Self::MeasuredContext { .. } => {
                 (StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", Some("messages"))
             }
             Self::Budget(_) => (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", "payment_required", None),
@@ -72,6 +78,7 @@ impl ApiError {
             Self::JobNotFound => (StatusCode::NOT_FOUND, INVALID, "job_not_found", Some("job")),
             Self::UnknownUrl => (StatusCode::NOT_FOUND, INVALID, "unknown_url", None),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", None),
+            Self::NoWebSocket(_) => (StatusCode::UPGRADE_REQUIRED, INVALID, "upgrade_required", None),
         }
     }
 
@@ -88,9 +95,15 @@ impl From<NoLease> for ApiError {
             NoLease::NoWorker => Self::NoWorker,
             NoLease::Busy => Self::Overloaded,
             NoLease::Budget { .. } => Self::Budget(reason.to_string()),
-            NoLease::TooLong { .. } => Self::invalid("messages", reason.to_string()),
-            NoLease::Store(reason) => Self::Internal(reason),
+            NoLease::TooLong { tokens, context_tokens: context } => Self::MeasuredContext { tokens, context },
         }
+    }
+}
+
+/// A failed read; a failed write has stopped the gateway.
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.to_string())
     }
 }
 
@@ -105,7 +118,10 @@ impl IntoResponse for ApiError {
             }
             Self::Overloaded | Self::NoWorker => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                headers.insert("retry-after-ms", HeaderValue::from_static("1000"));
+                headers.insert(RETRY_AFTER_MS, HeaderValue::from_static("1000"));
+            }
+            Self::NoWebSocket(_) => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 use super::{ApiState, error::ApiError};
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 use inferium_types::EngineClass;
 use serde_json::{Value, json};
@@ -12,7 +12,11 @@ pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
     Json(json!({"object": "list", "data": [model(&state)]}))
 }
 
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Path(id) = id.map_err(|rejection| ApiError::invalid("model", rejection.body_text()))?;
     if id != state.profile.name {
         return Err(ApiError::ModelNotFound { model: id, served: state.profile.name.clone() });
     }

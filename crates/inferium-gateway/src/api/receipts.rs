@@ -2,24 +2,37 @@
 
 use super::{ApiState, error::ApiError};
 use crate::document::receipt_document;
-use crate::store::{ApprovalRecord, SegmentRecord, SegmentStatus};
+use crate::store::{ApprovalRecord, SegmentRecord, SegmentStatus, SlashRecord};
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use inferium_types::{Digest, JobId, JobLeaf, Receipt, RejectReason, merkle_path};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Slashes of one page at most, and when no number is asked for.
+const SLASHES_MAX: usize = 1_000;
 
 /// `202` while the chain has not decided, then the receipt.
-pub(super) async fn receipt(State(state): State<ApiState>, Path(job): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn receipt(
+    State(state): State<ApiState>,
+    job: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(job) = job.map_err(|rejection| ApiError::invalid("job", rejection.body_text()))?;
     let job = JobId::from_hex(&job).ok_or(ApiError::JobNotFound)?;
-    let store = &state.hub.store;
     // Asked before the store: a job leaves the hub's memory only after the store has it.
     let is_known = state.hub.is_known(job);
-    let internal = |error: crate::StoreError| ApiError::Internal(error.to_string());
-    let Some((segment, index)) = store.job(job).map_err(internal)? else {
+    let found = state.hub.disk(move |hub| {
+        let Some((segment, index)) = hub.store.job(job)? else { return Ok(None) };
+        Ok(hub.store.segment(segment)?.map(|record| (record, index)))
+    });
+    let Some((record, index)) = found.await? else {
         if is_known {
             return Ok(provisional(job));
         }
@@ -30,15 +43,18 @@ pub(super) async fn receipt(State(state): State<ApiState>, Path(job): Path<Strin
         }
         return Err(ApiError::JobNotFound);
     };
-    let record = store.segment(segment).map_err(internal)?.ok_or(ApiError::JobNotFound)?;
     match &record.status {
         SegmentStatus::Provisional => Ok(provisional(job)),
         SegmentStatus::Rejected(reason) => Ok(Json(rejected(job, *reason)).into_response()),
         SegmentStatus::Approved(approval) => {
             let receipt = build(&record, approval, index).ok_or(ApiError::JobNotFound)?;
-            let facts =
-                receipt.verify(&state.chain.network_key()).map_err(|error| ApiError::Internal(error.to_string()))?;
-            Ok(Json(receipt_document(&receipt, &facts)).into_response())
+            // Milliseconds of arithmetic, which requests of others must not wait for.
+            let key = state.network;
+            let verified = tokio::task::spawn_blocking(move || {
+                receipt.verify(&key).map(|facts| receipt_document(&receipt, &facts)).map_err(|error| error.to_string())
+            });
+            let document = verified.await.map_err(|error| ApiError::Internal(error.to_string()))?;
+            Ok(Json(document.map_err(ApiError::Internal)?).into_response())
         }
     }
 }
@@ -70,32 +86,72 @@ fn build(record: &SegmentRecord, approval: &ApprovalRecord, index: u32) -> Optio
     })
 }
 
-pub(super) async fn slashes(State(state): State<ApiState>) -> Result<Json<Value>, ApiError> {
-    let records = state.hub.store.slashes().map_err(|error| ApiError::Internal(error.to_string()))?;
-    let data: Vec<Value> = records
-        .into_iter()
-        .map(|(_, record)| {
-            json!({
-                "node": record.slash.node.to_string(),
-                "role": record.slash.role,
-                "operator": record.slash.operator.to_string(),
-                "rule": record.slash.rule.name(),
-                "job": record.slash.job.map(|job| job.to_string()),
-                "segment": record.slash.segment.map(|segment| segment.to_string()),
-                "amount_nano": record.slash.amount.nano(),
-                "height": record.height,
-                "disqualified": record.slash.disqualified,
-                "state": if record.burned { "burned" } else { "held" },
-            })
-        })
-        .collect();
-    Ok(Json(json!({"data": data})))
+/// A page of slashes, newest first; `next` is there when there are older ones, and is what `after`
+/// of the next page must be.
+pub(super) async fn slashes(
+    State(state): State<ApiState>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Query(query) = query.map_err(|rejection| ApiError::invalid("query", rejection.body_text()))?;
+    let page = SlashPage::parse(&query)?;
+    // One more than asked for tells whether there are older ones.
+    let count = page.limit.saturating_add(1);
+    let mut records = state.hub.disk(move |hub| hub.store.slashes(page.after, count)).await?;
+    let has_more = records.len() > page.limit;
+    records.truncate(page.limit);
+    let mut answer = json!({"data": records.iter().map(|(_, record)| slash_json(record)).collect::<Vec<_>>()});
+    if has_more
+        && let Some((number, _)) = records.last()
+        && let Some(fields) = answer.as_object_mut()
+    {
+        // As text: not every client's numbers are that long.
+        fields.insert("next".into(), number.to_string().into());
+    }
+    Ok(Json(answer))
+}
+
+/// Which slashes are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SlashPage {
+    limit: usize,
+    after: Option<u64>,
+}
+
+impl SlashPage {
+    fn parse(query: &BTreeMap<String, String>) -> Result<Self, ApiError> {
+        let limit = match query.get("limit").map(|text| text.parse::<usize>()) {
+            None => SLASHES_MAX,
+            Some(Ok(limit)) if (1..=SLASHES_MAX).contains(&limit) => limit,
+            Some(_) => {
+                let message = format!("`limit` must be a whole number from 1 to {SLASHES_MAX}");
+                return Err(ApiError::invalid("limit", message));
+            }
+        };
+        let after = query.get("after").map(|text| text.parse()).transpose();
+        let after = after.map_err(|_| ApiError::invalid("after", "`after` must be the `next` of an earlier page"))?;
+        Ok(Self { limit, after })
+    }
+}
+
+fn slash_json(record: &SlashRecord) -> Value {
+    json!({
+        "node": record.slash.node.to_string(),
+        "role": record.slash.role,
+        "operator": record.slash.operator.to_string(),
+        "rule": record.slash.rule.name(),
+        "job": record.slash.job.map(|job| job.to_string()),
+        "segment": record.slash.segment.map(|segment| segment.to_string()),
+        "amount_nano": record.slash.amount.nano(),
+        "height": record.height,
+        "disqualified": record.slash.disqualified,
+        "state": if record.burned { "burned" } else { "held" },
+    })
 }
 
 /// What the key that asks may still spend.
 pub(super) async fn key(State(state): State<ApiState>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     let payer = state.payer(&headers)?;
-    let record = state.hub.store.key(payer).map_err(|e| ApiError::Internal(e.to_string()))?.unwrap_or_default();
+    let record = state.hub.budget(payer).unwrap_or_default();
     Ok(Json(json!({
         "object": "inferium.key",
         "budget_nano": record.budget.nano(),

@@ -1,16 +1,27 @@
 //! Claims about what happens between a request and a lease, with a worker played by the test.
 
+mod books;
+mod endings;
+
+use super::segments::SegmentRefusal;
 use super::*;
+use crate::store::LeaseRecord;
 use inferium_engine::{MockEngine, MockOptions};
-use inferium_types::{ChatMessage, Price, TaskKind, TaskTerms, TransactionId, VerificationMode, VrfSecretKey};
-use inferium_types::{JobProof, TaskId, merkle_path};
+use inferium_types::{
+    Amount, ChatMessage, FinishReason, JobLeaf, JobOutput, JobPayload, JobProof, JobResult, JobTotals, Price,
+    ProfileId, SamplingParams, SegmentTerms, Signature, TaskId, TaskKind, TaskTerms, TransactionId, Usage,
+    VerificationMode, VrfSecretKey, merkle_path, merkle_root, vrf_input, wire::GatewayMessage,
+};
 use std::time::Duration;
+use tokio::sync::watch;
 
 const SLOTS: u32 = 2;
 const SOON: Duration = Duration::from_millis(20);
 
 struct Stage {
     hub: Arc<Hub>,
+    claims: mpsc::UnboundedReceiver<Claim>,
+    unsigned: Option<mpsc::Receiver<UnsignedRecord>>,
     worker: SecretKey,
     vrf: VrfSecretKey,
     lease: LeaseId,
@@ -18,7 +29,7 @@ struct Stage {
     inbox: mpsc::Receiver<GatewayMessage>,
     payer: Digest,
     profile: ProfileId,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// A folder that goes with the test.
@@ -36,20 +47,26 @@ fn stage(budget: Amount) -> Stage {
     let store = GatewayStore::open(&folder.0.join("gateway.redb")).unwrap();
     let payer = Digest::sha256(b"payer");
     store.ensure_key(payer, budget).unwrap();
+    let stage = stage_over(store, folder);
+    let record = lease_record(stage.lease, stage.profile, stage.worker.public_key());
+    stage.hub.store.put_lease(&record).unwrap();
+    stage.hub.add_leases(vec![(record, stage.vrf.public_key(), LeaseUse::default())]);
+    assert!(stage.ready());
+    stage
+}
+
+/// A gateway over what is in the store; its leases are not read from the chain yet.
+fn stage_over(store: GatewayStore, folder: Folder) -> Stage {
     let key = SecretKey::from_bytes([1; 32]).unwrap();
     let worker = SecretKey::from_bytes([2; 32]).unwrap();
     let vrf = VrfSecretKey::from_entropy([3; 32]).unwrap();
     let engine = Arc::new(MockEngine::new(MockOptions::default()));
-    let (failing, _) = mpsc::channel(1);
-    let hub = Arc::new(Hub::new(key, engine, store, failing));
+    let (hub, Outlets { claims, unsigned, .. }) = Hub::new(key, engine, store).unwrap();
     let profile = ProfileId::new(Digest::sha256(b"profile"));
     let lease = LeaseId::of_task(TaskId::new(TransactionId::new(Digest::sha256(b"task")).digest()));
-    let record = lease_record(lease, profile, worker.public_key());
-    hub.add_lease(record, vrf.public_key(), 0, 0);
     let (outbox, inbox) = mpsc::channel(64);
-    let stage = Stage { hub, worker, vrf, lease, outbox, inbox, payer, profile, _folder: folder };
-    assert!(stage.ready());
-    stage
+    let payer = Digest::sha256(b"payer");
+    Stage { hub, claims, unsigned: Some(unsigned), worker, vrf, lease, outbox, inbox, payer, profile, folder }
 }
 
 impl Stage {
@@ -60,9 +77,11 @@ impl Stage {
 
     fn spec(&self, tokens_max: u32) -> JobSpec {
         let messages = vec![ChatMessage { role: "user".into(), content: "hello".into() }];
+        let payload = JobPayload { salt: [4; 32], messages, stop: Vec::new() };
         JobSpec {
             profile: self.profile,
-            payload: JobPayload { salt: [4; 32], messages, stop: Vec::new() },
+            input_commitment: payload.commitment(),
+            payload: Arc::new(payload),
             prompt_tokens: 5,
             tokens_max,
             sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
@@ -91,7 +110,7 @@ impl Stage {
 
     async fn finish(&self, handle: &mut JobHandle) -> JobLeaf {
         let result = self.answer(handle);
-        self.hub.finished(self.worker.public_key(), handle.job, result.clone(), [5; 32]);
+        self.hub.finished(self.worker.public_key(), handle.job, result.clone(), [5; 32]).await;
         assert!(matches!(handle.next().await, Some(JobEvent::Text(text)) if text == "abc"));
         assert!(matches!(handle.next().await, Some(JobEvent::Done { .. })));
         JobLeaf { request: handle.request.clone(), result }
@@ -104,7 +123,23 @@ impl Stage {
 
     fn sign(&self, terms: &SegmentTerms, jobs: &[JobId]) -> Result<Signature, SegmentRefusal> {
         let signature = terms.sign_as_worker(&self.worker);
-        self.hub.sign_segment(self.worker.public_key(), terms, jobs, &signature)
+        self.hub.sign_segment(self.worker.public_key(), terms, jobs, &signature).map_err(|refused| match refused {
+            NotSigned::Refused(refusal) => refusal,
+            NotSigned::Store(error) => panic!("{error}"),
+        })
+    }
+
+    /// What the budget has left, as the hub has it.
+    fn left(&self) -> u64 {
+        self.hub.lock().budgets.left(self.payer).nano()
+    }
+
+    fn reserved(&self) -> u64 {
+        self.hub.lock().budgets.reserved(self.payer)
+    }
+
+    fn is_running(&self, job: JobId) -> bool {
+        self.hub.lock().running.contains_key(&job)
     }
 }
 
@@ -163,7 +198,7 @@ async fn a_budget_covers_exactly_what_it_holds() {
     let handle = enough.submit(b"job").await.unwrap();
     let second = enough.submit(b"second").await;
     assert!(matches!(second, Err(NoLease::Budget { cost, left }) if cost.nano() == 35 && left.is_zero()));
-    enough.hub.fail(handle.job, "gone");
+    enough.hub.end(handle.job, &Ending::Refused("gone".into()));
     assert!(enough.submit(b"third").await.is_ok(), "a failed job gives back what was reserved for it");
     let short = stage(Amount::from_nano(34));
     assert!(matches!(short.submit(b"job").await, Err(NoLease::Budget { .. })));
@@ -192,7 +227,7 @@ async fn a_result_that_is_not_what_the_client_got_is_not_taken() {
         let mut handle = stage.submit(b"job").await.unwrap();
         let mut result = stage.answer(&handle);
         lie(&mut result);
-        stage.hub.finished(stage.worker.public_key(), handle.job, result, [5; 32]);
+        stage.hub.finished(stage.worker.public_key(), handle.job, result, [5; 32]).await;
         assert!(matches!(handle.next().await, Some(JobEvent::Text(_))));
         assert!(matches!(handle.next().await, Some(JobEvent::Failed { .. })));
     }
@@ -213,7 +248,7 @@ async fn no_other_worker_speaks_for_a_job() {
     let stranger = SecretKey::from_bytes([9; 32]).unwrap().public_key();
     stage.hub.delta(stranger, handle.job, &[1], "x".into());
     stage.hub.refused(stranger, handle.job, "no");
-    assert!(stage.hub.stalled(handle.job).is_some(), "the job is still running");
+    assert!(stage.is_running(handle.job));
     let proof = stage.vrf.prove(&Digest::ZERO);
     assert!(!stage.hub.lease_ready(stage.worker.public_key(), stage.lease, &proof, 0, &stage.outbox));
 }
@@ -237,7 +272,7 @@ async fn a_segment_of_delivered_results_is_signed_once_and_charged_once() {
     let signature = stage.sign(&terms, &[handle.job]).unwrap();
     assert!(terms.signed_by_gateway(&stage.hub.node(), &signature));
     assert_eq!(stage.sign(&terms, &[handle.job]), Ok(signature), "asked again, the same answer");
-    assert_eq!(stage.hub.store.key(stage.payer).unwrap().unwrap().spent.nano(), 35);
+    assert_eq!(stage.hub.budget(stage.payer).unwrap().spent.nano(), 35);
     // The leaf stands in the segment as a receipt will show it.
     let path = merkle_path(&[leaf.hash()], 0).unwrap();
     let worker_signature = terms.sign_as_worker(&stage.worker);
@@ -272,9 +307,9 @@ async fn a_closed_lease_fails_what_no_segment_holds_and_frees_its_budget() {
     let mut handle = stage.submit(b"job").await.unwrap();
     stage.finish(&mut handle).await;
     assert!(stage.hub.is_known(handle.job));
-    stage.hub.close_lease(stage.lease);
+    stage.hub.close_lease(stage.lease).unwrap();
     assert!(!stage.hub.is_known(handle.job) && stage.hub.has_failed(handle.job));
-    assert_eq!(stage.hub.lock().reserved.len(), 0);
+    assert_eq!((stage.reserved(), stage.left()), (0, 35));
 }
 
 #[tokio::test]
@@ -283,7 +318,7 @@ async fn a_worker_may_not_say_that_an_answer_was_cancelled_when_it_was_not() {
     let mut handle = stage.submit(b"job").await.unwrap();
     let mut result = stage.answer(&handle);
     result.finish = FinishReason::Cancelled;
-    stage.hub.finished(stage.worker.public_key(), handle.job, result.clone(), [5; 32]);
+    stage.hub.finished(stage.worker.public_key(), handle.job, result.clone(), [5; 32]).await;
     assert!(matches!(handle.next().await, Some(JobEvent::Text(_))));
     assert!(matches!(handle.next().await, Some(JobEvent::Failed { .. })));
 
@@ -292,7 +327,7 @@ async fn a_worker_may_not_say_that_an_answer_was_cancelled_when_it_was_not() {
     result.finish = FinishReason::Cancelled;
     let job = handle.job;
     drop(handle);
-    stage.hub.finished(stage.worker.public_key(), job, result, [5; 32]);
+    stage.hub.finished(stage.worker.public_key(), job, result, [5; 32]).await;
     assert!(stage.hub.is_known(job), "the client left, so the worker is right");
 }
 
@@ -300,9 +335,9 @@ async fn a_worker_may_not_say_that_an_answer_was_cancelled_when_it_was_not() {
 async fn a_worker_that_is_ready_before_its_lease_is_known_serves_it_all_the_same() {
     let stage = stage(PLENTY);
     let record = lease_record(stage.lease, stage.profile, stage.worker.public_key());
-    stage.hub.close_lease(stage.lease);
+    stage.hub.close_lease(stage.lease).unwrap();
     assert!(!stage.ready(), "not known yet");
-    stage.hub.add_lease(record, stage.vrf.public_key(), 0, 0);
+    stage.hub.add_leases(vec![(record, stage.vrf.public_key(), LeaseUse::default())]);
     assert!(stage.submit(b"job").await.is_ok());
 }
 

@@ -1,6 +1,6 @@
 //! Budgets and records: what was signed is paid for once, what was rejected comes back once.
 
-use super::{GatewayStore, KeyRecord, LeaseRecord, SegmentRecord, SegmentStatus, SlashRecord};
+use super::{GatewayStore, KeyRecord, LeaseRecord, SegmentRecord, SegmentStatus, UnsignedRecord};
 use inferium_types::{
     AccountId, Amount, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,
     ProfileId, PublicKey, RejectReason, SamplingParams, SecretKey, SegmentId, SegmentTerms, SlashRule, SlashedNode,
@@ -32,7 +32,12 @@ impl Scratch {
     }
 
     fn spent(&self, key: u8) -> u64 {
-        self.store().key(hash(key)).unwrap().map_or(0, |record| record.spent.nano())
+        self.key(key).map_or(0, |record| record.spent.nano())
+    }
+
+    fn key(&self, key: u8) -> Option<KeyRecord> {
+        let keys = self.store().keys().unwrap();
+        keys.into_iter().find(|(found, _)| *found == hash(key)).map(|(_, record)| record)
     }
 }
 
@@ -103,7 +108,7 @@ fn signed_segment_is_paid_by_its_payers() {
     scratch.store().put_segment(&segment(1, &[(1, 100)])).unwrap();
     scratch.reopen();
     assert_eq!((scratch.spent(1), scratch.spent(2), scratch.spent(3)), (115, 20, 0));
-    assert_eq!(scratch.store().key(hash(1)).unwrap().unwrap().budget, Amount::from_nano(1_000));
+    assert_eq!(scratch.key(1).unwrap().budget, Amount::from_nano(1_000));
 }
 
 #[test]
@@ -112,8 +117,9 @@ fn rejected_segment_comes_back_once() {
     let (first, second) = (segment(0, &[(1, 10), (2, 20)]), segment(1, &[(1, 7)]));
     scratch.store().put_segment(&first).unwrap();
     scratch.store().put_segment(&second).unwrap();
-    for _ in 0..3 {
-        assert!(scratch.store().decide_segment(first.terms.id(), REJECTED).unwrap());
+    for time in 0..3 {
+        let refunds = scratch.store().decide_segment(first.terms.id(), REJECTED).unwrap();
+        assert_eq!(refunds, if time == 0 { first.payers.clone() } else { Vec::new() });
         assert_eq!((scratch.spent(1), scratch.spent(2)), (7, 0));
         scratch.reopen();
     }
@@ -123,7 +129,7 @@ fn rejected_segment_comes_back_once() {
 #[test]
 fn decision_about_an_unknown_segment_is_none() {
     let scratch = Scratch::new("unknown");
-    assert!(!scratch.store().decide_segment(SegmentId::new(hash(9)), REJECTED).unwrap());
+    assert!(scratch.store().decide_segment(SegmentId::new(hash(9)), REJECTED).unwrap().is_empty());
     assert_eq!(scratch.store().segment(SegmentId::new(hash(9))).unwrap(), None);
     assert_eq!(scratch.store().job(job(0, 0)).unwrap(), None);
 }
@@ -170,8 +176,8 @@ fn key_keeps_what_it_spent_when_its_budget_changes() {
     scratch.store().put_segment(&segment(0, &[(1, 10)])).unwrap();
     scratch.store().ensure_key(hash(1), Amount::from_nano(50)).unwrap();
     let expected = KeyRecord { budget: Amount::from_nano(50), spent: Amount::from_nano(10) };
-    assert_eq!(scratch.store().key(hash(1)).unwrap(), Some(expected));
-    assert_eq!(scratch.store().key(hash(2)).unwrap(), None);
+    assert_eq!(scratch.key(1), Some(expected));
+    assert_eq!(scratch.key(2), None);
 }
 
 /// What a closed lease never committed costs nothing; what was decided stays.
@@ -183,8 +189,9 @@ fn closed_lease_returns_what_was_never_committed() {
     scratch.store().decide_segment(decided.terms.id(), REJECTED).unwrap();
     scratch.store().put_segment(&open).unwrap();
     assert_eq!(scratch.spent(1), 5);
-    for _ in 0..2 {
-        scratch.store().close_lease(lease(1)).unwrap();
+    for time in 0..2 {
+        let refunds = scratch.store().close_lease(lease(1), &[]).unwrap();
+        assert_eq!(refunds, if time == 0 { open.payers.clone() } else { Vec::new() });
         assert_eq!(scratch.spent(1), 0);
         assert_eq!(scratch.store().segment(open.terms.id()).unwrap().unwrap().status, REJECTED);
     }
@@ -213,38 +220,106 @@ fn lease_record(byte: u8) -> LeaseRecord {
     }
 }
 
+fn slash(node: u8, rule: SlashRule) -> SlashedNode {
+    SlashedNode {
+        node: PublicKey::from_bytes([node; 32]),
+        role: "worker".into(),
+        operator: AccountId::from_bytes([2; 32]),
+        rule,
+        segment: None,
+        job: None,
+        amount: Amount::from_nano(5),
+        disqualified: false,
+    }
+}
+
 #[test]
 fn records_survive_reopening() {
     let mut scratch = Scratch::new("records");
-    let slash = SlashRecord {
-        slash: SlashedNode {
-            node: PublicKey::from_bytes([1; 32]),
-            role: "worker".into(),
-            operator: AccountId::from_bytes([2; 32]),
-            rule: SlashRule::WrongResult,
-            segment: None,
-            job: None,
-            amount: Amount::from_nano(5),
-            disqualified: false,
-        },
-        height: 12,
-        burned: false,
-    };
     let store = scratch.store();
     assert_eq!(store.cursor().unwrap(), None);
     store.set_cursor(41).unwrap();
     for byte in 1..=3 {
         store.put_lease(&lease_record(byte)).unwrap();
         store.put_task(TaskId::new(hash(byte))).unwrap();
-        store.put_slash(u64::from(byte), &slash).unwrap();
     }
-    store.remove_lease(lease(2)).unwrap();
+    store.close_lease(lease(2), &[]).unwrap();
     store.remove_task(TaskId::new(hash(1))).unwrap();
     scratch.reopen();
     let store = scratch.store();
     assert_eq!(store.cursor().unwrap(), Some(41));
     assert_eq!(store.leases().unwrap(), [lease_record(1), lease_record(3)]);
     assert_eq!(store.tasks().unwrap(), [TaskId::new(hash(2)), TaskId::new(hash(3))]);
-    let numbers: Vec<u64> = store.slashes().unwrap().into_iter().map(|(number, _)| number).collect();
-    assert_eq!(numbers, [1, 2, 3]);
+}
+
+#[test]
+fn slashes_come_in_pages_newest_first() {
+    let mut scratch = Scratch::new("pages");
+    for number in 1..=5 {
+        scratch.store().put_slash(number, &slash(1, SlashRule::WrongResult), number * 10).unwrap();
+    }
+    scratch.reopen();
+    let page = |before, count| -> Vec<u64> {
+        scratch.store().slashes(before, count).unwrap().into_iter().map(|(number, _)| number).collect()
+    };
+    assert_eq!(page(None, 2), [5, 4]);
+    assert_eq!(page(Some(4), 2), [3, 2]);
+    assert_eq!(page(Some(2), 2), [1]);
+}
+
+/// A release names node and rule only: it is about the oldest slash that is still held.
+#[test]
+fn a_release_is_of_the_oldest_held_slash_of_its_node_and_rule() {
+    let scratch = Scratch::new("release");
+    let store = scratch.store();
+    store.put_slash(1, &slash(1, SlashRule::MissedDuty), 1).unwrap();
+    store.put_slash(2, &slash(2, SlashRule::WrongResult), 1).unwrap();
+    store.put_slash(3, &slash(1, SlashRule::WrongResult), 1).unwrap();
+    store.put_slash(4, &slash(1, SlashRule::WrongResult), 1).unwrap();
+    let burned = || -> Vec<u64> {
+        let slashes = store.slashes(None, 10).unwrap().into_iter();
+        slashes.filter(|(_, record)| record.burned).map(|(number, _)| number).collect()
+    };
+    let node = PublicKey::from_bytes([1; 32]);
+    store.release_slash(node, SlashRule::WrongResult).unwrap();
+    assert_eq!(burned(), [3]);
+    store.put_slash(3, &slash(1, SlashRule::WrongResult), 1).unwrap();
+    assert_eq!(burned(), [3], "its block seen again holds it no more");
+    store.release_slash(node, SlashRule::WrongResult).unwrap();
+    store.release_slash(node, SlashRule::WrongResult).unwrap();
+    assert_eq!(burned(), [4, 3]);
+}
+
+fn unsigned(record: &SegmentRecord) -> Vec<UnsignedRecord> {
+    let paid = record.leaves.iter().zip(&record.payers);
+    paid.map(|(leaf, (payer, cost))| UnsignedRecord { leaf: leaf.clone(), payer: *payer, cost: *cost }).collect()
+}
+
+#[test]
+fn an_unsigned_job_stays_until_its_segment_is_signed() {
+    let mut scratch = Scratch::new("unsigned");
+    scratch.store().put_lease(&lease_record(1)).unwrap();
+    let (first, second) = (segment(0, &[(1, 10), (2, 20)]), segment(1, &[(1, 5)]));
+    scratch.store().put_unsigned(&unsigned(&first)).unwrap();
+    scratch.reopen();
+    assert_eq!(scratch.store().unsigned().unwrap().len(), 2);
+    scratch.store().put_segment(&first).unwrap();
+    assert_eq!(scratch.store().unsigned().unwrap(), []);
+    // The write of a job may come after its segment was signed.
+    scratch.store().put_segment(&second).unwrap();
+    scratch.store().put_unsigned(&unsigned(&second)).unwrap();
+    scratch.reopen();
+    assert_eq!(scratch.store().unsigned().unwrap(), []);
+}
+
+#[test]
+fn a_closed_lease_leaves_no_unsigned_job() {
+    let scratch = Scratch::new("unsigned-closed");
+    let store = scratch.store();
+    store.put_lease(&lease_record(1)).unwrap();
+    let records = unsigned(&segment(0, &[(1, 10), (2, 20)]));
+    store.put_unsigned(&records[..1]).unwrap();
+    store.close_lease(lease(1), &[records[0].leaf.request.job]).unwrap();
+    store.put_unsigned(&records[1..]).unwrap();
+    assert_eq!(store.unsigned().unwrap(), []);
 }

@@ -1,0 +1,229 @@
+//! What clients see over real HTTP: every answer that is no success is an error object.
+
+use super::*;
+use crate::store::GatewayStore;
+use inferium_engine::{
+    Engine, EngineError, EngineLoad, GenerateRequest, MockEngine, MockOptions, ModelInfo, ReplayReceiver,
+    ReplayRequest, StepReceiver,
+};
+use inferium_types::{
+    AccountId, Amount, ChainId, ChatMessage, EngineClass, GroupKey, PublicKey, SecretKey, SlashRule, SlashedNode,
+};
+use serde_json::Value;
+use std::sync::Mutex;
+use std::thread::ThreadId;
+
+/// A gateway's routes on a port of their own.
+struct Served {
+    hub: Arc<Hub>,
+    url: String,
+    admin_url: String,
+    client: reqwest::Client,
+    key: String,
+    path: std::path::PathBuf,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn listen(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+async fn serve() -> Served {
+    serve_with(Arc::new(MockEngine::new(MockOptions::default()))).await
+}
+
+async fn serve_with(engine: Arc<dyn Engine>) -> Served {
+    let path = std::env::temp_dir().join(format!("inferium-api-{:032x}", rand::random::<u128>()));
+    let store = GatewayStore::open(&path).unwrap();
+    let key = ApiKey::from_entropy([1; 24]);
+    store.ensure_key(key.hash(), Amount::from_ifr(1)).unwrap();
+    let (hub, _) = Hub::new(SecretKey::from_bytes([1; 32]).unwrap(), engine, store).unwrap();
+    let profile = ModelProfile {
+        name: "mock".into(),
+        weights_root: Digest::ZERO,
+        tokenizer_hash: Digest::ZERO,
+        template_hash: Digest::ZERO,
+        engine: EngineClass::Canonical { build: Digest::ZERO, tier: "mock".into() },
+        sampler_version: 1,
+        eos_tokens: Vec::new(),
+    };
+    let network = NetworkKey { chain: ChainId::new(Digest::ZERO), group: GroupKey::from_bytes([0; 96]) };
+    let (_, head) = watch::channel(None);
+    let state = ApiState::new(Arc::clone(&hub), network, head, profile, 100);
+    let (url, admin_url) = (listen(router(state.clone())).await, listen(admin_router(state)).await);
+    Served { hub, url, admin_url, client: reqwest::Client::new(), key: key.reveal(), path }
+}
+
+impl Served {
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let response = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+}
+
+/// Status, code and parameter of an error object with all of its fields.
+fn shape(status: u16, body: &Value) -> (u16, &str, Option<&str>) {
+    let error = body.get("error").unwrap();
+    assert!(error["message"].is_string() && error["type"].is_string() && body.as_object().unwrap().len() == 1);
+    (status, error["code"].as_str().unwrap(), error["param"].as_str())
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_the_answer_is_an_error_object() {
+    let served = serve().await;
+    let cases = [
+        ("/nothing", (404, "unknown_url", None)),
+        ("/v1/receipts/%ff", (400, "invalid_value", Some("job"))),
+        ("/v1/receipts/zz", (404, "job_not_found", Some("job"))),
+        ("/v1/models/%ff", (400, "invalid_value", Some("model"))),
+        ("/v1/models/other/model", (404, "model_not_found", Some("model"))),
+        ("/v1/worker", (426, "upgrade_required", None)),
+        ("/v1/chat/completions", (405, "method_not_allowed", None)),
+        ("/v1/key", (401, "invalid_api_key", None)),
+        ("/v1/slashes?limit=0", (400, "invalid_value", Some("limit"))),
+        ("/v1/slashes?limit=1001", (400, "invalid_value", Some("limit"))),
+        ("/v1/slashes?limit=", (400, "invalid_value", Some("limit"))),
+        ("/v1/slashes?limit=-1", (400, "invalid_value", Some("limit"))),
+        ("/v1/slashes?after=x", (400, "invalid_value", Some("after"))),
+    ];
+    for (path, expected) in cases {
+        let (status, body) = served.get(path).await;
+        assert_eq!(shape(status, &body), expected, "{path}");
+    }
+    for (method, path, expected) in
+        [("GET", "/nothing", (404, "unknown_url", None)), ("POST", "/metrics", (405, "method_not_allowed", None))]
+    {
+        let request = served.client.request(method.parse().unwrap(), format!("{}{path}", served.admin_url));
+        let response = request.send().await.unwrap();
+        let (status, body) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        assert_eq!(shape(status, &body), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_allowed_is_told_which_are() {
+    let served = serve().await;
+    let response = served.client.get(format!("{}/v1/chat/completions", served.url)).send().await.unwrap();
+    assert_eq!(response.headers()[header::ALLOW], "POST");
+}
+
+#[tokio::test]
+async fn a_browser_may_read_when_to_try_again_and_which_job_it_was() {
+    let served = serve().await;
+    let request = served.client.post(format!("{}/v1/chat/completions", served.url));
+    let body = json!({"model": "mock", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3});
+    let request = request.bearer_auth(&served.key).header(header::ORIGIN, "http://example.org").json(&body);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    let exposed = response.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().to_lowercase();
+    for name in ["retry-after", "x-inferium-job", "x-request-id"] {
+        assert!(exposed.split(',').any(|exposed| exposed.trim() == name), "{exposed}");
+    }
+    let (status, body) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+    assert_eq!(shape(status, &body), (503, "no_worker_available", None));
+}
+
+#[tokio::test]
+async fn more_than_any_worker_measured_is_an_error_about_the_context() {
+    let error = ApiError::from(crate::hub::NoLease::TooLong { tokens: 101, context_tokens: 100 });
+    assert_eq!(
+        shape(error.clone().into_response().status().as_u16(), &error.body()),
+        (400, "context_length_exceeded", Some("messages"))
+    );
+}
+
+#[tokio::test]
+async fn slashes_are_read_page_by_page() {
+    let served = serve().await;
+    for number in 1..=5u64 {
+        let slash = SlashedNode {
+            node: PublicKey::from_bytes([1; 32]),
+            role: "worker".into(),
+            operator: AccountId::from_bytes([2; 32]),
+            rule: SlashRule::WrongResult,
+            segment: None,
+            job: None,
+            amount: Amount::from_nano(number),
+            disqualified: false,
+        };
+        served.hub.store.put_slash(number << 60, &slash, number).unwrap();
+    }
+    let (status, whole) = served.get("/v1/slashes").await;
+    assert_eq!((status, whole["data"].as_array().unwrap().len(), whole.get("next")), (200, 5, None));
+    let first = &whole["data"][0];
+    for field in ["node", "role", "rule", "job", "amount_nano", "height", "state"] {
+        assert!(first.get(field).is_some(), "{field}");
+    }
+    let (mut seen, mut path) = (Vec::new(), "/v1/slashes?limit=2".to_owned());
+    loop {
+        let (_, page) = served.get(&path).await;
+        let data = page["data"].as_array().unwrap();
+        assert!(data.len() <= 2);
+        seen.extend(data.iter().map(|slash| slash["height"].as_u64().unwrap()));
+        let Some(next) = page.get("next") else { break };
+        path = format!("/v1/slashes?limit=2&after={}", next.as_str().unwrap());
+    }
+    assert_eq!(seen, [5, 4, 3, 2, 1]);
+}
+
+/// An engine that knows which threads rendered.
+#[derive(Debug)]
+struct Watched(MockEngine, Mutex<Vec<ThreadId>>);
+
+impl Engine for Watched {
+    fn model(&self) -> &ModelInfo {
+        self.0.model()
+    }
+
+    fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError> {
+        self.0.generate(request)
+    }
+
+    fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
+        self.0.replay(request)
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        self.0.encode(text)
+    }
+
+    fn render_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, EngineError> {
+        self.1.lock().unwrap().push(std::thread::current().id());
+        self.0.render_chat(messages)
+    }
+
+    fn token_bytes(&self, token: u32) -> &[u8] {
+        self.0.token_bytes(token)
+    }
+
+    fn load(&self) -> EngineLoad {
+        self.0.load()
+    }
+}
+
+/// All requests of this test are served by its one thread.
+#[tokio::test]
+async fn a_long_prompt_is_tokenised_where_no_one_waits_for_it() {
+    let engine = Arc::new(Watched(MockEngine::new(MockOptions::default()), Mutex::default()));
+    let served = serve_with(Arc::clone(&engine) as Arc<dyn Engine>).await;
+    for size in [200, 20_000] {
+        let body = json!({"model": "mock", "messages": [{"role": "user", "content": "a".repeat(size)}]});
+        let request = served.client.post(format!("{}/v1/chat/completions", served.url));
+        let response = request.bearer_auth(&served.key).json(&body).send().await.unwrap();
+        let (status, body) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        assert_eq!(shape(status, &body), (400, "context_length_exceeded", Some("messages")));
+        // The template adds 18 tokens of its own.
+        let counted = format!("the prompt has {} tokens", size + 18);
+        assert!(body["error"]["message"].as_str().unwrap().contains(&counted), "{body}");
+    }
+    let (here, threads) = (std::thread::current().id(), engine.1.lock().unwrap().clone());
+    assert!(threads.len() == 2 && threads[0] == here && threads[1] != here);
+}

@@ -1,0 +1,379 @@
+//! Jobs: from a request to a worker, and to exactly one end.
+//!
+//! A job ends by its result ([`Hub::finished`]) or by [`Hub::end`], and by nothing else: there the
+//! lease gets its slot back, the payer its budget, the worker its cancellation, the client its
+//! last event, and a worker that did not answer its claim.
+
+use super::deadlines::{CANCEL_PATIENCE, NEXT_TOKEN, first_token};
+use super::{Ending, Hub, Inner, NoLease};
+use crate::stall::Claim;
+use crate::store::UnsignedRecord;
+use inferium_types::{
+    Amount, Digest, FinishReason, JobId, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, NodeId, ProfileId,
+    SamplingParams, StallId, Usage, wire::GatewayMessage,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Requests that wait for a lease with room.
+const WAITING_MAX: usize = 512;
+/// Bytes of text that one token may stand for, and some for the whole.
+const TOKEN_TEXT_MAX: usize = 256;
+
+/// What a job tells the request that waits for it.
+#[derive(Debug, Clone)]
+pub(crate) enum JobEvent {
+    /// More of the answer.
+    Text(String),
+    /// The end.
+    Done { usage: Usage, finish: FinishReason },
+    /// No answer, or no more of it.
+    Failed { reason: String },
+}
+
+/// What a client asked, ready for a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct JobSpec {
+    pub(crate) profile: ProfileId,
+    pub(crate) payload: Arc<JobPayload>,
+    /// To the payload: hashing a long prompt takes a while, so it is done once.
+    pub(crate) input_commitment: Digest,
+    pub(crate) prompt_tokens: u32,
+    pub(crate) tokens_max: u32,
+    pub(crate) sampling: SamplingParams,
+    pub(crate) client_seed: Option<u64>,
+    pub(crate) payer: Digest,
+}
+
+impl JobSpec {
+    /// Tokens of prompt and answer at most.
+    pub(super) fn tokens(&self) -> u64 {
+        u64::from(self.prompt_tokens).saturating_add(u64::from(self.tokens_max))
+    }
+}
+
+/// A job that a worker is at.
+#[derive(Debug)]
+pub(super) struct RunningJob {
+    request: JobRequest,
+    payload: Arc<JobPayload>,
+    payer: Digest,
+    cost_max: Amount,
+    tokens: Vec<u32>,
+    text: String,
+    events: mpsc::UnboundedSender<JobEvent>,
+    /// The client left: only then may the worker say that the answer was cancelled.
+    cancelled: bool,
+    pub(super) deadline: Instant,
+}
+
+/// A job under way, as the request that waits for it holds it. Dropping it before the end
+/// cancels the job.
+#[derive(Debug)]
+pub(crate) struct JobHandle {
+    pub(crate) job: JobId,
+    pub(crate) request: JobRequest,
+    events: mpsc::UnboundedReceiver<JobEvent>,
+    hub: Arc<Hub>,
+    finished: bool,
+}
+
+impl JobHandle {
+    /// The next event; after `Done` or `Failed` there is none.
+    pub(crate) async fn next(&mut self) -> Option<JobEvent> {
+        let event = self.events.recv().await;
+        if matches!(event, None | Some(JobEvent::Done { .. } | JobEvent::Failed { .. })) {
+            self.finished = true;
+        }
+        event
+    }
+}
+
+impl Drop for JobHandle {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.hub.cancel(self.job);
+        }
+    }
+}
+
+impl Hub {
+    // From clients.
+
+    /// Hands a job to the lease with the least work, waiting for room up to `patience`.
+    pub(crate) async fn submit(
+        self: &Arc<Self>,
+        spec: &JobSpec,
+        job: JobId,
+        attempt: u8,
+        avoid: Option<NodeId>,
+        patience: Duration,
+    ) -> Result<JobHandle, NoLease> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            match self.try_submit(spec, job, attempt, avoid) {
+                Err(NoLease::Busy) => {}
+                outcome => return outcome,
+            }
+            let _waiting = Waiting::join(self).ok_or(NoLease::Busy)?;
+            tokio::time::timeout_at(deadline, room).await.map_err(|_| NoLease::Busy)?;
+        }
+    }
+
+    fn try_submit(
+        self: &Arc<Self>,
+        spec: &JobSpec,
+        job: JobId,
+        attempt: u8,
+        avoid: Option<NodeId>,
+    ) -> Result<JobHandle, NoLease> {
+        // It may be megabytes: copied before anyone has to wait for it.
+        let payload = JobPayload::clone(&spec.payload);
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let lease = inner.choose_lease(spec, avoid)?;
+        let Some(entry) = inner.leases.get_mut(&lease) else { return Err(NoLease::NoWorker) };
+        let Some(outbox) = &entry.outbox else { return Err(NoLease::NoWorker) };
+        let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
+        let cost = entry.record.price.fee(&usage).unwrap_or(Amount::from_nano(u64::MAX));
+        let left = inner.budgets.left(spec.payer);
+        if cost > left {
+            return Err(NoLease::Budget { cost, left });
+        }
+        let request = JobRequest {
+            job,
+            lease,
+            sequence: entry.next_sequence,
+            attempt,
+            input_commitment: spec.input_commitment,
+            prompt_tokens: spec.prompt_tokens,
+            tokens_max: spec.tokens_max,
+            sampling: spec.sampling,
+            client_seed: spec.client_seed,
+        };
+        let message = GatewayMessage::Job { request: request.clone(), payload };
+        if outbox.try_send(message).is_err() {
+            return Err(NoLease::Busy);
+        }
+        entry.next_sequence = entry.next_sequence.saturating_add(1);
+        entry.jobs_used = entry.jobs_used.saturating_add(1);
+        entry.tokens_used = entry.tokens_used.saturating_add(spec.tokens());
+        entry.running.insert(job);
+        inner.budgets.reserve(spec.payer, cost);
+        let (sender, events) = mpsc::unbounded_channel();
+        let deadline = Instant::now() + first_token(spec.prompt_tokens);
+        let running = RunningJob {
+            request: request.clone(),
+            payload: Arc::clone(&spec.payload),
+            payer: spec.payer,
+            cost_max: cost,
+            tokens: Vec::new(),
+            text: String::new(),
+            events: sender,
+            cancelled: false,
+            deadline,
+        };
+        inner.running.insert(job, running);
+        let is_earliest = inner.set_deadline(job, deadline);
+        drop(guard);
+        if is_earliest {
+            self.sooner.notify_one();
+        }
+        self.metrics.jobs_running.inc();
+        Ok(JobHandle { job, request, events, hub: Arc::clone(self), finished: false })
+    }
+
+    /// Tells the worker that nobody waits for the job any more. What it has done by then is a
+    /// result like any other; it has a moment to say so.
+    fn cancel(&self, job: JobId) {
+        let mut inner = self.lock();
+        let Some(running) = inner.running.get_mut(&job) else { return };
+        running.cancelled = true;
+        let (lease, deadline) = (running.request.lease, running.deadline);
+        let is_earliest = inner.set_deadline(job, deadline.min(Instant::now() + CANCEL_PATIENCE));
+        let outbox = inner.leases.get(&lease).and_then(|entry| entry.outbox.clone());
+        drop(inner);
+        if is_earliest {
+            self.sooner.notify_one();
+        }
+        tell_cancelled(outbox, job);
+    }
+
+    // From workers.
+
+    pub(crate) fn delta(&self, worker: NodeId, job: JobId, tokens: &[u32], text: String) {
+        let mut inner = self.lock();
+        if !inner.serves(worker, job) {
+            return;
+        }
+        let Some(running) = inner.running.get_mut(&job) else { return };
+        let room = usize::try_from(running.request.tokens_max).unwrap_or(usize::MAX);
+        let text_room = room.saturating_add(1).saturating_mul(TOKEN_TEXT_MAX);
+        let is_text_over = running.text.len().saturating_add(text.len()) > text_room;
+        if is_text_over || running.tokens.len().saturating_add(tokens.len()) > room {
+            drop(inner);
+            self.end(job, &Ending::TooMuch);
+            return;
+        }
+        running.tokens.extend_from_slice(tokens);
+        running.text.push_str(&text);
+        if !text.is_empty() {
+            // A receiver that is gone has cancelled the job.
+            let _ = running.events.send(JobEvent::Text(text));
+        }
+        // A token may have no text of its own yet, and text alone is no progress. A job that was
+        // cancelled has no more time for any.
+        if !tokens.is_empty() && !running.cancelled && inner.set_deadline(job, Instant::now() + NEXT_TOKEN) {
+            drop(inner);
+            self.sooner.notify_one();
+        }
+    }
+
+    /// The end of a job: taken only when it is byte for byte what the client got. Returns once the
+    /// job is on its way to the disk, which the client does not wait for.
+    pub(crate) async fn finished(self: &Arc<Self>, worker: NodeId, job: JobId, result: JobResult, salt: [u8; 32]) {
+        let Some(record) = self.take_result(worker, job, result, salt) else { return };
+        if let Err(mpsc::error::SendError(record)) = self.unsigned.send(record).await {
+            // The gateway is stopping; whoever wrote many at once does not any more.
+            let kept = self.disk(move |hub| hub.store.put_unsigned(&[record])).await;
+            self.must(kept);
+        }
+    }
+
+    fn take_result(&self, worker: NodeId, job: JobId, result: JobResult, salt: [u8; 32]) -> Option<UnsignedRecord> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if !inner.serves(worker, job) {
+            return None;
+        }
+        let running = inner.running.get_mut(&job)?;
+        let output =
+            JobOutput { salt, tokens: std::mem::take(&mut running.tokens), text: std::mem::take(&mut running.text) };
+        let leaf = JobLeaf { request: running.request.clone(), result };
+        let is_counted = u32::try_from(output.tokens.len()) == Ok(leaf.result.usage.completion_tokens);
+        let is_early = leaf.result.finish == FinishReason::Cancelled && !running.cancelled;
+        if is_early || !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {
+            drop(guard);
+            self.end(job, &Ending::NotAsSent);
+            return None;
+        }
+        let running = inner.remove_running(job)?;
+        let (usage, finish) = (leaf.result.usage, leaf.result.finish);
+        let unused = u64::from(leaf.request.tokens_max).saturating_sub(u64::from(usage.completion_tokens));
+        let entry = inner.leases.get_mut(&leaf.request.lease)?;
+        let cost = entry.record.price.fee(&usage).unwrap_or_default();
+        let record = UnsignedRecord { leaf, payer: running.payer, cost };
+        entry.tokens_used = entry.tokens_used.saturating_sub(unused);
+        entry.unsigned.insert(job, record.clone());
+        // From here on the reservation is exactly the cost.
+        inner.budgets.free(running.payer, running.cost_max);
+        inner.budgets.reserve(running.payer, cost);
+        drop(guard);
+        self.metrics.jobs_running.dec();
+        self.metrics.prompt_tokens.inc_by(u64::from(usage.prompt_tokens));
+        self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
+        let _ = running.events.send(JobEvent::Done { usage, finish });
+        self.room.notify_waiters();
+        Some(record)
+    }
+
+    pub(crate) fn refused(&self, worker: NodeId, job: JobId, reason: &str) {
+        let serves = self.lock().serves(worker, job);
+        if serves {
+            self.end(job, &Ending::Refused(reason.to_owned()));
+        }
+    }
+
+    // The end of a job without a result.
+
+    /// Ends a job; it costs nothing, and its worker need not go on with it. A worker that is late
+    /// with a job that somebody waits for is reported, and its lease suspended (SPEC T6).
+    pub(crate) fn end(&self, job: JobId, ending: &Ending) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let is_late = *ending == Ending::Late;
+        // A token may have come since the deadline was looked at.
+        if is_late && inner.running.get(&job).is_some_and(|running| running.deadline > Instant::now()) {
+            return;
+        }
+        let Some(running) = inner.remove_running(job) else { return };
+        let mut outbox = None;
+        let mut claim = None;
+        if let Some(entry) = inner.leases.get_mut(&running.request.lease) {
+            let tokens = u64::from(running.request.prompt_tokens).saturating_add(u64::from(running.request.tokens_max));
+            entry.jobs_used = entry.jobs_used.saturating_sub(1);
+            entry.tokens_used = entry.tokens_used.saturating_sub(tokens);
+            outbox = entry.outbox.clone();
+            if is_late && !running.cancelled {
+                let id = StallId::of_job(running.request.lease, running.request.sequence);
+                claim = entry.suspend(id).then(|| Claim::new(id, running.request, &running.payload));
+            }
+        }
+        inner.budgets.free(running.payer, running.cost_max);
+        inner.remember_failed(job);
+        drop(guard);
+        tell_cancelled(outbox, job);
+        self.metrics.jobs_running.dec();
+        if let Some(claim) = claim {
+            // Nobody listens only when the gateway stops.
+            let _ = self.claims.send(claim);
+            self.leases_changed();
+        }
+        let _ = running.events.send(JobEvent::Failed { reason: ending.to_string() });
+        self.room.notify_waiters();
+    }
+}
+
+impl Inner {
+    fn serves(&self, worker: NodeId, job: JobId) -> bool {
+        self.running
+            .get(&job)
+            .and_then(|running| self.leases.get(&running.request.lease))
+            .is_some_and(|entry| entry.record.worker == worker)
+    }
+
+    /// Takes a job out of every place that says that it runs.
+    fn remove_running(&mut self, job: JobId) -> Option<RunningJob> {
+        let running = self.running.remove(&job)?;
+        self.deadlines.remove(&(running.deadline, job));
+        if let Some(entry) = self.leases.get_mut(&running.request.lease) {
+            entry.running.remove(&job);
+        }
+        Some(running)
+    }
+}
+
+/// A place among the requests that wait for room.
+struct Waiting<'a>(&'a Hub);
+
+impl<'a> Waiting<'a> {
+    fn join(hub: &'a Hub) -> Option<Self> {
+        let mut inner = hub.lock();
+        if inner.waiting >= WAITING_MAX {
+            return None;
+        }
+        inner.waiting = inner.waiting.saturating_add(1);
+        Some(Self(hub))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.waiting = inner.waiting.saturating_sub(1);
+    }
+}
+
+fn tell_cancelled(outbox: Option<mpsc::Sender<GatewayMessage>>, job: JobId) {
+    let Some(outbox) = outbox else { return };
+    if let Err(mpsc::error::TrySendError::Full(message)) = outbox.try_send(GatewayMessage::Cancel { job }) {
+        tokio::spawn(async move {
+            let _ = outbox.send(message).await;
+        });
+    }
+}

@@ -3,7 +3,7 @@
 //! The proof is in the field `proof`, the receipt's canonical bytes in hex. Every other field is
 //! derived from it, so that a document with any field changed, added or missing is refused.
 
-use inferium_types::{FinishReason, InvalidReceipt, NetworkKey, Receipt, ReceiptFacts, ReceiptStatus};
+use inferium_types::{InvalidReceipt, NetworkKey, Receipt, ReceiptFacts};
 use serde_json::{Value, json};
 
 /// Why a file is no valid receipt.
@@ -33,7 +33,7 @@ pub fn receipt_document(receipt: &Receipt, facts: &ReceiptFacts) -> Value {
     json!({
         "object": "inferium.receipt",
         "version": 1,
-        "status": status_name(facts.status),
+        "status": facts.status.name(),
         "job": job.request.job.to_string(),
         "attempt": job.request.attempt,
         "lease": outcome.lease.to_string(),
@@ -48,7 +48,7 @@ pub fn receipt_document(receipt: &Receipt, facts: &ReceiptFacts) -> Value {
             "prompt_tokens": job.result.usage.prompt_tokens,
             "completion_tokens": job.result.usage.completion_tokens,
         },
-        "finish": finish_name(job.result.finish),
+        "finish": job.result.finish.name(),
         "fee_nano": facts.fee.nano(),
         "approved_by": outcome.approvers.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "replayed_ppm": outcome.replayed.get(),
@@ -84,22 +84,6 @@ fn first_difference(expected: &Value, found: &Value) -> String {
     let changed = expected.iter().find(|(name, value)| found.get(*name) != Some(value)).map(|(name, _)| name);
     let added = found.keys().find(|name| !expected.contains_key(*name));
     changed.or(added).cloned().unwrap_or_default()
-}
-
-const fn status_name(status: ReceiptStatus) -> &'static str {
-    match status {
-        ReceiptStatus::Final => "final",
-        ReceiptStatus::Settled => "settled",
-    }
-}
-
-const fn finish_name(finish: FinishReason) -> &'static str {
-    match finish {
-        FinishReason::EndOfText => "end_of_text",
-        FinishReason::StopString => "stop_string",
-        FinishReason::Length => "length",
-        FinishReason::Cancelled => "cancelled",
-    }
 }
 
 #[cfg(test)]

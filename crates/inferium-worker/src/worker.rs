@@ -195,7 +195,7 @@ impl Core {
             Event::LeaseClosed { lease, worker, .. } if *worker == self.me => self.forget_lease(*lease)?,
             Event::ProfileDeclared { profile, .. } if *profile == self.config.profile => self.check_offer(),
             Event::CommitteeDrawn { segment, worker, members, seed, replay, .. } if *worker == self.me => {
-                self.send_evidence(*segment, members, seed, *replay).await?;
+                self.send_evidence(*segment, members, seed, *replay)?;
             }
             Event::SegmentRejected { segment, worker, reason, .. } if *worker == self.me => {
                 warn!(%segment, ?reason, "segment rejected");

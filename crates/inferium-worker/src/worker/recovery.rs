@@ -37,7 +37,7 @@ impl Core {
         if let Some(segment) = on_chain {
             if let SegmentState::Judging { members, seed, replay, .. } = &segment.state {
                 let waiting: Vec<NodeId> = members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
-                self.send_evidence(id, &waiting, seed, *replay).await?;
+                self.send_evidence(id, &waiting, seed, *replay)?;
             }
             return Ok(());
         }

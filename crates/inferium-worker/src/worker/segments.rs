@@ -1,14 +1,14 @@
 //! Segments: proposed to the gateway, signed by both, committed, proven (SPEC J3).
 
 use super::{Core, Own, WorkerError};
-use crate::evidence;
+use crate::evidence::Handover;
 use crate::job::FinishedJob;
 use crate::lease::Agreement;
 use crate::store::SegmentRecord;
-use inferium_ledger::{Lease, Node, StateKey};
+use inferium_ledger::{Lease, StateKey};
 use inferium_types::{
-    Digest, JobId, LeaseId, NodeId, NodeRole, Ppm, SegmentCommitment, SegmentId, SegmentTerms, Signature,
-    TransactionBody, vrf_input, wire::WorkerMessage,
+    Digest, JobId, LeaseId, NodeId, Ppm, SegmentCommitment, SegmentId, SegmentTerms, Signature, TransactionBody,
+    wire::WorkerMessage,
 };
 use std::time::Duration;
 use tracing::debug;
@@ -174,7 +174,9 @@ impl Core {
         self.next_segment(lease)
     }
 
-    pub(super) async fn send_evidence(
+    /// Starts to send a segment's evidence to members of its committee. The worker's loop does not wait for anyone
+    /// there: jobs begin meanwhile.
+    pub(super) fn send_evidence(
         &self,
         segment: SegmentId,
         members: &[NodeId],
@@ -182,20 +184,16 @@ impl Core {
         replay: Ppm,
     ) -> Result<(), WorkerError> {
         let Some(record) = self.store.segment(segment)? else { return Ok(()) };
-        let vrf_proof = match self.leases.get(&record.terms.lease) {
-            Some(work) => work.vrf_proof,
-            None => {
-                let lease: Option<Lease> = self.chain.entry(&StateKey::Lease(record.terms.lease)).await?;
-                let Some(lease) = lease else { return Ok(()) };
-                self.config.vrf.prove(&vrf_input(&lease.beacon, record.terms.lease))
-            }
+        let handover = Handover {
+            vrf_proof: self.leases.get(&record.terms.lease).map(|work| work.vrf_proof),
+            vrf: self.config.vrf.clone(),
+            record,
+            seed: *seed,
+            replay,
+            chain: self.chain.clone(),
+            http: self.http.clone(),
         };
-        let bytes = evidence::to_bytes(&evidence::assemble(&record, vrf_proof, seed, replay));
-        for member in members {
-            let node: Option<Node> = self.chain.entry(&StateKey::Node(*member)).await?;
-            let Some(NodeRole::Validator { url }) = node.map(|node| node.role) else { continue };
-            tokio::spawn(evidence::deliver(self.http.clone(), *member, url, bytes.clone()));
-        }
+        tokio::spawn(handover.run(members.to_vec()));
         Ok(())
     }
 }

@@ -136,7 +136,10 @@ impl Gguf {
             }
             None => quantise_weights(&floats(&tensor)?),
         };
-        debug_assert_eq!(bytes.len(), rows * columns / BLOCK * Q8_0_BYTES);
+        // The kernels read by shape.
+        if bytes.len() != rows * columns / BLOCK * Q8_0_BYTES {
+            return Err(LoadError::file(format!("tensor `{name}` has {} bytes", bytes.len())));
+        }
         Ok(Q8Tensor { rows, columns, bytes })
     }
 

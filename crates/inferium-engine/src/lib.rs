@@ -34,6 +34,7 @@ pub use api::{
 pub use engine::{LlamaEngine, LoadOptions};
 pub use error::LoadError;
 pub use gguf::WeakFormat;
+pub use inferium_sampling::SAMPLER_VERSION;
 pub use kernel::Tier;
 pub use mock::{MockEngine, MockOptions};
 pub use text::TextStream;

@@ -3,7 +3,7 @@
 use crate::cli::{EngineKind, Failure, UpArgs};
 use crate::model;
 use crate::progress::Step;
-use inferium_engine::{Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, WeakFormat};
+use inferium_engine::{Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION, WeakFormat};
 use inferium_types::{EngineClass, ModelProfile};
 use inferium_worker::Crime;
 use std::path::Path;
@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 /// Kernel tiers are proven equal bit for bit by the engine's tests, so they are one class.
 const TIER: &str = "all";
-/// Version of the canonical sampler.
-const SAMPLER_VERSION: u16 = 1;
 /// Tokens of the cache for all sequences of the process.
 const CACHE_TOKENS: u32 = 16_384;
 

@@ -4,7 +4,7 @@
 //! right for a network that one machine starts, and the way in for a genesis ceremony elsewhere.
 
 use crate::{
-    keys::{EngineKey, from_engine_key, to_engine_key},
+    keys::{EngineKey, to_engine_key},
     scheme::{Scheme, Threshold},
 };
 use commonware_codec::{Copying, Decode as _, DecodeExt as _, Encode as _};
@@ -138,7 +138,6 @@ pub(crate) fn signer(
     }
     let namespace = genesis.network_key().consensus_namespace();
     let threshold = Threshold::signer(&namespace, set, sharing, share).ok_or(DealError::Share)?;
-    debug_assert_eq!(from_engine_key(&identity.public_key()), secret.public_key());
     Ok((Scheme::new(&namespace, threshold, Some(identity.clone())), identity))
 }
 

@@ -2,7 +2,8 @@
 
 use crate::light::{GetError, LightClient};
 use borsh::BorshDeserialize;
-use inferium_ledger::{StateKey, state_key};
+use inferium_ledger::{Node, StateKey, state_key};
+use inferium_types::{NodeId, NodeRole};
 use std::{future::Future, time::Duration};
 
 /// How often an entry is asked for, and after how long again.
@@ -17,10 +18,31 @@ impl LightClient {
     /// [`GetError`]: nobody gave a proof for a while, or the entry is of another type.
     pub async fn entry<T: BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GetError> {
         let key = state_key(key);
-        let bytes = patiently(|| self.get(&key)).await?;
-        let decoded = bytes.map(|bytes| inferium_types::decode(&bytes)).transpose();
-        decoded.map_err(|error| GetError { reason: error.to_string() })
+        decoded(patiently(|| self.get(&key)).await?)
     }
+
+    /// [`Self::entry`], asked for once.
+    pub(crate) async fn entry_at_once<T: BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GetError> {
+        decoded(self.get(&state_key(key)).await?)
+    }
+
+    /// Where a validator takes what is due to it, without a slash at its end; `None` for what is
+    /// no validator.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub async fn validator_url(&self, validator: &NodeId) -> Result<Option<String>, GetError> {
+        let node: Option<Node> = self.entry(&StateKey::Node(*validator)).await?;
+        Ok(match node.map(|node| node.role) {
+            Some(NodeRole::Validator { url }) => Some(url.trim_end_matches('/').to_owned()),
+            Some(NodeRole::Worker { .. } | NodeRole::Gateway { .. }) | None => None,
+        })
+    }
+}
+
+fn decoded<T: BorshDeserialize>(bytes: Option<Vec<u8>>) -> Result<Option<T>, GetError> {
+    let decoded = bytes.map(|bytes| inferium_types::decode(&bytes)).transpose();
+    decoded.map_err(|error| GetError { reason: error.to_string() })
 }
 
 async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, GetError>

@@ -11,8 +11,8 @@
 //! Invariants: a block is acknowledged only when its state is durable; a failed write stops the
 //! node; every list from a stranger is bounded before it is read.
 //!
-//! The engine's generic types are instantiated once, in its `node` module; all that leaves this crate is
-//! plain.
+//! The engine's generic types are instantiated once, in its `node` module, and what leaves this crate
+//! is plain; but for [`simulation`], which hands the engine's generics to `inferium-sim` and no one else.
 
 #![forbid(unsafe_code)]
 
@@ -44,11 +44,9 @@ pub use block::{Block, Body};
 pub use bundle::{BlockBundle, Certified, InvalidBundle, InvalidStateProof, StateProof};
 pub use deal::{DealError, Dealing, deal};
 pub use index::{FinalBlock, Index, IndexError};
-pub use light::{
-    ConnectError, EventProof, GetError, LightClient, LightConfig, PostError, TransactionStatus, VerifiedBlock,
-};
+pub use light::{ConnectError, EventProof, GetError, LightClient, PostError, TransactionStatus, VerifiedBlock};
 pub use mempool::SubmitError;
 pub use node::{Fatal, Head, StartError, ValidatorHandle, ValidatorSetup, start_validators};
 pub use pace::Pace;
-pub use rpc::{RpcConfig, router};
+pub use rpc::router;
 pub use sender::{SendError, Sender, Sent};

@@ -34,17 +34,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// Pause after a URL failed, before the next is asked.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What a light client needs.
-#[derive(Debug, Clone)]
-pub struct LightConfig {
-    /// The network.
-    pub network: NetworkKey,
-    /// Base URLs of validators, at least one.
-    pub urls: Vec<String>,
-    /// First block to follow; the network's head when absent.
-    pub start: Option<u64>,
-}
-
 /// Why no light client could be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -166,6 +155,8 @@ struct Inner {
     http: reqwest::Client,
     recent: Mutex<VecDeque<Arc<VerifiedBlock>>>,
     head: watch::Sender<Option<Arc<VerifiedBlock>>>,
+    /// Why the follower left a validator last.
+    failure: Mutex<Option<String>>,
 }
 
 /// Why one URL's answer is of no use.
@@ -188,28 +179,12 @@ enum AskError {
 }
 
 impl LightClient {
-    /// Follows the network from its present head on; returns with the first verified block.
+    /// Follows the network from its present head on, by the validators at `urls`; returns with the
+    /// first verified block.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(network: NetworkKey, urls: Vec<String>) -> Result<Self, ConnectError> {
-        Self::start(LightConfig { network, urls, start: None }).await
-    }
-
-    /// Follows the network from block `height` on; returns with the first verified block.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn start_from(network: NetworkKey, urls: Vec<String>, height: u64) -> Result<Self, ConnectError> {
-        Self::start(LightConfig { network, urls, start: Some(height) }).await
-    }
-
-    /// Follows the network as configured; returns with the first verified block.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn start(config: LightConfig) -> Result<Self, ConnectError> {
-        let LightConfig { network, urls, start } = config;
         if urls.is_empty() {
             return Err(ConnectError::NoUrls);
         }
@@ -222,16 +197,17 @@ impl LightClient {
             http,
             recent: Mutex::new(VecDeque::with_capacity(RECENT_MAX)),
             head: watch::Sender::new(None),
+            failure: Mutex::new(None),
         });
         let follower = tokio::spawn({
             let inner = Arc::clone(&inner);
-            async move { inner.follow(start).await }
+            async move { inner.follow().await }
         });
         let client = Self { inner, _follower: Arc::new(AbortOnDrop(follower)) };
         let mut head = client.inner.head.subscribe();
         match tokio::time::timeout(REQUEST_TIMEOUT, head.wait_for(Option::is_some)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(_)) | Err(_) => return Err(ConnectError::NoBlock { reason: "timed out".into() }),
+            Ok(Err(_)) | Err(_) => return Err(ConnectError::NoBlock { reason: client.inner.last_failure() }),
         }
         Ok(client)
     }
@@ -371,19 +347,25 @@ impl Inner {
         })
     }
 
-    /// Follows the chain for ever, from `start` or from the head that some validator names.
-    async fn follow(&self, start: Option<u64>) {
-        let mut next = start.map(|height| Continue { height: height.max(1), parent: None });
+    fn last_failure(&self) -> String {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone().unwrap_or_else(|| "timed out".into())
+    }
+
+    /// Follows the chain for ever, from the head that some validator names.
+    async fn follow(&self) {
+        let mut next: Option<Continue> = None;
         loop {
             let url = self.urls_in_order().next().map(|(_, url)| url.to_owned()).unwrap_or_default();
             match self.follow_once(&url, next).await {
                 Ok(after) => next = Some(after),
                 Err(error) => {
                     tracing::debug!(url, %error, "asking the next validator");
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{url}: {error}"));
                     self.preferred.fetch_add(1, Ordering::Relaxed);
                     // Nothing was verified yet: the head that this one named may be a lie, too.
                     if next.is_some_and(|next| next.parent.is_none()) {
-                        next = start.map(|height| Continue { height: height.max(1), parent: None });
+                        next = None;
                     }
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }

@@ -247,6 +247,7 @@ impl Mempool {
     }
 
     /// Transactions held.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).count
     }

@@ -189,12 +189,6 @@ impl ValidatorHandle {
         self.core.mempool.contains(transaction)
     }
 
-    /// Transactions that wait here.
-    #[must_use]
-    pub fn mempool_size(&self) -> usize {
-        self.core.mempool.len()
-    }
-
     /// The state after the last final block; a clone costs nothing.
     #[must_use]
     pub fn state(&self) -> State {

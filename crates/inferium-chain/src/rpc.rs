@@ -37,27 +37,8 @@ const PROOF_DEPTH: u64 = 32;
 /// Bytes of a state key.
 const KEY_SIZE_MAX: usize = 256;
 
-/// How the interface behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RpcConfig {
-    /// Longest wait for a block that is not there yet.
-    pub wait_max: Duration,
-}
-
-impl Default for RpcConfig {
-    fn default() -> Self {
-        Self { wait_max: WAIT_MAX }
-    }
-}
-
-#[derive(Clone)]
-struct Rpc {
-    validator: ValidatorHandle,
-    config: RpcConfig,
-}
-
 /// The routes of one validator, below `/rpc/v1/`. The owner binds them.
-pub fn router(validator: ValidatorHandle, config: RpcConfig) -> Router {
+pub fn router(validator: ValidatorHandle) -> Router {
     Router::new()
         .route("/rpc/v1/transactions", post(submit))
         .route("/rpc/v1/transactions/{id}", get(transaction_status))
@@ -65,7 +46,7 @@ pub fn router(validator: ValidatorHandle, config: RpcConfig) -> Router {
         .route("/rpc/v1/blocks", get(blocks))
         .route("/rpc/v1/state", get(state))
         .layer(DefaultBodyLimit::max(limits::TRANSACTION_SIZE_MAX))
-        .with_state(Rpc { validator, config })
+        .with_state(validator)
 }
 
 /// An error as clients see it.
@@ -155,19 +136,22 @@ pub(crate) struct HeadBody {
     pub(crate) timestamp_ms: Option<u64>,
 }
 
-async fn submit(State(rpc): State<Rpc>, body: Bytes) -> Result<Json<SubmittedBody>, RpcError> {
+async fn submit(State(validator): State<ValidatorHandle>, body: Bytes) -> Result<Json<SubmittedBody>, RpcError> {
     let transaction: SignedTransaction =
         inferium_types::decode(&body).map_err(|error| RpcError::bad_request(error.to_string()))?;
-    let id = rpc.validator.submit(transaction)?;
+    let id = validator.submit(transaction)?;
     Ok(Json(SubmittedBody { id: id.to_string() }))
 }
 
-async fn transaction_status(State(rpc): State<Rpc>, Path(id): Path<String>) -> Result<Json<StatusBody>, RpcError> {
+async fn transaction_status(
+    State(validator): State<ValidatorHandle>,
+    Path(id): Path<String>,
+) -> Result<Json<StatusBody>, RpcError> {
     let id = TransactionId::from_hex(&id).ok_or_else(|| RpcError::bad_request("not a transaction id"))?;
-    let (status, reason) = if rpc.validator.is_waiting(id) {
+    let (status, reason) = if validator.is_waiting(id) {
         ("waiting", None)
     } else {
-        match rpc.validator.rejection(id) {
+        match validator.rejection(id) {
             Some(reason) => ("rejected", Some(reason)),
             None => ("unknown", None),
         }
@@ -175,10 +159,10 @@ async fn transaction_status(State(rpc): State<Rpc>, Path(id): Path<String>) -> R
     Ok(Json(StatusBody { status: status.into(), reason }))
 }
 
-async fn head(State(rpc): State<Rpc>) -> Json<HeadBody> {
-    let head = rpc.validator.head().borrow().clone();
+async fn head(State(validator): State<ValidatorHandle>) -> Json<HeadBody> {
+    let head = validator.head().borrow().clone();
     Json(HeadBody {
-        chain: rpc.validator.network_key().chain.to_string(),
+        chain: validator.network_key().chain.to_string(),
         height: head.height,
         digest: head.digest.to_string(),
         timestamp_ms: head.header.map(|header| header.timestamp_ms),
@@ -197,8 +181,11 @@ struct BlocksQuery {
     body: Option<bool>,
 }
 
-async fn blocks(State(rpc): State<Rpc>, Query(query): Query<BlocksQuery>) -> Result<Response, RpcError> {
-    let index = rpc.validator.index();
+async fn blocks(
+    State(validator): State<ValidatorHandle>,
+    Query(query): Query<BlocksQuery>,
+) -> Result<Response, RpcError> {
+    let index = validator.index();
     if let Some(first) = index.first_height()?.filter(|first| query.from < *first) {
         return Err(RpcError {
             status: StatusCode::GONE,
@@ -206,14 +193,14 @@ async fn blocks(State(rpc): State<Rpc>, Query(query): Query<BlocksQuery>) -> Res
             message: format!("the first block kept is {first}"),
         });
     }
-    let wait = Duration::from_millis(query.wait_ms.unwrap_or(0)).min(rpc.config.wait_max);
+    let wait = Duration::from_millis(query.wait_ms.unwrap_or(0)).min(WAIT_MAX);
     let deadline = Instant::now() + wait;
-    let mut head = rpc.validator.head();
+    let mut head = validator.head();
     let with_body = query.body.unwrap_or(false);
     loop {
         let highest = head.borrow_and_update().height;
         if highest >= query.from {
-            let page = page(&rpc, query.from, query.limit.unwrap_or(PAGE_BLOCKS_MAX), with_body)?;
+            let page = page(&validator, query.from, query.limit.unwrap_or(PAGE_BLOCKS_MAX), with_body)?;
             if !page.is_empty() {
                 return Ok(binary(inferium_types::encode(&page)));
             }
@@ -227,8 +214,8 @@ async fn blocks(State(rpc): State<Rpc>, Query(query): Query<BlocksQuery>) -> Res
 }
 
 /// Blocks from `from` on, up to one that can be proven final; empty when there is none yet.
-fn page(rpc: &Rpc, from: u64, limit: u64, with_body: bool) -> Result<Vec<BlockBundle>, IndexError> {
-    let index = rpc.validator.index();
+fn page(validator: &ValidatorHandle, from: u64, limit: u64, with_body: bool) -> Result<Vec<BlockBundle>, IndexError> {
+    let index = validator.index();
     let (mut found, mut size): (Vec<Arc<FinalBlock>>, usize) = (Vec::new(), 0);
     for height in from..from.saturating_add(limit.clamp(1, PAGE_BLOCKS_MAX)) {
         let Some(block) = index.get(height)? else { break };
@@ -267,24 +254,27 @@ struct StateQuery {
     min_height: Option<u64>,
 }
 
-async fn state(State(rpc): State<Rpc>, Query(query): Query<StateQuery>) -> Result<Response, RpcError> {
+async fn state(
+    State(validator): State<ValidatorHandle>,
+    Query(query): Query<StateQuery>,
+) -> Result<Response, RpcError> {
     let key = hex::decode(&query.key).map_err(|_| RpcError::bad_request("key is not hex"))?;
     if key.len() > KEY_SIZE_MAX {
         return Err(RpcError::bad_request("key is too long"));
     }
     let deadline = Instant::now() + PROOF_WAIT_MAX;
-    let mut head = rpc.validator.head();
+    let mut head = validator.head();
     let at_least = query.min_height.unwrap_or(1).max(1);
     match timeout_at(deadline, head.wait_for(|head| head.height >= at_least)).await {
         Ok(Ok(_)) => {}
         Ok(Err(_)) | Err(_) => return Err(RpcError::unavailable(format!("block {at_least} is not final here"))),
     }
-    let Some(reply) = rpc.validator.prove(key).await else {
+    let Some(reply) = validator.prove(key).await else {
         return Err(RpcError::unavailable("no proof could be made"));
     };
     loop {
         let highest = head.borrow_and_update().height;
-        if let Some(proof) = certify(&rpc, highest, &reply)? {
+        if let Some(proof) = certify(&validator, highest, &reply)? {
             return Ok(binary(inferium_types::encode(&proof)));
         }
         match timeout_at(deadline, head.changed()).await {
@@ -295,8 +285,8 @@ async fn state(State(rpc): State<Rpc>, Query(query): Query<StateQuery>) -> Resul
 }
 
 /// Finds the final block whose state the proof is about, and its certificate.
-fn certify(rpc: &Rpc, highest: u64, reply: &ProofReply) -> Result<Option<StateProof>, IndexError> {
-    let index = rpc.validator.index();
+fn certify(validator: &ValidatorHandle, highest: u64, reply: &ProofReply) -> Result<Option<StateProof>, IndexError> {
+    let index = validator.index();
     for height in (highest.saturating_sub(PROOF_DEPTH)..=highest).rev() {
         let Some(block) = index.get(height)? else { continue };
         if block.header.state_root == reply.root {

@@ -5,7 +5,7 @@
 //! ones don't wait for ever: by a new signature over the same body if nothing else stands there.
 
 use crate::light::{GetError, LightClient, PostError, TransactionStatus, VerifiedBlock};
-use inferium_ledger::{Account, StateKey, state_key};
+use inferium_ledger::{Account, StateKey};
 use inferium_types::{
     AccountId, Amount, Event, SecretKey, SignedTransaction, Transaction, TransactionBody, TransactionId,
 };
@@ -112,22 +112,12 @@ impl Sender {
         self.key.public_key()
     }
 
-    /// The light client that it sends through.
-    #[must_use]
-    pub const fn client(&self) -> &LightClient {
-        &self.client
-    }
-
-    /// The account as a final block has it.
-    ///
-    /// # Errors
-    /// [`GetError`].
-    pub async fn read_account(&self) -> Result<Account, GetError> {
-        let key = state_key(&StateKey::Account(self.account()));
-        match self.client.get(&key).await? {
-            Some(bytes) => inferium_types::decode(&bytes).map_err(|error| GetError { reason: error.to_string() }),
-            None => Ok(Account::default()),
-        }
+    /// The nonce that follows those in final blocks.
+    async fn read_nonce(&self) -> Result<u64, GetError> {
+        // Not with `entry`'s patience: all sends of the account wait behind the lock meanwhile, and
+        // each has a deadline of its own.
+        let account: Option<Account> = self.client.entry_at_once(&StateKey::Account(self.account())).await?;
+        Ok(account.unwrap_or_default().nonce)
     }
 
     /// Signs, submits, and waits until a final block holds the transaction.
@@ -183,7 +173,7 @@ impl Sender {
         }
         let nonce = match nonces.next {
             Some(nonce) => nonce,
-            None => self.read_account().await?.nonce,
+            None => self.read_nonce().await?,
         };
         nonces.next = Some(nonce.saturating_add(1));
         Ok(nonce)

@@ -8,7 +8,7 @@ use crate::{
     engine::{self, CHANNELS},
     execution::Core,
     index::Index,
-    keys::{EngineKey, from_engine_key, to_engine_key},
+    keys::{EngineKey, to_engine_key},
     mempool::SubmitError,
     node::Head,
     pace::Pace,
@@ -19,7 +19,7 @@ use commonware_glue::stateful::Mailbox as StatefulMailbox;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage};
 use inferium_ledger::State;
-use inferium_types::{Digest, Genesis, NodeId, SecretKey, SignedTransaction, TransactionId};
+use inferium_types::{Digest, Genesis, SecretKey, SignedTransaction, TransactionId};
 use rand_core::{CryptoRng, Rng};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -103,12 +103,6 @@ impl Simulated {
 #[must_use]
 pub fn participants(genesis: &Genesis) -> Vec<EngineKey> {
     genesis.validators.iter().filter_map(|validator| to_engine_key(&validator.node)).collect()
-}
-
-/// The node with this network key.
-#[must_use]
-pub fn node_of(key: &EngineKey) -> NodeId {
-    from_engine_key(key)
 }
 
 /// The network's channels, and what each lets through a second.

@@ -156,7 +156,11 @@ pub(crate) fn write_changes<E: StorageContext + Spawner>(
 ) -> Batch<E> {
     for (key, value) in changes {
         let value = value.map(|value| store_value(&key, &value));
-        debug_assert!(value.as_ref().is_none_or(|value| value.len() <= ENTRY_SIZE_MAX));
+        // A larger one could be written and never be read again.
+        assert!(
+            value.as_ref().is_none_or(|value| value.len() <= ENTRY_SIZE_MAX),
+            "an entry is larger than the store's"
+        );
         batch = batch.write(store_key(&key), value);
     }
     batch

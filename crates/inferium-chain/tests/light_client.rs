@@ -6,7 +6,7 @@ mod common;
 
 use axum::{Router, body::Bytes, extract::Request, middleware, response::Response};
 use common::{TestNetwork, key, rich};
-use inferium_chain::{LightClient, RpcConfig, Sender, ValidatorHandle, router};
+use inferium_chain::{LightClient, Sender, ValidatorHandle, router};
 use inferium_ledger::{Account, StateKey, state_key};
 use inferium_types::{Amount, Digest, TransactionBody};
 use std::{net::Ipv4Addr, time::Duration};
@@ -19,7 +19,7 @@ async fn serve(app: Router) -> String {
 }
 
 async fn serve_honest(validator: &ValidatorHandle) -> String {
-    serve(router(validator.clone(), RpcConfig::default())).await
+    serve(router(validator.clone())).await
 }
 
 /// An RPC that changes a byte in the middle of every binary answer.
@@ -38,7 +38,7 @@ async fn serve_liar(validator: &ValidatorHandle) -> String {
         }
         Response::from_parts(parts, Bytes::from(bytes).into())
     });
-    serve(router(validator.clone(), RpcConfig::default()).layer(lie)).await
+    serve(router(validator.clone()).layer(lie)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,7 +52,7 @@ async fn a_light_client_follows_sends_and_reads_although_some_lie() {
         serve_honest(&validators[1]).await,
         serve_honest(&validators[2]).await,
     ];
-    let client = LightClient::start_from(network.genesis.network_key(), urls.clone(), 1).await.unwrap();
+    let client = LightClient::connect(network.genesis.network_key(), urls.clone()).await.unwrap();
     let mut blocks = client.subscribe_from(1);
     let mut parent = None;
     for height in 1..=5 {
@@ -79,6 +79,9 @@ async fn a_light_client_follows_sends_and_reads_although_some_lie() {
     let account: Account = inferium_types::decode(&account).unwrap();
     assert_eq!(account.balance, Amount::from_ifr(21));
     assert_eq!(client.get(&state_key(&StateKey::Account(key(102).public_key()))).await.unwrap(), None);
+    let url = client.validator_url(&network.keys[0].public_key()).await.unwrap();
+    assert_eq!(url.as_deref(), Some("http://localhost"), "paths are appended to it");
+    assert_eq!(client.validator_url(&rich().public_key()).await.unwrap(), None);
 
     // Two senders of one account collide, and both get through.
     let (one, other) = (Sender::new(client.clone(), rich()), Sender::new(client.clone(), rich()));
@@ -105,6 +108,7 @@ async fn with_liars_only_nothing_is_believed() {
     let mut other = network.genesis.network_key();
     other.chain = inferium_types::ChainId::new(Digest::ZERO);
     let urls = vec![serve_honest(&validators[0]).await];
-    assert!(LightClient::connect(other, urls).await.is_err());
+    let refused = LightClient::connect(other, urls).await.unwrap_err().to_string();
+    assert!(refused.contains("a lie"), "it says what was met last: {refused}");
     validators[0].stop().await;
 }

@@ -8,6 +8,7 @@ mod network;
 pub(crate) mod register;
 mod services;
 mod validators;
+mod watch;
 
 use crate::cli::{Failure, UpArgs};
 use crate::home::{DataDir, data_dir, models_dir};

@@ -4,10 +4,9 @@
 
 use axum::{extract::Request, http::StatusCode, middleware, response::IntoResponse};
 use inferium_chain::{
-    LightClient, Pace, RpcConfig, Sender, ValidatorHandle, ValidatorSetup, VerifiedBlock, deal, router,
-    start_validators,
+    LightClient, Pace, Sender, ValidatorHandle, ValidatorSetup, VerifiedBlock, deal, router, start_validators,
 };
-use inferium_engine::{Engine, MockEngine, MockOptions};
+use inferium_engine::{Engine, MockEngine, MockOptions, SAMPLER_VERSION};
 use inferium_types::{
     Amount, ChatMessage, Digest, EngineClass, Event, Genesis, GenesisNode, JobId, JobPayload, JobRequest, LeaseId,
     ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SecretKey, StallId, TaskKind, TaskTerms,
@@ -65,7 +64,7 @@ fn profile() -> ModelProfile {
         tokenizer_hash: model.tokenizer_hash,
         template_hash: model.template_hash,
         engine: EngineClass::Canonical { build: model.engine_build, tier: "mock".into() },
-        sampler_version: 1,
+        sampler_version: SAMPLER_VERSION,
         eos_tokens: Vec::new(),
     }
 }
@@ -121,7 +120,7 @@ impl World {
                 }
             }
         });
-        let routes = router(handle.clone(), RpcConfig::default()).merge(inferium_validator::router(duties)).layer(gate);
+        let routes = router(handle.clone()).merge(inferium_validator::router(duties)).layer(gate);
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         let chain = LightClient::connect(handle.network_key(), vec![url.clone()]).await.unwrap();
         // From the first: the profile may be declared before this client is there.

@@ -82,3 +82,12 @@ fn all_entries_come_back_and_an_empty_store_proves_absence() {
         assert_eq!(again.read().await.sync_target(), target);
     });
 }
+
+#[test]
+#[should_panic(expected = "larger than the store's")]
+fn an_entry_that_could_not_be_read_again_is_not_written() {
+    deterministic::Runner::default().start(|context| async move {
+        let databases = open(&context, "db").await;
+        apply(&databases, vec![put("key", &"x".repeat(ENTRY_SIZE_MAX))]).await;
+    });
+}

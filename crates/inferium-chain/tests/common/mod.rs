@@ -55,7 +55,7 @@ impl TestNetwork {
                     node: *node,
                     operator: operator.public_key(),
                     stake: Amount::from_ifr(50_000),
-                    url: "http://localhost".into(),
+                    url: "http://localhost/".into(),
                 })
                 .collect(),
         };

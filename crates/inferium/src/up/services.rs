@@ -3,6 +3,7 @@
 use super::engine::Served;
 use super::network::Network;
 use super::register::{self, Registration};
+use super::watch::{self, Failing, Failures};
 use crate::cli::{Failure, UpArgs};
 use crate::home::DataDir;
 use crate::progress::say;
@@ -14,7 +15,7 @@ use inferium_worker::{Crime, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch::{Receiver, Sender as Signal};
 
 /// What the devnet's worker asks for a token.
 const PRICE: Price = Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
@@ -45,8 +46,8 @@ pub(crate) struct Services {
     pub(crate) model: String,
     pub(crate) workers: usize,
     gateway_url: String,
-    stop: watch::Sender<bool>,
-    failures: tokio::sync::Mutex<mpsc::Receiver<String>>,
+    stop: Signal<bool>,
+    failures: Failures,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -63,8 +64,8 @@ impl Services {
         gateway_url: &str,
     ) -> Result<Self, Failure> {
         let faucet = Sender::new(chain.clone(), network.faucet.clone());
-        let (stop, stopped) = watch::channel(false);
-        let (failing, failures) = mpsc::channel(8);
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (failing, failures) = watch::channel();
         let admin_url = format!("http://{}", super::local(&admin)?);
         let mut services = Self {
             api_key: ApiKey::from_entropy(data.secret("api-key", rand::random)?),
@@ -74,7 +75,7 @@ impl Services {
             workers: 0,
             gateway_url: gateway_url.to_owned(),
             stop,
-            failures: tokio::sync::Mutex::new(failures),
+            failures,
             tasks: Vec::new(),
         };
         let start = Start { data, network, served, chain, faucet: &faucet, arguments, failing, stopped };
@@ -118,11 +119,7 @@ impl Services {
 
     /// Resolves when a service failed: the process must end.
     pub(crate) async fn failed(&self) -> Failure {
-        let mut failures = self.failures.lock().await;
-        match failures.recv().await {
-            Some(reason) => Failure::failed(reason),
-            None => std::future::pending().await,
-        }
+        Failure::failed(self.failures.first().await)
     }
 
     pub(crate) async fn stop(self) {
@@ -142,8 +139,8 @@ struct Start<'a> {
     chain: &'a LightClient,
     faucet: &'a Sender,
     arguments: &'a UpArgs,
-    failing: mpsc::Sender<String>,
-    stopped: watch::Receiver<bool>,
+    failing: Failing,
+    stopped: Receiver<bool>,
 }
 
 impl Start<'_> {
@@ -175,15 +172,11 @@ impl Start<'_> {
         let gateway = Gateway::open(config, Arc::clone(&self.served.engine), self.chain.clone())
             .map_err(|e| Failure::failed(e.to_string()))?;
         for (listener, routes) in [(listener, gateway.routes()), (admin, gateway.admin_routes())] {
-            tokio::spawn(async move {
-                let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-                    // Tokens are small; waiting to merge them would delay each.
-                    let _ = stream.set_nodelay(true);
-                });
-                if let Err(error) = axum::serve(listener, routes).await {
-                    tracing::error!(%error, "the gateway's HTTP server ended");
-                }
+            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                // Tokens are small; waiting to merge them would delay each.
+                let _ = stream.set_nodelay(true);
             });
+            self.failing.serve("gateway".into(), listener, routes);
         }
         let stopped = self.stopped.clone();
         self.supervise(services, "gateway", async move { gateway.run(stopped).await.map_err(|e| e.to_string()) });
@@ -257,18 +250,13 @@ impl Start<'_> {
         self.arguments.engine == crate::cli::EngineKind::Mock
     }
 
-    /// Runs a service; its failure becomes the process's.
+    /// Runs a service until the process ends, and the process with it if it fails.
     fn supervise(
         &self,
         services: &mut Services,
         name: &str,
         service: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
-        let (failing, name) = (self.failing.clone(), name.to_owned());
-        services.tasks.push(tokio::spawn(async move {
-            if let Err(reason) = service.await {
-                let _ = failing.send(format!("{name}: {reason}")).await;
-            }
-        }));
+        services.tasks.push(self.failing.watch(name.to_owned(), tokio::spawn(service)));
     }
 }

@@ -2,15 +2,16 @@
 
 use super::engine::Served;
 use super::network::Network;
+use super::watch::{self, Failures};
 use crate::cli::{Failure, UpArgs};
 use crate::home::DataDir;
-use inferium_chain::{Fatal, Pace, RpcConfig, ValidatorHandle, ValidatorSetup, router, start_validators};
+use inferium_chain::{Fatal, Pace, ValidatorHandle, ValidatorSetup, router, start_validators};
 use inferium_types::NodeId;
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch::Sender;
 
 /// Remembers the RPC ports, so that URLs on the chain stay right over restarts.
 const PORTS_FILE: &str = "ports.json";
@@ -19,8 +20,8 @@ const PORTS_FILE: &str = "ports.json";
 pub(crate) struct Validators {
     pub(crate) urls: Vec<String>,
     handles: Vec<ValidatorHandle>,
-    stop: watch::Sender<bool>,
-    failures: tokio::sync::Mutex<mpsc::Receiver<String>>,
+    stop: Sender<bool>,
+    failures: Failures,
 }
 
 pub(crate) async fn start(
@@ -59,8 +60,8 @@ pub(crate) async fn start(
 
     let ports: Vec<u16> =
         data.load(PORTS_FILE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let (stop, stopped) = watch::channel(false);
-    let (failing, failures) = mpsc::channel(8);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (failing, failures) = watch::channel();
     let mut urls = Vec::new();
     let mut used = Vec::new();
     for (index, handle) in handles.iter().enumerate() {
@@ -79,24 +80,13 @@ pub(crate) async fn start(
         };
         let (duties, task) = Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone())
             .map_err(|e| Failure::failed(e.to_string()))?;
-        let routes = router(handle.clone(), RpcConfig::default()).merge(inferium_validator::router(duties));
-        tokio::spawn(serve(listener, routes));
-        let failing = failing.clone();
-        tokio::spawn(async move {
-            if let Ok(Err(error)) = task.await {
-                let _ = failing.send(error.to_string()).await;
-            }
-        });
+        let routes = router(handle.clone()).merge(inferium_validator::router(duties));
+        failing.serve(format!("validator-{index}"), listener, routes);
+        failing.watch(format!("validator-{index}"), task);
         urls.push(url);
     }
     data.save_json(PORTS_FILE, &used)?;
-    Ok(Validators { urls, handles, stop, failures: tokio::sync::Mutex::new(failures) })
-}
-
-async fn serve(listener: TcpListener, routes: axum::Router) {
-    if let Err(error) = axum::serve(listener, routes).await {
-        tracing::error!(%error, "a validator's HTTP server ended");
-    }
+    Ok(Validators { urls, handles, stop, failures })
 }
 
 /// A loopback address that is free now.
@@ -119,13 +109,12 @@ impl Validators {
     /// Resolves when a validator failed: the process must end (SPEC C8).
     pub(crate) async fn failed(&self) -> Failure {
         let Some(first) = self.handles.first() else { return Failure::failed("no validator runs") };
-        let mut failures = self.failures.lock().await;
         tokio::select! {
             fatal = first.fatal() => match fatal {
                 Fatal::Failed { reason } => Failure::failed(format!("consensus stopped: {reason}")),
                 Fatal::Stopped | Fatal::Running => Failure::failed("consensus stopped"),
             },
-            Some(reason) = failures.recv() => Failure::failed(reason),
+            reason = self.failures.first() => Failure::failed(reason),
         }
     }
 

@@ -166,7 +166,8 @@ pub(crate) struct ModelsDir {
 /// `inferium node`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
-    /// Show one node, or all of a data folder's network, each fact proven against the network key.
+    /// Show one node, or all of a data folder's network: stake, state and record proven against the
+    /// network key, slashes as the gateway reports them.
     Show {
         /// A node's key or name (worker, validator-0, ...).
         node: Option<String>,

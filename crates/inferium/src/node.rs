@@ -1,4 +1,5 @@
-//! `inferium node show`: what the chain says about nodes, proven against the network key.
+//! `inferium node show`: what the chain says about nodes, proven against the network key, and their
+//! slashes as the gateway reports them.
 
 use crate::cli::{Failure, NodeCommand};
 use crate::home::{data_dir, load_json};
@@ -9,6 +10,14 @@ use inferium_chain::{GetError, LightClient};
 use inferium_ledger::{Account, Meta, Node, Record, StateKey};
 use inferium_types::{Digest, NetworkKey, NodeId, ProfileId};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Time for all that the gateway has to say.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Slashes as the gateway reports them, or why it does not. Events, unlike entries, can't be asked
+/// of validators, so nothing proves them here.
+type Slashes = Result<Vec<Value>, String>;
 
 /// A node with its record.
 struct Shown {
@@ -17,7 +26,6 @@ struct Shown {
     node: Node,
     record: Record,
     account: Account,
-    slashes: Vec<Value>,
 }
 
 pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
@@ -51,29 +59,42 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
             Some(profile) => chain.entry(&StateKey::Record((id, profile))).await.map_err(unread)?.unwrap_or_default(),
             None => Record::default(),
         };
-        let of_node = |slash: &&Value| slash.get("node").and_then(Value::as_str) == Some(id.to_string().as_str());
-        let slashes = slashes.iter().filter(of_node).cloned().collect();
         let account = chain.entry(&StateKey::Account(id)).await.map_err(unread)?.unwrap_or_default();
-        shown.push(Shown { name, id, node, record, account, slashes });
+        shown.push(Shown { name, id, node, record, account });
     }
     if json {
-        let data: Vec<Value> = shown.iter().map(|node| as_json(node, &meta)).collect();
-        return print(&json!({"height": meta.height, "epoch": meta.epoch, "data": data}).to_string());
+        return print(&as_json(&shown, &meta, &slashes).to_string());
     }
-    print(&as_table(&shown, &meta))
+    print(&as_text(&shown, &meta, &slashes))
 }
 
 fn unread(error: GetError) -> Failure {
     Failure::network(format!("the chain can't be read: {error}"))
 }
 
-/// The slashes that the gateway saw; none when it does not answer.
-async fn slashes(base_url: &str) -> Vec<Value> {
-    let answer = async {
-        let response = reqwest::get(format!("{base_url}/slashes")).await.ok()?;
-        response.json::<Value>().await.ok()?.get("data")?.as_array().cloned()
-    };
-    answer.await.unwrap_or_default()
+/// No answer is no clean record: it has its reason.
+async fn slashes(base_url: &str) -> Slashes {
+    match tokio::time::timeout(TIMEOUT, all_pages(&format!("{base_url}/slashes"))).await {
+        Ok(Ok(slashes)) => Ok(slashes),
+        Ok(Err(error)) => Err(format!("the gateway does not say: {error}")),
+        Err(_) => Err(format!("the gateway did not say it all in {} s", TIMEOUT.as_secs())),
+    }
+}
+
+async fn all_pages(address: &str) -> Result<Vec<Value>, Box<dyn std::error::Error + Send + Sync>> {
+    let http = reqwest::Client::new();
+    let (mut slashes, mut query) = (Vec::new(), Vec::new());
+    loop {
+        let page: Value = http.get(address).query(&query).send().await?.error_for_status()?.json().await?;
+        slashes.extend_from_slice(page.get("data").and_then(Value::as_array).ok_or("the answer has no list")?);
+        let Some(next) = page.get("next").and_then(Value::as_str) else { return Ok(slashes) };
+        query = vec![("after", next.to_owned())];
+    }
+}
+
+fn slashes_of<'a>(slashes: &'a [Value], node: &NodeId) -> impl Iterator<Item = &'a Value> {
+    let node = node.to_string();
+    slashes.iter().filter(move |slash| slash.get("node").and_then(Value::as_str) == Some(node.as_str()))
 }
 
 fn state_of(node: &Node, meta: &Meta) -> String {
@@ -86,28 +107,36 @@ fn state_of(node: &Node, meta: &Meta) -> String {
     }
 }
 
-fn as_json(shown: &Shown, meta: &Meta) -> Value {
+fn as_json(shown: &[Shown], meta: &Meta, slashes: &Slashes) -> Value {
+    let node = |shown: &Shown| {
+        json!({
+            "name": shown.name,
+            "node": shown.id.to_string(),
+            "role": shown.node.role.name(),
+            "operator": shown.node.operator.to_string(),
+            "stake_nano": shown.node.stake.nano(),
+            "unsettled_nano": shown.node.unsettled.nano(),
+            "balance_nano": shown.account.balance.nano(),
+            "transactions": shown.account.nonce,
+            "state": state_of(&shown.node, meta),
+            "disqualified": shown.node.disqualified,
+            "jobs_settled": shown.record.jobs,
+            "tokens_settled": shown.record.tokens,
+            "failures": shown.record.failures,
+            "slashes": slash_list(slashes, &shown.id),
+        })
+    };
     json!({
-        "name": shown.name,
-        "node": shown.id.to_string(),
-        "role": shown.node.role.name(),
-        "operator": shown.node.operator.to_string(),
-        "stake_nano": shown.node.stake.nano(),
-        "unsettled_nano": shown.node.unsettled.nano(),
-        "balance_nano": shown.account.balance.nano(),
-        "transactions": shown.account.nonce,
-        "state": state_of(&shown.node, meta),
-        "disqualified": shown.node.disqualified,
-        "jobs_settled": shown.record.jobs,
-        "tokens_settled": shown.record.tokens,
-        "failures": shown.record.failures,
-        "slashes": shown.slashes,
+        "height": meta.height,
+        "epoch": meta.epoch,
+        "data": shown.iter().map(node).collect::<Vec<_>>(),
+        "slashes_error": slashes.as_ref().err(),
     })
 }
 
-fn as_table(shown: &[Shown], meta: &Meta) -> String {
+fn as_text(shown: &[Shown], meta: &Meta, slashes: &Slashes) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["node", "role", "stake", "state", "settled jobs", "faults"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["node", "role", "stake", "state", "settled jobs", "failures"]);
     for node in shown {
         table.add_row([
             format!("{}\n{}", node.name, node.id),
@@ -119,21 +148,35 @@ fn as_table(shown: &[Shown], meta: &Meta) -> String {
         ]);
     }
     let mut out = vec![format!("height {}, ledger epoch {}", meta.height, meta.epoch), table.to_string()];
-    for node in shown {
-        for slash in &node.slashes {
-            let field = |name: &str| {
-                slash.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default()
-            };
-            let nano = slash.get("amount_nano").and_then(Value::as_u64).unwrap_or(0);
-            out.push(format!(
-                "{} was slashed {} at height {}: {} ({})",
-                node.name,
-                inferium_types::Amount::from_nano(nano),
-                field("height"),
-                field("rule").replace('_', " "),
-                field("state"),
-            ));
+    match slashes {
+        Ok(slashes) => {
+            for node in shown {
+                out.extend(slashes_of(slashes, &node.id).map(|slash| line(&node.name, slash)));
+            }
         }
+        Err(reason) => out.push(format!("slashes: unknown ({reason})")),
     }
     out.join("\n")
 }
+
+/// `null` for what nobody knows.
+fn slash_list(slashes: &Slashes, node: &NodeId) -> Option<Vec<Value>> {
+    slashes.as_ref().ok().map(|slashes| slashes_of(slashes, node).cloned().collect())
+}
+
+fn line(name: &str, slash: &Value) -> String {
+    let field = |name: &str| {
+        slash.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default()
+    };
+    let nano = slash.get("amount_nano").and_then(Value::as_u64).unwrap_or(0);
+    format!(
+        "{name} was slashed {} at height {}: {} ({})",
+        inferium_types::Amount::from_nano(nano),
+        field("height"),
+        field("rule").replace('_', " "),
+        field("state"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 """Measures a network on this machine and prints a Markdown table: `python3 bench/run.py [NAME ...]`.
 
-Needs `cargo build --release --workspace --examples` first. Each figure is of one run on a machine that may be shared; the
+Needs `cargo build --release --workspace --bins --examples` first. Each figure is of one run on a machine that may be shared; the
 table says how many cores and what load there was.
 """
 

@@ -125,7 +125,8 @@ impl Scenario {
         let kept = Probability::new(of.saturating_sub(lost), of).ok_or("loss of no messages")?;
         let mut runs = Vec::new();
         for seed in self.seeds.clone() {
-            let schedule = self.faults.iter().fold(Schedule::new(), |schedule, fault| self.schedule(schedule, *fault));
+            let mut faults = self.faults.iter();
+            let schedule = faults.try_fold(Schedule::new(), |schedule, fault| self.schedule(schedule, *fault))?;
             let link = Link { latency: self.latency, jitter: self.jitter, success_rate: kept };
             let results = PlanBuilder::new(self.network.fresh())
                 .seeds(seed..seed.saturating_add(1))
@@ -140,25 +141,30 @@ impl Scenario {
         Ok(runs)
     }
 
-    fn schedule(&self, schedule: Schedule<ed25519::PublicKey>, fault: Fault) -> Schedule<ed25519::PublicKey> {
-        let who = |position: usize| self.network.participants().get(position).cloned();
-        let (at_ms, action) = match fault {
-            Fault::Crash { at_ms, validator } => (at_ms, who(validator).map(Action::Crash)),
-            Fault::Restart { at_ms, validator } => (at_ms, who(validator).map(Action::Restart)),
-            Fault::SyncFailures { at_ms, one_in } => {
+    /// A fault that can't happen is an error: a run without it would prove nothing.
+    fn schedule(
+        &self,
+        schedule: Schedule<ed25519::PublicKey>,
+        fault: Fault,
+    ) -> Result<Schedule<ed25519::PublicKey>, String> {
+        let who = |position: usize| {
+            let validator = self.network.participants().get(position).cloned();
+            validator.ok_or_else(|| format!("there is no validator {position} for {fault:?}"))
+        };
+        let action = match fault {
+            Fault::Crash { validator, .. } => Action::Crash(who(validator)?),
+            Fault::Restart { validator, .. } => Action::Restart(who(validator)?),
+            Fault::SyncFailures { one_in, .. } => {
                 let config = deterministic::FaultConfig::default();
                 // One in none is no probability, and no failure.
                 let config = match Probability::new(1, one_in) {
                     Some(failure) => config.sync(failure),
                     None => config,
                 };
-                (at_ms, Some(Action::SetStorageFault(config)))
+                Action::SetStorageFault(config)
             }
         };
-        match action {
-            Some(action) => schedule.at(Duration::from_millis(at_ms), action),
-            None => schedule,
-        }
+        Ok(schedule.at(Duration::from_millis(fault.at_ms()), action))
     }
 }
 

@@ -47,3 +47,11 @@ fn all_validators_crash_at_once_and_go_on() {
 fn one_validator_alone_is_a_network() {
     Scenario::new(Network::new(1)).blocks(30).run().unwrap();
 }
+
+#[test]
+fn a_fault_of_a_validator_that_is_not_there_is_no_run() {
+    for fault in [Fault::Crash { at_ms: 1, validator: 4 }, Fault::Restart { at_ms: 1, validator: 4 }] {
+        let refused = Scenario::new(Network::new(4)).fault(fault).run().unwrap_err();
+        assert!(refused.contains("no validator 4"), "{refused}");
+    }
+}

@@ -7,11 +7,12 @@ use crate::check::{InvalidEvidence, SegmentFacts, authenticate};
 use crate::shelf::{Room, Shelf};
 use crate::store::VerdictStore;
 use inferium_chain::ValidatorHandle;
-use inferium_engine::Engine;
+use inferium_engine::{Engine, EngineError};
 use inferium_ledger::{SegmentState, StallState, State};
 use inferium_store::StoreError;
 use inferium_types::{
-    ModelProfile, NodeId, NodeRole, SecretKey, SegmentEvidence, SegmentId, Signature, StallId, decode, limits,
+    ImpossibleJob, InvalidEncoding, ModelProfile, NodeId, NodeRole, SecretKey, SegmentEvidence, SegmentId, Signature,
+    StallId, decode, limits,
     wire::{RelayedRequest, verify_relay_fetch},
 };
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use tokio::sync::{mpsc, watch};
 const UNAVAILABLE_PART: u64 = 4;
 /// Pieces of news that wait for the loop; what finds no place is met with the next block.
 const NEWS_QUEUE: usize = 256;
-/// Bytes of a request that is relayed, by its messages. No context has room for more text.
-const RELAYED_SIZE_MAX: usize = limits::MESSAGE_SIZE_MAX / 4;
+/// Bytes of a request that is relayed: its private half, and room for its public one.
+const RELAYED_SIZE_MAX: usize = limits::PAYLOAD_SIZE_MAX + 1_024;
 
 /// How a validator does its duties.
 #[derive(Debug)]
@@ -72,9 +73,32 @@ pub(crate) enum Refused {
     /// Not what the chain holds.
     #[error("{0}")]
     Evidence(#[from] InvalidEvidence),
+    /// Bytes that are nothing.
+    #[error("not decodable: {0}")]
+    Encoding(#[from] InvalidEncoding),
+    /// More bytes than any request has.
+    #[error("{size} bytes; a request has at most {RELAYED_SIZE_MAX}")]
+    TooLarge {
+        /// How many.
+        size: usize,
+    },
     /// Not the claim's request.
     #[error("the request is not the claim's")]
     Request,
+    /// No worker is held to it.
+    #[error("no worker could do it: {0}")]
+    Impossible(#[from] ImpossibleJob),
+    /// The messages are no prompt of this model.
+    #[error("no worker could read it: {0}")]
+    Prompt(#[from] EngineError),
+    /// Another prompt than the request names.
+    #[error("the prompt has {found} tokens, not {claimed}")]
+    PromptTokens {
+        /// As the engine counts.
+        found: usize,
+        /// As the request says.
+        claimed: u32,
+    },
     /// Only the claim's worker gets the request.
     #[error("only the claim's worker may fetch the request")]
     NotTheWorker,
@@ -84,6 +108,9 @@ pub(crate) enum Refused {
     /// Our own disk.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// Our own mistake.
+    #[error("the validator failed")]
+    Internal,
 }
 
 impl Duties {
@@ -142,29 +169,17 @@ impl Duties {
             return Err(Refused::NoDuty);
         }
         if bytes.len() > RELAYED_SIZE_MAX {
+            return Err(Refused::TooLarge { size: bytes.len() });
+        }
+        let relayed: RelayedRequest = decode(bytes)?;
+        if !relayed.matches(&stall.request) {
             return Err(Refused::Request);
         }
-        let request: RelayedRequest = decode(bytes).map_err(|_| Refused::Request)?;
-        if !request.matches(&stall.request) || !self.can_be_done(&state, &request) {
-            return Err(Refused::Request);
-        }
+        let lease = state.lease(&relayed.request.lease).ok_or(Refused::NoDuty)?;
+        check_can_be_done(&relayed, lease.terms.context_tokens, &*shared.engine)?;
         shared.store.record_relayed(id, state.height(), bytes)?;
         let _ = shared.news.try_send(News::Request(id));
         Ok(())
-    }
-
-    /// True for a request that a worker of the lease could do: no one is held to another (SPEC T6).
-    fn can_be_done(&self, state: &State, relayed: &RelayedRequest) -> bool {
-        let request = &relayed.request;
-        let tokens = u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max));
-        let fits = state.lease(&request.lease).is_some_and(|lease| tokens <= u64::from(lease.terms.context_tokens));
-        let prompt = self.shared.engine.render_chat(&relayed.payload.messages);
-        let is_counted = prompt.is_ok_and(|prompt| u32::try_from(prompt.len()) == Ok(request.prompt_tokens));
-        let stop = &relayed.payload.stop;
-        let is_short = stop.len() <= limits::STOP_STRINGS_MAX
-            && stop.iter().all(|text| text.len() <= limits::STOP_STRING_SIZE_MAX)
-            && relayed.payload.messages.len() <= limits::MESSAGES_MAX;
-        fits && is_counted && is_short
     }
 
     /// Hands a relayed request to the claim's worker, who signs for it.
@@ -179,11 +194,22 @@ impl Duties {
     }
 }
 
+/// Checks that a worker with this lease could do it: no one is held to another (SPEC T6).
+fn check_can_be_done(relayed: &RelayedRequest, context_tokens: u32, engine: &dyn Engine) -> Result<(), Refused> {
+    relayed.request.check(context_tokens)?;
+    relayed.payload.check()?;
+    let (found, claimed) = (engine.render_chat(&relayed.payload.messages)?.len(), relayed.request.prompt_tokens);
+    if u32::try_from(found) != Ok(claimed) {
+        return Err(Refused::PromptTokens { found, claimed });
+    }
+    Ok(())
+}
+
 /// A segment that this validator still has to judge, and whether its time is almost over: in
 /// milliseconds and in blocks, since a network that was down has done nothing meanwhile.
 fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFacts, bool)> {
     let segment = state.segment(&id)?;
-    let SegmentState::Judging { members, seed, replay, due_at_ms, due_at_height, .. } = &segment.state else {
+    let SegmentState::Judging { members, seed, replay, due_at_height, .. } = &segment.state else {
         return None;
     };
     members.iter().find(|member| member.validator == *node && member.vote.is_none())?;
@@ -192,7 +218,10 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
     let facts = SegmentFacts { id, terms: segment.terms, vrf, beacon, seed: *seed, replay: *replay };
     let meta = state.meta();
     let part = |window: u64| window / UNAVAILABLE_PART;
-    let is_late = due_at_ms.saturating_sub(meta.timestamp_ms) < part(meta.parameters.verdict_ms)
+    let is_late = segment.verdict_due_ms(meta)?.saturating_sub(meta.timestamp_ms) < part(meta.parameters.verdict_ms)
         && due_at_height.saturating_sub(meta.height) < part(meta.parameters.verdict_blocks);
     Some((facts, is_late))
 }
+
+#[cfg(test)]
+mod tests;

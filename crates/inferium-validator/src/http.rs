@@ -25,34 +25,49 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self {
             Self::NoDuty => StatusCode::NOT_FOUND,
-            Self::Evidence(_) | Self::Request => StatusCode::BAD_REQUEST,
+            Self::Evidence(_)
+            | Self::Encoding(_)
+            | Self::Request
+            | Self::Impossible(_)
+            | Self::Prompt(_)
+            | Self::PromptTokens { .. } => StatusCode::BAD_REQUEST,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotTheWorker => StatusCode::FORBIDDEN,
             Self::Full => StatusCode::TOO_MANY_REQUESTS,
-            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(serde_json::json!({"error": {"message": self.to_string()}}))).into_response()
     }
 }
 
 async fn evidence(State(duties): State<Duties>, body: Bytes) -> Result<StatusCode, Refused> {
-    let evidence: SegmentEvidence = decode(&body).map_err(|_| Refused::Request)?;
-    // Hashing megabytes must not hold up the server's thread.
-    tokio::task::spawn_blocking(move || duties.lodge_evidence(evidence)).await.map_err(|_| Refused::NoDuty)??;
+    let evidence: SegmentEvidence = decode(&body)?;
+    apart(move || duties.lodge_evidence(evidence)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 async fn lodge(State(duties): State<Duties>, Path(stall): Path<String>, body: Bytes) -> Result<StatusCode, Refused> {
     let stall = parse(&stall)?;
-    // Nor must the template and the disk.
-    tokio::task::spawn_blocking(move || duties.lodge_request(stall, &body)).await.map_err(|_| Refused::NoDuty)??;
+    apart(move || duties.lodge_request(stall, &body)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 async fn fetch(State(duties): State<Duties>, Path(stall): Path<String>, body: Bytes) -> Result<Vec<u8>, Refused> {
-    let signature: Signature = decode(&body).map_err(|_| Refused::Request)?;
+    let signature: Signature = decode(&body)?;
     duties.fetch_request(parse(&stall)?, &signature)
+}
+
+/// Does what takes long (hashing megabytes, a template, the disk) without holding up the server's thread.
+async fn apart(work: impl FnOnce() -> Result<(), Refused> + Send + 'static) -> Result<(), Refused> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "what was handed in could not be looked at");
+        Err(Refused::Internal)
+    })
 }
 
 fn parse(stall: &str) -> Result<StallId, Refused> {
     Digest::from_hex(stall).map(StallId::new).ok_or(Refused::NoDuty)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ pub struct Meta {
     pub view: u64,
     /// Its time; milliseconds.
     pub timestamp_ms: u64,
+    /// Time of the last block that came after a pause (SPEC C3); milliseconds.
+    pub resumed_at_ms: u64,
     /// Parameters in force.
     pub parameters: Parameters,
     /// Ledger epoch (SPEC C5).
@@ -216,6 +218,8 @@ pub struct Lease {
     pub segments_pending: u32,
     /// When it began: height.
     pub granted_height: u64,
+    /// Height of its last segment, or of its beginning.
+    pub segment_height: u64,
     /// When it ends; milliseconds.
     pub expires_at_ms: u64,
     /// State.
@@ -286,6 +290,25 @@ pub struct Segment {
     pub state: SegmentState,
 }
 
+impl Segment {
+    /// When its verdicts are due; milliseconds. `None` before the draw and after the decision.
+    ///
+    /// The window is longer for more tokens, and begins anew when the chain stood still (SPEC C3).
+    #[must_use]
+    pub const fn verdict_due_ms(&self, meta: &Meta) -> Option<u64> {
+        let SegmentState::Judging { due_at_ms, .. } = self.state else { return None };
+        let renewed_ms = meta.resumed_at_ms.saturating_add(self.verdict_window_ms(&meta.parameters));
+        Some(if due_at_ms > renewed_ms { due_at_ms } else { renewed_ms })
+    }
+
+    /// Time for its verdicts; milliseconds.
+    pub(crate) const fn verdict_window_ms(&self, parameters: &Parameters) -> u64 {
+        let totals = &self.terms.totals;
+        let tokens = totals.prompt_tokens.saturating_add(totals.completion_tokens);
+        parameters.verdict_ms.saturating_add(tokens.saturating_mul(parameters.verdict_token_ms))
+    }
+}
+
 /// State of a stall claim.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum StallState {
@@ -323,10 +346,19 @@ pub struct Stall {
     pub gateway: NodeId,
     /// The request's digest.
     pub request: Digest,
+    /// Tokens of its prompt and answer at most.
+    pub tokens: u64,
     /// The job.
     pub job: JobId,
     /// State.
     pub state: StallState,
+}
+
+impl Stall {
+    /// Time for its answer; milliseconds.
+    pub(crate) const fn answer_window_ms(&self, parameters: &Parameters) -> u64 {
+        parameters.stall_answer_ms.saturating_add(self.tokens.saturating_mul(parameters.stall_token_ms))
+    }
 }
 
 /// Slashed stake that waits for its end (SPEC S2).

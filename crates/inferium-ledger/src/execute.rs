@@ -3,9 +3,7 @@
 use crate::error::{InvalidBlock, Rejection};
 use crate::money::is_duty;
 use crate::state::{Due, State};
-use inferium_types::{
-    Amount, Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction, limits,
-};
+use inferium_types::{Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction, limits};
 
 /// Nonces that a transaction may be ahead of its account and still be admitted to a mempool.
 const NONCES_AHEAD_MAX: u64 = 256;
@@ -157,6 +155,9 @@ impl Block {
         let meta = block.state.meta_mut();
         meta.height = environment.height;
         meta.view = environment.view;
+        if environment.timestamp_ms.saturating_sub(meta.timestamp_ms) > meta.parameters.pause_ms {
+            meta.resumed_at_ms = environment.timestamp_ms;
+        }
         meta.timestamp_ms = environment.timestamp_ms;
         block.turn_epoch();
         for seed in &environment.seeds {
@@ -282,11 +283,5 @@ impl Block {
         // Epochs are spans of time: none starts late because a block did.
         meta.epoch = meta.epoch.saturating_add(elapsed);
         meta.epoch_started_ms = meta.epoch_started_ms.saturating_add(elapsed.saturating_mul(meta.parameters.epoch_ms));
-    }
-
-    /// Moves money into a pool of the meta entry.
-    pub(crate) fn fill_treasury(&mut self, amount: Amount) {
-        let meta = self.state.meta_mut();
-        meta.treasury = Amount::from_nano(meta.treasury.nano().saturating_add(amount.nano()));
     }
 }

@@ -116,7 +116,9 @@ impl Block {
         if !role(node) {
             return Err(Rejection::NotAllowed { expected });
         }
-        if node.disqualified {
+        // SPEC S3: an operator answers for all its nodes. Seats are handed over, not dropped.
+        let is_barred = self.state.operators.get(&node.operator).is_none_or(|entry| entry.barred);
+        if node.disqualified || (is_barred && !node.is_validator()) {
             return Err(Rejection::Disqualified);
         }
         let epoch = self.state.meta().epoch;

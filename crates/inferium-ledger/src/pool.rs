@@ -161,9 +161,10 @@ impl Block {
     fn eligible_offers(&self, task: &Task) -> Vec<(NodeId, Offer)> {
         let meta = self.state.meta();
         let (epoch, beacon_view) = (meta.epoch, meta.beacon_view);
+        let is_barred = |node: &Node| self.state.operators.get(&node.operator).is_none_or(|entry| entry.barred);
         // A worker that lost half of the least stake has too little left to answer with.
         let stake_min = meta.parameters.worker_stake_min.split(2);
-        let gateway_operator = self.state.nodes.get(&task.requester).map(|node| node.operator);
+        let gateway_operator = self.state.operator_of(&task.requester);
         offers_of(&self.state, task.terms.profile)
             .filter(|(_, offer)| {
                 offer.slots_free() >= task.terms.slots
@@ -176,6 +177,7 @@ impl Block {
                     node.is_active(epoch)
                         && node.beacon_from_view <= beacon_view
                         && node.stake >= stake_min
+                        && !is_barred(node)
                         && Some(node.operator) != gateway_operator
                 })
             })
@@ -201,6 +203,7 @@ impl Block {
             segments: 0,
             segments_pending: 0,
             granted_height: self.height,
+            segment_height: self.height,
             expires_at_ms,
             state: LeaseState::Active,
         };
@@ -266,8 +269,20 @@ impl Block {
                 lease.state = LeaseState::Draining { end, until_ms, commits_until_ms };
                 self.state.set_lease(id, Some(lease));
             }
+            // SPEC C3: what a lease had could not be committed while the chain stood still.
+            LeaseState::Draining { end, until_ms, .. } if until_ms < self.drain_renewed_ms() => {
+                let until_ms = self.drain_renewed_ms();
+                lease.state = LeaseState::Draining { end, until_ms, commits_until_ms: until_ms };
+                self.state.set_lease(id, Some(lease));
+            }
             LeaseState::Draining { end, .. } => self.remove_lease(id, &lease, end),
         }
+    }
+
+    /// Until when a lease that drained while the chain stood still takes segments; milliseconds.
+    pub(crate) fn drain_renewed_ms(&self) -> u64 {
+        let meta = self.state.meta();
+        meta.resumed_at_ms.saturating_add(meta.parameters.lease_drain_ms)
     }
 
     pub(crate) fn has_stall(&self, lease: LeaseId) -> bool {

@@ -4,28 +4,38 @@ use crate::entries::{LeaseState, Segment, SegmentState};
 use crate::execute::Block;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, Event, LeaseEnd, NodeId, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome, limits,
+    Amount, Event, LeaseEnd, NodeId, Parameters, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome, limits,
 };
 
 /// Verdict windows that a segment may wait for its seed.
 const SEED_WINDOWS: u64 = 3;
+
+/// How long a segment waits for the seed that draws its committee; milliseconds.
+pub(crate) const fn seed_window_ms(parameters: &Parameters) -> u64 {
+    parameters.verdict_ms.saturating_mul(SEED_WINDOWS)
+}
 
 impl Block {
     /// SPEC J3: both sides signed root and totals.
     pub(crate) fn commit_segment(&mut self, sender: NodeId, commitment: &SegmentCommitment) -> Result<(), Rejection> {
         let terms = commitment.terms;
         let mut lease = self.state.leases.get(&terms.lease).copied().ok_or(Rejection::Unknown { what: "lease" })?;
-        if sender != lease.worker && sender != lease.gateway {
-            return Err(Rejection::NotAllowed { expected: "a side of the lease" });
+        // Only who can prove it: a gateway that refused a segment must not commit it behind the
+        // worker's back, who then has no evidence for it any more.
+        if sender != lease.worker {
+            return Err(Rejection::NotAllowed { expected: "the lease's worker" });
         }
-        if matches!(lease.state, LeaseState::Draining { commits_until_ms, .. } if self.now_ms > commits_until_ms) {
+        let drained_ms = self.drain_renewed_ms();
+        if matches!(lease.state, LeaseState::Draining { commits_until_ms, .. }
+            if self.now_ms > commits_until_ms.max(drained_ms))
+        {
             return Err(Rejection::WrongState { what: "a segment of a closed lease" });
         }
         if terms.index != lease.segments {
             return Err(Rejection::WrongState { what: "a segment out of order" });
         }
-        // SPEC C9: segments are free of fees, so their number has a bound: one per block of the lease.
-        if u64::from(terms.index) >= self.height.saturating_sub(lease.granted_height) {
+        // SPEC C9: segments are free of fees, so their number has a bound: one per block.
+        if self.height <= lease.segment_height {
             return Err(Rejection::WrongState { what: "a second segment of one block" });
         }
         let jobs = usize::try_from(terms.totals.jobs).unwrap_or(usize::MAX);
@@ -36,7 +46,7 @@ impl Block {
         if jobs == 0 || jobs > limits::SEGMENT_JOBS_MAX || jobs_after > lease.terms.jobs_max {
             return Err(Rejection::OutOfBounds { field: "jobs" });
         }
-        if tokens_after > lease.terms.tokens_max {
+        if tokens_after > lease.terms.tokens_max || (jobs > 1 && tokens > limits::SEGMENT_TOKENS_MAX) {
             return Err(Rejection::OutOfBounds { field: "tokens" });
         }
         if !terms.signed_by_worker(&lease.worker, &commitment.worker_signature) {
@@ -56,13 +66,14 @@ impl Block {
         lease.jobs = jobs_after;
         lease.tokens = tokens_after;
         lease.segments = lease.segments.saturating_add(1);
+        lease.segment_height = self.height;
         lease.segments_pending = lease.segments_pending.saturating_add(1);
         self.state.set_lease(terms.lease, Some(lease));
 
         let parameters = &self.state.meta().parameters;
         // SPEC C4: bound in this block, drawn with the seed of a later view.
         let view = self.view.saturating_add(parameters.draw_delay_views);
-        let until_ms = self.now_ms.saturating_add(parameters.verdict_ms.saturating_mul(SEED_WINDOWS));
+        let until_ms = self.now_ms.saturating_add(seed_window_ms(parameters));
         let id = terms.id();
         self.state.set_segment(
             id,
@@ -159,7 +170,7 @@ impl Block {
         }
         let meta = self.state.meta_mut();
         meta.validator_pool = meta.validator_pool.add(for_validators).unwrap_or(meta.validator_pool);
-        self.fill_treasury(left);
+        meta.treasury = meta.treasury.add(left).unwrap_or(meta.treasury);
 
         let key = (segment.worker, segment.profile);
         let mut record = self.state.record(segment.worker, segment.profile);

@@ -91,15 +91,10 @@ impl Block {
         self.slash(validator, MISSED_DUTY, cause);
     }
 
-    /// SPEC T6: a certified request got no answer.
-    pub(crate) fn slash_deadline(&mut self, worker: NodeId, gateway: NodeId, job: JobId, profile: ProfileId) {
-        let cause = Cause {
-            rule: SlashRule::DeadlineMissed,
-            segment: None,
-            job: Some(job),
-            provers: Vec::new(),
-            harmed: Some(gateway),
-        };
+    /// SPEC T6: a certified request got no answer. Nobody gains by it: who claims chooses the request.
+    pub(crate) fn slash_deadline(&mut self, worker: NodeId, job: JobId, profile: ProfileId) {
+        let cause =
+            Cause { rule: SlashRule::DeadlineMissed, segment: None, job: Some(job), provers: Vec::new(), harmed: None };
         self.slash(worker, DEADLINE_MISSED, cause);
         self.record_fault(worker, profile);
     }

@@ -3,7 +3,7 @@
 use crate::Rejection;
 use crate::entries::{LeaseState, Node, Stall, StallState};
 use crate::execute::Block;
-use inferium_types::{Digest, Event, JobRequest, JobResult, LeaseEnd, NodeId, StallId};
+use inferium_types::{Digest, Event, ImpossibleJob, JobRequest, JobResult, LeaseEnd, NodeId, StallId};
 use std::collections::BTreeSet;
 
 impl Block {
@@ -16,10 +16,11 @@ impl Block {
         if lease.state != LeaseState::Active {
             return Err(Rejection::WrongState { what: "a claim about an ended lease" });
         }
-        let tokens = u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max));
-        if tokens > u64::from(lease.terms.context_tokens) {
-            return Err(Rejection::OutOfBounds { field: "tokens" });
-        }
+        // No worker is held to what none could do.
+        request.check(lease.terms.context_tokens).map_err(|error| match error {
+            ImpossibleJob::Sequence => Rejection::OutOfBounds { field: "sequence" },
+            _ => Rejection::OutOfBounds { field: "tokens" },
+        })?;
         // One at a time: a worker is never held to more than one answer in a window.
         if self.has_stall(request.lease) {
             return Err(Rejection::Exists { what: "claim" });
@@ -35,6 +36,7 @@ impl Block {
                 worker: lease.worker,
                 gateway: sender,
                 request: request.digest(),
+                tokens: request.tokens(),
                 job: request.job,
                 state: StallState::AwaitingSeed { view, until_ms },
             }),
@@ -46,8 +48,7 @@ impl Block {
     pub(crate) fn draw_relays(&mut self, id: StallId, beacon: &Digest) {
         let Some(mut stall) = self.state.stalls.get(&id).cloned() else { return };
         let meta = self.state.meta();
-        let operator_of = |id: &NodeId| self.state.nodes.get(id).map(|node| node.operator);
-        let sides = [operator_of(&stall.worker), operator_of(&stall.gateway)];
+        let sides = [&stall.worker, &stall.gateway].map(|side| self.state.operator_of(side));
         let mut relays: Vec<NodeId> = self
             .state
             .nodes
@@ -62,7 +63,7 @@ impl Block {
         });
         // SPEC N6: most of them must not be one operator's.
         let mut operators = BTreeSet::new();
-        relays.retain(|relay| operators.insert(operator_of(relay)));
+        relays.retain(|relay| operators.insert(self.state.operator_of(relay)));
         relays.truncate(usize::try_from(meta.parameters.stall_relays).unwrap_or(usize::MAX));
         relays.sort_unstable();
         if relays.is_empty() {
@@ -85,6 +86,7 @@ impl Block {
     /// A relay holds the request; with most of them, the worker's time begins.
     pub(crate) fn certify_delivery(&mut self, sender: NodeId, id: StallId) -> Result<(), Rejection> {
         let mut stall = self.state.stalls.get(&id).cloned().ok_or(Rejection::Unknown { what: "claim" })?;
+        let window_ms = stall.answer_window_ms(&self.state.meta().parameters);
         let StallState::Relaying { relays, .. } = &mut stall.state else {
             return Err(Rejection::WrongState { what: "a certification" });
         };
@@ -99,7 +101,7 @@ impl Block {
         let certified = relays.iter().filter(|(_, certified)| *certified).count();
         if certified.saturating_mul(2) > relays.len() {
             let parameters = &self.state.meta().parameters;
-            let due_at_ms = self.now_ms.saturating_add(parameters.stall_answer_ms);
+            let due_at_ms = self.now_ms.saturating_add(window_ms);
             let due_at_height = self.height.saturating_add(parameters.draw_delay_views);
             let holders = relays.iter().filter(|(_, certified)| *certified).map(|(relay, _)| *relay).collect();
             stall.state = StallState::Certified { due_at_ms, due_at_height };
@@ -126,17 +128,22 @@ impl Block {
     /// A claim's time is over: it lapses, or the worker missed its deadline.
     pub(crate) fn advance_stall(&mut self, id: StallId) {
         let Some(mut stall) = self.state.stalls.get(&id).cloned() else { return };
+        let meta = self.state.meta();
+        let (resumed_at_ms, window_ms) = (meta.resumed_at_ms, stall.answer_window_ms(&meta.parameters));
         match &mut stall.state {
             StallState::AwaitingSeed { .. } | StallState::Relaying { .. } => self.state.set_stall(id, None),
             StallState::Certified { due_at_ms, due_at_height } => {
-                if self.height < *due_at_height {
-                    *due_at_ms = self.now_ms.saturating_add(1);
+                // SPEC C3: nobody could answer while the chain stood still.
+                let renewed_ms = Some(resumed_at_ms.saturating_add(window_ms)).filter(|at_ms| *due_at_ms < *at_ms);
+                let early_ms = (self.height < *due_at_height).then(|| self.now_ms.saturating_add(1));
+                if let Some(later_ms) = renewed_ms.or(early_ms) {
+                    *due_at_ms = later_ms;
                     self.state.set_stall(id, Some(stall));
                     return;
                 }
                 self.state.set_stall(id, None);
                 if let Some(lease) = self.state.leases.get(&stall.lease).copied() {
-                    self.slash_deadline(stall.worker, stall.gateway, stall.job, lease.terms.profile);
+                    self.slash_deadline(stall.worker, stall.job, lease.terms.profile);
                     self.end_lease(stall.lease, LeaseEnd::Fault);
                 }
             }

@@ -161,6 +161,7 @@ impl State {
             height: 0,
             view: 0,
             timestamp_ms: genesis.timestamp_ms,
+            resumed_at_ms: 0,
             parameters: genesis.parameters.clone(),
             epoch: 0,
             epoch_started_ms: genesis.timestamp_ms,
@@ -470,6 +471,11 @@ impl State {
     #[must_use]
     pub fn node(&self, id: &NodeId) -> Option<&Node> {
         self.nodes.get(id)
+    }
+
+    /// Who answers for a node.
+    pub(crate) fn operator_of(&self, id: &NodeId) -> Option<AccountId> {
+        self.nodes.get(id).map(|node| node.operator)
     }
 
     /// All nodes, ascending.

@@ -2,6 +2,7 @@
 
 use crate::entries::{Member, Node, Segment, SegmentState};
 use crate::execute::Block;
+use crate::segments::seed_window_ms;
 use crate::state::Due;
 use crate::{Rejection, reputation};
 use inferium_types::{
@@ -76,8 +77,7 @@ impl Block {
     /// Validators that can replay the segment's profile and belong to neither side (SPEC V1, N6).
     fn eligible_members(&self, segment: &Segment) -> Vec<NodeId> {
         let epoch = self.state.meta().epoch;
-        let operator_of = |id: &NodeId| self.state.nodes.get(id).map(|node| node.operator);
-        let sides = [operator_of(&segment.worker), operator_of(&segment.gateway)];
+        let sides = [&segment.worker, &segment.gateway].map(|side| self.state.operator_of(side));
         self.state.profiles.get(&segment.profile).map_or_else(Vec::new, |profile| {
             profile
                 .validators
@@ -96,10 +96,9 @@ impl Block {
     /// Puts candidates in the order of their draw, and keeps one of each operator that does not
     /// answer for a member already (SPEC N6, C4).
     fn order_by_draw(&self, candidates: &mut Vec<NodeId>, seed: &Digest, seated: &[NodeId]) {
-        let operator_of = |id: &NodeId| self.state.nodes.get(id).map(|node| node.operator);
-        let mut operators: BTreeSet<_> = seated.iter().map(operator_of).collect();
+        let mut operators: BTreeSet<_> = seated.iter().map(|id| self.state.operator_of(id)).collect();
         candidates.sort_by_key(|validator| Digest::of("inferium/member/1", &[seed.as_bytes(), validator.as_bytes()]));
-        candidates.retain(|candidate| operators.insert(operator_of(candidate)));
+        candidates.retain(|candidate| operators.insert(self.state.operator_of(candidate)));
     }
 
     /// Gives `newcomers` a seat each and starts their time.
@@ -119,7 +118,7 @@ impl Block {
         members.extend(newcomers.into_iter().map(|validator| Member { validator, vote: None }));
         members.sort_by_key(|member| member.validator);
         let parameters = &self.state.meta().parameters;
-        let due_at_ms = self.now_ms.saturating_add(parameters.verdict_ms);
+        let due_at_ms = self.now_ms.saturating_add(segment.verdict_window_ms(parameters));
         let due_at_height = self.height.saturating_add(parameters.verdict_blocks);
         let waiting = members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
         self.events.push(Event::CommitteeDrawn {
@@ -163,12 +162,25 @@ impl Block {
     /// A segment's time has come: no seed, no verdicts, or settlement.
     pub(crate) fn advance_segment(&mut self, id: SegmentId) {
         let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
+        let meta = self.state.meta();
+        let renewed_ms = segment.verdict_due_ms(meta);
+        let seed_ms = meta.resumed_at_ms.saturating_add(seed_window_ms(&meta.parameters));
         match &mut segment.state {
-            SegmentState::AwaitingSeed { .. } => self.reject(id, &segment, RejectReason::Unresolved),
+            SegmentState::AwaitingSeed { until_ms, .. } => {
+                if *until_ms < seed_ms {
+                    *until_ms = seed_ms;
+                    self.state.set_segment(id, Some(segment));
+                } else {
+                    self.reject(id, &segment, RejectReason::Unresolved);
+                }
+            }
             SegmentState::Judging { due_at_ms, due_at_height, .. } => {
-                if self.height < *due_at_height {
-                    // SPEC C3: a window is a time and a least number of blocks.
-                    *due_at_ms = self.now_ms.saturating_add(1);
+                // SPEC C3: nobody could vote while the chain stood still, and a window is a time and a
+                // least number of blocks.
+                let renewed_ms = renewed_ms.filter(|renewed_ms| *due_at_ms < *renewed_ms);
+                let early_ms = (self.height < *due_at_height).then(|| self.now_ms.saturating_add(1));
+                if let Some(later_ms) = renewed_ms.or(early_ms) {
+                    *due_at_ms = later_ms;
                     self.state.set_segment(id, Some(segment));
                 } else {
                     self.decide(id, true);

@@ -72,15 +72,6 @@ impl SlashRule {
     }
 }
 
-/// What became of slashed stake (SPEC S2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum SlashState {
-    /// Held, and may still be restored.
-    Held,
-    /// Burned and shared out.
-    Burned,
-}
-
 /// A slash as the chain records it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SlashedNode {

@@ -36,14 +36,18 @@ pub struct Parameters {
     pub committee_value: [Amount; 2],
     /// Members that an escalation draws at most (SPEC V3).
     pub escalation_max: u32,
-    /// Time for a verdict after the draw.
+    /// Time for a verdict after the draw ...
     pub verdict_ms: u64,
+    /// ... and for each token of the segment (SPEC V3).
+    pub verdict_token_ms: u64,
     /// Blocks for a verdict at least (SPEC C3).
     pub verdict_blocks: u64,
     /// Challenge window after finality (SPEC V4).
     pub challenge_ms: u64,
-    /// Time for a certified request to be answered (SPEC T6).
+    /// Time for a certified request to be answered ... (SPEC T6)
     pub stall_answer_ms: u64,
+    /// ... and for each token of prompt and answer.
+    pub stall_token_ms: u64,
     /// Time for relays to certify a claim, after which it lapses.
     pub stall_certify_ms: u64,
     /// Relays drawn for a claim.
@@ -64,6 +68,9 @@ pub struct Parameters {
     pub unsettled_max: Ppm,
     /// Queue items handled per block and queue (SPEC C9).
     pub queue_work_max: u32,
+    /// Time between two blocks from which the chain counts as having stood still: windows that were
+    /// open then begin anew (SPEC C3).
+    pub pause_ms: u64,
 }
 
 impl Parameters {
@@ -87,9 +94,11 @@ impl Parameters {
             committee_value: [Amount::from_nano(10_000_000), Amount::from_ifr(1)],
             escalation_max: 21,
             verdict_ms: 120_000,
+            verdict_token_ms: 5,
             verdict_blocks: 20,
             challenge_ms: 600_000,
             stall_answer_ms: 60_000,
+            stall_token_ms: 20,
             stall_certify_ms: 60_000,
             stall_relays: 3,
             epoch_ms: 3_600_000,
@@ -100,6 +109,7 @@ impl Parameters {
             fee_shares: [Ppm::new(800_000), Ppm::new(120_000), Ppm::new(40_000)],
             unsettled_max: Ppm::new(50_000),
             queue_work_max: 4_096,
+            pause_ms: 30_000,
         }
     }
 

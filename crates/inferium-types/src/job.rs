@@ -1,6 +1,6 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
-use crate::{Amount, AmountOverflow, Digest, JobId, LeaseId, Price, SegmentId, VrfProof, leaf_hash};
+use crate::{Amount, AmountOverflow, Digest, JobId, LeaseId, Price, SegmentId, VrfProof, leaf_hash, limits};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// One turn of a chat.
@@ -65,7 +65,8 @@ pub struct JobRequest {
     pub job: JobId,
     /// The lease that pays.
     pub lease: LeaseId,
-    /// Position in the lease, from 0 without gaps.
+    /// Names the job in its lease: higher than those of all jobs before it, at most
+    /// [`limits::SEQUENCE_MAX`]. A worker takes each once (SPEC J1).
     pub sequence: u64,
     /// 0 for the first try, 1 for the one retry (SPEC T6).
     pub attempt: u8,
@@ -87,6 +88,72 @@ impl JobRequest {
     pub fn digest(&self) -> Digest {
         Digest::of_value("inferium/request/1", self)
     }
+
+    /// Tokens of prompt and answer at most.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        // Two `u32` fit into a `u64`.
+        self.prompt_tokens as u64 + self.tokens_max as u64
+    }
+
+    /// Checks that a worker could do this within `context_tokens`: no gateway may ask for more, and
+    /// none is held to more by a claim (SPEC T6).
+    ///
+    /// # Errors
+    /// [`ImpossibleJob`].
+    pub const fn check(&self, context_tokens: u32) -> Result<(), ImpossibleJob> {
+        if self.sequence > limits::SEQUENCE_MAX {
+            return Err(ImpossibleJob::Sequence);
+        }
+        if self.prompt_tokens == 0 || self.tokens_max == 0 {
+            return Err(ImpossibleJob::NoTokens);
+        }
+        let tokens = self.tokens();
+        if tokens > context_tokens as u64 {
+            return Err(ImpossibleJob::Context { tokens, context_tokens });
+        }
+        Ok(())
+    }
+}
+
+/// Why no worker could do a job, whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ImpossibleJob {
+    /// Sequences end before that.
+    #[error("the sequence is above {}", limits::SEQUENCE_MAX)]
+    Sequence,
+    /// Nothing to read, or nothing to write.
+    #[error("prompt and answer need at least one token each")]
+    NoTokens,
+    /// Longer than the lease's context.
+    #[error("{tokens} tokens are more than the lease's context of {context_tokens}")]
+    Context {
+        /// Tokens of the request.
+        tokens: u64,
+        /// The lease's.
+        context_tokens: u32,
+    },
+    /// Too many stop strings.
+    #[error("{count} stop strings; at most {} are allowed", limits::STOP_STRINGS_MAX)]
+    StopStrings {
+        /// How many.
+        count: usize,
+    },
+    /// An empty or too long stop string.
+    #[error("a stop string of {size} bytes; 1 to {} are allowed", limits::STOP_STRING_SIZE_MAX)]
+    StopString {
+        /// Its bytes.
+        size: usize,
+    },
+    /// Too many messages.
+    #[error("{count} messages; at most {} are allowed", limits::MESSAGES_MAX)]
+    Messages {
+        /// How many.
+        count: usize,
+    },
+    /// Too many bytes.
+    #[error("the input is larger than {} bytes", limits::PAYLOAD_SIZE_MAX)]
+    Size,
 }
 
 /// The private half of a request.
@@ -105,6 +172,28 @@ impl JobPayload {
     #[must_use]
     pub fn commitment(&self) -> Digest {
         Digest::of_value("inferium/input/1", self)
+    }
+
+    /// Checks the limits of a request's private half.
+    ///
+    /// # Errors
+    /// [`ImpossibleJob`].
+    pub fn check(&self) -> Result<(), ImpossibleJob> {
+        if self.stop.len() > limits::STOP_STRINGS_MAX {
+            return Err(ImpossibleJob::StopStrings { count: self.stop.len() });
+        }
+        let fits = |text: &&String| !text.is_empty() && text.len() <= limits::STOP_STRING_SIZE_MAX;
+        if let Some(text) = self.stop.iter().find(|text| !fits(text)) {
+            return Err(ImpossibleJob::StopString { size: text.len() });
+        }
+        if self.messages.len() > limits::MESSAGES_MAX {
+            return Err(ImpossibleJob::Messages { count: self.messages.len() });
+        }
+        match borsh::object_length(self) {
+            Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
+            // An object that can't be measured could not be sent either.
+            Ok(_) | Err(_) => Err(ImpossibleJob::Size),
+        }
     }
 }
 

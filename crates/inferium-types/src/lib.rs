@@ -36,13 +36,13 @@ pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_messa
 pub use codec::{InvalidEncoding, decode, encode};
 pub use crypto::{GroupKey, InvalidKey, PublicKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey};
 pub use digest::Digest;
-pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashState, SlashedNode};
+pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashedNode};
 pub use genesis::{Genesis, GenesisNode, Parameters};
 pub use header::{HEADER_VERSION, Header};
 pub use ids::{AccountId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId};
 pub use job::{
-    ChatMessage, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, JobTotals,
-    SamplingParams, SegmentEvidence, Usage, replay_seed, vrf_input,
+    ChatMessage, FinishReason, ImpossibleJob, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
+    JobTotals, SamplingParams, SegmentEvidence, Usage, replay_seed, vrf_input,
 };
 pub use merkle::{MerklePath, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};

@@ -14,16 +14,21 @@ pub const URL_SIZE_MAX: usize = 256;
 pub const NAME_SIZE_MAX: usize = 128;
 /// Jobs of one segment.
 pub const SEGMENT_JOBS_MAX: usize = 4_096;
-/// Tokens of a prompt that the wire carries.
-pub const PROMPT_TOKENS_MAX: usize = 131_072;
-/// Tokens of an answer that the wire carries.
-pub const OUTPUT_TOKENS_MAX: usize = 131_072;
+/// Tokens of one segment of several jobs: what a committee can replay within its window. A single
+/// job may have more.
+pub const SEGMENT_TOKENS_MAX: u64 = 16_384;
 /// Stop strings of one request, as clients of chat APIs expect.
 pub const STOP_STRINGS_MAX: usize = 4;
 /// Bytes of one stop string.
 pub const STOP_STRING_SIZE_MAX: usize = 256;
 /// Messages of one chat request.
 pub const MESSAGES_MAX: usize = 4_096;
+/// Bytes of a request's private half. No context has room for more text, and one job's evidence
+/// must fit into a segment's.
+pub const PAYLOAD_SIZE_MAX: usize = MESSAGE_SIZE_MAX / 4;
+/// Highest sequence of a job in its lease: far below the end of the numbers, so that the next one
+/// is always another.
+pub const SEQUENCE_MAX: u64 = 1 << 62;
 /// Levels of a Merkle path: trees of up to 2^32 leaves.
 pub const MERKLE_DEPTH_MAX: usize = 32;
 /// Headers between a receipt's block and the certified one after it.

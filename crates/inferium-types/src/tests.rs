@@ -3,6 +3,7 @@
 mod amounts;
 mod codec;
 mod conformance;
+mod jobs;
 mod keys;
 mod merkle;
 mod receipts;

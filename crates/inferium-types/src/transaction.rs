@@ -298,7 +298,7 @@ pub enum TransactionBody {
     AnswerStall {
         /// The claim.
         stall: StallId,
-        /// The result, which the relays hold.
+        /// The result of the request that the relays hold.
         result: JobResult,
     },
     /// Two results of one worker for one request (SPEC S, fraud).

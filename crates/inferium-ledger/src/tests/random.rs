@@ -256,8 +256,7 @@ impl Model {
         };
         let faults = self.faults.get(&slash.node).copied().unwrap_or(0) + 1;
         let (amount, provers, harmed) = match slash.rule {
-            SlashRule::DeadlineMissed => (stake / 1_000, Vec::new(), self.gateway_of_claim(slash)),
-            SlashRule::MissedDuty => (stake / 1_000, Vec::new(), None),
+            SlashRule::DeadlineMissed | SlashRule::MissedDuty => (stake / 1_000, Vec::new(), None),
             SlashRule::WrongApproval => {
                 (stake, votes(is_invalid), Some(self.segments[&slash.segment.unwrap()].gateway))
             }
@@ -299,14 +298,6 @@ impl Model {
         }
         *self.stakes.get_mut(&slash.node).unwrap() -= amount;
         self.holds.push_back(ModelHold { node: slash.node, rule: slash.rule, amount, provers, harmed });
-    }
-
-    /// Jobs of these tests are named by their lease.
-    fn gateway_of_claim(&self, slash: &inferium_types::SlashedNode) -> Option<NodeId> {
-        self.leases
-            .iter()
-            .find(|(id, lease)| lease.worker == slash.node && Some(request(**id, 0).job) == slash.job)
-            .map(|(_, lease)| lease.gateway)
     }
 
     /// The chain has as much in every pocket.
@@ -414,10 +405,9 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
         }
         7..=10 => {
             let (id, lease) = lease()?;
-            let totals = totals(1 + u32::from(who % 3), u64::from(much) / 2, u64::from(much));
+            let totals = totals(1 + u32::from(who % 3), u64::from(much) / 16, u64::from(much) / 8);
             let commitment = chain.segment(id, totals);
-            let side = if who % 2 == 0 { lease.worker } else { lease.gateway };
-            (chain.name(&side), TransactionBody::CommitSegment { commitment })
+            (chain.name(&lease.worker), TransactionBody::CommitSegment { commitment })
         }
         11..=18 => {
             let (segment, _) = nth(

@@ -76,7 +76,7 @@ fn another_seed_draws_another_committee() {
 fn segment_without_a_seed_is_given_up() {
     let (mut chain, segment, _) = committed();
     let end = chain.now_ms + 3 * chain.parameters().verdict_ms;
-    assert!(chain.block_at(end - 1).iter().all(|event| !matches!(event, Event::SegmentRejected { .. })));
+    assert!(chain.wait_until(end - 1).iter().all(|event| !matches!(event, Event::SegmentRejected { .. })));
     let events = chain.block_at(end);
     let rejected = |event: &Event| matches!(event, Event::SegmentRejected { segment: of, reason: RejectReason::Unresolved, .. } if *of == segment);
     assert!(events.iter().any(rejected), "{events:?}");

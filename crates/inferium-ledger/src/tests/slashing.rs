@@ -347,3 +347,22 @@ fn worker_with_half_of_the_least_stake_is_leased_and_with_less_is_not() {
         assert_eq!(chain.state.lease(&lease).is_some(), is_leased, "{nano}");
     }
 }
+
+/// SPEC S3: an operator answers for all its nodes, not only for the one that was caught.
+#[test]
+fn barred_operators_other_nodes_get_no_work() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let body = chain.registration("w1", &operator_of("w0"), worker_role("w1"), Amount::from_ifr(1_000));
+    chain.ok("w1", body);
+    let body = chain.registration("g1", &operator_of("w0"), gateway_role(), Amount::from_ifr(1_000));
+    chain.ok("g1", body);
+    chain.ok("w1", offer(1));
+    let (first, second) = (proof("w0", lease, 1), proof("w0", lease, 2));
+    chain.ok("x0", TransactionBody::ProveConflict { worker: id("w0"), first, second });
+    chain.fails("w1", offer(2), &Rejection::Disqualified);
+    chain.fails("g1", TransactionBody::OpenTask { terms: task_terms() }, &Rejection::Disqualified);
+    chain.blocks(3);
+    let (task, _) = chain.open("g0", task_terms());
+    assert!(chain.state.task(&task).is_some(), "the standing offer is not leased");
+}

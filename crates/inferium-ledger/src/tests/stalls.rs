@@ -114,7 +114,7 @@ fn relays_are_drawn_with_the_bound_seed() {
 /// More than half of the relays: one of three is too few, two are enough.
 #[test]
 fn most_relays_certify_once_each() {
-    let (mut chain, _, stall, relays) = claim();
+    let (mut chain, lease, stall, relays) = claim();
     chain.fails("w0", certify(stall), &Rejection::NotAllowed { expected: "a drawn relay" });
     let unknown = certify(StallId::new(Digest::ZERO));
     chain.fails("v0", unknown, &Rejection::Unknown { what: "claim" });
@@ -122,7 +122,8 @@ fn most_relays_certify_once_each() {
     assert!(matches!(chain.state.stall(&stall).unwrap().state, StallState::Relaying { .. }));
     chain.fails(&relays[0], certify(stall), &Rejection::Exists { what: "certification" });
     let events = chain.ok(&relays[2], certify(stall));
-    let due_at_ms = chain.now_ms + chain.parameters().stall_answer_ms;
+    let tokens = request(lease, 0).tokens();
+    let due_at_ms = chain.now_ms + chain.parameters().stall_answer_ms + tokens * chain.parameters().stall_token_ms;
     let holders = vec![id(&relays[0]), id(&relays[2])];
     assert_eq!(events, [Event::StallCertified { stall, worker: id("w0"), relays: holders, due_at_ms }]);
     chain.fails(&relays[1], certify(stall), &Rejection::WrongState { what: "a certification" });
@@ -165,7 +166,11 @@ fn claim_is_about_a_running_lease_and_what_it_can_hold() {
         request: JobRequest { prompt_tokens, tokens_max, ..request(lease, 0) },
     };
     chain.fails("g0", of(context, 1), &Rejection::OutOfBounds { field: "tokens" });
-    chain.fails("g0", of(1, u32::MAX), &Rejection::OutOfBounds { field: "tokens" });
+    for (prompt_tokens, tokens_max) in [(1, u32::MAX), (0, 1), (1, 0)] {
+        chain.fails("g0", of(prompt_tokens, tokens_max), &Rejection::OutOfBounds { field: "tokens" });
+    }
+    let endless = TransactionBody::ReportStall { request: request(lease, u64::MAX) };
+    chain.fails("g0", endless, &Rejection::OutOfBounds { field: "sequence" });
     chain.clone().ok("g0", of(context - 1, 1));
     chain.ok("w0", TransactionBody::CloseLease { lease });
     let ended = Rejection::WrongState { what: "a claim about an ended lease" };
@@ -223,6 +228,24 @@ fn deadline_has_a_least_number_of_blocks() {
     chain.block_at(due_at_ms + 1_001);
     assert_eq!(chain.state.stall(&stall), None);
     assert_eq!(chain.state.holds().count(), 1);
+}
+
+/// SPEC C3: a worker that could not put its answer on the chain missed no deadline.
+#[test]
+fn outage_costs_no_worker_its_stake() {
+    let (mut chain, lease, stall) = certified();
+    let StallState::Certified { due_at_ms, .. } = chain.state.stall(&stall).unwrap().state else { panic!("certified") };
+    let window = due_at_ms - chain.now_ms;
+    chain.blocks(4);
+    chain.block_at(due_at_ms + chain.parameters().pause_ms);
+    let resumed = chain.now_ms;
+    chain.block_at(resumed + window - BLOCK_MS - 1);
+    assert!(chain.state.stall(&stall).is_some());
+    let mut silent = chain.clone();
+    chain.ok("w0", TransactionBody::AnswerStall { stall, result: result(&request(lease, 0)) });
+    assert_eq!(chain.state.holds().count(), 0);
+    silent.block_at(resumed + window);
+    assert_eq!(silent.state.holds().count(), 1, "the new window ends too");
 }
 
 #[test]

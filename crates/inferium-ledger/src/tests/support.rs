@@ -317,6 +317,15 @@ impl Chain {
         }
     }
 
+    /// Empty blocks up to one at exactly this time, without a pause (SPEC C3); the last one's events.
+    pub(super) fn wait_until(&mut self, timestamp_ms: u64) -> Vec<Event> {
+        let step = self.parameters().pause_ms;
+        while self.now_ms + step < timestamp_ms {
+            self.block_at(self.now_ms + step);
+        }
+        self.block_at(timestamp_ms)
+    }
+
     /// An empty block at exactly this time.
     pub(super) fn block_at(&mut self, timestamp_ms: u64) -> Vec<Event> {
         let mut environment = self.environment();

@@ -237,8 +237,11 @@ fn unavailable_segment_is_unpaid_and_on_record() {
 fn verdicts_are_due_after_time_and_blocks() {
     let (chain, segment, members) = judged(4);
     let drawn = chain.now_ms;
-    let due = drawn + chain.parameters().verdict_ms;
+    let totals = chain.state.segment(&segment).unwrap().terms.totals;
+    let tokens = totals.prompt_tokens + totals.completion_tokens;
+    let due = drawn + chain.parameters().verdict_ms + tokens * chain.parameters().verdict_token_ms;
     let least = chain.parameters().verdict_blocks;
+    let last = chain.state.height() + least;
     let is_widened = |chain: &Chain| {
         matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Judging { widened: true, .. })
     };
@@ -247,14 +250,14 @@ fn verdicts_are_due_after_time_and_blocks() {
     for _ in 0..=least {
         early.block_at(early.now_ms + 1);
     }
-    early.block_at(due - 1);
+    early.wait_until(due - 1);
     assert!(!is_widened(&early));
     early.block_at(due);
     assert!(is_widened(&early));
     // Enough time, one block early.
     let mut few = chain.clone();
-    few.block_at(due + 5);
-    for _ in 0..least - 2 {
+    few.wait_until(due + 5);
+    while few.state.height() + 1 < last {
         few.block_at(few.now_ms + 2);
     }
     assert!(!is_widened(&few));
@@ -262,6 +265,37 @@ fn verdicts_are_due_after_time_and_blocks() {
     assert!(is_widened(&few));
     for member in &members {
         assert_eq!(few.stake(member), chain.stake(member) / 1_000 * 999, "a missed duty");
+    }
+}
+
+/// SPEC C3: while the chain stands still nobody can vote, so that an open window begins anew; a
+/// millisecond less is no pause.
+#[test]
+fn outage_costs_no_member_its_stake() {
+    for (more_ms, is_pause) in [(1, true), (0, false)] {
+        let (mut chain, segment, members) = judged(4);
+        let stakes: Vec<u64> = members.iter().map(|member| chain.stake(member)).collect();
+        let due = chain.state.segment(&segment).unwrap().verdict_due_ms(chain.state.meta()).unwrap();
+        for _ in 0..chain.parameters().verdict_blocks {
+            chain.block_at(chain.now_ms + 1);
+        }
+        let gap = chain.parameters().pause_ms + more_ms;
+        chain.wait_until(due - gap + 10);
+        chain.block_at(chain.now_ms + gap);
+        assert!(chain.now_ms > due);
+        let paid: Vec<u64> = members.iter().map(|member| chain.stake(member)).collect();
+        assert_eq!(paid == stakes, is_pause, "{more_ms}");
+        if is_pause {
+            let renewed = chain.state.segment(&segment).unwrap().verdict_due_ms(chain.state.meta()).unwrap();
+            assert_eq!(renewed - chain.now_ms, due - (judged(4).0).now_ms, "a whole window");
+            let reloaded = crate::State::from_entries(chain.state.entries()).unwrap();
+            assert_eq!(reloaded, chain.state);
+            chain.wait_until(renewed);
+            assert!(
+                members.iter().all(|member| chain.stake(member) < stakes[0]),
+                "once it is over, silence is silence"
+            );
+        }
     }
 }
 

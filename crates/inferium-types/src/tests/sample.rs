@@ -184,9 +184,9 @@ sample_structs! {
     Parameters {
         fee_base, fee_per_byte, operator_bond_min, worker_stake_min, validator_stake_min, gateway_bond_min,
         profile_operators_min, reservation_per_block, reservation_min, task_open_max_ms, lease_max_ms, lease_drain_ms,
-        draw_delay_views, committee_value, escalation_max, verdict_ms, verdict_blocks, challenge_ms, stall_answer_ms,
-        stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, newcomer_jobs, newcomer_tokens, replay_min, fee_shares,
-        unsettled_max, queue_work_max,
+        draw_delay_views, committee_value, escalation_max, verdict_ms, verdict_token_ms, verdict_blocks, challenge_ms,
+        stall_answer_ms, stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, newcomer_jobs, newcomer_tokens, replay_min, fee_shares,
+        unsettled_max, queue_work_max, pause_ms,
     }
     GenesisNode { node, operator, stake, url }
     Genesis { name, timestamp_ms, group, sharing, parameters, accounts, operators, validators }
@@ -231,7 +231,6 @@ sample_enums! {
     LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} }
     RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} }
     SlashRule { DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {} }
-    SlashState { Held {} Burned {} }
     Event {
         NodeRegistered { node, role, operator }
         UrlChanged { node, url }
@@ -328,7 +327,6 @@ macro_rules! for_each_type {
             LeaseEnd,
             RejectReason,
             SlashRule,
-            SlashState,
             SlashedNode,
             SegmentOutcome,
             Event,

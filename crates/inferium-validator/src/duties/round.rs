@@ -97,16 +97,14 @@ impl Round {
             return Ok(true);
         }
         let tried = self.running.get(&id).copied();
-        if tried == Some(None) {
-            return Ok(true);
-        }
         let has_evidence = shared.shelf.has(id);
-        // Without evidence, or with evidence that our engine can't replay: no verdict but this one.
+        // Without evidence, with evidence that our engine can't replay, or with more of it than there
+        // was time for: no verdict but this one.
         if is_late && (!has_evidence || tried.is_some()) {
             self.record(state, id, VerdictVote::Unavailable)?;
             return Ok(true);
         }
-        if !has_evidence || tried == Some(Some(state.height())) {
+        if !has_evidence || tried == Some(None) || tried == Some(Some(state.height())) {
             return Ok(true);
         }
         self.running.insert(id, None);

@@ -7,13 +7,16 @@ use inferium_types::{
     Digest, JobEvidence, NodeId, NodeRole, Ppm, SegmentEvidence, VrfProof, VrfSecretKey, encode, vrf_input,
 };
 use std::time::Duration;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
-/// Attempts for one member, with a growing wait between them: about a minute in all, so that a member that starts
+/// How long evidence is tried to bring to its members, reads of the chain included: so long that a member that starts
 /// anew within its window gets what it has to judge.
-const ATTEMPTS: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(70);
+/// Wait between two tries: it doubles up to [`WAIT_MAX`].
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Time for one try.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a drawn committee gets to see: every leaf, and the payloads of the drawn jobs only.
@@ -25,6 +28,21 @@ pub(crate) fn assemble(record: &SegmentRecord, vrf_proof: VrfProof, seed: &Diges
         .map(|(index, job)| (index, job.clone()))
         .collect();
     SegmentEvidence { segment, vrf_proof, leaves: record.leaves.clone(), jobs }
+}
+
+/// Why evidence is not where it belongs.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Undelivered {
+    #[error(transparent)]
+    Chain(#[from] GetError),
+    #[error("the lease is gone")]
+    Lease,
+    #[error("the member is no validator any more")]
+    Member,
+    #[error("it answers {0}")]
+    Status(u16),
+    #[error("it can't be reached: {0}")]
+    Http(String),
 }
 
 /// Evidence on its way to members of a committee.
@@ -40,51 +58,101 @@ pub(crate) struct Handover {
 }
 
 impl Handover {
-    /// Sends it to each member until it has it.
+    /// Sends it to each member until it has it; no member waits for another.
     pub(crate) async fn run(self, members: Vec<NodeId>) {
-        let segment = self.record.terms.id();
-        if let Err(error) = self.send(members).await {
-            warn!(%segment, %error, "could not read from the chain where evidence goes");
-        }
-    }
-
-    async fn send(self, members: Vec<NodeId>) -> Result<(), GetError> {
-        let lease = self.record.terms.lease;
-        let vrf_proof = match self.vrf_proof {
-            Some(proof) => proof,
-            None => match self.chain.entry::<Lease>(&StateKey::Lease(lease)).await? {
-                Some(entry) => self.vrf.prove(&vrf_input(&entry.beacon, lease)),
-                None => return Ok(()),
-            },
+        let (segment, until) = (self.record.terms.id(), Instant::now() + WINDOW);
+        let vrf_proof = match retried(until, || self.proof()).await {
+            Ok(proof) => proof,
+            Err(error) => {
+                warn!(%segment, %error, "could not put evidence together");
+                return;
+            }
         };
         let bytes = to_bytes(&assemble(&self.record, vrf_proof, &self.seed, self.replay));
         for member in members {
-            let node = self.chain.entry::<Node>(&StateKey::Node(member)).await?;
-            let Some(NodeRole::Validator { url }) = node.map(|node| node.role) else { continue };
-            tokio::spawn(deliver(self.http.clone(), member, url, bytes.clone()));
+            let (chain, http, bytes) = (self.chain.clone(), self.http.clone(), bytes.clone());
+            tokio::spawn(async move {
+                let sent = deliver(until, || url(&chain, member), |url| post(&http, url, bytes.clone())).await;
+                if let Err(error) = sent {
+                    warn!(%segment, %member, %error, "could not deliver evidence");
+                }
+            });
         }
-        Ok(())
+    }
+
+    /// The proof behind the lease's seeds. A lease that the worker has no more is read from the chain.
+    async fn proof(&self) -> Result<VrfProof, Undelivered> {
+        if let Some(proof) = self.vrf_proof {
+            return Ok(proof);
+        }
+        let lease = self.record.terms.lease;
+        let entry: Lease = self.chain.entry(&StateKey::Lease(lease)).await?.ok_or(Undelivered::Lease)?;
+        Ok(self.vrf.prove(&vrf_input(&entry.beacon, lease)))
     }
 }
 
-/// Sends evidence to one member until it has it.
-async fn deliver(client: reqwest::Client, member: NodeId, url: String, evidence: bytes::Bytes) {
-    let address = format!("{}/duty/v1/evidence", url.trim_end_matches('/'));
+/// Finds out where a member is, and sends until it has what it must have.
+async fn deliver<F, S>(
+    until: Instant,
+    find: impl FnMut() -> F,
+    mut send: impl FnMut(String) -> S,
+) -> Result<(), Undelivered>
+where
+    F: Future<Output = Result<String, Undelivered>>,
+    S: Future<Output = Result<(), Undelivered>>,
+{
+    let url = retried(until, find).await?;
+    retried(until, || send(url.clone())).await
+}
+
+/// Tries again and again, with a growing wait between, until that is no use or the time is over.
+async fn retried<T, F>(until: Instant, mut attempt: impl FnMut() -> F) -> Result<T, Undelivered>
+where
+    F: Future<Output = Result<T, Undelivered>>,
+{
     let mut wait = FIRST_WAIT;
-    for _ in 0..ATTEMPTS {
-        match client.post(&address).timeout(TIMEOUT).body(evidence.clone()).send().await {
-            Ok(response) if response.status().is_success() => return,
-            // The member follows the chain too, and may not have reached the draw yet.
-            Ok(response) => debug!(%member, status = %response.status(), "evidence not taken yet"),
-            Err(error) => debug!(%member, %error, "evidence not delivered yet"),
+    loop {
+        match attempt().await {
+            Err(error) if error.may_pass() && Instant::now() + wait < until => {
+                debug!(%error, "evidence not delivered yet");
+            }
+            outcome => return outcome,
         }
         tokio::time::sleep(wait).await;
         wait = wait.saturating_mul(2).min(WAIT_MAX);
     }
-    warn!(%member, "could not deliver evidence");
+}
+
+impl Undelivered {
+    /// False for what the chain itself says: it stays so.
+    const fn may_pass(&self) -> bool {
+        match self {
+            // Members follow the chain too, and may not have reached the draw yet.
+            Self::Chain(_) | Self::Status(_) | Self::Http(_) => true,
+            Self::Lease | Self::Member => false,
+        }
+    }
+}
+
+async fn url(chain: &LightClient, member: NodeId) -> Result<String, Undelivered> {
+    let node: Option<Node> = chain.entry(&StateKey::Node(member)).await?;
+    match node.map(|node| node.role) {
+        Some(NodeRole::Validator { url }) => Ok(url),
+        Some(NodeRole::Worker { .. } | NodeRole::Gateway { .. }) | None => Err(Undelivered::Member),
+    }
+}
+
+async fn post(http: &reqwest::Client, url: String, evidence: bytes::Bytes) -> Result<(), Undelivered> {
+    let address = format!("{}/duty/v1/evidence", url.trim_end_matches('/'));
+    let response = http.post(address).timeout(TIMEOUT).body(evidence).send().await;
+    let status = response.map_err(|error| Undelivered::Http(error.to_string()))?.status();
+    if status.is_success() { Ok(()) } else { Err(Undelivered::Status(status.as_u16())) }
 }
 
 /// Evidence as it travels.
 pub(crate) fn to_bytes(evidence: &SegmentEvidence) -> bytes::Bytes {
     encode(evidence).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,6 @@ pub(crate) struct JobContext {
     pub(crate) engine: Arc<dyn Engine>,
     /// The worker's VRF output for the lease.
     pub(crate) vrf_output: Digest,
-    /// Fills salts; chosen per job.
-    pub(crate) salt: [u8; 32],
     pub(crate) crime: Option<Crime>,
 }
 
@@ -45,7 +43,7 @@ pub(crate) enum JobRefusal {
 
 /// The salt of a result: secret like the VRF output behind it, and the same whenever the request is
 /// done again, so that an honest worker has one result for a request.
-pub(crate) fn output_salt(vrf_output: &Digest, request: &JobRequest) -> [u8; 32] {
+fn output_salt(vrf_output: &Digest, request: &JobRequest) -> [u8; 32] {
     *Digest::of("inferium/output-salt/1", &[vrf_output.as_bytes(), request.digest().as_bytes()]).as_bytes()
 }
 
@@ -126,7 +124,8 @@ fn finish(
     digests: &[Digest],
 ) -> FinishedJob {
     let text = if context.crime == Some(Crime::EditedText) { edited(answer.text()) } else { answer.text().to_owned() };
-    let output = JobOutput { salt: context.salt, tokens: answer.tokens().to_vec(), text };
+    let salt = output_salt(&context.vrf_output, &request);
+    let output = JobOutput { salt, tokens: answer.tokens().to_vec(), text };
     let result = JobResult {
         request: request.digest(),
         output_commitment: output.commitment(),

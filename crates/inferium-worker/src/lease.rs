@@ -3,17 +3,14 @@
 use crate::job::FinishedJob;
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_types::{
-    Digest, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, NodeId, SecretKey, SegmentTerms, VrfProof, VrfSecretKey,
-    limits, merkle_root, vrf_input,
+    Digest, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, NodeId, SecretKey, SegmentTerms,
+    VrfProof, VrfSecretKey, limits, merkle_root, vrf_input,
 };
 use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 /// Sequences that one write to disk reserves.
 const SEQUENCE_STEP: u64 = 1_024;
-/// Bytes of a request's private half. No context has room for more text, and one job's evidence
-/// must fit into a segment's.
-pub(crate) const PAYLOAD_SIZE_MAX: usize = limits::MESSAGE_SIZE_MAX / 4;
 /// Bytes of a segment's evidence if every job is drawn: far below what validators take, since a
 /// segment whose evidence does not get there is not paid.
 pub(crate) const SEGMENT_SIZE_MAX: usize = limits::MESSAGE_SIZE_MAX / 2;
@@ -29,16 +26,8 @@ pub(crate) enum NotTaken {
     Sequence { next: u64 },
     #[error("all slots of the lease are busy")]
     Busy,
-    #[error("{tokens} tokens are more than the lease's context of {context}")]
-    Context { tokens: u64, context: u32 },
-    #[error("{count} stop strings; at most {} are allowed", limits::STOP_STRINGS_MAX)]
-    StopStrings { count: usize },
-    #[error("a stop string of {size} bytes; 1 to {} are allowed", limits::STOP_STRING_SIZE_MAX)]
-    StopString { size: usize },
-    #[error("{count} messages; at most {} are allowed", limits::MESSAGES_MAX)]
-    Messages { count: usize },
-    #[error("the input is larger than {PAYLOAD_SIZE_MAX} bytes")]
-    Payload,
+    #[error(transparent)]
+    Impossible(#[from] ImpossibleJob),
 }
 
 /// Where the lease's current segment stands.
@@ -104,25 +93,22 @@ impl LeaseWork {
         if self.running.len() >= slots {
             return Err(NotTaken::Busy);
         }
-        let (tokens, context) = (
-            u64::from(request.prompt_tokens).saturating_add(u64::from(request.tokens_max)),
-            self.record.terms.context_tokens,
-        );
-        if tokens > u64::from(context) {
-            return Err(NotTaken::Context { tokens, context });
-        }
-        check_payload(payload)
+        request.check(self.record.terms.context_tokens)?;
+        Ok(payload.check()?)
     }
 
     /// Marks a sequence as taken. `Some` when the limit that survives a crash went up: the record
     /// must be on disk before anything about the job is signed (SPEC C8). In steps, since each
     /// costs a sync.
+    ///
+    /// Requires: [`LeaseWork::check`] let it pass, so it is at most [`limits::SEQUENCE_MAX`]. The sums below then are
+    /// above it: were they cut off at the end of the numbers, the last sequence would be taken again and again.
     pub(crate) fn take(&mut self, sequence: u64) -> Option<&LeaseRecord> {
-        self.next_sequence = sequence.saturating_add(1);
+        self.next_sequence = sequence + 1;
         if sequence < self.record.sequence_limit {
             return None;
         }
-        self.record.sequence_limit = sequence.saturating_add(SEQUENCE_STEP);
+        self.record.sequence_limit = sequence + SEQUENCE_STEP;
         Some(&self.record)
     }
 
@@ -170,30 +156,41 @@ impl LeaseWork {
         })
     }
 
+    /// Takes back a segment that the gateway refused (SPEC J3): what the gateway got is proposed again at the same
+    /// index. The segment to sign in its place, if there is anything to put there.
+    ///
+    /// When the gateway names no job that could be taken out, nothing can be agreed on: the work is lost and the lease
+    /// over.
+    pub(crate) fn take_back(
+        &mut self,
+        refused: SegmentRecord,
+        undelivered: &[JobId],
+        key: &SecretKey,
+    ) -> Option<SegmentRecord> {
+        self.agreement = Agreement::Idle;
+        self.next_index = refused.terms.index;
+        let before = refused.leaves.len();
+        let jobs = refused.leaves.into_iter().zip(refused.jobs);
+        let kept: Vec<FinishedJob> = jobs
+            .filter(|(leaf, _)| !undelivered.contains(&leaf.request.job))
+            .map(|(leaf, evidence)| FinishedJob { leaf, evidence })
+            .collect();
+        if kept.len() == before {
+            self.finished.clear();
+            self.record.ended = true;
+            return None;
+        }
+        // First: they fitted into a segment before, so all of them are in this one, and a crash loses none.
+        self.finished.splice(..0, kept);
+        self.make_segment(key)
+    }
+
     /// True once nothing of the lease is left to do.
     pub(crate) fn is_done(&self) -> bool {
         self.record.ended
             && self.running.is_empty()
             && self.finished.is_empty()
             && matches!(self.agreement, Agreement::Idle | Agreement::Resting)
-    }
-}
-
-fn check_payload(payload: &JobPayload) -> Result<(), NotTaken> {
-    let stop = &payload.stop;
-    if stop.len() > limits::STOP_STRINGS_MAX {
-        return Err(NotTaken::StopStrings { count: stop.len() });
-    }
-    let fits = |text: &&String| !text.is_empty() && text.len() <= limits::STOP_STRING_SIZE_MAX;
-    if let Some(text) = stop.iter().find(|text| !fits(text)) {
-        return Err(NotTaken::StopString { size: text.len() });
-    }
-    if payload.messages.len() > limits::MESSAGES_MAX {
-        return Err(NotTaken::Messages { count: payload.messages.len() });
-    }
-    match borsh::object_length(payload) {
-        Ok(size) if size <= PAYLOAD_SIZE_MAX => Ok(()),
-        Ok(_) | Err(_) => Err(NotTaken::Payload),
     }
 }
 

@@ -11,9 +11,11 @@
 //! What this crate is *not*: it computes no logits (`inferium-engine`) and decides no money
 //! (`inferium-ledger`).
 //!
-//! Invariants: a segment is on disk before its signature leaves, and there is one per lease and
-//! index for ever, so no crash makes an honest worker sign two results for one request; a job
-//! takes its sampling seed from the lease's VRF output and the request alone.
+//! Invariants: a sequence of a lease is taken once, over restarts too, so an honest worker signs one
+//! result for a request whatever happens; a segment is on disk before its signature leaves, and only
+//! one that the gateway refused and never signed is replaced, in one write, by one without the jobs
+//! that it did not get (SPEC J3); a job takes its sampling seed from the lease's VRF output and the
+//! request alone.
 
 #![forbid(unsafe_code)]
 

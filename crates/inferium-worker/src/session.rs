@@ -65,6 +65,10 @@ pub(crate) async fn keep(
             outcome = run(&key, id, &url, &events, &mut was_open) => outcome,
             _ = &mut stop => return,
         };
+        // Its outbox goes with the session, which is no break: nothing is lost, and nothing opened again.
+        if stop.try_recv() != Err(oneshot::error::TryRecvError::Empty) {
+            return;
+        }
         if let Err(error) = &outcome {
             debug!(gateway = %id.gateway, url, %error, "session ended");
         }

@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 struct Session {
     id: SessionId,
     url: String,
+    /// The session ends when this goes; before the outbox does, which alone would mean a break.
+    _stop: oneshot::Sender<()>,
     /// Messages for the gateway, while the session is open.
     outbox: Option<mpsc::Sender<WorkerMessage>>,
-    /// The session ends when this goes.
-    _stop: oneshot::Sender<()>,
 }
 
 /// Sessions under way; they end with it.
@@ -37,7 +37,7 @@ impl Sessions {
         self.next_number = self.next_number.saturating_add(1);
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(session::keep(self.key.clone(), id, url.clone(), self.events.clone(), stopped));
-        self.kept.insert(gateway, Session { id, url, outbox: None, _stop: stop }).is_some()
+        self.kept.insert(gateway, Session { id, url, _stop: stop, outbox: None }).is_some()
     }
 
     /// Ends the session with a gateway.

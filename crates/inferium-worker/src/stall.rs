@@ -4,12 +4,14 @@
 //! the chain, so that a gateway that never delivered can't have it slashed.
 
 use crate::job::{self, JobContext};
-use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{Node, Stall, StateKey};
+use inferium_chain::{GetError, LightClient, Sender};
+use inferium_engine::Engine;
+use inferium_ledger::{Lease, Node, Stall, StateKey};
 use inferium_types::{
-    NodeId, NodeRole, SecretKey, StallId, TransactionBody, decode, encode,
+    Digest, NodeId, NodeRole, SecretKey, StallId, TransactionBody, VrfSecretKey, decode, encode, vrf_input,
     wire::{RelayedRequest, sign_relay_fetch},
 };
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -22,14 +24,13 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// One claim being answered.
 pub(crate) struct Answerer {
     pub(crate) id: StallId,
-    pub(crate) claim: Stall,
     pub(crate) relays: Vec<NodeId>,
     pub(crate) key: SecretKey,
+    pub(crate) vrf: VrfSecretKey,
     pub(crate) chain: LightClient,
     pub(crate) sender: Sender,
     pub(crate) http: reqwest::Client,
-    /// Its salt is chosen for the request once that is known.
-    pub(crate) context: JobContext,
+    pub(crate) engine: Arc<dyn Engine>,
 }
 
 impl Answerer {
@@ -37,26 +38,35 @@ impl Answerer {
     /// away for a moment.
     pub(crate) async fn run(self) {
         loop {
-            match self.answer().await {
-                Ok(()) => info!(stall = %self.id, "answered a certified request"),
+            match self.try_once().await {
+                Ok(true) => return,
+                Ok(false) => info!(stall = %self.id, "answered a certified request"),
                 Err(reason) => warn!(stall = %self.id, reason, "a certified request is not answered yet"),
             }
-            match self.chain.entry::<Stall>(&StateKey::Stall(self.id)).await {
-                Ok(None) => return,
-                Ok(Some(_)) | Err(_) => tokio::time::sleep(AGAIN).await,
-            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 
+    /// Answers, if there is still something to answer; true when there is not.
+    async fn try_once(&self) -> Result<bool, String> {
+        let unread = |error: GetError| format!("the claim can't be read: {error}");
+        let Some(claim) = self.chain.entry::<Stall>(&StateKey::Stall(self.id)).await.map_err(unread)? else {
+            return Ok(true);
+        };
+        let lease = self.chain.entry::<Lease>(&StateKey::Lease(claim.lease)).await.map_err(unread)?;
+        let Some(lease) = lease else { return Ok(true) };
+        let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
+        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output, crime: None };
+        self.answer(&claim.request, context).await.map(|()| false)
+    }
+
     /// Fetches, executes and answers.
-    async fn answer(&self) -> Result<(), String> {
-        let relayed = self.fetch().await.ok_or("no relay gave the request")?;
+    async fn answer(&self, request: &Digest, context: JobContext) -> Result<(), String> {
+        let relayed = self.fetch(request).await.ok_or("no relay gave the request")?;
         let (outbox, mut sent) = mpsc::channel(64);
         let drain = async { while sent.recv().await.is_some() {} };
         // Nobody cancels this job: the flag stays as it is.
         let (_keep, never) = watch::channel(false);
-        let salt = job::output_salt(&self.context.vrf_output, &relayed.request);
-        let context = JobContext { salt, ..self.context.clone() };
         let run = job::run(context, relayed.request, relayed.payload, outbox, never);
         let (outcome, ()) = tokio::join!(run, drain);
         let finished = outcome.map_err(|refusal| format!("it can't be done: {refusal}"))?;
@@ -64,7 +74,7 @@ impl Answerer {
         self.sender.send(body).await.map(drop).map_err(|error| format!("the answer was not taken: {error}"))
     }
 
-    async fn fetch(&self) -> Option<RelayedRequest> {
+    async fn fetch(&self, request: &Digest) -> Option<RelayedRequest> {
         let signature = sign_relay_fetch(self.id, &self.key);
         for relay in &self.relays {
             let Ok(Some(node)) = self.chain.entry::<Node>(&StateKey::Node(*relay)).await else { continue };
@@ -76,7 +86,7 @@ impl Answerer {
             };
             let Ok(bytes) = response.bytes().await else { continue };
             match decode::<RelayedRequest>(&bytes) {
-                Ok(relayed) if relayed.matches(&self.claim.request) => return Some(relayed),
+                Ok(relayed) if relayed.matches(request) => return Some(relayed),
                 _ => {}
             }
         }

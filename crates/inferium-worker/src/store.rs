@@ -81,7 +81,8 @@ impl WorkerStore {
         self.store.values(LEASES)
     }
 
-    /// Keeps a new segment. Ensures: it is on disk, and no other was signed in its place.
+    /// Keeps a new segment, or one that the gateway signed meanwhile. Ensures: it is on disk, and took no other's
+    /// place, which only [`WorkerStore::replace_segment`] does.
     pub(crate) fn put_segment(&self, record: &SegmentRecord) -> Result<(), StoreError> {
         let id = record.terms.id();
         self.store.write(|tx| {
@@ -89,6 +90,23 @@ impl WorkerStore {
                 return Err(StoreError::new(format_args!("segment {id} was signed before with other contents")));
             }
             tx.put(SEGMENTS, &id, record)
+        })
+    }
+
+    /// Removes a segment that the gateway refused, for `other` at its index if there is anything left to sign. One
+    /// write: a kill leaves the one or the other, and loses no job that both hold.
+    pub(crate) fn replace_segment(&self, refused: SegmentId, other: Option<&SegmentRecord>) -> Result<(), StoreError> {
+        self.store.write(|tx| {
+            if tx.get(SEGMENTS, &refused)?.is_some_and(|standing| standing.gateway_signature.is_some()) {
+                return Err(StoreError::new(format_args!("segment {refused} is signed by both")));
+            }
+            match other {
+                None => tx.remove(SEGMENTS, &refused),
+                Some(record) if record.terms.id() == refused => tx.put(SEGMENTS, &refused, record),
+                Some(record) => {
+                    Err(StoreError::new(format_args!("segment {} is not in the place of {refused}", record.terms.id())))
+                }
+            }
         })
     }
 

@@ -31,6 +31,9 @@ use tracing::{debug, info, warn};
 const OFFER_CHECK: Duration = Duration::from_secs(10);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
+/// Wait before the chain is asked again where a gateway is.
+const FIND_AGAIN: Duration = Duration::from_secs(1);
+
 /// How a worker works.
 #[derive(Debug)]
 pub struct WorkerConfig {
@@ -73,7 +76,10 @@ impl From<GetError> for WorkerError {
 enum Own {
     JobDone(LeaseId, JobId, Result<Box<FinishedJob>, JobRefusal>),
     Committed(SegmentTerms, Result<(), String>),
-    Retry(SegmentTerms),
+    /// How many of the lease's segments the chain has, if it has the lease.
+    Retry(SegmentTerms, Result<Option<u32>, GetError>),
+    /// Where a gateway is.
+    Found(NodeId, String),
     Rested(LeaseId),
     ClaimOver(StallId),
 }
@@ -120,11 +126,11 @@ impl Worker {
         loop {
             tokio::select! {
                 block = blocks.recv() => match block {
-                    Some(block) => core.on_block(&block).await?,
+                    Some(block) => core.on_block(&block)?,
                     None => return Err(WorkerError::Chain { reason: "the stream of blocks ended".into() }),
                 },
                 Some((session, event)) = session_rx.recv() => core.on_session(session, event)?,
-                Some(own) = own_rx.recv() => core.on_own(own).await?,
+                Some(own) = own_rx.recv() => core.on_own(own)?,
                 _ = offer_check.tick() => core.check_offer(),
                 _ = stop.changed() => return Ok(()),
             }
@@ -151,10 +157,10 @@ struct Core {
 }
 
 impl Core {
-    async fn on_block(&mut self, block: &VerifiedBlock) -> Result<(), WorkerError> {
+    fn on_block(&mut self, block: &VerifiedBlock) -> Result<(), WorkerError> {
         let mut mine = false;
         for event in &block.events {
-            mine |= self.on_event(event).await?;
+            mine |= self.on_event(event)?;
         }
         let next = block.header.height.saturating_add(1);
         if mine || next >= self.saved_cursor.saturating_add(CURSOR_BLOCKS) {
@@ -165,7 +171,7 @@ impl Core {
     }
 
     /// Handles one event of the chain; true when it was about this worker.
-    async fn on_event(&mut self, event: &Event) -> Result<bool, WorkerError> {
+    fn on_event(&mut self, event: &Event) -> Result<bool, WorkerError> {
         match event {
             Event::LeaseGranted { lease, worker, gateway, terms, price, beacon, expires_at_ms, .. }
                 if *worker == self.me =>
@@ -182,7 +188,7 @@ impl Core {
                 };
                 self.store.put_lease(&record)?;
                 info!(%lease, %gateway, "got a lease");
-                self.serve(record, 0).await?;
+                self.serve(record, 0);
             }
             Event::LeaseEnded { lease, worker, end, .. } if *worker == self.me => {
                 debug!(%lease, ?end, "lease ended");
@@ -209,9 +215,10 @@ impl Core {
             }
             Event::StallCertified { stall, worker, relays, .. } if *worker == self.me => {
                 warn!(%stall, "a gateway says that a request got no answer");
-                self.on_claim(*stall, relays).await?;
+                self.on_claim(*stall, relays)?;
             }
-            Event::UrlChanged { node, url } if self.sessions.has(*node) => {
+            // Also while its former URL is being read.
+            Event::UrlChanged { node, url } if self.has_lease_of(*node) => {
                 if self.sessions.keep(*node, url.clone()) {
                     info!(gateway = %node, url, "the gateway moved");
                     self.cancel_jobs(*node);
@@ -226,10 +233,10 @@ impl Core {
     }
 
     /// Opens what it takes to serve a lease.
-    async fn serve(&mut self, record: LeaseRecord, next_index: u32) -> Result<(), WorkerError> {
+    fn serve(&mut self, record: LeaseRecord, next_index: u32) {
         let (lease, gateway) = (record.lease, record.gateway);
         if self.leases.contains_key(&lease) {
-            return Ok(());
+            return;
         }
         let work = LeaseWork::new(record, &self.config.vrf, next_index);
         if let Some(outbox) = self.sessions.outbox(gateway) {
@@ -238,11 +245,8 @@ impl Core {
         }
         self.leases.insert(lease, work);
         if !self.sessions.has(gateway) {
-            let node: Option<Node> = self.chain.entry(&StateKey::Node(gateway)).await?;
-            let Some(NodeRole::Gateway { url }) = node.map(|node| node.role) else { return Ok(()) };
-            self.sessions.keep(gateway, url);
+            tokio::spawn(find_gateway(self.chain.clone(), gateway, self.own_tx.clone()));
         }
-        Ok(())
     }
 
     fn on_session(&mut self, session: SessionId, event: SessionEvent) -> Result<(), WorkerError> {
@@ -276,7 +280,7 @@ impl Core {
         }
     }
 
-    async fn on_own(&mut self, own: Own) -> Result<(), WorkerError> {
+    fn on_own(&mut self, own: Own) -> Result<(), WorkerError> {
         match own {
             Own::JobDone(lease, job, outcome) => {
                 if let Some(work) = self.leases.get_mut(&lease) {
@@ -296,7 +300,14 @@ impl Core {
                 self.next_segment(lease)?;
             }
             Own::Committed(terms, Err(reason)) => self.retry_later(terms, &reason),
-            Own::Retry(terms) => self.retry(terms).await?,
+            Own::Retry(terms, Ok(committed)) => self.retry(terms, committed)?,
+            Own::Retry(terms, Err(error)) => self.retry_later(terms, &error.to_string()),
+            Own::Found(gateway, url) => {
+                // What an event said meanwhile is newer.
+                if self.has_lease_of(gateway) && !self.sessions.has(gateway) {
+                    self.sessions.keep(gateway, url);
+                }
+            }
             Own::ClaimOver(stall) => self.on_claim_over(stall)?,
         }
         Ok(())
@@ -329,8 +340,33 @@ impl Core {
 
     /// A gateway without a lease here has nothing to say.
     fn end_idle_session(&mut self, gateway: NodeId) {
-        if !self.leases.values().any(|work| work.record.gateway == gateway) {
+        if !self.has_lease_of(gateway) {
             self.sessions.end(gateway);
+        }
+    }
+
+    fn has_lease_of(&self, gateway: NodeId) -> bool {
+        self.leases.values().any(|work| work.record.gateway == gateway)
+    }
+}
+
+/// Reads where a gateway is, however long that takes: the loop does not wait for it.
+async fn find_gateway(chain: LightClient, gateway: NodeId, own: mpsc::Sender<Own>) {
+    while !own.is_closed() {
+        match chain.entry::<Node>(&StateKey::Node(gateway)).await {
+            Ok(node) => {
+                let Some(NodeRole::Gateway { url }) = node.map(|node| node.role) else {
+                    warn!(%gateway, "a lease's gateway is not registered");
+                    return;
+                };
+                // The loop is gone only when the worker stops.
+                let _ = own.send(Own::Found(gateway, url)).await;
+                return;
+            }
+            Err(error) => {
+                warn!(%gateway, %error, "could not read where a gateway is yet");
+                tokio::time::sleep(FIND_AGAIN).await;
+            }
         }
     }
 }

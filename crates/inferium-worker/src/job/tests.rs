@@ -15,7 +15,7 @@ fn engine(flavour: u64) -> Arc<dyn Engine> {
 }
 
 pub(crate) fn context(crime: Option<Crime>) -> JobContext {
-    JobContext { engine: engine(0), vrf_output: Digest::sha256(b"vrf"), salt: [3; 32], crime }
+    JobContext { engine: engine(0), vrf_output: Digest::sha256(b"vrf"), crime }
 }
 
 pub(crate) fn job(sequence: u64) -> (JobRequest, JobPayload) {
@@ -116,6 +116,18 @@ async fn pieces_are_the_committed_answer() {
     }
     assert_eq!((text, tokens), (finished.evidence.output.text.clone(), finished.evidence.output.tokens.clone()));
     assert_eq!(end, Some((finished.leaf.result.clone(), finished.evidence.output.salt)));
+}
+
+/// One result for a request, its salt too; without the lease's VRF output nobody knows the salt.
+#[tokio::test]
+async fn salt_is_the_requests_and_the_leases_own() {
+    let mut salts = Vec::new();
+    let other = JobContext { vrf_output: Digest::ZERO, ..context(None) };
+    for (context, sequence) in [(context(None), 0), (context(None), 0), (context(None), 1), (other, 0)] {
+        salts.push(done(context, job(sequence)).await.0.unwrap().evidence.output.salt);
+    }
+    assert_eq!(salts[0], salts[1]);
+    assert!(salts[0] != salts[2] && salts[0] != salts[3] && salts[2] != salts[3]);
 }
 
 #[tokio::test]

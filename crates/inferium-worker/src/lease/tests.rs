@@ -1,6 +1,6 @@
 //! Leases: what is taken, once; segments, one at a time and of bounded size.
 
-use super::{Agreement, LeaseWork, NotTaken, PAYLOAD_SIZE_MAX, SEGMENT_SIZE_MAX};
+use super::{Agreement, LeaseWork, NotTaken, SEGMENT_SIZE_MAX};
 use crate::evidence;
 use crate::job::FinishedJob;
 use crate::job::JobContext;
@@ -8,8 +8,8 @@ use crate::job::tests::{context, done, job};
 use crate::store::tests::{lease_record, path};
 use crate::store::{SegmentRecord, WorkerStore};
 use inferium_types::{
-    ChatMessage, Digest, JobLeaf, JobPayload, JobRequest, JobTotals, Ppm, PublicKey, SecretKey, VrfSecretKey, encode,
-    limits, merkle_root,
+    ChatMessage, Digest, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, Ppm, PublicKey, SecretKey,
+    SegmentTerms, VrfSecretKey, encode, limits, merkle_root,
 };
 use tokio::sync::watch;
 
@@ -67,7 +67,7 @@ async fn segment_has_its_largest_size() {
 async fn second_segment_in_one_place_is_never_kept() {
     let path = path("place");
     let first = done(context(None), job(0)).await.0.unwrap();
-    let other = done(JobContext { salt: [4; 32], ..context(None) }, job(0)).await.0.unwrap();
+    let other = done(JobContext { vrf_output: Digest::ZERO, ..context(None) }, job(0)).await.0.unwrap();
     let standing = work(vec![first.clone()]).make_segment(&key()).unwrap();
     let conflicting = work(vec![other]).make_segment(&key()).unwrap();
     assert_eq!(standing.terms.id(), conflicting.terms.id());
@@ -148,8 +148,8 @@ fn only_what_the_lease_pays_for_is_taken() {
     let exact = JobRequest { tokens_max: context - 1, ..small };
     assert_eq!(work.check(gateway(), &exact, &payload), Ok(()));
     let large = JobRequest { tokens_max: context, ..small };
-    let tokens = u64::from(context) + 1;
-    assert_eq!(work.check(gateway(), &large, &payload), Err(NotTaken::Context { tokens, context }));
+    let too_long = ImpossibleJob::Context { tokens: u64::from(context) + 1, context_tokens: context };
+    assert_eq!(work.check(gateway(), &large, &payload), Err(too_long.into()));
     for sequence in 0..u64::from(work.record.terms.slots) * 2 {
         work.running.insert(job(sequence).0.job, watch::channel(false).0);
     }
@@ -158,27 +158,131 @@ fn only_what_the_lease_pays_for_is_taken() {
     assert_eq!(work.check(gateway(), &small, &payload), Err(NotTaken::Ended));
 }
 
+/// The limits themselves are tested where they stand: that the lease asks for them is what counts here.
 #[test]
 fn what_a_stranger_sends_is_bounded() {
     let work = work(Vec::new());
     let (request, payload) = request(0);
-    let check = |payload: JobPayload| work.check(gateway(), &request, &payload);
-    let stops = |count: usize, size: usize| JobPayload { stop: vec!["s".repeat(size); count], ..payload.clone() };
     let (count, size) = (limits::STOP_STRINGS_MAX, limits::STOP_STRING_SIZE_MAX);
-    assert_eq!(check(stops(count, size)), Ok(()));
-    assert_eq!(check(stops(count + 1, size)), Err(NotTaken::StopStrings { count: count + 1 }));
-    assert_eq!(check(stops(1, size + 1)), Err(NotTaken::StopString { size: size + 1 }));
-    assert_eq!(check(stops(1, 0)), Err(NotTaken::StopString { size: 0 }));
-    let message = |size: usize| ChatMessage { role: "user".into(), content: "m".repeat(size) };
-    let messages = |messages| JobPayload { messages, ..payload.clone() };
-    let count = limits::MESSAGES_MAX;
-    assert_eq!(check(messages(vec![message(1); count])), Ok(()));
-    assert_eq!(check(messages(vec![message(1); count + 1])), Err(NotTaken::Messages { count: count + 1 }));
-    let room = PAYLOAD_SIZE_MAX - encode(&messages(vec![message(0)])).len();
-    assert_eq!(check(messages(vec![message(room)])), Ok(()));
-    assert_eq!(check(messages(vec![message(room + 1)])), Err(NotTaken::Payload));
-    let reason = check(stops(5, 1)).unwrap_err().to_string();
-    assert_eq!(reason, "5 stop strings; at most 4 are allowed");
+    let most = JobPayload { stop: vec!["s".repeat(size); count], ..payload.clone() };
+    assert_eq!(work.check(gateway(), &request, &most), Ok(()));
+    let more = JobPayload { stop: vec!["s".into(); count + 1], ..payload.clone() };
+    let refused = work.check(gateway(), &request, &more).unwrap_err();
+    assert_eq!(refused, NotTaken::Impossible(ImpossibleJob::StopStrings { count: 5 }));
+    assert_eq!(refused.to_string(), "5 stop strings; at most 4 are allowed");
+    let message = ChatMessage { role: "user".into(), content: "m".repeat(limits::PAYLOAD_SIZE_MAX) };
+    let large = JobPayload { messages: vec![message], ..payload.clone() };
+    assert_eq!(work.check(gateway(), &request, &large), Err(ImpossibleJob::Size.into()));
+    let empty = JobRequest { tokens_max: 0, ..request };
+    assert_eq!(work.check(gateway(), &empty, &payload), Err(ImpossibleJob::NoTokens.into()));
+}
+
+/// SPEC J1, at its end: a gateway that names the highest sequence of all gets one result for it, not two.
+#[test]
+fn last_sequence_is_taken_once() {
+    let path = path("last");
+    let last = limits::SEQUENCE_MAX;
+    let (request, payload) = request(last);
+    let above = [last + 1, u64::MAX - 1, u64::MAX].map(|sequence| JobRequest { sequence, ..request.clone() });
+    {
+        let store = WorkerStore::open(&path).unwrap();
+        let mut work = LeaseWork::new(lease_record(1), &vrf(), 0);
+        for request in &above {
+            assert_eq!(work.check(gateway(), request, &payload), Err(ImpossibleJob::Sequence.into()));
+        }
+        assert_eq!(work.check(gateway(), &request, &payload), Ok(()));
+        store.put_lease(work.take(last).unwrap()).unwrap();
+        assert_eq!(work.check(gateway(), &request, &payload), Err(NotTaken::Sequence { next: last + 1 }));
+    }
+    let store = WorkerStore::open(&path).unwrap();
+    let work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0);
+    for request in above.iter().chain([&request]) {
+        assert!(work.check(gateway(), request, &payload).is_err(), "{}", request.sequence);
+    }
+    drop(store);
+    std::fs::remove_file(path).unwrap();
+}
+
+async fn finished(sequences: std::ops::Range<u64>) -> Vec<FinishedJob> {
+    let mut finished = Vec::new();
+    for sequence in sequences {
+        finished.push(done(context(None), job(sequence)).await.0.unwrap());
+    }
+    finished
+}
+
+fn sequences(record: &SegmentRecord) -> Vec<u64> {
+    record.leaves.iter().map(|leaf| leaf.request.sequence).collect()
+}
+
+/// SPEC J3: what the gateway did not get is taken out and the rest proposed again, in the same place; what finished
+/// meanwhile comes after it.
+#[tokio::test]
+async fn refused_segment_is_proposed_again_without_what_was_not_delivered() {
+    let mut work = work(finished(0..3).await);
+    let refused = work.make_segment(&key()).unwrap();
+    work.finished = finished(3..4).await;
+    let undelivered = [job(1).0.job, JobId::new(Digest::ZERO)];
+    let other = work.take_back(refused.clone(), &undelivered, &key()).unwrap();
+    assert_eq!((other.terms.id(), sequences(&other)), (refused.terms.id(), vec![0, 2, 3]));
+    assert_eq!(other.jobs.len(), 3);
+    assert!(other.terms.signed_by_worker(&key().public_key(), &other.worker_signature));
+    assert_eq!((work.next_index, &work.agreement), (8, &Agreement::Proposed(other.terms)));
+    assert!(work.finished.is_empty() && !work.record.ended);
+    // One result for each request all the same.
+    for leaf in &other.leaves {
+        assert!(refused.leaves.iter().all(|old| old.request != leaf.request || old == leaf));
+    }
+}
+
+#[tokio::test]
+async fn refused_segment_of_which_nothing_was_delivered_leaves_its_place_free() {
+    let mut work = work(finished(0..2).await);
+    let refused = work.make_segment(&key()).unwrap();
+    let all: Vec<JobId> = refused.leaves.iter().map(|leaf| leaf.request.job).collect();
+    assert_eq!(work.take_back(refused, &all, &key()), None);
+    assert_eq!((work.next_index, &work.agreement, work.record.ended), (7, &Agreement::Idle, false));
+    work.finished = finished(2..3).await;
+    assert_eq!(work.make_segment(&key()).unwrap().terms.index, 7);
+}
+
+/// A gateway that refuses and names nothing that could be taken out would refuse for ever.
+#[tokio::test]
+async fn lease_ends_when_nothing_can_be_agreed_on() {
+    for undelivered in [Vec::new(), vec![JobId::new(Digest::ZERO)]] {
+        let mut work = work(finished(0..2).await);
+        let refused = work.make_segment(&key()).unwrap();
+        work.finished = finished(2..3).await;
+        assert_eq!(work.take_back(refused, &undelivered, &key()), None);
+        assert!(work.record.ended && work.is_done());
+    }
+}
+
+/// A kill at any moment leaves the refused segment or the one in its place, never none of them.
+#[tokio::test]
+async fn kept_jobs_of_a_refused_segment_survive_a_kill() {
+    let path = path("refused");
+    let mut work = work(finished(0..2).await);
+    let refused = work.make_segment(&key()).unwrap();
+    let id = refused.terms.id();
+    WorkerStore::open(&path).unwrap().put_segment(&refused).unwrap();
+    let other = work.take_back(refused, &[job(0).0.job], &key()).unwrap();
+    {
+        let store = WorkerStore::open(&path).unwrap();
+        assert_eq!(sequences(&store.segment(id).unwrap().unwrap()), [0, 1], "killed before the write");
+        store.replace_segment(id, Some(&other)).unwrap();
+    }
+    {
+        let store = WorkerStore::open(&path).unwrap();
+        assert_eq!(store.segment(id).unwrap().as_ref(), Some(&other), "killed after it");
+        let elsewhere = SegmentRecord { terms: SegmentTerms { index: 8, ..other.terms }, ..other.clone() };
+        assert!(store.replace_segment(id, Some(&elsewhere)).is_err());
+        let agreed = SegmentRecord { gateway_signature: Some(other.terms.sign_as_gateway(&key())), ..other };
+        store.put_segment(&agreed).unwrap();
+        assert!(store.replace_segment(id, None).is_err(), "what both signed stays");
+        assert_eq!(store.segment(id).unwrap(), Some(agreed));
+    }
+    std::fs::remove_file(path).unwrap();
 }
 
 /// What validators would refuse is not paid: segments end by bytes, too, and every job drawn fits.

@@ -54,12 +54,8 @@ impl Core {
         }
         let (cancel, cancelled) = watch::channel(false);
         work.running.insert(job, cancel);
-        let context = JobContext {
-            engine: Arc::clone(&self.engine),
-            vrf_output: work.vrf_output,
-            salt: job::output_salt(&work.vrf_output, &request),
-            crime: self.config.crime,
-        };
+        let crime = self.config.crime;
+        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output: work.vrf_output, crime };
         let (own, lease) = (self.own_tx.clone(), request.lease);
         tokio::spawn(async move {
             let outcome = job::run(context, request, payload, outbox.clone(), cancelled).await;

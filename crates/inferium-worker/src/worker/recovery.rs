@@ -15,7 +15,7 @@ impl Core {
             match on_chain {
                 Some(lease) => {
                     let ended = lease.state != LeaseState::Active;
-                    self.serve(LeaseRecord { ended, ..record }, lease.segments).await?;
+                    self.serve(LeaseRecord { ended, ..record }, lease.segments);
                 }
                 None => self.store.remove_lease(record.lease)?,
             }
@@ -26,7 +26,7 @@ impl Core {
             }
         }
         for record in self.store.claims()? {
-            self.answer(record).await?;
+            self.answer(record);
         }
         Ok(())
     }

@@ -2,10 +2,10 @@
 
 use super::{Core, Own, WorkerError};
 use crate::evidence::Handover;
-use crate::job::FinishedJob;
 use crate::lease::Agreement;
 use crate::store::SegmentRecord;
 use inferium_ledger::{Lease, StateKey};
+use inferium_store::StoreError;
 use inferium_types::{
     Digest, JobId, LeaseId, NodeId, Ppm, SegmentCommitment, SegmentId, SegmentTerms, Signature, TransactionBody,
     wire::WorkerMessage,
@@ -106,22 +106,22 @@ impl Core {
         });
     }
 
-    /// Waits a little before a segment's transaction is tried again.
+    /// Waits a little, and looks what became of the lease, before a segment's transaction is tried again.
     pub(super) fn retry_later(&self, terms: SegmentTerms, reason: &str) {
         debug!(lease = %terms.lease, index = terms.index, reason, "segment not committed yet");
-        let own = self.own_tx.clone();
+        let (own, chain) = (self.own_tx.clone(), self.chain.clone());
         tokio::spawn(async move {
             tokio::time::sleep(COMMIT_RETRY).await;
-            let _ = own.send(Own::Retry(terms)).await;
+            let lease = chain.entry::<Lease>(&StateKey::Lease(terms.lease)).await;
+            let _ = own.send(Own::Retry(terms, lease.map(|lease| lease.map(|lease| lease.segments)))).await;
         });
     }
 
-    /// Tries a segment again, unless the chain has it or its lease is gone.
-    pub(super) async fn retry(&mut self, terms: SegmentTerms) -> Result<(), WorkerError> {
-        let on_chain: Option<Lease> = self.chain.entry(&StateKey::Lease(terms.lease)).await?;
-        let record = self.store.segment(terms.id())?;
-        match (on_chain, record) {
-            (Some(lease), Some(record)) if lease.segments == terms.index => {
+    /// Tries a segment again, unless the chain has it or its lease is gone. `committed` is how many of the lease's
+    /// segments the chain has, if it has the lease.
+    pub(super) fn retry(&mut self, terms: SegmentTerms, committed: Option<u32>) -> Result<(), WorkerError> {
+        match (committed, self.store.segment(terms.id())?) {
+            (Some(committed), Some(record)) if committed == terms.index => {
                 if let Some(signature) = record.gateway_signature {
                     self.commit(record, signature);
                 }
@@ -153,25 +153,26 @@ impl Core {
             return Ok(());
         }
         let id = SegmentId::of_lease(lease, index);
-        let record = self.store.segment(id)?;
-        self.store.remove_segment(id)?;
-        work.agreement = Agreement::Idle;
-        work.next_index = index;
-        if undelivered.is_empty() {
-            work.finished.clear();
-            work.record.ended = true;
+        let Some(refused) = self.store.segment(id)? else {
+            return Err(StoreError::new(format_args!("segment {id} was proposed, and is not kept")).into());
+        };
+        let was_ended = work.record.ended;
+        let other = work.take_back(refused, undelivered, &self.config.key);
+        let ends = work.record.ended && !was_ended;
+        // SPEC C8: on disk before the signature leaves.
+        self.store.replace_segment(id, other.as_ref())?;
+        if let Some(other) = other {
+            self.propose(&other);
+        }
+        if ends {
             let sender = self.sender.clone();
             tokio::spawn(async move {
                 if let Err(error) = sender.send(TransactionBody::CloseLease { lease }).await {
                     debug!(%lease, %error, "the lease was not closed");
                 }
             });
-        } else if let Some(record) = record {
-            let jobs = record.leaves.into_iter().zip(record.jobs);
-            let kept = jobs.filter(|(leaf, _)| !undelivered.contains(&leaf.request.job));
-            work.finished.extend(kept.map(|(leaf, evidence)| FinishedJob { leaf, evidence }));
         }
-        self.next_segment(lease)
+        self.drop_if_done(lease)
     }
 
     /// Starts to send a segment's evidence to members of its committee. The worker's loop does not wait for anyone

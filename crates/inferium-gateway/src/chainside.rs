@@ -13,7 +13,7 @@ use inferium_types::{
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Wait before a refused task is opened again.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
@@ -189,6 +189,9 @@ impl ChainSide {
                 if let Some(proof) = block.event_proof(position) {
                     let approval = SegmentStatus::Approved(ApprovalRecord::new(outcome.clone(), proof));
                     self.decide(outcome.segment, approval).await?;
+                } else {
+                    error!(segment = %outcome.segment, height = block.header.height, position,
+                        "the block proves no approval of the segment: its jobs have no receipts");
                 }
                 if !outcome.settled {
                     self.hub.metrics.segments_final.inc();

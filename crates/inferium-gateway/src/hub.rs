@@ -33,7 +33,7 @@ use crate::stall::Claim;
 use crate::store::{GatewayStore, KeyRecord, SegmentStatus, StoreError, UnsignedRecord};
 use budgets::Budgets;
 use inferium_engine::Engine;
-use inferium_types::{Digest, JobId, LeaseId, NodeId, SecretKey, SegmentId};
+use inferium_types::{Amount, Digest, JobId, LeaseId, NodeId, SecretKey, SegmentId};
 use jobs::RunningJob;
 use leases::{Early, LeaseEntry};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -175,6 +175,11 @@ impl Hub {
     /// The budget of a key, if it is known.
     pub(crate) fn budget(&self, payer: Digest) -> Option<KeyRecord> {
         self.lock().budgets.record(payer)
+    }
+
+    /// What a key may still spend: neither spent nor reserved for what runs, or waits for its segment.
+    pub(crate) fn left(&self, payer: Digest) -> Amount {
+        self.lock().budgets.left(payer)
     }
 
     /// True while a job runs, or is finished and in no signed segment.

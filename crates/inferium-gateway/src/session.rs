@@ -3,7 +3,7 @@
 use crate::hub::{Hub, NotSigned};
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{SinkExt as _, Stream, StreamExt as _};
 use inferium_types::{
     JobId, NodeId, SegmentTerms, Signature, decode, encode,
     wire::{GatewayMessage, SessionHello, WorkerMessage},
@@ -11,19 +11,38 @@ use inferium_types::{
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tracing::{debug, info};
+use tracing::{debug, error, info, warn};
 
 /// Messages that wait for the socket before a lease counts as busy.
 const OUTBOX_SIZE: usize = 1_024;
 /// Time for the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error("the handshake took longer than {} s", HANDSHAKE.as_secs())]
+    Timeout,
+    #[error("the connection broke: {0}")]
+    Broken(#[from] axum::Error),
+    #[error("not a message of the protocol, or not in its place")]
+    Message,
+    #[error("worker {0} did not prove that it is")]
+    Identity(NodeId),
+    #[error("worker {0} has no lease with this gateway")]
+    NoLease(NodeId),
+    #[error("the worker closed the connection")]
+    Closed,
+}
+
 /// Serves one connection until it breaks.
 pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
-    let worker = match tokio::time::timeout(HANDSHAKE, handshake(&hub, &mut socket)).await {
-        Ok(Some(worker)) => worker,
-        Ok(None) | Err(_) => {
-            debug!("a worker's handshake failed");
+    let handshake = tokio::time::timeout(HANDSHAKE, handshake(&hub, &mut socket)).await;
+    let worker = match handshake.unwrap_or(Err(SessionError::Timeout)) {
+        Ok(worker) => worker,
+        Err(error) => {
+            // Anyone can fail here: no reason to fill the log.
+            debug!(%error, "a worker's handshake failed");
             return;
         }
     };
@@ -32,32 +51,23 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
     let (mut sink, mut source) = socket.split();
     let write = async {
         while let Some(message) = outgoing.recv().await {
-            if sink.feed(binary(&message)).await.is_err() {
-                return;
-            }
+            sink.feed(binary(&message)).await?;
             // What is ready now goes out in one write.
             while let Ok(more) = outgoing.try_recv() {
-                if sink.feed(binary(&more)).await.is_err() {
-                    return;
-                }
+                sink.feed(binary(&more)).await?;
             }
-            if sink.flush().await.is_err() {
-                return;
-            }
+            sink.flush().await?;
         }
+        Ok::<(), SessionError>(())
     };
-    let read = async {
-        while let Some(Ok(message)) = source.next().await {
-            let Message::Binary(bytes) = message else { continue };
-            let Ok(message) = decode::<WorkerMessage>(&bytes) else { return };
-            receive(&hub, worker, &outbox, message).await;
-        }
+    let ended = tokio::select! {
+        ended = write => ended,
+        ended = listen(&hub, worker, &outbox, &mut source) => ended,
     };
-    tokio::select! {
-        () = write => {}
-        () = read => {}
+    match ended {
+        Ok(()) | Err(SessionError::Closed) => info!(%worker, "worker disconnected"),
+        Err(error) => warn!(%worker, %error, "worker disconnected"),
     }
-    info!(%worker, "worker disconnected");
     hub.session_lost(worker, &outbox);
 }
 
@@ -66,31 +76,61 @@ fn binary(message: &GatewayMessage) -> Message {
 }
 
 /// Both sides prove their keys; only workers that hold a lease get in.
-async fn handshake(hub: &Hub, socket: &mut WebSocket) -> Option<NodeId> {
-    let WorkerMessage::Hello { worker, nonce: worker_nonce } = next(socket).await? else { return None };
+async fn handshake(hub: &Hub, socket: &mut WebSocket) -> Result<NodeId, SessionError> {
+    let WorkerMessage::Hello { worker, nonce: worker_nonce } = next(socket).await? else {
+        return Err(SessionError::Message);
+    };
     let (gateway, gateway_nonce) = (hub.node(), rand::random());
     let hello = SessionHello { worker, worker_nonce, gateway, gateway_nonce };
     let answer = GatewayMessage::Hello { gateway, nonce: gateway_nonce, signature: hello.sign(&hub.key) };
-    socket.send(binary(&answer)).await.ok()?;
-    let WorkerMessage::Prove { signature } = next(socket).await? else { return None };
-    if !hello.verify(&worker, &signature) || !hub.knows_worker(worker) {
-        return None;
+    socket.send(binary(&answer)).await?;
+    let WorkerMessage::Prove { signature } = next(socket).await? else { return Err(SessionError::Message) };
+    if !hello.verify(&worker, &signature) {
+        return Err(SessionError::Identity(worker));
     }
-    socket.send(binary(&GatewayMessage::Welcome)).await.ok()?;
-    Some(worker)
+    if !hub.knows_worker(worker) {
+        return Err(SessionError::NoLease(worker));
+    }
+    socket.send(binary(&GatewayMessage::Welcome)).await?;
+    Ok(worker)
 }
 
-async fn next(socket: &mut WebSocket) -> Option<WorkerMessage> {
+async fn next<S>(source: &mut S) -> Result<WorkerMessage, SessionError>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Unpin,
+{
     loop {
-        match socket.recv().await?.ok()? {
-            Message::Binary(bytes) => return decode(&bytes).ok(),
+        match source.next().await.ok_or(SessionError::Closed)?? {
+            Message::Binary(bytes) => return decode(&bytes).map_err(|_| SessionError::Message),
             Message::Ping(_) | Message::Pong(_) => {}
-            Message::Text(_) | Message::Close(_) => return None,
+            Message::Text(_) => return Err(SessionError::Message),
+            Message::Close(_) => return Err(SessionError::Closed),
         }
     }
 }
 
-async fn receive(hub: &Arc<Hub>, worker: NodeId, outbox: &mpsc::Sender<GatewayMessage>, message: WorkerMessage) {
+/// Handles what the worker says, for as long as it says what it may.
+async fn listen<S>(
+    hub: &Arc<Hub>,
+    worker: NodeId,
+    outbox: &mpsc::Sender<GatewayMessage>,
+    source: &mut S,
+) -> Result<(), SessionError>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Unpin,
+{
+    loop {
+        let message = next(source).await?;
+        receive(hub, worker, outbox, message).await?;
+    }
+}
+
+async fn receive(
+    hub: &Arc<Hub>,
+    worker: NodeId,
+    outbox: &mpsc::Sender<GatewayMessage>,
+    message: WorkerMessage,
+) -> Result<(), SessionError> {
     match message {
         WorkerMessage::LeaseReady { lease, vrf_proof, sequence_from } => {
             hub.lease_ready(worker, lease, &vrf_proof, sequence_from, outbox);
@@ -102,8 +142,9 @@ async fn receive(hub: &Arc<Hub>, worker: NodeId, outbox: &mpsc::Sender<GatewayMe
             // Signing waits for the disk; other messages must not.
             tokio::spawn(sign(Arc::clone(hub), worker, outbox.clone(), terms, jobs, signature));
         }
-        WorkerMessage::Hello { .. } | WorkerMessage::Prove { .. } => {}
+        WorkerMessage::Hello { .. } | WorkerMessage::Prove { .. } => return Err(SessionError::Message),
     }
+    Ok(())
 }
 
 async fn sign(
@@ -128,8 +169,14 @@ async fn sign(
             hub.must::<()>(Err(error));
             return;
         }
-        Err(_) => return,
+        Err(error) => {
+            error!(%worker, %lease, index, %error, "signing a segment failed");
+            return;
+        }
     };
     // A broken session proposes again when it is back.
     let _ = outbox.send(answer).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,18 @@ pub(crate) enum SegmentStatus {
     Approved(ApprovalRecord),
     /// Not approved; it cost nothing.
     Rejected(RejectReason),
+    /// Signed by the gateway, and not committed before its lease closed; it cost nothing.
+    Uncommitted,
+}
+
+impl SegmentStatus {
+    /// True when its payers got back what it cost.
+    const fn is_free(&self) -> bool {
+        match self {
+            Self::Rejected(_) | Self::Uncommitted => true,
+            Self::Provisional | Self::Approved(_) => false,
+        }
+    }
 }
 
 /// A segment that the gateway signed.
@@ -140,7 +152,7 @@ impl GatewayStore {
     }
 
     /// Forgets a lease that the chain closed, and `unsigned`, the finished jobs of it that no
-    /// segment holds. Segments of it that were signed and never committed are rejected.
+    /// segment holds. Segments of it that were signed and never committed cost nothing.
     pub(crate) fn close_lease(&self, lease: LeaseId, unsigned: &[JobId]) -> Result<Refunds, StoreError> {
         self.store.write(|tx| {
             let mut refunds = Refunds::new();
@@ -148,7 +160,7 @@ impl GatewayStore {
                 let id = SegmentId::of_lease(lease, index);
                 let Some(record) = tx.get(SEGMENTS, &id)? else { break };
                 if record.status == SegmentStatus::Provisional {
-                    refunds.extend(decide(tx, record, SegmentStatus::Rejected(RejectReason::Unresolved))?);
+                    refunds.extend(decide(tx, record, SegmentStatus::Uncommitted)?);
                 }
             }
             for job in unsigned {
@@ -266,9 +278,8 @@ fn held_key(node: NodeId, rule: SlashRule) -> Digest {
 }
 
 fn decide(tx: &Transaction, mut record: SegmentRecord, status: SegmentStatus) -> Result<Refunds, StoreError> {
-    let was_rejected = matches!(record.status, SegmentStatus::Rejected(_));
     let mut refunds = Refunds::new();
-    if matches!(status, SegmentStatus::Rejected(_)) && !was_rejected {
+    if status.is_free() && !record.status.is_free() {
         adjust_payers(tx, &record, Amount::sub)?;
         refunds.clone_from(&record.payers);
     }
@@ -291,4 +302,4 @@ fn adjust_payers(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

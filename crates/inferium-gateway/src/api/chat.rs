@@ -53,33 +53,37 @@ pub(super) async fn completions(
     if is_stream { stream(running, include_usage).await } else { whole(running).await }
 }
 
-/// Tokenises, checks lengths, and commits to the input.
-async fn prepare(state: &ApiState, request: ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
+/// Tokenises, commits to the input, and checks all that a worker would: what it had to refuse is not sent.
+async fn prepare(state: &ApiState, mut request: ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
     if request.model != state.profile.name {
         let served = state.profile.name.clone();
         return Err(ApiError::ModelNotFound { model: request.model, served });
     }
     let size = request.messages.iter().map(|message| message.content.len()).sum();
     let engine = Arc::clone(&state.hub.engine);
-    let (request, prompt) = sized(size, move || {
-        let prompt = engine.render_chat(&request.messages);
-        (request, prompt)
+    let (context_tokens, profile) = (state.context_tokens, state.profile_id);
+    sized(size, move || -> Result<JobSpec, ApiError> {
+        let (messages, stop) = (std::mem::take(&mut request.messages), std::mem::take(&mut request.stop));
+        let payload = JobPayload { salt: rand::random(), messages, stop };
+        payload.check()?;
+        let prompt = engine.render_chat(&payload.messages);
+        let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
+        let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+        let tokens_max = request.answer_limit(prompt_tokens, context_tokens)?;
+        let spec = JobSpec {
+            profile,
+            input_commitment: payload.commitment(),
+            payload: Arc::new(payload),
+            prompt_tokens,
+            tokens_max,
+            sampling: request.sampling,
+            client_seed: request.seed,
+            payer,
+        };
+        spec.check(context_tokens)?;
+        Ok(spec)
     })
-    .await?;
-    let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
-    let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
-    let tokens_max = request.answer_limit(prompt_tokens, state.context_tokens)?;
-    let payload = JobPayload { salt: rand::random(), messages: request.messages, stop: request.stop };
-    Ok(JobSpec {
-        profile: state.profile_id,
-        input_commitment: payload.commitment(),
-        payload: Arc::new(payload),
-        prompt_tokens,
-        tokens_max,
-        sampling: request.sampling,
-        client_seed: request.seed,
-        payer,
-    })
+    .await?
 }
 
 /// Does what takes its time by the size of the request: at once when that is little, and where no

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use inferium_types::ImpossibleJob;
 use serde_json::{Value, json};
 
 /// Why a request has no answer.
@@ -95,7 +96,23 @@ impl From<NoLease> for ApiError {
             NoLease::NoWorker => Self::NoWorker,
             NoLease::Busy => Self::Overloaded,
             NoLease::Budget { .. } => Self::Budget(reason.to_string()),
-            NoLease::TooLong { tokens, context_tokens: context } => Self::MeasuredContext { tokens, context },
+            NoLease::Impossible(reason) => reason.into(),
+        }
+    }
+}
+
+/// What no worker could do, by the parameter that asks for it.
+impl From<ImpossibleJob> for ApiError {
+    fn from(reason: ImpossibleJob) -> Self {
+        match reason {
+            ImpossibleJob::Context { tokens, context_tokens: context } => Self::MeasuredContext { tokens, context },
+            ImpossibleJob::StopStrings { .. } | ImpossibleJob::StopString { .. } => {
+                Self::invalid("stop", reason.to_string())
+            }
+            ImpossibleJob::NoTokens | ImpossibleJob::Messages { .. } => Self::invalid("messages", reason.to_string()),
+            ImpossibleJob::Size => Self::TooLarge,
+            // Chosen by the gateway, of leases that still have some.
+            ImpossibleJob::Sequence => Self::NoWorker,
         }
     }
 }

@@ -45,7 +45,11 @@ pub(super) async fn receipt(
     };
     match &record.status {
         SegmentStatus::Provisional => Ok(provisional(job)),
-        SegmentStatus::Rejected(reason) => Ok(Json(rejected(job, *reason)).into_response()),
+        SegmentStatus::Rejected(reason) => Ok(Json(rejected(job, why_rejected(*reason))).into_response()),
+        SegmentStatus::Uncommitted => {
+            let reason = "the worker put it into no block before its lease closed; it cost nothing";
+            Ok(Json(rejected(job, reason)).into_response())
+        }
         SegmentStatus::Approved(approval) => {
             let receipt = build(&record, approval, index).ok_or(ApiError::JobNotFound)?;
             // Milliseconds of arithmetic, which requests of others must not wait for.
@@ -64,12 +68,15 @@ fn provisional(job: JobId) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 
-fn rejected(job: JobId, reason: RejectReason) -> Value {
-    let reason = match reason {
+const fn why_rejected(reason: RejectReason) -> &'static str {
+    match reason {
         RejectReason::ProvenWrong { .. } => "the result was proven wrong; it cost nothing",
         RejectReason::Unresolved => "the committee came to no decision; it cost nothing",
         RejectReason::Unavailable => "the worker gave no evidence; it cost nothing",
-    };
+    }
+}
+
+fn rejected(job: JobId, reason: &str) -> Value {
     json!({"object": "inferium.receipt", "job": job.to_string(), "status": "rejected", "reason": reason})
 }
 
@@ -156,6 +163,6 @@ pub(super) async fn key(State(state): State<ApiState>, headers: HeaderMap) -> Re
         "object": "inferium.key",
         "budget_nano": record.budget.nano(),
         "spent_nano": record.spent.nano(),
-        "left_nano": record.budget.nano().saturating_sub(record.spent.nano()),
+        "left_nano": state.hub.left(payer).nano(),
     })))
 }

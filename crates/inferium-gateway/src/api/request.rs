@@ -1,7 +1,9 @@
 //! Reading a chat request: every parameter is honoured, or refused by its name.
+//!
+//! Limits that workers hold a request to are not checked here, but on what is made of it for them.
 
 use super::error::ApiError;
-use inferium_types::{ChatMessage, SamplingParams, limits};
+use inferium_types::{ChatMessage, SamplingParams};
 use serde_json::{Map, Value};
 
 /// Tokens of an answer when the client sets no limit.
@@ -154,25 +156,14 @@ fn seed(value: &Value) -> Result<u64, ApiError> {
     value.as_u64().or(negative).ok_or_else(|| ApiError::invalid("seed", "`seed` must be a 64-bit whole number"))
 }
 
+/// How many and how long is what the payload checks.
 fn stop(value: &Value) -> Result<Vec<String>, ApiError> {
-    let invalid = || {
-        let (count, size) = (limits::STOP_STRINGS_MAX, limits::STOP_STRING_SIZE_MAX);
-        ApiError::invalid("stop", format!("`stop` must be a string or up to {count} strings of 1 to {size} bytes"))
-    };
     let list = match value {
-        Value::String(one) => vec![one.clone()],
-        Value::Array(many) => many
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<Vec<String>>>()
-            .ok_or_else(invalid)?,
-        _ => return Err(invalid()),
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(many) => many.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => None,
     };
-    let fits = |text: &String| !text.is_empty() && text.len() <= limits::STOP_STRING_SIZE_MAX;
-    if list.len() > limits::STOP_STRINGS_MAX || !list.iter().all(fits) {
-        return Err(invalid());
-    }
-    Ok(list)
+    list.ok_or_else(|| ApiError::invalid("stop", "`stop` must be a string or a list of strings"))
 }
 
 fn stream_options(value: &Value) -> Result<bool, ApiError> {
@@ -191,9 +182,6 @@ fn stream_options(value: &Value) -> Result<bool, ApiError> {
 
 fn messages(value: &Value) -> Result<Vec<ChatMessage>, ApiError> {
     let list = value.as_array().ok_or_else(|| ApiError::invalid("messages", "`messages` must be a list"))?;
-    if list.len() > limits::MESSAGES_MAX {
-        return Err(ApiError::invalid("messages", format!("at most {} messages", limits::MESSAGES_MAX)));
-    }
     list.iter().enumerate().map(|(index, item)| message(index, item)).collect()
 }
 

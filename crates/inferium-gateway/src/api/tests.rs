@@ -1,13 +1,14 @@
 //! What clients see over real HTTP: every answer that is no success is an error object.
 
 use super::*;
-use crate::store::GatewayStore;
+use crate::store::{GatewayStore, UnsignedRecord, tests as records};
 use inferium_engine::{
     Engine, EngineError, EngineLoad, GenerateRequest, MockEngine, MockOptions, ModelInfo, ReplayReceiver,
     ReplayRequest, StepReceiver,
 };
 use inferium_types::{
-    AccountId, Amount, ChainId, ChatMessage, EngineClass, GroupKey, PublicKey, SecretKey, SlashRule, SlashedNode,
+    AccountId, Amount, ChainId, ChatMessage, EngineClass, GroupKey, ImpossibleJob, PublicKey, SecretKey, SlashRule,
+    SlashedNode,
 };
 use serde_json::Value;
 use std::sync::Mutex;
@@ -37,14 +38,16 @@ async fn listen(router: Router) -> String {
 }
 
 async fn serve() -> Served {
-    serve_with(Arc::new(MockEngine::new(MockOptions::default()))).await
+    serve_with(Arc::new(MockEngine::new(MockOptions::default())), |_| ()).await
 }
 
-async fn serve_with(engine: Arc<dyn Engine>) -> Served {
+/// A gateway over a store with what `earlier` left in it.
+async fn serve_with(engine: Arc<dyn Engine>, earlier: impl FnOnce(&GatewayStore)) -> Served {
     let path = std::env::temp_dir().join(format!("inferium-api-{:032x}", rand::random::<u128>()));
     let store = GatewayStore::open(&path).unwrap();
     let key = ApiKey::from_entropy([1; 24]);
     store.ensure_key(key.hash(), Amount::from_ifr(1)).unwrap();
+    earlier(&store);
     let (hub, _) = Hub::new(SecretKey::from_bytes([1; 32]).unwrap(), engine, store).unwrap();
     let profile = ModelProfile {
         name: "mock".into(),
@@ -133,7 +136,8 @@ async fn a_browser_may_read_when_to_try_again_and_which_job_it_was() {
 
 #[tokio::test]
 async fn more_than_any_worker_measured_is_an_error_about_the_context() {
-    let error = ApiError::from(crate::hub::NoLease::TooLong { tokens: 101, context_tokens: 100 });
+    let error =
+        ApiError::from(crate::hub::NoLease::Impossible(ImpossibleJob::Context { tokens: 101, context_tokens: 100 }));
     assert_eq!(
         shape(error.clone().into_response().status().as_u16(), &error.body()),
         (400, "context_length_exceeded", Some("messages"))
@@ -213,7 +217,7 @@ impl Engine for Watched {
 #[tokio::test]
 async fn a_long_prompt_is_tokenised_where_no_one_waits_for_it() {
     let engine = Arc::new(Watched(MockEngine::new(MockOptions::default()), Mutex::default()));
-    let served = serve_with(Arc::clone(&engine) as Arc<dyn Engine>).await;
+    let served = serve_with(Arc::clone(&engine) as Arc<dyn Engine>, |_| ()).await;
     for size in [200, 20_000] {
         let body = json!({"model": "mock", "messages": [{"role": "user", "content": "a".repeat(size)}]});
         let request = served.client.post(format!("{}/v1/chat/completions", served.url));
@@ -226,4 +230,76 @@ async fn a_long_prompt_is_tokenised_where_no_one_waits_for_it() {
     }
     let (here, threads) = (std::thread::current().id(), engine.1.lock().unwrap().clone());
     assert!(threads.len() == 2 && threads[0] == here && threads[1] != here);
+}
+
+/// The limits of what workers take are the types' own; here they have the name of the parameter.
+#[tokio::test]
+async fn what_workers_would_refuse_is_refused_by_its_parameter() {
+    let served = serve().await;
+    let message = json!({"role": "user", "content": ""});
+    let cases = [
+        (json!({"stop": vec!["x"; limits::STOP_STRINGS_MAX]}), (503, "no_worker_available", None)),
+        (json!({"stop": vec!["x"; limits::STOP_STRINGS_MAX + 1]}), (400, "invalid_value", Some("stop"))),
+        (json!({"stop": ""}), (400, "invalid_value", Some("stop"))),
+        (json!({"stop": ["x", ""]}), (400, "invalid_value", Some("stop"))),
+        (json!({"stop": "s".repeat(limits::STOP_STRING_SIZE_MAX + 1)}), (400, "invalid_value", Some("stop"))),
+        (json!({"messages": vec![message; limits::MESSAGES_MAX + 1]}), (400, "invalid_value", Some("messages"))),
+    ];
+    for (extra, expected) in cases {
+        let mut body = json!({"model": "mock", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3});
+        for (name, value) in extra.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let request = served.client.post(format!("{}/v1/chat/completions", served.url));
+        let response = request.bearer_auth(&served.key).json(&body).send().await.unwrap();
+        let (status, body) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        assert_eq!(shape(status, &body), expected, "{body}");
+    }
+    let refusals = [
+        (ImpossibleJob::NoTokens, (400, "invalid_value", Some("messages"))),
+        (ImpossibleJob::Size, (413, "body_too_large", None)),
+    ];
+    for (reason, expected) in refusals {
+        let error = ApiError::from(reason);
+        assert_eq!(shape(error.clone().into_response().status().as_u16(), &error.body()), expected);
+    }
+}
+
+/// The same figure that a refused request is told: what is reserved can't be spent.
+#[tokio::test]
+async fn a_key_has_left_what_is_neither_spent_nor_reserved() {
+    let payer = ApiKey::from_entropy([1; 24]).hash();
+    let segment = records::segment(0, &[(1, 300)]);
+    let engine = Arc::new(MockEngine::new(MockOptions::default()));
+    let served = serve_with(engine, |store| {
+        store.ensure_key(payer, Amount::from_nano(1_000)).unwrap();
+        store.put_lease(&records::lease_record(1)).unwrap();
+        let unsigned = records::unsigned(&segment).into_iter().map(|record| UnsignedRecord { payer, ..record });
+        store.put_unsigned(&unsigned.collect::<Vec<_>>()).unwrap();
+    })
+    .await;
+    let request = served.client.get(format!("{}/v1/key", served.url)).bearer_auth(&served.key);
+    let body: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(
+        (&body["budget_nano"], &body["spent_nano"], &body["left_nano"]),
+        (&json!(1_000), &json!(0), &json!(700))
+    );
+    assert_eq!(served.hub.left(payer), Amount::from_nano(700));
+}
+
+#[tokio::test]
+async fn a_job_whose_segment_was_never_committed_is_not_said_to_be_judged() {
+    let segment = records::segment(0, &[(1, 300)]);
+    let job = segment.leaves[0].request.job;
+    let engine = Arc::new(MockEngine::new(MockOptions::default()));
+    let served = serve_with(engine, |store| {
+        store.put_segment(&segment).unwrap();
+        store.close_lease(records::lease(1), &[]).unwrap();
+    })
+    .await;
+    let (status, body) = served.get(&format!("/v1/receipts/{job}")).await;
+    let reason = "the worker put it into no block before its lease closed; it cost nothing";
+    let expected =
+        json!({"object": "inferium.receipt", "job": job.to_string(), "status": "rejected", "reason": reason});
+    assert_eq!((status, body), (200, expected));
 }

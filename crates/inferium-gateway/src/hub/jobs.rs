@@ -9,8 +9,8 @@ use super::{Ending, Hub, Inner, NoLease};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
-    Amount, Digest, FinishReason, JobId, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, NodeId, ProfileId,
-    SamplingParams, StallId, Usage, wire::GatewayMessage,
+    Amount, Digest, FinishReason, ImpossibleJob, JobId, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, LeaseId,
+    NodeId, ProfileId, SamplingParams, StallId, Usage, wire::GatewayMessage,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,9 +48,24 @@ pub(crate) struct JobSpec {
 }
 
 impl JobSpec {
-    /// Tokens of prompt and answer at most.
-    pub(super) fn tokens(&self) -> u64 {
-        u64::from(self.prompt_tokens).saturating_add(u64::from(self.tokens_max))
+    /// What a worker is asked.
+    pub(super) const fn request(&self, job: JobId, attempt: u8, lease: LeaseId, sequence: u64) -> JobRequest {
+        JobRequest {
+            job,
+            lease,
+            sequence,
+            attempt,
+            input_commitment: self.input_commitment,
+            prompt_tokens: self.prompt_tokens,
+            tokens_max: self.tokens_max,
+            sampling: self.sampling,
+            client_seed: self.client_seed,
+        }
+    }
+
+    /// Checks that a lease with this context could take it, whichever that may be.
+    pub(crate) const fn check(&self, context_tokens: u32) -> Result<(), ImpossibleJob> {
+        self.request(JobId::new(Digest::ZERO), 0, LeaseId::new(Digest::ZERO), 0).check(context_tokens)
     }
 }
 
@@ -136,8 +151,8 @@ impl Hub {
         let payload = JobPayload::clone(&spec.payload);
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let lease = inner.choose_lease(spec, avoid)?;
-        let Some(entry) = inner.leases.get_mut(&lease) else { return Err(NoLease::NoWorker) };
+        let request = inner.choose_lease(spec, job, attempt, avoid)?;
+        let Some(entry) = inner.leases.get_mut(&request.lease) else { return Err(NoLease::NoWorker) };
         let Some(outbox) = &entry.outbox else { return Err(NoLease::NoWorker) };
         let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
         let cost = entry.record.price.fee(&usage).unwrap_or(Amount::from_nano(u64::MAX));
@@ -145,24 +160,14 @@ impl Hub {
         if cost > left {
             return Err(NoLease::Budget { cost, left });
         }
-        let request = JobRequest {
-            job,
-            lease,
-            sequence: entry.next_sequence,
-            attempt,
-            input_commitment: spec.input_commitment,
-            prompt_tokens: spec.prompt_tokens,
-            tokens_max: spec.tokens_max,
-            sampling: spec.sampling,
-            client_seed: spec.client_seed,
-        };
         let message = GatewayMessage::Job { request: request.clone(), payload };
         if outbox.try_send(message).is_err() {
             return Err(NoLease::Busy);
         }
-        entry.next_sequence = entry.next_sequence.saturating_add(1);
+        // A request that passed its check is at most `SEQUENCE_MAX`.
+        entry.next_sequence = request.sequence + 1;
         entry.jobs_used = entry.jobs_used.saturating_add(1);
-        entry.tokens_used = entry.tokens_used.saturating_add(spec.tokens());
+        entry.tokens_used = entry.tokens_used.saturating_add(request.tokens());
         entry.running.insert(job);
         inner.budgets.reserve(spec.payer, cost);
         let (sender, events) = mpsc::unbounded_channel();
@@ -305,9 +310,8 @@ impl Hub {
         let mut outbox = None;
         let mut claim = None;
         if let Some(entry) = inner.leases.get_mut(&running.request.lease) {
-            let tokens = u64::from(running.request.prompt_tokens).saturating_add(u64::from(running.request.tokens_max));
             entry.jobs_used = entry.jobs_used.saturating_sub(1);
-            entry.tokens_used = entry.tokens_used.saturating_sub(tokens);
+            entry.tokens_used = entry.tokens_used.saturating_sub(running.request.tokens());
             outbox = entry.outbox.clone();
             if is_late && !running.cancelled {
                 let id = StallId::of_job(running.request.lease, running.request.sequence);

@@ -4,7 +4,8 @@ use super::jobs::JobSpec;
 use super::{Ending, Hub, Inner};
 use crate::store::{LeaseRecord, StoreError, UnsignedRecord};
 use inferium_types::{
-    Amount, JobId, LeaseId, NodeId, ProfileId, StallId, VrfProof, VrfPublicKey, vrf_input, wire::GatewayMessage,
+    Amount, ImpossibleJob, JobId, JobRequest, LeaseId, NodeId, ProfileId, StallId, VrfProof, VrfPublicKey, limits,
+    vrf_input, wire::GatewayMessage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -13,6 +14,9 @@ use tracing::{info, warn};
 
 /// Leases that workers were ready for before the gateway had seen them on the chain.
 const EARLY_MAX: usize = 1_024;
+/// Zeros at the end of a lease's first sequence. Whatever stands before them, almost all sequences come after it.
+const FIRST_SEQUENCE_ZEROS: u32 = 24;
+const _: () = assert!((u32::MAX as u64) << FIRST_SEQUENCE_ZEROS < limits::SEQUENCE_MAX / 32);
 
 /// Why no worker took a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,9 +30,9 @@ pub(crate) enum NoLease {
     /// The budget does not cover the request.
     #[error("the request may cost {cost}, {left} of the budget is left")]
     Budget { cost: Amount, left: Amount },
-    /// The prompt and its answer are longer than any worker's context.
-    #[error("{tokens} tokens do not fit the measured context of {context_tokens}")]
-    TooLong { tokens: u64, context_tokens: u32 },
+    /// No lease could ever take it.
+    #[error(transparent)]
+    Impossible(#[from] ImpossibleJob),
 }
 
 /// What of a lease was used before the gateway came to serve it.
@@ -65,9 +69,11 @@ impl LeaseEntry {
             ended: used.ended,
             suspended: None,
             outbox: None,
-            // Sequences of an earlier run may have been used by jobs that no segment holds: start
-            // far above them, since a sequence names one request for ever.
-            next_sequence: u64::from(rand::random::<u32>()) << 24,
+            // A sequence names one request for ever, and an earlier run may have used some that nothing here knows
+            // of. What keeps them apart is the worker's word: before the first job this is raised to the sequence from
+            // which on it took none (`lease_ready`), and it takes none twice. A random start is not above those of
+            // before; it makes it unlikely that a worker whose word is wrong meets the same one again.
+            next_sequence: u64::from(rand::random::<u32>()) << FIRST_SEQUENCE_ZEROS,
             jobs_used: used.jobs,
             tokens_used: used.tokens,
             running: BTreeSet::new(),
@@ -76,7 +82,9 @@ impl LeaseEntry {
     }
 
     fn is_open(&self) -> bool {
-        self.outbox.is_some() && !self.ended && self.suspended.is_none()
+        // A worker may say that it took every sequence there is: its lease is of no use then.
+        let has_sequences = self.next_sequence <= limits::SEQUENCE_MAX;
+        self.outbox.is_some() && !self.ended && self.suspended.is_none() && has_sequences
     }
 
     fn has_room(&self, tokens: u64) -> bool {
@@ -108,7 +116,7 @@ pub(super) struct Early {
 impl Hub {
     // From workers.
 
-    /// A worker is ready to serve a lease; true when the lease is its own and its proof holds.
+    /// A worker is ready to serve a lease; nothing happens unless the lease is its own and its proof holds.
     pub(crate) fn lease_ready(
         &self,
         worker: NodeId,
@@ -116,7 +124,7 @@ impl Hub {
         proof: &VrfProof,
         sequence_from: u64,
         outbox: &mpsc::Sender<GatewayMessage>,
-    ) -> bool {
+    ) {
         let (vrf, beacon) = {
             let mut inner = self.lock();
             let Some(entry) = inner.leases.get(&lease) else {
@@ -125,17 +133,17 @@ impl Hub {
                     let early = Early { worker, proof: *proof, sequence_from, outbox: outbox.clone() };
                     inner.early.insert(lease, early);
                 }
-                return false;
+                return;
             };
             if entry.record.worker != worker {
-                return false;
+                return;
             }
             (entry.vrf, entry.record.beacon)
         };
         // SPEC J7: the seed of the lease's sampling is fixed here, before its first job.
         if vrf.verify(&vrf_input(&beacon, lease), proof).is_none() {
             warn!(%worker, %lease, "the worker's VRF proof is wrong");
-            return false;
+            return;
         }
         let mut orphans = Vec::new();
         if let Some(entry) = self.lock().leases.get_mut(&lease) {
@@ -150,7 +158,6 @@ impl Hub {
         }
         info!(%worker, %lease, "lease ready");
         self.leases_changed();
-        true
     }
 
     /// True when the chain granted this worker a lease with this gateway.
@@ -273,37 +280,50 @@ impl Hub {
 }
 
 impl Inner {
-    /// The lease for a job: open, with room, and the smallest share of its slots in use; ties go
-    /// to the one with the fewest jobs so far, so that work spreads.
-    pub(super) fn choose_lease(&self, spec: &JobSpec, avoid: Option<NodeId>) -> Result<LeaseId, NoLease> {
-        let tokens = spec.tokens();
-        let mut open = 0usize;
-        let mut context_max = 0u32;
-        let mut best: Option<(u64, u32, LeaseId)> = None;
+    /// The request of a job for the lease that takes it: open, with room, and the smallest share of its slots in use;
+    /// ties go to the one with the fewest jobs so far, so that work spreads. No lease gets what its worker would have to
+    /// refuse.
+    pub(super) fn choose_lease(
+        &self,
+        spec: &JobSpec,
+        job: JobId,
+        attempt: u8,
+        avoid: Option<NodeId>,
+    ) -> Result<JobRequest, NoLease> {
+        let (mut is_possible, mut is_busy) = (false, false);
+        // Of the largest context, which says what would have been possible.
+        let mut impossible: Option<(u32, ImpossibleJob)> = None;
+        let mut best: Option<((u64, u32, LeaseId), JobRequest)> = None;
         let of_profile = self.leases.iter().filter(|(_, e)| e.record.terms.profile == spec.profile && e.is_open());
         for (id, entry) in of_profile {
-            context_max = context_max.max(entry.record.terms.context_tokens);
-            if tokens > u64::from(entry.record.terms.context_tokens) || Some(entry.record.worker) == avoid {
+            let request = spec.request(job, attempt, *id, entry.next_sequence);
+            let context = entry.record.terms.context_tokens;
+            if let Err(reason) = request.check(context) {
+                if impossible.is_none_or(|(largest, _)| context > largest) {
+                    impossible = Some((context, reason));
+                }
                 continue;
             }
-            open = open.saturating_add(1);
-            if !entry.has_room(tokens) {
+            is_possible = true;
+            if Some(entry.record.worker) == avoid {
+                continue;
+            }
+            if !entry.has_room(request.tokens()) {
+                is_busy = true;
                 continue;
             }
             let running = u64::try_from(entry.running.len()).unwrap_or(u64::MAX);
             let share = running.saturating_mul(1_000) / u64::from(entry.record.terms.slots.max(1));
             let rank = (share, entry.jobs_used, *id);
-            if best.is_none_or(|best| rank < best) {
-                best = Some(rank);
+            if best.as_ref().is_none_or(|(best, _)| rank < *best) {
+                best = Some((rank, request));
             }
         }
-        match best {
-            Some((_, _, lease)) => Ok(lease),
-            None if context_max > 0 && tokens > u64::from(context_max) => {
-                Err(NoLease::TooLong { tokens, context_tokens: context_max })
-            }
-            None if open > 0 => Err(NoLease::Busy),
-            None => Err(NoLease::NoWorker),
+        match (best, impossible) {
+            (Some((_, request)), _) => Ok(request),
+            (None, _) if is_busy => Err(NoLease::Busy),
+            (None, Some((_, reason))) if !is_possible => Err(reason.into()),
+            (None, _) => Err(NoLease::NoWorker),
         }
     }
 

@@ -8,9 +8,9 @@ use super::*;
 use crate::store::LeaseRecord;
 use inferium_engine::{MockEngine, MockOptions};
 use inferium_types::{
-    Amount, ChatMessage, FinishReason, JobLeaf, JobOutput, JobPayload, JobProof, JobResult, JobTotals, Price,
-    ProfileId, SamplingParams, SegmentTerms, Signature, TaskId, TaskKind, TaskTerms, TransactionId, Usage,
-    VerificationMode, VrfSecretKey, merkle_path, merkle_root, vrf_input, wire::GatewayMessage,
+    Amount, ChatMessage, FinishReason, ImpossibleJob, JobLeaf, JobOutput, JobPayload, JobProof, JobResult, JobTotals,
+    Price, ProfileId, SamplingParams, SegmentTerms, Signature, TaskId, TaskKind, TaskTerms, TransactionId, Usage,
+    VerificationMode, VrfSecretKey, limits, merkle_path, merkle_root, vrf_input, wire::GatewayMessage,
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -70,9 +70,19 @@ fn stage_over(store: GatewayStore, folder: Folder) -> Stage {
 }
 
 impl Stage {
+    /// The worker says that it is ready; true when the lease is open then.
     fn ready(&self) -> bool {
+        self.ready_from(0)
+    }
+
+    fn ready_from(&self, sequence: u64) -> bool {
         let proof = self.vrf.prove(&vrf_input(&Digest::sha256(b"beacon"), self.lease));
-        self.hub.lease_ready(self.worker.public_key(), self.lease, &proof, 0, &self.outbox)
+        self.hub.lease_ready(self.worker.public_key(), self.lease, &proof, sequence, &self.outbox);
+        self.is_open()
+    }
+
+    fn is_open(&self) -> bool {
+        self.hub.open_leases(self.profile).0 == 1
     }
 
     fn spec(&self, tokens_max: u32) -> JobSpec {
@@ -131,7 +141,7 @@ impl Stage {
 
     /// What the budget has left, as the hub has it.
     fn left(&self) -> u64 {
-        self.hub.lock().budgets.left(self.payer).nano()
+        self.hub.left(self.payer).nano()
     }
 
     fn reserved(&self) -> u64 {
@@ -210,7 +220,7 @@ async fn more_tokens_than_the_measured_context_are_refused() {
     let job = JobId::new(Digest::sha256(b"job"));
     assert!(stage.hub.submit(&stage.spec(95), job, 0, None, SOON).await.is_ok());
     let over = stage.hub.submit(&stage.spec(96), job, 0, None, SOON).await;
-    assert!(matches!(over, Err(NoLease::TooLong { tokens: 101, context_tokens: 100 })));
+    assert!(matches!(over, Err(NoLease::Impossible(ImpossibleJob::Context { tokens: 101, context_tokens: 100 }))));
 }
 
 #[tokio::test]
@@ -249,8 +259,46 @@ async fn no_other_worker_speaks_for_a_job() {
     stage.hub.delta(stranger, handle.job, &[1], "x".into());
     stage.hub.refused(stranger, handle.job, "no");
     assert!(stage.is_running(handle.job));
-    let proof = stage.vrf.prove(&Digest::ZERO);
-    assert!(!stage.hub.lease_ready(stage.worker.public_key(), stage.lease, &proof, 0, &stage.outbox));
+    stage.hub.session_lost(stage.worker.public_key(), &stage.outbox);
+    let (wrong, right) = (Digest::ZERO, vrf_input(&Digest::sha256(b"beacon"), stage.lease));
+    for (worker, input) in [(stage.worker.public_key(), wrong), (stranger, right)] {
+        stage.hub.lease_ready(worker, stage.lease, &stage.vrf.prove(&input), 0, &stage.outbox);
+        assert!(!stage.is_open());
+    }
+    assert!(stage.ready());
+}
+
+/// SPEC J1: a sequence names one request for ever, and a worker may have taken some that this run knows nothing of.
+#[tokio::test]
+async fn sequences_go_on_from_where_the_worker_is_and_end() {
+    let stage = stage(PLENTY);
+    let next = async |name: &[u8]| {
+        let handle = stage.submit(name).await.unwrap();
+        stage.hub.end(handle.job, &Ending::Refused("full".into()));
+        handle.request.sequence
+    };
+    let first = next(b"1").await;
+    assert!(first < limits::SEQUENCE_MAX / 32);
+    assert!(stage.ready_from(0));
+    assert_eq!(next(b"2").await, first + 1, "a lower one changes nothing");
+    assert!(stage.ready_from(limits::SEQUENCE_MAX));
+    assert_eq!(next(b"3").await, limits::SEQUENCE_MAX);
+    assert!(matches!(stage.submit(b"4").await, Err(NoLease::NoWorker)), "there is no sequence after the last");
+    assert!(!stage.ready_from(u64::MAX));
+}
+
+/// What a worker must refuse is not sent to it.
+#[tokio::test]
+async fn impossible_jobs_reach_no_worker() {
+    let mut stage = stage(PLENTY);
+    let job = JobId::new(Digest::sha256(b"job"));
+    for spec in [stage.spec(0), JobSpec { prompt_tokens: 0, ..stage.spec(3) }] {
+        let refused = stage.hub.submit(&spec, job, 0, None, SOON).await;
+        assert!(matches!(refused, Err(NoLease::Impossible(ImpossibleJob::NoTokens))));
+        assert_eq!(spec.check(100), Err(ImpossibleJob::NoTokens));
+    }
+    assert_eq!((stage.spec(95).check(100).is_ok(), stage.spec(96).check(100).is_ok()), (true, false));
+    assert!(stage.inbox.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ fn hash(key: u8) -> Digest {
     Digest::from([key; 32])
 }
 
-fn lease(byte: u8) -> LeaseId {
+pub(crate) fn lease(byte: u8) -> LeaseId {
     LeaseId::new(hash(byte))
 }
 
@@ -61,7 +61,7 @@ fn job(segment: u32, position: u8) -> JobId {
 }
 
 /// Segment `index` of lease 1, its jobs paid for by these keys.
-fn segment(index: u32, payers: &[(u8, u64)]) -> SegmentRecord {
+pub(crate) fn segment(index: u32, payers: &[(u8, u64)]) -> SegmentRecord {
     let leaves: Vec<JobLeaf> = (0u8..)
         .zip(payers)
         .map(|(position, _)| {
@@ -193,11 +193,12 @@ fn closed_lease_returns_what_was_never_committed() {
         let refunds = scratch.store().close_lease(lease(1), &[]).unwrap();
         assert_eq!(refunds, if time == 0 { open.payers.clone() } else { Vec::new() });
         assert_eq!(scratch.spent(1), 0);
-        assert_eq!(scratch.store().segment(open.terms.id()).unwrap().unwrap().status, REJECTED);
+        let status = |record: &SegmentRecord| scratch.store().segment(record.terms.id()).unwrap().unwrap().status;
+        assert_eq!((status(&open), status(&decided)), (SegmentStatus::Uncommitted, REJECTED));
     }
 }
 
-fn lease_record(byte: u8) -> LeaseRecord {
+pub(crate) fn lease_record(byte: u8) -> LeaseRecord {
     let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(2) };
     LeaseRecord {
         lease: lease(byte),
@@ -290,7 +291,7 @@ fn a_release_is_of_the_oldest_held_slash_of_its_node_and_rule() {
     assert_eq!(burned(), [4, 3]);
 }
 
-fn unsigned(record: &SegmentRecord) -> Vec<UnsignedRecord> {
+pub(crate) fn unsigned(record: &SegmentRecord) -> Vec<UnsignedRecord> {
     let paid = record.leaves.iter().zip(&record.payers);
     paid.map(|(leaf, (payer, cost))| UnsignedRecord { leaf: leaf.clone(), payer: *payer, cost: *cost }).collect()
 }

@@ -90,6 +90,7 @@ async fn a_segment_that_was_never_committed_comes_back_when_its_lease_closes() {
     assert_eq!(stage.left(), 0);
     stage.hub.close_lease(stage.lease).unwrap();
     assert_eq!((stage.left(), stage.reserved()), (35, 0));
+    assert_eq!(stage.hub.budget(stage.payer).unwrap().spent, Amount::ZERO);
 }
 
 #[tokio::test]

@@ -63,7 +63,9 @@ impl ApiState {
         let token = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token)
             .ok_or(ApiError::NoApiKey)?;
         let key: ApiKey = token.trim().parse().map_err(|_| ApiError::InvalidApiKey)?;
         let hash = key.hash();

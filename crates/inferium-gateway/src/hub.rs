@@ -55,7 +55,7 @@ struct Inner {
     budgets: Budgets,
     failed: VecDeque<JobId>,
     /// Workers that were ready before this gateway's follower had seen their lease.
-    early: BTreeMap<LeaseId, Early>,
+    early: BTreeMap<(LeaseId, NodeId), Early>,
     /// Finished jobs of an earlier run, whose lease was not read from the chain yet.
     recovered: BTreeMap<JobId, UnsignedRecord>,
     waiting: usize,

@@ -7,8 +7,11 @@ use inferium_types::{
     VrfProof, VrfSecretKey, limits, merkle_root, vrf_input,
 };
 use std::collections::BTreeMap;
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::{sync::watch, time::Instant};
 
+/// How long a gateway may take to sign a segment before it gets no more work on credit.
+const SIGNING_PATIENCE: Duration = Duration::from_secs(30);
 /// Sequences that one write to disk reserves.
 const SEQUENCE_STEP: u64 = 1_024;
 /// Bytes of a segment's evidence if every job is drawn: far below what validators take, since a
@@ -26,6 +29,10 @@ pub(crate) enum NotTaken {
     Sequence { next: u64 },
     #[error("all slots of the lease are busy")]
     Busy,
+    #[error("the lease's jobs or tokens are used up")]
+    Exhausted,
+    #[error("the gateway has not signed the last segment")]
+    Unsigned,
     #[error(transparent)]
     Impossible(#[from] ImpossibleJob),
 }
@@ -53,22 +60,38 @@ pub(crate) struct LeaseWork {
     pub(crate) running: BTreeMap<JobId, watch::Sender<bool>>,
     /// Finished jobs that no segment holds yet.
     pub(crate) finished: Vec<FinishedJob>,
+    /// Jobs and tokens that the lease pays for so far: committed, finished, and at most what runs.
+    used: LeaseUse,
+    /// Tokens at most of each running job.
+    reserved: BTreeMap<JobId, u64>,
+    /// When the gateway was asked to sign what it has not signed yet.
+    proposed_at: Option<Instant>,
     /// The lowest sequence that was not taken yet.
     pub(crate) next_sequence: u64,
     pub(crate) next_index: u32,
     pub(crate) agreement: Agreement,
 }
 
+/// What of a lease is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LeaseUse {
+    pub(crate) jobs: u32,
+    pub(crate) tokens: u64,
+}
+
 impl LeaseWork {
     /// Takes up a lease at the next segment's index. Sequences that a former run may have taken are
     /// not taken again (SPEC J1).
-    pub(crate) fn new(record: LeaseRecord, vrf: &VrfSecretKey, next_index: u32) -> Self {
+    pub(crate) fn new(record: LeaseRecord, vrf: &VrfSecretKey, next_index: u32, used: LeaseUse) -> Self {
         let vrf_proof = vrf.prove(&vrf_input(&record.beacon, record.lease));
         Self {
             vrf_proof,
             vrf_output: vrf_proof.output(),
             running: BTreeMap::new(),
             finished: Vec::new(),
+            used,
+            reserved: BTreeMap::new(),
+            proposed_at: None,
             next_sequence: record.sequence_limit,
             next_index,
             agreement: Agreement::Idle,
@@ -93,8 +116,48 @@ impl LeaseWork {
         if self.running.len() >= slots {
             return Err(NotTaken::Busy);
         }
-        request.check(self.record.terms.context_tokens)?;
+        // What is beyond them the chain would not take: nobody would pay for it.
+        let terms = &self.record.terms;
+        let tokens = self.used.tokens.saturating_add(request.tokens());
+        if self.used.jobs >= terms.jobs_max || tokens > terms.tokens_max {
+            return Err(NotTaken::Exhausted);
+        }
+        // Nor does anyone pay for what the gateway never signs.
+        let is_proposed = matches!(self.agreement, Agreement::Proposed(_));
+        if is_proposed && self.proposed_at.is_some_and(|at| at.elapsed() > SIGNING_PATIENCE) {
+            return Err(NotTaken::Unsigned);
+        }
+        request.check(terms.context_tokens)?;
         Ok(payload.check()?)
+    }
+
+    /// Counts a job that begins.
+    pub(crate) fn begin(&mut self, request: &JobRequest, cancel: watch::Sender<bool>) {
+        self.used.jobs = self.used.jobs.saturating_add(1);
+        self.used.tokens = self.used.tokens.saturating_add(request.tokens());
+        self.reserved.insert(request.job, request.tokens());
+        self.running.insert(request.job, cancel);
+    }
+
+    /// Counts a job that ended: what it did not use is free again.
+    pub(crate) fn end(&mut self, job: JobId, finished: Option<FinishedJob>) {
+        self.running.remove(&job);
+        let reserved = self.reserved.remove(&job).unwrap_or(0);
+        self.used.tokens = self.used.tokens.saturating_sub(reserved);
+        match finished {
+            Some(finished) => {
+                let usage = finished.leaf.result.usage;
+                let tokens = u64::from(usage.prompt_tokens).saturating_add(u64::from(usage.completion_tokens));
+                self.used.tokens = self.used.tokens.saturating_add(tokens);
+                self.finished.push(finished);
+            }
+            None => self.used.jobs = self.used.jobs.saturating_sub(1),
+        }
+    }
+
+    /// True when waiting would not make the next segment any larger.
+    pub(crate) fn has_whole_segment(&self) -> bool {
+        !self.finished.is_empty() && self.cut() < self.finished.len()
     }
 
     /// Marks a sequence as taken. `Some` when the limit that survives a crash went up: the record
@@ -112,18 +175,19 @@ impl LeaseWork {
         Some(&self.record)
     }
 
-    /// How many of the finished jobs the next segment holds, by count and by bytes.
+    /// How many of the finished jobs the next segment holds: by count, by bytes, and by tokens.
     fn cut(&self) -> usize {
-        let mut size = 0usize;
-        let sizes = self.finished.iter().map(|job| {
+        let (mut size, mut tokens) = (0usize, 0u64);
+        let fitting = self.finished.iter().take(limits::SEGMENT_JOBS_MAX).take_while(|job| {
             // An object that can't be measured would not be encoded either.
             let evidence = borsh::object_length(&job.evidence).unwrap_or(usize::MAX);
             let leaf = borsh::object_length(&job.leaf).unwrap_or(usize::MAX);
-            evidence.saturating_add(leaf).saturating_add(size_of::<u32>())
-        });
-        let fitting = sizes.take(limits::SEGMENT_JOBS_MAX).take_while(|job| {
-            size = size.saturating_add(*job);
-            size <= SEGMENT_SIZE_MAX
+            size = size.saturating_add(evidence).saturating_add(leaf).saturating_add(size_of::<u32>());
+            let usage = job.leaf.result.usage;
+            tokens = tokens
+                .saturating_add(u64::from(usage.prompt_tokens))
+                .saturating_add(u64::from(usage.completion_tokens));
+            size <= SEGMENT_SIZE_MAX && tokens <= limits::SEGMENT_TOKENS_MAX
         });
         // A job alone is bounded by what was taken.
         fitting.count().max(1)
@@ -146,6 +210,7 @@ impl LeaseWork {
         };
         self.next_index = self.next_index.saturating_add(1);
         self.agreement = Agreement::Proposed(terms);
+        self.proposed_at = Some(Instant::now());
         Some(SegmentRecord {
             terms,
             gateway: self.record.gateway,

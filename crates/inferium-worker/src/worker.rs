@@ -8,7 +8,7 @@ mod segments;
 
 use crate::crime::Crime;
 use crate::job::{FinishedJob, JobRefusal};
-use crate::lease::{Agreement, LeaseWork};
+use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
 use crate::store::{LeaseRecord, WorkerStore};
@@ -176,6 +176,10 @@ impl Core {
             Event::LeaseGranted { lease, worker, gateway, terms, price, beacon, expires_at_ms, .. }
                 if *worker == self.me =>
             {
+                // A block that is handled again must not set back what the lease has come to.
+                if self.leases.contains_key(lease) {
+                    return Ok(true);
+                }
                 let record = LeaseRecord {
                     lease: *lease,
                     gateway: *gateway,
@@ -188,7 +192,7 @@ impl Core {
                 };
                 self.store.put_lease(&record)?;
                 info!(%lease, %gateway, "got a lease");
-                self.serve(record, 0);
+                self.serve(record, 0, LeaseUse::default());
             }
             Event::LeaseEnded { lease, worker, end, .. } if *worker == self.me => {
                 debug!(%lease, ?end, "lease ended");
@@ -233,12 +237,12 @@ impl Core {
     }
 
     /// Opens what it takes to serve a lease.
-    fn serve(&mut self, record: LeaseRecord, next_index: u32) {
+    fn serve(&mut self, record: LeaseRecord, next_index: u32, used: LeaseUse) {
         let (lease, gateway) = (record.lease, record.gateway);
         if self.leases.contains_key(&lease) {
             return;
         }
-        let work = LeaseWork::new(record, &self.config.vrf, next_index);
+        let work = LeaseWork::new(record, &self.config.vrf, next_index, used);
         if let Some(outbox) = self.sessions.outbox(gateway) {
             // A full or closed outbox means that the session is being lost; it says so itself.
             let _ = outbox.try_send(ready(&work));
@@ -284,11 +288,10 @@ impl Core {
         match own {
             Own::JobDone(lease, job, outcome) => {
                 if let Some(work) = self.leases.get_mut(&lease) {
-                    work.running.remove(&job);
-                    match outcome {
-                        Ok(finished) => work.finished.push(*finished),
-                        Err(refusal) => debug!(%job, %refusal, "job not done"),
+                    if let Err(refusal) = &outcome {
+                        debug!(%job, %refusal, "job not done");
                     }
+                    work.end(job, outcome.ok().map(|finished| *finished));
                 }
                 self.next_segment(lease)?;
             }

@@ -71,10 +71,10 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) fresh: bool,
     /// Milliseconds between blocks while work waits [default: 100].
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub(crate) pace_ms: Option<u64>,
     /// Milliseconds between blocks while nothing waits.
-    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, edited-text, truncated,
     /// own-seed or silent.

@@ -130,7 +130,8 @@ fn scaled(name: &str, value: &Value, least: f64, most: f64) -> Result<u32, ApiEr
     let bounds = || ApiError::invalid(name, format!("`{name}` must be a number from {least} to {most}"));
     let number = value.as_f64().filter(|number| (least..=most).contains(number)).ok_or_else(bounds)?;
     // Bounded above, so the rounded value fits.
-    format!("{:.0}", number * 1e6).parse().map_err(|_| bounds())
+    // Zero has no sign here, whatever the client wrote.
+    format!("{:.0}", number * 1e6 + 0.0).parse().map_err(|_| bounds())
 }
 
 fn top_p(value: &Value) -> Result<u32, ApiError> {

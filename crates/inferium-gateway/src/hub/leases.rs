@@ -14,6 +14,8 @@ use tracing::{info, warn};
 
 /// Leases that workers were ready for before the gateway had seen them on the chain.
 const EARLY_MAX: usize = 1_024;
+/// Those of one worker: more than a block grants it, and far from all.
+const EARLY_OF_WORKER_MAX: usize = 32;
 /// Zeros at the end of a lease's first sequence. Whatever stands before them, almost all sequences come after it.
 const FIRST_SEQUENCE_ZEROS: u32 = 24;
 const _: () = assert!((u32::MAX as u64) << FIRST_SEQUENCE_ZEROS < limits::SEQUENCE_MAX / 32);
@@ -107,7 +109,6 @@ impl LeaseEntry {
 /// A worker's word that it is ready for a lease.
 #[derive(Debug, Clone)]
 pub(super) struct Early {
-    worker: NodeId,
     proof: VrfProof,
     sequence_from: u64,
     outbox: mpsc::Sender<GatewayMessage>,
@@ -129,9 +130,10 @@ impl Hub {
             let mut inner = self.lock();
             let Some(entry) = inner.leases.get(&lease) else {
                 // It follows the chain too, and may be ahead: kept until the lease is known here.
-                if inner.early.len() < EARLY_MAX {
-                    let early = Early { worker, proof: *proof, sequence_from, outbox: outbox.clone() };
-                    inner.early.insert(lease, early);
+                let of_worker = inner.early.keys().filter(|(_, of)| *of == worker).count();
+                if inner.early.len() < EARLY_MAX && of_worker < EARLY_OF_WORKER_MAX {
+                    let early = Early { proof: *proof, sequence_from, outbox: outbox.clone() };
+                    inner.early.insert((lease, worker), early);
                 }
                 return;
             };
@@ -169,6 +171,7 @@ impl Hub {
         let mut lost = Vec::new();
         {
             let mut inner = self.lock();
+            inner.early.retain(|_, early| !early.outbox.same_channel(outbox));
             for entry in inner.leases.values_mut().filter(|entry| entry.record.worker == worker) {
                 if entry.outbox.as_ref().is_some_and(|current| current.same_channel(outbox)) {
                     entry.outbox = None;
@@ -202,12 +205,13 @@ impl Hub {
                     entry.tokens_used = entry.tokens_used.saturating_add(tokens);
                     entry.unsigned.insert(job, record);
                 }
+                let worker = entry.record.worker;
                 inner.leases.insert(lease, entry);
-                ready.extend(inner.early.remove(&lease).map(|early| (lease, early)));
+                ready.extend(inner.early.remove(&(lease, worker)).map(|early| (lease, worker, early)));
             }
         }
-        for (lease, early) in ready {
-            self.lease_ready(early.worker, lease, &early.proof, early.sequence_from, &early.outbox);
+        for (lease, worker, early) in ready {
+            self.lease_ready(worker, lease, &early.proof, early.sequence_from, &early.outbox);
         }
     }
 

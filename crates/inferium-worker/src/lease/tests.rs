@@ -1,6 +1,6 @@
 //! Leases: what is taken, once; segments, one at a time and of bounded size.
 
-use super::{Agreement, LeaseWork, NotTaken, SEGMENT_SIZE_MAX};
+use super::{Agreement, LeaseUse, LeaseWork, NotTaken, SEGMENT_SIZE_MAX, SIGNING_PATIENCE};
 use crate::evidence;
 use crate::job::FinishedJob;
 use crate::job::JobContext;
@@ -9,13 +9,14 @@ use crate::store::tests::{lease_record, path};
 use crate::store::{SegmentRecord, WorkerStore};
 use inferium_types::{
     ChatMessage, Digest, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, Ppm, PublicKey, SecretKey,
-    SegmentTerms, VrfSecretKey, encode, limits, merkle_root,
+    SegmentTerms, Usage, VrfSecretKey, encode, limits, merkle_root,
 };
+use std::time::Duration;
 use tokio::sync::watch;
 
 fn work(finished: Vec<FinishedJob>) -> LeaseWork {
     let vrf = VrfSecretKey::from_entropy([5; 32]).unwrap();
-    LeaseWork { finished, ..LeaseWork::new(lease_record(1), &vrf, 7) }
+    LeaseWork { finished, ..LeaseWork::new(lease_record(1), &vrf, 7, LeaseUse::default()) }
 }
 
 fn key() -> SecretKey {
@@ -56,7 +57,8 @@ async fn segment_is_made_one_at_a_time_and_never_empty() {
 
 #[tokio::test]
 async fn segment_has_its_largest_size() {
-    let finished = done(context(None), job(0)).await.0.unwrap();
+    let mut finished = done(context(None), job(0)).await.0.unwrap();
+    finished.leaf.result.usage = Usage { prompt_tokens: 1, completion_tokens: 1 };
     let mut work = work(vec![finished; limits::SEGMENT_JOBS_MAX + 1]);
     assert_eq!(work.make_segment(&key()).unwrap().leaves.len(), limits::SEGMENT_JOBS_MAX);
     assert_eq!(work.finished.len(), 1);
@@ -106,7 +108,7 @@ fn sequences_below_the_durable_limit_are_not_taken_after_a_restart() {
     let path = path("sequences");
     let limit = {
         let store = WorkerStore::open(&path).unwrap();
-        let mut work = LeaseWork::new(lease_record(1), &vrf(), 0);
+        let mut work = LeaseWork::new(lease_record(1), &vrf(), 0, LeaseUse::default());
         store.put_lease(&work.record).unwrap();
         for sequence in [0, 1, 5] {
             let (request, payload) = request(sequence);
@@ -125,7 +127,7 @@ fn sequences_below_the_durable_limit_are_not_taken_after_a_restart() {
     assert!(limit > 5);
     // Killed: what is left is on disk.
     let store = WorkerStore::open(&path).unwrap();
-    let mut work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0);
+    let mut work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0, LeaseUse::default());
     for sequence in [0, 5, 6, limit - 1] {
         let (request, payload) = request(sequence);
         assert_eq!(work.check(gateway(), &request, &payload), Err(NotTaken::Sequence { next: limit }), "{sequence}");
@@ -186,7 +188,7 @@ fn last_sequence_is_taken_once() {
     let above = [last + 1, u64::MAX - 1, u64::MAX].map(|sequence| JobRequest { sequence, ..request.clone() });
     {
         let store = WorkerStore::open(&path).unwrap();
-        let mut work = LeaseWork::new(lease_record(1), &vrf(), 0);
+        let mut work = LeaseWork::new(lease_record(1), &vrf(), 0, LeaseUse::default());
         for request in &above {
             assert_eq!(work.check(gateway(), request, &payload), Err(ImpossibleJob::Sequence.into()));
         }
@@ -195,7 +197,7 @@ fn last_sequence_is_taken_once() {
         assert_eq!(work.check(gateway(), &request, &payload), Err(NotTaken::Sequence { next: last + 1 }));
     }
     let store = WorkerStore::open(&path).unwrap();
-    let work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0);
+    let work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0, LeaseUse::default());
     for request in above.iter().chain([&request]) {
         assert!(work.check(gateway(), request, &payload).is_err(), "{}", request.sequence);
     }
@@ -313,4 +315,68 @@ async fn segment_has_its_largest_size_in_bytes() {
 
     let mut alone = work(vec![sized(SEGMENT_SIZE_MAX + 1), small.clone()]);
     assert_eq!(alone.make_segment(&key()).unwrap().leaves.len(), 1, "a job is never stuck");
+}
+
+/// The chain takes no segment of several jobs that could not be replayed in time (SPEC J3).
+#[tokio::test]
+async fn segment_has_its_most_tokens() {
+    let small = done(context(None), job(0)).await.0.unwrap();
+    let sized = |tokens: u64| {
+        let mut job = small.clone();
+        let completion_tokens = job.leaf.result.usage.completion_tokens;
+        job.leaf.result.usage.prompt_tokens = u32::try_from(tokens).unwrap() - completion_tokens;
+        job
+    };
+    let half = limits::SEGMENT_TOKENS_MAX / 2;
+    let mut full = work(vec![sized(half), sized(half), small.clone()]);
+    assert_eq!(full.make_segment(&key()).unwrap().leaves.len(), 2, "exactly the limit is one segment");
+    let mut above = work(vec![sized(half), sized(half + 1)]);
+    assert_eq!(above.make_segment(&key()).unwrap().leaves.len(), 1, "one token more is another segment");
+    let mut alone = work(vec![sized(limits::SEGMENT_TOKENS_MAX + 1), small.clone()]);
+    assert_eq!(alone.make_segment(&key()).unwrap().leaves.len(), 1, "a job is never stuck");
+}
+
+/// SPEC T6: what is beyond the lease's jobs and tokens nobody pays for; what a job did not use is free again.
+#[tokio::test]
+async fn lease_takes_so_many_jobs_and_tokens() {
+    let (first, payload) = request(0);
+    let room = first.tokens();
+    let mut record = lease_record(1);
+    (record.terms.jobs_max, record.terms.tokens_max) = (2, room + 10);
+    let mut work = LeaseWork::new(record.clone(), &vrf(), 0, LeaseUse::default());
+    assert_eq!(work.check(gateway(), &first, &payload), Ok(()));
+    work.begin(&first, watch::channel(false).0);
+    let (second, payload) = request(1);
+    assert_eq!(work.check(gateway(), &second, &payload), Err(NotTaken::Exhausted), "its tokens are reserved");
+    let mut finished = done(context(None), job(0)).await.0.unwrap();
+    finished.leaf.result.usage = Usage { prompt_tokens: 1, completion_tokens: 9 };
+    work.end(first.job, Some(finished.clone()));
+    assert_eq!(work.check(gateway(), &second, &payload), Ok(()), "ten were used, to the token");
+    work.begin(&second, watch::channel(false).0);
+    work.end(second.job, None);
+    assert_eq!(work.check(gateway(), &second, &payload), Ok(()), "a job without a result costs nothing");
+    work.begin(&second, watch::channel(false).0);
+    finished.leaf.result.usage = Usage { prompt_tokens: 1, completion_tokens: 0 };
+    work.end(second.job, Some(finished));
+    let (third, payload) = request(2);
+    assert_eq!(work.check(gateway(), &third, &payload), Err(NotTaken::Exhausted), "two jobs were two");
+    // What the chain holds counts after a restart.
+    let used = LeaseUse { jobs: 0, tokens: 11 };
+    let work = LeaseWork::new(record, &vrf(), 0, used);
+    assert_eq!(work.check(gateway(), &first, &payload), Err(NotTaken::Exhausted));
+}
+
+/// A gateway that signs nothing gets nothing more on credit.
+#[tokio::test(start_paused = true)]
+async fn gateway_that_does_not_sign_gets_no_more_work() {
+    let finished = done(context(None), job(0)).await.0.unwrap();
+    let mut work = work(vec![finished]);
+    let (next, payload) = request(1);
+    work.make_segment(&key()).unwrap();
+    tokio::time::advance(SIGNING_PATIENCE).await;
+    assert_eq!(work.check(gateway(), &next, &payload), Ok(()));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(work.check(gateway(), &next, &payload), Err(NotTaken::Unsigned));
+    work.agreement = Agreement::Idle;
+    assert_eq!(work.check(gateway(), &next, &payload), Ok(()));
 }

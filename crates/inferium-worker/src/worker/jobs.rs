@@ -53,7 +53,7 @@ impl Core {
             self.store.put_lease(record)?;
         }
         let (cancel, cancelled) = watch::channel(false);
-        work.running.insert(job, cancel);
+        work.begin(&request, cancel);
         let crime = self.config.crime;
         let context = JobContext { engine: Arc::clone(&self.engine), vrf_output: work.vrf_output, crime };
         let (own, lease) = (self.own_tx.clone(), request.lease);

@@ -1,7 +1,7 @@
 //! What a worker takes up when it starts again.
 
 use super::{Core, WorkerError};
-use crate::lease::Agreement;
+use crate::lease::{Agreement, LeaseUse};
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_ledger::{Lease, LeaseState, Segment, SegmentState, StateKey};
 use inferium_types::NodeId;
@@ -15,7 +15,8 @@ impl Core {
             match on_chain {
                 Some(lease) => {
                     let ended = lease.state != LeaseState::Active;
-                    self.serve(LeaseRecord { ended, ..record }, lease.segments);
+                    let used = LeaseUse { jobs: lease.jobs, tokens: lease.tokens };
+                    self.serve(LeaseRecord { ended, ..record }, lease.segments, used);
                 }
                 None => self.store.remove_lease(record.lease)?,
             }

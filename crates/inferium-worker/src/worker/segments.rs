@@ -35,10 +35,9 @@ impl Core {
     /// lets one segment hold much more.
     pub(super) fn on_committed(&mut self, terms: SegmentTerms) -> Result<(), WorkerError> {
         let lease = terms.lease;
-        let is_busy = terms.totals.jobs >= BUSY_JOBS;
-        if let Some(work) = self.leases.get_mut(&lease) {
-            work.agreement = if is_busy && !work.record.ended { Agreement::Resting } else { Agreement::Idle };
-        }
+        let Some(work) = self.leases.get_mut(&lease) else { return Ok(()) };
+        let is_busy = terms.totals.jobs >= BUSY_JOBS && !work.has_whole_segment();
+        work.agreement = if is_busy && !work.record.ended { Agreement::Resting } else { Agreement::Idle };
         if is_busy {
             let own = self.own_tx.clone();
             tokio::spawn(async move {

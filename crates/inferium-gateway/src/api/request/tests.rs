@@ -225,3 +225,10 @@ fn answer_has_the_room_that_the_context_leaves() {
     assert_eq!(limit(None, 11, 10), full(11, 1, 10));
     assert_eq!(limit(Some(u32::MAX), u32::MAX, u32::MAX), full(u32::MAX, u32::MAX, u32::MAX));
 }
+
+/// Some clients' arithmetic ends at a zero with a sign.
+#[test]
+fn negative_zero_is_zero() {
+    assert_eq!(good(&json!({"temperature": -0.0})).sampling.temperature_micro, 0);
+    assert_eq!(good(&json!({"top_p": -0.0})).sampling.top_p_ppm, 1);
+}

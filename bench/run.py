@@ -128,11 +128,15 @@ def flat(folder, blocks=10_000):
 
 
 def gateway_delay(folder):
-    """First token through the gateway against the engine alone, by the gateway's own request."""
+    """First token through the gateway against the engine alone, one after the other, the same prompt."""
+    model = next((pathlib.Path.home() / ".inferium" / "models").glob("SmolLM2-135M*.gguf"))
+    alone = [str(part) for part in (ROOT / "target" / "release" / "examples" / "first_token", model, 24, 30)]
+    engine = json.loads(subprocess.run(alone, check=True, capture_output=True, text=True).stdout)["first_token_ms"]
     with Network(folder / "data") as network:
         load(network, 1, 3, 1, words=24)
-        found = load(network, 1, 30, 1, words=24)
-        yield "first token through the gateway, 24-word prompt: p50 (ms)", str(found["first_token_ms"]["p50"])
+        found = load(network, 1, 30, 1, words=24)["first_token_ms"]
+        value = f"{found['p50']:.1f} against {engine['p50']:.1f}"
+        yield "first token of a 24-word prompt through the gateway against the engine alone: p50 (ms)", value
 
 
 ALL = [overhead, gateway_delay, finality, finality_long, transactions, idle, flat, honest]

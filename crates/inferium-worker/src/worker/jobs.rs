@@ -11,6 +11,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
+/// Jobs that may run while a claim is being answered.
+const JOBS_BESIDE_CLAIM: usize = 2;
+
 impl Core {
     pub(super) fn on_message(&mut self, gateway: NodeId, message: GatewayMessage) -> Result<(), WorkerError> {
         match message {
@@ -39,6 +42,13 @@ impl Core {
         let job = request.job;
         if self.config.crime == Some(Crime::Silent) {
             debug!(%job, "keeping silent");
+            return Ok(());
+        }
+        // A claim has a deadline that costs stake, and its job shares the engine with all others. Some go on all the
+        // same: claims are cheap, and must not be a way to stop a worker.
+        let running: usize = self.leases.values().map(|work| work.running.len()).sum();
+        if !self.answering.is_empty() && running >= JOBS_BESIDE_CLAIM {
+            refuse(&outbox, job, "a claim is being answered first");
             return Ok(());
         }
         let Some(work) = self.leases.get_mut(&request.lease) else {

@@ -39,9 +39,17 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
     let chain = LightClient::connect(network, file.rpc_urls.clone())
         .await
         .map_err(|e| Failure::network(format!("the network does not answer (is `inferium up` running?): {e}")))?;
+    let slashes = slashes(&file.base_url).await;
+    // The gateway may be a block ahead of us: no slash is shown beside the stake of before it.
+    let newest = newest(&slashes);
+    let mut head = chain.head();
+    let reached = head.wait_for(|block| block.as_ref().is_some_and(|block| block.header.height >= newest));
+    if tokio::time::timeout(TIMEOUT, reached).await.is_err() {
+        let reason = format!("the gateway knows block {newest}, validators only {}", chain.height());
+        return Err(Failure::network(reason));
+    }
     let meta: Meta =
         chain.entry(&StateKey::Meta).await.map_err(unread)?.ok_or_else(|| Failure::failed("the chain has no state"))?;
-    let slashes = slashes(&file.base_url).await;
     let profile = Digest::from_hex(&file.profile).map(ProfileId::new);
     let wanted: Vec<(String, NodeId)> = file
         .nodes
@@ -90,6 +98,12 @@ async fn all_pages(address: &str) -> Result<Vec<Value>, Box<dyn std::error::Erro
         let Some(next) = page.get("next").and_then(Value::as_str) else { return Ok(slashes) };
         query = vec![("after", next.to_owned())];
     }
+}
+
+/// Height of the newest slash; zero when there is none.
+fn newest(slashes: &Slashes) -> u64 {
+    let heights = slashes.iter().flatten().filter_map(|slash| slash.get("height").and_then(Value::as_u64));
+    heights.max().unwrap_or(0)
 }
 
 fn slashes_of<'a>(slashes: &'a [Value], node: &NodeId) -> impl Iterator<Item = &'a Value> {

@@ -1,6 +1,6 @@
 //! A record that nobody vouches for is not shown as a clean one.
 
-use super::{Slashes, slash_list, slashes};
+use super::{Slashes, newest, slash_list, slashes};
 use axum::{Json, Router, extract::Query, http::StatusCode, routing::get};
 use inferium_types::SecretKey;
 use serde_json::{Value, json};
@@ -54,4 +54,12 @@ async fn slashes_are_shown_with_their_node() {
     let answer = saying(StatusCode::OK, json!({"data": [slash]})).await;
     assert_eq!(slash_list(&answer, &one), Some(vec![slash]));
     assert_eq!(slash_list(&answer, &other), Some(Vec::new()));
+}
+
+#[test]
+fn the_newest_slash_is_the_least_height_to_show_stakes_of() {
+    let at = |height: u64| json!({"node": "n", "height": height});
+    assert_eq!(newest(&Ok(vec![at(7), at(9), at(8)])), 9);
+    assert_eq!(newest(&Ok(Vec::new())), 0);
+    assert_eq!(newest(&Err("no answer".into())), 0);
 }

@@ -1,5 +1,6 @@
 """Workers that cheat are caught, not paid, and penalised; the honest one is not."""
 
+import json
 import time
 
 import pytest
@@ -42,4 +43,8 @@ def test_a_crime_is_caught_and_costs(tmp_path, crime):
             assert any(outcome["status"] == "rejected" for outcome in outcomes)
         assert network.nodes()[cheat]["jobs_settled"] == 0
         assert cheat_id in {s["node"] for s in network.request("/v1/slashes")[2]["data"]}
+        shown = json.loads(network.run("slashes", "--data", network.data, "--json").stdout)
+        assert shown["rate"]["slashes"] >= 1 and shown["rate"]["overturned"] == 0
+        told = next(s for s in shown["data"] if s["node"] == cheat_id)
+        assert told["state"] == "held" and (crime == "silent" or any("invalid" in v for v in told["verdicts"]))
         assert network.stop() == 0

@@ -153,5 +153,9 @@ impl<E: StorageContext + Spawner> Application<E> for ChainApplication {
         core.head.send_replace(Head { height: header.height, digest: block.id(), header: Some(header) });
         // Nobody listening is no error.
         let _ = core.blocks.send(last);
+        // SPEC G1: the next block is another software's to make; this one is durable.
+        if let Err(error) = outcome.state.check_protocol() {
+            fatal(&error.to_string());
+        }
     }
 }

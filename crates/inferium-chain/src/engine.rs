@@ -39,7 +39,7 @@ use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage, buffer
 use commonware_storage::{archive::prunable, translator::TwoCap};
 use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
 use futures::{FutureExt as _, future::Either};
-use inferium_ledger::{CorruptState, State};
+use inferium_ledger::{CorruptState, InvalidBlock, State};
 use inferium_types::{Digest, SignedTransaction};
 use rand_core::{CryptoRng, Rng};
 use std::{
@@ -93,6 +93,8 @@ pub(crate) enum EngineError {
     State(#[from] CorruptState),
     #[error(transparent)]
     Index(#[from] IndexError),
+    #[error(transparent)]
+    Upgrade(#[from] InvalidBlock),
     #[error("a network channel is missing")]
     Channel,
 }
@@ -345,6 +347,7 @@ async fn load_base<E: commonware_storage::Context + Spawner>(
     let state = if entries.is_empty() { State::genesis(&core.genesis) } else { State::from_entries(entries)? };
     let (height, root) = (state.height(), store::root::<E>(&database));
     tracing::info!(height, %root, "state loaded");
+    state.check_protocol()?;
     core.states.set_base(height, root, state);
     Ok(())
 }

@@ -49,4 +49,4 @@ pub use mempool::SubmitError;
 pub use node::{Fatal, Head, StartError, ValidatorHandle, ValidatorSetup, start_validators};
 pub use pace::Pace;
 pub use rpc::router;
-pub use sender::{SendError, Sender, Sent};
+pub use sender::{SendError, Sender, Sent, send_signed};

@@ -262,6 +262,43 @@ impl Sender {
     }
 }
 
+/// Submits a transaction exactly as it is signed, and waits until a final block holds it.
+///
+/// For keys whose owner has read the very transaction: unlike a [`Sender`], this never signs, so a
+/// nonce that something else has used meanwhile is an error.
+///
+/// # Errors
+/// [`SendError`].
+pub async fn send_signed(client: &LightClient, signed: &SignedTransaction) -> Result<Sent, SendError> {
+    let deadline = Instant::now() + SEND_TIMEOUT;
+    // Before it is submitted: the block must not pass by unseen.
+    let mut blocks = client.subscribe();
+    let id = client.submit(signed).await?;
+    let mut ask_at = Instant::now() + STATUS_INTERVAL;
+    loop {
+        match tokio::time::timeout_at(ask_at.min(deadline), blocks.recv()).await {
+            Ok(Some(block)) if block.transactions.contains(&id) => {
+                let failure = failure_of(&block, id);
+                return Ok(Sent { id, block, failure });
+            }
+            Ok(Some(_)) => continue,
+            Ok(None) => return Err(SendError::Ended),
+            Err(_) if Instant::now() >= deadline => return Err(SendError::Timeout),
+            Err(_) => ask_at = Instant::now() + STATUS_INTERVAL,
+        }
+        match client.status(id).await {
+            TransactionStatus::Waiting => {}
+            TransactionStatus::Rejected { reason } => return Err(SendError::Dropped { reason }),
+            // In a block that is on its way to this client, or withheld by the validator that took it.
+            TransactionStatus::Unknown => match client.submit_to_all(signed).await {
+                Ok(_) | Err(PostError::Unreachable { .. }) => {}
+                Err(PostError::Refused { code, .. }) if code == "nonce_too_low" || code == "nonce_occupied" => {}
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+}
+
 /// Why the transaction did nothing, if the block says so.
 fn failure_of(block: &VerifiedBlock, id: TransactionId) -> Option<String> {
     block.events.iter().find_map(|event| match event {

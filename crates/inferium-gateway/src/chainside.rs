@@ -4,11 +4,11 @@ use crate::demand::Demand;
 use crate::gateway::{DemandTerms, GatewayError};
 use crate::hub::{Hub, LeaseUse};
 use crate::stall::Stalls;
-use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus};
+use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashState};
 use inferium_chain::{LightClient, Sender, VerifiedBlock};
-use inferium_ledger::{Lease, LeaseState, Node, StateKey, Task};
+use inferium_ledger::{Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
-    Event, NodeId, NodeRole, ProfileId, SegmentId, SlashedNode, TaskId, TransactionBody, VrfPublicKey,
+    Event, NodeId, NodeRole, ProfileId, SegmentId, SlashedNode, TaskId, TaskTerms, TransactionBody, VrfPublicKey,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,20 +112,9 @@ impl ChainSide {
             return;
         }
         let (sender, done, terms) = (self.sender.clone(), self.sent.0.clone(), self.terms.task(self.profile));
+        let chain = self.chain.clone();
         tokio::spawn(async move {
-            let height = match sender.send(TransactionBody::OpenTask { terms }).await {
-                Ok(sent) => match sent.failure {
-                    None => Some(sent.block.header.height),
-                    Some(reason) => {
-                        debug!(reason, "task not opened yet");
-                        None
-                    }
-                },
-                Err(error) => {
-                    warn!(%error, "could not open a task");
-                    None
-                }
-            };
+            let height = open_task(&chain, &sender, terms).await;
             if height.is_none() {
                 tokio::time::sleep(REOPEN_WAIT).await;
             }
@@ -204,21 +193,22 @@ impl ChainSide {
             }
             Event::StallReported { stall, relays, .. } => return Ok(self.stalls.relay(*stall, relays)),
             Event::StallAnswered { stall, gateway } if *gateway == self.me => self.hub.resume(*stall),
-            Event::Slashed(slash) => self.on_slashed(block.header.height, position, slash.clone()).await?,
-            Event::SlashReleased { node, rule, .. } => {
-                let (node, rule) = (*node, *rule);
-                self.hub.disk(move |hub| hub.store.release_slash(node, rule)).await?;
-            }
+            Event::Slashed(slash) => self.on_slashed(block.header.height, slash.clone()).await?,
+            Event::SlashReleased { slash, .. } => self.end_slash(*slash, SlashState::Burned).await?,
+            Event::SlashOverturned { slash, .. } => self.end_slash(*slash, SlashState::Overturned).await?,
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    async fn on_slashed(&self, height: u64, position: usize, slash: SlashedNode) -> Result<(), GatewayError> {
+    async fn on_slashed(&self, height: u64, slash: SlashedNode) -> Result<(), GatewayError> {
         warn!(node = %slash.node, role = slash.role, rule = slash.rule.name(), amount = %slash.amount,
             disqualified = slash.disqualified, "slashed");
-        let number = slash_number(height, position);
-        Ok(self.hub.disk(move |hub| hub.store.put_slash(number, &slash, height)).await?)
+        Ok(self.hub.disk(move |hub| hub.store.put_slash(&slash, height)).await?)
+    }
+
+    async fn end_slash(&self, number: u64, state: SlashState) -> Result<(), GatewayError> {
+        Ok(self.hub.disk(move |hub| hub.store.end_slash(number, state)).await?)
     }
 
     async fn decide(&self, segment: SegmentId, status: SegmentStatus) -> Result<(), GatewayError> {
@@ -244,14 +234,38 @@ impl ChainSide {
     }
 }
 
+/// Opens a task and says in which block it is; none when nobody can serve it yet.
+async fn open_task(chain: &LightClient, sender: &Sender, terms: TaskTerms) -> Option<u64> {
+    // A refused task costs its fee: the chain is asked first whether anyone was measured for it.
+    match chain.entry::<Meta>(&StateKey::Meta).await {
+        Ok(Some(meta)) if meta.workers_for(terms.tier) == 0 => {
+            debug!(tier = terms.tier.name(), "no worker was measured for the tier yet");
+            return None;
+        }
+        Ok(_) => {}
+        Err(error) => {
+            warn!(%error, "could not read who serves");
+            return None;
+        }
+    }
+    match sender.send(TransactionBody::OpenTask { terms }).await {
+        Ok(sent) => match sent.failure {
+            None => Some(sent.block.header.height),
+            Some(reason) => {
+                debug!(reason, "task not opened yet");
+                None
+            }
+        },
+        Err(error) => {
+            warn!(%error, "could not open a task");
+            None
+        }
+    }
+}
+
 fn worker_key(node: Node) -> Option<VrfPublicKey> {
     match node.role {
         NodeRole::Worker { vrf } => Some(vrf),
         NodeRole::Validator { .. } | NodeRole::Gateway { .. } => None,
     }
-}
-
-/// Names a slash by where it stands on the chain, so that a block seen twice adds none.
-fn slash_number(height: u64, position: usize) -> u64 {
-    height.saturating_mul(1 << 20).saturating_add(u64::try_from(position).unwrap_or(0))
 }

@@ -38,6 +38,7 @@ impl DemandTerms {
         TaskTerms {
             kind: TaskKind::Inference,
             mode: VerificationMode::Exact,
+            tier: TaskKind::Inference.policy().tier,
             profile,
             price_max: self.price_max,
             jobs_max: self.jobs_max,

@@ -3,6 +3,7 @@
 //! | part | what it does |
 //! | --- | --- |
 //! | `jobs` | a job from its submission to its end, whatever ends it |
+//! | `attempts` | the tries for one answer: hedge and retry |
 //! | `ending` | the ways in which one ends without a result |
 //! | `deadlines` | until when a worker must have shown something |
 //! | `leases` | which leases are open, and which of them takes a job |
@@ -14,6 +15,7 @@
 //! never counts a job twice and never forgets one: it is reserved until the same critical section
 //! that makes it spent, or frees it.
 
+mod attempts;
 mod budgets;
 mod deadlines;
 mod ending;
@@ -22,6 +24,7 @@ mod leases;
 mod segments;
 mod unsigned;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use ending::Ending;
 pub(crate) use jobs::{JobEvent, JobHandle, JobSpec};
 pub(crate) use leases::{LeaseUse, NoLease};

@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) requests: Family<StatusLabel, Counter>,
     pub(crate) prompt_tokens: Counter,
     pub(crate) completion_tokens: Counter,
+    pub(crate) hedges: Counter,
     pub(crate) jobs_running: Gauge,
     pub(crate) leases_ready: Gauge,
     pub(crate) chain_height: Gauge,
@@ -41,6 +42,7 @@ impl Metrics {
         };
         let prompt_tokens = counter("prompt_tokens", "Tokens of prompts");
         let completion_tokens = counter("completion_tokens", "Tokens of answers");
+        let hedges = counter("hedges", "Slow jobs that a second worker was asked for");
         let segments_final = counter("segments_final", "Segments that committees approved");
         let segments_rejected = counter("segments_rejected", "Segments that were not approved");
         let mut gauge = |name: &str, help: &str| {
@@ -63,6 +65,7 @@ impl Metrics {
             requests,
             prompt_tokens,
             completion_tokens,
+            hedges,
             jobs_running,
             leases_ready,
             chain_height,

@@ -6,7 +6,7 @@ pub use inferium_store::StoreError;
 use inferium_store::{Store, Table, Transaction};
 use inferium_types::{
     Amount, Certificate, Digest, Header, JobId, JobLeaf, LeaseId, MerklePath, NodeId, Price, RejectReason, SegmentId,
-    SegmentOutcome, SegmentTerms, Signature, SlashRule, SlashedNode, TaskId, TaskTerms, encode,
+    SegmentOutcome, SegmentTerms, Signature, SlashedNode, TaskId, TaskTerms,
 };
 use std::path::Path;
 
@@ -18,8 +18,6 @@ const SEGMENTS: Table<SegmentId, SegmentRecord> = Table::new("segments");
 const JOBS: Table<JobId, (SegmentId, u32)> = Table::new("jobs");
 const UNSIGNED: Table<JobId, UnsignedRecord> = Table::new("unsigned");
 const SLASHES: Table<u64, SlashRecord> = Table::new("slashes");
-/// Slashes that are not released yet, oldest first, by node and rule.
-const HELD: Table<(Digest, u64), ()> = Table::new("held");
 const CURSOR: Table<(), u64> = Table::new("cursor");
 
 /// A client's budget.
@@ -106,7 +104,26 @@ pub(crate) struct SegmentRecord {
 pub(crate) struct SlashRecord {
     pub(crate) slash: SlashedNode,
     pub(crate) height: u64,
-    pub(crate) burned: bool,
+    pub(crate) state: SlashState,
+}
+
+/// What became of slashed stake (SPEC S2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum SlashState {
+    Held,
+    Burned,
+    /// An appeal was won: it went back.
+    Overturned,
+}
+
+impl SlashState {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Burned => "burned",
+            Self::Overturned => "overturned",
+        }
+    }
 }
 
 /// What goes back to whom, when a segment is not paid for.
@@ -235,25 +252,20 @@ impl GatewayStore {
     }
 
     /// Records a slash, which is held from now on; one that is known stays as it is.
-    pub(crate) fn put_slash(&self, number: u64, slash: &SlashedNode, height: u64) -> Result<(), StoreError> {
+    pub(crate) fn put_slash(&self, slash: &SlashedNode, height: u64) -> Result<(), StoreError> {
         self.store.write(|tx| {
-            if tx.get(SLASHES, &number)?.is_some() {
+            if tx.get(SLASHES, &slash.slash)?.is_some() {
                 return Ok(());
             }
-            tx.put(SLASHES, &number, &SlashRecord { slash: slash.clone(), height, burned: false })?;
-            tx.put(HELD, &(held_key(slash.node, slash.rule), number), &())
+            tx.put(SLASHES, &slash.slash, &SlashRecord { slash: slash.clone(), height, state: SlashState::Held })
         })
     }
 
-    /// Records that the oldest slash of `node` for `rule` that was held is not any more.
-    pub(crate) fn release_slash(&self, node: NodeId, rule: SlashRule) -> Result<(), StoreError> {
-        let held = held_key(node, rule);
-        let oldest = self.store.first(HELD, Some(&(held, 0)), 1)?.into_iter().next();
-        let Some((key, ())) = oldest.filter(|((found, _), ())| *found == held) else { return Ok(()) };
+    /// Records that a slash is held no more.
+    pub(crate) fn end_slash(&self, number: u64, state: SlashState) -> Result<(), StoreError> {
         self.store.write(|tx| {
-            tx.remove(HELD, &key)?;
-            let Some(record) = tx.get(SLASHES, &key.1)? else { return Ok(()) };
-            tx.put(SLASHES, &key.1, &SlashRecord { burned: true, ..record })
+            let Some(record) = tx.get(SLASHES, &number)? else { return Ok(()) };
+            tx.put(SLASHES, &number, &SlashRecord { state, ..record })
         })
     }
 
@@ -271,10 +283,6 @@ impl GatewayStore {
         });
         assert_eq!(written, Ok(()));
     }
-}
-
-fn held_key(node: NodeId, rule: SlashRule) -> Digest {
-    Digest::of("inferium/gateway/held/1", &[node.as_bytes(), &encode(&rule)])
 }
 
 fn decide(tx: &Transaction, mut record: SegmentRecord, status: SegmentStatus) -> Result<Refunds, StoreError> {

@@ -12,10 +12,10 @@
 
 use inferium_ledger::{BlockEnvironment, SegmentState, State, execute};
 use inferium_types::{
-    AccountId, Amount, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobTotals, LeaseId, ModelProfile,
-    NodeRole, OfferTerms, Parameters, Price, SecretKey, SeedSignature, SegmentCommitment, SegmentTerms, TaskId,
-    TaskKind, TaskTerms, Transaction, TransactionBody, VerdictVote, VerificationMode, VerifiedTransaction,
-    VrfSecretKey,
+    AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobTotals,
+    LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SecretKey, SeedSignature, SegmentCommitment,
+    SegmentTerms, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote, VerificationMode,
+    VerifiedTransaction, VrfSecretKey,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -164,9 +164,11 @@ fn leased(count: usize) -> Outcome<(Chain, Vec<LeaseId>)> {
         let terms = OfferTerms { slots, price: PRICE, context_tokens: 4_096 };
         chain.send(worker, TransactionBody::SetOffer { profile: profile().id(), terms })?;
     }
+    assess(&mut chain)?;
     let terms = TaskTerms {
         kind: TaskKind::Inference,
         mode: VerificationMode::Exact,
+        tier: Tier::Mid,
         profile: profile().id(),
         price_max: PRICE,
         jobs_max: 1_000,
@@ -190,6 +192,42 @@ fn leased(count: usize) -> Outcome<(Chain, Vec<LeaseId>)> {
         return Err(format!("{granted} of {count} leases were granted").into());
     }
     Ok((chain, leases))
+}
+
+/// Has every worker measured, so that it may serve tier Mid (SPEC N2), and waits until that is paid.
+fn assess(chain: &mut Chain) -> Outcome<()> {
+    let workers: Vec<AccountId> = chain.state.nodes().filter(|(_, node)| node.is_worker()).map(|(id, _)| *id).collect();
+    let report = CapabilityReport {
+        tier: Tier::Mid,
+        cpu: "bench".into(),
+        features: Vec::new(),
+        cores: 1,
+        memory_mib: 1_024,
+        accelerators: Vec::new(),
+    };
+    let mut requests = Vec::new();
+    for worker in &workers {
+        let body = TransactionBody::OpenAssessment { profile: profile().id(), report: report.clone() };
+        requests.push(chain.sign(*worker, body)?);
+    }
+    chain.blocks(&requests)?;
+    let leases: Vec<LeaseId> = chain.state.leases().map(|(id, _)| *id).collect();
+    let commits = commitments(chain, &leases, 100)?;
+    chain.blocks(&commits)?;
+    for _ in 0..3 {
+        chain.block(&[], 100)?;
+    }
+    let votes = verdicts(chain)?;
+    chain.blocks(&votes)?;
+    chain.block(&[], 30_000)?;
+    while chain.state.segments().count() > 0 {
+        chain.block(&[], 100)?;
+    }
+    let measured = chain.state.meta().tiers.iter().sum::<u32>();
+    if usize::try_from(measured)? != workers.len() {
+        return Err(format!("{measured} of {} workers were measured", workers.len()).into());
+    }
+    Ok(())
 }
 
 fn commitments(chain: &mut Chain, leases: &[LeaseId], jobs: u32) -> Outcome<Vec<VerifiedTransaction>> {
@@ -224,7 +262,7 @@ fn verdicts(chain: &mut Chain) -> Outcome<Vec<VerifiedTransaction>> {
 
 /// Jobs that the chain has settled, by its workers' records.
 fn settled(chain: &Chain) -> u64 {
-    chain.keys.keys().map(|worker| chain.state.record(*worker, profile().id()).jobs).sum()
+    chain.keys.keys().map(|worker| chain.state.record(*worker, profile().id()).jobs()).sum()
 }
 
 /// One segment of `jobs` jobs in each lease, from commitment to settlement.

@@ -2,8 +2,9 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
-    AccountId, Amount, ChainId, Digest, EngineClass, JobId, LeaseEnd, ModelProfile, NodeId, NodeRole, OfferTerms,
-    Parameters, Ppm, Price, ProfileId, SegmentId, SegmentTerms, SlashRule, TaskId, TaskTerms, VerdictVote,
+    AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, JobId, LeaseEnd, ModelProfile, NodeId, NodeRole,
+    OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalOutcome, ProposalTerms, SegmentId, SegmentTerms, SlashRule,
+    TaskId, TaskKind, TaskTerms, Tier, VerdictVote, VoteTally,
 };
 
 /// The one entry that every block changes.
@@ -41,6 +42,28 @@ pub struct Meta {
     pub burned: Amount,
     /// Slashes so far: names the next hold.
     pub slashes: u64,
+    /// Of them, overturned (SPEC S4).
+    pub slashes_overturned: u64,
+    /// What the reward pool began with, and when: what emission is scheduled by (SPEC M6).
+    pub emission_from: (Amount, u64),
+    /// Own and delegated stake of all nodes.
+    pub bonded: Amount,
+    /// Withdrawals so far: names the next one.
+    pub unbondings: u64,
+    /// Proposals so far: names the next one.
+    pub proposals: u64,
+    /// Spent from the treasury by votes: the epoch, and how much in it (SPEC G1).
+    pub spent: (u64, Amount),
+    /// Epoch of the last removal of a validator by a vote (SPEC G1).
+    pub removed_epoch: Option<u64>,
+    /// Version of the protocol in force.
+    pub protocol: u32,
+    /// The next one, and the height from which it is in force.
+    pub upgrade: Option<(u64, u32)>,
+    /// Measured workers by tier: Low, Mid, High.
+    pub tiers: [u32; 3],
+    /// Measured workers by the binary logarithm of their score (SPEC R2).
+    pub speeds: [u32; 32],
 }
 
 /// A place in the queue of open tasks: one that a task has, or had.
@@ -74,6 +97,19 @@ pub struct Operator {
     pub barred: bool,
 }
 
+/// Stake of several owners: each holds shares of what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct Pool {
+    /// What there is.
+    pub tokens: Amount,
+    /// In how many shares.
+    pub shares: u128,
+}
+
+/// Stake that was added lately, by epoch: it has no vote on what was proposed before (SPEC G2).
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct Fresh(pub Vec<(u64, u128)>);
+
 /// A worker, validator or gateway.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Node {
@@ -92,8 +128,47 @@ pub struct Node {
     pub faults_ms: Vec<u64>,
     /// Fees of its segments that are final but not settled.
     pub unsettled: Amount,
-    /// True for ever (SPEC S3).
+    /// True for ever (SPEC S3), unless an appeal is won.
     pub disqualified: bool,
+    /// True once a vote took its seat (SPEC G1).
+    pub removed: bool,
+    /// Delegated to it; a validator's only (SPEC M7).
+    pub delegated: Pool,
+    /// On its way back to its owners, and slashable until then.
+    pub unbonding: Pool,
+    /// What it keeps of its delegators' rewards.
+    pub commission: Ppm,
+    /// Its slashes that are still held.
+    pub holds: u32,
+    /// Own stake added lately.
+    pub fresh: Fresh,
+    /// Shares of `delegated` added lately.
+    pub fresh_shares: Fresh,
+}
+
+impl Node {
+    /// A node that has just registered.
+    #[must_use]
+    pub const fn new(role: NodeRole, operator: AccountId, stake: Amount) -> Self {
+        const NONE: Pool = Pool { tokens: Amount::ZERO, shares: 0 };
+        Self {
+            role,
+            operator,
+            stake,
+            active_from_epoch: 0,
+            beacon_from_view: 0,
+            faults_ms: Vec::new(),
+            unsettled: Amount::ZERO,
+            disqualified: false,
+            removed: false,
+            delegated: NONE,
+            unbonding: NONE,
+            commission: Ppm::new(0),
+            holds: 0,
+            fresh: Fresh(Vec::new()),
+            fresh_shares: Fresh(Vec::new()),
+        }
+    }
 }
 
 impl Node {
@@ -129,6 +204,23 @@ pub struct Profile {
     pub profile: ModelProfile,
     /// Validators that declared it, ascending.
     pub validators: Vec<NodeId>,
+    /// Where it stands.
+    pub listing: Listing,
+    /// Slashes about it: the epoch, and how much in it (SPEC S5).
+    pub slashed: (u64, Amount),
+}
+
+/// Whether tasks of a profile may be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum Listing {
+    /// Yes, once enough operators declared it (SPEC N4).
+    Declared,
+    /// Yes, by a vote; declarations are needed all the same.
+    Approved,
+    /// No, until a vote: its slashes took too much at once (SPEC S5).
+    Paused,
+    /// No, by a vote.
+    Delisted,
 }
 
 impl Profile {
@@ -216,14 +308,46 @@ pub struct Lease {
     pub segments: u32,
     /// Segments not yet settled or rejected.
     pub segments_pending: u32,
+    /// True once a segment of it was wrong, or came without evidence.
+    pub spoiled: bool,
     /// When it began: height.
     pub granted_height: u64,
+    /// When it began; milliseconds.
+    pub granted_ms: u64,
     /// Height of its last segment, or of its beginning.
     pub segment_height: u64,
     /// When it ends; milliseconds.
     pub expires_at_ms: u64,
     /// State.
     pub state: LeaseState,
+}
+
+/// Who judges a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub enum Stage {
+    /// The committee that the beacon drew (SPEC V1).
+    Committee,
+    /// Everyone eligible, after a doubt (SPEC V3).
+    Widened,
+    /// The larger committee of a dispute (SPEC V4).
+    Court,
+    /// Everyone eligible, after a court without a decision.
+    FullCourt,
+}
+
+/// A doubt about an approved segment (SPEC V4).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Dispute {
+    /// Who doubts.
+    pub challenger: NodeId,
+    /// Locked.
+    pub bond: Amount,
+    /// Who had approved, ascending.
+    pub approvers: Vec<NodeId>,
+    /// Share of jobs they replayed.
+    pub replayed: Ppm,
+    /// When it was to be paid; milliseconds.
+    pub settles_at_ms: u64,
 }
 
 /// A committee member and its vote.
@@ -249,8 +373,8 @@ pub enum SegmentState {
     Judging {
         /// Members, ascending.
         members: Vec<Member>,
-        /// True once every eligible validator was drawn.
-        widened: bool,
+        /// How far it went.
+        stage: Stage,
         /// Draws the jobs to replay.
         seed: Digest,
         /// Share of jobs to replay.
@@ -286,6 +410,14 @@ pub struct Segment {
     pub price: Price,
     /// Fee in all, locked in the lease.
     pub fee: Amount,
+    /// Kind of the lease's task.
+    pub kind: TaskKind,
+    /// From the lease's beginning to the commitment; milliseconds.
+    pub elapsed_ms: u64,
+    /// The open dispute about it.
+    pub dispute: Option<Dispute>,
+    /// True once it was disputed: that is possible once.
+    pub disputed: bool,
     /// State.
     pub state: SegmentState,
 }
@@ -303,8 +435,7 @@ impl Segment {
 
     /// Time for its verdicts; milliseconds.
     pub(crate) const fn verdict_window_ms(&self, parameters: &Parameters) -> u64 {
-        let totals = &self.terms.totals;
-        let tokens = totals.prompt_tokens.saturating_add(totals.completion_tokens);
+        let tokens = self.terms.totals.tokens();
         parameters.verdict_ms.saturating_add(tokens.saturating_mul(parameters.verdict_token_ms))
     }
 }
@@ -370,8 +501,16 @@ pub struct Hold {
     pub rule: SlashRule,
     /// The segment it is about.
     pub segment: Option<SegmentId>,
-    /// How much.
-    pub amount: Amount,
+    /// The job it is about, where the chain knows it.
+    pub job: Option<JobId>,
+    /// Own stake that it took.
+    pub own: Amount,
+    /// What it took from delegators.
+    pub delegated: Amount,
+    /// What it took from stake on its way back.
+    pub unbonding: Amount,
+    /// True when it barred node and operator: an overturned one lifts that.
+    pub disqualified: bool,
     /// Who proved it; they share its finder's part.
     pub provers: Vec<NodeId>,
     /// Who was harmed.
@@ -380,13 +519,173 @@ pub struct Hold {
     pub releases_at_ms: u64,
 }
 
-/// A worker's record with one profile (SPEC R1).
+impl Hold {
+    /// All that it took. Parts of the supply can't overflow.
+    #[must_use]
+    pub const fn amount(&self) -> Amount {
+        let some = self.own.nano().saturating_add(self.delegated.nano());
+        Amount::from_nano(some.saturating_add(self.unbonding.nano()))
+    }
+}
+
+/// A worker's record with one profile (SPEC R1), in millionths, so that what time takes away
+/// bit by bit is not rounded away at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Record {
-    /// Jobs settled since the last fault.
-    pub jobs: u64,
+    /// Jobs settled since the last fault, less what time took away.
+    pub jobs_micro: u64,
     /// Their tokens.
-    pub tokens: u64,
-    /// Segments and leases failed, in all.
-    pub failures: u64,
+    pub tokens_micro: u64,
+    /// Segments and leases failed, less what time took away.
+    pub failures_micro: u64,
+    /// When it was last brought up to date; milliseconds.
+    pub updated_ms: u64,
+}
+
+impl Record {
+    /// Jobs, to the nearest.
+    #[must_use]
+    pub const fn jobs(&self) -> u64 {
+        nearest(self.jobs_micro)
+    }
+
+    /// Tokens, to the nearest.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        nearest(self.tokens_micro)
+    }
+
+    /// Failures, to the nearest.
+    #[must_use]
+    pub const fn failures(&self) -> u64 {
+        nearest(self.failures_micro)
+    }
+}
+
+const fn nearest(micro: u64) -> u64 {
+    match micro.saturating_add(500_000).checked_div(1_000_000) {
+        Some(whole) => whole,
+        None => 0,
+    }
+}
+
+/// Stake that one account delegated to one validator (SPEC M7).
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct Delegation {
+    /// Shares of the validator's pool.
+    pub shares: u128,
+    /// Of them, added lately.
+    pub fresh: Fresh,
+}
+
+/// Stake on its way back to its owner (SPEC M7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Unbonding {
+    /// From which node.
+    pub node: NodeId,
+    /// To whom.
+    pub account: AccountId,
+    /// Shares of the node's unbonding pool.
+    pub shares: u128,
+    /// When it is paid; milliseconds.
+    pub matures_at_ms: u64,
+    /// True once it waited for slashes that were held when it was due.
+    pub waited: bool,
+}
+
+/// What a node did in an epoch, for its emission (SPEC M6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct EpochWork {
+    /// A worker's settled fees.
+    pub fees: Amount,
+    /// Fees in nano-IFR by priority in parts per million.
+    pub weight: u128,
+    /// A validator's verdicts that agreed with the outcome.
+    pub duties: u64,
+}
+
+/// What an epoch that is over emits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct EpochReward {
+    /// For all workers at most.
+    pub workers: Amount,
+    /// For all validators at most.
+    pub validators: Amount,
+    /// Sum of the workers' weights.
+    pub weight: u128,
+    /// Sum of the validators' duties.
+    pub duties: u64,
+}
+
+/// What a worker's machine measured (SPEC N2).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Capability {
+    /// What the worker says of it.
+    pub report: CapabilityReport,
+    /// Profile that it was measured with.
+    pub profile: ProfileId,
+    /// Its last capability task.
+    pub lease: Option<inferium_types::LeaseId>,
+    /// Work units a second; 0 before it was measured.
+    pub score: u64,
+    /// The tier that it may serve; `None` while it is not measured.
+    pub tier: Option<Tier>,
+    /// When it was measured last; milliseconds.
+    pub measured_at_ms: u64,
+    /// When it loses its tier unless it is measured again; milliseconds.
+    pub call_due_ms: Option<u64>,
+    /// When the next draw decides whether it is called; milliseconds.
+    pub draw_at_ms: u64,
+}
+
+/// Where a proposal stands.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum ProposalState {
+    /// Votes are taken.
+    Voting {
+        /// Until when; milliseconds.
+        closes_at_ms: u64,
+    },
+    /// Votes are counted, some in each block (SPEC C9).
+    Counting {
+        /// The last account counted.
+        after: Option<AccountId>,
+        /// The sums so far.
+        tally: VoteTally,
+        /// Validators' votes, and what their delegators have not voted themselves; ascending.
+        validators: Vec<(NodeId, Option<inferium_types::VoteChoice>, Amount)>,
+        /// When counting goes on; milliseconds.
+        at_ms: u64,
+    },
+    /// Passed; waits for its timelock.
+    Passed {
+        /// The votes.
+        tally: VoteTally,
+        /// When it executes itself; milliseconds.
+        executes_at_ms: u64,
+    },
+    /// Over; kept for readers for a while.
+    Ended {
+        /// How.
+        outcome: ProposalOutcome,
+        /// The votes.
+        tally: VoteTally,
+        /// Until when it is kept; milliseconds.
+        until_ms: u64,
+    },
+}
+
+/// Something put to the vote (SPEC G).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Proposal {
+    /// What.
+    pub terms: ProposalTerms,
+    /// By whom.
+    pub proposer: AccountId,
+    /// Locked until it ends.
+    pub deposit: Amount,
+    /// Stake that was bonded in this epoch votes.
+    pub snapshot_epoch: u64,
+    /// Where it stands.
+    pub state: ProposalState,
 }

@@ -1,6 +1,6 @@
 //! Why something is refused: always the sender's fault, never ours.
 
-use inferium_types::{Amount, AmountOverflow};
+use inferium_types::{Amount, AmountOverflow, InvalidParameter};
 
 /// Why a transaction has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +109,27 @@ pub enum Rejection {
         /// The limit.
         limit: Amount,
     },
+    /// Nobody does such work yet (SPEC T1, T2).
+    #[error("nobody serves {what} yet")]
+    NotServed {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// No worker was measured to be good enough (SPEC N3).
+    #[error("no worker serves tier {tier}")]
+    NoWorkers {
+        /// The tier asked for.
+        tier: &'static str,
+    },
+    /// The profile was paused or delisted (SPEC S5, G1).
+    #[error("the profile is {listing}")]
+    ProfileClosed {
+        /// How.
+        listing: &'static str,
+    },
+    /// A parameter can't have that value (SPEC G3).
+    #[error(transparent)]
+    Parameter(#[from] InvalidParameter),
     /// The evidence does not prove what it claims.
     #[error("the evidence proves nothing: {why}")]
     Evidence {
@@ -153,6 +174,14 @@ pub enum InvalidBlock {
     /// Too many bytes or transactions.
     #[error("the block is too large")]
     TooLarge,
+    /// The network moved on to a protocol that this software does not know (SPEC G1).
+    #[error("the network decided on protocol version {needed}, this software knows {known}: install the new one")]
+    Upgrade {
+        /// What the network needs.
+        needed: u32,
+        /// What is known here.
+        known: u32,
+    },
 }
 
 /// Stored entries that are no state of this ledger.

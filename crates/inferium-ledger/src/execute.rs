@@ -1,8 +1,9 @@
 //! One block: seeds, transactions, then what happens by itself.
 
+use crate::entries::Meta;
 use crate::error::{InvalidBlock, Rejection};
 use crate::money::is_duty;
-use crate::state::{Due, State};
+use crate::state::{Due, PROTOCOL_VERSION, State};
 use inferium_types::{Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction, limits};
 
 /// Nonces that a transaction may be ahead of its account and still be admitted to a mempool.
@@ -123,6 +124,30 @@ const fn check_size(transaction: &VerifiedTransaction) -> Result<(), Rejection> 
     Ok(())
 }
 
+impl Meta {
+    /// Version of the protocol that the block at `height` needs (SPEC G1).
+    const fn protocol_at(&self, height: u64) -> u32 {
+        match self.upgrade {
+            Some((from, version)) if from <= height => version,
+            Some(_) | None => self.protocol,
+        }
+    }
+}
+
+impl State {
+    /// Says that the next block needs software that knows another protocol (SPEC G1).
+    ///
+    /// # Errors
+    /// [`InvalidBlock::Upgrade`]: a node that runs this one must stop.
+    pub fn check_protocol(&self) -> Result<(), InvalidBlock> {
+        let needed = self.meta().protocol_at(self.height().saturating_add(1));
+        if needed > PROTOCOL_VERSION {
+            return Err(InvalidBlock::Upgrade { needed, known: PROTOCOL_VERSION });
+        }
+        Ok(())
+    }
+}
+
 /// A block while it executes.
 pub(crate) struct Block {
     pub(crate) state: State,
@@ -140,6 +165,11 @@ impl Block {
         if environment.height != expected {
             return Err(InvalidBlock::Height { expected, found: environment.height });
         }
+        // SPEC G1: this software does not know what the chain decided to be from now on.
+        let needed = meta.protocol_at(environment.height);
+        if needed > PROTOCOL_VERSION {
+            return Err(InvalidBlock::Upgrade { needed, known: PROTOCOL_VERSION });
+        }
         // SPEC C3
         if environment.timestamp_ms <= meta.timestamp_ms {
             return Err(InvalidBlock::Timestamp { parent: meta.timestamp_ms, found: environment.timestamp_ms });
@@ -155,6 +185,10 @@ impl Block {
         let meta = block.state.meta_mut();
         meta.height = environment.height;
         meta.view = environment.view;
+        if meta.upgrade.is_some_and(|(height, _)| height <= environment.height) {
+            meta.upgrade = None;
+            meta.protocol = needed;
+        }
         if environment.timestamp_ms.saturating_sub(meta.timestamp_ms) > meta.parameters.pause_ms {
             meta.resumed_at_ms = environment.timestamp_ms;
         }
@@ -226,6 +260,18 @@ impl Block {
             TransactionBody::ProveConflict { worker, first, second } => {
                 self.prove_conflict(sender, *worker, first, second)
             }
+            TransactionBody::ProveDoubleSigning { gateway, first, second } => {
+                self.prove_double_signing(sender, *gateway, first, second)
+            }
+            TransactionBody::Bond { node, amount } => self.bond(sender, *node, *amount),
+            TransactionBody::Unbond { node, amount } => self.unbond(sender, *node, *amount),
+            TransactionBody::SetCommission { commission } => self.set_commission(sender, *commission),
+            TransactionBody::OpenAssessment { profile, report } => {
+                self.open_assessment(transaction.id(), sender, *profile, report)
+            }
+            TransactionBody::OpenDispute { segment } => self.open_dispute(sender, *segment),
+            TransactionBody::Propose { proposal } => self.propose(sender, proposal),
+            TransactionBody::Vote { proposal, choice } => self.vote(sender, *proposal, *choice),
         }
     }
 
@@ -247,41 +293,13 @@ impl Block {
                 Due::Segment(id) => self.advance_segment(id),
                 Due::Stall(id) => self.advance_stall(id),
                 Due::Hold(id) => self.release_hold(id),
+                Due::Unbonding(id) => self.mature(id),
+                Due::Capability(id) => self.advance_capability(id),
+                Due::Proposal(id) => self.advance_proposal(id),
             }
         }
+        self.pay_emission(budget);
         self.match_tasks(budget);
         Executed { state: self.state, events: self.events }
-    }
-
-    /// Starts a new ledger epoch when its time has come and shares out what validators earned in
-    /// common (SPEC C5, M5).
-    fn turn_epoch(&mut self) {
-        let meta = self.state.meta();
-        let elapsed =
-            self.now_ms.saturating_sub(meta.epoch_started_ms).checked_div(meta.parameters.epoch_ms).unwrap_or(0);
-        if elapsed == 0 {
-            return;
-        }
-        let validators: Vec<NodeId> = self
-            .state
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.is_validator() && node.is_active(meta.epoch))
-            .map(|(id, _)| *id)
-            .collect();
-        let pool = meta.validator_pool;
-        let part = pool.split(u64::try_from(validators.len()).unwrap_or(u64::MAX));
-        let mut left = pool;
-        for validator in validators {
-            if let Ok(rest) = left.sub(part) {
-                left = rest;
-                self.state.pay(validator, part);
-            }
-        }
-        let meta = self.state.meta_mut();
-        meta.validator_pool = left;
-        // Epochs are spans of time: none starts late because a block did.
-        meta.epoch = meta.epoch.saturating_add(elapsed);
-        meta.epoch_started_ms = meta.epoch_started_ms.saturating_add(elapsed.saturating_mul(meta.parameters.epoch_ms));
     }
 }

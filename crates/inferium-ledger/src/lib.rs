@@ -19,8 +19,10 @@
 //!
 //! Where a rule lives: `execute.rs` drives a block; `money.rs` holds balances and fees (M);
 //! `nodes.rs` registration (N); `pool.rs` tasks, offers, matching and leases (T); `segments.rs`
-//! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V); `stalls.rs` certified
-//! delivery (T6); `slashing.rs` the table of S; `reputation.rs` R.
+//! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V), `disputes.rs` V4; `stalls.rs` certified
+//! delivery (T6); `slashing.rs` the table of S; `reputation.rs` R; `capability.rs` measured tiers
+//! (N2, N3); `bonds.rs` delegation and unbonding (M7); `emission.rs` rewards (M5, M6);
+//! `governance.rs` G; `why.rs` tells what is in whose way (T8).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -34,9 +36,14 @@
     )
 )]
 
+mod bonds;
+mod capability;
+mod disputes;
+mod emission;
 mod entries;
 mod error;
 mod execute;
+mod governance;
 mod money;
 mod nodes;
 mod pool;
@@ -46,15 +53,18 @@ mod slashing;
 mod stalls;
 mod state;
 mod verdicts;
+mod why;
 
 pub use entries::{
-    Account, Hold, Lease, LeaseState, Member, Meta, Node, Offer, Operator, Profile, QueuePlace, Record, Segment,
-    SegmentState, Stall, StallState, Task,
+    Account, Capability, Delegation, Dispute, EpochReward, EpochWork, Fresh, Hold, Lease, LeaseState, Listing, Member,
+    Meta, Node, Offer, Operator, Pool, Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState,
+    Stage, Stall, StallState, Task, Unbonding,
 };
 pub use error::{CorruptState, InvalidBlock, Rejection};
 pub use execute::{Assembled, BlockEnvironment, Executed, admit, assemble, execute};
-pub use money::is_duty;
-pub use state::{State, StateKey, state_key};
+pub use money::{fee_of, is_duty};
+pub use state::{PROTOCOL_VERSION, State, StateKey, state_key};
+pub use why::{Obstacle, WorkerWhy};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,11 @@
 //! Balances, fees, and the conservation of money (SPEC M, C9).
 
+use crate::entries::{Hold, Meta};
 use crate::{Rejection, State};
-use inferium_types::{AccountId, Amount, Genesis, TransactionBody, VerifiedTransaction};
+use inferium_types::{
+    AccountId, Amount, AmountOverflow, Genesis, NodeId, Parameters, TransactionBody, VerifiedTransaction,
+};
+use std::collections::BTreeMap;
 
 impl State {
     /// Adds free money to an account.
@@ -35,14 +39,8 @@ impl State {
         self.credit(id, amount).expect("the supply bounds every balance");
     }
 
-    /// What a transaction costs: nothing for an assigned duty, else by its size (SPEC C9).
     pub(crate) fn fee(&self, transaction: &VerifiedTransaction) -> Result<Amount, Rejection> {
-        if is_duty(&transaction.transaction().body) {
-            return Ok(Amount::ZERO);
-        }
-        let parameters = &self.meta().parameters;
-        let size = u64::try_from(transaction.size()).map_err(|_| Rejection::Overflow)?;
-        Ok(parameters.fee_base.add(parameters.fee_per_byte.times(size)?)?)
+        Ok(fee_of(&transaction.transaction().body, transaction.size(), &self.meta().parameters)?)
     }
 
     /// Checks that money is conserved and every lock is backed (SPEC M2, M4).
@@ -56,10 +54,12 @@ impl State {
             .values()
             .map(|account| account.balance)
             .chain(self.operators.values().map(|operator| operator.bond))
-            .chain(self.nodes.values().map(|node| node.stake))
+            .chain(self.nodes.values().flat_map(|node| [node.stake, node.delegated.tokens, node.unbonding.tokens]))
             .chain(self.tasks.values().map(|task| task.escrow))
             .chain(self.leases.values().map(|lease| lease.escrow))
-            .chain(self.holds.values().map(|hold| hold.amount))
+            .chain(self.holds.values().map(Hold::amount))
+            .chain(self.segments.values().filter_map(|segment| Some(segment.dispute.as_ref()?.bond)))
+            .chain(self.proposals.values().map(|proposal| proposal.deposit))
             .chain([meta.reward_pool, meta.treasury, meta.validator_pool, meta.burned]);
         let mut total = Amount::ZERO;
         for amount in tables {
@@ -73,8 +73,49 @@ impl State {
                 return Err(format!("lease {id} owes {} and holds {}", lease.reserved, lease.escrow));
             }
         }
+        self.audit_stakes(meta)
+    }
+
+    /// Checks that every share of stake is somebody's, and that sums over nodes are kept (SPEC M7).
+    fn audit_stakes(&self, meta: &Meta) -> Result<(), String> {
+        let bonded = self.nodes.values().flat_map(|node| [node.stake, node.delegated.tokens]);
+        let bonded = bonded.fold(0u64, |sum, amount| sum.saturating_add(amount.nano()));
+        if bonded != meta.bonded.nano() {
+            return Err(format!("{} is bonded, {bonded} nano-IFR are", meta.bonded));
+        }
+        let mut owned: BTreeMap<NodeId, (u128, u128, u32)> = BTreeMap::new();
+        for ((_, validator), delegation) in &self.delegations {
+            let of = owned.entry(*validator).or_default();
+            of.0 = of.0.saturating_add(delegation.shares);
+        }
+        for unbonding in self.unbondings.values() {
+            let of = owned.entry(unbonding.node).or_default();
+            of.1 = of.1.saturating_add(unbonding.shares);
+        }
+        for hold in self.holds.values() {
+            let of = owned.entry(hold.node).or_default();
+            of.2 = of.2.saturating_add(1);
+        }
+        for (id, node) in &self.nodes {
+            let owned = owned.get(id).copied().unwrap_or_default();
+            if (node.delegated.shares, node.unbonding.shares, node.holds) != owned {
+                return Err(format!("stake behind {id} is {owned:?}, by its pools {:?}", node.delegated));
+            }
+        }
         Ok(())
     }
+}
+
+/// What a transaction of `size` bytes costs: nothing for an assigned duty, else by its size (SPEC C9).
+///
+/// # Errors
+/// [`AmountOverflow`].
+pub fn fee_of(body: &TransactionBody, size: usize, parameters: &Parameters) -> Result<Amount, AmountOverflow> {
+    if is_duty(body) {
+        return Ok(Amount::ZERO);
+    }
+    let size = u64::try_from(size).map_err(|_| AmountOverflow)?;
+    parameters.fee_base.add(parameters.fee_per_byte.times(size)?)
 }
 
 /// True for transactions that a node owes by an assignment. They cost nothing, so they are
@@ -95,6 +136,14 @@ pub const fn is_duty(body: &TransactionBody) -> bool {
         | TransactionBody::OpenTask { .. }
         | TransactionBody::CloseLease { .. }
         | TransactionBody::ReportStall { .. }
-        | TransactionBody::ProveConflict { .. } => false,
+        | TransactionBody::ProveConflict { .. }
+        | TransactionBody::ProveDoubleSigning { .. }
+        | TransactionBody::Bond { .. }
+        | TransactionBody::Unbond { .. }
+        | TransactionBody::SetCommission { .. }
+        | TransactionBody::OpenAssessment { .. }
+        | TransactionBody::OpenDispute { .. }
+        | TransactionBody::Propose { .. }
+        | TransactionBody::Vote { .. } => false,
     }
 }

@@ -1,7 +1,7 @@
 //! Operators, nodes and profiles (SPEC N).
 
 use crate::Rejection;
-use crate::entries::{Node, Operator, Profile};
+use crate::entries::{Listing, Node, Operator, Profile};
 use crate::execute::Block;
 use inferium_types::{AccountId, Amount, Event, ModelProfile, NodeId, NodeRole, Signature, Transaction, limits};
 
@@ -55,19 +55,9 @@ impl Block {
         // SPEC N1: what decides its work must not be known while it chooses its VRF key.
         let beacon_from_view = self.view.saturating_add(parameters.draw_delay_views);
         self.state.debit(sender, stake)?;
-        self.state.nodes.insert(
-            sender,
-            Node {
-                role: role.clone(),
-                operator,
-                stake,
-                active_from_epoch: 0,
-                beacon_from_view,
-                faults_ms: Vec::new(),
-                unsettled: Amount::ZERO,
-                disqualified: false,
-            },
-        );
+        let mut node = Node { beacon_from_view, ..Node::new(role.clone(), operator, stake) };
+        node.fresh.note(self.state.meta().epoch, self.oldest_snapshot(), stake.nano().into());
+        self.state.set_node(sender, node);
         self.events.push(Event::NodeRegistered { node: sender, role: role.clone(), operator });
         Ok(())
     }
@@ -90,12 +80,12 @@ impl Block {
             return Err(Rejection::OutOfBounds { field: "profile name" });
         }
         let id = profile.id();
-        let mut entry = self
-            .state
-            .profiles
-            .get(&id)
-            .cloned()
-            .unwrap_or_else(|| Profile { profile: profile.clone(), validators: Vec::new() });
+        let mut entry = self.state.profiles.get(&id).cloned().unwrap_or_else(|| Profile {
+            profile: profile.clone(),
+            validators: Vec::new(),
+            listing: Listing::Declared,
+            slashed: (0, Amount::ZERO),
+        });
         match entry.validators.binary_search(&sender) {
             Ok(_) => return Err(Rejection::Exists { what: "declaration" }),
             Err(position) => entry.validators.insert(position, sender),

@@ -1,12 +1,12 @@
 //! The task pool: tasks, offers, matching, leases (SPEC T, M4).
 
-use crate::entries::{Lease, LeaseState, Node, Offer, QueuePlace, Task};
+use crate::Rejection;
+use crate::entries::{Lease, LeaseState, Listing, Node, Offer, QueuePlace, Task};
 use crate::execute::Block;
 use crate::state::{State, TaskRank};
-use crate::{Rejection, reputation};
 use inferium_types::{
     Amount, AmountOverflow, Digest, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, Price, ProfileId, TaskId,
-    TaskTerms, TransactionId,
+    TaskKind, TaskTerms, Tier, TransactionId,
 };
 use std::collections::BTreeMap;
 
@@ -29,10 +29,15 @@ impl Block {
         terms: TaskTerms,
         position: u32,
     ) -> Result<(), Rejection> {
-        self.active_node(sender, "a gateway", Node::is_gateway)?;
+        let bond = self.active_node(sender, "a gateway", Node::is_gateway)?.stake;
         let parameters = &self.state.meta().parameters;
+        // SPEC N5: one that took its bond back has nothing left to answer with.
+        if bond < parameters.gateway_bond_min {
+            return Err(Rejection::Insufficient { needed: parameters.gateway_bond_min, available: bond });
+        }
         check_task(&terms, parameters)?;
         self.check_leasable(terms.profile)?;
+        self.check_workers(terms.tier)?;
         let escrow = escrow_for(&terms, parameters)?;
         self.state.debit(sender, escrow)?;
         let id = TaskId::new(transaction.digest());
@@ -43,9 +48,23 @@ impl Block {
         Ok(())
     }
 
-    /// SPEC N4: a profile needs enough operators that can replay it.
-    fn check_leasable(&self, profile: ProfileId) -> Result<(), Rejection> {
+    /// SPEC N3: what no measured worker may serve is refused at once. A higher tier may, once the
+    /// task is starving.
+    fn check_workers(&self, tier: Tier) -> Result<(), Rejection> {
+        if self.state.meta().workers_for(tier) == 0 {
+            return Err(Rejection::NoWorkers { tier: tier.name() });
+        }
+        Ok(())
+    }
+
+    /// SPEC N4: a profile needs enough operators that can replay it, and nothing against it.
+    pub(crate) fn check_leasable(&self, profile: ProfileId) -> Result<(), Rejection> {
         let entry = self.state.profiles.get(&profile).ok_or(Rejection::Unknown { what: "profile" })?;
+        match entry.listing {
+            Listing::Declared | Listing::Approved => {}
+            Listing::Paused => return Err(Rejection::ProfileClosed { listing: "paused" }),
+            Listing::Delisted => return Err(Rejection::ProfileClosed { listing: "delisted" }),
+        }
         let epoch = self.state.meta().epoch;
         let mut operators: Vec<_> = entry
             .validators
@@ -159,28 +178,8 @@ impl Block {
     }
 
     fn eligible_offers(&self, task: &Task) -> Vec<(NodeId, Offer)> {
-        let meta = self.state.meta();
-        let (epoch, beacon_view) = (meta.epoch, meta.beacon_view);
-        let is_barred = |node: &Node| self.state.operators.get(&node.operator).is_none_or(|entry| entry.barred);
-        // A worker that lost half of the least stake has too little left to answer with.
-        let stake_min = meta.parameters.worker_stake_min.split(2);
-        let gateway_operator = self.state.operator_of(&task.requester);
         offers_of(&self.state, task.terms.profile)
-            .filter(|(_, offer)| {
-                offer.slots_free() >= task.terms.slots
-                    && offer.terms.price.within(&task.terms.price_max)
-                    && offer.terms.context_tokens >= task.terms.context_tokens
-            })
-            .filter(|(worker, _)| {
-                // SPEC N6: never two nodes of one operator.
-                self.state.nodes.get(worker).is_some_and(|node| {
-                    node.is_active(epoch)
-                        && node.beacon_from_view <= beacon_view
-                        && node.stake >= stake_min
-                        && !is_barred(node)
-                        && Some(node.operator) != gateway_operator
-                })
-            })
+            .filter(|(worker, offer)| self.state.obstacles(task, *worker, *offer).next().is_none())
             .collect()
     }
 
@@ -202,7 +201,9 @@ impl Block {
             tokens: 0,
             segments: 0,
             segments_pending: 0,
+            spoiled: false,
             granted_height: self.height,
+            granted_ms: self.now_ms,
             segment_height: self.height,
             expires_at_ms,
             state: LeaseState::Active,
@@ -247,7 +248,9 @@ impl Block {
         lease.state = LeaseState::Draining { end, until_ms, commits_until_ms: until_ms };
         self.state.set_lease(id, Some(lease));
         let key = (lease.terms.profile, lease.worker);
-        if let Some(mut offer) = self.state.offers.get(&key).copied() {
+        // SPEC N2: a capability task took no slot of an offer.
+        let has_slots = lease.terms.kind != TaskKind::Benchmark;
+        if let Some(mut offer) = self.state.offers.get(&key).copied().filter(|_| has_slots) {
             offer.slots_used = offer.slots_used.saturating_sub(lease.terms.slots);
             if offer.terms.slots == 0 && offer.slots_used == 0 {
                 self.state.offers.remove(&key);
@@ -291,9 +294,11 @@ impl Block {
 
     /// SPEC M4: what was not earned goes back without anyone asking.
     fn remove_lease(&mut self, id: LeaseId, lease: &Lease, end: LeaseEnd) {
+        // SPEC M4: squatting, and work that no one could check, earn nothing either.
         let reservation = match end {
-            LeaseEnd::Fault => Amount::ZERO,
-            LeaseEnd::Exhausted | LeaseEnd::Expired | LeaseEnd::ClosedByGateway | LeaseEnd::ClosedByWorker => {
+            LeaseEnd::Fault | LeaseEnd::ClosedByWorker => Amount::ZERO,
+            _ if lease.spoiled => Amount::ZERO,
+            LeaseEnd::Exhausted | LeaseEnd::Expired | LeaseEnd::ClosedByGateway => {
                 let blocks = self.height.saturating_sub(lease.granted_height);
                 reservation_for(&lease.terms, &self.state.meta().parameters, blocks)
                     .unwrap_or(Amount::ZERO)
@@ -340,7 +345,7 @@ fn queue_of(state: &State, profile: ProfileId) -> impl Iterator<Item = &TaskRank
     state.queue.range(first..).map(|(rank, ())| rank).take_while(move |rank| rank.0 == profile)
 }
 
-fn offers_of(state: &State, profile: ProfileId) -> impl Iterator<Item = (NodeId, Offer)> + '_ {
+pub(crate) fn offers_of(state: &State, profile: ProfileId) -> impl Iterator<Item = (NodeId, Offer)> + '_ {
     state
         .offers
         .range((profile, NodeId::from_bytes([0; 32]))..)
@@ -363,7 +368,7 @@ pub(crate) fn choose(state: &State, task: &Task, eligible: &[(NodeId, Offer)], d
     let weights: Vec<u64> = if lane.draw(100) < UNIFORM_PERCENT {
         eligible.iter().map(|_| 1).collect()
     } else {
-        eligible.iter().map(|(worker, _)| reputation::priority(&state.record(*worker, task.terms.profile))).collect()
+        eligible.iter().map(|(worker, _)| state.priority(*worker, task.terms.profile)).collect()
     };
     let total: u64 = weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight));
     let mut left = draw.draw(total);
@@ -376,7 +381,18 @@ pub(crate) fn choose(state: &State, task: &Task, eligible: &[(NodeId, Offer)], d
     None
 }
 
-const fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Rejection> {
+fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Rejection> {
+    // SPEC T1, T2: what nobody can serve is refused at once, with the reason.
+    let policy = terms.kind.policy();
+    if !policy.is_served {
+        return Err(Rejection::NotServed { what: policy.name });
+    }
+    if !terms.mode.is_served() {
+        return Err(Rejection::NotServed { what: terms.mode.name() });
+    }
+    if terms.tier < policy.tier {
+        return Err(Rejection::OutOfBounds { field: "tier" });
+    }
     if terms.jobs_max == 0 || terms.jobs_max > LEASE_JOBS_MAX {
         return Err(Rejection::OutOfBounds { field: "jobs_max" });
     }
@@ -390,7 +406,7 @@ const fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Re
     if terms.open_ms == 0 || terms.open_ms > parameters.task_open_max_ms {
         return Err(Rejection::OutOfBounds { field: "open_ms" });
     }
-    if terms.lease_ms == 0 || terms.lease_ms > parameters.lease_max_ms {
+    if terms.lease_ms == 0 || terms.lease_ms > parameters.lease_max_ms.min(policy.deadline_ms) {
         return Err(Rejection::OutOfBounds { field: "lease_ms" });
     }
     check_price("price_max", &terms.price_max)
@@ -405,7 +421,7 @@ const fn check_price(field: &'static str, price: &Price) -> Result<(), Rejection
 }
 
 /// What a task may cost at most (SPEC M4).
-fn escrow_for(terms: &TaskTerms, parameters: &Parameters) -> Result<Amount, AmountOverflow> {
+pub(crate) fn escrow_for(terms: &TaskTerms, parameters: &Parameters) -> Result<Amount, AmountOverflow> {
     let dearer = terms.price_max.prompt_token.max(terms.price_max.completion_token);
     dearer.times(terms.tokens_max)?.add(reservation_for(terms, parameters, u64::MAX)?)
 }

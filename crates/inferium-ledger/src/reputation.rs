@@ -1,24 +1,43 @@
 //! A worker's record, its priority, and how much of its work is replayed (SPEC R).
 
+use crate::State;
+use crate::emission::decayed;
 use crate::entries::Record;
-use inferium_types::{Parameters, Ppm};
+use inferium_types::{Amount, NodeId, Parameters, Ppm, ProfileId};
 
 /// Jobs after which a longer record adds no more priority.
 const RECORD_JOBS_MAX: u64 = 10_000;
 
-/// Weight in the draw of workers (SPEC R2, T5): a lower bound of the success rate in parts per
-/// million, by the rule of succession less one standard deviation's worth of evidence.
-pub(crate) fn priority(record: &Record) -> u64 {
-    let jobs = record.jobs.min(RECORD_JOBS_MAX);
-    let trials = jobs.saturating_add(record.failures).saturating_add(2);
-    let rate = jobs.saturating_add(1).saturating_mul(1_000_000).checked_div(trials).unwrap_or(0);
-    let margin = 500_000u64.checked_div(integer_sqrt(trials)).unwrap_or(0);
+/// One job, token or failure of a record.
+const MICRO: u64 = 1_000_000;
+/// Least weight of the slowest: speed orders workers, it does not starve them.
+const SPEED_MIN: Ppm = Ppm::new(100_000);
+
+/// Lower bound of the success rate in parts per million, by the rule of succession less one
+/// standard deviation's worth of evidence (SPEC R2).
+pub(crate) fn success(record: &Record) -> u64 {
+    let jobs_micro = record.jobs_micro.min(RECORD_JOBS_MAX.saturating_mul(MICRO));
+    let trials_micro = jobs_micro.saturating_add(record.failures_micro).saturating_add(2 * MICRO);
+    let rate = Amount::from_nano(1_000_000).by(jobs_micro.saturating_add(MICRO).into(), trials_micro.into()).nano();
+    // The root of millionths is in thousandths.
+    let margin = 500_000_000u64.checked_div(trials_micro.isqrt()).unwrap_or(0);
     rate.saturating_sub(margin).max(1)
+}
+
+impl State {
+    /// Adaptive priority: success by speed, in parts per million (SPEC R2). It weighs draws (T5)
+    /// and emission (M6).
+    #[must_use]
+    pub fn priority(&self, worker: NodeId, profile: ProfileId) -> u64 {
+        let speed = u64::from(self.speed_percentile(&worker).max(SPEED_MIN).get());
+        let product = success(&self.record(worker, profile)).saturating_mul(speed);
+        product.checked_div(u64::from(Ppm::ONE.get())).unwrap_or(0).max(1)
+    }
 }
 
 /// True until a worker has shown both enough jobs and enough tokens (SPEC R3).
 pub(crate) const fn is_newcomer(record: &Record, parameters: &Parameters) -> bool {
-    record.jobs < parameters.newcomer_jobs || record.tokens < parameters.newcomer_tokens
+    record.jobs() < parameters.newcomer_jobs || record.tokens() < parameters.newcomer_tokens
 }
 
 /// Share of a worker's jobs that committees replay (SPEC R3): all of a newcomer's, then in
@@ -30,19 +49,36 @@ pub(crate) fn replay_share(record: &Record, parameters: &Parameters) -> Ppm {
     let parts = parameters
         .newcomer_jobs
         .saturating_mul(1_000_000)
-        .checked_div(record.jobs)
+        .checked_div(record.jobs())
         .and_then(|parts| u32::try_from(parts).ok())
         .unwrap_or(1_000_000);
     Ppm::new(parts).max(parameters.replay_min)
 }
 
-fn integer_sqrt(number: u64) -> u64 {
-    number.isqrt()
+/// Work was settled (SPEC R1).
+pub(crate) fn after_work(record: &Record, jobs: u64, tokens: u64) -> Record {
+    Record {
+        jobs_micro: record.jobs_micro.saturating_add(jobs.saturating_mul(MICRO)),
+        tokens_micro: record.tokens_micro.saturating_add(tokens.saturating_mul(MICRO)),
+        ..*record
+    }
 }
 
 /// A fault takes the record back to a newcomer's (SPEC R1).
 pub(crate) const fn after_fault(record: &Record) -> Record {
-    Record { jobs: 0, tokens: 0, failures: record.failures.saturating_add(1) }
+    Record { jobs_micro: 0, tokens_micro: 0, failures_micro: record.failures_micro.saturating_add(MICRO), ..*record }
+}
+
+/// The record at `now_ms`: it loses half of its weight in every half-life (SPEC R1).
+pub(crate) fn brought_to(record: &Record, now_ms: u64, half_life_ms: u64) -> Record {
+    let elapsed_ms = now_ms.saturating_sub(record.updated_ms);
+    let left = |number: u64| decayed(number, elapsed_ms, half_life_ms);
+    Record {
+        jobs_micro: left(record.jobs_micro),
+        tokens_micro: left(record.tokens_micro),
+        failures_micro: left(record.failures_micro),
+        updated_ms: now_ms.max(record.updated_ms),
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Segments: commitment, approval, settlement (SPEC J3, J4, M5, V4).
 
-use crate::entries::{LeaseState, Segment, SegmentState};
+use crate::entries::{Lease, LeaseState, Segment, SegmentState};
 use crate::execute::Block;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, Event, LeaseEnd, NodeId, Parameters, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome, limits,
+    Amount, Event, JobTotals, LeaseEnd, NodeId, Parameters, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome,
+    TaskKind, limits,
 };
 
 /// Verdict windows that a segment may wait for its seed.
@@ -38,17 +39,7 @@ impl Block {
         if self.height <= lease.segment_height {
             return Err(Rejection::WrongState { what: "a second segment of one block" });
         }
-        let jobs = usize::try_from(terms.totals.jobs).unwrap_or(usize::MAX);
-        let tokens =
-            terms.totals.prompt_tokens.checked_add(terms.totals.completion_tokens).ok_or(Rejection::Overflow)?;
-        let jobs_after = lease.jobs.checked_add(terms.totals.jobs).ok_or(Rejection::Overflow)?;
-        let tokens_after = lease.tokens.checked_add(tokens).ok_or(Rejection::Overflow)?;
-        if jobs == 0 || jobs > limits::SEGMENT_JOBS_MAX || jobs_after > lease.terms.jobs_max {
-            return Err(Rejection::OutOfBounds { field: "jobs" });
-        }
-        if tokens_after > lease.terms.tokens_max || (jobs > 1 && tokens > limits::SEGMENT_TOKENS_MAX) {
-            return Err(Rejection::OutOfBounds { field: "tokens" });
-        }
+        let (jobs_after, tokens_after) = sums_after(&lease, &terms.totals)?;
         if !terms.signed_by_worker(&lease.worker, &commitment.worker_signature) {
             return Err(Rejection::Signature { whose: "worker's" });
         }
@@ -84,11 +75,17 @@ impl Block {
                 profile: lease.terms.profile,
                 price: lease.price,
                 fee,
+                kind: lease.terms.kind,
+                elapsed_ms: self.now_ms.saturating_sub(lease.granted_ms),
+                dispute: None,
+                disputed: false,
                 state: SegmentState::AwaitingSeed { view, until_ms },
             }),
         );
         self.events.push(Event::SegmentCommitted { segment: id, lease: terms.lease, totals: terms.totals });
-        if lease.jobs == lease.terms.jobs_max || lease.tokens == lease.terms.tokens_max {
+        // SPEC N2: a capability task is timed by its one segment.
+        let is_whole = lease.terms.kind == TaskKind::Benchmark;
+        if is_whole || lease.jobs == lease.terms.jobs_max || lease.tokens == lease.terms.tokens_max {
             self.end_lease(terms.lease, LeaseEnd::Exhausted);
         }
         Ok(())
@@ -124,6 +121,12 @@ impl Block {
     ) {
         let settles_at_ms = self.now_ms.saturating_add(self.state.meta().parameters.challenge_ms);
         self.events.push(Event::SegmentApproved(outcome(id, &segment, approvers.clone(), replayed, false)));
+        for approver in &approvers {
+            self.count_duty(*approver);
+        }
+        if segment.kind == TaskKind::Benchmark {
+            self.measure(&segment);
+        }
         segment.state = SegmentState::Final { approvers, replayed, settles_at_ms };
         self.state.set_segment(id, Some(segment));
     }
@@ -131,6 +134,11 @@ impl Block {
     /// The segment costs nothing: its fee is free again in the lease.
     pub(crate) fn reject(&mut self, id: SegmentId, segment: &Segment, reason: RejectReason) {
         self.release_fee(segment, false);
+        let is_workers = matches!(reason, RejectReason::ProvenWrong { .. } | RejectReason::Unavailable);
+        if let Some(mut lease) = self.state.leases.get(&segment.terms.lease).copied().filter(|_| is_workers) {
+            lease.spoiled = true;
+            self.state.set_lease(segment.terms.lease, Some(lease));
+        }
         self.state.set_segment(id, None);
         self.events.push(Event::SegmentRejected {
             segment: id,
@@ -150,7 +158,9 @@ impl Block {
         replayed: inferium_types::Ppm,
     ) {
         self.release_fee(segment, true);
-        let [worker_share, committee_share, validators_share] = self.state.meta().parameters.fee_shares;
+        let parameters = &self.state.meta().parameters;
+        let (worker_share, committee_share) = (parameters.fee_share_worker, parameters.fee_share_committee);
+        let validators_share = parameters.fee_share_validators;
         let mut left = segment.fee;
         let mut take = |amount: Amount| {
             let taken = amount.min(left);
@@ -166,18 +176,20 @@ impl Block {
         let payee = if is_barred { segment.gateway } else { segment.worker };
         self.state.pay(payee, for_worker);
         for (member, amount) in for_members {
-            self.state.pay(member, amount);
+            self.pay_validator(member, amount);
         }
         let meta = self.state.meta_mut();
         meta.validator_pool = meta.validator_pool.add(for_validators).unwrap_or(meta.validator_pool);
         meta.treasury = meta.treasury.add(left).unwrap_or(meta.treasury);
 
-        let key = (segment.worker, segment.profile);
-        let mut record = self.state.record(segment.worker, segment.profile);
-        let totals = &segment.terms.totals;
-        record.jobs = record.jobs.saturating_add(u64::from(totals.jobs));
-        record.tokens = record.tokens.saturating_add(totals.prompt_tokens).saturating_add(totals.completion_tokens);
-        self.state.records.insert(key, record);
+        // What a worker did for itself proves its machine, and earns nothing else.
+        if segment.kind != TaskKind::Benchmark {
+            let priority = self.state.priority(segment.worker, segment.profile);
+            self.count_work(segment.worker, segment.fee, priority);
+            let (record, totals) = (self.state.record(segment.worker, segment.profile), &segment.terms.totals);
+            let record = reputation::after_work(&record, totals.jobs.into(), totals.tokens());
+            self.state.records.insert((segment.worker, segment.profile), record);
+        }
         self.state.set_segment(id, None);
         self.events.push(Event::SegmentApproved(outcome(id, segment, approvers, replayed, true)));
     }
@@ -202,6 +214,21 @@ impl Block {
         let record = reputation::after_fault(&self.state.record(worker, profile));
         self.state.records.insert((worker, profile), record);
     }
+}
+
+/// Jobs and tokens of the lease with these, when it may have so many (SPEC J3, T6).
+fn sums_after(lease: &Lease, totals: &JobTotals) -> Result<(u32, u64), Rejection> {
+    let jobs = usize::try_from(totals.jobs).unwrap_or(usize::MAX);
+    let tokens = totals.tokens();
+    let jobs_after = lease.jobs.checked_add(totals.jobs).ok_or(Rejection::Overflow)?;
+    let tokens_after = lease.tokens.checked_add(tokens).ok_or(Rejection::Overflow)?;
+    if jobs == 0 || jobs > limits::SEGMENT_JOBS_MAX || jobs_after > lease.terms.jobs_max {
+        return Err(Rejection::OutOfBounds { field: "jobs" });
+    }
+    if tokens_after > lease.terms.tokens_max || (jobs > 1 && tokens > limits::SEGMENT_TOKENS_MAX) {
+        return Err(Rejection::OutOfBounds { field: "tokens" });
+    }
+    Ok((jobs_after, tokens_after))
 }
 
 fn outcome(

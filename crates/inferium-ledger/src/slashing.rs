@@ -4,33 +4,33 @@ use crate::Rejection;
 use crate::entries::{Hold, LeaseState, Member, Segment};
 use crate::execute::Block;
 use inferium_types::{
-    Amount, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId, SlashRule, SlashedNode,
-    VerdictVote,
+    AccountId, Amount, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId, SignedTotals,
+    SlashRule, SlashedNode, TaskKind, VerdictVote,
 };
 
 const WHOLE: Ppm = Ppm::ONE;
-/// First and later wrong results.
-const WRONG_RESULT: [Ppm; 2] = [Ppm::new(100_000), Ppm::new(500_000)];
-/// First and later wrong rejections.
-const WRONG_REJECTION: [Ppm; 2] = [Ppm::new(50_000), Ppm::new(250_000)];
-const DEADLINE_MISSED: Ppm = Ppm::new(1_000);
-const MISSED_DUTY: Ppm = Ppm::new(1_000);
 /// Upheld faults within [`FAULT_MEMORY_MS`] that make fraud.
 const FAULTS_MAX: usize = 3;
 const FAULT_MEMORY_MS: u64 = 30 * 24 * 3_600_000;
 /// Epochs that a jailed worker sits out besides the running one.
 const JAIL_EPOCHS: u64 = 2;
-/// Parts of a released hold at most: who proved it, and who was harmed (SPEC S2).
-const PROVERS_SHARE: Ppm = Ppm::new(300_000);
-const HARMED_SHARE: Ppm = Ppm::new(200_000);
-
 /// What a slash is about.
 struct Cause {
     rule: SlashRule,
     segment: Option<SegmentId>,
     job: Option<JobId>,
+    profile: Option<ProfileId>,
     provers: Vec<NodeId>,
     harmed: Option<NodeId>,
+    /// It takes the right to work, not only stake.
+    bars: bool,
+}
+
+impl Cause {
+    /// Nobody gains by it, and it is about nothing yet.
+    const fn new(rule: SlashRule) -> Self {
+        Self { rule, segment: None, job: None, profile: None, provers: Vec::new(), harmed: None, bars: false }
+    }
 }
 
 impl Block {
@@ -40,27 +40,41 @@ impl Block {
         let voted = |wanted: fn(&VerdictVote) -> bool| -> Vec<NodeId> {
             members.iter().filter(|m| m.vote.as_ref().is_some_and(wanted)).map(|m| m.validator).collect()
         };
-        let provers = voted(|vote| matches!(vote, VerdictVote::Invalid { .. }));
-        let approvers = voted(|vote| matches!(vote, VerdictVote::Valid { .. }));
+        let mut provers = voted(|vote| matches!(vote, VerdictVote::Invalid { .. }));
+        let mut approvers = voted(|vote| matches!(vote, VerdictVote::Valid { .. }));
+        for prover in &provers {
+            self.count_duty(*prover);
+        }
+        if let Some(dispute) = &segment.dispute {
+            // Who approved first attested its replay, whatever it says now.
+            approvers.extend(&dispute.approvers);
+            approvers.sort_unstable();
+            approvers.dedup();
+            provers.push(dispute.challenger);
+            provers.retain(|prover| approvers.binary_search(prover).is_err());
+            provers.sort_unstable();
+            provers.dedup();
+        }
         let cause = |rule| Cause {
-            rule,
             segment: Some(id),
-            job: None,
+            profile: Some(segment.profile),
             provers: provers.clone(),
-            harmed: Some(segment.gateway),
+            harmed: Some(segment.gateway).filter(|gateway| *gateway != segment.worker),
+            ..Cause::new(rule)
         };
         for approver in approvers {
-            self.slash(approver, WHOLE, cause(SlashRule::WrongApproval));
-            self.disqualify(approver);
+            self.bar(approver, cause(SlashRule::WrongApproval));
         }
         let faults = self.remember_fault(segment.worker);
         self.record_fault(segment.worker, segment.profile);
+        if segment.kind == TaskKind::Benchmark {
+            self.lose_tier(segment.worker);
+        }
         if faults >= FAULTS_MAX {
-            self.slash(segment.worker, WHOLE, cause(SlashRule::WrongResult));
-            self.disqualify(segment.worker);
+            self.bar(segment.worker, cause(SlashRule::WrongResult));
         } else {
-            let [first, later] = WRONG_RESULT;
-            let share = if faults <= 1 { first } else { later };
+            let parameters = &self.state.meta().parameters;
+            let share = if faults <= 1 { parameters.slash_wrong_result } else { parameters.slash_wrong_again };
             self.slash(segment.worker, share, cause(SlashRule::WrongResult));
             self.jail(segment.worker);
         }
@@ -73,30 +87,65 @@ impl Block {
         id: SegmentId,
         provers: &[NodeId],
     ) {
-        let [first, later] = WRONG_REJECTION;
-        let share = if self.remember_fault(validator) <= 1 { first } else { later };
+        let is_first = self.remember_fault(validator) <= 1;
+        let parameters = &self.state.meta().parameters;
+        let share = if is_first { parameters.slash_wrong_rejection } else { parameters.slash_rejection_again };
         let cause = Cause {
-            rule: SlashRule::WrongRejection,
             segment: Some(id),
-            job: None,
+            profile: Some(segment.profile),
             provers: provers.to_vec(),
             harmed: Some(segment.worker),
+            ..Cause::new(SlashRule::WrongRejection)
         };
         self.slash(validator, share, cause);
     }
 
     pub(crate) fn slash_missed_duty(&mut self, validator: NodeId, id: SegmentId) {
-        let cause =
-            Cause { rule: SlashRule::MissedDuty, segment: Some(id), job: None, provers: Vec::new(), harmed: None };
-        self.slash(validator, MISSED_DUTY, cause);
+        let share = self.state.meta().parameters.slash_missed_duty;
+        self.slash(validator, share, Cause { segment: Some(id), ..Cause::new(SlashRule::MissedDuty) });
     }
 
     /// SPEC T6: a certified request got no answer. Nobody gains by it: who claims chooses the request.
     pub(crate) fn slash_deadline(&mut self, worker: NodeId, job: JobId, profile: ProfileId) {
-        let cause =
-            Cause { rule: SlashRule::DeadlineMissed, segment: None, job: Some(job), provers: Vec::new(), harmed: None };
-        self.slash(worker, DEADLINE_MISSED, cause);
+        let share = self.state.meta().parameters.slash_deadline;
+        self.slash(worker, share, Cause { job: Some(job), ..Cause::new(SlashRule::DeadlineMissed) });
         self.record_fault(worker, profile);
+    }
+
+    /// SPEC S: a gateway that signed two sums for one segment loses its bond.
+    pub(crate) fn prove_double_signing(
+        &mut self,
+        sender: AccountId,
+        gateway: NodeId,
+        first: &SignedTotals,
+        second: &SignedTotals,
+    ) -> Result<(), Rejection> {
+        let node = self.state.nodes.get(&gateway).ok_or(Rejection::Unknown { what: "gateway" })?;
+        if !node.is_gateway() {
+            return Err(Rejection::Unknown { what: "gateway" });
+        }
+        if node.disqualified {
+            return Err(Rejection::Disqualified);
+        }
+        let signed = |totals: &SignedTotals| totals.terms.signed_by_gateway(&gateway, &totals.gateway_signature);
+        if !signed(first) || !signed(second) {
+            return Err(Rejection::Evidence { why: "the gateway did not sign both" });
+        }
+        if first.terms.id() != second.terms.id() {
+            return Err(Rejection::Evidence { why: "the segments differ" });
+        }
+        if first.terms == second.terms {
+            return Err(Rejection::Evidence { why: "the sums are equal" });
+        }
+        let lease = self.state.leases.get(&first.terms.lease);
+        let cause = Cause {
+            segment: Some(first.terms.id()),
+            provers: vec![sender],
+            harmed: lease.map(|lease| lease.worker),
+            ..Cause::new(SlashRule::DoubleSigning)
+        };
+        self.bar(gateway, cause);
+        Ok(())
     }
 
     /// SPEC S, fraud: two results over one request, both signed by the worker.
@@ -125,58 +174,74 @@ impl Block {
         }
         let lease = first.leaf.request.lease;
         let cause = Cause {
-            rule: SlashRule::ConflictingResults,
-            segment: None,
             job: Some(first.leaf.request.job),
             provers: vec![sender],
             harmed: self.state.leases.get(&lease).map(|lease| lease.gateway),
+            ..Cause::new(SlashRule::ConflictingResults)
         };
-        self.slash(worker, WHOLE, cause);
-        self.disqualify(worker);
+        self.bar(worker, cause);
         Ok(())
     }
 
-    /// Moves a share of the node's stake into a hold (SPEC S2).
+    /// SPEC S3: takes everything, and the right to work.
+    fn bar(&mut self, id: NodeId, cause: Cause) {
+        self.slash(id, WHOLE, Cause { bars: true, ..cause });
+        self.disqualify(id);
+    }
+
+    /// Moves a share of all stake that answers for the node into a hold (SPEC S2, M7).
     fn slash(&mut self, id: NodeId, share: Ppm, cause: Cause) {
         let Some(mut node) = self.state.nodes.get(&id).cloned() else { return };
-        let amount = node.stake.share(share);
-        node.stake = node.stake.sub(amount).unwrap_or(Amount::ZERO);
+        let own = node.stake.share(share);
+        node.stake = node.stake.sub(own).unwrap_or(Amount::ZERO);
+        let (delegated, unbonding) = (node.delegated.cut(share), node.unbonding.cut(share));
+        node.holds = node.holds.saturating_add(1);
         let (operator, role) = (node.operator, node.role.name().to_owned());
-        self.state.nodes.insert(id, node);
+        self.state.set_node(id, node);
         let meta = self.state.meta_mut();
         let number = meta.slashes;
         meta.slashes = meta.slashes.saturating_add(1);
         let releases_at_ms = self.now_ms.saturating_add(meta.parameters.slash_hold_ms);
-        let disqualified = share == WHOLE;
-        self.events.push(Event::Slashed(SlashedNode {
+        let hold = Hold {
             node: id,
-            role,
-            operator,
             rule: cause.rule,
             segment: cause.segment,
             job: cause.job,
-            amount,
-            disqualified,
+            own,
+            delegated,
+            unbonding,
+            disqualified: cause.bars,
+            provers: cause.provers,
+            harmed: cause.harmed,
+            releases_at_ms,
+        };
+        self.events.push(Event::Slashed(SlashedNode {
+            slash: number,
+            node: id,
+            role,
+            operator,
+            rule: hold.rule,
+            segment: hold.segment,
+            job: hold.job,
+            amount: hold.amount(),
+            releases_at_ms,
+            disqualified: hold.disqualified,
         }));
-        self.state.set_hold(
-            number,
-            Some(Hold {
-                node: id,
-                rule: cause.rule,
-                segment: cause.segment,
-                amount,
-                provers: cause.provers,
-                harmed: cause.harmed,
-                releases_at_ms,
-            }),
-        );
+        if let Some(profile) = cause.profile {
+            self.count_slash(profile, hold.amount());
+        }
+        self.state.set_hold(number, Some(hold));
     }
 
-    /// SPEC S2: most is burned; who proved it and who was harmed get a part.
+    /// SPEC S2: most is burned; who proved it and who was harmed get a part of the offender's own
+    /// stake. What was its delegators' only burns.
     pub(crate) fn release_hold(&mut self, number: u64) {
         let Some(hold) = self.state.holds.get(&number).cloned() else { return };
         self.state.set_hold(number, None);
-        let mut burned = hold.amount;
+        self.end_hold(hold.node);
+        let parameters = &self.state.meta().parameters;
+        let (for_provers, for_harmed) = (parameters.slash_provers_share, parameters.slash_harmed_share);
+        let mut burned = hold.amount();
         let mut give = |state: &mut crate::State, to: NodeId, amount: Amount| {
             if let Ok(rest) = burned.sub(amount) {
                 burned = rest;
@@ -184,16 +249,62 @@ impl Block {
             }
         };
         let count = u64::try_from(hold.provers.len()).unwrap_or(u64::MAX);
-        let finder = hold.amount.share(PROVERS_SHARE).split(count);
+        let to_each_prover = hold.own.share(for_provers).split(count);
         for prover in &hold.provers {
-            give(&mut self.state, *prover, finder);
+            give(&mut self.state, *prover, to_each_prover);
         }
+        let to_harmed = hold.harmed.map_or(Amount::ZERO, |_| hold.own.share(for_harmed));
         if let Some(harmed) = hold.harmed {
-            give(&mut self.state, harmed, hold.amount.share(HARMED_SHARE));
+            give(&mut self.state, harmed, to_harmed);
         }
         let meta = self.state.meta_mut();
         meta.burned = meta.burned.add(burned).unwrap_or(meta.burned);
-        self.events.push(Event::SlashReleased { node: hold.node, rule: hold.rule, burned });
+        let Hold { node, rule, .. } = hold;
+        self.events.push(Event::SlashReleased { slash: number, node, rule, burned, to_each_prover, to_harmed });
+    }
+
+    fn end_hold(&mut self, id: NodeId) {
+        if let Some(node) = self.state.nodes.get_mut(&id) {
+            node.holds = node.holds.saturating_sub(1);
+        }
+    }
+
+    /// SPEC S2: an appeal was won; everything goes back to whom it was taken from, and so does the
+    /// right to work.
+    pub(crate) fn restitute(&mut self, number: u64) -> Result<(), Rejection> {
+        let hold = self.state.holds.get(&number).cloned().ok_or(Rejection::Unknown { what: "held slash" })?;
+        let mut node = self.state.nodes.get(&hold.node).cloned().ok_or(Rejection::Unknown { what: "node" })?;
+        self.state.set_hold(number, None);
+        node.holds = node.holds.saturating_sub(1);
+        node.stake = node.stake.add(hold.own)?;
+        // Where no one is left in a pool, its part is the operator's to pass on.
+        let nobodys = [node.delegated.give(hold.delegated), node.unbonding.give(hold.unbonding)];
+        let operator = node.operator;
+        // SPEC G1: what a vote took, no appeal about something else gives back.
+        let is_barred = node.removed || self.is_barred_without(number, hold.node);
+        if hold.disqualified && !is_barred {
+            node.disqualified = false;
+        }
+        node.active_from_epoch = node.active_from_epoch.min(self.state.meta().epoch);
+        self.state.set_node(hold.node, node);
+        for back in nobodys.into_iter().filter_map(Result::err) {
+            self.state.pay(operator, back);
+        }
+        if hold.disqualified
+            && !self.state.nodes.values().any(|node| node.operator == operator && node.disqualified)
+            && let Some(entry) = self.state.operators.get_mut(&operator)
+        {
+            entry.barred = false;
+        }
+        let meta = self.state.meta_mut();
+        meta.slashes_overturned = meta.slashes_overturned.saturating_add(1);
+        self.events.push(Event::SlashOverturned { slash: number, node: hold.node, amount: hold.amount() });
+        Ok(())
+    }
+
+    /// True when another held slash bars the node as well.
+    fn is_barred_without(&self, number: u64, node: NodeId) -> bool {
+        self.state.holds.iter().any(|(other, hold)| *other != number && hold.node == node && hold.disqualified)
     }
 
     /// Counts the node's upheld faults that are not forgotten, this one included.
@@ -224,11 +335,12 @@ impl Block {
         if let Some(entry) = self.state.operators.get_mut(&operator) {
             entry.barred = true;
         }
+        self.lose_tier(id);
         self.dismiss(id);
     }
 
-    /// Takes a worker out of the pool: no offers, no leases.
-    fn dismiss(&mut self, worker: NodeId) {
+    /// Takes a node out of the pool: no offers, no leases.
+    pub(crate) fn dismiss(&mut self, worker: NodeId) {
         let leases: Vec<LeaseId> = self
             .state
             .leases

@@ -1,15 +1,15 @@
 //! The state: tables of entries, and queues derived from them.
 
 use crate::entries::{
-    Account, Hold, Lease, LeaseState, Meta, Node, Offer, Operator, Profile, QueuePlace, Record, Segment, SegmentState,
-    Stall, StallState, Task,
+    Account, Capability, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node, Offer, Operator,
+    Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stall, StallState, Task, Unbonding,
 };
 use crate::error::CorruptState;
 use borsh::{BorshDeserialize, BorshSerialize};
 use imbl::{OrdMap, ordmap::DiffItem};
 use inferium_types::{
-    AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, ProfileId, SegmentId, StallId, TaskId, decode,
-    encode,
+    AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, ProfileId, SegmentId, StallId, TaskId, VoteChoice,
+    decode, encode,
 };
 use std::cmp::Reverse;
 
@@ -40,6 +40,20 @@ pub enum StateKey {
     Hold(u64),
     /// A [`Record`].
     Record((NodeId, ProfileId)),
+    /// A [`Delegation`], by delegator and validator.
+    Delegation((AccountId, NodeId)),
+    /// An [`Unbonding`], by number.
+    Unbonding(u64),
+    /// An [`EpochWork`], by epoch and node.
+    EpochWork((u64, NodeId)),
+    /// An [`EpochReward`], by epoch.
+    EpochReward(u64),
+    /// A [`Capability`].
+    Capability(NodeId),
+    /// A [`Proposal`], by number.
+    Proposal(u64),
+    /// A [`VoteChoice`], by proposal and voter.
+    Vote((u64, AccountId)),
 }
 
 /// The key's bytes in the authenticated store.
@@ -56,7 +70,13 @@ pub(crate) enum Due {
     Segment(SegmentId),
     Stall(StallId),
     Hold(u64),
+    Unbonding(u64),
+    Capability(NodeId),
+    Proposal(u64),
 }
+
+/// Version of the protocol that this software knows (SPEC G1).
+pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Order in which open tasks of a profile are served: highest price first, then oldest (SPEC T5).
 pub(crate) type TaskRank = (ProfileId, Reverse<Amount>, (u64, u32), TaskId);
@@ -76,6 +96,13 @@ pub struct State {
     pub(crate) stalls: OrdMap<StallId, Stall>,
     pub(crate) holds: OrdMap<u64, Hold>,
     pub(crate) records: OrdMap<(NodeId, ProfileId), Record>,
+    pub(crate) delegations: OrdMap<(AccountId, NodeId), Delegation>,
+    pub(crate) unbondings: OrdMap<u64, Unbonding>,
+    pub(crate) epoch_works: OrdMap<(u64, NodeId), EpochWork>,
+    pub(crate) epoch_rewards: OrdMap<u64, EpochReward>,
+    pub(crate) capabilities: OrdMap<NodeId, Capability>,
+    pub(crate) proposals: OrdMap<u64, Proposal>,
+    pub(crate) votes: OrdMap<(u64, AccountId), VoteChoice>,
     // Derived: never stored, rebuilt from the tables.
     pub(crate) queue: OrdMap<TaskRank, ()>,
     pub(crate) due: OrdMap<(u64, Due), ()>,
@@ -98,6 +125,13 @@ macro_rules! for_each_table {
         $visit!(stalls, Stall);
         $visit!(holds, Hold);
         $visit!(records, Record);
+        $visit!(delegations, Delegation);
+        $visit!(unbondings, Unbonding);
+        $visit!(epoch_works, EpochWork);
+        $visit!(epoch_rewards, EpochReward);
+        $visit!(capabilities, Capability);
+        $visit!(proposals, Proposal);
+        $visit!(votes, Vote);
     };
 }
 
@@ -118,6 +152,13 @@ impl State {
             stalls: OrdMap::new(),
             holds: OrdMap::new(),
             records: OrdMap::new(),
+            delegations: OrdMap::new(),
+            unbondings: OrdMap::new(),
+            epoch_works: OrdMap::new(),
+            epoch_rewards: OrdMap::new(),
+            capabilities: OrdMap::new(),
+            proposals: OrdMap::new(),
+            votes: OrdMap::new(),
             queue: OrdMap::new(),
             due: OrdMap::new(),
             draws: OrdMap::new(),
@@ -130,7 +171,7 @@ impl State {
     #[must_use]
     pub fn genesis(genesis: &Genesis) -> Self {
         let mut state = Self::empty();
-        let mut given = 0u64;
+        let (mut given, mut bonded) = (0u64, 0u64);
         let mut give = |amount: Amount| given = given.saturating_add(amount.nano());
         for (id, balance) in &genesis.accounts {
             give(*balance);
@@ -142,20 +183,11 @@ impl State {
         }
         for validator in &genesis.validators {
             give(validator.stake);
-            state.nodes.insert(
-                validator.node,
-                Node {
-                    role: NodeRole::Validator { url: validator.url.clone() },
-                    operator: validator.operator,
-                    stake: validator.stake,
-                    active_from_epoch: 0,
-                    beacon_from_view: 0,
-                    faults_ms: Vec::new(),
-                    unsettled: Amount::ZERO,
-                    disqualified: false,
-                },
-            );
+            let role = NodeRole::Validator { url: validator.url.clone() };
+            state.nodes.insert(validator.node, Node::new(role, validator.operator, validator.stake));
+            bonded = bonded.saturating_add(validator.stake.nano());
         }
+        let reward_pool = Amount::from_nano(Genesis::SUPPLY.nano().saturating_sub(given));
         state.meta = Some(Meta {
             chain: genesis.chain(),
             height: 0,
@@ -168,11 +200,22 @@ impl State {
             beacon: Digest::of("inferium/genesis-beacon/1", &[genesis.chain().digest().as_bytes()]),
             beacon_view: 0,
             match_from: None,
-            reward_pool: Amount::from_nano(Genesis::SUPPLY.nano().saturating_sub(given)),
+            reward_pool,
             treasury: Amount::ZERO,
             validator_pool: Amount::ZERO,
             burned: Amount::ZERO,
             slashes: 0,
+            slashes_overturned: 0,
+            emission_from: (reward_pool, genesis.timestamp_ms),
+            bonded: Amount::from_nano(bonded),
+            unbondings: 0,
+            proposals: 0,
+            spent: (0, Amount::ZERO),
+            removed_epoch: None,
+            protocol: PROTOCOL_VERSION,
+            upgrade: None,
+            tiers: [0; 3],
+            speeds: [0; 32],
         });
         state
     }
@@ -205,6 +248,13 @@ impl State {
                 StateKey::Stall(id) => load!(id, stalls),
                 StateKey::Hold(id) => load!(id, holds),
                 StateKey::Record(id) => load!(id, records),
+                StateKey::Delegation(id) => load!(id, delegations),
+                StateKey::Unbonding(id) => load!(id, unbondings),
+                StateKey::EpochWork(id) => load!(id, epoch_works),
+                StateKey::EpochReward(id) => load!(id, epoch_rewards),
+                StateKey::Capability(id) => load!(id, capabilities),
+                StateKey::Proposal(id) => load!(id, proposals),
+                StateKey::Vote(id) => load!(id, votes),
             }
         }
         if state.meta.is_none() {
@@ -261,6 +311,9 @@ impl State {
         due.extend(self.segments.iter().map(|(id, segment)| (segment_due(segment), Due::Segment(*id))));
         due.extend(self.stalls.iter().map(|(id, stall)| (stall_due(stall), Due::Stall(*id))));
         due.extend(self.holds.iter().map(|(id, hold)| (hold.releases_at_ms, Due::Hold(*id))));
+        due.extend(self.unbondings.iter().map(|(id, item)| (item.matures_at_ms, Due::Unbonding(*id))));
+        due.extend(self.capabilities.iter().map(|(id, item)| (capability_due(item), Due::Capability(*id))));
+        due.extend(self.proposals.iter().map(|(id, item)| (proposal_due(item), Due::Proposal(*id))));
         draws.extend(self.segments.iter().filter_map(|(id, s)| segment_view(s).map(|view| (view, Due::Segment(*id)))));
         draws.extend(self.stalls.iter().filter_map(|(id, s)| stall_view(s).map(|view| (view, Due::Stall(*id)))));
         self.due = due.into_iter().map(|item| (item, ())).collect();
@@ -332,6 +385,40 @@ impl State {
         self.requeue(Due::Hold(id), old.map(|hold| hold.releases_at_ms), due);
     }
 
+    pub(crate) fn set_unbonding(&mut self, id: u64, unbonding: Option<Unbonding>) {
+        let due = unbonding.map(|unbonding| unbonding.matures_at_ms);
+        let old = match unbonding {
+            Some(unbonding) => self.unbondings.insert(id, unbonding),
+            None => self.unbondings.remove(&id),
+        };
+        self.requeue(Due::Unbonding(id), old.map(|old| old.matures_at_ms), due);
+    }
+
+    pub(crate) fn put_capability(&mut self, id: NodeId, capability: Capability) -> Option<Capability> {
+        let due = capability_due(&capability);
+        let old = self.capabilities.insert(id, capability);
+        self.requeue(Due::Capability(id), old.as_ref().map(capability_due), Some(due));
+        old
+    }
+
+    pub(crate) fn set_proposal(&mut self, id: u64, proposal: Option<Proposal>) {
+        let due = proposal.as_ref().map(proposal_due);
+        let old = match proposal {
+            Some(proposal) => self.proposals.insert(id, proposal),
+            None => self.proposals.remove(&id),
+        };
+        self.requeue(Due::Proposal(id), old.as_ref().map(proposal_due), due);
+    }
+
+    /// The only way to change a node's stake: the sum over all nodes follows it.
+    pub(crate) fn set_node(&mut self, id: NodeId, node: Node) {
+        let of = |node: &Node| node.stake.nano().saturating_add(node.delegated.tokens.nano());
+        let new = of(&node);
+        let old = self.nodes.insert(id, node).as_ref().map_or(0, of);
+        let meta = self.meta_mut();
+        meta.bonded = Amount::from_nano(meta.bonded.nano().saturating_sub(old).saturating_add(new));
+    }
+
     fn requeue(&mut self, item: Due, old: Option<u64>, new: Option<u64>) {
         if old == new {
             return;
@@ -395,6 +482,22 @@ const fn lease_due(lease: &Lease) -> u64 {
     match lease.state {
         LeaseState::Active => lease.expires_at_ms,
         LeaseState::Draining { until_ms, .. } => until_ms,
+    }
+}
+
+const fn capability_due(capability: &Capability) -> u64 {
+    match capability.call_due_ms {
+        Some(at_ms) => at_ms,
+        None => capability.draw_at_ms,
+    }
+}
+
+const fn proposal_due(proposal: &Proposal) -> u64 {
+    match proposal.state {
+        ProposalState::Voting { closes_at_ms } => closes_at_ms,
+        ProposalState::Counting { at_ms, .. } => at_ms,
+        ProposalState::Passed { executes_at_ms, .. } => executes_at_ms,
+        ProposalState::Ended { until_ms, .. } => until_ms,
     }
 }
 
@@ -549,9 +652,16 @@ impl State {
         self.holds.iter()
     }
 
-    /// A worker's record with a profile.
+    /// A worker's record with a profile, as it is now.
     #[must_use]
     pub fn record(&self, worker: NodeId, profile: ProfileId) -> Record {
-        self.records.get(&(worker, profile)).copied().unwrap_or_default()
+        let record = self.records.get(&(worker, profile)).copied().unwrap_or_default();
+        let meta = self.meta();
+        crate::reputation::brought_to(&record, meta.timestamp_ms, meta.parameters.record_half_life_ms)
+    }
+
+    /// Withdrawals of stake, by number.
+    pub fn unbondings(&self) -> impl Iterator<Item = (&u64, &Unbonding)> {
+        self.unbondings.iter()
     }
 }

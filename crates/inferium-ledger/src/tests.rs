@@ -1,5 +1,12 @@
 //! Claims about the ledger as a whole, by rule of SPEC.md.
 
+mod bonds;
+mod capability;
+mod disputes;
+mod emission;
+mod governance;
+mod interleavings;
+mod model;
 mod money;
 mod nodes;
 mod pool;

@@ -1,12 +1,13 @@
-//! Committees: who judges a segment, and what their votes decide (SPEC V, C4).
+//! Committees: who judges a segment, and what their votes decide (SPEC V1 to V3, C4).
 
-use crate::entries::{Member, Node, Segment, SegmentState};
+use crate::capability::ASSESSMENT_REPLAY;
+use crate::entries::{Member, Node, Segment, SegmentState, Stage};
 use crate::execute::Block;
 use crate::segments::seed_window_ms;
 use crate::state::Due;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, TaskId, VerdictVote,
+    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, TaskId, TaskKind, VerdictVote,
 };
 use std::collections::BTreeSet;
 
@@ -49,7 +50,12 @@ impl Block {
             match item {
                 Due::Segment(id) => self.draw_committee(id, &beacon),
                 Due::Stall(id) => self.draw_relays(id, &beacon),
-                Due::Task(_) | Due::Lease(_) | Due::Hold(_) => {}
+                Due::Task(_)
+                | Due::Lease(_)
+                | Due::Hold(_)
+                | Due::Unbonding(_)
+                | Due::Capability(_)
+                | Due::Proposal(_) => {}
             }
         }
     }
@@ -59,19 +65,30 @@ impl Block {
         let seed = Digest::of("inferium/committee/1", &[beacon.as_bytes(), id.digest().as_bytes()]);
         let mut eligible = self.eligible_members(&segment);
         if eligible.is_empty() {
-            self.reject(id, &segment, RejectReason::Unresolved);
+            self.unresolved(id, segment);
+            return;
+        }
+        let parameters = &self.state.meta().parameters;
+        if segment.dispute.is_some() {
+            // SPEC V4: a larger committee looks at everything again.
+            let size = usize::try_from(parameters.court_size).unwrap_or(usize::MAX);
+            self.order_by_draw(&mut eligible, &seed, &[]);
+            eligible.truncate(size);
+            self.seat(id, segment, eligible, Stage::Court, seed, Ppm::ONE);
             return;
         }
         let record = self.state.record(segment.worker, segment.profile);
-        let parameters = &self.state.meta().parameters;
-        let replay = reputation::replay_share(&record, parameters);
-        let wanted = committee_size(segment.fee, parameters.committee_value)
+        let replay = match segment.kind {
+            TaskKind::Benchmark => ASSESSMENT_REPLAY,
+            _ => reputation::replay_share(&record, parameters),
+        };
+        let wanted = committee_size(segment.fee, [parameters.committee_two_from, parameters.committee_three_from])
             .max(if reputation::is_newcomer(&record, parameters) { 2 } else { 1 });
         self.order_by_draw(&mut eligible, &seed, &[]);
         // SPEC V1: two eligible seats stay outside, for escalation.
         let size = wanted.min(eligible.len().saturating_sub(2)).max(1);
         eligible.truncate(size);
-        self.seat(id, segment, eligible, false, seed, replay);
+        self.seat(id, segment, eligible, Stage::Committee, seed, replay);
     }
 
     /// Validators that can replay the segment's profile and belong to neither side (SPEC V1, N6).
@@ -107,7 +124,7 @@ impl Block {
         id: SegmentId,
         mut segment: Segment,
         newcomers: Vec<NodeId>,
-        widened: bool,
+        stage: Stage,
         seed: Digest,
         replay: Ppm,
     ) {
@@ -130,7 +147,7 @@ impl Block {
             replay,
             due_at_ms,
         });
-        segment.state = SegmentState::Judging { members, widened, seed, replay, due_at_ms, due_at_height };
+        segment.state = SegmentState::Judging { members, stage, seed, replay, due_at_ms, due_at_height };
         self.state.set_segment(id, Some(segment));
     }
 
@@ -171,7 +188,7 @@ impl Block {
                     *until_ms = seed_ms;
                     self.state.set_segment(id, Some(segment));
                 } else {
-                    self.reject(id, &segment, RejectReason::Unresolved);
+                    self.unresolved(id, segment);
                 }
             }
             SegmentState::Judging { due_at_ms, due_at_height, .. } => {
@@ -196,9 +213,16 @@ impl Block {
     /// Tallies what is there; at `overdue`, missing votes are missed duties.
     fn decide(&mut self, id: SegmentId, overdue: bool) {
         let Some(segment) = self.state.segments.get(&id).cloned() else { return };
-        let SegmentState::Judging { members, widened, seed, replay, .. } = &segment.state else { return };
-        let (members, widened, seed, replay) = (members.clone(), *widened, *seed, *replay);
-        let verdict = if widened { tally_all(&members, overdue) } else { tally_unanimous(&members, overdue) };
+        let SegmentState::Judging { members, stage, seed, replay, .. } = &segment.state else { return };
+        let (members, stage, seed, replay) = (members.clone(), *stage, *seed, *replay);
+        let verdict = match stage {
+            Stage::Committee => tally_unanimous(&members, overdue),
+            Stage::Widened | Stage::FullCourt => tally_all(&members, overdue),
+            Stage::Court => match tally_all(&members, overdue) {
+                Tally::Unresolved | Tally::Unavailable => Tally::Widen,
+                decided => decided,
+            },
+        };
         if overdue {
             for member in members.iter().filter(|member| member.vote.is_none()) {
                 self.slash_missed_duty(member.validator, id);
@@ -212,27 +236,42 @@ impl Block {
                 for rejecter in rejecters {
                     self.slash_wrong_rejection(rejecter, &segment, id, &approvers);
                 }
-                self.approve(id, segment, approvers, replay);
+                if segment.dispute.is_some() {
+                    self.dismiss_dispute(id, segment, &approvers);
+                } else {
+                    self.approve(id, segment, approvers, replay);
+                }
             }
             Tally::Widen => {
+                let next = if stage == Stage::Court { Stage::FullCourt } else { Stage::Widened };
                 let seated: Vec<NodeId> = members.iter().map(|member| member.validator).collect();
                 let limit = usize::try_from(self.state.meta().parameters.escalation_max).unwrap_or(usize::MAX);
                 let mut more = self.eligible_members(&segment);
                 self.order_by_draw(&mut more, &seed, &seated);
                 more.truncate(limit.saturating_sub(seated.len()));
-                self.seat(id, segment, more, true, seed, replay);
+                self.seat(id, segment, more, next, seed, replay);
                 // With no one to add, the votes that are there may already decide.
                 self.decide_seated(id);
             }
             Tally::Wrong { job, fault } => {
                 self.reject(id, &segment, RejectReason::ProvenWrong { job, fault });
+                self.uphold_dispute(id, &segment);
                 self.convict(&segment, id, &members);
             }
             Tally::Unavailable => {
                 self.record_fault(segment.worker, segment.profile);
                 self.reject(id, &segment, RejectReason::Unavailable);
+                self.uphold_dispute(id, &segment);
             }
-            Tally::Unresolved => self.reject(id, &segment, RejectReason::Unresolved),
+            Tally::Unresolved => self.unresolved(id, segment),
+        }
+    }
+
+    /// No decision: refund and no slash (SPEC T3); after a dispute, what was approved stands.
+    fn unresolved(&mut self, id: SegmentId, segment: Segment) {
+        match &segment.dispute {
+            Some(_) => self.drop_dispute(id, segment),
+            None => self.reject(id, &segment, RejectReason::Unresolved),
         }
     }
 

@@ -1,15 +1,37 @@
 //! Money: nano-IFR, checked (SPEC M1).
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// Nano-IFR in one IFR.
 pub const NANO_PER_IFR: u64 = 1_000_000_000;
+/// Decimals of an IFR.
+const DECIMALS: usize = 9;
 
 /// Arithmetic on amounts left the range of `u64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("amount out of range")]
 pub struct AmountOverflow;
+
+/// Text that is no amount of money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAmount {
+    /// Nothing at all.
+    #[error("an amount is missing")]
+    Empty,
+    /// Below zero.
+    #[error("an amount can't be negative")]
+    Negative,
+    /// Not digits with at most one point between them.
+    #[error("not an amount: expected IFR in digits, such as 1.5")]
+    Syntax,
+    /// Finer than nano-IFR.
+    #[error("an amount has at most {DECIMALS} decimals")]
+    Decimals,
+    /// More than an amount can hold.
+    #[error("the amount is too large: at most {}", Amount::from_nano(u64::MAX))]
+    TooLarge,
+}
 
 /// An amount of money in nano-IFR (1 IFR = 10^9 nano-IFR).
 ///
@@ -77,6 +99,17 @@ impl Amount {
         Self(u64::try_from(wide).unwrap_or(self.0))
     }
 
+    /// The part `parts` of `whole` of this amount, rounded down; nothing of nothing, never more than
+    /// the amount.
+    #[must_use]
+    pub fn by(self, parts: u128, whole: u128) -> Self {
+        // Wide weights lose their lowest bits: the product must fit.
+        let shift = 64u32.saturating_sub(whole.leading_zeros());
+        let (parts, whole) = (parts >> shift, whole >> shift);
+        let wide = u128::from(self.0).checked_mul(parts).and_then(|product| product.checked_div(whole)).unwrap_or(0);
+        Self(u64::try_from(wide).unwrap_or(self.0).min(self.0))
+    }
+
     /// An equal part for each of `count` receivers, rounded down; nothing for none.
     #[must_use]
     pub fn split(self, count: u64) -> Self {
@@ -99,6 +132,39 @@ impl fmt::Display for Amount {
         }
         let digits = format!("{nano:09}");
         write!(f, "{whole}.{} IFR", digits.trim_end_matches('0'))
+    }
+}
+
+impl FromStr for Amount {
+    type Err = InvalidAmount;
+
+    /// Decimal IFR, exact: `2`, `1.5`, `0.000000001`. What can't be held exactly is refused, never
+    /// rounded; there are no signs, exponents, separators or units.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err(InvalidAmount::Empty);
+        }
+        if text.starts_with('-') {
+            return Err(InvalidAmount::Negative);
+        }
+        let (whole, decimals) = match text.split_once('.') {
+            // `1.` may be a slip for `1.5`.
+            Some((_, "")) => return Err(InvalidAmount::Syntax),
+            Some(parts) => parts,
+            None => (text, ""),
+        };
+        let digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !digits_only(whole) || !digits_only(decimals) {
+            return Err(InvalidAmount::Syntax);
+        }
+        if decimals.len() > DECIMALS {
+            return Err(InvalidAmount::Decimals);
+        }
+        // Only digits are left, so that a failure to parse means too many of them.
+        let whole: u64 = whole.parse().map_err(|_| InvalidAmount::TooLarge)?;
+        let nano: u64 = format!("{decimals:0<DECIMALS$}").parse().map_err(|_| InvalidAmount::Syntax)?;
+        let total = whole.checked_mul(NANO_PER_IFR).and_then(|whole| whole.checked_add(nano));
+        total.map(Self).ok_or(InvalidAmount::TooLarge)
     }
 }
 

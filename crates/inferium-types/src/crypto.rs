@@ -87,6 +87,13 @@ byte_newtype! {
 const VRF_NAMESPACE: &[u8] = b"inferium/vrf/1";
 
 impl PublicKey {
+    /// True when the bytes are a key that signatures can verify under. About half of all bytes are
+    /// not, so that a mistyped address often shows.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        ed25519::PublicKey::decode(Copying(&self.0[..])).is_ok()
+    }
+
     /// Checks `signature` over `message` in `domain`.
     #[must_use]
     pub fn verify(&self, domain: &str, message: &[u8], signature: &Signature) -> bool {

@@ -4,8 +4,9 @@
 //! `receipts_root` and so learns everything it must act on, without state and without trust.
 
 use crate::{
-    AccountId, Amount, Digest, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price, ProfileId, SegmentId,
-    StallId, TaskId, TaskTerms, TransactionId, VerdictVote, leaf_hash,
+    AccountId, Amount, Digest, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price, ProfileId,
+    ProposalOutcome, SegmentId, StallId, TaskId, TaskTerms, Tier, TransactionId, VerdictVote, VoteChoice, VoteTally,
+    leaf_hash,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -55,6 +56,8 @@ pub enum SlashRule {
     WrongRejection,
     /// A drawn member gave no verdict.
     MissedDuty,
+    /// A gateway signed two sums for one segment.
+    DoubleSigning,
 }
 
 impl SlashRule {
@@ -68,6 +71,7 @@ impl SlashRule {
             Self::WrongApproval => "wrong_approval",
             Self::WrongRejection => "wrong_rejection",
             Self::MissedDuty => "missed_duty",
+            Self::DoubleSigning => "double_signing",
         }
     }
 }
@@ -75,6 +79,8 @@ impl SlashRule {
 /// A slash as the chain records it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SlashedNode {
+    /// Number of the slash, which an appeal names.
+    pub slash: u64,
     /// Who.
     pub node: NodeId,
     /// `worker`, `validator` or `gateway`.
@@ -87,8 +93,10 @@ pub struct SlashedNode {
     pub segment: Option<SegmentId>,
     /// The job it is about, where the chain knows it.
     pub job: Option<JobId>,
-    /// How much.
+    /// How much, delegators' part included.
     pub amount: Amount,
+    /// When the hold ends; milliseconds.
+    pub releases_at_ms: u64,
     /// True when it may never come back (SPEC S3).
     pub disqualified: bool,
 }
@@ -297,12 +305,147 @@ pub enum Event {
     },
     /// Slashed stake left its hold.
     SlashReleased {
+        /// Number of the slash.
+        slash: u64,
         /// Whose it was.
         node: NodeId,
         /// Why it was taken.
         rule: SlashRule,
         /// How much was burned.
         burned: Amount,
+        /// How much went to each that proved it.
+        to_each_prover: Amount,
+        /// How much went to who was harmed.
+        to_harmed: Amount,
+    },
+    /// A slash was overturned: everything went back (SPEC S2).
+    SlashOverturned {
+        /// Number of the slash.
+        slash: u64,
+        /// Whose it was.
+        node: NodeId,
+        /// How much went back.
+        amount: Amount,
+    },
+    /// Slashes about a profile took too much in one epoch: nothing is leased of it until governance
+    /// approves it again (SPEC S5).
+    ProfilePaused {
+        /// The profile.
+        profile: ProfileId,
+    },
+    /// Stake was added (SPEC M7).
+    Bonded {
+        /// To which node.
+        node: NodeId,
+        /// By whom.
+        account: AccountId,
+        /// How much.
+        amount: Amount,
+    },
+    /// Stake is on its way back (SPEC M7).
+    Unbonding {
+        /// Number of the withdrawal.
+        unbonding: u64,
+        /// From which node.
+        node: NodeId,
+        /// To whom.
+        account: AccountId,
+        /// How much, as things stand.
+        amount: Amount,
+        /// When it is paid; milliseconds.
+        matures_at_ms: u64,
+    },
+    /// Stake came back (SPEC M7).
+    Unbonded {
+        /// Number of the withdrawal.
+        unbonding: u64,
+        /// From which node.
+        node: NodeId,
+        /// To whom.
+        account: AccountId,
+        /// How much.
+        amount: Amount,
+    },
+    /// What a node earned in an epoch beyond its segments' fees (SPEC M5, M6).
+    Rewarded {
+        /// Who.
+        node: NodeId,
+        /// The epoch.
+        epoch: u64,
+        /// From the validators' common part of fees.
+        fees: Amount,
+        /// From the reward pool.
+        emission: Amount,
+    },
+    /// A worker's machine was measured (SPEC N2).
+    CapabilityMeasured {
+        /// Who.
+        worker: NodeId,
+        /// Profile that it was measured with.
+        profile: ProfileId,
+        /// Work units a second.
+        score: u64,
+        /// The tier that it may serve.
+        tier: Tier,
+    },
+    /// A worker has to be measured again, or loses its tier (SPEC N2).
+    AssessmentCalled {
+        /// Who.
+        worker: NodeId,
+        /// Until when; milliseconds.
+        due_at_ms: u64,
+    },
+    /// A worker was not measured in time: it serves nothing until it is.
+    TierLost {
+        /// Who.
+        worker: NodeId,
+    },
+    /// An approved segment goes to a court (SPEC V4).
+    DisputeOpened {
+        /// The segment.
+        segment: SegmentId,
+        /// Who doubts it.
+        challenger: NodeId,
+        /// Locked.
+        bond: Amount,
+    },
+    /// The court has spoken (SPEC V4).
+    DisputeClosed {
+        /// The segment.
+        segment: SegmentId,
+        /// Who doubted it.
+        challenger: NodeId,
+        /// True when the segment was wrong. Otherwise the bond is lost, unless there was no decision.
+        upheld: bool,
+        /// What of the bond went back.
+        returned: Amount,
+    },
+    /// Something is put to the vote (SPEC G).
+    ProposalOpened {
+        /// Its number.
+        proposal: u64,
+        /// Who proposed it.
+        proposer: AccountId,
+        /// When voting ends; milliseconds.
+        closes_at_ms: u64,
+    },
+    /// Someone voted.
+    Voted {
+        /// Number of the proposal.
+        proposal: u64,
+        /// Who.
+        voter: AccountId,
+        /// What.
+        choice: VoteChoice,
+    },
+    /// A proposal went on or ended.
+    ProposalClosed {
+        /// Its number.
+        proposal: u64,
+        /// How.
+        outcome: ProposalOutcome,
+        /// The votes.
+        tally: VoteTally,
     },
 }
 

@@ -32,6 +32,15 @@ pub struct Usage {
     pub completion_tokens: u32,
 }
 
+impl Usage {
+    /// Tokens of prompt and answer.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        // Two `u32` fit into a `u64`.
+        self.prompt_tokens as u64 + self.completion_tokens as u64
+    }
+}
+
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum FinishReason {
@@ -270,6 +279,12 @@ pub struct JobTotals {
 }
 
 impl JobTotals {
+    /// Tokens of prompts and answers; at the end of the numbers the greatest of them.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+
     /// Adds one job; `None` on overflow.
     #[must_use]
     pub fn with(self, usage: &Usage) -> Option<Self> {
@@ -315,6 +330,43 @@ pub struct SegmentEvidence {
     pub leaves: Vec<JobLeaf>,
     /// Payloads of the drawn jobs, by position in `leaves`, ascending.
     pub jobs: Vec<(u32, JobEvidence)>,
+}
+
+/// Tokens of the answer of each job of a capability task (SPEC N2).
+pub const ASSESSMENT_TOKENS: u32 = 16;
+
+/// The private half of job `index` of a capability task (SPEC N2): set by the beacon and the result
+/// before it, so that no job can begin before the last has ended, on however many machines.
+///
+/// `last` is the [`JobLeaf::hash`] of the job before; zero for the first.
+#[must_use]
+pub fn assessment_payload(beacon: &Digest, lease: LeaseId, index: u32, last: &Digest) -> JobPayload {
+    let item = Digest::of(
+        "inferium/assessment-item/1",
+        &[beacon.as_bytes(), lease.digest().as_bytes(), &index.to_be_bytes(), last.as_bytes()],
+    );
+    let content = format!("Go on with these numbers: {}", hex::encode(item.as_bytes()));
+    JobPayload {
+        salt: *item.as_bytes(),
+        messages: vec![ChatMessage { role: "user".to_owned(), content }],
+        stop: Vec::new(),
+    }
+}
+
+/// The public half: all of it follows from the private one, which has `prompt_tokens` tokens.
+#[must_use]
+pub fn assessment_request(lease: LeaseId, index: u32, payload: &JobPayload, prompt_tokens: u32) -> JobRequest {
+    JobRequest {
+        job: JobId::new(Digest::of("inferium/assessment-job/1", &[lease.digest().as_bytes(), &index.to_be_bytes()])),
+        lease,
+        sequence: u64::from(index),
+        attempt: 0,
+        input_commitment: payload.commitment(),
+        prompt_tokens,
+        tokens_max: ASSESSMENT_TOKENS,
+        sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+        client_seed: None,
+    }
 }
 
 /// The input of a worker's VRF for a lease (SPEC J7): beacon and lease, nothing that it chooses.

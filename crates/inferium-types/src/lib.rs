@@ -20,37 +20,46 @@ mod crypto;
 mod digest;
 mod event;
 mod genesis;
+mod governance;
 mod header;
 mod ids;
 mod job;
 pub mod limits;
 mod merkle;
 mod network_key;
+mod parameters;
 mod profile;
 mod receipt;
+mod task;
 mod transaction;
 pub mod wire;
 
-pub use amount::{Amount, AmountOverflow, NANO_PER_IFR, Ppm};
+pub use amount::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Ppm};
 pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
 pub use codec::{InvalidEncoding, decode, encode};
 pub use crypto::{GroupKey, InvalidKey, PublicKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey};
 pub use digest::Digest;
 pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashedNode};
-pub use genesis::{Genesis, GenesisNode, Parameters};
+pub use genesis::{Genesis, GenesisNode};
+pub use governance::{ParameterChange, ProposalAction, ProposalOutcome, ProposalTerms, VoteChoice, VoteTally};
 pub use header::{HEADER_VERSION, Header};
 pub use ids::{AccountId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId};
 pub use job::{
-    ChatMessage, FinishReason, ImpossibleJob, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
-    JobTotals, SamplingParams, SegmentEvidence, Usage, replay_seed, vrf_input,
+    ASSESSMENT_TOKENS, ChatMessage, FinishReason, ImpossibleJob, JobEvidence, JobLeaf, JobOutput, JobPayload,
+    JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage, assessment_payload, assessment_request,
+    replay_seed, vrf_input,
 };
 pub use merkle::{MerklePath, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
+pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ModelProfile, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
+pub use task::{
+    Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,
+};
 pub use transaction::{
-    InvalidSignature, JobFault, JobProof, NodeRole, OfferTerms, SegmentCommitment, SegmentTerms, SignedTransaction,
-    TaskKind, TaskTerms, Transaction, TransactionBody, VerdictVote, VerificationMode, VerifiedTransaction,
+    InvalidSignature, JobFault, JobProof, NodeRole, SegmentCommitment, SegmentTerms, SignedTotals, SignedTransaction,
+    Transaction, TransactionBody, VerdictVote, VerifiedTransaction,
 };
 
 #[cfg(test)]

@@ -37,3 +37,9 @@ pub const RECEIPT_HEADERS_MAX: usize = 64;
 pub const RECEIPT_SIZE_MAX: usize = 64 * 1024;
 /// Bytes of one message between worker and gateway, or of one segment's evidence.
 pub const MESSAGE_SIZE_MAX: usize = 32 * 1024 * 1024;
+/// Instruction sets, or accelerators, of a capability report.
+pub const REPORT_ITEMS_MAX: usize = 32;
+/// Parameters that one proposal changes.
+pub const PROPOSAL_CHANGES_MAX: usize = 32;
+/// Bytes of a proposal's description.
+pub const PROPOSAL_TEXT_SIZE_MAX: usize = 8 * 1024;

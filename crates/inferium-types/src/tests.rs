@@ -6,5 +6,6 @@ mod conformance;
 mod jobs;
 mod keys;
 mod merkle;
+mod parameters;
 mod receipts;
 mod sample;

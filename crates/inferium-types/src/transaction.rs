@@ -1,8 +1,9 @@
 //! Transactions: what accounts and nodes ask of the ledger.
 
 use crate::{
-    AccountId, Amount, ChainId, Digest, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile,
-    NodeId, Price, ProfileId, SecretKey, SegmentId, Signature, StallId, TransactionId, VrfPublicKey,
+    AccountId, Amount, CapabilityReport, ChainId, Digest, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId,
+    MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId, ProposalTerms, SecretKey, SegmentId, Signature,
+    StallId, TaskTerms, TransactionId, VoteChoice, VrfPublicKey,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -52,56 +53,6 @@ impl NodeRole {
             Self::Gateway { .. } => "gateway",
         }
     }
-}
-
-/// A worker's standing offer for one profile (SPEC T4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct OfferTerms {
-    /// Jobs at a time; 0 withdraws the offer.
-    pub slots: u32,
-    /// Price asked.
-    pub price: Price,
-    /// Context that it can really hold, measured; tokens.
-    pub context_tokens: u32,
-}
-
-/// Kinds of task (SPEC T1). Only `Inference` is served so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub enum TaskKind {
-    /// Chat and completions.
-    Inference,
-}
-
-/// How results are verified (SPEC T2). Only `Exact` is served so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub enum VerificationMode {
-    /// Replay and compare digests for equality.
-    Exact,
-}
-
-/// What a requester wants (SPEC T).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct TaskTerms {
-    /// Kind.
-    pub kind: TaskKind,
-    /// Verification.
-    pub mode: VerificationMode,
-    /// Model profile.
-    pub profile: ProfileId,
-    /// Price at most.
-    pub price_max: Price,
-    /// Jobs at most.
-    pub jobs_max: u32,
-    /// Tokens at most, prompts and answers together.
-    pub tokens_max: u64,
-    /// Slots of the worker that the lease takes.
-    pub slots: u32,
-    /// Context that jobs may need; tokens.
-    pub context_tokens: u32,
-    /// How long the task may wait for a worker; milliseconds.
-    pub open_ms: u64,
-    /// How long the lease lasts; milliseconds.
-    pub lease_ms: u64,
 }
 
 /// A segment as both sides sign it (SPEC J3).
@@ -156,6 +107,15 @@ pub struct SegmentCommitment {
     pub terms: SegmentTerms,
     /// By the worker.
     pub worker_signature: Signature,
+    /// By the gateway.
+    pub gateway_signature: Signature,
+}
+
+/// A segment's sums as a gateway signed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SignedTotals {
+    /// What is signed.
+    pub terms: SegmentTerms,
     /// By the gateway.
     pub gateway_signature: Signature,
 }
@@ -309,6 +269,59 @@ pub enum TransactionBody {
         first: JobProof,
         /// The other.
         second: JobProof,
+    },
+    /// Two sums that one gateway signed for one segment (SPEC S).
+    ProveDoubleSigning {
+        /// Who signed both.
+        gateway: NodeId,
+        /// One.
+        first: SignedTotals,
+        /// The other.
+        second: SignedTotals,
+    },
+    /// Adds stake: to the sender's own node, or to one that it operates, or as a delegation to a
+    /// validator (SPEC M7).
+    Bond {
+        /// Which node.
+        node: NodeId,
+        /// How much.
+        amount: Amount,
+    },
+    /// Takes own or delegated stake back, after the unbonding time (SPEC M7).
+    Unbond {
+        /// Which node.
+        node: NodeId,
+        /// How much.
+        amount: Amount,
+    },
+    /// What the sending validator keeps of its delegators' rewards (SPEC M7).
+    SetCommission {
+        /// Share of the rewards.
+        commission: Ppm,
+    },
+    /// The sending worker asks for its capability task, and pays for it (SPEC N2).
+    OpenAssessment {
+        /// Profile that it is measured with.
+        profile: ProfileId,
+        /// What it says of its machine.
+        report: CapabilityReport,
+    },
+    /// A party or a member of the committee doubts an approved segment; locks the bond (SPEC V4).
+    OpenDispute {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// Puts something to the vote; locks the deposit (SPEC G).
+    Propose {
+        /// What.
+        proposal: ProposalTerms,
+    },
+    /// Votes with the sender's stake; the last vote counts (SPEC G2).
+    Vote {
+        /// Number of the proposal.
+        proposal: u64,
+        /// What the sender says.
+        choice: VoteChoice,
     },
 }
 

@@ -3,7 +3,8 @@
 use inferium_engine::{Answer, Engine, EngineError, ReplayRequest};
 use inferium_types::{
     Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm, SegmentEvidence, SegmentId,
-    SegmentTerms, VerdictVote, VrfPublicKey, merkle_root, replay_seed, vrf_input,
+    SegmentTerms, TaskKind, VerdictVote, VrfPublicKey, assessment_payload, assessment_request, merkle_root,
+    replay_seed, vrf_input,
 };
 use std::collections::BTreeSet;
 
@@ -22,6 +23,10 @@ pub struct SegmentFacts {
     pub seed: Digest,
     /// Share of jobs to replay.
     pub replay: Ppm,
+    /// Kind of the lease's task.
+    pub kind: TaskKind,
+    /// True in the court of a dispute (SPEC V4).
+    pub in_court: bool,
 }
 
 /// Evidence that is not the segment's: whoever sent it, it says nothing about the worker.
@@ -97,6 +102,11 @@ pub async fn check_segment(
     if let Some((job, fault)) = check_leaves(facts, &evidence.leaves) {
         return Ok(VerdictVote::Invalid { job, fault });
     }
+    if facts.kind == TaskKind::Benchmark
+        && let Some((job, fault)) = check_assessment(facts, &evidence.leaves, engine)?
+    {
+        return Ok(VerdictVote::Invalid { job, fault });
+    }
     let vrf_output = evidence.vrf_proof.output();
     let mut effort: Vec<u8> = Vec::new();
     for (index, job) in &evidence.jobs {
@@ -120,6 +130,32 @@ fn check_leaves(facts: &SegmentFacts, leaves: &[JobLeaf]) -> Option<(u32, JobFau
         }
     }
     (JobTotals::of(leaves) != Some(facts.terms.totals)).then_some((0, JobFault::Leaf))
+}
+
+/// A capability task's requests are the beacon's, each made from the result before it (SPEC N2).
+/// Its totals decide the tier, so every prompt is counted again, replayed or not.
+fn check_assessment(
+    facts: &SegmentFacts,
+    leaves: &[JobLeaf],
+    engine: &dyn Engine,
+) -> Result<Option<(u32, JobFault)>, EngineError> {
+    let mut last = Digest::ZERO;
+    for (index, leaf) in (0u32..).zip(leaves) {
+        let lease = facts.terms.lease;
+        let payload = assessment_payload(&facts.beacon, lease, index, &last);
+        let prompt = engine.render_chat(&payload.messages)?;
+        let Ok(prompt_tokens) = u32::try_from(prompt.len()) else { return Ok(Some((index, JobFault::Prompt))) };
+        if leaf.request.prompt_tokens != prompt_tokens {
+            return Ok(Some((index, JobFault::Prompt)));
+        }
+        // Nobody is there to leave.
+        let is_whole = leaf.result.finish != FinishReason::Cancelled;
+        if !is_whole || leaf.request != assessment_request(lease, index, &payload, prompt_tokens) {
+            return Ok(Some((index, JobFault::Leaf)));
+        }
+        last = leaf.hash();
+    }
+    Ok(None)
 }
 
 /// Exact checks and replay of one job; on success the digests of its positions.

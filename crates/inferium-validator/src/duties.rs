@@ -142,6 +142,11 @@ impl Duties {
         Ok((Self { shared }, task))
     }
 
+    /// The chain's state as this validator has it.
+    pub(crate) fn state(&self) -> State {
+        self.shared.chain.state()
+    }
+
     /// Takes a segment's evidence from its worker, who sends it once.
     ///
     /// Ensures: what was taken is on disk until the segment is judged.
@@ -215,7 +220,16 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
     members.iter().find(|member| member.validator == *node && member.vote.is_none())?;
     let NodeRole::Worker { vrf } = state.node(&segment.worker)?.role.clone() else { return None };
     let beacon = state.lease(&segment.terms.lease)?.beacon;
-    let facts = SegmentFacts { id, terms: segment.terms, vrf, beacon, seed: *seed, replay: *replay };
+    let facts = SegmentFacts {
+        id,
+        terms: segment.terms,
+        vrf,
+        beacon,
+        seed: *seed,
+        replay: *replay,
+        kind: segment.kind,
+        in_court: segment.dispute.is_some(),
+    };
     let meta = state.meta();
     let part = |window: u64| window / UNAVAILABLE_PART;
     let is_late = segment.verdict_due_ms(meta)?.saturating_sub(meta.timestamp_ms) < part(meta.parameters.verdict_ms)

@@ -1,15 +1,17 @@
-//! Where workers lodge evidence and gateways lodge requests to relay.
+//! Where workers lodge evidence and gateways lodge requests to relay, and where anyone asks why
+//! something is as it is (SPEC T8).
 
 use crate::duties::{Duties, Refused};
+use crate::why;
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
-use inferium_types::{Digest, SegmentEvidence, Signature, StallId, decode, limits};
+use inferium_types::{Digest, NodeId, SegmentEvidence, SegmentId, Signature, StallId, TaskId, decode, limits};
 
 /// The routes of a validator's duties, to be merged with its chain's routes.
 pub fn router(duties: Duties) -> Router {
@@ -17,6 +19,7 @@ pub fn router(duties: Duties) -> Router {
         .route("/duty/v1/evidence", post(evidence))
         .route("/duty/v1/stalls/{stall}", post(lodge))
         .route("/duty/v1/stalls/{stall}/fetch", post(fetch))
+        .route("/why/v1/{what}/{id}", get(why))
         .layer(DefaultBodyLimit::max(limits::MESSAGE_SIZE_MAX))
         .with_state(duties)
 }
@@ -55,6 +58,22 @@ async fn lodge(State(duties): State<Duties>, Path(stall): Path<String>, body: By
 async fn fetch(State(duties): State<Duties>, Path(stall): Path<String>, body: Bytes) -> Result<Vec<u8>, Refused> {
     let signature: Signature = decode(&body)?;
     duties.fetch_request(parse(&stall)?, &signature)
+}
+
+/// What the ledger says of a task, node or segment; 404 when it has none of this name.
+async fn why(
+    State(duties): State<Duties>,
+    Path((what, id)): Path<(String, String)>,
+) -> Result<Json<serde_json::Value>, Refused> {
+    let state = duties.state();
+    let id = Digest::from_hex(&id).ok_or(Refused::NoDuty)?;
+    let said = match what.as_str() {
+        "task" => why::task(&state, TaskId::new(id)),
+        "node" => why::node(&state, NodeId::from_bytes(*id.as_bytes())),
+        "segment" => why::segment(&state, SegmentId::new(id)),
+        _ => None,
+    };
+    said.map(Json).ok_or(Refused::NoDuty)
 }
 
 /// Does what takes long (hashing megabytes, a template, the disk) without holding up the server's thread.

@@ -19,6 +19,7 @@ mod duties;
 mod http;
 mod shelf;
 mod store;
+mod why;
 
 pub use check::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 pub use duties::{Duties, DutiesConfig};

@@ -5,16 +5,22 @@ use inferium_types::{SegmentEvidence, SegmentId, StallId, VerdictVote};
 use std::path::Path;
 
 const VERDICTS: Table<SegmentId, VerdictVote> = Table::new("verdicts");
+const COURT_VERDICTS: Table<SegmentId, VerdictVote> = Table::new("court_verdicts");
 const RELAYED: Table<StallId, Vec<u8>> = Table::new("relayed");
 /// The height at which each relayed request was taken.
 const RELAYED_AT: Table<StallId, u64> = Table::new("relayed_at");
 const EVIDENCE: Table<SegmentId, KeptEvidence> = Table::new("evidence");
 
+/// What a verdict is about: a segment, and whether in the court of a dispute (SPEC V4), which looks
+/// at it anew.
+pub(crate) type Judgement = (SegmentId, bool);
+
 /// Evidence, and the height at which it was taken: a state from before that, as a node may have
 /// after a crash, says nothing about whether it is still wanted.
 pub(crate) type KeptEvidence = (u64, SegmentEvidence);
 
-/// Durable memory of a validator's duties; of verdicts for ever, one per segment.
+/// Durable memory of a validator's duties; of verdicts for ever, one per segment, and
+/// one in the court of a dispute.
 #[derive(Debug)]
 pub struct VerdictStore {
     store: Store,
@@ -29,24 +35,18 @@ impl VerdictStore {
         Ok(Self { store: Store::open(path)? })
     }
 
-    /// The verdict that was recorded for a segment.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn verdict(&self, segment: SegmentId) -> Result<Option<VerdictVote>, StoreError> {
-        self.store.get(VERDICTS, &segment)
+    /// The verdict that was recorded.
+    pub(crate) fn verdict(&self, about: Judgement) -> Result<Option<VerdictVote>, StoreError> {
+        self.store.get(table(about), &about.0)
     }
 
     /// Records a verdict unless there is one, and returns the one that stands.
     ///
     /// Ensures: what it returns is on disk.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn record_verdict(&self, segment: SegmentId, vote: VerdictVote) -> Result<VerdictVote, StoreError> {
-        self.store.write(|tx| match tx.get(VERDICTS, &segment)? {
+    pub(crate) fn record_verdict(&self, about: Judgement, vote: VerdictVote) -> Result<VerdictVote, StoreError> {
+        self.store.write(|tx| match tx.get(table(about), &about.0)? {
             Some(standing) => Ok(standing),
-            None => tx.put(VERDICTS, &segment, &vote).map(|()| vote),
+            None => tx.put(table(about), &about.0, &vote).map(|()| vote),
         })
     }
 
@@ -110,6 +110,10 @@ impl VerdictStore {
         }
         self.store.write(|tx| segments.iter().try_for_each(|segment| tx.remove(EVIDENCE, segment)))
     }
+}
+
+const fn table(about: Judgement) -> Table<SegmentId, VerdictVote> {
+    if about.1 { COURT_VERDICTS } else { VERDICTS }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The worker's loop: chain events, gateways' messages and finished jobs meet here.
 
+mod assessment;
 mod claims;
 mod jobs;
 mod offer;
@@ -11,14 +12,14 @@ use crate::job::{FinishedJob, JobRefusal};
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
-use crate::store::{LeaseRecord, WorkerStore};
+use crate::store::{LeaseRecord, SegmentRecord, WorkerStore};
 use inferium_chain::{GetError, LightClient, Sender, VerifiedBlock};
 use inferium_engine::Engine;
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
-    Event, JobId, LeaseId, NodeId, NodeRole, OfferTerms, ProfileId, SecretKey, SegmentTerms, StallId, VrfSecretKey,
-    wire::WorkerMessage,
+    CapabilityReport, Event, JobId, LeaseId, NodeId, NodeRole, OfferTerms, ProfileId, SecretKey, SegmentTerms, StallId,
+    TaskKind, VrfSecretKey, wire::WorkerMessage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -47,8 +48,12 @@ pub struct WorkerConfig {
     pub offer: OfferTerms,
     /// Where it keeps what it must not forget.
     pub store: PathBuf,
+    /// What it says of its machine (SPEC N2).
+    pub report: CapabilityReport,
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
+    /// On a devnet: what a cheat with other weights lets be measured.
+    pub assessed: Option<Arc<dyn Engine>>,
 }
 
 /// Why a worker ended.
@@ -82,6 +87,8 @@ enum Own {
     Found(NodeId, String),
     Rested(LeaseId),
     ClaimOver(StallId),
+    /// The capability task's segment.
+    Measured(Box<SegmentRecord>),
 }
 
 /// A running worker.
@@ -119,6 +126,7 @@ impl Worker {
             own_tx,
             saved_cursor: from.unwrap_or(0),
             offering: Arc::new(Semaphore::new(1)),
+            measuring: Arc::new(Semaphore::new(1)),
         };
         core.recover().await?;
         let mut offer_check = tokio::time::interval(OFFER_CHECK);
@@ -131,7 +139,10 @@ impl Worker {
                 },
                 Some((session, event)) = session_rx.recv() => core.on_session(session, event)?,
                 Some(own) = own_rx.recv() => core.on_own(own)?,
-                _ = offer_check.tick() => core.check_offer(),
+                _ = offer_check.tick() => {
+                    core.check_offer();
+                    core.check_capability();
+                }
                 _ = stop.changed() => return Ok(()),
             }
         }
@@ -154,6 +165,8 @@ struct Core {
     saved_cursor: u64,
     /// Held while the offer is being checked.
     offering: Arc<Semaphore>,
+    /// Held while the capability task is being asked for.
+    measuring: Arc<Semaphore>,
 }
 
 impl Core {
@@ -190,6 +203,10 @@ impl Core {
                     ended: false,
                     sequence_limit: 0,
                 };
+                if terms.kind == TaskKind::Benchmark {
+                    self.begin_assessment(record);
+                    return Ok(true);
+                }
                 self.store.put_lease(&record)?;
                 info!(%lease, %gateway, "got a lease");
                 self.serve(record, 0, LeaseUse::default());
@@ -203,7 +220,18 @@ impl Core {
                 self.drop_if_done(*lease)?;
             }
             Event::LeaseClosed { lease, worker, .. } if *worker == self.me => self.forget_lease(*lease)?,
-            Event::ProfileDeclared { profile, .. } if *profile == self.config.profile => self.check_offer(),
+            Event::ProfileDeclared { profile, .. } if *profile == self.config.profile => {
+                self.check_offer();
+                self.check_capability();
+            }
+            Event::CapabilityMeasured { worker, score, tier, .. } if *worker == self.me => {
+                info!(score, tier = tier.name(), "this machine was measured");
+            }
+            Event::AssessmentCalled { worker, .. } if *worker == self.me => self.check_capability(),
+            Event::TierLost { worker } if *worker == self.me => {
+                warn!("this worker has no tier any more");
+                self.check_capability();
+            }
             Event::CommitteeDrawn { segment, worker, members, seed, replay, .. } if *worker == self.me => {
                 self.send_evidence(*segment, members, seed, *replay)?;
             }
@@ -312,6 +340,7 @@ impl Core {
                 }
             }
             Own::ClaimOver(stall) => self.on_claim_over(stall)?,
+            Own::Measured(record) => self.on_measured(*record)?,
         }
         Ok(())
     }

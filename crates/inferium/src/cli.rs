@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use inferium_types::{AccountId, Amount, Digest, InvalidAmount, Ppm};
 use inferium_worker::Crime;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,29 @@ pub(crate) enum Command {
     /// See the nodes of a network: stake, state, record, slashes.
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Keep money: make a wallet, see its balance, send from it, stake it.
+    #[command(subcommand)]
+    Wallet(WalletCommand),
+    /// Govern the network: propose, vote, and see what would change.
+    #[command(subcommand)]
+    Gov(GovCommand),
+    /// Run a worker that joins a network.
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+    /// Show what a node earned: by day, by source, or by job segment.
+    Earnings(EarningsArgs),
+    /// Show all slashes, why, and how many of them were wrong.
+    Slashes(SlashesArgs),
+    /// Tell why a task, a job or a node is where it is: assigned, paid, final, or not.
+    Why(WhyArgs),
+    /// Doubt an approved segment: locks a bond, which a larger committee decides about.
+    Dispute {
+        /// The segment; 64 hex digits, from its receipt.
+        #[arg(value_parser = parse_id)]
+        segment: Digest,
+        #[command(flatten)]
+        signing: SigningArgs,
+    },
 }
 
 /// Which engine runs the model.
@@ -180,6 +204,403 @@ pub(crate) enum NodeCommand {
     },
 }
 
+/// `inferium wallet`. No argument takes a secret: the words and the password come from a terminal,
+/// from stdin or from a file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WalletCommand {
+    /// Make a wallet and show its 24 words, once.
+    New {
+        #[command(flatten)]
+        unlock: UnlockArgs,
+        /// Print JSON, the words included.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a wallet from 24 words that you have; asked for on the terminal, or read from stdin.
+    Import {
+        #[command(flatten)]
+        unlock: UnlockArgs,
+        /// Read the words from this file.
+        #[arg(long, value_name = "FILE")]
+        mnemonic_file: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the wallet's address.
+    Address {
+        #[command(flatten)]
+        wallet: WalletFile,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what an account holds, proven against the network key.
+    Balance {
+        /// The account [default: the wallet's].
+        #[arg(value_parser = parse_address)]
+        address: Option<AccountId>,
+        #[command(flatten)]
+        wallet: WalletFile,
+        #[command(flatten)]
+        network: NetworkDir,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send money to an account.
+    Send {
+        /// The receiver's address.
+        #[arg(value_parser = parse_address)]
+        to: AccountId,
+        /// How much, in IFR: 1.5
+        #[arg(value_parser = parse_payment, allow_negative_numbers = true)]
+        amount: Amount,
+        #[command(flatten)]
+        signing: SigningArgs,
+    },
+    /// Lock stake: for one's own node, or as a delegation to a validator.
+    #[command(visible_alias = "delegate")]
+    Stake {
+        /// The node's name in the data folder, or its key.
+        node: String,
+        /// How much, in IFR.
+        #[arg(value_parser = parse_payment, allow_negative_numbers = true)]
+        amount: Amount,
+        #[command(flatten)]
+        signing: SigningArgs,
+    },
+    /// Take stake back; it is paid after the unbonding time.
+    Unbond {
+        /// The node's name in the data folder, or its key.
+        node: String,
+        /// How much, in IFR.
+        #[arg(value_parser = parse_payment, allow_negative_numbers = true)]
+        amount: Amount,
+        #[command(flatten)]
+        signing: SigningArgs,
+    },
+    /// A validator's own: what it keeps of its delegators' rewards.
+    Commission {
+        /// In percent, with up to four decimals.
+        #[arg(value_parser = parse_percent)]
+        percent: Ppm,
+        #[command(flatten)]
+        signing: SigningArgs,
+    },
+    /// Devnet only: get money from the test account of a network that `inferium up` made here.
+    Faucet {
+        /// The receiver [default: the wallet's account].
+        #[arg(value_parser = parse_address)]
+        address: Option<AccountId>,
+        /// How much, in IFR.
+        #[arg(value_parser = parse_payment, default_value = "100", allow_negative_numbers = true)]
+        amount: Amount,
+        #[command(flatten)]
+        wallet: WalletFile,
+        #[command(flatten)]
+        network: NetworkDir,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which wallet.
+#[derive(Debug, Args)]
+pub(crate) struct WalletFile {
+    /// The wallet's file [default: ~/.inferium/wallet.json].
+    #[arg(long = "keystore", env = "INFERIUM_WALLET", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Which wallet, and where its password is.
+#[derive(Debug, Args)]
+pub(crate) struct UnlockArgs {
+    #[command(flatten)]
+    pub(crate) wallet: WalletFile,
+    /// Read the password from this file's first line instead of asking for it.
+    #[arg(long, env = "INFERIUM_WALLET_PASSWORD_FILE", value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Which network.
+#[derive(Debug, Args)]
+pub(crate) struct NetworkDir {
+    /// The data folder of a running `inferium up`.
+    #[arg(long, env = "INFERIUM_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// What every command that signs a transaction takes.
+#[derive(Debug, Args)]
+pub(crate) struct SigningArgs {
+    #[command(flatten)]
+    pub(crate) unlock: UnlockArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+    /// Sign with the key of this name in the data folder (gateway, validator-0, operator-worker, ...)
+    /// instead of a wallet's.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) signer: Option<String>,
+    /// Sign without asking; the transaction is shown all the same.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `inferium gov`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GovCommand {
+    /// Put something to the vote; the deposit comes back unless it is vetoed.
+    Propose {
+        #[command(subcommand)]
+        action: ProposeAction,
+    },
+    /// Vote with all of the signer's stake; the last vote counts.
+    Vote {
+        /// Number of the proposal.
+        proposal: u64,
+        /// What to say.
+        #[arg(value_enum)]
+        choice: Choice,
+        #[command(flatten)]
+        signing: SigningArgs,
+    },
+    /// List proposals, the newest first.
+    List {
+        #[command(flatten)]
+        network: NetworkDir,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one proposal, what would change, and how the votes stand.
+    Show {
+        /// Its number.
+        proposal: u64,
+        #[command(flatten)]
+        network: NetworkDir,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the parameters, their values and the bounds that no vote can leave.
+    Parameters {
+        #[command(flatten)]
+        network: NetworkDir,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Choice {
+    /// For it.
+    Yes,
+    /// Against it.
+    No,
+    /// Counts for the quorum only.
+    Abstain,
+    /// Against it, and its deposit should burn.
+    Veto,
+}
+
+/// What all proposals have.
+#[derive(Debug, Args)]
+pub(crate) struct ProposeArgs {
+    /// A title, in a line.
+    #[arg(long)]
+    pub(crate) title: String,
+    /// The reason.
+    #[arg(long, default_value = "")]
+    pub(crate) description: String,
+    #[command(flatten)]
+    pub(crate) signing: SigningArgs,
+}
+
+/// `inferium gov propose`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProposeAction {
+    /// Change parameters: all of them or none.
+    Parameters {
+        /// NAME=VALUE, in the parameter's unit (`inferium gov parameters`).
+        #[arg(required = true, value_parser = parse_change)]
+        changes: Vec<(String, u64)>,
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+    /// Pay from the treasury.
+    Spend {
+        /// The receiver's address.
+        #[arg(value_parser = parse_address)]
+        to: AccountId,
+        /// How much, in IFR.
+        #[arg(value_parser = parse_payment)]
+        amount: Amount,
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+    /// Approve a model profile that validators declared; ends a pause or a delisting.
+    ApproveProfile {
+        /// The profile; 64 hex digits.
+        #[arg(value_parser = parse_id)]
+        profile: Digest,
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+    /// Let no task of a model profile be opened any more.
+    DelistProfile {
+        /// The profile; 64 hex digits.
+        #[arg(value_parser = parse_id)]
+        profile: Digest,
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+    /// Overturn a slash within its hold: everything it took goes back.
+    Restitute {
+        /// Number of the slash (`inferium slashes`).
+        slash: u64,
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+    /// Take a validator's seat and duties; its stake unbonds.
+    RemoveValidator {
+        /// Its name in the data folder, or its key.
+        validator: String,
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+    /// From a height on, only software of a protocol version goes on.
+    Upgrade {
+        /// The height.
+        #[arg(long)]
+        height: u64,
+        /// The protocol's version.
+        #[arg(long)]
+        version: u32,
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+    /// A text that no code acts on.
+    Text {
+        #[command(flatten)]
+        propose: ProposeArgs,
+    },
+}
+
+/// `inferium worker`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Look at this machine, register, be measured, and work until Ctrl-C.
+    Join(JoinArgs),
+    /// Show what this machine has, as a worker would report it.
+    Hardware {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `inferium worker join`.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// Data folder of the network to join, or its `network.json`.
+    #[arg(long, value_name = "PATH", env = "INFERIUM_NETWORK")]
+    pub(crate) network: Option<PathBuf>,
+    /// Where the worker keeps its keys and data [default: ~/.inferium/worker].
+    #[arg(long, value_name = "DIR", env = "INFERIUM_WORKER_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The model to serve; the network must serve it.
+    #[arg(long, default_value = crate::model::DEFAULT, value_name = "NAME")]
+    pub(crate) model: String,
+    /// The engine to serve it with.
+    #[arg(long, value_enum, default_value_t = EngineKind::Llama)]
+    pub(crate) engine: EngineKind,
+    /// Threads that the engine computes with [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+    /// The highest tier to serve, whatever is measured.
+    #[arg(long, value_enum, default_value_t = WantedTier::High)]
+    pub(crate) tier: WantedTier,
+    /// Jobs at a time.
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) slots: u32,
+    /// Stake, in IFR.
+    #[arg(long, default_value = "1000", value_parser = parse_payment)]
+    pub(crate) stake: Amount,
+    /// Devnet only: let the network's test account pay for stake and fees.
+    #[arg(long)]
+    pub(crate) faucet: bool,
+    /// Print a line of JSON for each thing that happens.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The highest tier that a worker wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WantedTier {
+    /// Embeddings, classification, evaluation items.
+    Low,
+    /// Real-time inference and agents.
+    Mid,
+    /// Large models and training.
+    High,
+}
+
+/// `inferium earnings`.
+#[derive(Debug, Args)]
+pub(crate) struct EarningsArgs {
+    /// The node's name in the data folder, or its key [default: the worker].
+    #[arg(default_value = "worker")]
+    pub(crate) node: String,
+    /// Sum up by this.
+    #[arg(long, value_enum, default_value_t = EarningsBy::Day)]
+    pub(crate) by: EarningsBy,
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How earnings are summed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EarningsBy {
+    /// By day (UTC).
+    Day,
+    /// By where they come from.
+    Source,
+    /// By segment of jobs.
+    Job,
+}
+
+/// `inferium slashes`.
+#[derive(Debug, Args)]
+pub(crate) struct SlashesArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `inferium why`.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// A task, job, segment or node by its 64 hex digits, or a node's name in the data folder.
+    pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Why a command did not do what was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -219,8 +640,45 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// An account that somebody can hold the key of.
+fn parse_address(text: &str) -> Result<AccountId, String> {
+    let address = AccountId::from_hex(text).ok_or("an address is 64 hex digits")?;
+    if address.is_valid() { Ok(address) } else { Err("no key has this address; is it mistyped?".to_owned()) }
+}
+
+/// An amount of money that is worth a transaction.
+fn parse_payment(text: &str) -> Result<Amount, String> {
+    let amount: Amount = text.parse().map_err(|error: InvalidAmount| error.to_string())?;
+    if amount.is_zero() { Err("an amount of zero moves nothing".to_owned()) } else { Ok(amount) }
+}
+
+fn parse_id(text: &str) -> Result<Digest, String> {
+    Digest::from_hex(text).ok_or_else(|| "64 hex digits are expected".to_owned())
+}
+
+/// NAME=VALUE, the value a whole number.
+fn parse_change(text: &str) -> Result<(String, u64), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;
+    let value = value.replace('_', "").parse().map_err(|_| format!("{value:?} is no whole number"))?;
+    Ok((name.to_owned(), value))
+}
+
+/// A percentage with up to four decimals: exactly a number of parts per million.
+fn parse_percent(text: &str) -> Result<Ppm, String> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || whole.len() > 3 || decimals.len() > 4 || !is_number(whole) || !is_number(decimals) {
+        return Err("a percentage with up to four decimals is expected, such as 5 or 2.5".to_owned());
+    }
+    let parts: u32 = format!("{whole}{decimals:0<4}").parse().map_err(|_| "not a number".to_owned())?;
+    if parts > Ppm::ONE.get() { Err("more than 100 %".to_owned()) } else { Ok(Ppm::new(parts)) }
+}
+
 /// A checksum in the one spelling that is compared.
 fn parse_sha256(text: &str) -> Result<String, String> {
     let is_hex = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hex { Ok(text.to_ascii_lowercase()) } else { Err("64 hex digits are expected".to_owned()) }
 }
+
+#[cfg(test)]
+mod tests;

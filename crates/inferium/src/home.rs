@@ -27,6 +27,34 @@ pub(crate) fn data_dir(given: Option<PathBuf>) -> PathBuf {
     given.unwrap_or_else(|| home().join("devnet"))
 }
 
+/// Where a worker that joins a network keeps its data.
+pub(crate) fn worker_dir(given: Option<PathBuf>) -> PathBuf {
+    given.unwrap_or_else(|| home().join("worker"))
+}
+
+/// The file of the user's wallet.
+pub(crate) fn wallet_file(given: Option<PathBuf>) -> PathBuf {
+    given.unwrap_or_else(|| home().join("wallet.json"))
+}
+
+/// The machine's clock; milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The key `name` of a devnet whose data folder is `data`, which a running network may hold locked.
+/// `None` where the folder has no such key: it belongs to no devnet of this machine.
+pub(crate) fn devnet_key(data: &Path, name: &str) -> Result<Option<SecretKey>, Failure> {
+    let path = data.join("keys").join(format!("{name}.key"));
+    if !path.exists() {
+        return Ok(None);
+    }
+    let damaged = || Failure::failed(format!("{} is damaged", path.display()));
+    let bytes: [u8; 32] = read(&path)?.try_into().map_err(|_| damaged())?;
+    SecretKey::from_bytes(bytes).map(Some).map_err(|_| damaged())
+}
+
 /// A data folder that this process alone uses.
 #[derive(Debug)]
 pub(crate) struct DataDir {

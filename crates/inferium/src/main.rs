@@ -5,12 +5,20 @@
 //! or a source could not be reached, 4 refused: a receipt or request that does not hold.
 
 mod cli;
+mod earnings;
+mod gov;
+mod hardware;
+mod history;
 mod home;
+mod join;
 mod model;
 mod node;
 mod progress;
 mod receipt;
+mod slashes;
 mod up;
+mod wallet;
+mod why;
 
 use clap::Parser as _;
 use cli::{Cli, Command};
@@ -24,6 +32,16 @@ fn main() -> ExitCode {
         Command::Receipt(command) => run(receipt::run(command)),
         Command::Model(command) => model::run(command),
         Command::Node(command) => run(node::run(command)),
+        Command::Wallet(command) => run(wallet::run(command)),
+        Command::Gov(command) => run(gov::run(command)),
+        Command::Worker(command) => run(join::run(command)),
+        Command::Earnings(arguments) => run(earnings::run(arguments)),
+        Command::Slashes(arguments) => run(slashes::run(arguments)),
+        Command::Why(arguments) => run(why::run(arguments)),
+        Command::Dispute { segment, signing } => {
+            let segment = inferium_types::SegmentId::new(segment);
+            run(wallet::from_wallet(signing, inferium_types::TransactionBody::OpenDispute { segment }))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

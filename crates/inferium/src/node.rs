@@ -2,13 +2,13 @@
 //! slashes as the gateway reports them.
 
 use crate::cli::{Failure, NodeCommand};
-use crate::home::{data_dir, load_json};
+use crate::home::data_dir;
 use crate::progress::print;
-use crate::up::{NETWORK_FILE, NetworkFile};
+use crate::up;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use inferium_chain::{GetError, LightClient};
-use inferium_ledger::{Account, Meta, Node, Record, StateKey};
-use inferium_types::{Digest, NetworkKey, NodeId, ProfileId};
+use inferium_chain::GetError;
+use inferium_ledger::{Account, Capability, Meta, Node, Record, StateKey};
+use inferium_types::{Digest, NodeId, ProfileId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -26,19 +26,12 @@ struct Shown {
     node: Node,
     record: Record,
     account: Account,
+    capability: Option<Capability>,
 }
 
 pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
     let NodeCommand::Show { node, data, json } = command;
-    let path = data_dir(data).join(NETWORK_FILE);
-    if !path.exists() {
-        return Err(Failure::usage(format!("{} is missing: start a network with `inferium up` first", path.display())));
-    }
-    let file: NetworkFile = load_json(&path)?;
-    let network: NetworkKey = file.network_key.parse().map_err(|e| Failure::failed(format!("{e}")))?;
-    let chain = LightClient::connect(network, file.rpc_urls.clone())
-        .await
-        .map_err(|e| Failure::network(format!("the network does not answer (is `inferium up` running?): {e}")))?;
+    let (file, chain) = up::connect(&data_dir(data)).await?;
     let slashes = slashes(&file.base_url).await;
     // The gateway may be a block ahead of us: no slash is shown beside the stake of before it.
     let newest = newest(&slashes);
@@ -68,7 +61,8 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
             None => Record::default(),
         };
         let account = chain.entry(&StateKey::Account(id)).await.map_err(unread)?.unwrap_or_default();
-        shown.push(Shown { name, id, node, record, account });
+        let capability = chain.entry(&StateKey::Capability(id)).await.map_err(unread)?;
+        shown.push(Shown { name, id, node, record, account, capability });
     }
     if json {
         return print(&as_json(&shown, &meta, &slashes).to_string());
@@ -111,6 +105,18 @@ fn slashes_of<'a>(slashes: &'a [Value], node: &NodeId) -> impl Iterator<Item = &
     slashes.iter().filter(move |slash| slash.get("node").and_then(Value::as_str) == Some(node.as_str()))
 }
 
+fn tier_of(shown: &Shown) -> Option<&'static str> {
+    shown.capability.as_ref().and_then(|capability| capability.tier).map(inferium_types::Tier::name)
+}
+
+/// Own stake, and what others delegated to it.
+fn stake_of(node: &Node) -> String {
+    if node.delegated.tokens.is_zero() {
+        return node.stake.to_string();
+    }
+    format!("{}\n+ {} delegated", node.stake, node.delegated.tokens)
+}
+
 fn state_of(node: &Node, meta: &Meta) -> String {
     if node.disqualified {
         "disqualified for ever".into()
@@ -129,14 +135,19 @@ fn as_json(shown: &[Shown], meta: &Meta, slashes: &Slashes) -> Value {
             "role": shown.node.role.name(),
             "operator": shown.node.operator.to_string(),
             "stake_nano": shown.node.stake.nano(),
+            "delegated_nano": shown.node.delegated.tokens.nano(),
+            "unbonding_nano": shown.node.unbonding.tokens.nano(),
+            "commission_ppm": shown.node.commission.get(),
             "unsettled_nano": shown.node.unsettled.nano(),
+            "tier": tier_of(shown),
+            "score": shown.capability.as_ref().map(|capability| capability.score),
             "balance_nano": shown.account.balance.nano(),
             "transactions": shown.account.nonce,
             "state": state_of(&shown.node, meta),
             "disqualified": shown.node.disqualified,
-            "jobs_settled": shown.record.jobs,
-            "tokens_settled": shown.record.tokens,
-            "failures": shown.record.failures,
+            "jobs_settled": shown.record.jobs(),
+            "tokens_settled": shown.record.tokens(),
+            "failures": shown.record.failures(),
             "slashes": slash_list(slashes, &shown.id),
         })
     };
@@ -150,15 +161,24 @@ fn as_json(shown: &[Shown], meta: &Meta, slashes: &Slashes) -> Value {
 
 fn as_text(shown: &[Shown], meta: &Meta, slashes: &Slashes) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["node", "role", "stake", "state", "settled jobs", "failures"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header([
+        "node",
+        "role",
+        "tier",
+        "stake",
+        "state",
+        "settled jobs",
+        "failures",
+    ]);
     for node in shown {
         table.add_row([
             format!("{}\n{}", node.name, node.id),
             node.node.role.name().into(),
-            node.node.stake.to_string(),
+            tier_of(node).unwrap_or("").into(),
+            stake_of(&node.node),
             state_of(&node.node, meta),
-            node.record.jobs.to_string(),
-            node.record.failures.to_string(),
+            node.record.jobs().to_string(),
+            node.record.failures().to_string(),
         ]);
     }
     let mut out = vec![format!("height {}, ledger epoch {}", meta.height, meta.epoch), table.to_string()];

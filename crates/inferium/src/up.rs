@@ -3,7 +3,7 @@
 //! Validators, worker and gateway have keys, stores and sockets of their own, and talk to each
 //! other over the loopback. They share the process, its engine, and nothing else.
 
-mod engine;
+pub(crate) mod engine;
 mod network;
 pub(crate) mod register;
 mod services;
@@ -11,14 +11,16 @@ mod validators;
 mod watch;
 
 use crate::cli::{Failure, UpArgs};
-use crate::home::{DataDir, data_dir, models_dir};
+use crate::home::{DataDir, data_dir, load_json, models_dir};
 use crate::progress::{Step, print, say};
 use inferium_chain::LightClient;
+use inferium_types::{NetworkKey, NodeId};
 use network::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+pub(crate) use services::PRICE;
 use services::Services;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What later commands read of a running network.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +35,33 @@ pub(crate) struct NetworkFile {
 }
 
 /// The file that [`NetworkFile`] is in.
-pub(crate) const NETWORK_FILE: &str = "network.json";
+const NETWORK_FILE: &str = "network.json";
+
+/// Reads what a running network left in its data folder, and follows its chain.
+pub(crate) async fn connect(data: &Path) -> Result<(NetworkFile, LightClient), Failure> {
+    let path = data.join(NETWORK_FILE);
+    if !path.exists() {
+        return Err(Failure::usage(format!("{} is missing: start a network with `inferium up` first", path.display())));
+    }
+    let file: NetworkFile = load_json(&path)?;
+    let network: NetworkKey = file.network_key.parse().map_err(|e| Failure::failed(format!("{e}")))?;
+    let chain = LightClient::connect(network, file.rpc_urls.clone())
+        .await
+        .map_err(|e| Failure::network(format!("the network does not answer (is `inferium up` running?): {e}")))?;
+    Ok((file, chain))
+}
+
+/// A node by its key, or by its name in a data folder.
+pub(crate) fn node_named(name: &str, data: &Path) -> Result<NodeId, Failure> {
+    if let Some(id) = NodeId::from_hex(name) {
+        return Ok(id);
+    }
+    let path = data.join(NETWORK_FILE);
+    let file: Option<NetworkFile> = if path.exists() { Some(load_json(&path)?) } else { None };
+    let nodes = file.map_or_else(Vec::new, |file| file.nodes);
+    let found = nodes.iter().find(|(known, _)| known == name).and_then(|(_, id)| NodeId::from_hex(id));
+    found.ok_or_else(|| Failure::usage(format!("no node {name:?} in {}; its key would do as well", data.display())))
+}
 
 pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
@@ -117,10 +145,10 @@ fn local(listener: &tokio::net::TcpListener) -> Result<std::net::SocketAddr, Fai
 
 /// Ctrl-C, or a service manager's request to end. Made once, before anything is started, so that
 /// no request gets lost between two waits.
-struct Interrupt(tokio::sync::watch::Receiver<bool>);
+pub(crate) struct Interrupt(tokio::sync::watch::Receiver<bool>);
 
 impl Interrupt {
-    fn listen() -> Result<Self, Failure> {
+    pub(crate) fn listen() -> Result<Self, Failure> {
         let (heard, hear) = tokio::sync::watch::channel(false);
         #[cfg(unix)]
         {
@@ -147,7 +175,7 @@ impl Interrupt {
         Ok(Self(hear))
     }
 
-    async fn heard(&self) {
+    pub(crate) async fn heard(&self) {
         let mut hear = self.0.clone();
         // The sender lives as long as the runtime.
         let _ = hear.wait_for(|heard| *heard).await;

@@ -8,9 +8,10 @@ use inferium_chain::{
 };
 use inferium_engine::{Engine, MockEngine, MockOptions, SAMPLER_VERSION};
 use inferium_types::{
-    Amount, ChatMessage, Digest, EngineClass, Event, Genesis, GenesisNode, JobId, JobPayload, JobRequest, LeaseId,
-    ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SecretKey, StallId, TaskKind, TaskTerms,
-    Transaction, TransactionBody, VerificationMode, VrfSecretKey, encode, wire::RelayedRequest,
+    Amount, CapabilityReport, ChatMessage, Digest, EngineClass, Event, Genesis, GenesisNode, JobId, JobPayload,
+    JobRequest, LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SecretKey, StallId,
+    TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerificationMode, VrfSecretKey, encode,
+    wire::RelayedRequest,
 };
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
 use inferium_worker::{Worker, WorkerConfig};
@@ -164,7 +165,16 @@ impl World {
             profile: profile().id(),
             offer: OfferTerms { slots: 2, price: PRICE, context_tokens: 4_096 },
             store: self.directory.join("worker.redb"),
+            report: CapabilityReport {
+                tier: Tier::Mid,
+                cpu: "test".into(),
+                features: Vec::new(),
+                cores: 1,
+                memory_mib: 1,
+                accelerators: Vec::new(),
+            },
             crime: None,
+            assessed: None,
         };
         let (network, url) = (self.chain.network_key(), self.url.clone());
         runtime.spawn(async move {
@@ -183,6 +193,7 @@ impl World {
         let terms = TaskTerms {
             kind: TaskKind::Inference,
             mode: VerificationMode::Exact,
+            tier: Tier::Mid,
             profile: profile().id(),
             price_max: PRICE,
             jobs_max: 100,
@@ -193,9 +204,11 @@ impl World {
             lease_ms: 600_000,
         };
         self.event("the profile", |event| matches!(event, Event::ProfileDeclared { .. }).then_some(())).await;
+        // SPEC N3: nothing is leased to a machine that was not measured.
+        self.event("the measure", |event| matches!(event, Event::CapabilityMeasured { .. }).then_some(())).await;
         self.send(gateway(), TransactionBody::OpenTask { terms }).await;
         let granted = |event: &Event| match event {
-            Event::LeaseGranted { lease, .. } => Some(*lease),
+            Event::LeaseGranted { lease, terms, .. } if terms.kind == TaskKind::Inference => Some(*lease),
             _ => None,
         };
         let lease = self.event("the lease", granted).await;

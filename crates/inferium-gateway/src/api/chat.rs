@@ -1,7 +1,7 @@
 //! `POST /v1/chat/completions`.
 
 use super::{ApiState, JOB_HEADER, error::ApiError, request::ChatRequest, unix_s};
-use crate::hub::{JobEvent, JobHandle, JobSpec};
+use crate::hub::{Attempts, JobEvent, JobSpec};
 use axum::{
     Json,
     body::{Body, Bytes},
@@ -9,22 +9,18 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use inferium_types::{Digest, FinishReason, JobId, JobPayload, NodeId, Usage};
+use inferium_types::{Digest, FinishReason, JobPayload, Usage};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a request waits for a lease with room before it is shed.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a request up to which it is read and tokenised on a thread that serves others too.
 const INLINE_MAX: usize = 16 * 1024;
 
 /// An answer under way.
 struct Running {
     state: ApiState,
-    spec: JobSpec,
-    handle: JobHandle,
-    worker: Option<NodeId>,
+    attempts: Attempts,
     started: Instant,
     seen_text: bool,
 }
@@ -46,10 +42,8 @@ pub(super) async fn completions(
     let request = sized(body.len(), move || ChatRequest::parse(&body)).await??;
     let (is_stream, include_usage) = (request.stream, request.include_usage);
     let spec = prepare(&state, request, payer).await?;
-    let job = JobId::new(Digest::from(rand::random::<[u8; 32]>()));
-    let handle = state.hub.submit(&spec, job, 0, None, PATIENCE).await?;
-    let worker = state.hub.worker_of(handle.request.lease);
-    let running = Running { state, spec, handle, worker, started, seen_text: false };
+    let attempts = Attempts::start(&state.hub, spec).await?;
+    let running = Running { state, attempts, started, seen_text: false };
     if is_stream { stream(running, include_usage).await } else { whole(running).await }
 }
 
@@ -96,49 +90,31 @@ async fn sized<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send +
 }
 
 impl Running {
-    /// The next event; a job that failed before anything was seen is tried once more elsewhere
-    /// (SPEC T6).
+    /// The next event of the answer.
     async fn next(&mut self) -> JobEvent {
-        loop {
-            let lost = || JobEvent::Failed { reason: "the job was lost".into() };
-            match self.handle.next().await.unwrap_or_else(lost) {
-                JobEvent::Failed { reason } if !self.seen_text && self.handle.request.attempt == 0 => {
-                    let (hub, job) = (&self.state.hub, self.handle.job);
-                    match hub.submit(&self.spec, job, 1, self.worker, PATIENCE).await {
-                        Ok(handle) => {
-                            self.worker = hub.worker_of(handle.request.lease);
-                            self.handle = handle;
-                        }
-                        Err(_) => return JobEvent::Failed { reason },
-                    }
-                }
-                JobEvent::Text(text) => {
-                    if !self.seen_text {
-                        self.state.hub.metrics.observe_first_token(self.started.elapsed());
-                    }
-                    self.seen_text = true;
-                    return JobEvent::Text(text);
-                }
-                other => {
-                    self.state.hub.metrics.job_seconds.observe(self.started.elapsed().as_secs_f64());
-                    return other;
-                }
-            }
+        let event = self.attempts.next().await;
+        let metrics = &self.state.hub.metrics;
+        if !matches!(event, JobEvent::Text(_)) {
+            metrics.job_seconds.observe(self.started.elapsed().as_secs_f64());
+        } else if !self.seen_text {
+            metrics.observe_first_token(self.started.elapsed());
+            self.seen_text = true;
         }
+        event
     }
 
     fn id(&self) -> String {
-        format!("chatcmpl-{}", self.handle.job.to_string().get(..24).unwrap_or_default())
+        format!("chatcmpl-{}", self.attempts.job().to_string().get(..24).unwrap_or_default())
     }
 
     /// What is ours in an answer.
     fn extras(&self) -> Value {
-        let job = self.handle.job.to_string();
+        let job = self.attempts.job().to_string();
         json!({"job": job, "status": "provisional", "receipt_url": format!("/v1/receipts/{job}")})
     }
 
     fn job_header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.handle.job.to_string()).unwrap_or(HeaderValue::from_static(""))
+        HeaderValue::from_str(&self.attempts.job().to_string()).unwrap_or(HeaderValue::from_static(""))
     }
 
     fn fingerprint(&self) -> String {

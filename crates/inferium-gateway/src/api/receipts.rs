@@ -142,6 +142,7 @@ impl SlashPage {
 
 fn slash_json(record: &SlashRecord) -> Value {
     json!({
+        "slash": record.slash.slash,
         "node": record.slash.node.to_string(),
         "role": record.slash.role,
         "operator": record.slash.operator.to_string(),
@@ -151,7 +152,8 @@ fn slash_json(record: &SlashRecord) -> Value {
         "amount_nano": record.slash.amount.nano(),
         "height": record.height,
         "disqualified": record.slash.disqualified,
-        "state": if record.burned { "burned" } else { "held" },
+        "releases_at_ms": record.slash.releases_at_ms,
+        "state": record.state.name(),
     })
 }
 

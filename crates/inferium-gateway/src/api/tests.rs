@@ -149,6 +149,8 @@ async fn slashes_are_read_page_by_page() {
     let served = serve().await;
     for number in 1..=5u64 {
         let slash = SlashedNode {
+            slash: number << 60,
+            releases_at_ms: 0,
             node: PublicKey::from_bytes([1; 32]),
             role: "worker".into(),
             operator: AccountId::from_bytes([2; 32]),
@@ -158,12 +160,12 @@ async fn slashes_are_read_page_by_page() {
             amount: Amount::from_nano(number),
             disqualified: false,
         };
-        served.hub.store.put_slash(number << 60, &slash, number).unwrap();
+        served.hub.store.put_slash(&slash, number).unwrap();
     }
     let (status, whole) = served.get("/v1/slashes").await;
     assert_eq!((status, whole["data"].as_array().unwrap().len(), whole.get("next")), (200, 5, None));
     let first = &whole["data"][0];
-    for field in ["node", "role", "rule", "job", "amount_nano", "height", "state"] {
+    for field in ["slash", "node", "role", "rule", "job", "amount_nano", "height", "state"] {
         assert!(first.get(field).is_some(), "{field}");
     }
     let (mut seen, mut path) = (Vec::new(), "/v1/slashes?limit=2".to_owned());

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 /// Time for the first token, whatever the prompt; and for each of its tokens.
 const FIRST_TOKEN: Duration = Duration::from_secs(10);
 const PER_PROMPT_TOKEN: Duration = Duration::from_millis(20);
+/// Part of the time for the first token after which another worker is tried as well (SPEC T7).
+const HEDGE_PART: u32 = 4;
 /// Longest silence between two tokens, and from the last one to the result.
 pub(super) const NEXT_TOKEN: Duration = Duration::from_secs(20);
 /// Time for a worker to end a job that was cancelled.
@@ -17,6 +19,14 @@ pub(super) const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// Time for the first token after a prompt of this length.
 pub(super) const fn first_token(prompt_tokens: u32) -> Duration {
     FIRST_TOKEN.saturating_add(PER_PROMPT_TOKEN.saturating_mul(prompt_tokens))
+}
+
+/// Time after which a request without a first token is hedged.
+pub(super) const fn hedge_after(prompt_tokens: u32) -> Duration {
+    match first_token(prompt_tokens).checked_div(HEDGE_PART) {
+        Some(part) => part,
+        None => FIRST_TOKEN,
+    }
 }
 
 impl Inner {

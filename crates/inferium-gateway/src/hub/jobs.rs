@@ -140,7 +140,8 @@ impl Hub {
         }
     }
 
-    fn try_submit(
+    /// Hands a job to the lease with the least work, if one has room now.
+    pub(super) fn try_submit(
         self: &Arc<Self>,
         spec: &JobSpec,
         job: JobId,

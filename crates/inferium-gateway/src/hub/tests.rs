@@ -1,5 +1,6 @@
 //! Claims about what happens between a request and a lease, with a worker played by the test.
 
+mod attempts;
 mod books;
 mod endings;
 
@@ -394,6 +395,7 @@ fn lease_record(lease: LeaseId, profile: ProfileId, worker: NodeId) -> LeaseReco
     let terms = TaskTerms {
         kind: TaskKind::Inference,
         mode: VerificationMode::Exact,
+        tier: inferium_types::Tier::Mid,
         profile,
         price_max: price,
         jobs_max: 10,

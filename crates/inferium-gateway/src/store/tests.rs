@@ -1,6 +1,6 @@
 //! Budgets and records: what was signed is paid for once, what was rejected comes back once.
 
-use super::{GatewayStore, KeyRecord, LeaseRecord, SegmentRecord, SegmentStatus, UnsignedRecord};
+use super::{GatewayStore, KeyRecord, LeaseRecord, SegmentRecord, SegmentStatus, SlashState, UnsignedRecord};
 use inferium_types::{
     AccountId, Amount, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,
     ProfileId, PublicKey, RejectReason, SamplingParams, SecretKey, SegmentId, SegmentTerms, SlashRule, SlashedNode,
@@ -206,6 +206,7 @@ pub(crate) fn lease_record(byte: u8) -> LeaseRecord {
         terms: TaskTerms {
             kind: TaskKind::Inference,
             mode: VerificationMode::Exact,
+            tier: inferium_types::Tier::Mid,
             profile: ProfileId::new(Digest::ZERO),
             price_max: price,
             jobs_max: 10,
@@ -221,15 +222,17 @@ pub(crate) fn lease_record(byte: u8) -> LeaseRecord {
     }
 }
 
-fn slash(node: u8, rule: SlashRule) -> SlashedNode {
+fn slash(number: u64) -> SlashedNode {
     SlashedNode {
-        node: PublicKey::from_bytes([node; 32]),
+        slash: number,
+        node: PublicKey::from_bytes([1; 32]),
         role: "worker".into(),
         operator: AccountId::from_bytes([2; 32]),
-        rule,
+        rule: SlashRule::WrongResult,
         segment: None,
         job: None,
         amount: Amount::from_nano(5),
+        releases_at_ms: 9,
         disqualified: false,
     }
 }
@@ -257,7 +260,7 @@ fn records_survive_reopening() {
 fn slashes_come_in_pages_newest_first() {
     let mut scratch = Scratch::new("pages");
     for number in 1..=5 {
-        scratch.store().put_slash(number, &slash(1, SlashRule::WrongResult), number * 10).unwrap();
+        scratch.store().put_slash(&slash(number), number * 10).unwrap();
     }
     scratch.reopen();
     let page = |before, count| -> Vec<u64> {
@@ -268,27 +271,22 @@ fn slashes_come_in_pages_newest_first() {
     assert_eq!(page(Some(2), 2), [1]);
 }
 
-/// A release names node and rule only: it is about the oldest slash that is still held.
 #[test]
-fn a_release_is_of_the_oldest_held_slash_of_its_node_and_rule() {
+fn a_slash_ends_once_and_stays_ended() {
     let scratch = Scratch::new("release");
     let store = scratch.store();
-    store.put_slash(1, &slash(1, SlashRule::MissedDuty), 1).unwrap();
-    store.put_slash(2, &slash(2, SlashRule::WrongResult), 1).unwrap();
-    store.put_slash(3, &slash(1, SlashRule::WrongResult), 1).unwrap();
-    store.put_slash(4, &slash(1, SlashRule::WrongResult), 1).unwrap();
-    let burned = || -> Vec<u64> {
-        let slashes = store.slashes(None, 10).unwrap().into_iter();
-        slashes.filter(|(_, record)| record.burned).map(|(number, _)| number).collect()
+    for number in 1..=3 {
+        store.put_slash(&slash(number), 1).unwrap();
+    }
+    let states = || -> Vec<&str> {
+        store.slashes(None, 10).unwrap().into_iter().map(|(_, record)| record.state.name()).collect()
     };
-    let node = PublicKey::from_bytes([1; 32]);
-    store.release_slash(node, SlashRule::WrongResult).unwrap();
-    assert_eq!(burned(), [3]);
-    store.put_slash(3, &slash(1, SlashRule::WrongResult), 1).unwrap();
-    assert_eq!(burned(), [3], "its block seen again holds it no more");
-    store.release_slash(node, SlashRule::WrongResult).unwrap();
-    store.release_slash(node, SlashRule::WrongResult).unwrap();
-    assert_eq!(burned(), [4, 3]);
+    store.end_slash(2, SlashState::Burned).unwrap();
+    store.end_slash(3, SlashState::Overturned).unwrap();
+    store.end_slash(4, SlashState::Burned).unwrap();
+    assert_eq!(states(), ["overturned", "burned", "held"]);
+    store.put_slash(&slash(2), 1).unwrap();
+    assert_eq!(states(), ["overturned", "burned", "held"], "its block seen again holds it no more");
 }
 
 pub(crate) fn unsigned(record: &SegmentRecord) -> Vec<UnsignedRecord> {

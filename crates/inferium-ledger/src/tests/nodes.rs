@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::Rejection;
-use inferium_types::{Amount, Event, NodeRole, Parameters, TransactionBody, VerdictVote, limits};
+use inferium_types::{Amount, Event, NodeRole, Parameters, Tier, TransactionBody, VerdictVote, limits};
 use std::collections::BTreeSet;
 
 #[test]
@@ -125,6 +125,7 @@ fn profiles_are_declared_by_validators_once_each() {
 #[test]
 fn profile_is_leasable_from_the_least_number_of_operators_on() {
     let mut chain = Chain::new();
+    chain.register("w0", worker_role("w0"), Amount::from_ifr(1_000));
     chain.register("g0", gateway_role(), Amount::from_ifr(1_000));
     let open = || TransactionBody::OpenTask { terms: task_terms() };
     chain.fails("g0", open(), &Rejection::Unknown { what: "profile" });
@@ -168,6 +169,7 @@ fn validators_of_either_side_are_not_drawn() {
     chain.declare_all();
     let body = chain.registration("w0", &operator_of("v0"), worker_role("w0"), Amount::from_ifr(1_000));
     chain.ok("w0", body);
+    chain.set_measured("w0", Tier::Mid, 1_000);
     let body = chain.registration("g0", &operator_of("v1"), gateway_role(), Amount::from_ifr(1_000));
     chain.ok("g0", body);
     let lease = chain.lease();
@@ -235,6 +237,8 @@ fn operators_of(chain: &Chain, validators: &[String]) -> usize {
 #[test]
 fn worker_waits_for_a_seed_younger_than_its_registration() {
     let mut chain = Chain::ready(0);
+    // One that offers nothing, so that tasks of its tier may be opened.
+    chain.register("w1", worker_role("w1"), Amount::from_ifr(1_000));
     let (_, lease) = chain.open("g0", task_terms());
     chain.register("w0", worker_role("w0"), Amount::from_ifr(1_000));
     let registered = chain.view;

@@ -2,10 +2,10 @@
 
 use super::support::*;
 use crate::pool::choose;
-use crate::{LeaseState, Record, Rejection, reputation};
+use crate::{LeaseState, Record, Rejection, SegmentState};
 use inferium_types::{
     Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Parameters, Price, ProfileId, TaskId, TaskTerms,
-    TransactionBody,
+    TransactionBody, VerdictVote,
 };
 use std::collections::BTreeMap;
 
@@ -30,7 +30,8 @@ fn task_without_a_worker_expires_at_its_time_and_is_refunded() {
     let (task, _) = chain.open("g0", task_terms());
     let opened = chain.now_ms;
     assert_eq!(chain.balance("g0"), before - fee - escrow(&chain, &task_terms()));
-    assert_eq!(chain.block_at(opened + task_terms().open_ms - 1), []);
+    let events = chain.block_at(opened + task_terms().open_ms - 1);
+    assert!(events.iter().all(|event| matches!(event, Event::Rewarded { .. })), "an epoch turned at most: {events:?}");
     assert!(chain.state.task(&task).is_some());
     let expired = Event::TaskExpired { task, requester: id("g0") };
     assert_eq!(chain.block_at(opened + task_terms().open_ms), [expired]);
@@ -196,8 +197,8 @@ fn draws(chain: &mut Chain, count: u64) -> Vec<String> {
     order
 }
 
-const EXCELLENT: Record = Record { jobs: 10_000, tokens: 10_000_000, failures: 0 };
-const DREADFUL: Record = Record { jobs: 0, tokens: 0, failures: 1_000_000 };
+const EXCELLENT: Record = record_of(10_000, 10_000_000, 0);
+const DREADFUL: Record = record_of(0, 0, 1_000_000);
 
 /// SPEC T5: whatever the records, an eligible worker is passed over at most 4 x eligible times in
 /// a row, also when many wait at once.
@@ -223,7 +224,7 @@ fn no_eligible_worker_is_passed_over_for_long() {
 /// SPEC T5, R2: a good record draws more work, a newcomer still gets some.
 #[test]
 fn better_records_draw_more_leases() {
-    let poor = Record { jobs: 10, tokens: 1_000, failures: 20 };
+    let poor = record_of(10, 1_000, 20);
     let mut chain = with_records(2, &[("w0", EXCELLENT), ("w1", poor)]);
     let order = draws(&mut chain, 200);
     let good = order.iter().filter(|name| *name == "w0").count();
@@ -239,7 +240,7 @@ fn twentieth_part_of_draws_is_uniform() {
     let eligible: Vec<_> = ["w0", "w1"].map(|name| (id(name), *chain.state.offer(profile(), id(name)).unwrap())).into();
     let (task, _) = chain.open("g0", TaskTerms { context_tokens: 1 << 30, ..task_terms() });
     let task = *chain.state.task(&task).unwrap();
-    let weights = ["w0", "w1"].map(|name| reputation::priority(&chain.state.record(id(name), profile())));
+    let weights = ["w0", "w1"].map(|name| chain.state.priority(id(name), profile()));
     let drawn = (0u32..20_000)
         .filter(|index| {
             let draw = Digest::of("test-draw", &[&index.to_be_bytes()]);
@@ -337,6 +338,50 @@ fn reservation_grows_with_blocks_within_its_bounds() {
         assert_eq!(chain.state.lease(&lease), None);
         let held = (blocks + 1).min(600);
         assert_eq!(chain.balance("w0") - worker, (100 * held).max(10_000) * 3, "{blocks}");
+    }
+}
+
+/// SPEC M4: a worker that takes leases to close them gets nothing for it.
+#[test]
+fn lease_that_its_worker_closes_pays_no_reservation() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let (worker, gateway) = (chain.balance("w0"), chain.balance("g0"));
+    let locked = chain.state.lease(&lease).unwrap().escrow.nano();
+    let fee = fee_of(chain.parameters(), &chain.tx("w0", TransactionBody::CloseLease { lease })).nano();
+    chain.ok("w0", TransactionBody::CloseLease { lease });
+    chain.block_at(chain.now_ms + chain.parameters().lease_drain_ms);
+    assert_eq!(chain.state.lease(&lease), None);
+    assert_eq!((chain.balance("w0"), chain.balance("g0")), (worker - fee, gateway + locked));
+}
+
+/// SPEC M4: nor does one that works, but shows nobody what it did.
+#[test]
+fn lease_with_a_segment_without_evidence_pays_no_reservation() {
+    for (vote, pays) in [(VerdictVote::Unavailable, false), (valid(), true)] {
+        let mut chain = Chain::ready(1);
+        let lease = chain.lease();
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        chain.draw(segment);
+        let is_judged = |chain: &Chain| {
+            let state = chain.state.segment(&segment).map(|segment| segment.state.clone());
+            !matches!(state, Some(SegmentState::Judging { .. }))
+        };
+        while !is_judged(&chain) {
+            let next = chain.silent_members(segment)[..1].to_vec();
+            chain.vote(segment, &next, vote);
+        }
+        chain.ok("g0", TransactionBody::CloseLease { lease });
+        chain.blocks(60);
+        assert_eq!(chain.state.lease(&lease), None);
+        let closed = chain.history.iter().find_map(|event| match event {
+            Event::LeaseClosed { refund, .. } => Some(refund.nano()),
+            _ => None,
+        });
+        let locked = escrow(&chain, &task_terms());
+        let fee = if pays { 30_000 } else { 0 };
+        let reservation = locked - fee - closed.unwrap();
+        assert_eq!(reservation > 0, pays, "{vote:?}");
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::stalls::{request, result};
 use super::support::*;
-use crate::{LeaseState, Rejection};
+use crate::{LeaseState, Listing, Pool, Rejection, SegmentState};
 use inferium_types::{
-    Amount, Digest, Event, JobLeaf, JobProof, JobTotals, LeaseEnd, LeaseId, NodeRole, SegmentTerms, SlashRule,
-    SlashedNode, TransactionBody, VerdictVote, merkle_path, merkle_root,
+    Amount, Digest, Event, JobLeaf, JobProof, JobTotals, LeaseEnd, LeaseId, NodeRole, Parameters, Ppm, ProposalAction,
+    ProposalOutcome, SegmentId, SegmentTerms, SignedTotals, SlashRule, SlashedNode, Tier, TransactionBody, VerdictVote,
+    merkle_path, merkle_root,
 };
 
 fn slashes(chain: &Chain) -> Vec<SlashedNode> {
@@ -56,7 +57,7 @@ fn wrong_results_cost_a_tenth_then_half_then_everything() {
         }
         assert_eq!(chain.state.offer(profile(), id("w0")), None);
     }
-    assert_eq!(chain.state.record(id("w0"), profile()).failures, 3);
+    assert_eq!(chain.record("w0").2, 3);
 }
 
 /// Faults of more than thirty days ago are forgotten, to the millisecond.
@@ -112,7 +113,9 @@ fn jailed_worker_does_nothing_until_its_epoch() {
 /// 100 % and for ever for whoever attested a replay that can't have been.
 #[test]
 fn wrong_approval_costs_everything() {
-    let mut chain = Chain::with(5, inferium_types::Parameters::devnet(5)).furnished(1);
+    // One seat in five is more than a tenth of all stake: that alone must not pause the profile (S5).
+    let parameters = Parameters { profile_slash_max: Ppm::new(333_333), ..Parameters::devnet(5) };
+    let mut chain = Chain::with(5, parameters).furnished(1);
     let lease = chain.lease();
     let segment = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(segment);
@@ -277,7 +280,7 @@ fn slashed_stake_is_held_then_shared_and_burned() {
     let lease = chain.lease();
     chain.convict(lease, totals(1, 10, 10));
     let (_, hold) = chain.state.holds().next().unwrap();
-    let (amount, release, provers) = (hold.amount.nano(), hold.releases_at_ms, hold.provers.clone());
+    let (amount, release, provers) = (hold.amount().nano(), hold.releases_at_ms, hold.provers.clone());
     assert_eq!(release, chain.now_ms + chain.parameters().slash_hold_ms);
     assert_eq!((hold.harmed, provers.len()), (Some(id("g0")), 3));
     chain.block_at(release - 1);
@@ -295,8 +298,14 @@ fn slashed_stake_is_held_then_shared_and_burned() {
     assert_eq!(chain.balance("g0") - gateway, amount * 20 / 100);
     let gone = amount - part * 3 - amount * 20 / 100;
     assert_eq!(chain.state.meta().burned.nano() - burned, gone);
-    let released =
-        Event::SlashReleased { node: id("w0"), rule: SlashRule::WrongResult, burned: Amount::from_nano(gone) };
+    let released = Event::SlashReleased {
+        slash: 0,
+        node: id("w0"),
+        rule: SlashRule::WrongResult,
+        burned: Amount::from_nano(gone),
+        to_each_prover: Amount::from_nano(part),
+        to_harmed: Amount::from_nano(amount * 20 / 100),
+    };
     assert!(events.contains(&released));
     assert_eq!(chain.state.holds().count(), 0);
 }
@@ -310,7 +319,7 @@ fn slash_that_no_one_proved_burns_whole() {
     chain.ok(&members[0], verdict(segment, valid()));
     chain.blocks(61);
     let (_, hold) = chain.state.holds().next().unwrap();
-    let (amount, release) = (hold.amount, hold.releases_at_ms);
+    let (amount, release) = (hold.amount(), hold.releases_at_ms);
     chain.block_at(release);
     assert_eq!(chain.state.meta().burned, amount);
 }
@@ -340,7 +349,7 @@ fn worker_with_half_of_the_least_stake_is_leased_and_with_less_is_not() {
         let mut node = chain.state.node(&id("w0")).unwrap().clone();
         let gone = Amount::from_nano(node.stake.nano() - nano);
         node.stake = Amount::from_nano(nano);
-        chain.state.nodes.insert(id("w0"), node);
+        chain.state.set_node(id("w0"), node);
         chain.state.meta_mut().treasury = chain.state.meta().treasury.add(gone).unwrap();
         chain.ok("w0", offer(1));
         let (_, lease) = chain.open("g0", task_terms());
@@ -355,6 +364,7 @@ fn barred_operators_other_nodes_get_no_work() {
     let lease = chain.lease();
     let body = chain.registration("w1", &operator_of("w0"), worker_role("w1"), Amount::from_ifr(1_000));
     chain.ok("w1", body);
+    chain.set_measured("w1", Tier::Mid, 1_000);
     let body = chain.registration("g1", &operator_of("w0"), gateway_role(), Amount::from_ifr(1_000));
     chain.ok("g1", body);
     chain.ok("w1", offer(1));
@@ -365,4 +375,295 @@ fn barred_operators_other_nodes_get_no_work() {
     chain.blocks(3);
     let (task, _) = chain.open("g0", task_terms());
     assert!(chain.state.task(&task).is_some(), "the standing offer is not leased");
+}
+
+// SPEC S: a gateway that signs two sums for one segment.
+
+/// `g0` signs such totals for the first segment of a lease.
+fn signed(lease: LeaseId, index: u32, tokens: u64) -> SignedTotals {
+    let terms = SegmentTerms { lease, index, totals: totals(1, tokens, 10), root: Digest::ZERO };
+    SignedTotals { terms, gateway_signature: terms.sign_as_gateway(&key("g0")) }
+}
+
+fn double(gateway: &str, first: SignedTotals, second: SignedTotals) -> TransactionBody {
+    TransactionBody::ProveDoubleSigning { gateway: id(gateway), first, second }
+}
+
+/// 100 % and for ever, proven by anyone; the lease's worker was harmed.
+#[test]
+fn gateway_that_signs_two_sums_loses_its_bond() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let stake = chain.stake("g0");
+    chain.ok("x0", double("g0", signed(lease, 0, 10), signed(lease, 0, 11)));
+    assert_eq!(chain.stake("g0"), 0);
+    let slash = slashes(&chain).pop().unwrap();
+    assert_eq!((slash.rule, slash.amount.nano(), slash.role.as_str()), (SlashRule::DoubleSigning, stake, "gateway"));
+    assert_eq!((slash.disqualified, slash.segment), (true, Some(SegmentId::of_lease(lease, 0))));
+    let (_, hold) = chain.state.holds().last().unwrap();
+    assert_eq!((hold.provers.as_slice(), hold.harmed), ([id("x0")].as_slice(), Some(id("w0"))));
+    assert!(chain.state.operator(&id(&operator_of("g0"))).unwrap().barred);
+    let again = double("g0", signed(lease, 0, 10), signed(lease, 0, 12));
+    chain.fails("x1", again, &Rejection::Disqualified);
+    chain.fails("g0", TransactionBody::OpenTask { terms: task_terms() }, &Rejection::Disqualified);
+}
+
+/// Another root or count is another sum, too; a lease that is gone harmed no one that is known.
+#[test]
+fn any_difference_between_signed_sums_is_proof() {
+    let chain = Chain::ready(1);
+    let lease = LeaseId::new(Digest::ZERO);
+    let first = signed(lease, 0, 10);
+    let roots = SegmentTerms { root: Digest::sha256(b"another"), ..first.terms };
+    let jobs = SegmentTerms { totals: totals(2, 10, 10), ..first.terms };
+    for terms in [roots, jobs] {
+        let mut chain = chain.clone();
+        let second = SignedTotals { terms, gateway_signature: terms.sign_as_gateway(&key("g0")) };
+        chain.ok("w0", double("g0", first, second));
+        assert_eq!(chain.state.holds().last().unwrap().1.harmed, None);
+    }
+}
+
+#[test]
+fn double_signing_needs_two_sums_of_one_segment_by_one_gateway() {
+    let mut chain = Chain::ready(1);
+    chain.register("g1", gateway_role(), Amount::from_ifr(1_000));
+    let lease = chain.lease();
+    let (first, second) = (signed(lease, 0, 10), signed(lease, 0, 11));
+    let unsigned = Rejection::Evidence { why: "the gateway did not sign both" };
+    let as_worker =
+        |signed: SignedTotals| SignedTotals { gateway_signature: signed.terms.sign_as_worker(&key("g0")), ..signed };
+    chain.fails("x0", double("g1", first, second), &unsigned);
+    chain.fails("x0", double("g0", as_worker(first), second), &unsigned);
+    chain.fails("x0", double("g0", first, as_worker(second)), &unsigned);
+    let swapped = SignedTotals { gateway_signature: first.gateway_signature, ..second };
+    chain.fails("x0", double("g0", first, swapped), &unsigned);
+    let differ = Rejection::Evidence { why: "the segments differ" };
+    chain.fails("x0", double("g0", first, signed(lease, 1, 11)), &differ);
+    chain.fails("x0", double("g0", first, signed(LeaseId::new(Digest::ZERO), 0, 11)), &differ);
+    chain.fails("x0", double("g0", first, first), &Rejection::Evidence { why: "the sums are equal" });
+    let unknown = Rejection::Unknown { what: "gateway" };
+    for name in ["w0", "v0", "x5"] {
+        chain.fails("x0", double(name, first, second), &unknown);
+    }
+    chain.ok("x0", double("g0", first, second));
+}
+
+// S5.
+
+/// SPEC S5: slashes about a profile may take a tenth of all stake in an epoch, to the nano.
+#[test]
+fn profile_is_paused_beyond_its_limit_of_slashes() {
+    for (more, is_paused) in [(-1i64, false), (0, false), (1, true)] {
+        let mut chain = Chain::ready(2);
+        chain.ok("w1", offer(1));
+        let lease = chain.lease();
+        let (worker, segment) = (chain.state.lease(&lease).unwrap().worker, chain.commit(lease, totals(1, 10, 10)));
+        let members = chain.draw(segment);
+        chain.ok(&members[0], verdict(segment, invalid()));
+        let name = chain.silent_members(segment)[0].clone();
+        chain.ok(&name, verdict(segment, invalid()));
+        // As if other slashes had taken the rest already, in the epoch of the last vote.
+        let stake = chain.state.node(&worker).unwrap().stake.nano();
+        let amount = stake / 10;
+        let limit = (chain.state.meta().bonded.nano() - amount) / 10;
+        let before = limit.checked_add_signed(more).unwrap() - amount;
+        let next_ms = chain.now_ms + BLOCK_MS - chain.state.meta().epoch_started_ms;
+        let epoch = chain.state.meta().epoch + next_ms / chain.parameters().epoch_ms;
+        let mut entry = chain.state.profile(&profile()).unwrap().clone();
+        entry.slashed = (epoch, Amount::from_nano(before));
+        let mut last_epochs = entry.clone();
+        chain.state.profiles.insert(profile(), entry);
+        // What an earlier epoch took does not count.
+        last_epochs.slashed.0 = epoch.wrapping_sub(1);
+        let mut other = chain.clone();
+        other.state.profiles.insert(profile(), last_epochs);
+        for (chain, is_paused) in [(&mut chain, is_paused), (&mut other, false)] {
+            chain.convict_rest(segment);
+            assert_eq!(slashes(chain).pop().unwrap().amount.nano(), amount);
+            assert_eq!(chain.history.contains(&Event::ProfilePaused { profile: profile() }), is_paused, "{more}");
+            let listing = if is_paused { Listing::Paused } else { Listing::Declared };
+            assert_eq!(chain.state.profile(&profile()).unwrap().listing, listing);
+            let open = TransactionBody::OpenTask { terms: task_terms() };
+            if is_paused {
+                chain.fails("g0", open, &Rejection::ProfileClosed { listing: "paused" });
+                let body = TransactionBody::OpenAssessment { profile: profile(), report: report(Tier::Mid) };
+                chain.fails("w1", body, &Rejection::ProfileClosed { listing: "paused" });
+            } else {
+                chain.ok("g0", open);
+            }
+        }
+        // Until a vote, which takes away nothing else.
+        if is_paused {
+            let action = ProposalAction::ApproveProfile { profile: model("model") };
+            assert_eq!(chain.enact(action), ProposalOutcome::Executed);
+            chain.ok("g0", TransactionBody::OpenTask { terms: task_terms() });
+        }
+    }
+}
+
+// S2.
+
+/// A committee member of `chain` with own, delegated and leaving stake; its segment.
+fn invested(chain: &mut Chain) -> (SegmentId, String) {
+    let lease = chain.lease();
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let member = chain.draw(segment)[0].clone();
+    chain.ok("x1", bond(&member, 1_001));
+    chain.ok("x2", bond(&member, 2_002));
+    chain.ok("x2", unbond(&member, 333));
+    (segment, member)
+}
+
+fn unearning() -> Parameters {
+    Parameters {
+        fee_share_validators: Ppm::new(0),
+        delegation_min: Amount::from_nano(1),
+        profile_slash_max: Ppm::ONE,
+        unbond_ms: 3_600_000,
+        ..feeless(4)
+    }
+}
+
+fn stakes(chain: &Chain, name: &str) -> (u64, Pool, Pool) {
+    let node = chain.state.node(&id(name)).unwrap();
+    (node.stake.nano(), node.delegated, node.unbonding)
+}
+
+/// SPEC S2: an appeal gives back exactly what was taken, to whom it was taken from.
+#[test]
+fn won_appeal_gives_everything_back() {
+    let mut chain = Chain::with(4, unearning()).furnished(1);
+    let (segment, member) = invested(&mut chain);
+    let before = stakes(&chain, &member);
+    chain.ok(&member, verdict(segment, invalid()));
+    while let Some(name) = chain.silent_members(segment).first() {
+        chain.ok(name, verdict(segment, valid()));
+    }
+    let (number, hold) = chain.state.holds().next().map(|(number, hold)| (*number, hold.clone())).unwrap();
+    assert_eq!([hold.own.nano(), hold.delegated.nano(), hold.unbonding.nano()], [before.0 / 20, 133, 16]);
+    assert_ne!(stakes(&chain, &member), before);
+    let burned = chain.state.meta().burned;
+    assert_eq!(chain.enact(ProposalAction::Restitute { slash: number }), ProposalOutcome::Executed);
+    assert_eq!(stakes(&chain, &member), before, "shares, too");
+    let overturned = Event::SlashOverturned { slash: number, node: id(&member), amount: hold.amount() };
+    assert!(chain.events.contains(&overturned));
+    assert_eq!((chain.state.node(&id(&member)).unwrap().holds, chain.state.holds().count()), (0, 0));
+    assert_eq!((chain.state.meta().slashes_overturned, chain.state.meta().burned), (1, burned));
+    // Nothing is left to be released.
+    chain.wait_until(hold.releases_at_ms);
+    assert_eq!(chain.state.meta().burned, burned);
+    chain.ok("x3", bond(&member, 5));
+}
+
+/// Two slashes bar one validator: it comes back with the second appeal, not with the first.
+#[test]
+fn right_to_work_comes_back_when_no_slash_stands_against_it() {
+    let mut chain = Chain::with(4, unearning()).furnished(1);
+    let (first, second) = (chain.lease(), chain.lease());
+    let segments = [chain.commit(first, totals(1, 10, 10)), chain.commit(second, totals(1, 10, 10))];
+    let members = segments.map(|segment| chain.draw(segment));
+    // Everyone is asked about both; the same one approves both.
+    let liar = members[0][0].clone();
+    let other = members[1].iter().find(|name| **name != liar).unwrap().clone();
+    chain.ok(&liar, verdict(segments[0], valid()));
+    chain.ok(&members[0][1], verdict(segments[0], invalid()));
+    chain.ok(&other, verdict(segments[1], invalid()));
+    chain.ok(&liar, verdict(segments[1], valid()));
+    let stake = chain.stake(&liar);
+    for segment in segments {
+        chain.convict_rest(segment);
+    }
+    let rules: Vec<_> = slashes(&chain).into_iter().map(|slash| (slash.slash, slash.node, slash.rule)).collect();
+    let of_liar: Vec<u64> = rules.iter().filter(|(_, node, _)| *node == id(&liar)).map(|(slash, ..)| *slash).collect();
+    assert_eq!((of_liar.len(), chain.state.node(&id(&liar)).unwrap().holds), (2, 2));
+    let is_barred = |chain: &Chain| {
+        let node = chain.state.node(&id(&liar)).unwrap();
+        (node.disqualified, chain.state.operator(&node.operator).unwrap().barred)
+    };
+    for order in [[0, 1], [1, 0]] {
+        let mut chain = chain.clone();
+        assert_eq!(is_barred(&chain), (true, true));
+        chain.enact(ProposalAction::Restitute { slash: of_liar[order[0]] });
+        assert_eq!(is_barred(&chain), (true, true));
+        chain.enact(ProposalAction::Restitute { slash: of_liar[order[1]] });
+        assert_eq!((is_barred(&chain), chain.stake(&liar)), ((false, false), stake));
+    }
+}
+
+/// SPEC G1: what a vote took, no appeal about something else gives back.
+#[test]
+fn removed_validator_does_not_come_back_by_an_appeal() {
+    let parameters = Parameters { challenge_ms: 300_000, slash_hold_ms: 3_600_000, ..unearning() };
+    let mut chain = Chain::with(5, parameters).furnished(1);
+    chain.ok("x9", TransactionBody::Transfer { to: id("g0"), amount: Amount::from_ifr(100) });
+    let lease = chain.lease();
+    let segment = chain.approve(lease, totals(1, 10, 10));
+    let SegmentState::Final { approvers, .. } = chain.state.segment(&segment).unwrap().state.clone() else {
+        panic!("final")
+    };
+    let removed = chain.name(&approvers[0]);
+    chain.enact(ProposalAction::RemoveValidator { validator: id(&removed) });
+    assert!(chain.state.segment(&segment).is_some());
+    chain.ok("g0", TransactionBody::OpenDispute { segment });
+    let court = chain.draw(segment);
+    assert!(!court.contains(&removed));
+    chain.convict_rest(segment);
+    let slash = slashes(&chain).into_iter().find(|slash| slash.node == id(&removed)).unwrap();
+    assert_eq!(slash.rule, SlashRule::WrongApproval, "what is leaving still answers for it");
+    assert_eq!(slash.amount.nano(), 50_000 * IFR);
+    assert_eq!(chain.enact(ProposalAction::Restitute { slash: slash.slash }), ProposalOutcome::Executed);
+    let node = chain.state.node(&id(&removed)).unwrap();
+    assert_eq!((node.unbonding.tokens.nano(), node.disqualified), (50_000 * IFR, true));
+}
+
+/// SPEC S2, M7: provers and the harmed get their part of the offender's own stake; what was its
+/// delegators' only burns.
+#[test]
+fn delegators_stake_only_burns() {
+    let mut chain = Chain::with(4, unearning()).furnished(1);
+    let (segment, member) = invested(&mut chain);
+    chain.ok(&member, verdict(segment, invalid()));
+    while let Some(name) = chain.silent_members(segment).first() {
+        chain.ok(name, verdict(segment, valid()));
+    }
+    let (_, hold) = chain.state.holds().next().unwrap();
+    let (own, others, release) = (hold.own.nano(), hold.delegated.nano() + hold.unbonding.nano(), hold.releases_at_ms);
+    assert_eq!((hold.provers.len(), others), (3, 149));
+    chain.wait_until(release - 1);
+    let events = chain.wait_until(release);
+    let to_each_prover = own * 3 / 10 / 3;
+    let released = Event::SlashReleased {
+        slash: 0,
+        node: id(&member),
+        rule: SlashRule::WrongRejection,
+        burned: Amount::from_nano(own - 3 * to_each_prover - own / 5 + others),
+        to_each_prover: Amount::from_nano(to_each_prover),
+        to_harmed: Amount::from_nano(own / 5),
+    };
+    assert!(events.contains(&released), "{events:?}");
+    assert_eq!(chain.state.node(&id(&member)).unwrap().holds, 0);
+}
+
+/// Each slash of a node is counted while it is held.
+#[test]
+fn holds_are_counted_until_their_end() {
+    let mut chain = Chain::with(4, unearning()).furnished(1);
+    let (first, second) = (chain.lease(), chain.lease());
+    let segments = [chain.commit(first, totals(1, 10, 10)), chain.commit(second, totals(1, 10, 10))];
+    for segment in segments {
+        chain.draw(segment);
+    }
+    chain.blocks(62);
+    let held: u32 = chain.state.nodes().map(|(_, node)| node.holds).sum();
+    assert_eq!((usize::try_from(held).unwrap(), chain.state.holds().count()), (4, 4));
+    // Their widened committees are late as well: four each.
+    chain.blocks(61);
+    assert_eq!(chain.state.holds().count(), 12);
+    for _ in 0..620 {
+        chain.blocks(1);
+        let held: u32 = chain.state.nodes().map(|(_, node)| node.holds).sum();
+        assert_eq!(usize::try_from(held).unwrap(), chain.state.holds().count());
+    }
+    assert_eq!(chain.state.holds().count(), 0);
 }

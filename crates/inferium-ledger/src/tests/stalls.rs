@@ -211,7 +211,7 @@ fn missed_deadline_is_slashed_and_ends_the_lease() {
     };
     assert!(events.iter().any(slashed));
     assert!(events.iter().any(|event| matches!(event, Event::LeaseEnded { end: LeaseEnd::Fault, .. })));
-    assert_eq!(chain.state.record(id("w0"), profile()).failures, 1);
+    assert_eq!(chain.record("w0").2, 1);
     let worker = chain.balance("w0");
     chain.blocks(12);
     assert_eq!(chain.state.lease(&lease), None);

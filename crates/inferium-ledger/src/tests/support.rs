@@ -1,12 +1,14 @@
 //! A chain of blocks over the ledger alone: keys by name, time and views by count, every general
 //! claim checked after every block.
 
+use crate::entries::{Capability, Record};
 use crate::{BlockEnvironment, Executed, InvalidBlock, Rejection, State, assemble, execute};
 use inferium_types::{
-    AccountId, Amount, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault, JobTotals, LeaseId,
-    ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Price, ProfileId, SecretKey, SeedSignature,
-    SegmentCommitment, SegmentId, SegmentTerms, TaskId, TaskKind, TaskTerms, Transaction, TransactionBody, VerdictVote,
-    VerificationMode, VerifiedTransaction, VrfSecretKey,
+    AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault,
+    JobTotals, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Price, ProfileId, ProposalAction,
+    ProposalOutcome, ProposalTerms, SecretKey, SeedSignature, SegmentCommitment, SegmentId, SegmentTerms, TaskId,
+    TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote, VerificationMode, VerifiedTransaction,
+    VoteChoice, VrfSecretKey,
 };
 use std::collections::BTreeMap;
 
@@ -70,6 +72,7 @@ pub(super) fn task_terms() -> TaskTerms {
     TaskTerms {
         kind: TaskKind::Inference,
         mode: VerificationMode::Exact,
+        tier: Tier::Mid,
         profile: profile(),
         price_max: PRICE,
         jobs_max: 100,
@@ -81,8 +84,48 @@ pub(super) fn task_terms() -> TaskTerms {
     }
 }
 
+/// A record that was brought up to date at no time: far in the past it would be gone.
+pub(super) const fn record_of(jobs: u64, tokens: u64, failures: u64) -> Record {
+    Record {
+        jobs_micro: jobs * 1_000_000,
+        tokens_micro: tokens * 1_000_000,
+        failures_micro: failures * 1_000_000,
+        updated_ms: u64::MAX,
+    }
+}
+
+/// What a worker says of its machine: it wants `tier` at most.
+pub(super) fn report(tier: Tier) -> CapabilityReport {
+    CapabilityReport {
+        tier,
+        cpu: "test".into(),
+        features: vec!["avx2".into()],
+        cores: 2,
+        memory_mib: 8_192,
+        accelerators: Vec::new(),
+    }
+}
+
 pub(super) fn offer(slots: u32) -> TransactionBody {
     TransactionBody::SetOffer { profile: profile(), terms: OfferTerms { slots, price: PRICE, context_tokens: 4_096 } }
+}
+
+/// Stake for a node, own or delegated; nano-IFR.
+pub(super) fn bond(node: &str, nano: u64) -> TransactionBody {
+    TransactionBody::Bond { node: id(node), amount: Amount::from_nano(nano) }
+}
+
+/// Takes stake back; nano-IFR.
+pub(super) fn unbond(node: &str, nano: u64) -> TransactionBody {
+    TransactionBody::Unbond { node: id(node), amount: Amount::from_nano(nano) }
+}
+
+/// One IFR in nano-IFR.
+pub(super) const IFR: u64 = inferium_types::NANO_PER_IFR;
+
+/// A devnet on which transactions cost nothing, so that balances change by what is tested only.
+pub(super) fn feeless(validators: u32) -> Parameters {
+    Parameters { fee_base: Amount::ZERO, fee_per_byte: Amount::ZERO, ..Parameters::devnet(validators) }
 }
 
 pub(super) fn seed(view: u64) -> SeedSignature {
@@ -269,8 +312,33 @@ impl Chain {
             let bond = self.parameters().operator_bond_min;
             self.ok(&operator, TransactionBody::RegisterOperator { bond });
         }
+        let is_worker = matches!(role, NodeRole::Worker { .. });
         let body = self.registration(name, &operator, role, stake);
         self.ok(name, body);
+        if is_worker {
+            self.set_measured(name, Tier::Mid, 1_000);
+        }
+    }
+
+    /// As if the worker had been measured; it is never called again.
+    pub(super) fn set_measured(&mut self, name: &str, tier: Tier, score: u64) {
+        let capability = Capability {
+            report: report(tier),
+            profile: profile(),
+            lease: None,
+            score,
+            tier: Some(tier),
+            measured_at_ms: self.now_ms,
+            call_due_ms: None,
+            draw_at_ms: u64::MAX,
+        };
+        self.state.set_capability(id(name), capability);
+    }
+
+    /// Jobs, tokens and failures on record.
+    pub(super) fn record(&self, worker: &str) -> (u64, u64, u64) {
+        let record = self.state.record(id(worker), profile());
+        (record.jobs(), record.tokens(), record.failures())
     }
 
     // Blocks.
@@ -309,6 +377,16 @@ impl Chain {
         self.history.extend(executed.events.iter().cloned());
         self.events.clone_from(&executed.events);
         Ok(executed.events)
+    }
+
+    /// Like [`Chain::block_in`], and checks that money adds up, but no more: for very many blocks.
+    pub(super) fn quick_block(&mut self, environment: &BlockEnvironment, transactions: &[VerifiedTransaction]) {
+        let executed = execute(&self.state, environment, transactions).unwrap();
+        executed.state.audit().unwrap();
+        self.state = executed.state;
+        self.view = environment.view;
+        self.now_ms = environment.timestamp_ms;
+        self.history.extend(executed.events);
     }
 
     pub(super) fn blocks(&mut self, count: u64) {
@@ -381,6 +459,36 @@ impl Chain {
     }
 
     // Flows.
+
+    /// Proposes it, and has every validator that may vote say yes; runs until it has executed.
+    pub(super) fn enact(&mut self, action: ProposalAction) -> ProposalOutcome {
+        let number = self.state.meta().proposals;
+        let proposal = ProposalTerms { title: "A title".into(), description: "Why.".into(), action };
+        self.ok("x15", TransactionBody::Propose { proposal });
+        let validators: Vec<String> = self
+            .state
+            .nodes()
+            .filter(|(_, node)| node.is_validator() && !node.disqualified && !node.stake.is_zero())
+            .map(|(id, _)| self.name(id))
+            .collect();
+        for name in validators {
+            self.ok(&name, TransactionBody::Vote { proposal: number, choice: VoteChoice::Yes });
+        }
+        loop {
+            match self.state.proposal(number).unwrap().state {
+                crate::ProposalState::Voting { closes_at_ms } => self.wait_until(closes_at_ms),
+                crate::ProposalState::Counting { .. } => self.block(&[]),
+                crate::ProposalState::Passed { executes_at_ms, .. } => self.wait_until(executes_at_ms),
+                crate::ProposalState::Ended { outcome, .. } => return outcome,
+            };
+        }
+    }
+
+    /// The first block of the next epoch; its events.
+    pub(super) fn next_epoch(&mut self) -> Vec<Event> {
+        let meta = self.state.meta();
+        self.wait_until(meta.epoch_started_ms + meta.parameters.epoch_ms)
+    }
 
     /// Opens the task and returns the lease it becomes, whether or not it has a worker yet.
     pub(super) fn open(&mut self, gateway: &str, terms: TaskTerms) -> (TaskId, LeaseId) {

@@ -1,12 +1,13 @@
 //! Committees and what their votes decide: SPEC V1, V2, V3, T3.
 
 use super::support::*;
+use crate::Stage;
 use crate::{Record, Rejection, SegmentState};
 use inferium_types::{
     Amount, Digest, Event, JobFault, LeaseId, Parameters, RejectReason, SegmentId, TaskTerms, VerdictVote,
 };
 
-const VETERAN: Record = Record { jobs: 1_000, tokens: 1_000_000, failures: 0 };
+const VETERAN: Record = record_of(1_000, 1_000_000, 0);
 
 fn with_validators(count: u32, record: Record) -> (Chain, LeaseId) {
     let mut parameters = Parameters::devnet(count);
@@ -90,7 +91,10 @@ fn verdict_before_the_draw_or_after_the_decision_is_refused() {
 fn only_unanimous_approval_is_final() {
     let (mut chain, segment, members) = judged(5);
     chain.vote(segment, &members[..1], valid());
-    assert!(matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Judging { widened: false, .. }));
+    assert!(matches!(
+        chain.state.segment(&segment).unwrap().state,
+        SegmentState::Judging { stage: Stage::Committee, .. }
+    ));
     let events = chain.vote(segment, &members[1..], valid());
     let approvers: Vec<_> = {
         let mut approvers: Vec<_> = members.iter().map(|name| id(name)).collect();
@@ -216,7 +220,7 @@ fn unresolved_segment_is_refunded_without_a_slash() {
     assert_eq!((entry.escrow, entry.reserved, entry.segments_pending), (locked, Amount::ZERO, 0));
     assert_eq!(chain.stake("w0"), stake);
     assert!(chain.state.node(&id("w0")).unwrap().unsettled.is_zero());
-    assert_eq!(chain.state.record(id("w0"), profile()).failures, 0);
+    assert_eq!(chain.record("w0").2, 0);
 }
 
 /// SPEC V2: no evidence for more than two thirds: unpaid, a failure on record, no slash.
@@ -228,7 +232,7 @@ fn unavailable_segment_is_unpaid_and_on_record() {
     let next = chain.silent_members(segment)[..1].to_vec();
     chain.vote(segment, &next, VerdictVote::Unavailable);
     assert_eq!(chain.state.segment(&segment), None);
-    assert_eq!(chain.state.record(id("w0"), profile()), Record { jobs: 0, tokens: 0, failures: 1 });
+    assert_eq!(chain.record("w0"), (0, 0, 1));
     assert_eq!(chain.stake("w0"), stake);
 }
 
@@ -243,7 +247,7 @@ fn verdicts_are_due_after_time_and_blocks() {
     let least = chain.parameters().verdict_blocks;
     let last = chain.state.height() + least;
     let is_widened = |chain: &Chain| {
-        matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Judging { widened: true, .. })
+        matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Judging { stage: Stage::Widened, .. })
     };
     // Enough blocks, one millisecond early.
     let mut early = chain.clone();

@@ -1,6 +1,6 @@
 //! Money: SPEC M1.
 
-use crate::{Amount, AmountOverflow, NANO_PER_IFR, Parameters, Ppm, Price, decode, encode};
+use crate::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Parameters, Ppm, Price, decode, encode};
 
 const MAX: Amount = Amount::from_nano(u64::MAX);
 const ONE: Amount = Amount::from_nano(1);
@@ -87,8 +87,8 @@ fn price_is_within_another_only_in_both_parts() {
 #[test]
 fn shares_of_a_fee_are_at_most_the_fee() {
     for parameters in [Parameters::mainnet(), Parameters::devnet(4)] {
-        let sum: u32 = parameters.fee_shares.iter().map(|share| share.get()).sum();
-        assert_eq!(sum, 960_000);
+        let shares = [parameters.fee_share_worker, parameters.fee_share_committee, parameters.fee_share_validators];
+        assert_eq!(shares.iter().map(|share| share.get()).sum::<u32>(), 960_000);
     }
 }
 
@@ -96,5 +96,59 @@ fn shares_of_a_fee_are_at_most_the_fee() {
 fn small_devnets_need_as_many_operators_as_they_have() {
     for (validators, needed) in [(0, 1), (1, 1), (2, 2), (3, 3), (4, 3), (100, 3)] {
         assert_eq!(Parameters::devnet(validators).profile_operators_min, needed);
+    }
+}
+
+#[test]
+fn amounts_are_read_exactly() {
+    let cases = [
+        ("0", 0),
+        ("2", 2 * NANO_PER_IFR),
+        ("002", 2 * NANO_PER_IFR),
+        ("1.5", 1_500_000_000),
+        ("0.000000001", 1),
+        ("1.050000000", 1_050_000_000),
+        ("18446744073.709551615", u64::MAX),
+    ];
+    for (text, nano) in cases {
+        assert_eq!(text.parse(), Ok(Amount::from_nano(nano)), "{text}");
+    }
+    for nano in [0, 1, 10, 999_999_999, 1_000_000_000, 1_000_000_001, 123_456_789_012, u64::MAX - 1, u64::MAX] {
+        let amount = Amount::from_nano(nano);
+        let shown = amount.to_string();
+        assert_eq!(shown.trim_end_matches(" IFR").parse(), Ok(amount), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_no_amount_is_refused_by_its_name() {
+    let cases = [
+        ("", InvalidAmount::Empty),
+        ("-1", InvalidAmount::Negative),
+        ("-", InvalidAmount::Negative),
+        ("+1", InvalidAmount::Syntax),
+        (" 1", InvalidAmount::Syntax),
+        ("1 ", InvalidAmount::Syntax),
+        (".", InvalidAmount::Syntax),
+        (".5", InvalidAmount::Syntax),
+        ("1.", InvalidAmount::Syntax),
+        ("1.2.3", InvalidAmount::Syntax),
+        ("1,5", InvalidAmount::Syntax),
+        ("1_000", InvalidAmount::Syntax),
+        ("1e3", InvalidAmount::Syntax),
+        ("0x10", InvalidAmount::Syntax),
+        ("1.-5", InvalidAmount::Syntax),
+        ("1 IFR", InvalidAmount::Syntax),
+        ("\u{661}", InvalidAmount::Syntax),
+        ("NaN", InvalidAmount::Syntax),
+        ("1.0000000000", InvalidAmount::Decimals),
+        ("0.0000000001", InvalidAmount::Decimals),
+        ("18446744073.709551616", InvalidAmount::TooLarge),
+        ("18446744074", InvalidAmount::TooLarge),
+        ("18446744073709551615", InvalidAmount::TooLarge),
+        ("99999999999999999999999999", InvalidAmount::TooLarge),
+    ];
+    for (text, error) in cases {
+        assert_eq!(text.parse::<Amount>(), Err(error), "{text:?}");
     }
 }

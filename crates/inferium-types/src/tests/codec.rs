@@ -55,17 +55,22 @@ fn unknown_tags_are_refused() {
             assert!(error.reason.contains("tag"), "{tag} of {}: {error}", std::any::type_name::<T>());
         }
     }
-    check::<TransactionBody>(14);
-    check::<Event>(19);
+    check::<TransactionBody>(22);
+    check::<Event>(33);
     check::<WorkerMessage>(7);
     check::<GatewayMessage>(6);
     check::<VerdictVote>(3);
     check::<NodeRole>(3);
     check::<JobFault>(6);
     check::<FinishReason>(4);
-    check::<SlashRule>(6);
+    check::<SlashRule>(7);
     check::<LeaseEnd>(5);
     check::<RejectReason>(3);
+    check::<Tier>(3);
+    check::<TaskKind>(6);
+    check::<VerificationMode>(4);
+    check::<ProposalAction>(8);
+    check::<VoteChoice>(4);
 }
 
 #[test]

@@ -228,3 +228,11 @@ fn session_and_relay_signatures_are_bound() {
     assert!(!verify_relay_fetch(g.next(), &key.public_key(), &fetch));
     assert!(!verify_relay_fetch(stall, &secret(2).public_key(), &fetch));
 }
+
+#[test]
+fn bytes_that_are_no_point_are_no_key() {
+    let keys = (0..64_u8).map(|byte| SecretKey::from_bytes([byte; 32]).expect("a key").public_key());
+    assert!(keys.into_iter().all(|key| key.is_valid()));
+    let invalid = (0..=255_u8).filter(|byte| !PublicKey::from_bytes([*byte; 32]).is_valid()).count();
+    assert!((64..192).contains(&invalid), "{invalid} of 256 are no keys");
+}

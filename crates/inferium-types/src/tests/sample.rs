@@ -167,14 +167,20 @@ sample_structs! {
     Price { prompt_token, completion_token }
     OfferTerms { slots, price, context_tokens }
     TaskTerms {
-        kind, mode, profile, price_max, jobs_max, tokens_max, slots, context_tokens, open_ms, lease_ms,
+        kind, mode, tier, profile, price_max, jobs_max, tokens_max, slots, context_tokens, open_ms, lease_ms,
     }
     SegmentTerms { lease, index, totals, root }
     SegmentCommitment { terms, worker_signature, gateway_signature }
     JobProof { terms, worker_signature, leaf, path }
+    SignedTotals { terms, gateway_signature }
+    Accelerator { name, memory_mib }
+    CapabilityReport { tier, cpu, features, cores, memory_mib, accelerators }
+    ParameterChange { name, value }
+    ProposalTerms { title, description, action }
+    VoteTally { yes, no, abstain, veto }
     Transaction { chain, sender, nonce, body }
     SignedTransaction { transaction, signature }
-    SlashedNode { node, role, operator, rule, segment, job, amount, disqualified }
+    SlashedNode { slash, node, role, operator, rule, segment, job, amount, releases_at_ms, disqualified }
     SegmentOutcome {
         segment, lease, worker, gateway, profile, root, totals, price, fee, approvers, replayed, settled,
     }
@@ -183,10 +189,17 @@ sample_structs! {
     RelayedRequest { request, payload }
     Parameters {
         fee_base, fee_per_byte, operator_bond_min, worker_stake_min, validator_stake_min, gateway_bond_min,
-        profile_operators_min, reservation_per_block, reservation_min, task_open_max_ms, lease_max_ms, lease_drain_ms,
-        draw_delay_views, committee_value, escalation_max, verdict_ms, verdict_token_ms, verdict_blocks, challenge_ms,
-        stall_answer_ms, stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, newcomer_jobs, newcomer_tokens, replay_min, fee_shares,
-        unsettled_max, queue_work_max, pause_ms,
+        profile_operators_min, reservation_per_block, reservation_min, task_open_max_ms, lease_max_ms,
+        lease_drain_ms, starving_ms, draw_delay_views, committee_two_from, committee_three_from, escalation_max,
+        court_size, dispute_bond, verdict_ms, verdict_token_ms, verdict_blocks, challenge_ms, stall_answer_ms,
+        stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, slash_deadline, slash_missed_duty,
+        slash_wrong_result, slash_wrong_again, slash_wrong_rejection, slash_rejection_again, slash_provers_share,
+        slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
+        fee_share_worker, fee_share_committee, fee_share_validators, emission_halving_ms, emission_share_workers,
+        emission_fee_max, delegation_min, self_bond_min, unbond_ms, unsettled_max, tier_mid_score, tier_high_score,
+        assessment_ms, assessment_items_max, assessment_price, assessment_share, assessment_call_ms,
+        proposal_deposit, voting_ms, timelock_ms, quorum, pass_share, veto_share, supermajority, treasury_spend_max,
+        queue_work_max, pause_ms,
     }
     GenesisNode { node, operator, stake, url }
     Genesis { name, timestamp_ms, group, sharing, parameters, accounts, operators, validators }
@@ -207,8 +220,21 @@ macro_rules! sample_enums {
 sample_enums! {
     FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
     EngineClass { Canonical { build, tier } }
-    TaskKind { Inference {} }
-    VerificationMode { Exact {} }
+    Tier { Low {} Mid {} High {} }
+    TaskKind { Inference {} Benchmark {} Agent {} Validation {} Training {} Leaderboard {} }
+    VerificationMode { Exact {} Sampled {} Replicated {} Zk {} }
+    VoteChoice { Yes {} No {} Abstain {} Veto {} }
+    ProposalOutcome { Passed {} NoQuorum {} Failed {} Vetoed {} Executed {} Void {} }
+    ProposalAction {
+        ChangeParameters { changes }
+        SpendTreasury { to, amount }
+        ApproveProfile { profile }
+        DelistProfile { profile }
+        Restitute { slash }
+        RemoveValidator { validator }
+        Upgrade { height, version }
+        Text {}
+    }
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault { Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} }
@@ -227,10 +253,21 @@ sample_enums! {
         CertifyDelivery { stall }
         AnswerStall { stall, result }
         ProveConflict { worker, first, second }
+        ProveDoubleSigning { gateway, first, second }
+        Bond { node, amount }
+        Unbond { node, amount }
+        SetCommission { commission }
+        OpenAssessment { profile, report }
+        OpenDispute { segment }
+        Propose { proposal }
+        Vote { proposal, choice }
     }
     LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} }
     RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} }
-    SlashRule { DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {} }
+    SlashRule {
+        DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {}
+        DoubleSigning {}
+    }
     Event {
         NodeRegistered { node, role, operator }
         UrlChanged { node, url }
@@ -250,7 +287,21 @@ sample_enums! {
         StallAnswered { stall, gateway }
         Slashed { 0 }
         TransactionFailed { transaction, reason }
-        SlashReleased { node, rule, burned }
+        SlashReleased { slash, node, rule, burned, to_each_prover, to_harmed }
+        SlashOverturned { slash, node, amount }
+        ProfilePaused { profile }
+        Bonded { node, account, amount }
+        Unbonding { unbonding, node, account, amount, matures_at_ms }
+        Unbonded { unbonding, node, account, amount }
+        Rewarded { node, epoch, fees, emission }
+        CapabilityMeasured { worker, profile, score, tier }
+        AssessmentCalled { worker, due_at_ms }
+        TierLost { worker }
+        DisputeOpened { segment, challenger, bond }
+        DisputeClosed { segment, challenger, upheld, returned }
+        ProposalOpened { proposal, proposer, closes_at_ms }
+        Voted { proposal, voter, choice }
+        ProposalClosed { proposal, outcome, tally }
     }
     WorkerMessage {
         Hello { worker, nonce }
@@ -316,6 +367,16 @@ macro_rules! for_each_type {
             TaskKind,
             VerificationMode,
             TaskTerms,
+            Tier,
+            Accelerator,
+            CapabilityReport,
+            ParameterChange,
+            ProposalAction,
+            ProposalTerms,
+            ProposalOutcome,
+            VoteChoice,
+            VoteTally,
+            SignedTotals,
             SegmentTerms,
             SegmentCommitment,
             JobFault,

@@ -5,8 +5,8 @@ use super::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 use inferium_engine::{Answer, Engine, GenerateRequest, MockEngine, MockOptions};
 use inferium_types::{
     ChatMessage, Digest, FinishReason, JobEvidence, JobFault, JobId, JobLeaf, JobOutput, JobPayload, JobRequest,
-    JobResult, JobTotals, LeaseId, Ppm, PublicKey, SamplingParams, SegmentEvidence, SegmentTerms, Usage, VerdictVote,
-    VrfSecretKey, merkle_root, replay_seed, vrf_input,
+    JobResult, JobTotals, LeaseId, Ppm, PublicKey, SamplingParams, SegmentEvidence, SegmentTerms, TaskKind, Usage,
+    VerdictVote, VrfSecretKey, assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
 };
 
 fn engine_of(flavour: u64) -> MockEngine {
@@ -87,7 +87,7 @@ impl Job {
 async fn work(plan: Plan) -> Job {
     let engine = engine_of(plan.flavour);
     let messages = vec![ChatMessage { role: "user".into(), content: plan.text.into() }];
-    let payload = JobPayload { salt: [1; 32], messages, stop: plan.stop };
+    let payload = JobPayload { salt: [1; 32], messages, stop: plan.stop.clone() };
     let prompt = engine.render_chat(&payload.messages).unwrap();
     let request = JobRequest {
         job: JobId::new(Digest::of("job", &[&plan.sequence.to_be_bytes()])),
@@ -100,13 +100,19 @@ async fn work(plan: Plan) -> Job {
         sampling: SamplingParams { temperature_micro: plan.temperature_micro, top_p_ppm: 1_000_000, top_k: 0 },
         client_seed: plan.client_seed,
     };
+    answer(engine, payload, request, &plan).await
+}
+
+/// Does a request, honestly but for the plan.
+async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, plan: &Plan) -> Job {
+    let prompt = engine.render_chat(&payload.messages).unwrap();
     let mut seed = replay_seed(&request, &prompt, &vrf_output());
     if plan.own_seed {
         seed[0] ^= 1;
     }
-    let generation = GenerateRequest { prompt, max_tokens: plan.tokens_max, sampling: request.sampling, seed };
+    let generation = GenerateRequest { prompt, max_tokens: request.tokens_max, sampling: request.sampling, seed };
     let mut steps = engine.generate(generation).unwrap();
-    let mut answer = Answer::new(&payload.stop, plan.tokens_max);
+    let mut answer = Answer::new(&payload.stop, request.tokens_max);
     let mut digests = Vec::new();
     while answer.finish().is_none() {
         if plan.cancel_after == Some(digests.len()) {
@@ -141,6 +147,8 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
         beacon: beacon(),
         seed: Digest::sha256(b"committee"),
         replay,
+        kind: TaskKind::Inference,
+        in_court: false,
     };
     let drawn = (0u32..)
         .zip(jobs)
@@ -451,4 +459,66 @@ async fn failing_engine_convicts_no_one() {
         let broken = MockEngine::new(options);
         assert!(check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &broken).await.is_err());
     }
+}
+
+/// The jobs of a capability task, each made from the one before it; `lie` may change each once it
+/// is done.
+async fn assess(count: u32, lie: impl Fn(u32, &mut Job)) -> Vec<Job> {
+    let (mut jobs, mut last): (Vec<Job>, _) = (Vec::new(), Digest::ZERO);
+    for index in 0..count {
+        let payload = assessment_payload(&beacon(), lease(), index, &last);
+        let prompt_tokens = u32::try_from(engine_of(0).render_chat(&payload.messages).unwrap().len()).unwrap();
+        let request = assessment_request(lease(), index, &payload, prompt_tokens);
+        let mut job = answer(engine_of(0), payload, request, &plan(0)).await;
+        lie(index, &mut job);
+        last = job.leaf.hash();
+        jobs.push(job);
+    }
+    jobs
+}
+
+async fn judge_assessment(jobs: &[Job]) -> VerdictVote {
+    let (facts, evidence) = segment(jobs, Ppm::ONE);
+    vote(&SegmentFacts { kind: TaskKind::Benchmark, ..facts }, &evidence).await
+}
+
+/// SPEC N2: every job is the beacon's, and made from the result before it.
+#[tokio::test]
+async fn honest_capability_task_is_valid() {
+    for count in [1, 5] {
+        assert!(matches!(judge_assessment(&assess(count, |_, _| {}).await).await, VerdictVote::Valid { .. }));
+    }
+}
+
+#[tokio::test]
+async fn capability_task_with_any_lie_is_invalid() {
+    let fault = |fault| VerdictVote::Invalid { job: 1, fault };
+    let dearer = assess(3, |index, job| {
+        if index == 1 {
+            job.leaf.request.prompt_tokens += 1;
+            job.recommit();
+        }
+    });
+    assert_eq!(judge_assessment(&dearer.await).await, fault(JobFault::Prompt));
+    let shorter = assess(3, |index, job| {
+        if index == 1 {
+            job.leaf.request.tokens_max = 1;
+            job.cut(1, FinishReason::Length);
+        }
+    });
+    assert_eq!(judge_assessment(&shorter.await).await, fault(JobFault::Leaf));
+    let cancelled = assess(3, |index, job| {
+        if index == 1 {
+            job.cut(1, FinishReason::Cancelled);
+        }
+    });
+    assert_eq!(judge_assessment(&cancelled.await).await, fault(JobFault::Leaf));
+    // Jobs in another order were not made from one another.
+    let mut swapped = assess(3, |_, _| {}).await;
+    swapped.swap(1, 2);
+    assert_eq!(judge_assessment(&swapped).await, fault(JobFault::Leaf));
+    // A task that began after its first job did not begin where the beacon said.
+    let VerdictVote::Invalid { job: 0, .. } = judge_assessment(&assess(3, |_, _| {}).await[1..]).await else {
+        panic!("a task without its beginning is invalid")
+    };
 }

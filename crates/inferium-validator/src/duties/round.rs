@@ -3,6 +3,7 @@
 
 use super::{News, Shared, open_duty, outbox::Sent};
 use crate::check::check_segment;
+use crate::store::Judgement;
 use inferium_engine::EngineError;
 use inferium_ledger::{StallState, State};
 use inferium_store::StoreError;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 /// What a replay came to; the outer error is that of our own disk.
-type Judged = (SegmentId, Result<Result<VerdictVote, EngineError>, StoreError>);
+type Judged = (Judgement, Result<Result<VerdictVote, EngineError>, StoreError>);
 
 struct Round {
     shared: Arc<Shared>,
@@ -49,7 +50,7 @@ pub(super) async fn run(
                     News::Request(stall) => round.certify(&state, stall)?,
                 }
             }
-            Some((segment, outcome)) = outcomes.recv() => round.on_judged(segment, outcome?)?,
+            Some((about, outcome)) = outcomes.recv() => round.on_judged(about, outcome?)?,
             _ = stop.changed() => return Ok(()),
         }
     }
@@ -92,8 +93,9 @@ impl Round {
     fn judge(&mut self, state: &State, id: SegmentId) -> Result<bool, StoreError> {
         let shared = &self.shared;
         let Some((facts, is_late)) = open_duty(state, &shared.node, id) else { return Ok(false) };
-        if let Some(vote) = shared.store.verdict(id)? {
-            self.sent.send(shared, state, id.digest().as_bytes(), TransactionBody::SubmitVerdict { segment: id, vote });
+        let about = (id, facts.in_court);
+        if let Some(vote) = shared.store.verdict(about)? {
+            self.submit(state, about, vote);
             return Ok(true);
         }
         let tried = self.running.get(&id).copied();
@@ -101,7 +103,7 @@ impl Round {
         // Without evidence, with evidence that our engine can't replay, or with more of it than there
         // was time for: no verdict but this one.
         if is_late && (!has_evidence || tried.is_some()) {
-            self.record(state, id, VerdictVote::Unavailable)?;
+            self.record(state, about, VerdictVote::Unavailable)?;
             return Ok(true);
         }
         if !has_evidence || tried == Some(None) || tried == Some(Some(state.height())) {
@@ -117,17 +119,18 @@ impl Round {
                 Err(error) => Err(error),
             };
             // The loop is gone only when the node stops.
-            let _ = judged.send((id, outcome)).await;
+            let _ = judged.send((about, outcome)).await;
         });
         Ok(true)
     }
 
-    fn on_judged(&mut self, id: SegmentId, outcome: Result<VerdictVote, EngineError>) -> Result<(), StoreError> {
+    fn on_judged(&mut self, about: Judgement, outcome: Result<VerdictVote, EngineError>) -> Result<(), StoreError> {
+        let (id, _) = about;
         let state = self.shared.chain.state();
         match outcome {
             Ok(vote) => {
                 self.running.remove(&id);
-                self.record(&state, id, vote)
+                self.record(&state, about, vote)
             }
             Err(error) => {
                 warn!(segment = %id, %error, "could not replay; trying again with the next block");
@@ -138,8 +141,8 @@ impl Round {
     }
 
     /// SPEC C8: on disk, then on its way.
-    fn record(&mut self, state: &State, id: SegmentId, vote: VerdictVote) -> Result<(), StoreError> {
-        let shared = &self.shared;
+    fn record(&mut self, state: &State, about: Judgement, vote: VerdictVote) -> Result<(), StoreError> {
+        let (shared, (id, in_court)) = (&self.shared, about);
         match &vote {
             VerdictVote::Valid { .. } => debug!(validator = %shared.node, segment = %id, "approved"),
             VerdictVote::Invalid { job, fault } => {
@@ -147,12 +150,16 @@ impl Round {
             }
             VerdictVote::Unavailable => info!(validator = %shared.node, segment = %id, "got no evidence"),
         }
-        let vote = shared.store.record_verdict(id, vote)?;
-        if open_duty(state, &shared.node, id).is_some() {
-            let body = TransactionBody::SubmitVerdict { segment: id, vote };
-            self.sent.send(shared, state, id.digest().as_bytes(), body);
+        let vote = shared.store.record_verdict(about, vote)?;
+        if open_duty(state, &shared.node, id).is_some_and(|(facts, _)| facts.in_court == in_court) {
+            self.submit(state, about, vote);
         }
         Ok(())
+    }
+
+    fn submit(&mut self, state: &State, about: Judgement, vote: VerdictVote) {
+        let body = TransactionBody::SubmitVerdict { segment: about.0, vote };
+        self.sent.send(&self.shared, state, &inferium_types::encode(&about), body);
     }
 
     /// Certifies a request that this node holds for a worker.

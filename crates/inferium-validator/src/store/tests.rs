@@ -22,16 +22,23 @@ fn first_verdict_of_a_segment_stands_for_ever() {
     let path = path("first");
     {
         let store = VerdictStore::open(&path).unwrap();
-        assert_eq!(store.verdict(segment(1)).unwrap(), None);
-        assert_eq!(store.record_verdict(segment(1), VALID).unwrap(), VALID);
-        assert_eq!(store.record_verdict(segment(1), INVALID).unwrap(), VALID);
-        assert_eq!(store.record_verdict(segment(2), VerdictVote::Unavailable).unwrap(), VerdictVote::Unavailable);
+        assert_eq!(store.verdict((segment(1), false)).unwrap(), None);
+        assert_eq!(store.record_verdict((segment(1), false), VALID).unwrap(), VALID);
+        assert_eq!(store.record_verdict((segment(1), false), INVALID).unwrap(), VALID);
+        assert_eq!(
+            store.record_verdict((segment(2), false), VerdictVote::Unavailable).unwrap(),
+            VerdictVote::Unavailable
+        );
     }
     let store = VerdictStore::open(&path).unwrap();
-    assert_eq!(store.verdict(segment(1)).unwrap(), Some(VALID));
-    assert_eq!(store.record_verdict(segment(1), INVALID).unwrap(), VALID);
-    assert_eq!(store.record_verdict(segment(2), VALID).unwrap(), VerdictVote::Unavailable);
-    assert_eq!(store.verdict(segment(3)).unwrap(), None);
+    assert_eq!(store.verdict((segment(1), false)).unwrap(), Some(VALID));
+    assert_eq!(store.record_verdict((segment(1), false), INVALID).unwrap(), VALID);
+    assert_eq!(store.record_verdict((segment(2), false), VALID).unwrap(), VerdictVote::Unavailable);
+    assert_eq!(store.verdict((segment(3), false)).unwrap(), None);
+    // A court looks at the segment anew.
+    assert_eq!(store.verdict((segment(1), true)).unwrap(), None);
+    assert_eq!(store.record_verdict((segment(1), true), INVALID).unwrap(), INVALID);
+    assert_eq!(store.verdict((segment(1), false)).unwrap(), Some(VALID));
     std::fs::remove_file(path).unwrap();
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn lease_record(byte: u8) -> LeaseRecord {
         terms: TaskTerms {
             kind: TaskKind::Inference,
             mode: VerificationMode::Exact,
+            tier: inferium_types::Tier::Mid,
             profile: ProfileId::new(Digest::ZERO),
             price_max: price,
             jobs_max: 10,

@@ -1,7 +1,6 @@
 //! One load of the model for all roles of the process.
 
 use crate::cli::{EngineKind, Failure, UpArgs};
-use crate::model;
 use crate::progress::Step;
 use inferium_engine::{Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION, WeakFormat};
 use inferium_types::{EngineClass, ModelProfile};
@@ -23,8 +22,19 @@ pub(crate) struct Served {
 }
 
 pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Served, Failure> {
-    let is_wrong = arguments.crime == Some(Crime::WrongWeights);
-    match arguments.engine {
+    serve(arguments.engine, &arguments.model, arguments.threads, arguments.crime, models)
+}
+
+/// Loads a model, fetched first if need be; for a crime of other weights, those too.
+pub(crate) fn serve(
+    kind: EngineKind,
+    model: &str,
+    threads: Option<u16>,
+    crime: Option<Crime>,
+    models: &Path,
+) -> Result<Served, Failure> {
+    let is_wrong = crime == Some(Crime::WrongWeights);
+    match kind {
         EngineKind::Mock => {
             let mock = |flavour| -> Arc<dyn Engine> {
                 Arc::new(MockEngine::new(MockOptions { flavour, ..MockOptions::default() }))
@@ -34,20 +44,20 @@ pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Served, Failure>
             Ok(Served { engine, profile, wrong_weights: is_wrong.then(|| mock(1)) })
         }
         EngineKind::Llama => {
-            let (name, path) = model::pull(&arguments.model, models)?;
+            let (name, path) = crate::model::pull(model, models)?;
             let step = Step::begin(&format!("model: {name}"));
-            let engine = llama(&path, arguments, None)?;
+            let engine = llama(&path, threads, None)?;
             let profile = profile_of(&name, &*engine);
-            let wrong_weights = is_wrong.then(|| llama(&path, arguments, Some(WeakFormat::Q4_0))).transpose()?;
+            let wrong_weights = is_wrong.then(|| llama(&path, threads, Some(WeakFormat::Q4_0))).transpose()?;
             step.done();
             Ok(Served { engine, profile, wrong_weights })
         }
     }
 }
 
-fn llama(path: &Path, arguments: &UpArgs, requantise: Option<WeakFormat>) -> Result<Arc<dyn Engine>, Failure> {
+fn llama(path: &Path, threads: Option<u16>, requantise: Option<WeakFormat>) -> Result<Arc<dyn Engine>, Failure> {
     let mut options = LoadOptions { kv_tokens: CACHE_TOKENS, requantise, ..LoadOptions::default() };
-    if let Some(threads) = arguments.threads {
+    if let Some(threads) = threads {
         options.threads = usize::from(threads);
     }
     let engine = LlamaEngine::load(path, options).map_err(|e| Failure::failed(e.to_string()))?;

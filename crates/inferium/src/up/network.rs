@@ -1,7 +1,7 @@
 //! The network in a data folder: its genesis and the keys of everyone in it.
 
 use crate::cli::Failure;
-use crate::home::DataDir;
+use crate::home::{DataDir, unix_ms};
 use inferium_chain::deal;
 use inferium_types::{Amount, Genesis, GenesisNode, NetworkKey, NodeId, Parameters, SecretKey, decode, encode};
 use std::sync::Arc;
@@ -119,10 +119,4 @@ fn share_file(index: usize) -> String {
 fn share(data: &DataDir, index: usize) -> Result<Vec<u8>, Failure> {
     let name = share_file(index);
     data.load(&name)?.ok_or_else(|| Failure::failed(format!("{name} is missing: without it the validator can't sign")))
-}
-
-/// The machine's clock; milliseconds since 1970.
-fn unix_ms() -> u64 {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,8 @@ use inferium_types::{AccountId, Amount, NodeRole, SecretKey, Transaction, Transa
 
 /// What the faucet leaves a node beside its stake, for fees and escrow.
 const SPENDING_MONEY: Amount = Amount::from_ifr(10_000);
+/// What an operator locks.
+pub(crate) const BOND: Amount = Amount::from_ifr(100);
 
 /// A node that should be on the ledger.
 pub(crate) struct Registration<'a> {
@@ -29,18 +31,25 @@ pub(crate) async fn send(sender: &Sender, body: TransactionBody) -> Result<(), F
 /// Registers the node unless it is; each step is skipped when a former run did it.
 pub(crate) async fn ensure(chain: &LightClient, faucet: &Sender, node: &Registration<'_>) -> Result<(), Failure> {
     let id = node.key.public_key();
-    let network = chain.network_key();
     if let Some(standing) = chain.entry::<Node>(&StateKey::Node(id)).await.map_err(failed)? {
         return update_url(chain, node, &standing).await;
     }
     let operator = node.operator.public_key();
-    let bond = Amount::from_ifr(100);
     if chain.entry::<Operator>(&StateKey::Operator(operator)).await.map_err(failed)?.is_none() {
-        fund(chain, faucet, operator, bond.add(Amount::from_ifr(10)).map_err(failed)?).await?;
-        let sender = Sender::new(chain.clone(), node.operator.clone());
-        send(&sender, TransactionBody::RegisterOperator { bond }).await?;
+        fund(chain, faucet, operator, BOND.add(Amount::from_ifr(10)).map_err(failed)?).await?;
     }
     fund(chain, faucet, id, node.stake.add(SPENDING_MONEY).map_err(failed)?).await?;
+    enlist(chain, node).await
+}
+
+/// Bonds the operator if it is none yet, and registers the node. Both hold what that takes.
+pub(crate) async fn enlist(chain: &LightClient, node: &Registration<'_>) -> Result<(), Failure> {
+    let (id, operator) = (node.key.public_key(), node.operator.public_key());
+    if chain.entry::<Operator>(&StateKey::Operator(operator)).await.map_err(failed)?.is_none() {
+        let sender = Sender::new(chain.clone(), node.operator.clone());
+        send(&sender, TransactionBody::RegisterOperator { bond: BOND }).await?;
+    }
+    let network = chain.network_key();
     let operator_signature = Transaction::sign_as_operator(network.chain, &id, &node.role, node.operator);
     let body =
         TransactionBody::RegisterNode { role: node.role.clone(), operator, operator_signature, stake: node.stake };

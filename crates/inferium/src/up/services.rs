@@ -5,12 +5,13 @@ use super::network::Network;
 use super::register::{self, Registration};
 use super::watch::{self, Failing, Failures};
 use crate::cli::{Failure, UpArgs};
+use crate::hardware;
 use crate::home::DataDir;
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
 use inferium_engine::Engine;
 use inferium_gateway::{ApiKey, DemandTerms, Gateway, GatewayConfig};
-use inferium_types::{Amount, NodeId, NodeRole, OfferTerms, Price, TransactionBody, VrfSecretKey};
+use inferium_types::{Amount, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey};
 use inferium_worker::{Crime, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, Sender as Signal};
 
 /// What the devnet's worker asks for a token.
-const PRICE: Price = Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
+pub(crate) const PRICE: Price =
+    Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
 /// Two leases of this many slots fill a worker's offer; the next task meets another worker.
 const LEASE_SLOTS: u32 = 8;
 const OFFER_SLOTS: u32 = 16;
@@ -212,7 +214,11 @@ impl Start<'_> {
             profile: self.served.profile.id(),
             offer: self.offer(),
             store: self.data.path().join(format!("{name}.redb")),
+            // What serves chats: a higher tier would wait until they starve.
+            report: hardware::report(TaskKind::Inference.policy().tier),
             crime,
+            // A cheat is measured with what it claims to run.
+            assessed: crime.map(|_| Arc::clone(&self.served.engine)),
         };
         let (chain, stopped) = (self.chain.clone(), self.stopped.clone());
         self.supervise(services, name, async move {

@@ -1,0 +1,211 @@
+//! Why a task waits, a node gets no work, or a segment is not final yet (SPEC T8).
+//!
+//! Matching asks the same question of each worker that a person would: what is in the way? So the
+//! answer given here is the one that decided.
+
+use crate::State;
+use crate::entries::{Node, Offer, SegmentState, Stage, Task};
+use inferium_types::{AccountId, Amount, NodeId, SegmentId, TaskId, Tier};
+use std::fmt;
+
+/// What keeps a worker from a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// Too few of its slots are free.
+    Slots {
+        /// Free ones.
+        free: u32,
+        /// Those that the task takes.
+        needed: u32,
+    },
+    /// It asks for more.
+    Price,
+    /// Its measured context is too short.
+    Context {
+        /// Tokens that it can hold.
+        has: u32,
+        /// Tokens that the task may need.
+        needed: u32,
+    },
+    /// Barred for ever, itself or its operator.
+    Barred,
+    /// Jailed.
+    Jailed {
+        /// First epoch in which it may work again.
+        until: u64,
+    },
+    /// It registered after the seed that would draw it (SPEC N1).
+    TooYoung,
+    /// Slashes left too little stake to answer with.
+    Stake {
+        /// What is left.
+        left: Amount,
+    },
+    /// Its operator is the requester's, too (SPEC N6).
+    SameOperator,
+    /// Its machine was not measured (SPEC N2).
+    Unmeasured,
+    /// Its measured tier is too low.
+    TierTooLow {
+        /// Its tier.
+        tier: Tier,
+    },
+    /// Its tier is higher, and the task not starving yet (SPEC N3).
+    TierTooHigh {
+        /// Its tier.
+        tier: Tier,
+    },
+}
+
+impl Obstacle {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Slots { .. } => "slots",
+            Self::Price => "price",
+            Self::Context { .. } => "context",
+            Self::Barred => "barred",
+            Self::Jailed { .. } => "jailed",
+            Self::TooYoung => "too_young",
+            Self::Stake { .. } => "stake",
+            Self::SameOperator => "same_operator",
+            Self::Unmeasured => "unmeasured",
+            Self::TierTooLow { .. } => "tier_too_low",
+            Self::TierTooHigh { .. } => "tier_too_high",
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slots { free, needed } => write!(f, "{free} of its slots are free, the task takes {needed}"),
+            Self::Price => f.write_str("it asks for more than the task pays"),
+            Self::Context { has, needed } => write!(f, "it holds {has} tokens of context, the task needs {needed}"),
+            Self::Barred => f.write_str("it or its operator is disqualified for ever"),
+            Self::Jailed { until } => write!(f, "it is jailed until epoch {until}"),
+            Self::TooYoung => f.write_str("it registered after the seed that would draw it"),
+            Self::Stake { left } => write!(f, "slashes left it {left} of stake, less than half of the least"),
+            Self::SameOperator => f.write_str("its operator is the requester's, too"),
+            Self::Unmeasured => f.write_str("its machine is not measured"),
+            Self::TierTooLow { tier } => write!(f, "its tier is {}, too low for the task", tier.name()),
+            Self::TierTooHigh { tier } => write!(f, "its tier is {}, and the task is not starving yet", tier.name()),
+        }
+    }
+}
+
+/// A worker that offers the task's profile, and what keeps it from the task: nothing, if it is in
+/// the next draw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerWhy {
+    /// Who.
+    pub worker: NodeId,
+    /// All that is in the way.
+    pub obstacles: Vec<Obstacle>,
+    /// Its weight in the draw; parts per million (SPEC R2).
+    pub priority: u64,
+    /// Draws in a row that passed it over (SPEC T5).
+    pub passed_over: u32,
+}
+
+impl State {
+    /// What keeps each worker that offers a task's profile from the task. `None` when no such task
+    /// is open.
+    #[must_use]
+    pub fn why_task(&self, id: &TaskId) -> Option<Vec<WorkerWhy>> {
+        let task = self.tasks.get(id)?;
+        let of_profile = crate::pool::offers_of(self, task.terms.profile);
+        Some(
+            of_profile
+                .map(|(worker, offer)| WorkerWhy {
+                    worker,
+                    obstacles: self.obstacles(task, worker, offer).collect(),
+                    priority: self.priority(worker, task.terms.profile),
+                    passed_over: offer.passed_over,
+                })
+                .collect(),
+        )
+    }
+
+    /// What is in the way of one worker's offer and a task: nothing, when it may be drawn.
+    pub(crate) fn obstacles(&self, task: &Task, worker: NodeId, offer: Offer) -> impl Iterator<Item = Obstacle> {
+        let requester = self.operator_of(&task.requester);
+        let of_offer = offer_obstacles(task, offer);
+        let of_node = match self.nodes.get(&worker) {
+            Some(node) => self.node_obstacles(node, requester),
+            None => [Some(Obstacle::Barred), None, None, None, None],
+        };
+        let of_tier = self.tier_obstacle(task, worker);
+        of_offer.into_iter().chain(of_node).chain([of_tier]).flatten()
+    }
+
+    fn node_obstacles(&self, node: &Node, requester: Option<AccountId>) -> [Option<Obstacle>; 5] {
+        let meta = self.meta();
+        let is_barred = node.disqualified || self.operators.get(&node.operator).is_none_or(|entry| entry.barred);
+        let jailed = node.active_from_epoch > meta.epoch;
+        // A worker that lost half of the least stake has too little left to answer with.
+        let least = meta.parameters.worker_stake_min.split(2);
+        [
+            is_barred.then_some(Obstacle::Barred),
+            jailed.then_some(Obstacle::Jailed { until: node.active_from_epoch }),
+            (node.beacon_from_view > meta.beacon_view).then_some(Obstacle::TooYoung),
+            (node.stake < least).then_some(Obstacle::Stake { left: node.stake }),
+            // SPEC N6: never two nodes of one operator.
+            (Some(node.operator) == requester).then_some(Obstacle::SameOperator),
+        ]
+    }
+
+    /// SPEC N3: below its tier a worker serves only what would starve, above it nothing.
+    fn tier_obstacle(&self, task: &Task, worker: NodeId) -> Option<Obstacle> {
+        let Some(tier) = self.capabilities.get(&worker).and_then(|capability| capability.tier) else {
+            return Some(Obstacle::Unmeasured);
+        };
+        let meta = self.meta();
+        let opened_ms = task.expires_at_ms.saturating_sub(task.terms.open_ms);
+        let is_starving = meta.timestamp_ms.saturating_sub(opened_ms) >= meta.parameters.starving_ms;
+        if tier < task.terms.tier {
+            Some(Obstacle::TierTooLow { tier })
+        } else if tier > task.terms.tier && !is_starving {
+            Some(Obstacle::TierTooHigh { tier })
+        } else {
+            None
+        }
+    }
+
+    /// What a segment waits for, in words; `None` when the ledger has none of this name: it was
+    /// settled or rejected, or never committed.
+    #[must_use]
+    pub fn why_segment(&self, id: &SegmentId) -> Option<String> {
+        let segment = self.segments.get(id)?;
+        Some(match &segment.state {
+            SegmentState::AwaitingSeed { view, .. } => {
+                format!("committed; its committee is drawn with the seed of view {view}")
+            }
+            SegmentState::Judging { members, stage, .. } => {
+                let voted = members.iter().filter(|member| member.vote.is_some()).count();
+                let by = match stage {
+                    Stage::Committee => "its committee",
+                    Stage::Widened => "all eligible validators, after a doubt",
+                    Stage::Court => "the court of a dispute",
+                    Stage::FullCourt => "all eligible validators, after a court without a decision",
+                };
+                format!("being judged by {by}: {voted} of {} have voted", members.len())
+            }
+            SegmentState::Final { settles_at_ms, .. } => {
+                let left_ms = settles_at_ms.saturating_sub(self.meta().timestamp_ms);
+                format!("final; paid when its challenge window ends, in {} s", left_ms.div_ceil(1_000))
+            }
+        })
+    }
+}
+
+fn offer_obstacles(task: &Task, offer: Offer) -> [Option<Obstacle>; 3] {
+    let (free, needed) = (offer.slots_free(), task.terms.slots);
+    let (has, context) = (offer.terms.context_tokens, task.terms.context_tokens);
+    [
+        (free < needed).then_some(Obstacle::Slots { free, needed }),
+        (!offer.terms.price.within(&task.terms.price_max)).then_some(Obstacle::Price),
+        (has < context).then_some(Obstacle::Context { has, needed: context }),
+    ]
+}

@@ -1,0 +1,245 @@
+//! Transactions in words.
+
+use super::key;
+use crate::{describe, takes};
+use inferium_types::{
+    Accelerator, AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, FinishReason, JobFault, JobId,
+    JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, NodeRole, OfferTerms,
+    ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, SamplingParams, SegmentCommitment,
+    SegmentId, SegmentTerms, Signature, SignedTotals, StallId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody,
+    Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
+};
+
+const OTHER: AccountId = AccountId::from_bytes([0xab; 32]);
+const FEE: Amount = Amount::from_nano(12_340);
+
+fn digest(text: &str) -> Digest {
+    Digest::of("test", &[text.as_bytes()])
+}
+
+fn transaction(body: TransactionBody) -> Transaction {
+    Transaction { chain: ChainId::new(digest("chain")), sender: key().public_key(), nonce: 41, body }
+}
+
+fn shown(body: TransactionBody) -> String {
+    describe(&transaction(body), FEE).to_string()
+}
+
+fn request() -> JobRequest {
+    JobRequest {
+        job: JobId::new(digest("job")),
+        lease: LeaseId::new(digest("lease")),
+        sequence: 5,
+        attempt: 1,
+        input_commitment: digest("input"),
+        prompt_tokens: 11,
+        tokens_max: 22,
+        sampling: SamplingParams { temperature_micro: 1, top_p_ppm: 2, top_k: 3 },
+        client_seed: Some(99),
+    }
+}
+
+fn result() -> JobResult {
+    JobResult {
+        request: request().digest(),
+        output_commitment: digest("output"),
+        evidence_root: digest("evidence"),
+        usage: Usage { prompt_tokens: 11, completion_tokens: 17 },
+        finish: FinishReason::EndOfText,
+    }
+}
+
+fn terms() -> SegmentTerms {
+    SegmentTerms {
+        lease: LeaseId::new(digest("lease")),
+        index: 6,
+        totals: JobTotals { jobs: 7, prompt_tokens: 8, completion_tokens: 9 },
+        root: digest("root"),
+    }
+}
+
+#[test]
+fn a_transfer_says_all_that_is_signed() {
+    let amount = Amount::from_nano(1_500_000_000);
+    let text = shown(TransactionBody::Transfer { to: OTHER, amount });
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "Send 1.5 IFR to another account");
+    let expected = [
+        ("to", OTHER.to_string()),
+        ("amount", "1.5 IFR".into()),
+        ("from", key().public_key().to_string()),
+        ("fee", "0.00001234 IFR".into()),
+        ("nonce", "41".into()),
+        ("chain", digest("chain").to_string()),
+    ];
+    assert_eq!(lines.len(), expected.len() + 1);
+    for (line, (name, value)) in lines[1..].iter().zip(expected) {
+        assert_eq!(line.split_whitespace().next(), Some(name));
+        assert!(line.ends_with(&format!("  {value}")), "{line}");
+    }
+}
+
+#[test]
+fn every_kind_of_transaction_has_its_words() {
+    let proof = JobProof {
+        terms: terms(),
+        worker_signature: Signature::from_bytes([1; 64]),
+        leaf: JobLeaf { request: request(), result: result() },
+        path: MerklePath { index: 0, count: 1, siblings: Vec::new() },
+    };
+    let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(2) };
+    let profile = ProfileId::new(digest("profile"));
+    let model = ModelProfile {
+        name: "a model".into(),
+        weights_root: digest("weights"),
+        tokenizer_hash: digest("tokenizer"),
+        template_hash: digest("template"),
+        engine: EngineClass::Canonical { build: digest("build"), tier: "avx2".into() },
+        sampler_version: 1,
+        eos_tokens: vec![1, 2],
+    };
+    let task = TaskTerms {
+        kind: TaskKind::Inference,
+        mode: VerificationMode::Exact,
+        tier: Tier::Mid,
+        profile,
+        price_max: price,
+        jobs_max: 3,
+        tokens_max: 400,
+        slots: 2,
+        context_tokens: 2_048,
+        open_ms: 5_000,
+        lease_ms: 60_000,
+    };
+    let commitment = SegmentCommitment {
+        terms: terms(),
+        worker_signature: Signature::from_bytes([1; 64]),
+        gateway_signature: Signature::from_bytes([2; 64]),
+    };
+    let stall = StallId::new(digest("stall"));
+    let segment = SegmentId::new(digest("segment"));
+    let invalid = VerdictVote::Invalid { job: 4, fault: JobFault::Token };
+    let operator_signature = Signature::from_bytes([3; 64]);
+    let stake = Amount::from_ifr(500);
+    let vrf = VrfPublicKey::from_bytes([4; 96]);
+    let cases: Vec<(TransactionBody, Vec<String>)> = vec![
+        (TransactionBody::RegisterOperator { bond: Amount::from_ifr(100) }, vec!["100 IFR".into()]),
+        (
+            TransactionBody::RegisterNode {
+                role: NodeRole::Worker { vrf },
+                operator: OTHER,
+                operator_signature,
+                stake,
+            },
+            vec!["worker".into(), "500 IFR".into(), OTHER.to_string(), vrf.to_string()],
+        ),
+        (
+            TransactionBody::RegisterNode {
+                role: NodeRole::Gateway { url: "http://g".into() },
+                operator: OTHER,
+                operator_signature,
+                stake,
+            },
+            vec!["gateway".into(), "http://g".into()],
+        ),
+        (TransactionBody::SetUrl { url: "http://new".into() }, vec!["http://new".into()]),
+        (
+            TransactionBody::DeclareProfile { profile: model.clone() },
+            vec![model.id().to_string(), "a model".into(), digest("weights").to_string(), "[1, 2]".into()],
+        ),
+        (
+            TransactionBody::SetOffer { profile, terms: OfferTerms { slots: 4, price, context_tokens: 2_048 } },
+            vec![profile.to_string(), "0.000000001 IFR a prompt token".into(), "2048 tokens".into()],
+        ),
+        (
+            TransactionBody::SetOffer { profile, terms: OfferTerms { slots: 0, price, context_tokens: 2_048 } },
+            vec!["Withdraw".into()],
+        ),
+        (TransactionBody::OpenTask { terms: task }, vec![profile.to_string(), "400".into(), "60000 ms".into()]),
+        (TransactionBody::CloseLease { lease: terms().lease }, vec![terms().lease.to_string()]),
+        (TransactionBody::CommitSegment { commitment }, vec!["7 finished jobs".into(), terms().root.to_string()]),
+        (TransactionBody::SubmitVerdict { segment, vote: invalid }, vec!["invalid: job 4".into(), segment.to_string()]),
+        (TransactionBody::SubmitVerdict { segment, vote: VerdictVote::Unavailable }, vec!["no usable evidence".into()]),
+        (TransactionBody::ReportStall { request: request() }, vec![request().job.to_string(), "99".into()]),
+        (TransactionBody::CertifyDelivery { stall }, vec![stall.to_string()]),
+        (TransactionBody::AnswerStall { stall, result: result() }, vec![stall.to_string(), "17 tokens".into()]),
+        (
+            TransactionBody::ProveConflict { worker: OTHER, first: proof.clone(), second: proof },
+            vec![OTHER.to_string(), "first".into(), "second".into(), request().job.to_string()],
+        ),
+    ];
+    let cases = cases.into_iter().chain(economy(profile, segment)).chain(proposals(&model));
+    for (body, facts) in cases {
+        let text = shown(body);
+        for fact in facts {
+            assert!(text.contains(&fact), "{fact} is missing in:\n{text}");
+        }
+        for common in [key().public_key().to_string(), FEE.to_string(), digest("chain").to_string()] {
+            assert!(text.contains(&common), "{common} is missing in:\n{text}");
+        }
+    }
+}
+
+/// What the economy adds: stake, measures, disputes, votes.
+fn economy(profile: ProfileId, segment: SegmentId) -> Vec<(TransactionBody, Vec<String>)> {
+    let report = CapabilityReport {
+        tier: Tier::High,
+        cpu: "fast one".into(),
+        features: vec!["avx2".into(), "fma".into()],
+        cores: 3,
+        memory_mib: 5,
+        accelerators: vec![Accelerator { name: "card".into(), memory_mib: 9 }],
+    };
+    let totals = SignedTotals { terms: terms(), gateway_signature: Signature::from_bytes([2; 64]) };
+    vec![
+        (
+            TransactionBody::ProveDoubleSigning { gateway: OTHER, first: totals, second: totals },
+            vec![OTHER.to_string(), "first".into(), "second".into(), terms().root.to_string()],
+        ),
+        (TransactionBody::Bond { node: OTHER, amount: Amount::from_ifr(7) }, vec![OTHER.to_string(), "7 IFR".into()]),
+        (TransactionBody::Unbond { node: OTHER, amount: Amount::from_ifr(8) }, vec![OTHER.to_string(), "8 IFR".into()]),
+        (TransactionBody::SetCommission { commission: Ppm::new(52_500) }, vec!["5.2500 %".into()]),
+        (
+            TransactionBody::OpenAssessment { profile, report },
+            vec![profile.to_string(), "fast one".into(), "avx2, fma".into(), "card (9 MiB)".into(), "high".into()],
+        ),
+        (TransactionBody::OpenDispute { segment }, vec![segment.to_string(), "bond".into()]),
+        (TransactionBody::Vote { proposal: 12, choice: VoteChoice::Veto }, vec!["12".into(), "veto".into()]),
+    ]
+}
+
+/// Every kind of proposal, with what a signer must read.
+fn proposals(model: &ModelProfile) -> Vec<(TransactionBody, Vec<String>)> {
+    let changes = vec![ParameterChange { name: "epoch_ms".into(), value: 77 }];
+    let actions = [
+        (ProposalAction::ChangeParameters { changes }, "epoch_ms = 77".to_owned()),
+        (ProposalAction::SpendTreasury { to: OTHER, amount: Amount::from_ifr(3) }, "3 IFR".into()),
+        (ProposalAction::ApproveProfile { profile: model.clone() }, model.id().to_string()),
+        (ProposalAction::DelistProfile { profile: model.id() }, model.id().to_string()),
+        (ProposalAction::Restitute { slash: 41 }, "41".into()),
+        (ProposalAction::RemoveValidator { validator: OTHER }, OTHER.to_string()),
+        (ProposalAction::Upgrade { height: 990, version: 2 }, "990".into()),
+        (ProposalAction::Text, "text".into()),
+    ];
+    let body = |action| {
+        let proposal = ProposalTerms { title: "a title".into(), description: "its reason".into(), action };
+        TransactionBody::Propose { proposal }
+    };
+    let facts = |fact| vec!["a title".into(), "its reason".into(), "deposit".into(), fact];
+    actions.into_iter().map(|(action, fact)| (body(action), facts(fact))).collect()
+}
+
+#[test]
+fn a_strangers_text_can_forge_no_line() {
+    let text = shown(TransactionBody::SetUrl { url: "http://a\n  fee  0 IFR\u{1b}[2K\u{202e}x".into() });
+    assert_eq!(text.lines().count(), 6);
+    assert!(text.chars().all(|c| c == '\n' || c.is_ascii_graphic() || c == ' '), "{text:?}");
+}
+
+#[test]
+fn what_leaves_the_balance_is_known_where_the_body_says_it() {
+    let amount = Amount::from_ifr(3);
+    assert_eq!(takes(&TransactionBody::Transfer { to: OTHER, amount }), amount);
+    assert_eq!(takes(&TransactionBody::RegisterOperator { bond: amount }), amount);
+    assert_eq!(takes(&TransactionBody::SetUrl { url: String::new() }), Amount::ZERO);
+}

@@ -1,0 +1,263 @@
+//! `inferium worker join`: from a fresh machine to paid jobs.
+
+use crate::cli::{Failure, JoinArgs, WantedTier, WorkerCommand};
+use crate::hardware;
+use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
+use crate::progress::{Step, print, say};
+use crate::up::register::{self, Registration};
+use crate::up::{self, Interrupt, NetworkFile, PRICE, engine::serve};
+use inferium_chain::{LightClient, Sender};
+use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
+use inferium_types::{AccountId, Amount, Event, NodeId, NodeRole, OfferTerms, ProfileId, Tier, VrfSecretKey};
+use inferium_worker::{Worker, WorkerConfig};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What a worker has beside stake and its operator's bond, for fees and its capability tasks.
+const SPENDING_MONEY: Amount = Amount::from_ifr(10);
+/// The network's test account, which a devnet's faucet gives from.
+const TEST_ACCOUNT: &str = "account";
+/// Pause between two looks at whether money has come.
+const FUNDS_POLL: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(command: WorkerCommand) -> Result<(), Failure> {
+    match command {
+        WorkerCommand::Join(arguments) => join(arguments).await,
+        WorkerCommand::Hardware { json } => {
+            let report = hardware::report(Tier::High);
+            let text = if json { hardware::as_json(&report).to_string() } else { hardware::lines(&report).join("\n") };
+            print(&text)
+        }
+    }
+}
+
+impl From<WantedTier> for Tier {
+    fn from(tier: WantedTier) -> Self {
+        match tier {
+            WantedTier::Low => Self::Low,
+            WantedTier::Mid => Self::Mid,
+            WantedTier::High => Self::High,
+        }
+    }
+}
+
+async fn join(arguments: JoinArgs) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen()?;
+    let news = News { json: arguments.json };
+    let network = network_folder(arguments.network.clone());
+    let data = DataDir::open(&worker_dir(arguments.data.clone()), false)?;
+    let report = hardware::report(arguments.tier.into());
+    say("this machine:");
+    for line in hardware::lines(&report) {
+        say(&format!("  {line}"));
+    }
+    news.tell("hardware", hardware::as_json(&report))?;
+
+    let models = models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from));
+    let served = serve(arguments.engine, &arguments.model, arguments.threads, None, &models)?;
+    let step = Step::begin("network");
+    let (file, chain) = up::connect(&network).await?;
+    step.done();
+    let profile = served.profile.id();
+    check_profile(&chain, &file, profile).await?;
+
+    let (key, operator) = (data.key("worker")?, data.key("operator")?);
+    let vrf = VrfSecretKey::from_entropy(data.secret("worker.vrf", rand::random::<[u8; 32]>)?)
+        .map_err(|_| Failure::failed("the worker's VRF key is damaged"))?;
+    let me = key.public_key();
+    let role = NodeRole::Worker { vrf: vrf.public_key() };
+    let registration = Registration { key: &key, operator: &operator, role, stake: arguments.stake };
+    tokio::select! {
+        registered = register(&chain, &network, &arguments, &registration, &news) => registered?,
+        () = interrupt.heard() => return Ok(()),
+    }
+    news.tell("registered", json!({"node": me.to_string(), "operator": operator.public_key().to_string()}))?;
+
+    let (stop, stopped) = watch::channel(false);
+    let events = chain.subscribe();
+    let context_tokens = served.engine.model().context_tokens;
+    let config = WorkerConfig {
+        key,
+        vrf,
+        profile,
+        offer: OfferTerms { slots: arguments.slots, price: PRICE, context_tokens },
+        store: data.path().join("worker.redb"),
+        report,
+        crime: None,
+        assessed: None,
+    };
+    let worker = tokio::spawn(Worker::run(config, Arc::clone(&served.engine), chain.clone(), stopped));
+    say(&format!("worker {me} works; Ctrl-C stops it"));
+    let told = tokio::select! {
+        told = follow(events, me, &news) => told,
+        () = interrupt.heard() => Ok(()),
+    };
+    let ended_early = worker.is_finished();
+    stop.send_replace(true);
+    match worker.await {
+        Ok(Ok(())) if !ended_early => told,
+        Ok(Ok(())) => Err(Failure::failed("the worker ended")),
+        Ok(Err(error)) => Err(Failure::failed(error.to_string())),
+        Err(error) => Err(Failure::failed(error.to_string())),
+    }
+}
+
+/// The network's data folder, whether it or its file was named.
+fn network_folder(named: Option<PathBuf>) -> PathBuf {
+    match named {
+        Some(path) if path.is_file() => path.parent().map(Path::to_owned).unwrap_or_default(),
+        other => data_dir(other),
+    }
+}
+
+/// A worker of a model that nobody checks would get no work.
+async fn check_profile(chain: &LightClient, file: &NetworkFile, profile: ProfileId) -> Result<(), Failure> {
+    let known: Option<Profile> = chain.entry(&StateKey::Profile(profile)).await.map_err(unread)?;
+    if known.is_none() {
+        return Err(Failure::refused(format!(
+            "this network serves the model profile {}, this machine would serve {profile}: another model, or another build of inferium",
+            file.profile
+        )));
+    }
+    Ok(())
+}
+
+fn unread(error: impl std::fmt::Display) -> Failure {
+    Failure::network(format!("the chain can't be read: {error}"))
+}
+
+/// Sees to it that operator and worker have what registering takes, and registers.
+async fn register(
+    chain: &LightClient,
+    network: &Path,
+    arguments: &JoinArgs,
+    registration: &Registration<'_>,
+    news: &News,
+) -> Result<(), Failure> {
+    let id = registration.key.public_key();
+    if chain.entry::<Node>(&StateKey::Node(id)).await.map_err(unread)?.is_some() {
+        return Ok(());
+    }
+    let operator = registration.operator.public_key();
+    let is_operator = chain.entry::<Operator>(&StateKey::Operator(operator)).await.map_err(unread)?.is_some();
+    let bond = if is_operator { Amount::ZERO } else { register::BOND };
+    let overflow = |_| Failure::usage("the stake is out of range");
+    let for_operator = bond.add(SPENDING_MONEY).map_err(overflow)?;
+    let for_worker = arguments.stake.add(SPENDING_MONEY).map_err(overflow)?;
+    if arguments.faucet {
+        let key = devnet_key(network, TEST_ACCOUNT)?
+            .ok_or_else(|| Failure::usage(format!("{} holds no test account to pay from", network.display())))?;
+        let faucet = Sender::new(chain.clone(), key);
+        register::fund(chain, &faucet, operator, for_operator).await?;
+        register::fund(chain, &faucet, id, for_worker).await?;
+    } else {
+        await_funds(chain, news, &[(operator, for_operator), (id, for_worker)]).await?;
+    }
+    let step = Step::begin("registration");
+    register::enlist(chain, registration).await?;
+    step.done();
+    Ok(())
+}
+
+/// Waits until both accounts hold what they need, and says which command sends it.
+async fn await_funds(chain: &LightClient, news: &News, needs: &[(AccountId, Amount)]) -> Result<(), Failure> {
+    let mut told = false;
+    let mut step = None;
+    loop {
+        let mut missing = Vec::new();
+        for (account, needed) in needs {
+            let held: Account = chain.entry(&StateKey::Account(*account)).await.map_err(unread)?.unwrap_or_default();
+            if let Ok(lacks) = needed.sub(held.balance)
+                && !lacks.is_zero()
+            {
+                missing.push((*account, lacks));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if !told {
+            told = true;
+            say("stake and fees have to be there first. Send them, for example by:");
+            for (account, lacks) in &missing {
+                say(&format!("  inferium wallet send {account} {}", lacks.to_string().trim_end_matches(" IFR")));
+                news.tell("needs_funds", json!({"account": account.to_string(), "nano": lacks.nano()}))?;
+            }
+            step = Some(Step::begin("waiting for money"));
+        }
+        let _ = &step;
+        tokio::time::sleep(FUNDS_POLL).await;
+    }
+}
+
+/// Tells what the chain does about the worker, until there are no more blocks.
+async fn follow(
+    mut blocks: tokio::sync::mpsc::Receiver<Arc<inferium_chain::VerifiedBlock>>,
+    me: NodeId,
+    news: &News,
+) -> Result<(), Failure> {
+    while let Some(block) = blocks.recv().await {
+        for event in &block.events {
+            if let Some((name, text, facts)) = about(event, &me) {
+                say(&text);
+                news.tell(name, facts)?;
+            }
+        }
+    }
+    Err(Failure::network("the stream of blocks ended"))
+}
+
+fn about(event: &Event, me: &NodeId) -> Option<(&'static str, String, Value)> {
+    Some(match event {
+        Event::CapabilityMeasured { worker, score, tier, .. } if worker == me => (
+            "measured",
+            format!("measured: {score} work units a second, tier {}", tier.name()),
+            json!({"score": score, "tier": tier.name()}),
+        ),
+        Event::LeaseGranted { lease, worker, gateway, .. } if worker == me && gateway != me => {
+            ("leased", format!("got a lease of gateway {gateway}"), json!({"lease": lease.to_string()}))
+        }
+        Event::SegmentApproved(outcome) if outcome.worker == *me && outcome.gateway != *me && outcome.settled => (
+            "paid",
+            format!("paid for {} jobs, fee {}", outcome.totals.jobs, outcome.fee),
+            json!({"jobs": outcome.totals.jobs, "fee_nano": outcome.fee.nano(), "segment": outcome.segment.to_string()}),
+        ),
+        Event::SegmentRejected { worker, reason, .. } if worker == me => {
+            ("rejected", format!("a segment was rejected: {reason:?}"), json!({"reason": format!("{reason:?}")}))
+        }
+        Event::Slashed(slash) if slash.node == *me => (
+            "slashed",
+            format!("slashed {} for {}", slash.amount, slash.rule.name()),
+            json!({"rule": slash.rule.name(), "amount_nano": slash.amount.nano(), "slash": slash.slash}),
+        ),
+        Event::TierLost { worker } if worker == me => {
+            ("tier_lost", "the tier was lost: this machine was not measured in time".into(), json!({}))
+        }
+        Event::Rewarded { node, epoch, emission, .. } if node == me && !emission.is_zero() => (
+            "rewarded",
+            format!("emission {emission} for epoch {epoch}"),
+            json!({"epoch": epoch, "nano": emission.nano()}),
+        ),
+        _ => return None,
+    })
+}
+
+/// What programs read of it, line by line.
+struct News {
+    json: bool,
+}
+
+impl News {
+    fn tell(&self, event: &str, mut facts: Value) -> Result<(), Failure> {
+        if !self.json {
+            return Ok(());
+        }
+        if let Some(fields) = facts.as_object_mut() {
+            fields.insert("event".into(), event.into());
+        }
+        print(&facts.to_string())
+    }
+}

@@ -5,13 +5,13 @@
 //! of time can shorten it. The chain's own clock times it, from the block that grants the lease to
 //! the block that commits the segment; a committee replays a part of it like of any other.
 
-use crate::entries::{Capability, Lease, LeaseState, Meta, Node, Segment};
+use crate::entries::{Capability, LeaseState, Meta, Node, Segment};
 use crate::execute::Block;
 use crate::pool::escrow_for;
 use crate::{Rejection, State};
 use inferium_types::{
-    Amount, CapabilityReport, Digest, Event, LeaseId, NodeId, Parameters, Ppm, Price, ProfileId, TaskId, TaskKind,
-    TaskTerms, Tier, TransactionId, VerificationMode, limits,
+    CapabilityReport, Digest, Event, LeaseId, NodeId, Parameters, Ppm, Price, ProfileId, TaskId, TaskKind, TaskTerms,
+    Tier, TransactionId, VerificationMode, limits,
 };
 
 /// Share of a capability task's jobs that its committee replays.
@@ -64,39 +64,7 @@ impl Block {
         };
         self.state.debit(sender, escrow)?;
         self.state.set_capability(sender, capability);
-        let beacon = self.state.meta().beacon;
-        let expires_at_ms = self.now_ms.saturating_add(terms.lease_ms);
-        let lease = Lease {
-            task,
-            worker: sender,
-            gateway: sender,
-            terms,
-            price: terms.price_max,
-            beacon,
-            escrow,
-            reserved: Amount::ZERO,
-            jobs: 0,
-            tokens: 0,
-            segments: 0,
-            segments_pending: 0,
-            spoiled: false,
-            granted_height: self.height,
-            granted_ms: self.now_ms,
-            segment_height: self.height,
-            expires_at_ms,
-            state: LeaseState::Active,
-        };
-        self.state.set_lease(id, Some(lease));
-        self.events.push(Event::LeaseGranted {
-            lease: id,
-            task,
-            worker: sender,
-            gateway: sender,
-            terms,
-            price: lease.price,
-            beacon,
-            expires_at_ms,
-        });
+        self.begin_lease(task, sender, sender, terms, terms.price_max, escrow);
         Ok(())
     }
 

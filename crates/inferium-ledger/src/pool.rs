@@ -174,7 +174,7 @@ impl Block {
             }
             self.state.offers.insert((task.terms.profile, other), offer);
         }
-        self.grant_lease(id, &task, worker, beacon);
+        self.grant_lease(id, &task, worker);
     }
 
     fn eligible_offers(&self, task: &Task) -> Vec<(NodeId, Offer)> {
@@ -183,19 +183,33 @@ impl Block {
             .collect()
     }
 
-    fn grant_lease(&mut self, task_id: TaskId, task: &Task, worker: NodeId, beacon: Digest) {
+    fn grant_lease(&mut self, task_id: TaskId, task: &Task, worker: NodeId) {
         let Some(offer) = self.state.offers.get(&(task.terms.profile, worker)).copied() else { return };
-        let id = LeaseId::of_task(task_id);
-        let expires_at_ms = self.now_ms.saturating_add(task.terms.lease_ms);
         self.state.set_task(task_id, None);
+        self.begin_lease(task_id, worker, task.requester, task.terms, offer.terms.price, task.escrow);
+    }
+
+    /// A lease begins in this block, with the newest beacon; what it costs at most is locked.
+    pub(crate) fn begin_lease(
+        &mut self,
+        task: TaskId,
+        worker: NodeId,
+        gateway: NodeId,
+        terms: TaskTerms,
+        price: Price,
+        escrow: Amount,
+    ) {
+        let id = LeaseId::of_task(task);
+        let beacon = self.state.meta().beacon;
+        let expires_at_ms = self.now_ms.saturating_add(terms.lease_ms);
         let lease = Lease {
-            task: task_id,
+            task,
             worker,
-            gateway: task.requester,
-            terms: task.terms,
-            price: offer.terms.price,
+            gateway,
+            terms,
+            price,
             beacon,
-            escrow: task.escrow,
+            escrow,
             reserved: Amount::ZERO,
             jobs: 0,
             tokens: 0,
@@ -209,16 +223,7 @@ impl Block {
             state: LeaseState::Active,
         };
         self.state.set_lease(id, Some(lease));
-        self.events.push(Event::LeaseGranted {
-            lease: id,
-            task: task_id,
-            worker,
-            gateway: task.requester,
-            terms: task.terms,
-            price: offer.terms.price,
-            beacon,
-            expires_at_ms,
-        });
+        self.events.push(Event::LeaseGranted { lease: id, task, worker, gateway, terms, price, beacon, expires_at_ms });
     }
 
     /// SPEC T6: either side may close.

@@ -80,6 +80,8 @@ impl Scheduler {
         while self.receive() {
             self.drop_cancelled();
             self.admit();
+            // Before a step hands anything out: who has a job's first token finds the job in the figures.
+            self.publish();
             self.step();
             self.publish();
         }

@@ -143,7 +143,7 @@ impl Block {
             }
         }
         let next = self.state.epoch_works.keys().next().map_or(epoch, |(of, _)| *of);
-        while let Some(over) = self.state.epoch_rewards.keys().next().copied().filter(|of| *of < next) {
+        while let Some(over) = self.state.epoch_rewards.first_key().filter(|of| *of < next) {
             self.state.epoch_rewards.remove(&over);
         }
     }

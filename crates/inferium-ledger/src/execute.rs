@@ -217,22 +217,31 @@ impl Block {
         account.balance = balance.sub(fee).map_err(|_| Rejection::FeeUnpayable { fee, balance })?;
         account.nonce = expected.checked_add(1).ok_or(Rejection::Overflow)?;
 
+        let is_duty = is_duty(&inner.body);
         let pool = self.state.meta().validator_pool.add(fee)?;
-
-        let before = self.state.clone();
         let events = self.events.len();
+        // A duty that fails changes nothing; of anything else that does, fee and nonce stay (SPEC M3).
+        if is_duty {
+            self.state.mark();
+        }
         self.state.accounts.insert(inner.sender, account);
-        self.state.meta_mut().validator_pool = pool;
-        let charged = self.state.clone();
-        if let Err(rejection) = self.apply(transaction) {
-            self.events.truncate(events);
-            if is_duty(&inner.body) {
-                self.state = before;
-                return Err(rejection);
+        if !fee.is_zero() {
+            self.state.meta_mut().validator_pool = pool;
+        }
+        if !is_duty {
+            self.state.mark();
+        }
+        match self.apply(transaction) {
+            Ok(()) => self.state.keep(),
+            Err(rejection) => {
+                self.state.take_back();
+                self.events.truncate(events);
+                if is_duty {
+                    return Err(rejection);
+                }
+                let (transaction, reason) = (transaction.id(), rejection.to_string());
+                self.events.push(Event::TransactionFailed { transaction, reason });
             }
-            // SPEC M3: only fee and nonce.
-            self.state = charged;
-            self.events.push(Event::TransactionFailed { transaction: transaction.id(), reason: rejection.to_string() });
         }
         self.included = self.included.saturating_add(1);
         Ok(())

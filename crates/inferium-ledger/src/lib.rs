@@ -52,6 +52,7 @@ mod segments;
 mod slashing;
 mod stalls;
 mod state;
+mod table;
 mod verdicts;
 mod why;
 

@@ -48,7 +48,7 @@ impl State {
     /// # Errors
     /// What does not add up, in words. An invariant that can't be evaluated counts as broken.
     pub fn audit(&self) -> Result<(), String> {
-        let Some(meta) = &self.meta else { return Err("no meta entry".into()) };
+        let Some(meta) = self.meta_entry() else { return Err("no meta entry".into()) };
         let tables = self
             .accounts
             .values()
@@ -68,7 +68,7 @@ impl State {
         if total != Genesis::SUPPLY {
             return Err(format!("all money is {total}, the supply {}", Genesis::SUPPLY));
         }
-        for (id, lease) in &self.leases {
+        for (id, lease) in self.leases.iter() {
             if lease.reserved > lease.escrow {
                 return Err(format!("lease {id} owes {} and holds {}", lease.reserved, lease.escrow));
             }
@@ -84,7 +84,7 @@ impl State {
             return Err(format!("{} is bonded, {bonded} nano-IFR are", meta.bonded));
         }
         let mut owned: BTreeMap<NodeId, (u128, u128, u32)> = BTreeMap::new();
-        for ((_, validator), delegation) in &self.delegations {
+        for ((_, validator), delegation) in self.delegations.iter() {
             let of = owned.entry(*validator).or_default();
             of.0 = of.0.saturating_add(delegation.shares);
         }
@@ -96,7 +96,7 @@ impl State {
             let of = owned.entry(hold.node).or_default();
             of.2 = of.2.saturating_add(1);
         }
-        for (id, node) in &self.nodes {
+        for (id, node) in self.nodes.iter() {
             let owned = owned.get(id).copied().unwrap_or_default();
             if (node.delegated.shares, node.unbonding.shares, node.holds) != owned {
                 return Err(format!("stake behind {id} is {owned:?}, by its pools {:?}", node.delegated));

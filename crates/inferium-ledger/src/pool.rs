@@ -137,7 +137,7 @@ impl Block {
         // Without a place to go on from, all that the heads did not reach comes next.
         let Some(from) = from.or_else(|| ends.first().copied()) else { return };
         let rest: Vec<TaskRank> =
-            self.state.queue.range(from..).map(|(rank, ())| *rank).take(half.saturating_add(1)).collect();
+            self.state.queue.range(from..).map(|(rank, _)| *rank).take(half.saturating_add(1)).collect();
         let next = rest.get(half).copied();
         for rank in rest.iter().take(half) {
             self.match_task(rank.3, &rooms);
@@ -347,7 +347,7 @@ impl Room {
 /// Open tasks of a profile, in the order in which they are served.
 fn queue_of(state: &State, profile: ProfileId) -> impl Iterator<Item = &TaskRank> + '_ {
     let first = (profile, std::cmp::Reverse(Amount::from_nano(u64::MAX)), (0, 0), TaskId::new(Digest::ZERO));
-    state.queue.range(first..).map(|(rank, ())| rank).take_while(move |rank| rank.0 == profile)
+    state.queue.range(first..).map(|(rank, _)| rank).take_while(move |rank| rank.0 == profile)
 }
 
 pub(crate) fn offers_of(state: &State, profile: ProfileId) -> impl Iterator<Item = (NodeId, Offer)> + '_ {

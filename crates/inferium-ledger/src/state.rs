@@ -5,13 +5,14 @@ use crate::entries::{
     Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stall, StallState, Task, Unbonding,
 };
 use crate::error::CorruptState;
+use crate::table::{Single, Table};
 use borsh::{BorshDeserialize, BorshSerialize};
-use imbl::{OrdMap, ordmap::DiffItem};
 use inferium_types::{
-    AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, ProfileId, SegmentId, StallId, TaskId, VoteChoice,
-    decode, encode,
+    AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, Price, ProfileId, SegmentId, StallId, TaskId,
+    TaskTerms, VoteChoice, decode, encode,
 };
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 /// Names one entry of the state; its encoding is the key in the authenticated store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
@@ -81,34 +82,48 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// Order in which open tasks of a profile are served: highest price first, then oldest (SPEC T5).
 pub(crate) type TaskRank = (ProfileId, Reverse<Amount>, (u64, u32), TaskId);
 
+/// What an open task asks of an offer: told without a look at the task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Needs {
+    pub(crate) slots: u32,
+    pub(crate) context_tokens: u32,
+    pub(crate) price_max: Price,
+}
+
+impl Needs {
+    pub(crate) const fn of(terms: &TaskTerms) -> Self {
+        Self { slots: terms.slots, context_tokens: terms.context_tokens, price_max: terms.price_max }
+    }
+}
+
 /// The chain's state. Clones in constant time; changes share what they don't touch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    pub(crate) meta: Option<Meta>,
-    pub(crate) accounts: OrdMap<AccountId, Account>,
-    pub(crate) operators: OrdMap<AccountId, Operator>,
-    pub(crate) nodes: OrdMap<NodeId, Node>,
-    pub(crate) profiles: OrdMap<ProfileId, Profile>,
-    pub(crate) offers: OrdMap<(ProfileId, NodeId), Offer>,
-    pub(crate) tasks: OrdMap<TaskId, Task>,
-    pub(crate) leases: OrdMap<LeaseId, Lease>,
-    pub(crate) segments: OrdMap<SegmentId, Segment>,
-    pub(crate) stalls: OrdMap<StallId, Stall>,
-    pub(crate) holds: OrdMap<u64, Hold>,
-    pub(crate) records: OrdMap<(NodeId, ProfileId), Record>,
-    pub(crate) delegations: OrdMap<(AccountId, NodeId), Delegation>,
-    pub(crate) unbondings: OrdMap<u64, Unbonding>,
-    pub(crate) epoch_works: OrdMap<(u64, NodeId), EpochWork>,
-    pub(crate) epoch_rewards: OrdMap<u64, EpochReward>,
-    pub(crate) capabilities: OrdMap<NodeId, Capability>,
-    pub(crate) proposals: OrdMap<u64, Proposal>,
-    pub(crate) votes: OrdMap<(u64, AccountId), VoteChoice>,
+    meta: Single<Option<Meta>>,
+    pub(crate) accounts: Table<AccountId, Account>,
+    pub(crate) operators: Table<AccountId, Operator>,
+    pub(crate) nodes: Table<NodeId, Node, Arc<Node>>,
+    pub(crate) profiles: Table<ProfileId, Profile, Arc<Profile>>,
+    pub(crate) offers: Table<(ProfileId, NodeId), Offer>,
+    pub(crate) tasks: Table<TaskId, Task, Arc<Task>>,
+    pub(crate) leases: Table<LeaseId, Lease, Arc<Lease>>,
+    pub(crate) segments: Table<SegmentId, Segment, Arc<Segment>>,
+    pub(crate) stalls: Table<StallId, Stall, Arc<Stall>>,
+    pub(crate) holds: Table<u64, Hold, Arc<Hold>>,
+    pub(crate) records: Table<(NodeId, ProfileId), Record>,
+    pub(crate) delegations: Table<(AccountId, NodeId), Delegation>,
+    pub(crate) unbondings: Table<u64, Unbonding>,
+    pub(crate) epoch_works: Table<(u64, NodeId), EpochWork>,
+    pub(crate) epoch_rewards: Table<u64, EpochReward>,
+    pub(crate) capabilities: Table<NodeId, Capability, Arc<Capability>>,
+    pub(crate) proposals: Table<u64, Proposal, Arc<Proposal>>,
+    pub(crate) votes: Table<(u64, AccountId), VoteChoice>,
     // Derived: never stored, rebuilt from the tables.
-    pub(crate) queue: OrdMap<TaskRank, ()>,
-    pub(crate) due: OrdMap<(u64, Due), ()>,
-    pub(crate) draws: OrdMap<(u64, Due), ()>,
+    pub(crate) queue: Table<TaskRank, Needs>,
+    pub(crate) due: Table<(u64, Due), ()>,
+    pub(crate) draws: Table<(u64, Due), ()>,
     /// The one claim about each lease (SPEC T6).
-    pub(crate) claims: OrdMap<LeaseId, StallId>,
+    pub(crate) claims: Table<LeaseId, StallId>,
 }
 
 /// Calls a macro with each stored table and its key.
@@ -135,34 +150,44 @@ macro_rules! for_each_table {
     };
 }
 
+/// Calls a macro with each derived table.
+macro_rules! for_each_queue {
+    ($visit:ident) => {
+        $visit!(queue, Queue);
+        $visit!(due, Queue);
+        $visit!(draws, Queue);
+        $visit!(claims, Queue);
+    };
+}
+
 impl State {
     /// No entries: what the store holds before block 1.
     #[must_use]
     pub fn empty() -> Self {
         Self {
-            meta: None,
-            accounts: OrdMap::new(),
-            operators: OrdMap::new(),
-            nodes: OrdMap::new(),
-            profiles: OrdMap::new(),
-            offers: OrdMap::new(),
-            tasks: OrdMap::new(),
-            leases: OrdMap::new(),
-            segments: OrdMap::new(),
-            stalls: OrdMap::new(),
-            holds: OrdMap::new(),
-            records: OrdMap::new(),
-            delegations: OrdMap::new(),
-            unbondings: OrdMap::new(),
-            epoch_works: OrdMap::new(),
-            epoch_rewards: OrdMap::new(),
-            capabilities: OrdMap::new(),
-            proposals: OrdMap::new(),
-            votes: OrdMap::new(),
-            queue: OrdMap::new(),
-            due: OrdMap::new(),
-            draws: OrdMap::new(),
-            claims: OrdMap::new(),
+            meta: Single::new(None),
+            accounts: Table::new(),
+            operators: Table::new(),
+            nodes: Table::new(),
+            profiles: Table::new(),
+            offers: Table::new(),
+            tasks: Table::new(),
+            leases: Table::new(),
+            segments: Table::new(),
+            stalls: Table::new(),
+            holds: Table::new(),
+            records: Table::new(),
+            delegations: Table::new(),
+            unbondings: Table::new(),
+            epoch_works: Table::new(),
+            epoch_rewards: Table::new(),
+            capabilities: Table::new(),
+            proposals: Table::new(),
+            votes: Table::new(),
+            queue: Table::new(),
+            due: Table::new(),
+            draws: Table::new(),
+            claims: Table::new(),
         }
     }
 
@@ -188,7 +213,7 @@ impl State {
             bonded = bonded.saturating_add(validator.stake.nano());
         }
         let reward_pool = Amount::from_nano(Genesis::SUPPLY.nano().saturating_sub(given));
-        state.meta = Some(Meta {
+        *state.meta.get_mut() = Some(Meta {
             chain: genesis.chain(),
             height: 0,
             view: 0,
@@ -236,7 +261,7 @@ impl State {
                 }};
             }
             match key {
-                StateKey::Meta => state.meta = Some(decode(&value).map_err(corrupt)?),
+                StateKey::Meta => *state.meta.get_mut() = Some(decode(&value).map_err(corrupt)?),
                 StateKey::Account(id) => load!(id, accounts),
                 StateKey::Operator(id) => load!(id, operators),
                 StateKey::Node(id) => load!(id, nodes),
@@ -257,7 +282,7 @@ impl State {
                 StateKey::Vote(id) => load!(id, votes),
             }
         }
-        if state.meta.is_none() {
+        if state.meta.get().is_none() {
             return Err(CorruptState { reason: "no meta entry".into() });
         }
         state.derive_queues();
@@ -281,17 +306,12 @@ impl State {
     pub fn changes(parent: &Self, child: &Self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let mut changes = Vec::new();
         if parent.meta != child.meta {
-            changes.push((state_key(&StateKey::Meta), child.meta.as_ref().map(encode)));
+            changes.push((state_key(&StateKey::Meta), child.meta.get().as_ref().map(encode)));
         }
         macro_rules! diff {
             ($table:ident, $key:ident) => {
-                for item in parent.$table.diff(&child.$table) {
-                    changes.push(match item {
-                        DiffItem::Add(id, value) | DiffItem::Update { new: (id, value), .. } => {
-                            (state_key(&StateKey::$key(*id)), Some(encode(value)))
-                        }
-                        DiffItem::Remove(id, _) => (state_key(&StateKey::$key(*id)), None),
-                    });
+                for (id, value) in parent.$table.differences(&child.$table) {
+                    changes.push((state_key(&StateKey::$key(*id)), value.map(encode)));
                 }
             };
         }
@@ -300,10 +320,44 @@ impl State {
         changes
     }
 
-    fn derive_queues(&mut self) {
-        for (id, task) in &self.tasks.clone() {
-            self.queue.insert(task_rank(*id, task), ());
+    /// From here on, what is written can be taken back at once.
+    pub(crate) fn mark(&mut self) {
+        self.meta.mark();
+        macro_rules! mark {
+            ($table:ident, $key:ident) => {
+                self.$table.mark();
+            };
         }
+        for_each_table!(mark);
+        for_each_queue!(mark);
+    }
+
+    /// What was written since the mark stays.
+    pub(crate) fn keep(&mut self) {
+        self.meta.keep();
+        macro_rules! keep {
+            ($table:ident, $key:ident) => {
+                self.$table.keep();
+            };
+        }
+        for_each_table!(keep);
+        for_each_queue!(keep);
+    }
+
+    /// The state is again what it was at the mark.
+    pub(crate) fn take_back(&mut self) {
+        self.meta.take_back();
+        macro_rules! take_back {
+            ($table:ident, $key:ident) => {
+                self.$table.take_back();
+            };
+        }
+        for_each_table!(take_back);
+        for_each_queue!(take_back);
+    }
+
+    fn derive_queues(&mut self) {
+        self.queue = self.tasks.iter().map(|(id, task)| (task_rank(*id, task), Needs::of(&task.terms))).collect();
         let mut due: Vec<(u64, Due)> = Vec::new();
         let mut draws: Vec<(u64, Due)> = Vec::new();
         due.extend(self.tasks.iter().map(|(id, task)| (task.expires_at_ms, Due::Task(*id))));
@@ -323,10 +377,10 @@ impl State {
 
     // Writers of entries with a place in a queue: the only way to change them.
 
-    pub(crate) fn set_task(&mut self, id: TaskId, task: Option<Task>) -> Option<Task> {
+    pub(crate) fn set_task(&mut self, id: TaskId, task: Option<Task>) -> Option<Arc<Task>> {
         let old = match task {
             Some(task) => {
-                self.queue.insert(task_rank(id, &task), ());
+                self.queue.insert(task_rank(id, &task), Needs::of(&task.terms));
                 self.due.insert((task.expires_at_ms, Due::Task(id)), ());
                 self.tasks.insert(id, task)
             }
@@ -344,7 +398,7 @@ impl State {
             Some(lease) => self.leases.insert(id, lease),
             None => self.leases.remove(&id),
         };
-        self.requeue(Due::Lease(id), old.as_ref().map(lease_due), lease.as_ref().map(lease_due));
+        self.requeue(Due::Lease(id), old.as_deref().map(lease_due), lease.as_ref().map(lease_due));
     }
 
     pub(crate) fn set_segment(&mut self, id: SegmentId, segment: Option<Segment>) {
@@ -353,8 +407,8 @@ impl State {
             Some(segment) => self.segments.insert(id, segment),
             None => self.segments.remove(&id),
         };
-        self.requeue(Due::Segment(id), old.as_ref().map(segment_due), due);
-        self.redraw(Due::Segment(id), old.as_ref().and_then(segment_view), view);
+        self.requeue(Due::Segment(id), old.as_deref().map(segment_due), due);
+        self.redraw(Due::Segment(id), old.as_deref().and_then(segment_view), view);
     }
 
     pub(crate) fn set_stall(&mut self, id: StallId, stall: Option<Stall>) {
@@ -372,8 +426,8 @@ impl State {
                 old
             }
         };
-        self.requeue(Due::Stall(id), old.as_ref().map(stall_due), due);
-        self.redraw(Due::Stall(id), old.as_ref().and_then(stall_view), view);
+        self.requeue(Due::Stall(id), old.as_deref().map(stall_due), due);
+        self.redraw(Due::Stall(id), old.as_deref().and_then(stall_view), view);
     }
 
     pub(crate) fn set_hold(&mut self, id: u64, hold: Option<Hold>) {
@@ -394,10 +448,10 @@ impl State {
         self.requeue(Due::Unbonding(id), old.map(|old| old.matures_at_ms), due);
     }
 
-    pub(crate) fn put_capability(&mut self, id: NodeId, capability: Capability) -> Option<Capability> {
+    pub(crate) fn put_capability(&mut self, id: NodeId, capability: Capability) -> Option<Arc<Capability>> {
         let due = capability_due(&capability);
         let old = self.capabilities.insert(id, capability);
-        self.requeue(Due::Capability(id), old.as_ref().map(capability_due), Some(due));
+        self.requeue(Due::Capability(id), old.as_deref().map(capability_due), Some(due));
         old
     }
 
@@ -407,14 +461,14 @@ impl State {
             Some(proposal) => self.proposals.insert(id, proposal),
             None => self.proposals.remove(&id),
         };
-        self.requeue(Due::Proposal(id), old.as_ref().map(proposal_due), due);
+        self.requeue(Due::Proposal(id), old.as_deref().map(proposal_due), due);
     }
 
     /// The only way to change a node's stake: the sum over all nodes follows it.
     pub(crate) fn set_node(&mut self, id: NodeId, node: Node) {
         let of = |node: &Node| node.stake.nano().saturating_add(node.delegated.tokens.nano());
         let new = of(&node);
-        let old = self.nodes.insert(id, node).as_ref().map_or(0, of);
+        let old = self.nodes.insert(id, node).as_deref().map_or(0, of);
         let meta = self.meta_mut();
         meta.bonded = Amount::from_nano(meta.bonded.nano().saturating_sub(old).saturating_add(new));
     }
@@ -443,6 +497,10 @@ impl State {
         }
     }
 
+    pub(crate) const fn meta_entry(&self) -> Option<&Meta> {
+        self.meta.get().as_ref()
+    }
+
     /// The meta entry. Every state but [`State::empty`] has one, and no block executes on that.
     #[must_use]
     pub fn meta(&self) -> &Meta {
@@ -450,7 +508,7 @@ impl State {
             clippy::expect_used,
             reason = "a broken invariant of the caller: only genesis and loaded states execute"
         )]
-        self.meta.as_ref().expect("a state that executes has a meta entry")
+        self.meta.get().as_ref().expect("a state that executes has a meta entry")
     }
 
     pub(crate) fn meta_mut(&mut self) -> &mut Meta {
@@ -458,7 +516,7 @@ impl State {
             clippy::expect_used,
             reason = "a broken invariant of the caller: only genesis and loaded states execute"
         )]
-        self.meta.as_mut().expect("a state that executes has a meta entry")
+        self.meta.get_mut().as_mut().expect("a state that executes has a meta entry")
     }
 }
 
@@ -535,7 +593,7 @@ impl State {
     /// Blocks so far.
     #[must_use]
     pub fn height(&self) -> u64 {
-        self.meta.as_ref().map_or(0, |meta| meta.height)
+        self.meta_entry().map_or(0, |meta| meta.height)
     }
 
     /// Views whose seed some draw still waits for, ascending.

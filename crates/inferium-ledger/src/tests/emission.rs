@@ -262,7 +262,7 @@ fn settled_work_is_rewarded_at_the_end_of_its_epoch() {
     }
     let settled_in = chain.state.meta().epoch;
     assert!(chain.state.epoch_works.contains_key(&(settled_in, id("w0"))));
-    let work = chain.state.epoch_works[&(settled_in, id("w0"))];
+    let work = *chain.state.epoch_works.get(&(settled_in, id("w0"))).unwrap();
     let fee = 2_000_000;
     let priority = chain.state.priority(id("w0"), profile());
     assert_eq!((work.fees.nano(), work.duties), (fee, 0));

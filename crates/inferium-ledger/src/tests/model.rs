@@ -543,7 +543,7 @@ impl Model {
     /// The chain has as much in every pocket.
     fn compare(&self, chain: &Chain) {
         let state = &chain.state;
-        for (id, account) in &state.accounts {
+        for (id, account) in state.accounts.iter() {
             let expected = self.balances.get(id).copied().unwrap_or(0);
             assert_eq!(signed(account.balance.nano()), expected, "{}", chain.name_or_key(id));
         }
@@ -597,7 +597,7 @@ impl Model {
             let unbonding = self.unbonding.get(id).map_or(0, |parts| parts.nano);
             assert_eq!((node.delegated.tokens.nano(), node.unbonding.tokens.nano()), (delegated, unbonding));
         }
-        for ((account, validator), delegation) in &state.delegations {
+        for ((account, validator), delegation) in state.delegations.iter() {
             let worth = state.node(validator).unwrap().delegated.value(delegation.shares).nano();
             let parts = &self.delegated[validator];
             assert!(parts.agrees(account, worth), "{worth}, {parts:?}");

@@ -131,7 +131,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
             (sender, bond(&node, u64::from(much) << (what % 24)))
         }
         31..=33 => {
-            let ((account, validator), delegation) = nth(&state.delegations, what)?;
+            let ((account, validator), delegation) = nth(state.delegations.iter(), what)?;
             let worth = state.node(validator)?.delegated.value(delegation.shares).nano();
             let nano = match much % 5 {
                 0 => worth,

@@ -143,7 +143,7 @@ impl Draft {
         self.meta.tiers[1] += 1;
         self.meta.speeds[9] += 1;
         let terms = OfferTerms { slots, price: price(nano), context_tokens: 4_096 };
-        self.put(StateKey::Offer((profile().id(), id)), &Offer { terms, slots_used: 0, passed_over: 0 });
+        self.put(StateKey::Offer((profile().id(), id)), &Offer { terms, slots_used: 0, waits_from: 0 });
     }
 
     fn validators(&mut self, ids: &[NodeId]) {
@@ -153,7 +153,7 @@ impl Draft {
         let mut validators = ids.to_vec();
         validators.sort_unstable();
         let slashed = (0, Amount::ZERO);
-        let entry = Profile { profile: profile(), validators, listing: Listing::Declared, slashed };
+        let entry = Profile { profile: profile(), validators, listing: Listing::Declared, slashed, draws: [0; 3] };
         self.put(StateKey::Profile(profile().id()), &entry);
     }
 

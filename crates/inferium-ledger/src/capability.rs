@@ -7,6 +7,7 @@
 
 use crate::entries::{Capability, LeaseState, Meta, Node, Segment};
 use crate::execute::Block;
+use crate::market::tier_index;
 use crate::pool::escrow_for;
 use crate::{Rejection, State};
 use inferium_types::{
@@ -152,12 +153,26 @@ impl State {
     pub(crate) fn set_capability(&mut self, id: NodeId, capability: Capability) {
         let new = (capability.tier, capability.score);
         let old = self.put_capability(id, capability).map_or((None, 0), |old| (old.tier, old.score));
+        if new.0 != old.0 {
+            self.wait_anew(id);
+        }
         let meta = self.meta_mut();
         for ((tier, score), grows) in [(old, false), (new, true)] {
             let Some(tier) = tier else { continue };
             let slots = [meta.tiers.get_mut(tier_index(tier)), meta.speeds.get_mut(speed_index(score))];
             for slot in slots.into_iter().flatten() {
                 *slot = if grows { slot.saturating_add(1) } else { slot.saturating_sub(1) };
+            }
+        }
+    }
+
+    /// Draws of another tier, or while it had none, passed no one over (SPEC T5).
+    fn wait_anew(&mut self, worker: NodeId) {
+        let profiles: Vec<ProfileId> = self.profiles.keys().copied().collect();
+        for profile in profiles {
+            let draws = self.draws_for(worker, profile);
+            if let Some(offer) = self.offers.get_mut(&(profile, worker)) {
+                offer.waits_from = draws;
             }
         }
     }
@@ -189,14 +204,6 @@ impl Meta {
             Tier::Mid => mid.saturating_add(high),
             Tier::High => high,
         }
-    }
-}
-
-const fn tier_index(tier: Tier) -> usize {
-    match tier {
-        Tier::Low => 0,
-        Tier::Mid => 1,
-        Tier::High => 2,
     }
 }
 

@@ -208,6 +208,8 @@ pub struct Profile {
     pub listing: Listing,
     /// Slashes about it: the epoch, and how much in it (SPEC S5).
     pub slashed: (u64, Amount),
+    /// Draws for its tasks that workers of each tier took part in (SPEC T5): Low, Mid, High.
+    pub draws: [u64; 3],
 }
 
 /// Whether tasks of a profile may be opened.
@@ -238,8 +240,9 @@ pub struct Offer {
     pub terms: OfferTerms,
     /// Slots that leases hold.
     pub slots_used: u32,
-    /// Draws in a row that passed it over (SPEC T5).
-    pub passed_over: u32,
+    /// Draws of its tier when it was served last, or began to wait: those since then passed it over
+    /// (SPEC T5).
+    pub waits_from: u64,
 }
 
 impl Offer {

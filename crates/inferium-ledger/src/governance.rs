@@ -309,6 +309,7 @@ impl Block {
             validators: Vec::new(),
             listing: Listing::Approved,
             slashed: (0, Amount::ZERO),
+            draws: [0; 3],
         });
         entry.listing = Listing::Approved;
         self.state.profiles.insert(id, entry);

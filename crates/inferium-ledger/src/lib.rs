@@ -18,7 +18,7 @@
 //! the derived queues that its own fields ask for, so a state rebuilt from its entries is equal.
 //!
 //! Where a rule lives: `execute.rs` drives a block; `money.rs` holds balances and fees (M);
-//! `nodes.rs` registration (N); `pool.rs` tasks, offers, matching and leases (T); `segments.rs`
+//! `nodes.rs` registration (N); `pool.rs` tasks, offers and leases (T), `matching.rs` and `market.rs` T5; `segments.rs`
 //! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V), `disputes.rs` V4; `stalls.rs` certified
 //! delivery (T6); `slashing.rs` the table of S; `reputation.rs` R; `capability.rs` measured tiers
 //! (N2, N3); `bonds.rs` delegation and unbonding (M7); `emission.rs` rewards (M5, M6);
@@ -44,6 +44,8 @@ mod entries;
 mod error;
 mod execute;
 mod governance;
+mod market;
+mod matching;
 mod money;
 mod nodes;
 mod pool;

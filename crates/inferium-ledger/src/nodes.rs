@@ -85,6 +85,7 @@ impl Block {
             validators: Vec::new(),
             listing: Listing::Declared,
             slashed: (0, Amount::ZERO),
+            draws: [0; 3],
         });
         match entry.validators.binary_search(&sender) {
             Ok(_) => return Err(Rejection::Exists { what: "declaration" }),

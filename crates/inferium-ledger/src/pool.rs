@@ -1,24 +1,17 @@
-//! The task pool: tasks, offers, matching, leases (SPEC T, M4).
+//! The task pool: tasks, offers, leases (SPEC T, M4).
 
 use crate::Rejection;
-use crate::entries::{Lease, LeaseState, Listing, Node, Offer, QueuePlace, Task};
+use crate::entries::{Lease, LeaseState, Listing, Node, Offer, Task};
 use crate::execute::Block;
-use crate::state::{State, TaskRank};
 use inferium_types::{
-    Amount, AmountOverflow, Digest, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, Price, ProfileId, TaskId,
+    Amount, AmountOverflow, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, Price, ProfileId, TaskId,
     TaskKind, TaskTerms, Tier, TransactionId,
 };
-use std::collections::BTreeMap;
 
 /// Slots that one offer may have.
 const SLOTS_MAX: u32 = 4_096;
 /// Jobs of one lease.
 const LEASE_JOBS_MAX: u32 = 1_000_000;
-/// Draws in a row, per eligible worker, after which one is served next. All others may be due at
-/// once and are served one by one, so that 3 keeps everyone within the 4 of SPEC T5.
-const PASSED_OVER_MAX: u32 = 3;
-/// Share of draws that ignore priority, in percent (SPEC T5).
-const UNIFORM_PERCENT: u64 = 5;
 
 impl Block {
     /// SPEC M4: the cost at most is locked before anyone works.
@@ -99,8 +92,11 @@ impl Block {
         if terms.slots == 0 && slots_used == 0 {
             self.state.offers.remove(&key);
         } else {
-            let passed_over = old.map_or(0, |offer| offer.passed_over);
-            self.state.offers.insert(key, Offer { terms, slots_used, passed_over });
+            let waits_from = match old {
+                Some(offer) if offer.slots_free() > 0 => offer.waits_from,
+                Some(_) | None => self.state.draws_for(sender, profile),
+            };
+            self.state.offers.insert(key, Offer { terms, slots_used, waits_from });
         }
         Ok(())
     }
@@ -110,83 +106,6 @@ impl Block {
             self.state.pay(task.requester, task.escrow);
             self.events.push(Event::TaskExpired { task: id, requester: task.requester });
         }
-    }
-
-    /// SPEC T4, T5: open tasks meet standing offers, best price first, then oldest.
-    ///
-    /// Looks at `budget` tasks (SPEC C9): half of them at the head of the queues, shared among the
-    /// profiles that have room; the other half from where the last block stopped, so that tasks
-    /// that nobody can serve keep no others from being looked at.
-    pub(crate) fn match_tasks(&mut self, budget: usize) {
-        let rooms = self.rooms();
-        if rooms.is_empty() {
-            return;
-        }
-        let half = budget.div_ceil(2);
-        let per_profile = half.checked_div(rooms.len()).unwrap_or(0).max(1);
-        let mut ends = Vec::new();
-        for profile in rooms.keys() {
-            let head: Vec<TaskRank> = queue_of(&self.state, *profile).take(per_profile).copied().collect();
-            let is_whole = head.len() < per_profile;
-            ends.extend(head.last().filter(|_| !is_whole).copied());
-            for rank in head {
-                self.match_task(rank.3, &rooms);
-            }
-        }
-        let from = self.state.meta().match_from.map(TaskRank::from);
-        // Without a place to go on from, all that the heads did not reach comes next.
-        let Some(from) = from.or_else(|| ends.first().copied()) else { return };
-        let rest: Vec<TaskRank> =
-            self.state.queue.range(from..).map(|(rank, _)| *rank).take(half.saturating_add(1)).collect();
-        let next = rest.get(half).copied();
-        for rank in rest.iter().take(half) {
-            self.match_task(rank.3, &rooms);
-        }
-        self.state.meta_mut().match_from = next.map(QueuePlace::from);
-    }
-
-    /// The best that the free offers of each profile have: a task beyond it needs no closer look.
-    fn rooms(&self) -> BTreeMap<ProfileId, Room> {
-        let mut rooms: BTreeMap<ProfileId, Room> = BTreeMap::new();
-        for ((profile, _), offer) in self.state.offers.iter().filter(|(_, offer)| offer.slots_free() > 0) {
-            let room = rooms.entry(*profile).or_insert_with(|| Room::of(offer));
-            room.widen(offer);
-        }
-        rooms
-    }
-
-    fn match_task(&mut self, id: TaskId, rooms: &BTreeMap<ProfileId, Room>) {
-        let Some(task) = self.state.tasks.get(&id).copied() else { return };
-        if !rooms.get(&task.terms.profile).is_some_and(|room| room.fits(&task.terms)) {
-            return;
-        }
-        let eligible = self.eligible_offers(&task);
-        let beacon = self.state.meta().beacon;
-        let draw = Digest::of("inferium/match/1", &[beacon.as_bytes(), id.digest().as_bytes()]);
-        let Some(worker) = choose(&self.state, &task, &eligible, &draw) else { return };
-        for (other, offer) in eligible {
-            let mut offer = offer;
-            if other == worker {
-                offer.passed_over = 0;
-                offer.slots_used = offer.slots_used.saturating_add(task.terms.slots);
-            } else {
-                offer.passed_over = offer.passed_over.saturating_add(1);
-            }
-            self.state.offers.insert((task.terms.profile, other), offer);
-        }
-        self.grant_lease(id, &task, worker);
-    }
-
-    fn eligible_offers(&self, task: &Task) -> Vec<(NodeId, Offer)> {
-        offers_of(&self.state, task.terms.profile)
-            .filter(|(worker, offer)| self.state.obstacles(task, *worker, *offer).next().is_none())
-            .collect()
-    }
-
-    fn grant_lease(&mut self, task_id: TaskId, task: &Task, worker: NodeId) {
-        let Some(offer) = self.state.offers.get(&(task.terms.profile, worker)).copied() else { return };
-        self.state.set_task(task_id, None);
-        self.begin_lease(task_id, worker, task.requester, task.terms, offer.terms.price, task.escrow);
     }
 
     /// A lease begins in this block, with the newest beacon; what it costs at most is locked.
@@ -256,6 +175,10 @@ impl Block {
         // SPEC N2: a capability task took no slot of an offer.
         let has_slots = lease.terms.kind != TaskKind::Benchmark;
         if let Some(mut offer) = self.state.offers.get(&key).copied().filter(|_| has_slots) {
+            if offer.slots_free() == 0 {
+                // While it was full, nobody passed it over.
+                offer.waits_from = self.state.draws_for(lease.worker, lease.terms.profile);
+            }
             offer.slots_used = offer.slots_used.saturating_sub(lease.terms.slots);
             if offer.terms.slots == 0 && offer.slots_used == 0 {
                 self.state.offers.remove(&key);
@@ -316,74 +239,6 @@ impl Block {
         self.state.pay(lease.gateway, refund);
         self.events.push(Event::LeaseClosed { lease: id, worker: lease.worker, gateway: lease.gateway, refund });
     }
-}
-
-/// Bounds of the free offers of a profile, each the best of any of them.
-#[derive(Debug, Clone, Copy)]
-struct Room {
-    slots: u32,
-    context_tokens: u32,
-    price: Price,
-}
-
-impl Room {
-    const fn of(offer: &Offer) -> Self {
-        Self { slots: offer.slots_free(), context_tokens: offer.terms.context_tokens, price: offer.terms.price }
-    }
-
-    fn widen(&mut self, offer: &Offer) {
-        let other = Self::of(offer);
-        self.slots = self.slots.max(other.slots);
-        self.context_tokens = self.context_tokens.max(other.context_tokens);
-        self.price.prompt_token = self.price.prompt_token.min(other.price.prompt_token);
-        self.price.completion_token = self.price.completion_token.min(other.price.completion_token);
-    }
-
-    fn fits(&self, terms: &TaskTerms) -> bool {
-        self.slots >= terms.slots && self.context_tokens >= terms.context_tokens && self.price.within(&terms.price_max)
-    }
-}
-
-/// Open tasks of a profile, in the order in which they are served.
-fn queue_of(state: &State, profile: ProfileId) -> impl Iterator<Item = &TaskRank> + '_ {
-    let first = (profile, std::cmp::Reverse(Amount::from_nano(u64::MAX)), (0, 0), TaskId::new(Digest::ZERO));
-    state.queue.range(first..).map(|(rank, _)| rank).take_while(move |rank| rank.0 == profile)
-}
-
-pub(crate) fn offers_of(state: &State, profile: ProfileId) -> impl Iterator<Item = (NodeId, Offer)> + '_ {
-    state
-        .offers
-        .range((profile, NodeId::from_bytes([0; 32]))..)
-        .take_while(move |((of, _), _)| *of == profile)
-        .map(|((_, worker), offer)| (*worker, *offer))
-}
-
-/// SPEC T5: a weighted draw by priority, some of them uniform, and no one passed over for long.
-pub(crate) fn choose(state: &State, task: &Task, eligible: &[(NodeId, Offer)], draw: &Digest) -> Option<NodeId> {
-    let count = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
-    let patience = count.saturating_mul(PASSED_OVER_MAX);
-    let overdue = eligible
-        .iter()
-        .filter(|(_, offer)| offer.passed_over >= patience)
-        .max_by_key(|(worker, offer)| (offer.passed_over, *worker));
-    if let Some((worker, _)) = overdue {
-        return Some(*worker);
-    }
-    let lane = Digest::of("inferium/match-lane/1", &[draw.as_bytes()]);
-    let weights: Vec<u64> = if lane.draw(100) < UNIFORM_PERCENT {
-        eligible.iter().map(|_| 1).collect()
-    } else {
-        eligible.iter().map(|(worker, _)| state.priority(*worker, task.terms.profile)).collect()
-    };
-    let total: u64 = weights.iter().fold(0, |sum, weight| sum.saturating_add(*weight));
-    let mut left = draw.draw(total);
-    for ((worker, _), weight) in eligible.iter().zip(weights) {
-        match left.checked_sub(weight) {
-            Some(rest) => left = rest,
-            None => return Some(*worker),
-        }
-    }
-    None
 }
 
 fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Rejection> {

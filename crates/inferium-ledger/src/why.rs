@@ -106,7 +106,7 @@ pub struct WorkerWhy {
     /// Its weight in the draw; parts per million (SPEC R2).
     pub priority: u64,
     /// Draws in a row that passed it over (SPEC T5).
-    pub passed_over: u32,
+    pub passed_over: u64,
 }
 
 impl State {
@@ -115,32 +115,57 @@ impl State {
     #[must_use]
     pub fn why_task(&self, id: &TaskId) -> Option<Vec<WorkerWhy>> {
         let task = self.tasks.get(id)?;
-        let of_profile = crate::pool::offers_of(self, task.terms.profile);
+        let of_profile = crate::market::offers_of(self, task.terms.profile);
         Some(
             of_profile
                 .map(|(worker, offer)| WorkerWhy {
                     worker,
                     obstacles: self.obstacles(task, worker, offer).collect(),
                     priority: self.priority(worker, task.terms.profile),
-                    passed_over: offer.passed_over,
+                    passed_over: self.passed_over(worker, task.terms.profile),
                 })
                 .collect(),
         )
     }
 
     /// What is in the way of one worker's offer and a task: nothing, when it may be drawn.
+    ///
+    /// Matching asks the same in two steps: [`State::at_work`] once, the rest of each task.
     pub(crate) fn obstacles(&self, task: &Task, worker: NodeId, offer: Offer) -> impl Iterator<Item = Obstacle> {
         let requester = self.operator_of(&task.requester);
         let of_offer = offer_obstacles(task, offer);
-        let of_node = match self.nodes.get(&worker) {
-            Some(node) => self.node_obstacles(node, requester),
-            None => [Some(Obstacle::Barred), None, None, None, None],
+        let (of_node, is_related) = match self.nodes.get(&worker) {
+            Some(node) => (self.node_obstacles(node), Some(node.operator) == requester),
+            None => ([Some(Obstacle::Barred), None, None, None], false),
         };
-        let of_tier = self.tier_obstacle(task, worker);
-        of_offer.into_iter().chain(of_node).chain([of_tier]).flatten()
+        // SPEC N6: never two nodes of one operator.
+        let related = is_related.then_some(Obstacle::SameOperator);
+        let of_tier = match self.tier_of(worker) {
+            Some(tier) => self.tier_obstacle(task, tier),
+            None => Some(Obstacle::Unmeasured),
+        };
+        of_offer.into_iter().chain(of_node).chain([related, of_tier]).flatten()
     }
 
-    fn node_obstacles(&self, node: &Node, requester: Option<AccountId>) -> [Option<Obstacle>; 5] {
+    /// The operator and tier of a worker whom nothing keeps from working, whatever the task is.
+    pub(crate) fn at_work(&self, worker: NodeId) -> Option<(AccountId, Tier)> {
+        let node = self.nodes.get(&worker)?;
+        if self.node_obstacles(node).iter().any(Option::is_some) {
+            return None;
+        }
+        Some((node.operator, self.tier_of(worker)?))
+    }
+
+    /// True for a tier whose workers may serve the task now.
+    pub(crate) fn serves(&self, tier: Tier, task: &Task) -> bool {
+        self.tier_obstacle(task, tier).is_none()
+    }
+
+    fn tier_of(&self, worker: NodeId) -> Option<Tier> {
+        self.capabilities.get(&worker).and_then(|capability| capability.tier)
+    }
+
+    fn node_obstacles(&self, node: &Node) -> [Option<Obstacle>; 4] {
         let meta = self.meta();
         let is_barred = node.disqualified || self.operators.get(&node.operator).is_none_or(|entry| entry.barred);
         let jailed = node.active_from_epoch > meta.epoch;
@@ -151,16 +176,11 @@ impl State {
             jailed.then_some(Obstacle::Jailed { until: node.active_from_epoch }),
             (node.beacon_from_view > meta.beacon_view).then_some(Obstacle::TooYoung),
             (node.stake < least).then_some(Obstacle::Stake { left: node.stake }),
-            // SPEC N6: never two nodes of one operator.
-            (Some(node.operator) == requester).then_some(Obstacle::SameOperator),
         ]
     }
 
     /// SPEC N3: below its tier a worker serves only what would starve, above it nothing.
-    fn tier_obstacle(&self, task: &Task, worker: NodeId) -> Option<Obstacle> {
-        let Some(tier) = self.capabilities.get(&worker).and_then(|capability| capability.tier) else {
-            return Some(Obstacle::Unmeasured);
-        };
+    fn tier_obstacle(&self, task: &Task, tier: Tier) -> Option<Obstacle> {
         let meta = self.meta();
         let opened_ms = task.expires_at_ms.saturating_sub(task.terms.open_ms);
         let is_starving = meta.timestamp_ms.saturating_sub(opened_ms) >= meta.parameters.starving_ms;

@@ -113,7 +113,7 @@ fn worker(state: &State, id: NodeId, answer: &mut Value, reasons: &mut Vec<Strin
             "slots": offer.terms.slots,
             "slots_free": offer.slots_free(),
             "priority_ppm": state.priority(id, *profile),
-            "passed_over": offer.passed_over,
+            "passed_over": state.passed_over(id, *profile),
             "jobs": record.jobs(),
             "tokens": record.tokens(),
             "failures": record.failures(),

@@ -1,7 +1,7 @@
 //! Tasks, offers, matching, leases: SPEC T3, T4, T5, T6, M4.
 
 use super::support::*;
-use crate::pool::choose;
+use crate::market::Market;
 use crate::{LeaseState, Record, Rejection, SegmentState};
 use inferium_types::{
     Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Parameters, Price, ProfileId, TaskId, TaskTerms,
@@ -237,14 +237,17 @@ fn twentieth_part_of_draws_is_uniform() {
     let mut chain = with_records(2, &[("w0", EXCELLENT), ("w1", DREADFUL)]);
     chain.ok("w1", offer(0));
     chain.ok("w1", offer(4_000));
-    let eligible: Vec<_> = ["w0", "w1"].map(|name| (id(name), *chain.state.offer(profile(), id(name)).unwrap())).into();
     let (task, _) = chain.open("g0", TaskTerms { context_tokens: 1 << 30, ..task_terms() });
-    let task = *chain.state.task(&task).unwrap();
+    let mut task = *chain.state.task(&task).unwrap();
+    task.terms = task_terms();
+    let market = Market::of(&chain.state, profile());
     let weights = ["w0", "w1"].map(|name| chain.state.priority(id(name), profile()));
     let drawn = (0u32..20_000)
         .filter(|index| {
             let draw = Digest::of("test-draw", &[&index.to_be_bytes()]);
-            choose(&chain.state, &task, &eligible, &draw) == Some(id("w1"))
+            let mut market = market.clone();
+            let place = market.choose(&chain.state, &task, || draw).unwrap();
+            market.serve(&chain.state, &task, place).unwrap().0 == id("w1")
         })
         .count();
     // Half of the uniform draws, and its due share of the others.

@@ -1,8 +1,7 @@
-//! How fast the ledger applies transactions and matches tasks, on one core:
-//! `cargo run --release -p inferium-ledger --example ledger_bench -- [WORKERS] [TASKS]` (to match; 10,000 each).
+//! How fast the ledger applies transactions and matches tasks, on one core: `cargo bench -p inferium-ledger`.
 //!
-//! Transactions are signed and verified beforehand, as a mempool does; states are built from entries. Prints transactions
-//! a second, what each kind costs with 10^3 to 10^6 open tasks, and what one block's matching takes.
+//! Transactions are signed and verified beforehand, as a mempool does; states are built from entries. Every figure is the
+//! median of several runs. The one line that is only `N tx/s` is the mix of all kinds with 1,000 open tasks.
 
 #![expect(
     clippy::disallowed_types,
@@ -30,6 +29,8 @@ const BATCH: usize = 1_500;
 const SENDERS: usize = 1_000;
 /// Transactions of each kind that are measured.
 const COUNT: usize = 6_000;
+/// Runs of which a figure is the median.
+const RUNS: usize = 5;
 /// Far beyond the run; milliseconds.
 const LATER: u64 = 10_000_000_000;
 
@@ -157,11 +158,11 @@ impl Draft {
         self.put(StateKey::Profile(profile().id()), &entry);
     }
 
-    fn tasks(&mut self, count: usize, gateway: NodeId, nano: u64) {
+    fn tasks(&mut self, count: usize, gateway: NodeId, nano: impl Fn(usize) -> u64) {
         for index in 0..count {
             let id = TaskId::new(Digest::of("bench-task", &[&index.to_be_bytes()]));
             let opened = (0, u32::try_from(index).unwrap_or(u32::MAX));
-            let (terms, escrow) = (terms(nano), Amount::ZERO);
+            let (terms, escrow) = (terms(nano(index)), Amount::ZERO);
             self.put(StateKey::Task(id), &Task { requester: gateway, terms, escrow, opened, expires_at_ms: LATER });
         }
     }
@@ -202,7 +203,7 @@ impl Cast {
             draft.worker(worker.public_key(), index, 16, 2);
         }
         draft.node(gateway, NodeRole::Gateway { url: "http://gateway.example".into() }, 800_000);
-        draft.tasks(tasks, gateway, 1);
+        draft.tasks(tasks, gateway, |_| 1);
         for index in 0..COUNT {
             let id = lease_of(index);
             let worker = self.workers[index % SENDERS].public_key();
@@ -325,10 +326,9 @@ fn next(state: &State, transactions: &[VerifiedTransaction]) -> Outcome<Executed
     Ok(execute(state, &environment, transactions)?)
 }
 
-/// Seconds to execute the transactions in full blocks, and of so many empty blocks.
-fn measure(state: &State, transactions: &[VerifiedTransaction]) -> Outcome<(f64, f64)> {
-    let (mut full, mut empty) = (state.clone(), state.clone());
-    let blocks = transactions.len().div_ceil(BATCH);
+/// Milliseconds to execute the transactions in full blocks. Each must have its effect.
+fn run(state: &State, transactions: &[VerifiedTransaction]) -> Outcome<f64> {
+    let mut full = state.clone();
     let start = Instant::now();
     for batch in transactions.chunks(BATCH) {
         let executed = next(&full, batch)?;
@@ -337,42 +337,70 @@ fn measure(state: &State, transactions: &[VerifiedTransaction]) -> Outcome<(f64,
         }
         full = executed.state;
     }
-    let spent = start.elapsed().as_secs_f64();
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Milliseconds of so many empty blocks.
+fn run_empty(state: &State, blocks: usize) -> Outcome<f64> {
+    let mut empty = state.clone();
     let start = Instant::now();
     for _ in 0..blocks {
         empty = next(&empty, &[])?.state;
     }
-    Ok((spent, start.elapsed().as_secs_f64()))
+    Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-/// One block that matches all of `tasks` with as many offers as there are workers.
-fn matching(workers: usize, tasks: usize, budget: u32) -> Outcome<()> {
+fn median(mut once: impl FnMut() -> Outcome<f64>) -> Outcome<f64> {
+    let mut runs = (0..RUNS).map(|_| once()).collect::<Outcome<Vec<f64>>>()?;
+    runs.sort_by(f64::total_cmp);
+    Ok(runs[RUNS / 2])
+}
+
+/// A number with its thousands apart.
+fn spaced(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// How the offers of a matching differ.
+#[derive(Clone, Copy, PartialEq)]
+enum Offers {
+    Equal,
+    /// In price, and half of them are too dear for half of the tasks.
+    Varied,
+}
+
+/// One block that matches `tasks` with as many offers as there are workers.
+fn matching(workers: usize, tasks: usize, budget: u32, offers: Offers) -> Outcome<()> {
     let mut draft = Draft::new();
     let gateway = nobody(0);
     draft.validators(&[nobody(1), nobody(2), nobody(3)]);
     for index in 0..workers {
-        draft.worker(nobody(10 + index), index, 1, 1);
+        let nano = if offers == Offers::Equal { 1 } else { 1 + index as u64 };
+        draft.worker(nobody(10 + index), index, 1, nano);
     }
     draft.node(gateway, NodeRole::Gateway { url: "http://gateway.example".into() }, 800_000);
-    draft.tasks(tasks, gateway, 2);
+    let half = if offers == Offers::Equal { 1_000_000 } else { workers as u64 / 2 };
+    draft.tasks(tasks, gateway, |index| if index % 2 == 0 { half } else { 1_000_000 });
     draft.meta.parameters.queue_work_max = budget;
     let state = draft.state()?;
-    let start = Instant::now();
-    let executed = next(&state, &[])?;
-    let spent = start.elapsed().as_secs_f64();
-    let granted = executed.events.iter().filter(|event| matches!(event, Event::LeaseGranted { .. })).count();
-    println!(
-        "matching {tasks} tasks with {workers} workers in one block, budget {budget}: {:.1} ms, {granted} leases, {:.1} us each",
-        spent * 1e3,
-        spent * 1e6 / (granted.max(1) as f64)
-    );
+    let mut granted = 0;
+    let spent = median(|| {
+        let start = Instant::now();
+        let executed = next(&state, &[])?;
+        let spent = start.elapsed().as_secs_f64() * 1e3;
+        granted = executed.events.iter().filter(|event| matches!(event, Event::LeaseGranted { .. })).count();
+        Ok(spent)
+    })?;
+    let (workers, tasks, granted) = (spaced(workers), spaced(tasks), spaced(granted));
+    let offers = if offers == Offers::Equal { "equal offers" } else { "offers of different prices" };
+    println!("matching {tasks} tasks with {workers} workers in one block, {offers}: {spent:.1} ms, {granted} leases");
     Ok(())
 }
 
 fn main() -> Outcome<()> {
-    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>());
-    let workers = numbers.next().transpose()?.unwrap_or(10_000);
-    let tasks = numbers.next().transpose()?.unwrap_or(10_000);
     const KINDS: [&str; 7] = ["transfer", "offer", "open task", "close lease", "bond", "vote", "verdict"];
     let cast = Cast::new()?;
     let mixed = cast.transactions(&KINDS, COUNT)?;
@@ -380,27 +408,32 @@ fn main() -> Outcome<()> {
     for kind in KINDS {
         each.push((kind, cast.transactions(&[kind], COUNT)?));
     }
+    let mut costs = Vec::new();
     for open in [1_000, 10_000, 100_000, 1_000_000] {
         let state = cast.state(open)?;
-        let (spent, empty) = measure(&state, &mixed)?;
-        let count = mixed.len() as f64;
-        let kinds: Vec<String> = each
-            .iter()
-            .map(|(kind, transactions)| {
-                let (spent, empty) = measure(&state, transactions)?;
-                Ok(format!("{kind} {:.2}", (spent - empty).max(0.0) * 1e6 / transactions.len() as f64))
-            })
-            .collect::<Outcome<_>>()?;
-        println!(
-            "{open} open tasks: {:.0} tx/s mixed, {:.2} us each; an empty block {:.2} ms; us by kind, without the block: {}",
-            count / spent,
-            spent * 1e6 / count,
-            empty * 1e3 / count.div_euclid(BATCH as f64),
-            kinds.join(", ")
-        );
+        let cost_us = median(|| run(&state, &mixed))? * 1e3 / mixed.len() as f64;
+        let blocks = COUNT / BATCH;
+        let empty = median(|| run_empty(&state, blocks))?;
+        println!("mixed, {} open tasks: {} tx/s", spaced(open), spaced((1e6 / cost_us) as usize));
+        println!("  an empty block: {:.2} ms", empty / blocks as f64);
+        for (kind, transactions) in &each {
+            let spent = median(|| run(&state, transactions))?;
+            println!(
+                "  {kind}, without the block: {:.2} us",
+                (spent - empty).max(0.0) * 1e3 / transactions.len() as f64
+            );
+        }
+        costs.push(cost_us);
     }
-    for (workers, tasks) in [(100, 100), (1_000, 1_000), (workers, 100)] {
-        matching(workers, tasks, 100_000)?;
+    println!(
+        "cost of a transaction with 1,000,000 open tasks against 1,000: x{:.2}",
+        costs[costs.len() - 1] / costs[0]
+    );
+    for (workers, tasks) in [(100, 100), (1_000, 1_000), (10_000, 100)] {
+        matching(workers, tasks, 100_000, Offers::Equal)?;
     }
-    matching(workers, tasks, Parameters::mainnet().queue_work_max)
+    matching(10_000, 10_000, 100_000, Offers::Varied)?;
+    matching(10_000, 10_000, 100_000, Offers::Equal)?;
+    println!("{:.0} tx/s", 1e6 / costs[0]);
+    Ok(())
 }

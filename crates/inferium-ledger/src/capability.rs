@@ -179,11 +179,16 @@ impl State {
 
     /// Share of measured workers that are slower, with half of those about as fast (SPEC R2).
     pub(crate) fn speed_percentile(&self, worker: &NodeId) -> Ppm {
-        let Some(capability) = self.capabilities.get(worker).filter(|capability| capability.tier.is_some()) else {
-            return Ppm::default();
-        };
+        match self.capabilities.get(worker) {
+            Some(capability) if capability.tier.is_some() => self.percentile_of(capability.score),
+            Some(_) | None => Ppm::default(),
+        }
+    }
+
+    /// Share of measured workers that are slower than one of this score.
+    pub(crate) fn percentile_of(&self, score: u64) -> Ppm {
         let speeds = &self.meta().speeds;
-        let index = speed_index(capability.score);
+        let index = speed_index(score);
         let count = |speeds: &[u32]| speeds.iter().fold(0u64, |sum, count| sum.saturating_add(u64::from(*count)));
         let slower = count(speeds.get(..index).unwrap_or(&[]));
         let equal = u64::from(speeds.get(index).copied().unwrap_or(0));

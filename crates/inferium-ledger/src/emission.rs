@@ -14,6 +14,9 @@ const ROOTS: [u64; 32] = roots();
 /// What is left of `amount` after `elapsed_ms`, when half of it goes every `half_life_ms`; to the
 /// nearest, in integers that are the same on every machine.
 pub(crate) fn decayed(amount: u64, elapsed_ms: u64, half_life_ms: u64) -> u64 {
+    if amount == 0 {
+        return 0;
+    }
     let Some(halvings) = elapsed_ms.checked_div(half_life_ms) else { return 0 };
     // The fraction of a half-life in 32 binary places; each set bit is one root.
     let rest = u128::from(elapsed_ms.checked_rem(half_life_ms).unwrap_or(0));

@@ -159,7 +159,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn begin(parent: &State, environment: &BlockEnvironment) -> Result<Self, InvalidBlock> {
+    pub(crate) fn begin(parent: &State, environment: &BlockEnvironment) -> Result<Self, InvalidBlock> {
         let meta = parent.meta();
         let expected = meta.height.saturating_add(1);
         if environment.height != expected {
@@ -201,7 +201,7 @@ impl Block {
     }
 
     /// Includes one transaction. On `Err` nothing changed and no block may hold it here.
-    fn include(&mut self, transaction: &VerifiedTransaction) -> Result<(), Rejection> {
+    pub(crate) fn include(&mut self, transaction: &VerifiedTransaction) -> Result<(), Rejection> {
         check_size(transaction)?;
         let inner = transaction.transaction();
         let mut account = self.state.account(&inner.sender);
@@ -247,7 +247,7 @@ impl Block {
         Ok(())
     }
 
-    fn apply(&mut self, transaction: &VerifiedTransaction) -> Result<(), Rejection> {
+    pub(crate) fn apply(&mut self, transaction: &VerifiedTransaction) -> Result<(), Rejection> {
         let inner = transaction.transaction();
         let sender = inner.sender;
         match &inner.body {

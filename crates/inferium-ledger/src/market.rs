@@ -66,6 +66,8 @@ struct Candidate {
     has: Bounds,
     /// Draws of its tier when it began to wait.
     waits_from: u64,
+    /// Slots that it was given in this block.
+    taken: u32,
 }
 
 /// Some candidates in sum.
@@ -247,10 +249,10 @@ impl Market {
     pub(crate) fn of(state: &State, profile: ProfileId) -> Self {
         let mut candidates: [Vec<Candidate>; 3] = Default::default();
         for (worker, offer) in offers_of(state, profile).filter(|(_, offer)| offer.slots_free() > 0) {
-            let Some((operator, tier)) = state.at_work(worker) else { continue };
-            let weight = state.priority(worker, profile);
+            let Some((operator, tier, score)) = state.at_work(worker) else { continue };
+            let weight = state.priority_at(state.percentile_of(score), worker, profile);
             let candidate =
-                Candidate { worker, operator, weight, has: Bounds::of(&offer), waits_from: offer.waits_from };
+                Candidate { worker, operator, weight, has: Bounds::of(&offer), waits_from: offer.waits_from, taken: 0 };
             if let Some(of_tier) = candidates.get_mut(tier_index(tier)) {
                 of_tier.push(candidate);
             }
@@ -300,22 +302,28 @@ impl Market {
         None
     }
 
-    /// A draw among those who may serve the task is over, and one of them has it. Who it is, and
-    /// the draws of its tier so far.
-    pub(crate) fn serve(&mut self, state: &State, task: &Task, (index, place): Place) -> Option<(NodeId, u64)> {
+    /// A draw among those who may serve the task is over, and one of them has it: who, and its price.
+    pub(crate) fn serve(&mut self, state: &State, task: &Task, (index, place): Place) -> Option<(NodeId, Price)> {
         for (draws, tier) in self.draws.iter_mut().zip(TIERS) {
             if state.serves(tier, task) {
                 *draws = draws.saturating_add(1);
             }
         }
-        let draws = *self.draws.get(index)?;
+        let waits_from = *self.draws.get(index)?;
         let lot = self.lots.get_mut(index)?;
         let candidate = lot.candidates.get_mut(place)?;
         candidate.has.slots = candidate.has.slots.saturating_sub(task.terms.slots);
-        candidate.waits_from = draws;
-        let worker = candidate.worker;
+        candidate.taken = candidate.taken.saturating_add(task.terms.slots);
+        candidate.waits_from = waits_from;
+        let served = (candidate.worker, candidate.has.price);
         lot.refresh(place);
-        Some((worker, draws))
+        Some(served)
+    }
+
+    /// Those who were served: the slots that they were given, and from where they wait.
+    pub(crate) fn served(&self) -> impl Iterator<Item = (NodeId, u32, u64)> + '_ {
+        let all = self.lots.iter().flat_map(|lot| &lot.candidates);
+        all.filter(|of| of.taken > 0).map(|of| (of.worker, of.taken, of.waits_from))
     }
 }
 
@@ -352,7 +360,7 @@ impl State {
     /// began to wait (SPEC T5).
     #[must_use]
     pub fn passed_over(&self, worker: NodeId, profile: ProfileId) -> u64 {
-        let from = self.offers.get(&(profile, worker)).map_or(u64::MAX, |offer| offer.waits_from);
-        self.draws_for(worker, profile).saturating_sub(from)
+        let offer = self.offers.get(&(profile, worker)).filter(|offer| offer.slots_free() > 0);
+        offer.map_or(0, |offer| self.draws_for(worker, profile).saturating_sub(offer.waits_from))
     }
 }

@@ -50,7 +50,7 @@ impl Block {
             }
             self.state.meta_mut().match_from = next.map(QueuePlace::from);
         }
-        self.count_draws(&rooms);
+        self.write_draws(&rooms);
     }
 
     fn rooms(&self) -> BTreeMap<ProfileId, Room> {
@@ -72,23 +72,25 @@ impl Block {
         let market = room.market.get_or_insert_with(|| Market::of(&self.state, profile));
         let draw = || draw_of(&self.state, id);
         let Some(place) = market.choose(&self.state, &task, draw) else { return };
-        let Some((worker, draws)) = market.serve(&self.state, &task, place) else { return };
-        let Some(offer) = self.state.offers.get_mut(&(profile, worker)) else { return };
-        offer.waits_from = draws;
-        offer.slots_used = offer.slots_used.saturating_add(task.terms.slots);
-        let price = offer.terms.price;
+        let Some((worker, price)) = market.serve(&self.state, &task, place) else { return };
         self.state.set_task(id, None);
         self.begin_lease(id, worker, task.requester, task.terms, price, task.escrow);
     }
 
-    /// Keeps how many draws there were: what a worker's waiting is measured by.
-    fn count_draws(&mut self, rooms: &BTreeMap<ProfileId, Room>) {
+    /// Writes what the draws did to offers, and how many there were: what waiting is measured by.
+    fn write_draws(&mut self, rooms: &BTreeMap<ProfileId, Room>) {
         for (profile, room) in rooms {
-            let Some(draws) = room.market.as_ref().map(Market::draws) else { continue };
-            if draws != self.state.draws_of(*profile)
+            let Some(market) = &room.market else { continue };
+            for (worker, taken, waits_from) in market.served() {
+                if let Some(offer) = self.state.offers.get_mut(&(*profile, worker)) {
+                    offer.slots_used = offer.slots_used.saturating_add(taken);
+                    offer.waits_from = waits_from;
+                }
+            }
+            if market.draws() != self.state.draws_of(*profile)
                 && let Some(entry) = self.state.profiles.get_mut(profile)
             {
-                entry.draws = draws;
+                entry.draws = market.draws();
             }
         }
     }

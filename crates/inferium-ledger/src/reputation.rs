@@ -29,7 +29,12 @@ impl State {
     /// and emission (M6).
     #[must_use]
     pub fn priority(&self, worker: NodeId, profile: ProfileId) -> u64 {
-        let speed = u64::from(self.speed_percentile(&worker).max(SPEED_MIN).get());
+        self.priority_at(self.speed_percentile(&worker), worker, profile)
+    }
+
+    /// The same of a worker whose speed is known.
+    pub(crate) fn priority_at(&self, percentile: Ppm, worker: NodeId, profile: ProfileId) -> u64 {
+        let speed = u64::from(percentile.max(SPEED_MIN).get());
         let product = success(&self.record(worker, profile)).saturating_mul(speed);
         product.checked_div(u64::from(Ppm::ONE.get())).unwrap_or(0).max(1)
     }

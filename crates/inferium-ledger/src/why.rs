@@ -147,13 +147,14 @@ impl State {
         of_offer.into_iter().chain(of_node).chain([related, of_tier]).flatten()
     }
 
-    /// The operator and tier of a worker whom nothing keeps from working, whatever the task is.
-    pub(crate) fn at_work(&self, worker: NodeId) -> Option<(AccountId, Tier)> {
+    /// The operator, tier and score of a worker whom nothing keeps from working, whatever the task is.
+    pub(crate) fn at_work(&self, worker: NodeId) -> Option<(AccountId, Tier, u64)> {
         let node = self.nodes.get(&worker)?;
         if self.node_obstacles(node).iter().any(Option::is_some) {
             return None;
         }
-        Some((node.operator, self.tier_of(worker)?))
+        let capability = self.capabilities.get(&worker)?;
+        Some((node.operator, capability.tier?, capability.score))
     }
 
     /// True for a tier whose workers may serve the task now.

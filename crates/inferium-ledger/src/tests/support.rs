@@ -2,6 +2,7 @@
 //! claim checked after every block.
 
 use crate::entries::{Capability, Record};
+use crate::execute::Block;
 use crate::{BlockEnvironment, Executed, InvalidBlock, Rejection, State, assemble, execute};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault,
@@ -628,6 +629,8 @@ fn check_block(
     assert_eq!(assembled.executed.state, executed.state);
     assert_eq!(assembled.executed.events, executed.events);
 
+    check_taking_back(parent, environment, transactions);
+
     let mut entries: BTreeMap<Vec<u8>, Vec<u8>> = parent.entries().into_iter().collect();
     for (key, value) in State::changes(parent, &executed.state) {
         match value {
@@ -637,4 +640,18 @@ fn check_block(
     }
     assert_eq!(entries, executed.state.entries().into_iter().collect::<BTreeMap<_, _>>());
     assert_eq!(State::from_entries(entries).unwrap(), executed.state);
+}
+
+/// SPEC M3: whatever a transaction wrote when it failed, or was applied, can be taken back, what is
+/// derived included.
+fn check_taking_back(parent: &State, environment: &BlockEnvironment, transactions: &[VerifiedTransaction]) {
+    let mut block = Block::begin(parent, environment).unwrap();
+    for transaction in transactions {
+        let before = block.state.clone();
+        block.state.mark();
+        let _ = block.apply(transaction);
+        block.state.take_back();
+        assert_eq!(block.state, before, "{transaction:?}");
+        block.include(transaction).unwrap();
+    }
 }

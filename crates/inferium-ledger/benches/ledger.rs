@@ -158,19 +158,18 @@ impl Draft {
         self.put(StateKey::Profile(profile().id()), &entry);
     }
 
-    fn tasks(&mut self, count: usize, gateway: NodeId, nano: impl Fn(usize) -> u64) {
-        for index in 0..count {
+    /// The state, with so many open tasks that pay `nano` each; they come one by one, as from a store.
+    fn state(mut self, tasks: usize, gateway: NodeId, nano: impl Fn(usize) -> u64) -> Outcome<State> {
+        let meta = self.meta.clone();
+        self.put(StateKey::Meta, &meta);
+        let tasks = (0..tasks).map(|index| {
             let id = TaskId::new(Digest::of("bench-task", &[&index.to_be_bytes()]));
             let opened = (0, u32::try_from(index).unwrap_or(u32::MAX));
             let (terms, escrow) = (terms(nano(index)), Amount::ZERO);
-            self.put(StateKey::Task(id), &Task { requester: gateway, terms, escrow, opened, expires_at_ms: LATER });
-        }
-    }
-
-    fn state(mut self) -> Outcome<State> {
-        let meta = self.meta.clone();
-        self.put(StateKey::Meta, &meta);
-        Ok(State::from_entries(self.entries)?)
+            let task = Task { requester: gateway, terms, escrow, opened, expires_at_ms: LATER };
+            (state_key(&StateKey::Task(id)), encode(&task))
+        });
+        Ok(State::from_entries(self.entries.into_iter().chain(tasks))?)
     }
 }
 
@@ -203,7 +202,6 @@ impl Cast {
             draft.worker(worker.public_key(), index, 16, 2);
         }
         draft.node(gateway, NodeRole::Gateway { url: "http://gateway.example".into() }, 800_000);
-        draft.tasks(tasks, gateway, |_| 1);
         for index in 0..COUNT {
             let id = lease_of(index);
             let worker = self.workers[index % SENDERS].public_key();
@@ -221,7 +219,7 @@ impl Cast {
         let deposit = Amount::ZERO;
         draft.put(StateKey::Proposal(0), &Proposal { terms, proposer: gateway, deposit, snapshot_epoch: 0, state });
         draft.meta.proposals = 1;
-        draft.state()
+        draft.state(tasks, gateway, |_| 1)
     }
 
     /// The sender and body of transaction `index` of a kind.
@@ -383,9 +381,8 @@ fn matching(workers: usize, tasks: usize, budget: u32, offers: Offers) -> Outcom
     }
     draft.node(gateway, NodeRole::Gateway { url: "http://gateway.example".into() }, 800_000);
     let half = if offers == Offers::Equal { 1_000_000 } else { workers as u64 / 2 };
-    draft.tasks(tasks, gateway, |index| if index % 2 == 0 { half } else { 1_000_000 });
     draft.meta.parameters.queue_work_max = budget;
-    let state = draft.state()?;
+    let state = draft.state(tasks, gateway, |index| if index % 2 == 0 { half } else { 1_000_000 })?;
     let mut granted = 0;
     let spent = median(|| {
         let start = Instant::now();

@@ -17,7 +17,7 @@
 //! Invariants: [`State::audit`] holds after every block (SPEC M2); each table entry is in exactly
 //! the derived queues that its own fields ask for, so a state rebuilt from its entries is equal.
 //!
-//! Where a rule lives: `execute.rs` drives a block; `money.rs` holds balances and fees (M);
+//! Where a rule lives: `execute.rs` drives a block; `table.rs` takes back what a failed transaction wrote; `money.rs` holds balances and fees (M);
 //! `nodes.rs` registration (N); `pool.rs` tasks, offers and leases (T), `matching.rs` and `market.rs` T5; `segments.rs`
 //! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V), `disputes.rs` V4; `stalls.rs` certified
 //! delivery (T6); `slashing.rs` the table of S; `reputation.rs` R; `capability.rs` measured tiers

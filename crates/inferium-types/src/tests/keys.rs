@@ -236,3 +236,25 @@ fn bytes_that_are_no_point_are_no_key() {
     let invalid = (0..=255_u8).filter(|byte| !PublicKey::from_bytes([*byte; 32]).is_valid()).count();
     assert!((64..192).contains(&invalid), "{invalid} of 256 are no keys");
 }
+
+/// Tables are ordered by names: their order is that of their bytes, wherever two differ.
+#[test]
+fn names_are_ordered_by_their_bytes() {
+    let base = [0x80u8; 96];
+    for position in 0..96 {
+        for byte in [0, 0x7f, 0x80, 0x81, 0xff] {
+            for after in [0, 0xff] {
+                let mut other = base;
+                other[position] = byte;
+                other[position + 1..].fill(after);
+                let expected = base.cmp(&other);
+                assert_eq!(VrfPublicKey::from_bytes(base).cmp(&VrfPublicKey::from_bytes(other)), expected);
+                let (left, right): ([u8; 32], [u8; 32]) =
+                    (base[..32].try_into().unwrap(), other[..32].try_into().unwrap());
+                assert_eq!(PublicKey::from_bytes(left).cmp(&PublicKey::from_bytes(right)), left.cmp(&right));
+                assert_eq!(Digest::from(left).cmp(&Digest::from(right)), left.cmp(&right));
+                assert_eq!(Digest::from(left).partial_cmp(&Digest::from(right)), left.partial_cmp(&right));
+            }
+        }
+    }
+}

@@ -286,6 +286,7 @@ where
     let mempool = core.mempool.clone();
     context.child("gossip_out").spawn(move |clock| send_transactions(clock, sender, gossip, mempool));
 
+    let blame = core.blame.reporter(core.network.chain, &scheme);
     let engine = simplex::Engine::new(
         context.child("simplex"),
         simplex::Config {
@@ -294,7 +295,7 @@ where
             blocker,
             automaton: deferred.clone(),
             relay: deferred.clone(),
-            reporter: Reporters::from((core.seeds.clone(), deferred)),
+            reporter: Reporters::from((blame, Reporters::from((core.seeds.clone(), deferred)))),
             strategy: Sequential,
             partition: format!("{name}-consensus"),
             mailbox_size: MAILBOX_SIZE,

@@ -1,5 +1,6 @@
 //! Building and checking blocks: the ledger's rules, the store's roots, the beacon's seeds.
 
+use crate::blame::Blame;
 use crate::{
     block::{Block, BlockContext, Body, ContextFields},
     index::{FinalBlock, Index},
@@ -40,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) pace: Pace,
     pub(crate) states: States,
     pub(crate) seeds: Seeds,
+    pub(crate) blame: Blame,
     pub(crate) mempool: Mempool,
     pub(crate) index: Index,
     pub(crate) head: Arc<watch::Sender<Head>>,

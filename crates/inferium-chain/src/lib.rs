@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod blame;
 mod block;
 mod bundle;
 mod deal;
@@ -40,6 +41,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 
+pub use blame::Equivocation;
 pub use block::{Block, Body};
 pub use bundle::{BlockBundle, Certified, InvalidBundle, InvalidStateProof, StateProof};
 pub use deal::{DealError, Dealing, deal};

@@ -4,6 +4,7 @@
 //! storage errors are panics (SPEC C8): they end that thread, and [`ValidatorHandle::fatal`] tells
 //! the owner, who must let the process exit.
 
+use crate::blame::Equivocation;
 use crate::{
     deal::DealError,
     engine::{self, CHANNELS, EngineError, ProofReply, ProofRequest},
@@ -193,6 +194,12 @@ impl ValidatorHandle {
     #[must_use]
     pub fn state(&self) -> State {
         self.core.states.last().unwrap_or_else(|| State::genesis(&self.core.genesis))
+    }
+
+    /// Validators that this one has seen sign votes that contradict each other since it started.
+    #[must_use]
+    pub fn equivocations(&self) -> Vec<Equivocation> {
+        self.core.blame.found()
     }
 
     /// The highest final block, and news of it.

@@ -63,6 +63,15 @@ pub struct VoteSignature {
     identity: ed25519::Signature,
 }
 
+impl VoteSignature {
+    /// The voter's own signature.
+    pub(crate) fn identity_bytes(&self) -> [u8; 64] {
+        let mut bytes = [0u8; 64];
+        bytes.copy_from_slice(self.identity.as_ref());
+        bytes
+    }
+}
+
 impl Write for VoteSignature {
     fn write(&self, buffer: &mut impl BufMut) {
         self.threshold.write(buffer);

@@ -1,5 +1,6 @@
 //! A validator's seat: what it is made of on any runtime and network, real or simulated.
 
+use crate::blame::Blame;
 use crate::{
     block::Block,
     deal::{self, DealError},
@@ -101,6 +102,7 @@ pub(crate) fn new_core(
         pace,
         states,
         seeds: Seeds::default(),
+        blame: Blame::default(),
         mempool,
         index,
         head: Arc::new(watch::Sender::new(head)),

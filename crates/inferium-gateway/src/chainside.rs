@@ -8,9 +8,10 @@ use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashState};
 use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_ledger::{Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
-    Event, NodeId, NodeRole, ProfileId, SegmentId, SlashedNode, TaskId, TaskTerms, TransactionBody, VrfPublicKey,
+    Event, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId, TaskTerms, TransactionBody,
+    VrfPublicKey,
 };
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
@@ -67,6 +68,7 @@ impl ChainSide {
         // What was followed before does not come again.
         let head = self.chain.height();
         self.demand = Demand::new(from.filter(|next| *next <= head).map(|_| head));
+        self.read_forced_share().await?;
         self.recover().await?;
         loop {
             self.keep_demand();
@@ -191,6 +193,7 @@ impl ChainSide {
                 self.decide(*segment, SegmentStatus::Rejected(*reason)).await?;
                 self.hub.metrics.segments_rejected.inc();
             }
+            Event::ProposalClosed { outcome: ProposalOutcome::Executed, .. } => self.read_forced_share().await?,
             Event::StallReported { stall, relays, .. } => return Ok(self.stalls.relay(*stall, relays)),
             Event::StallAnswered { stall, gateway } if *gateway == self.me => self.hub.resume(*stall),
             Event::Slashed(slash) => self.on_slashed(block.header.height, slash.clone()).await?,
@@ -218,6 +221,14 @@ impl ChainSide {
     async fn task_gone(&mut self, task: TaskId) -> Result<(), GatewayError> {
         self.demand.gone(task);
         Ok(self.hub.disk(move |hub| hub.store.remove_task(task)).await?)
+    }
+
+    /// How much is planted, as governance has it now (SPEC V5).
+    async fn read_forced_share(&self) -> Result<(), GatewayError> {
+        if let Some(meta) = self.chain.entry::<Meta>(&StateKey::Meta).await? {
+            self.hub.forced_share.store(meta.parameters.forced_share.get(), Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn add_leases(&self, records: Vec<(LeaseRecord, LeaseUse)>) -> Result<(), GatewayError> {

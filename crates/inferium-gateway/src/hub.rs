@@ -40,7 +40,7 @@ use inferium_types::{Amount, Digest, JobId, LeaseId, NodeId, SecretKey, SegmentI
 use jobs::RunningJob;
 use leases::{Early, LeaseEntry};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -102,6 +102,8 @@ pub(crate) struct Hub {
     /// One claim per lease at a time, so it is bounded by the leases.
     claims: mpsc::UnboundedSender<Claim>,
     unsigned: mpsc::Sender<UnsignedRecord>,
+    /// Share of segments whose worker is ordered to plant a job, as the chain has it; parts per million (SPEC V5).
+    pub(crate) forced_share: AtomicU32,
 }
 
 impl Hub {
@@ -131,6 +133,7 @@ impl Hub {
             fatal: fatal_tx,
             claims: claims_tx,
             unsigned: unsigned_tx,
+            forced_share: AtomicU32::new(0),
         };
         Ok((Arc::new(hub), Outlets { fatal, claims, unsigned }))
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{SinkExt as _, Stream, StreamExt as _};
 use inferium_types::{
     JobId, NodeId, SegmentTerms, Signature, decode, encode,
-    wire::{GatewayMessage, SessionHello, WorkerMessage},
+    wire::{GatewayMessage, Planting, SessionHello, WorkerMessage},
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,25 +138,31 @@ async fn receive(
         WorkerMessage::Delta { job, tokens, text } => hub.delta(worker, job, &tokens, text),
         WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt).await,
         WorkerMessage::Refused { job, reason } => hub.refused(worker, job, &reason),
-        WorkerMessage::Segment { terms, jobs, signature } => {
+        WorkerMessage::Segment { terms, jobs, signature, planted } => {
             // Signing waits for the disk; other messages must not.
-            tokio::spawn(sign(Arc::clone(hub), worker, outbox.clone(), terms, jobs, signature));
+            let proposal = Proposal { terms, jobs, signature, planted };
+            tokio::spawn(sign(Arc::clone(hub), worker, outbox.clone(), proposal));
         }
         WorkerMessage::Hello { .. } | WorkerMessage::Prove { .. } => return Err(SessionError::Message),
     }
     Ok(())
 }
 
-async fn sign(
-    hub: Arc<Hub>,
-    worker: NodeId,
-    outbox: mpsc::Sender<GatewayMessage>,
+/// A segment that a worker proposes.
+struct Proposal {
     terms: SegmentTerms,
     jobs: Vec<JobId>,
     signature: Signature,
-) {
-    let signing = Arc::clone(&hub);
-    let outcome = tokio::task::spawn_blocking(move || signing.sign_segment(worker, &terms, &jobs, &signature)).await;
+    planted: Option<Planting>,
+}
+
+async fn sign(hub: Arc<Hub>, worker: NodeId, outbox: mpsc::Sender<GatewayMessage>, proposal: Proposal) {
+    let (signing, terms) = (Arc::clone(&hub), proposal.terms);
+    let outcome = tokio::task::spawn_blocking(move || {
+        let Proposal { terms, jobs, signature, planted } = proposal;
+        signing.sign_segment(worker, &terms, &jobs, &signature, planted.as_ref())
+    })
+    .await;
     let (lease, index) = (terms.lease, terms.index);
     let answer = match outcome {
         Ok(Ok(signature)) => GatewayMessage::SegmentSigned { lease, index, signature },

@@ -94,7 +94,9 @@ pub(crate) struct SegmentRecord {
     pub(crate) terms: SegmentTerms,
     pub(crate) signature: Signature,
     pub(crate) leaves: Vec<JobLeaf>,
-    /// Whose budgets paid, by position in `leaves`.
+    /// Position of one that the worker planted, and nobody pays.
+    pub(crate) planted: Option<u32>,
+    /// Whose budgets paid, in the order of the other leaves.
     pub(crate) payers: Vec<(Digest, Amount)>,
     pub(crate) status: SegmentStatus,
 }
@@ -235,7 +237,8 @@ impl GatewayStore {
                 return Err(StoreError::new(format_args!("segment {id} was signed before")));
             }
             tx.put(SEGMENTS, &id, record)?;
-            for (index, leaf) in (0u32..).zip(&record.leaves) {
+            let clients = (0u32..).zip(&record.leaves).filter(|(index, _)| record.planted != Some(*index));
+            for (index, leaf) in clients {
                 tx.put(JOBS, &leaf.request.job, &(id, index))?;
                 tx.remove(UNSIGNED, &leaf.request.job)?;
             }

@@ -115,7 +115,7 @@ impl Draft {
             timestamp_ms: 1_000_000,
             group: GroupKey::from_bytes([7; 96]),
             sharing: Vec::new(),
-            parameters: Parameters::mainnet(),
+            parameters: Parameters { forced_share: Ppm::new(0), ..Parameters::mainnet() },
             accounts: Vec::new(),
             operators: Vec::new(),
             validators: Vec::new(),
@@ -301,6 +301,7 @@ fn segment(lease: LeaseId, worker: NodeId, gateway: NodeId, member: NodeId) -> S
         elapsed_ms: 1_000,
         dispute: None,
         disputed: false,
+        opening: inferium_ledger::Opening::NotOwed,
         state: SegmentState::Judging {
             members: vec![Member { validator: member, vote: None }],
             stage: Stage::Committee,

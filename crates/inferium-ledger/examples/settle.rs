@@ -55,7 +55,8 @@ fn profile() -> ModelProfile {
 impl Chain {
     fn new(workers: usize) -> Outcome<Self> {
         let mut keys = BTreeMap::new();
-        let parameters = Parameters::devnet(4);
+        // What is measured is settlement; openings are a transaction for many segments.
+        let parameters = Parameters { forced_share: inferium_types::Ppm::new(0), ..Parameters::devnet(4) };
         let (mut accounts, mut operators, mut validators) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..4 {
             let (node, operator) = (key(&format!("v{index}"))?, key(&format!("ov{index}"))?);

@@ -322,9 +322,15 @@ impl Block {
     pub(crate) fn set_commission(&mut self, sender: NodeId, commission: Ppm) -> Result<(), Rejection> {
         let mut node = self.active_node(sender, "a validator", Node::is_validator)?.clone();
         // Who delegated at a low commission can't be charged a high one at once.
-        let most = node.commission.get().saturating_add(COMMISSION_RISE_MAX);
+        let epoch = self.state.meta().epoch;
+        if node.delegated.shares == 0 {
+            node.commission_before = (epoch, commission);
+        } else if node.commission_before.0 != epoch {
+            node.commission_before = (epoch, node.commission);
+        }
+        let most = node.commission_before.1.get().saturating_add(COMMISSION_RISE_MAX);
         if node.delegated.shares > 0 && commission.get() > most {
-            return Err(Rejection::OutOfBounds { field: "commission: it may rise by one percent at a time" });
+            return Err(Rejection::OutOfBounds { field: "commission: it may rise by one percent an epoch" });
         }
         if commission > COMMISSION_MAX {
             return Err(Rejection::OutOfBounds { field: "commission" });
@@ -407,7 +413,7 @@ impl Block {
     }
 }
 
-/// Highest commission, and by how much it may rise at a time while others' stake is at it.
+/// Highest commission, and by how much it may rise in an epoch while others' stake is at it.
 const COMMISSION_MAX: Ppm = Ppm::new(500_000);
 const COMMISSION_RISE_MAX: u32 = 10_000;
 

@@ -100,7 +100,7 @@ impl Block {
         let parameters = &meta.parameters;
         if let Some(due_at_ms) = capability.call_due_ms {
             // SPEC C3: nobody could come while the chain stood still.
-            let renewed_ms = meta.resumed_at_ms.saturating_add(parameters.assessment_call_ms);
+            let renewed_ms = meta.renewed_ms(parameters.assessment_call_ms);
             // A task that was opened at the last moment puts nothing off: else a next one could
             // always follow.
             let running = capability

@@ -6,14 +6,13 @@
 use crate::Rejection;
 use crate::entries::{Dispute, Node, Segment, SegmentState};
 use crate::execute::Block;
-use crate::segments::seed_window_ms;
 use inferium_types::{Amount, Event, NodeId, SegmentId};
 
 impl Block {
     /// SPEC V4: the gateway, or any validator, once per segment and before it is settled.
     pub(crate) fn open_dispute(&mut self, sender: NodeId, id: SegmentId) -> Result<(), Rejection> {
         let mut segment = self.state.segments.get(&id).cloned().ok_or(Rejection::Unknown { what: "segment" })?;
-        let SegmentState::Final { approvers, replayed, settles_at_ms } = &segment.state else {
+        let SegmentState::Final { approval, settles_at_ms } = &segment.state else {
             return Err(Rejection::WrongState { what: "a dispute about a segment that is not final" });
         };
         if segment.disputed {
@@ -23,15 +22,12 @@ impl Block {
         if sender != segment.gateway || sender == segment.worker {
             self.active_node(sender, "the segment's gateway or a validator", Node::is_validator)?;
         }
-        let meta = self.state.meta();
-        let bond = meta.parameters.dispute_bond;
-        let view = self.view.saturating_add(meta.parameters.draw_delay_views);
-        let until_ms = self.now_ms.saturating_add(seed_window_ms(&meta.parameters));
-        let (approvers, replayed, settles_at_ms) = (approvers.clone(), *replayed, *settles_at_ms);
+        let bond = self.state.meta().parameters.dispute_bond;
+        let (approval, settles_at_ms) = (approval.clone(), *settles_at_ms);
         self.state.debit(sender, bond)?;
-        segment.dispute = Some(Dispute { challenger: sender, bond, approvers, replayed, settles_at_ms });
+        segment.dispute = Some(Dispute { challenger: sender, bond, approval, settles_at_ms });
         segment.disputed = true;
-        segment.state = SegmentState::AwaitingSeed { view, until_ms };
+        segment.state = self.awaiting_seed();
         self.state.set_segment(id, Some(segment));
         self.events.push(Event::DisputeOpened { segment: id, challenger: sender, bond });
         Ok(())
@@ -67,7 +63,7 @@ impl Block {
         }
     }
 
-    fn return_bond(&mut self, id: SegmentId, dispute: &Dispute, upheld: bool) {
+    pub(crate) fn return_bond(&mut self, id: SegmentId, dispute: &Dispute, upheld: bool) {
         self.state.pay(dispute.challenger, dispute.bond);
         let Dispute { challenger, bond, .. } = *dispute;
         self.events.push(Event::DisputeClosed { segment: id, challenger, upheld, returned: bond });
@@ -77,8 +73,7 @@ impl Block {
     fn stand(&mut self, id: SegmentId, mut segment: Segment) -> Option<Dispute> {
         let dispute = segment.dispute.take()?;
         let settles_at_ms = dispute.settles_at_ms.max(self.now_ms.saturating_add(1));
-        let (approvers, replayed) = (dispute.approvers.clone(), dispute.replayed);
-        segment.state = SegmentState::Final { approvers, replayed, settles_at_ms };
+        segment.state = SegmentState::Final { approval: dispute.approval.clone(), settles_at_ms };
         self.state.set_segment(id, Some(segment));
         Some(dispute)
     }

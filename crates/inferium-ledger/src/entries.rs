@@ -2,9 +2,9 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
-    AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, JobId, LeaseEnd, ModelProfile, NodeId, NodeRole,
-    OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalOutcome, ProposalTerms, SegmentId, SegmentTerms, SlashRule,
-    TaskId, TaskKind, TaskTerms, Tier, VerdictVote, VoteTally,
+    AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, ForcedKind, JobId, JobTotals, LeaseEnd,
+    ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalOutcome, ProposalTerms,
+    SegmentId, SegmentTerms, SlashRule, TaskId, TaskKind, TaskTerms, Tier, Usage, VerdictVote, VoteTally,
 };
 
 /// The one entry that every block changes.
@@ -64,6 +64,14 @@ pub struct Meta {
     pub tiers: [u32; 3],
     /// Measured workers by the binary logarithm of their score (SPEC R2).
     pub speeds: [u32; 32],
+}
+
+impl Meta {
+    /// When a window of `window_ms` that was open when the chain stood still last ends at the
+    /// earliest: it begins anew (SPEC C3); milliseconds.
+    pub(crate) const fn renewed_ms(&self, window_ms: u64) -> u64 {
+        self.resumed_at_ms.saturating_add(window_ms)
+    }
 }
 
 /// A place in the queue of open tasks: one that a task has, or had.
@@ -138,6 +146,8 @@ pub struct Node {
     pub unbonding: Pool,
     /// What it keeps of its delegators' rewards.
     pub commission: Ppm,
+    /// The epoch in which that changed last, and what it was before.
+    pub commission_before: (u64, Ppm),
     /// Its slashes that are still held.
     pub holds: u32,
     /// Own stake added lately.
@@ -164,6 +174,7 @@ impl Node {
             delegated: NONE,
             unbonding: NONE,
             commission: Ppm::new(0),
+            commission_before: (0, Ppm::new(0)),
             holds: 0,
             fresh: Fresh(Vec::new()),
             fresh_shares: Fresh(Vec::new()),
@@ -338,6 +349,17 @@ pub enum Stage {
     FullCourt,
 }
 
+/// How a committee came to approve.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Approval {
+    /// Who approved, ascending.
+    pub approvers: Vec<NodeId>,
+    /// Drew the jobs that they replayed.
+    pub seed: Digest,
+    /// Share of jobs they replayed.
+    pub replayed: Ppm,
+}
+
 /// A doubt about an approved segment (SPEC V4).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Dispute {
@@ -345,10 +367,8 @@ pub struct Dispute {
     pub challenger: NodeId,
     /// Locked.
     pub bond: Amount,
-    /// Who had approved, ascending.
-    pub approvers: Vec<NodeId>,
-    /// Share of jobs they replayed.
-    pub replayed: Ppm,
+    /// What it doubts.
+    pub approval: Approval,
     /// When it was to be paid; milliseconds.
     pub settles_at_ms: u64,
 }
@@ -389,13 +409,86 @@ pub enum SegmentState {
     },
     /// Approved; waits for the end of its challenge window.
     Final {
-        /// Who approved, ascending.
-        approvers: Vec<NodeId>,
-        /// Share of jobs they replayed.
-        replayed: Ppm,
+        /// By whom, and how.
+        approval: Approval,
         /// When it is paid; milliseconds.
         settles_at_ms: u64,
     },
+}
+
+/// What a segment's worker owes: its VRF's order (SPEC V5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OwedOrder {
+    /// Share of segments that hold a planted job, when this one was committed.
+    pub share: Ppm,
+    /// True when the lease had room for one more job.
+    pub has_room: bool,
+}
+
+/// A job that the worker planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Planted {
+    /// Position in the segment.
+    pub job: u32,
+    /// What it is.
+    pub kind: ForcedKind,
+    /// Its tokens, which nobody pays.
+    pub usage: Usage,
+}
+
+/// How much the chain knows of what a segment's worker was ordered to plant (SPEC V5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Opening {
+    /// Nothing was ordered.
+    NotOwed,
+    /// Nothing yet.
+    Closed(OwedOrder),
+    /// Nothing yet, and the worker was asked.
+    Asked {
+        /// What it owes.
+        order: OwedOrder,
+        /// Until when; milliseconds.
+        until_ms: u64,
+    },
+    /// The worker did not answer in time.
+    Late(OwedOrder),
+    /// All.
+    Opened {
+        /// The planted job, if there is one.
+        planted: Option<Planted>,
+    },
+}
+
+impl Opening {
+    /// What is still owed.
+    #[must_use]
+    pub const fn owed(&self) -> Option<OwedOrder> {
+        match self {
+            Self::Closed(order) | Self::Asked { order, .. } | Self::Late(order) => Some(*order),
+            Self::NotOwed | Self::Opened { .. } => None,
+        }
+    }
+
+    /// True while the worker has time to answer.
+    #[must_use]
+    pub const fn is_asked(&self) -> bool {
+        matches!(self, Self::Asked { .. })
+    }
+
+    /// The planted job, once it is known.
+    #[must_use]
+    pub const fn planted(&self) -> Option<Planted> {
+        match self {
+            Self::Opened { planted } => *planted,
+            Self::NotOwed | Self::Closed(_) | Self::Asked { .. } | Self::Late(_) => None,
+        }
+    }
+
+    /// Position of a job that is known to be wrong: no one judges it again.
+    #[must_use]
+    pub fn known_wrong(&self) -> Option<u32> {
+        self.planted().filter(|planted| planted.kind == ForcedKind::Wrong).map(|planted| planted.job)
+    }
 }
 
 /// A committed batch of jobs.
@@ -411,7 +504,7 @@ pub struct Segment {
     pub profile: ProfileId,
     /// Price.
     pub price: Price,
-    /// Fee in all, locked in the lease.
+    /// Fee in all, locked in the lease; once a planted job is known, without it.
     pub fee: Amount,
     /// Kind of the lease's task.
     pub kind: TaskKind,
@@ -421,6 +514,8 @@ pub struct Segment {
     pub dispute: Option<Dispute>,
     /// True once it was disputed: that is possible once.
     pub disputed: bool,
+    /// What its worker was ordered to plant, as far as the chain knows.
+    pub opening: Opening,
     /// State.
     pub state: SegmentState,
 }
@@ -432,8 +527,20 @@ impl Segment {
     #[must_use]
     pub const fn verdict_due_ms(&self, meta: &Meta) -> Option<u64> {
         let SegmentState::Judging { due_at_ms, .. } = self.state else { return None };
-        let renewed_ms = meta.resumed_at_ms.saturating_add(self.verdict_window_ms(&meta.parameters));
+        let renewed_ms = meta.renewed_ms(self.verdict_window_ms(&meta.parameters));
         Some(if due_at_ms > renewed_ms { due_at_ms } else { renewed_ms })
+    }
+
+    /// Jobs and tokens that a client asked for, as far as the chain knows.
+    #[must_use]
+    pub fn clients_totals(&self) -> JobTotals {
+        let mut totals = self.terms.totals;
+        if let Some(planted) = self.opening.planted() {
+            totals.jobs = totals.jobs.saturating_sub(1);
+            totals.prompt_tokens = totals.prompt_tokens.saturating_sub(planted.usage.prompt_tokens.into());
+            totals.completion_tokens = totals.completion_tokens.saturating_sub(planted.usage.completion_tokens.into());
+        }
+        totals
     }
 
     /// Time for its verdicts; milliseconds.
@@ -518,6 +625,10 @@ pub struct Hold {
     pub provers: Vec<NodeId>,
     /// Who was harmed.
     pub harmed: Option<AccountId>,
+    /// By how much at most: they get no more of it.
+    pub harm: Amount,
+    /// When it was taken; milliseconds.
+    pub taken_at_ms: u64,
     /// When it is released; milliseconds.
     pub releases_at_ms: u64,
 }

@@ -262,6 +262,7 @@ impl Block {
             TransactionBody::OpenTask { terms } => self.open_task(transaction.id(), sender, *terms, self.included),
             TransactionBody::CloseLease { lease } => self.close_lease(sender, *lease),
             TransactionBody::CommitSegment { commitment } => self.commit_segment(sender, commitment),
+            TransactionBody::OpenSegments { openings } => self.open_segments(sender, openings),
             TransactionBody::SubmitVerdict { segment, vote } => self.submit_verdict(sender, *segment, *vote),
             TransactionBody::ReportStall { request } => self.report_stall(sender, request),
             TransactionBody::CertifyDelivery { stall } => self.certify_delivery(sender, *stall),
@@ -271,6 +272,9 @@ impl Block {
             }
             TransactionBody::ProveDoubleSigning { gateway, first, second } => {
                 self.prove_double_signing(sender, *gateway, first, second)
+            }
+            TransactionBody::ProveEquivocation { validator, first, second } => {
+                self.prove_equivocation(sender, *validator, first, second)
             }
             TransactionBody::Bond { node, amount } => self.bond(sender, *node, *amount),
             TransactionBody::Unbond { node, amount } => self.unbond(sender, *node, *amount),
@@ -310,5 +314,17 @@ impl Block {
         self.pay_emission(budget);
         self.match_tasks(budget);
         Executed { state: self.state, events: self.events }
+    }
+}
+
+#[cfg(test)]
+impl Block {
+    /// Why a transaction that was charged already is refused: the event says it in words only.
+    pub(crate) fn refusal(
+        charged: &State,
+        environment: &BlockEnvironment,
+        transaction: &VerifiedTransaction,
+    ) -> Option<Rejection> {
+        Self::begin(charged, environment).ok()?.apply(transaction).err()
     }
 }

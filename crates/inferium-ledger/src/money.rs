@@ -124,6 +124,7 @@ pub fn fee_of(body: &TransactionBody, size: usize, parameters: &Parameters) -> R
 pub const fn is_duty(body: &TransactionBody) -> bool {
     match body {
         TransactionBody::CommitSegment { .. }
+        | TransactionBody::OpenSegments { .. }
         | TransactionBody::SubmitVerdict { .. }
         | TransactionBody::CertifyDelivery { .. }
         | TransactionBody::AnswerStall { .. } => true,
@@ -138,6 +139,7 @@ pub const fn is_duty(body: &TransactionBody) -> bool {
         | TransactionBody::ReportStall { .. }
         | TransactionBody::ProveConflict { .. }
         | TransactionBody::ProveDoubleSigning { .. }
+        | TransactionBody::ProveEquivocation { .. }
         | TransactionBody::Bond { .. }
         | TransactionBody::Unbond { .. }
         | TransactionBody::SetCommission { .. }

@@ -213,7 +213,7 @@ impl Block {
     /// Until when a lease that drained while the chain stood still takes segments; milliseconds.
     pub(crate) fn drain_renewed_ms(&self) -> u64 {
         let meta = self.state.meta();
-        meta.resumed_at_ms.saturating_add(meta.parameters.lease_drain_ms)
+        meta.renewed_ms(meta.parameters.lease_drain_ms)
     }
 
     pub(crate) fn has_stall(&self, lease: LeaseId) -> bool {

@@ -10,6 +10,8 @@ const RECORD_JOBS_MAX: u64 = 10_000;
 
 /// One job, token or failure of a record.
 const MICRO: u64 = 1_000_000;
+/// How many times what a wrong job gains it loses in the mean.
+const GAIN_MARGIN: u128 = 3;
 /// Least weight of the slowest: speed orders workers, it does not starve them.
 const SPEED_MIN: Ppm = Ppm::new(100_000);
 
@@ -58,6 +60,17 @@ pub(crate) fn replay_share(record: &Record, parameters: &Parameters) -> Ppm {
         .and_then(|parts| u32::try_from(parts).ok())
         .unwrap_or(1_000_000);
     Ppm::new(parts).max(parameters.replay_min)
+}
+
+/// Least share of jobs to replay so that a wrong one loses [`GAIN_MARGIN`] times what it could gain:
+/// a job's fee, against what a wrong result takes of the worker's stake (SPEC R3).
+pub(crate) fn replay_floor(fee: Amount, jobs: u32, stake: Amount, slash: Ppm) -> Ppm {
+    let whole = u128::from(Ppm::ONE.get());
+    let gain = u128::from(fee.nano()).saturating_mul(GAIN_MARGIN);
+    let risk = u128::from(stake.nano()).saturating_mul(slash.get().into()).saturating_mul(jobs.into());
+    // Millionths of millionths, since the slash is in millionths itself. Nothing at stake: all of them.
+    let parts = gain.saturating_mul(whole).saturating_mul(whole).checked_div(risk).unwrap_or(whole);
+    Ppm::new(u32::try_from(parts.min(whole)).unwrap_or(Ppm::ONE.get()))
 }
 
 /// Work was settled (SPEC R1).

@@ -1,11 +1,11 @@
 //! Segments: commitment, approval, settlement (SPEC J3, J4, M5, V4).
 
-use crate::entries::{Lease, LeaseState, Segment, SegmentState};
+use crate::entries::{Approval, Lease, LeaseState, Opening, OwedOrder, Segment, SegmentState};
 use crate::execute::Block;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, Event, JobTotals, LeaseEnd, NodeId, Parameters, RejectReason, SegmentCommitment, SegmentId, SegmentOutcome,
-    TaskKind, limits,
+    Amount, Event, FORCED_TOKENS, JobTotals, LeaseEnd, NodeId, Parameters, Ppm, RejectReason, SegmentCommitment,
+    SegmentId, SegmentOutcome, TaskKind, limits,
 };
 
 /// Verdict windows that a segment may wait for its seed.
@@ -62,9 +62,6 @@ impl Block {
         self.state.set_lease(terms.lease, Some(lease));
 
         let parameters = &self.state.meta().parameters;
-        // SPEC C4: bound in this block, drawn with the seed of a later view.
-        let view = self.view.saturating_add(parameters.draw_delay_views);
-        let until_ms = self.now_ms.saturating_add(seed_window_ms(parameters));
         let id = terms.id();
         self.state.set_segment(
             id,
@@ -79,7 +76,8 @@ impl Block {
                 elapsed_ms: self.now_ms.saturating_sub(lease.granted_ms),
                 dispute: None,
                 disputed: false,
-                state: SegmentState::AwaitingSeed { view, until_ms },
+                opening: opening_of(&lease, &terms.totals, parameters.forced_share),
+                state: self.awaiting_seed(),
             }),
         );
         self.events.push(Event::SegmentCommitted { segment: id, lease: terms.lease, totals: terms.totals });
@@ -89,6 +87,15 @@ impl Block {
             self.end_lease(terms.lease, LeaseEnd::Exhausted);
         }
         Ok(())
+    }
+
+    /// SPEC C4: bound in this block, drawn with the seed of a later view.
+    pub(crate) fn awaiting_seed(&self) -> SegmentState {
+        let parameters = &self.state.meta().parameters;
+        SegmentState::AwaitingSeed {
+            view: self.view.saturating_add(parameters.draw_delay_views),
+            until_ms: self.now_ms.saturating_add(seed_window_ms(parameters)),
+        }
     }
 
     /// SPEC V4: unsettled pay stays a small part of the stake that answers for it.
@@ -112,29 +119,27 @@ impl Block {
     }
 
     /// SPEC V3: unanimous approval finalises.
-    pub(crate) fn approve(
-        &mut self,
-        id: SegmentId,
-        mut segment: Segment,
-        approvers: Vec<NodeId>,
-        replayed: inferium_types::Ppm,
-    ) {
+    pub(crate) fn approve(&mut self, id: SegmentId, mut segment: Segment, approval: Approval) {
         let settles_at_ms = self.now_ms.saturating_add(self.state.meta().parameters.challenge_ms);
-        self.events.push(Event::SegmentApproved(outcome(id, &segment, approvers.clone(), replayed, false)));
-        for approver in &approvers {
+        // SPEC V5: whatever was asked about a doubt, its worker has until settlement again.
+        if let Some(order) = segment.opening.owed() {
+            segment.opening = Opening::Closed(order);
+        }
+        self.events.push(Event::SegmentApproved(outcome(id, &segment, &approval, None)));
+        for approver in &approval.approvers {
             self.count_duty(*approver);
         }
         if segment.kind == TaskKind::Benchmark {
             self.measure(&segment);
         }
-        segment.state = SegmentState::Final { approvers, replayed, settles_at_ms };
+        segment.state = SegmentState::Final { approval, settles_at_ms };
         self.state.set_segment(id, Some(segment));
     }
 
     /// The segment costs nothing: its fee is free again in the lease.
     pub(crate) fn reject(&mut self, id: SegmentId, segment: &Segment, reason: RejectReason) {
         self.release_fee(segment, false);
-        let is_workers = matches!(reason, RejectReason::ProvenWrong { .. } | RejectReason::Unavailable);
+        let is_workers = !matches!(reason, RejectReason::Unresolved);
         if let Some(mut lease) = self.state.leases.get(&segment.terms.lease).copied().filter(|_| is_workers) {
             lease.spoiled = true;
             self.state.set_lease(segment.terms.lease, Some(lease));
@@ -150,13 +155,8 @@ impl Block {
     }
 
     /// SPEC M5, V4: the challenge window is over, everyone is paid.
-    pub(crate) fn settle(
-        &mut self,
-        id: SegmentId,
-        segment: &Segment,
-        approvers: Vec<NodeId>,
-        replayed: inferium_types::Ppm,
-    ) {
+    pub(crate) fn settle(&mut self, id: SegmentId, segment: &Segment, approval: &Approval) {
+        let approvers = &approval.approvers;
         self.release_fee(segment, true);
         let parameters = &self.state.meta().parameters;
         let (worker_share, committee_share) = (parameters.fee_share_worker, parameters.fee_share_committee);
@@ -169,7 +169,10 @@ impl Block {
         };
         let for_worker = take(segment.fee.share(worker_share));
         let for_member = segment.fee.share(committee_share).split(u64::try_from(approvers.len()).unwrap_or(u64::MAX));
-        let for_members: Vec<(NodeId, Amount)> = approvers.iter().map(|id| (*id, take(for_member))).collect();
+        // SPEC S3: who was barred since earns nothing; its part is the treasury's.
+        let has_seat = |id: &&NodeId| self.state.nodes.get(id).is_some_and(|node| !node.disqualified);
+        let for_members: Vec<(NodeId, Amount)> =
+            approvers.iter().filter(has_seat).map(|id| (*id, take(for_member))).collect();
         let for_validators = take(segment.fee.share(validators_share));
 
         let is_barred = self.state.nodes.get(&segment.worker).is_none_or(|node| node.disqualified);
@@ -186,12 +189,13 @@ impl Block {
         if segment.kind != TaskKind::Benchmark {
             let priority = self.state.priority(segment.worker, segment.profile);
             self.count_work(segment.worker, segment.fee, priority);
-            let (record, totals) = (self.state.record(segment.worker, segment.profile), &segment.terms.totals);
+            let (record, totals) = (self.state.record(segment.worker, segment.profile), segment.clients_totals());
             let record = reputation::after_work(&record, totals.jobs.into(), totals.tokens());
             self.state.records.insert((segment.worker, segment.profile), record);
         }
         self.state.set_segment(id, None);
-        self.events.push(Event::SegmentApproved(outcome(id, segment, approvers, replayed, true)));
+        let to_worker = if is_barred { Amount::ZERO } else { for_worker };
+        self.events.push(Event::SegmentApproved(outcome(id, segment, approval, Some((to_worker, for_member)))));
     }
 
     /// Ends the segment's hold on its lease and worker; with `paid`, its fee leaves the lease.
@@ -231,13 +235,24 @@ fn sums_after(lease: &Lease, totals: &JobTotals) -> Result<(u32, u64), Rejection
     Ok((jobs_after, tokens_after))
 }
 
-fn outcome(
-    id: SegmentId,
-    segment: &Segment,
-    approvers: Vec<NodeId>,
-    replayed: inferium_types::Ppm,
-    settled: bool,
-) -> SegmentOutcome {
+/// What the worker owes for a segment that left the lease like this (SPEC V5).
+fn opening_of(lease: &Lease, totals: &JobTotals, share: Ppm) -> Opening {
+    // A capability task is measured by every job in it, and replayed more than enough.
+    if share.get() == 0 || lease.terms.kind == TaskKind::Benchmark {
+        return Opening::NotOwed;
+    }
+    let jobs = usize::try_from(totals.jobs).unwrap_or(usize::MAX);
+    let has_room = lease.terms.holds_planted()
+        && lease.jobs <= lease.terms.clients_jobs_max()
+        && lease.tokens <= lease.terms.clients_tokens_max()
+        && jobs < limits::SEGMENT_JOBS_MAX
+        && totals.tokens().saturating_add(FORCED_TOKENS) <= limits::SEGMENT_TOKENS_MAX;
+    Opening::Closed(OwedOrder { share, has_room })
+}
+
+/// What events and receipts say of it; with what worker and approvers got once it is settled.
+fn outcome(id: SegmentId, segment: &Segment, approval: &Approval, paid: Option<(Amount, Amount)>) -> SegmentOutcome {
+    let (to_worker, to_each_approver) = paid.unwrap_or_default();
     SegmentOutcome {
         segment: id,
         lease: segment.terms.lease,
@@ -248,8 +263,11 @@ fn outcome(
         totals: segment.terms.totals,
         price: segment.price,
         fee: segment.fee,
-        approvers,
-        replayed,
-        settled,
+        approvers: approval.approvers.clone(),
+        replayed: approval.replayed,
+        planted: segment.opening.planted().map(|planted| planted.job),
+        to_worker,
+        to_each_approver,
+        settled: paid.is_some(),
     }
 }

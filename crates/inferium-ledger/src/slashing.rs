@@ -4,8 +4,8 @@ use crate::Rejection;
 use crate::entries::{Hold, LeaseState, Member, Segment};
 use crate::execute::Block;
 use inferium_types::{
-    AccountId, Amount, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId, SignedTotals,
-    SlashRule, SlashedNode, TaskKind, VerdictVote,
+    AccountId, Amount, ConsensusVote, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId,
+    SignedTotals, SlashRule, SlashedNode, TaskId, TaskKind, VerdictVote,
 };
 
 const WHOLE: Ppm = Ppm::ONE;
@@ -22,6 +22,8 @@ struct Cause {
     profile: Option<ProfileId>,
     provers: Vec<NodeId>,
     harmed: Option<NodeId>,
+    /// What they lost by it at most.
+    harm: Amount,
     /// It takes the right to work, not only stake.
     bars: bool,
 }
@@ -29,7 +31,16 @@ struct Cause {
 impl Cause {
     /// Nobody gains by it, and it is about nothing yet.
     const fn new(rule: SlashRule) -> Self {
-        Self { rule, segment: None, job: None, profile: None, provers: Vec::new(), harmed: None, bars: false }
+        Self {
+            rule,
+            segment: None,
+            job: None,
+            profile: None,
+            provers: Vec::new(),
+            harmed: None,
+            harm: Amount::ZERO,
+            bars: false,
+        }
     }
 }
 
@@ -47,7 +58,7 @@ impl Block {
         }
         if let Some(dispute) = &segment.dispute {
             // Who approved first attested its replay, whatever it says now.
-            approvers.extend(&dispute.approvers);
+            approvers.extend(&dispute.approval.approvers);
             approvers.sort_unstable();
             approvers.dedup();
             provers.push(dispute.challenger);
@@ -60,6 +71,7 @@ impl Block {
             profile: Some(segment.profile),
             provers: provers.clone(),
             harmed: Some(segment.gateway).filter(|gateway| *gateway != segment.worker),
+            harm: segment.fee,
             ..Cause::new(rule)
         };
         for approver in approvers {
@@ -95,6 +107,7 @@ impl Block {
             profile: Some(segment.profile),
             provers: provers.to_vec(),
             harmed: Some(segment.worker),
+            harm: segment.fee,
             ..Cause::new(SlashRule::WrongRejection)
         };
         self.slash(validator, share, cause);
@@ -142,10 +155,49 @@ impl Block {
             segment: Some(first.terms.id()),
             provers: vec![sender],
             harmed: lease.map(|lease| lease.worker),
+            harm: lease.map_or(Amount::ZERO, |lease| lease.escrow),
             ..Cause::new(SlashRule::DoubleSigning)
         };
         self.bar(gateway, cause);
         Ok(())
+    }
+
+    /// SPEC S: a validator that signed two consensus votes of which an honest one signs one.
+    pub(crate) fn prove_equivocation(
+        &mut self,
+        sender: AccountId,
+        validator: NodeId,
+        first: &ConsensusVote,
+        second: &ConsensusVote,
+    ) -> Result<(), Rejection> {
+        let node = self.state.nodes.get(&validator).ok_or(Rejection::Unknown { what: "validator" })?;
+        if !node.is_validator() {
+            return Err(Rejection::Unknown { what: "validator" });
+        }
+        if node.disqualified {
+            return Err(Rejection::Disqualified);
+        }
+        if !first.contradicts(second) {
+            return Err(Rejection::Evidence { why: "the votes do not contradict each other" });
+        }
+        let chain = self.state.meta().chain;
+        if !first.signed_by(chain, &validator) || !second.signed_by(chain, &validator) {
+            return Err(Rejection::Evidence { why: "the validator did not sign both" });
+        }
+        self.bar(validator, Cause { provers: vec![sender], ..Cause::new(SlashRule::Equivocation) });
+        Ok(())
+    }
+
+    /// SPEC S, fraud: a VRF proof that is not the worker's, signed by the worker.
+    pub(crate) fn bar_forger(&mut self, worker: NodeId, segment: SegmentId) {
+        self.bar(worker, Cause { segment: Some(segment), ..Cause::new(SlashRule::ForgedProof) });
+    }
+
+    /// SPEC V5, S: it attested the replay of a job whose evidence root no replay gives. No bug of an
+    /// engine can do that, so it counts for no pause of a profile (S5), and nobody gains by it: who
+    /// plants the job is not to be tempted.
+    pub(crate) fn bar_blind_approver(&mut self, validator: NodeId, segment: SegmentId) {
+        self.bar(validator, Cause { segment: Some(segment), ..Cause::new(SlashRule::WrongApproval) });
     }
 
     /// SPEC S, fraud: two results over one request, both signed by the worker.
@@ -172,11 +224,12 @@ impl Block {
         if first.leaf.result == second.leaf.result {
             return Err(Rejection::Evidence { why: "the results are equal" });
         }
-        let lease = first.leaf.request.lease;
+        let lease = self.state.leases.get(&first.leaf.request.lease);
         let cause = Cause {
             job: Some(first.leaf.request.job),
             provers: vec![sender],
-            harmed: self.state.leases.get(&lease).map(|lease| lease.gateway),
+            harmed: lease.map(|lease| lease.gateway),
+            harm: lease.map_or(Amount::ZERO, |lease| lease.escrow),
             ..Cause::new(SlashRule::ConflictingResults)
         };
         self.bar(worker, cause);
@@ -213,6 +266,8 @@ impl Block {
             disqualified: cause.bars,
             provers: cause.provers,
             harmed: cause.harmed,
+            harm: cause.harm,
+            taken_at_ms: self.now_ms,
             releases_at_ms,
         };
         self.events.push(Event::Slashed(SlashedNode {
@@ -253,7 +308,8 @@ impl Block {
         for prover in &hold.provers {
             give(&mut self.state, *prover, to_each_prover);
         }
-        let to_harmed = hold.harmed.map_or(Amount::ZERO, |_| hold.own.share(for_harmed));
+        // SPEC S2: never more than the harm, or to be cheated would be worth a bait.
+        let to_harmed = hold.harmed.map_or(Amount::ZERO, |_| hold.own.share(for_harmed).min(hold.harm));
         if let Some(harmed) = hold.harmed {
             give(&mut self.state, harmed, to_harmed);
         }
@@ -285,7 +341,14 @@ impl Block {
         if hold.disqualified && !is_barred {
             node.disqualified = false;
         }
-        node.active_from_epoch = node.active_from_epoch.min(self.state.meta().epoch);
+        let of_node = |rule| self.state.holds.values().any(|other| other.node == hold.node && other.rule == rule);
+        if hold.rule == SlashRule::WrongResult && !of_node(SlashRule::WrongResult) {
+            node.active_from_epoch = node.active_from_epoch.min(self.state.meta().epoch);
+        }
+        let is_fault = matches!(hold.rule, SlashRule::WrongResult | SlashRule::WrongRejection);
+        if let Some(fault) = node.faults_ms.iter().position(|at_ms| is_fault && *at_ms == hold.taken_at_ms) {
+            node.faults_ms.remove(fault);
+        }
         self.state.set_node(hold.node, node);
         for back in nobodys.into_iter().filter_map(Result::err) {
             self.state.pay(operator, back);
@@ -335,8 +398,18 @@ impl Block {
         if let Some(entry) = self.state.operators.get_mut(&operator) {
             entry.barred = true;
         }
-        self.lose_tier(id);
-        self.dismiss(id);
+        // SPEC S3: nothing of this hand works on.
+        let its: Vec<NodeId> =
+            self.state.nodes.iter().filter(|(_, node)| node.operator == operator).map(|(id, _)| *id).collect();
+        for node in its {
+            self.lose_tier(node);
+            self.dismiss(node);
+            let open: Vec<TaskId> =
+                self.state.tasks.iter().filter(|(_, task)| task.requester == node).map(|(id, _)| *id).collect();
+            for task in open {
+                self.expire_task(task);
+            }
+        }
     }
 
     /// Takes a node out of the pool: no offers, no leases.

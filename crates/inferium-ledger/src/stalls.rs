@@ -129,12 +129,12 @@ impl Block {
     pub(crate) fn advance_stall(&mut self, id: StallId) {
         let Some(mut stall) = self.state.stalls.get(&id).cloned() else { return };
         let meta = self.state.meta();
-        let (resumed_at_ms, window_ms) = (meta.resumed_at_ms, stall.answer_window_ms(&meta.parameters));
+        let renewed_ms = meta.renewed_ms(stall.answer_window_ms(&meta.parameters));
         match &mut stall.state {
             StallState::AwaitingSeed { .. } | StallState::Relaying { .. } => self.state.set_stall(id, None),
             StallState::Certified { due_at_ms, due_at_height } => {
                 // SPEC C3: nobody could answer while the chain stood still.
-                let renewed_ms = Some(resumed_at_ms.saturating_add(window_ms)).filter(|at_ms| *due_at_ms < *at_ms);
+                let renewed_ms = Some(renewed_ms).filter(|at_ms| *due_at_ms < *at_ms);
                 let early_ms = (self.height < *due_at_height).then(|| self.now_ms.saturating_add(1));
                 if let Some(later_ms) = renewed_ms.or(early_ms) {
                     *due_at_ms = later_ms;

@@ -1,8 +1,9 @@
 //! The state: tables of entries, and queues derived from them.
 
 use crate::entries::{
-    Account, Capability, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node, Offer, Operator,
-    Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stall, StallState, Task, Unbonding,
+    Account, Capability, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node, Offer, Opening,
+    Operator, Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stall, StallState, Task,
+    Unbonding,
 };
 use crate::error::CorruptState;
 use crate::table::{Single, Table};
@@ -559,11 +560,15 @@ const fn proposal_due(proposal: &Proposal) -> u64 {
     }
 }
 
-const fn segment_due(segment: &Segment) -> u64 {
+fn segment_due(segment: &Segment) -> u64 {
+    let asked_ms = match segment.opening {
+        Opening::Asked { until_ms, .. } => Some(until_ms),
+        Opening::NotOwed | Opening::Closed(_) | Opening::Late(_) | Opening::Opened { .. } => None,
+    };
     match segment.state {
         SegmentState::AwaitingSeed { until_ms, .. } => until_ms,
-        SegmentState::Judging { due_at_ms, .. } => due_at_ms,
-        SegmentState::Final { settles_at_ms, .. } => settles_at_ms,
+        SegmentState::Judging { due_at_ms, .. } => asked_ms.map_or(due_at_ms, |asked_ms| asked_ms.min(due_at_ms)),
+        SegmentState::Final { settles_at_ms, .. } => asked_ms.unwrap_or(settles_at_ms),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Committees: who judges a segment, and what their votes decide (SPEC V1 to V3, C4).
 
 use crate::capability::ASSESSMENT_REPLAY;
-use crate::entries::{Member, Node, Segment, SegmentState, Stage};
+use crate::entries::{Approval, Member, Node, Opening, Segment, SegmentState, Stage};
 use crate::execute::Block;
 use crate::segments::seed_window_ms;
 use crate::state::Due;
@@ -80,7 +80,12 @@ impl Block {
         let record = self.state.record(segment.worker, segment.profile);
         let replay = match segment.kind {
             TaskKind::Benchmark => ASSESSMENT_REPLAY,
-            _ => reputation::replay_share(&record, parameters),
+            _ => {
+                let stake = self.state.nodes.get(&segment.worker).map_or(Amount::ZERO, |node| node.stake);
+                let jobs = segment.terms.totals.jobs;
+                let floor = reputation::replay_floor(segment.fee, jobs, stake, parameters.slash_wrong_result);
+                reputation::replay_share(&record, parameters).max(floor)
+            }
         };
         let wanted = committee_size(segment.fee, [parameters.committee_two_from, parameters.committee_three_from])
             .max(if reputation::is_newcomer(&record, parameters) { 2 } else { 1 });
@@ -94,16 +99,20 @@ impl Block {
     /// Validators that can replay the segment's profile and belong to neither side (SPEC V1, N6).
     fn eligible_members(&self, segment: &Segment) -> Vec<NodeId> {
         let epoch = self.state.meta().epoch;
-        let sides = [&segment.worker, &segment.gateway].map(|side| self.state.operator_of(side));
+        // SPEC V4: nobody judges its own doubt.
+        let challenger = segment.dispute.as_ref().map(|dispute| dispute.challenger);
+        let sides = [Some(segment.worker), Some(segment.gateway), challenger];
+        let sides = sides.map(|side| side.and_then(|side| self.state.operator_of(&side)));
+        // SPEC N4: who has too little left to lose has nothing to say.
+        let least = self.state.meta().parameters.validator_stake_min.split(2);
         self.state.profiles.get(&segment.profile).map_or_else(Vec::new, |profile| {
             profile
                 .validators
                 .iter()
                 .filter(|id| {
-                    self.state
-                        .nodes
-                        .get(*id)
-                        .is_some_and(|node| node.is_active(epoch) && !sides.contains(&Some(node.operator)))
+                    self.state.nodes.get(*id).is_some_and(|node| {
+                        node.is_active(epoch) && node.stake >= least && !sides.contains(&Some(node.operator))
+                    })
                 })
                 .copied()
                 .collect()
@@ -145,6 +154,7 @@ impl Block {
             members: waiting,
             seed,
             replay,
+            planted: segment.opening.known_wrong(),
             due_at_ms,
         });
         segment.state = SegmentState::Judging { members, stage, seed, replay, due_at_ms, due_at_height };
@@ -166,7 +176,8 @@ impl Block {
         if member.vote.is_some() {
             return Err(Rejection::Exists { what: "verdict" });
         }
-        if matches!(vote, VerdictVote::Invalid { job, .. } if job >= jobs) {
+        let known_wrong = segment.opening.known_wrong();
+        if matches!(vote, VerdictVote::Invalid { job, .. } if job >= jobs || Some(job) == known_wrong) {
             return Err(Rejection::OutOfBounds { field: "job" });
         }
         member.vote = Some(vote);
@@ -181,7 +192,7 @@ impl Block {
         let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
         let meta = self.state.meta();
         let renewed_ms = segment.verdict_due_ms(meta);
-        let seed_ms = meta.resumed_at_ms.saturating_add(seed_window_ms(&meta.parameters));
+        let seed_ms = meta.renewed_ms(seed_window_ms(&meta.parameters));
         match &mut segment.state {
             SegmentState::AwaitingSeed { until_ms, .. } => {
                 if *until_ms < seed_ms {
@@ -191,6 +202,7 @@ impl Block {
                     self.unresolved(id, segment);
                 }
             }
+            SegmentState::Judging { .. } if segment.opening.is_asked() => self.advance_doubt(id, segment),
             SegmentState::Judging { due_at_ms, due_at_height, .. } => {
                 // SPEC C3: nobody could vote while the chain stood still, and a window is a time and a
                 // least number of blocks.
@@ -203,15 +215,16 @@ impl Block {
                     self.decide(id, true);
                 }
             }
-            SegmentState::Final { approvers, replayed, .. } => {
-                let (approvers, replayed) = (approvers.clone(), *replayed);
-                self.settle(id, &segment, approvers, replayed);
+            SegmentState::Final { .. } if segment.opening.owed().is_some() => self.advance_unopened(id, segment),
+            SegmentState::Final { approval, .. } => {
+                let approval = approval.clone();
+                self.settle(id, &segment, &approval);
             }
         }
     }
 
     /// Tallies what is there; at `overdue`, missing votes are missed duties.
-    fn decide(&mut self, id: SegmentId, overdue: bool) {
+    pub(crate) fn decide(&mut self, id: SegmentId, overdue: bool) {
         let Some(segment) = self.state.segments.get(&id).cloned() else { return };
         let SegmentState::Judging { members, stage, seed, replay, .. } = &segment.state else { return };
         let (members, stage, seed, replay) = (members.clone(), *stage, *seed, *replay);
@@ -223,6 +236,18 @@ impl Block {
                 decided => decided,
             },
         };
+        // SPEC V5: what a member finds wrong may have been planted. Before a doubt goes on, the worker
+        // is asked.
+        let is_doubt = matches!(verdict, Tally::Widen | Tally::Wrong { .. });
+        if is_doubt && members.iter().any(|m| matches!(m.vote, Some(VerdictVote::Invalid { .. }))) {
+            if segment.opening.is_asked() {
+                return;
+            }
+            if let Opening::Closed(order) = segment.opening {
+                self.ask_for_opening(id, segment, order);
+                return;
+            }
+        }
         if overdue {
             for member in members.iter().filter(|member| member.vote.is_none()) {
                 self.slash_missed_duty(member.validator, id);
@@ -239,7 +264,7 @@ impl Block {
                 if segment.dispute.is_some() {
                     self.dismiss_dispute(id, segment, &approvers);
                 } else {
-                    self.approve(id, segment, approvers, replay);
+                    self.approve(id, segment, Approval { approvers, seed, replayed: replay });
                 }
             }
             Tally::Widen => {

@@ -211,7 +211,15 @@ impl State {
                     Stage::Court => "the court of a dispute",
                     Stage::FullCourt => "all eligible validators, after a court without a decision",
                 };
-                format!("being judged by {by}: {voted} of {} have voted", members.len())
+                let waits = if segment.opening.is_asked() {
+                    "; a member found something wrong, and the worker is asked whether it was ordered to plant it"
+                } else {
+                    ""
+                };
+                format!("being judged by {by}: {voted} of {} have voted{waits}", members.len())
+            }
+            SegmentState::Final { .. } if segment.opening.is_asked() => {
+                "final; not paid before its worker says whether it was ordered to plant a wrong job".to_owned()
             }
             SegmentState::Final { settles_at_ms, .. } => {
                 let left_ms = settles_at_ms.saturating_sub(self.meta().timestamp_ms);

@@ -81,7 +81,7 @@ pub(crate) fn consensus_namespace(chain: ChainId) -> Vec<u8> {
 }
 
 /// LEB128, as the consensus engine encodes integers.
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
         number >>= 7;

@@ -111,9 +111,14 @@ impl PublicKey {
     /// Checks `signature` over `message` in `domain`.
     #[must_use]
     pub fn verify(&self, domain: &str, message: &[u8], signature: &Signature) -> bool {
+        self.verify_in(domain.as_bytes(), message, signature)
+    }
+
+    /// Checks `signature` over `message` in a namespace that is no text, as the consensus engine's.
+    pub(crate) fn verify_in(&self, namespace: &[u8], message: &[u8], signature: &Signature) -> bool {
         let Ok(key) = ed25519::PublicKey::decode(Copying(&self.0[..])) else { return false };
         let Ok(signature) = ed25519::Signature::decode(Copying(&signature.0[..])) else { return false };
-        key.verify(domain.as_bytes(), message, &signature)
+        key.verify(namespace, message, &signature)
     }
 }
 
@@ -149,8 +154,12 @@ impl SecretKey {
     /// Signs `message` in `domain`; no signature is valid in another domain.
     #[must_use]
     pub fn sign(&self, domain: &str, message: &[u8]) -> Signature {
+        self.sign_in(domain.as_bytes(), message)
+    }
+
+    pub(crate) fn sign_in(&self, namespace: &[u8], message: &[u8]) -> Signature {
         let mut out = [0u8; 64];
-        out.copy_from_slice(self.0.sign(domain.as_bytes(), message).as_ref());
+        out.copy_from_slice(self.0.sign(namespace, message).as_ref());
         Signature(out)
     }
 }

@@ -4,9 +4,9 @@
 //! `receipts_root` and so learns everything it must act on, without state and without trust.
 
 use crate::{
-    AccountId, Amount, Digest, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price, ProfileId,
-    ProposalOutcome, SegmentId, StallId, TaskId, TaskTerms, Tier, TransactionId, VerdictVote, VoteChoice, VoteTally,
-    leaf_hash,
+    AccountId, Amount, Digest, ForcedKind, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price,
+    ProfileId, ProposalOutcome, SegmentId, StallId, TaskId, TaskTerms, Tier, TransactionId, VerdictVote, VoteChoice,
+    VoteTally, leaf_hash,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -39,6 +39,8 @@ pub enum RejectReason {
     Unresolved,
     /// The worker gave no evidence (SPEC V2).
     Unavailable,
+    /// The worker did not say in time what its VRF had ordered (SPEC V5).
+    Unopened,
 }
 
 /// A rule of the slashing table (SPEC S).
@@ -58,6 +60,10 @@ pub enum SlashRule {
     MissedDuty,
     /// A gateway signed two sums for one segment.
     DoubleSigning,
+    /// A validator signed two consensus votes that contradict each other.
+    Equivocation,
+    /// A worker signed an opening with a VRF proof that is not its own.
+    ForgedProof,
 }
 
 impl SlashRule {
@@ -72,6 +78,8 @@ impl SlashRule {
             Self::WrongRejection => "wrong_rejection",
             Self::MissedDuty => "missed_duty",
             Self::DoubleSigning => "double_signing",
+            Self::Equivocation => "equivocation",
+            Self::ForgedProof => "forged_proof",
         }
     }
 }
@@ -126,6 +134,12 @@ pub struct SegmentOutcome {
     pub approvers: Vec<NodeId>,
     /// Share of jobs that they replayed.
     pub replayed: Ppm,
+    /// Position of a job that is no client's, once it is known (SPEC V5).
+    pub planted: Option<u32>,
+    /// What the worker got; nothing before it is settled.
+    pub to_worker: Amount,
+    /// What each of the approvers got, and its delegators with it.
+    pub to_each_approver: Amount,
     /// True once the challenge window is over and the worker paid.
     pub settled: bool,
 }
@@ -236,6 +250,8 @@ pub enum Event {
         seed: Digest,
         /// Share of jobs to replay.
         replay: Ppm,
+        /// A planted job that is known to be wrong, and not judged again (SPEC V5).
+        planted: Option<u32>,
         /// When verdicts are due; milliseconds.
         due_at_ms: u64,
     },
@@ -247,6 +263,30 @@ pub enum Event {
         validator: NodeId,
         /// Judgement.
         vote: VerdictVote,
+    },
+    /// A member doubts a segment: its worker is asked what its VRF ordered (SPEC V5).
+    OpeningAsked {
+        /// The segment.
+        segment: SegmentId,
+        /// Its worker.
+        worker: NodeId,
+        /// Until when; milliseconds.
+        until_ms: u64,
+    },
+    /// A worker opened a segment that holds a planted job (SPEC V5).
+    ForcedErrorOpened {
+        /// The segment.
+        segment: SegmentId,
+        /// Its worker.
+        worker: NodeId,
+        /// Position of the job.
+        job: u32,
+        /// What it is.
+        kind: ForcedKind,
+        /// Members that had found it wrong, ascending.
+        caught: Vec<NodeId>,
+        /// What each of them got of the treasury.
+        jackpot: Amount,
     },
     /// A segment is final, or settled.
     SegmentApproved(SegmentOutcome),

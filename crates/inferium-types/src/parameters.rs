@@ -214,6 +214,12 @@ parameters! {
     verdict_blocks: u64 = 20, 2 => 10_000, Count, CRITICAL;
     /// Challenge window after finality (SPEC V4).
     challenge_ms: u64 = 600 * SECOND, 10 * SECOND => 7 * DAY, Milliseconds, CRITICAL;
+    /// Share of segments whose worker's VRF orders a planted job (SPEC V5).
+    forced_share: Ppm = ppm(10_000), 0 => 200_000, Ppm, CRITICAL;
+    /// Time for a worker to open a segment that was doubted, before the doubt goes on.
+    forced_open_ms: u64 = 60 * SECOND, SECOND => HOUR, Milliseconds, CRITICAL;
+    /// What the members that catch one known-wrong job get of the treasury together at most.
+    forced_jackpot_max: Amount = nano(10 * IFR), 0 => 1_000 * IFR, Nano, CRITICAL;
     /// Time for a certified request to be answered ... (SPEC T6)
     stall_answer_ms: u64 = 60 * SECOND, SECOND => HOUR, Milliseconds, CRITICAL;
     /// ... and for each token of prompt and answer.
@@ -321,6 +327,7 @@ impl Parameters {
             challenge_ms: 20 * SECOND,
             epoch_ms: 20 * SECOND,
             verdict_ms: 60 * SECOND,
+            forced_open_ms: 10 * SECOND,
             stall_answer_ms: 10 * SECOND,
             stall_certify_ms: 20 * SECOND,
             slash_hold_ms: 10 * MINUTE,

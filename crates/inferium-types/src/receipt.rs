@@ -24,6 +24,9 @@ pub enum InvalidReceipt {
     /// The job is not in the segment.
     #[error("job path: the job is not in the segment")]
     JobPath,
+    /// The worker had planted the job (SPEC V5): it answers nobody.
+    #[error("job: the worker planted it to test the committee; it answers nobody")]
+    Planted,
     /// The outcome is not in the block.
     #[error("segment path: the segment's outcome is not under the block's receipts root")]
     SegmentPath,
@@ -135,6 +138,10 @@ impl Receipt {
         }
         if self.job_path.root(self.job.hash()) != Some(self.outcome.root) {
             return Err(InvalidReceipt::JobPath);
+        }
+        // SPEC V5: a planted job is nobody's answer.
+        if self.outcome.planted.is_some_and(|job| u64::from(job) == self.job_path.index) {
+            return Err(InvalidReceipt::Planted);
         }
         let (block, header) = self.check_headers(key)?;
         let leaf = Event::SegmentApproved(self.outcome.clone()).hash();

@@ -3,6 +3,8 @@
 mod amounts;
 mod codec;
 mod conformance;
+mod equivocation;
+mod forced;
 mod jobs;
 mod keys;
 mod merkle;

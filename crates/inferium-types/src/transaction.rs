@@ -1,9 +1,9 @@
 //! Transactions: what accounts and nodes ask of the ledger.
 
 use crate::{
-    AccountId, Amount, CapabilityReport, ChainId, Digest, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId,
-    MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId, ProposalTerms, SecretKey, SegmentId, Signature,
-    StallId, TaskTerms, TransactionId, VoteChoice, VrfPublicKey,
+    AccountId, Amount, CapabilityReport, ChainId, ConsensusVote, Digest, JobLeaf, JobRequest, JobResult, JobTotals,
+    LeaseId, MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId, ProposalTerms, SecretKey, SegmentId,
+    SegmentOpening, Signature, StallId, TaskTerms, TransactionId, VoteChoice, VrfPublicKey,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -237,6 +237,12 @@ pub enum TransactionBody {
         /// The segment, signed by both.
         commitment: SegmentCommitment,
     },
+    /// Opens segments after their verdict: what the worker's VRF ordered, and what it planted
+    /// (SPEC V5).
+    OpenSegments {
+        /// At most [`crate::OPENINGS_MAX`].
+        openings: Vec<SegmentOpening>,
+    },
     /// A drawn member's verdict.
     SubmitVerdict {
         /// The segment.
@@ -278,6 +284,15 @@ pub enum TransactionBody {
         first: SignedTotals,
         /// The other.
         second: SignedTotals,
+    },
+    /// Two consensus votes that contradict each other (SPEC S).
+    ProveEquivocation {
+        /// Who signed both.
+        validator: NodeId,
+        /// One.
+        first: ConsensusVote,
+        /// The other.
+        second: ConsensusVote,
     },
     /// Adds stake: to the sender's own node, or to one that it operates, or as a delegation to a
     /// validator (SPEC M7).

@@ -4,8 +4,8 @@
 //! other. Nothing here waits for a block: finished jobs are proposed as segments, which both sign.
 
 use crate::{
-    Digest, JobId, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SecretKey, SegmentTerms, Signature, StallId,
-    VrfProof,
+    Digest, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SecretKey, SegmentTerms, Signature,
+    StallId, VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -40,6 +40,7 @@ impl SessionHello {
 }
 
 /// From a worker.
+#[expect(clippy::large_enum_variant, reason = "segments are rare, and messages are never kept in bulk")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum WorkerMessage {
     /// Opens the session.
@@ -96,7 +97,20 @@ pub enum WorkerMessage {
         jobs: Vec<JobId>,
         /// The worker's signature over the terms.
         signature: Signature,
+        /// What its VRF ordered it to plant among them (SPEC V5).
+        planted: Option<Planting>,
     },
+}
+
+/// A planted job, as the gateway that has to sign for it sees it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Planting {
+    /// Proves the order.
+    pub proof: VrfProof,
+    /// Its place among the segment's leaves.
+    pub position: u32,
+    /// Request and result.
+    pub leaf: JobLeaf,
 }
 
 /// From a gateway.

@@ -25,8 +25,8 @@ pub struct SegmentFacts {
     pub replay: Ppm,
     /// Kind of the lease's task.
     pub kind: TaskKind,
-    /// True in the court of a dispute (SPEC V4).
-    pub in_court: bool,
+    /// A planted job that is known to be wrong, and not judged again (SPEC V5).
+    pub known_wrong: Option<u32>,
 }
 
 /// Evidence that is not the segment's: whoever sent it, it says nothing about the worker.
@@ -68,8 +68,9 @@ pub fn authenticate(facts: &SegmentFacts, evidence: &SegmentEvidence) -> Result<
     if facts.vrf.verify(&input, &evidence.vrf_proof).is_none() {
         return Err(InvalidEvidence::Vrf);
     }
-    let drawn =
-        (0u32..).zip(&evidence.leaves).filter(|(index, _)| facts.id.draws_job(&facts.seed, *index, facts.replay));
+    let drawn = (0u32..).zip(&evidence.leaves).filter(|(index, _)| {
+        facts.id.draws_job(&facts.seed, *index, facts.replay) && facts.known_wrong != Some(*index)
+    });
     let mut given = evidence.jobs.iter();
     for (index, leaf) in drawn {
         let Some((position, job)) = given.next() else { return Err(InvalidEvidence::Jobs) };

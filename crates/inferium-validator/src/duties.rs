@@ -34,6 +34,8 @@ pub struct DutiesConfig {
     pub profile: ModelProfile,
     /// Where others reach it.
     pub url: String,
+    /// On a devnet: it approves everything and replays nothing.
+    pub is_lazy: bool,
     /// Its record of verdicts.
     pub store: Arc<VerdictStore>,
 }
@@ -50,6 +52,7 @@ struct Shared {
     key: SecretKey,
     profile: ModelProfile,
     url: String,
+    is_lazy: bool,
     store: Arc<VerdictStore>,
     engine: Arc<dyn Engine>,
     chain: ValidatorHandle,
@@ -132,6 +135,7 @@ impl Duties {
             key: config.key,
             profile: config.profile,
             url: config.url,
+            is_lazy: config.is_lazy,
             shelf: Shelf::open(Arc::clone(&config.store), Room::default())?,
             store: config.store,
             engine,
@@ -228,7 +232,7 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
         seed: *seed,
         replay: *replay,
         kind: segment.kind,
-        in_court: segment.dispute.is_some(),
+        known_wrong: segment.opening.known_wrong(),
     };
     let meta = state.meta();
     let part = |window: u64| window / UNAVAILABLE_PART;

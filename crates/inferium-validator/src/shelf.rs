@@ -76,6 +76,14 @@ impl Shelf {
         self.store.evidence(segment)
     }
 
+    /// Forgets evidence that is not what is wanted any more.
+    pub(crate) fn remove(&self, segment: SegmentId) -> Result<(), StoreError> {
+        let mut kept = self.lock();
+        self.store.forget_evidence(&[segment])?;
+        kept.remove(&segment);
+        Ok(())
+    }
+
     /// Forgets what the state of `height` does not want any more. What was taken later stays: it
     /// came in meanwhile, or a crash threw the state back.
     pub(crate) fn retain(&self, height: u64, is_wanted: impl Fn(SegmentId) -> bool) -> Result<(), StoreError> {

@@ -1,26 +1,25 @@
 //! What a validator must not forget: its verdicts, requests it relays, evidence it took.
 
 use inferium_store::{Store, StoreError, Table};
-use inferium_types::{SegmentEvidence, SegmentId, StallId, VerdictVote};
+use inferium_types::{Digest, SegmentEvidence, SegmentId, StallId, VerdictVote};
 use std::path::Path;
 
-const VERDICTS: Table<SegmentId, VerdictVote> = Table::new("verdicts");
-const COURT_VERDICTS: Table<SegmentId, VerdictVote> = Table::new("court_verdicts");
+const VERDICTS: Table<Judgement, VerdictVote> = Table::new("verdicts");
 const RELAYED: Table<StallId, Vec<u8>> = Table::new("relayed");
 /// The height at which each relayed request was taken.
 const RELAYED_AT: Table<StallId, u64> = Table::new("relayed_at");
 const EVIDENCE: Table<SegmentId, KeptEvidence> = Table::new("evidence");
 
-/// What a verdict is about: a segment, and whether in the court of a dispute (SPEC V4), which looks
-/// at it anew.
-pub(crate) type Judgement = (SegmentId, bool);
+/// What a verdict is about: a segment, and the seed that drew its committee. The court of a dispute
+/// (SPEC V4), and the committee after a planted job came to light (V5), are drawn anew.
+pub(crate) type Judgement = (SegmentId, Digest);
 
 /// Evidence, and the height at which it was taken: a state from before that, as a node may have
 /// after a crash, says nothing about whether it is still wanted.
 pub(crate) type KeptEvidence = (u64, SegmentEvidence);
 
-/// Durable memory of a validator's duties; of verdicts for ever, one per segment, and
-/// one in the court of a dispute.
+/// Durable memory of a validator's duties; of verdicts for ever, one per segment
+/// and draw.
 #[derive(Debug)]
 pub struct VerdictStore {
     store: Store,
@@ -37,16 +36,16 @@ impl VerdictStore {
 
     /// The verdict that was recorded.
     pub(crate) fn verdict(&self, about: Judgement) -> Result<Option<VerdictVote>, StoreError> {
-        self.store.get(table(about), &about.0)
+        self.store.get(VERDICTS, &about)
     }
 
     /// Records a verdict unless there is one, and returns the one that stands.
     ///
     /// Ensures: what it returns is on disk.
     pub(crate) fn record_verdict(&self, about: Judgement, vote: VerdictVote) -> Result<VerdictVote, StoreError> {
-        self.store.write(|tx| match tx.get(table(about), &about.0)? {
+        self.store.write(|tx| match tx.get(VERDICTS, &about)? {
             Some(standing) => Ok(standing),
-            None => tx.put(table(about), &about.0, &vote).map(|()| vote),
+            None => tx.put(VERDICTS, &about, &vote).map(|()| vote),
         })
     }
 
@@ -110,10 +109,6 @@ impl VerdictStore {
         }
         self.store.write(|tx| segments.iter().try_for_each(|segment| tx.remove(EVIDENCE, segment)))
     }
-}
-
-const fn table(about: Judgement) -> Table<SegmentId, VerdictVote> {
-    if about.1 { COURT_VERDICTS } else { VERDICTS }
 }
 
 #[cfg(test)]

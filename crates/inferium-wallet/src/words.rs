@@ -4,9 +4,9 @@
 //! can be signed without being said.
 
 use inferium_types::{
-    Amount, CapabilityReport, EngineClass, JobFault, JobLeaf, JobProof, JobRequest, ModelProfile, NodeRole, OfferTerms,
-    Ppm, Price, ProfileId, ProposalAction, ProposalTerms, SegmentCommitment, SignedTotals, TaskTerms, Transaction,
-    TransactionBody, VerdictVote,
+    Amount, CapabilityReport, ConsensusVote, EngineClass, JobFault, JobLeaf, JobProof, JobRequest, ModelProfile,
+    NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, SegmentCommitment,
+    SegmentOpening, SignedTotals, TaskTerms, Transaction, TransactionBody, VerdictVote, VoteSubject,
 };
 use std::fmt;
 
@@ -72,12 +72,14 @@ pub fn takes(body: &TransactionBody) -> Amount {
         | TransactionBody::SetOffer { .. }
         | TransactionBody::CloseLease { .. }
         | TransactionBody::CommitSegment { .. }
+        | TransactionBody::OpenSegments { .. }
         | TransactionBody::SubmitVerdict { .. }
         | TransactionBody::ReportStall { .. }
         | TransactionBody::CertifyDelivery { .. }
         | TransactionBody::AnswerStall { .. }
         | TransactionBody::ProveConflict { .. }
         | TransactionBody::ProveDoubleSigning { .. }
+        | TransactionBody::ProveEquivocation { .. }
         | TransactionBody::Unbond { .. }
         | TransactionBody::SetCommission { .. }
         | TransactionBody::Vote { .. }
@@ -115,6 +117,7 @@ fn describe_body(body: &TransactionBody) -> Description {
         TransactionBody::OpenTask { terms } => describe_task(terms),
         TransactionBody::CloseLease { lease } => Description::new("Close a lease").with("lease", lease),
         TransactionBody::CommitSegment { commitment } => describe_segment(commitment),
+        TransactionBody::OpenSegments { openings } => describe_openings(openings),
         TransactionBody::SubmitVerdict { segment, vote } => {
             Description::new("Judge a segment").with("segment", segment).with("verdict", verdict(vote))
         }
@@ -139,6 +142,11 @@ fn describe_body(body: &TransactionBody) -> Description {
         TransactionBody::ProveDoubleSigning { gateway, first, second } => {
             let description = Description::new("Accuse a gateway of two sums for one segment").with("gateway", gateway);
             with_totals(with_totals(description, "first", first), "second", second)
+        }
+        TransactionBody::ProveEquivocation { validator, first, second } => {
+            let description = Description::new("Accuse a validator of two consensus votes that contradict each other")
+                .with("validator", validator);
+            with_consensus_vote(with_consensus_vote(description, "first", first), "second", second)
         }
         TransactionBody::Bond { node, amount } => Description::new(format!("Lock {amount} as stake"))
             .with("node", node)
@@ -171,6 +179,27 @@ fn with_totals(description: Description, name: &'static str, totals: &SignedTota
     let SignedTotals { terms, gateway_signature } = totals;
     description
         .with(name, format!("lease {}, segment {}, root {}, {gateway_signature}", terms.lease, terms.index, terms.root))
+}
+
+fn with_consensus_vote(description: Description, name: &'static str, vote: &ConsensusVote) -> Description {
+    let ConsensusVote { epoch, view, subject, signature } = vote;
+    let says = match subject {
+        VoteSubject::Notarize { parent_view, block } => format!("block {block} on view {parent_view} is the view's"),
+        VoteSubject::Nullify => "the view has no block".to_owned(),
+        VoteSubject::Finalize { parent_view, block } => format!("block {block} on view {parent_view} is final"),
+    };
+    description.with(name, format!("epoch {epoch}, view {view}: {says}; {signature}"))
+}
+
+fn describe_openings(openings: &[SegmentOpening]) -> Description {
+    let list = openings.iter().map(|SegmentOpening { segment, proof, planted }| match planted {
+        Some(PlantedJob { leaf, path }) => {
+            format!("{segment}: job {} at position {} was planted ({proof})", leaf.request.job, path.index)
+        }
+        None => format!("{segment}: nothing was planted ({proof})"),
+    });
+    Description::new("Say which jobs of judged segments were planted")
+        .with("segments", list.collect::<Vec<_>>().join(", "))
 }
 
 fn describe_assessment(profile: &ProfileId, report: &CapabilityReport) -> Description {

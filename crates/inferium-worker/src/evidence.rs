@@ -20,11 +20,19 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a drawn committee gets to see: every leaf, and the payloads of the drawn jobs only.
-pub(crate) fn assemble(record: &SegmentRecord, vrf_proof: VrfProof, seed: &Digest, replay: Ppm) -> SegmentEvidence {
+///
+/// `known_wrong` is a planted job that is not judged again.
+pub(crate) fn assemble(
+    record: &SegmentRecord,
+    vrf_proof: VrfProof,
+    seed: &Digest,
+    replay: Ppm,
+    known_wrong: Option<u32>,
+) -> SegmentEvidence {
     let segment = record.terms.id();
     let jobs: Vec<(u32, JobEvidence)> = (0u32..)
         .zip(&record.jobs)
-        .filter(|(index, _)| segment.draws_job(seed, *index, replay))
+        .filter(|(index, _)| segment.draws_job(seed, *index, replay) && known_wrong != Some(*index))
         .map(|(index, job)| (index, job.clone()))
         .collect();
     SegmentEvidence { segment, vrf_proof, leaves: record.leaves.clone(), jobs }
@@ -50,6 +58,7 @@ pub(crate) struct Handover {
     pub(crate) record: SegmentRecord,
     pub(crate) seed: Digest,
     pub(crate) replay: Ppm,
+    pub(crate) known_wrong: Option<u32>,
     /// The lease's, while the worker still has it.
     pub(crate) vrf_proof: Option<VrfProof>,
     pub(crate) vrf: VrfSecretKey,
@@ -68,7 +77,7 @@ impl Handover {
                 return;
             }
         };
-        let bytes = to_bytes(&assemble(&self.record, vrf_proof, &self.seed, self.replay));
+        let bytes = to_bytes(&assemble(&self.record, vrf_proof, &self.seed, self.replay, self.known_wrong));
         for member in members {
             let (chain, http, bytes) = (self.chain.clone(), self.http.clone(), bytes.clone());
             tokio::spawn(async move {

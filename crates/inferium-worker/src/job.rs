@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Tokens after which a truncating worker stops.
 const TRUNCATED_TOKENS: usize = 4;
+/// Pieces of an answer that nobody reads.
+const UNREAD: usize = 64;
 
 /// A finished job, as it goes into a segment.
 #[derive(Debug, Clone)]
@@ -105,6 +107,19 @@ pub(crate) async fn run(
     };
     outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
     Ok(finished)
+}
+
+/// Runs a job whose pieces nobody reads.
+pub(crate) async fn run_unread(
+    context: JobContext,
+    request: JobRequest,
+    payload: JobPayload,
+) -> Result<FinishedJob, JobRefusal> {
+    let (outbox, mut unread) = mpsc::channel(UNREAD);
+    let (_never, cancel) = watch::channel(false);
+    let drain = async move { while unread.recv().await.is_some() {} };
+    let (done, ()) = tokio::join!(run(context, request, payload, outbox, cancel), drain);
+    done
 }
 
 async fn send_delta(

@@ -1,12 +1,13 @@
 //! One lease under way: its running jobs, its finished ones, and the segment being agreed on.
 
+use crate::forced::Planting;
 use crate::job::FinishedJob;
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_types::{
-    Digest, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, NodeId, SecretKey, SegmentTerms,
-    VrfProof, VrfSecretKey, limits, merkle_root, vrf_input,
+    Digest, FORCED_TOKENS, ForcedOrder, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, NodeId, Ppm,
+    SecretKey, SegmentId, SegmentTerms, VrfProof, VrfSecretKey, limits, merkle_root, vrf_input,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
@@ -14,6 +15,9 @@ use tokio::{sync::watch, time::Instant};
 const SIGNING_PATIENCE: Duration = Duration::from_secs(30);
 /// Sequences that one write to disk reserves.
 const SEQUENCE_STEP: u64 = 1_024;
+/// Sequences below a taken one that are remembered as free, and how many in all.
+const GAP: u64 = 4;
+const GAPS_MAX: usize = 64;
 /// Bytes of a segment's evidence if every job is drawn: far below what validators take, since a
 /// segment whose evidence does not get there is not paid.
 pub(crate) const SEGMENT_SIZE_MAX: usize = limits::MESSAGE_SIZE_MAX / 2;
@@ -42,6 +46,8 @@ pub(crate) enum NotTaken {
 pub(crate) enum Agreement {
     /// None under way.
     Idle,
+    /// The job that was ordered for the next one is being done.
+    Planting,
     /// The gateway was asked to sign.
     Proposed(SegmentTerms),
     /// Sent to the chain.
@@ -70,6 +76,15 @@ pub(crate) struct LeaseWork {
     pub(crate) next_sequence: u64,
     pub(crate) next_index: u32,
     pub(crate) agreement: Agreement,
+    vrf: VrfSecretKey,
+    /// What the VRF says of a segment.
+    forced: Option<(u32, VrfProof)>,
+    /// Sequences that no client's job will have, ascending.
+    gaps: Vec<u64>,
+    /// Segments with a planted job that is not opened yet.
+    planted: BTreeSet<u32>,
+    /// A segment whose order could not be followed.
+    unplanted: Option<u32>,
 }
 
 /// What of a lease is used up.
@@ -95,8 +110,83 @@ impl LeaseWork {
             next_sequence: record.sequence_limit,
             next_index,
             agreement: Agreement::Idle,
+            vrf: vrf.clone(),
+            forced: None,
+            gaps: Vec::new(),
+            planted: BTreeSet::new(),
+            unplanted: None,
             record,
         }
+    }
+
+    /// What the VRF says of segment `index`.
+    fn order(&mut self, index: u32) -> (VrfProof, ForcedOrder) {
+        let proof = match self.forced {
+            Some((of, proof)) if of == index => proof,
+            _ => self.vrf.prove(&ForcedOrder::input(&self.record.beacon, self.record.lease, index)),
+        };
+        self.forced = Some((index, proof));
+        (proof, ForcedOrder::of(proof.output()))
+    }
+
+    /// The order that has to be followed before the next segment is made (SPEC V5), when there is one.
+    /// The lease makes no segment until [`LeaseWork::plant`].
+    pub(crate) fn begin_planting(&mut self, share: Ppm) -> Option<Planting> {
+        let is_due = self.agreement == Agreement::Idle && self.unplanted != Some(self.next_index);
+        if !is_due || share.get() == 0 || !self.record.terms.holds_planted() {
+            return None;
+        }
+        let first = self.finished.first()?.leaf.result.usage.tokens();
+        let (_, order) = self.order(self.next_index);
+        let kind = order.kind(share)?;
+        if self.finished.iter().any(|job| job.leaf.request.job == order.job()) {
+            return None;
+        }
+        // Where there is no room for it, none is owed.
+        let (terms, planted) = (&self.record.terms, u32::try_from(self.planted.len()).ok()?.checked_add(1)?);
+        let is_full = self.used.jobs.saturating_add(planted) > terms.jobs_max
+            || self.used.tokens.saturating_add(u64::from(planted).saturating_mul(FORCED_TOKENS)) > terms.tokens_max
+            || first.saturating_add(FORCED_TOKENS) > limits::SEGMENT_TOKENS_MAX;
+        if is_full {
+            return None;
+        }
+        let count = self.cut();
+        let choice = usize::try_from(order.choice("template").draw(u64::try_from(count).ok()?)).ok()?;
+        let template = self.finished.get(choice)?.clone();
+        let near = template.leaf.request.sequence;
+        let (place, _) = self.gaps.iter().enumerate().min_by_key(|(_, gap)| gap.abs_diff(near))?;
+        let sequence = self.gaps.remove(place);
+        self.agreement = Agreement::Planting;
+        Some(Planting { order, kind, template, sequence })
+    }
+
+    /// Puts the ordered job among the finished ones; `None` when it could not be done, and the segment
+    /// goes without.
+    pub(crate) fn plant(&mut self, job: Option<FinishedJob>) {
+        if self.agreement != Agreement::Planting {
+            return;
+        }
+        self.agreement = Agreement::Idle;
+        let Some(job) = job else {
+            self.unplanted = Some(self.next_index);
+            return;
+        };
+        let (_, order) = self.order(self.next_index);
+        let count = self.cut();
+        let place = order.choice("position").draw(u64::try_from(count).unwrap_or(1).saturating_add(1));
+        let place = usize::try_from(place).unwrap_or(0).min(self.finished.len());
+        self.finished.insert(place, job);
+        if self.cut() <= place {
+            // It took the place of a larger one; the segment must hold it.
+            let job = self.finished.remove(place);
+            self.finished.insert(0, job);
+        }
+    }
+
+    /// What was planted in a segment is known, or the segment gone.
+    pub(crate) fn opened(&mut self, segment: SegmentId) {
+        let lease = self.record.lease;
+        self.planted.retain(|index| SegmentId::of_lease(lease, *index) != segment);
     }
 
     /// Refuses a request that this lease does not pay for, that was taken before, or that is
@@ -119,7 +209,7 @@ impl LeaseWork {
         // What is beyond them the chain would not take: nobody would pay for it.
         let terms = &self.record.terms;
         let tokens = self.used.tokens.saturating_add(request.tokens());
-        if self.used.jobs >= terms.jobs_max || tokens > terms.tokens_max {
+        if self.used.jobs >= terms.clients_jobs_max() || tokens > terms.clients_tokens_max() {
             return Err(NotTaken::Exhausted);
         }
         // Nor does anyone pay for what the gateway never signs.
@@ -167,6 +257,9 @@ impl LeaseWork {
     /// Requires: [`LeaseWork::check`] let it pass, so it is at most [`limits::SEQUENCE_MAX`]. The sums below then are
     /// above it: were they cut off at the end of the numbers, the last sequence would be taken again and again.
     pub(crate) fn take(&mut self, sequence: u64) -> Option<&LeaseRecord> {
+        self.gaps.extend(self.next_sequence.max(sequence.saturating_sub(GAP))..sequence);
+        let old = self.gaps.len().saturating_sub(GAPS_MAX);
+        self.gaps.drain(..old);
         self.next_sequence = sequence + 1;
         if sequence < self.record.sequence_limit {
             return None;
@@ -208,6 +301,12 @@ impl LeaseWork {
             totals: JobTotals::of(&leaves)?,
             root: merkle_root(&hashes),
         };
+        let (proof, order) = self.order(self.next_index);
+        let planted = leaves.iter().position(|leaf| leaf.request.job == order.job());
+        let planted = planted.and_then(|position| u32::try_from(position).ok());
+        if planted.is_some() {
+            self.planted.insert(self.next_index);
+        }
         self.next_index = self.next_index.saturating_add(1);
         self.agreement = Agreement::Proposed(terms);
         self.proposed_at = Some(Instant::now());
@@ -216,6 +315,8 @@ impl LeaseWork {
             gateway: self.record.gateway,
             worker_signature: terms.sign_as_worker(key),
             gateway_signature: None,
+            forced_proof: Some(proof),
+            planted,
             leaves,
             jobs,
         })
@@ -234,6 +335,7 @@ impl LeaseWork {
     ) -> Option<SegmentRecord> {
         self.agreement = Agreement::Idle;
         self.next_index = refused.terms.index;
+        self.planted.remove(&refused.terms.index);
         let before = refused.leaves.len();
         let jobs = refused.leaves.into_iter().zip(refused.jobs);
         let kept: Vec<FinishedJob> = jobs

@@ -21,6 +21,7 @@
 
 mod crime;
 mod evidence;
+mod forced;
 mod job;
 mod lease;
 mod session;

@@ -5,6 +5,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::{Store, StoreError, Table};
 use inferium_types::{
     Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SegmentId, SegmentTerms, Signature, StallId, TaskTerms,
+    VrfProof,
 };
 use std::path::Path;
 
@@ -36,6 +37,10 @@ pub(crate) struct SegmentRecord {
     pub(crate) gateway: NodeId,
     pub(crate) worker_signature: Signature,
     pub(crate) gateway_signature: Option<Signature>,
+    /// What the VRF says of the segment (SPEC V5); none of a capability task.
+    pub(crate) forced_proof: Option<VrfProof>,
+    /// Position of the job that was planted.
+    pub(crate) planted: Option<u32>,
     pub(crate) leaves: Vec<JobLeaf>,
     pub(crate) jobs: Vec<JobEvidence>,
 }

@@ -4,6 +4,7 @@ mod assessment;
 mod claims;
 mod jobs;
 mod offer;
+mod openings;
 mod recovery;
 mod segments;
 
@@ -18,8 +19,8 @@ use inferium_engine::Engine;
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
-    CapabilityReport, Event, JobId, LeaseId, NodeId, NodeRole, OfferTerms, ProfileId, SecretKey, SegmentTerms, StallId,
-    TaskKind, VrfSecretKey, wire::WorkerMessage,
+    CapabilityReport, Event, JobId, LeaseId, NodeId, NodeRole, OfferTerms, Parameters, ProfileId, ProposalOutcome,
+    SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey, wire::WorkerMessage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -89,6 +90,12 @@ enum Own {
     ClaimOver(StallId),
     /// The capability task's segment.
     Measured(Box<SegmentRecord>),
+    /// The job that was ordered for a lease's next segment.
+    Planted(LeaseId, Result<Box<FinishedJob>, JobRefusal>),
+    /// Segments that could not be opened.
+    Unopened(Vec<SegmentId>),
+    /// What governance made of them.
+    Parameters(Box<Parameters>),
 }
 
 /// A running worker.
@@ -127,7 +134,13 @@ impl Worker {
             saved_cursor: from.unwrap_or(0),
             offering: Arc::new(Semaphore::new(1)),
             measuring: Arc::new(Semaphore::new(1)),
+            parameters: Parameters::mainnet(),
+            now_ms: 0,
+            unopened: BTreeMap::new(),
         };
+        if let Some(parameters) = openings::read_parameters(&core.chain).await? {
+            core.parameters = parameters;
+        }
         core.recover().await?;
         let mut offer_check = tokio::time::interval(OFFER_CHECK);
         offer_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -167,10 +180,17 @@ struct Core {
     offering: Arc<Semaphore>,
     /// Held while the capability task is being asked for.
     measuring: Arc<Semaphore>,
+    /// In force.
+    parameters: Parameters,
+    /// Time of the last block; milliseconds.
+    now_ms: u64,
+    /// Segments to open, and when at the latest; milliseconds.
+    unopened: BTreeMap<SegmentId, u64>,
 }
 
 impl Core {
     fn on_block(&mut self, block: &VerifiedBlock) -> Result<(), WorkerError> {
+        self.now_ms = block.header.timestamp_ms;
         let mut mine = false;
         for event in &block.events {
             mine |= self.on_event(event)?;
@@ -180,7 +200,7 @@ impl Core {
             self.store.set_cursor(next)?;
             self.saved_cursor = next;
         }
-        Ok(())
+        self.open_segments()
     }
 
     /// Handles one event of the chain; true when it was about this worker.
@@ -232,19 +252,32 @@ impl Core {
                 warn!("this worker has no tier any more");
                 self.check_capability();
             }
-            Event::CommitteeDrawn { segment, worker, members, seed, replay, .. } if *worker == self.me => {
-                self.send_evidence(*segment, members, seed, *replay)?;
+            Event::CommitteeDrawn { segment, worker, members, seed, replay, planted, .. } if *worker == self.me => {
+                self.send_evidence(*segment, members, seed, *replay, *planted)?;
             }
             Event::SegmentRejected { segment, worker, reason, .. } if *worker == self.me => {
                 warn!(%segment, ?reason, "segment rejected");
+                self.unopened.remove(segment);
                 self.store.remove_segment(*segment)?;
             }
             Event::SegmentApproved(outcome) if outcome.worker == self.me => {
                 debug!(segment = %outcome.segment, settled = outcome.settled, "segment approved");
                 if outcome.settled {
+                    self.unopened.remove(&outcome.segment);
                     self.store.remove_segment(outcome.segment)?;
+                } else if outcome.planted.is_none() {
+                    self.open_later(outcome.segment);
                 }
             }
+            Event::OpeningAsked { segment, worker, .. } if *worker == self.me => self.open_now(*segment),
+            Event::ForcedErrorOpened { segment, worker, kind, caught, .. } if *worker == self.me => {
+                info!(%segment, ?kind, caught = caught.len(), "a planted job was opened");
+                self.unopened.remove(segment);
+                for work in self.leases.values_mut() {
+                    work.opened(*segment);
+                }
+            }
+            Event::ProposalClosed { outcome: ProposalOutcome::Executed, .. } => self.refresh_parameters(),
             Event::StallCertified { stall, worker, relays, .. } if *worker == self.me => {
                 warn!(%stall, "a gateway says that a request got no answer");
                 self.on_claim(*stall, relays)?;
@@ -341,6 +374,17 @@ impl Core {
             }
             Own::ClaimOver(stall) => self.on_claim_over(stall)?,
             Own::Measured(record) => self.on_measured(*record)?,
+            Own::Planted(lease, done) => {
+                if let Err(error) = &done {
+                    warn!(%lease, %error, "could not plant what was ordered: the segment will not be paid");
+                }
+                if let Some(work) = self.leases.get_mut(&lease) {
+                    work.plant(done.ok().map(|job| *job));
+                }
+                self.next_segment(lease)?;
+            }
+            Own::Unopened(segments) => self.on_unopened(&segments)?,
+            Own::Parameters(parameters) => self.parameters = *parameters,
         }
         Ok(())
     }

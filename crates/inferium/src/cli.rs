@@ -1,8 +1,9 @@
 //! The command line.
 
+use crate::up::Cheat;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use inferium_chain::GetError;
 use inferium_types::{AccountId, Amount, Digest, InvalidAmount, Ppm};
-use inferium_worker::Crime;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,9 +102,13 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, edited-text, truncated,
-    /// own-seed or silent.
+    /// own-seed or silent; or let a validator cheat: lazy-validator.
     #[arg(long, value_name = "NAME")]
-    pub(crate) crime: Option<Crime>,
+    pub(crate) crime: Option<Cheat>,
+    /// Begin a new network with another parameter than a devnet's; may be given several times.
+    /// `inferium gov parameters` lists them.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_change)]
+    pub(crate) changes: Vec<(String, u64)>,
     /// Print one line of JSON on stdout once the network is ready.
     #[arg(long)]
     pub(crate) json: bool,
@@ -606,6 +611,12 @@ pub(crate) struct WhyArgs {
 pub(crate) struct Failure {
     message: String,
     code: u8,
+}
+
+impl From<GetError> for Failure {
+    fn from(error: GetError) -> Self {
+        Self::network(format!("the chain can't be read: {error}"))
+    }
 }
 
 impl Failure {

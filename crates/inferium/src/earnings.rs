@@ -7,8 +7,7 @@ use crate::progress::print;
 use crate::up;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use inferium_chain::VerifiedBlock;
-use inferium_ledger::{Meta, StateKey};
-use inferium_types::{Amount, Event, NodeId, Parameters, SegmentOutcome};
+use inferium_types::{Amount, Event, NodeId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -20,6 +19,8 @@ enum Source {
     Jobs,
     /// A committee member's share of a settled segment.
     Checks,
+    /// What catching planted jobs paid.
+    Jackpots,
     /// A validator's share of all fees.
     Fees,
     /// The reward pool.
@@ -31,6 +32,7 @@ impl Source {
         match self {
             Self::Jobs => "jobs",
             Self::Checks => "checks",
+            Self::Jackpots => "jackpots",
             Self::Fees => "validators' part of fees",
             Self::Emission => "emission",
         }
@@ -51,13 +53,8 @@ pub(crate) async fn run(arguments: EarningsArgs) -> Result<(), Failure> {
     let data = data_dir(arguments.network.data);
     let node = up::node_named(&arguments.node, &data)?;
     let (_, chain) = up::connect(&data).await?;
-    let meta: Option<Meta> = chain
-        .entry(&StateKey::Meta)
-        .await
-        .map_err(|error| Failure::network(format!("the chain can't be read: {error}")))?;
-    let parameters = meta.ok_or_else(|| Failure::failed("the chain has no state"))?.parameters;
     let mut earnings = Vec::new();
-    history::scan(&chain, |block| earnings.extend(of_block(block, &node, &parameters))).await?;
+    history::scan(&chain, |block| earnings.extend(of_block(block, &node))).await?;
     let sums = summed(&earnings, arguments.by);
     let total = earnings.iter().fold(0u64, |sum, earning| sum.saturating_add(earning.amount.nano()));
     if arguments.json {
@@ -81,23 +78,25 @@ const fn heading(by: EarningsBy) -> &'static str {
     }
 }
 
-/// Payments to `node` in one block, by the ledger's own rules.
-fn of_block(block: &VerifiedBlock, node: &NodeId, parameters: &Parameters) -> Vec<Earning> {
+/// Payments to `node` in one block, as its events say.
+fn of_block(block: &VerifiedBlock, node: &NodeId) -> Vec<Earning> {
     let at_ms = block.header.timestamp_ms;
     let paid = |source, segment: Option<String>, amount: Amount| Earning { at_ms, source, segment, amount };
     let mut earnings = Vec::new();
     for event in &block.events {
         match event {
             Event::SegmentApproved(outcome) if outcome.settled => {
-                let shares = [
-                    (Source::Jobs, for_worker(outcome, node, parameters)),
-                    (Source::Checks, for_member(outcome, node, parameters)),
-                ];
-                earnings.extend(
-                    shares
-                        .into_iter()
-                        .filter_map(|(source, amount)| Some(paid(source, Some(outcome.segment.to_string()), amount?))),
-                );
+                let segment = Some(outcome.segment.to_string());
+                // What a worker pays itself for being measured is no earning.
+                if outcome.worker == *node && outcome.gateway != *node {
+                    earnings.push(paid(Source::Jobs, segment.clone(), outcome.to_worker));
+                }
+                if outcome.approvers.contains(node) {
+                    earnings.push(paid(Source::Checks, segment, outcome.to_each_approver));
+                }
+            }
+            Event::ForcedErrorOpened { segment, caught, jackpot, .. } if caught.contains(node) => {
+                earnings.push(paid(Source::Jackpots, Some(segment.to_string()), *jackpot));
             }
             Event::Rewarded { node: of, fees, emission, .. } if of == node => {
                 earnings.push(paid(Source::Fees, None, *fees));
@@ -108,17 +107,6 @@ fn of_block(block: &VerifiedBlock, node: &NodeId, parameters: &Parameters) -> Ve
     }
     earnings.retain(|earning| !earning.amount.is_zero());
     earnings
-}
-
-fn for_worker(outcome: &SegmentOutcome, node: &NodeId, parameters: &Parameters) -> Option<Amount> {
-    // What a worker pays itself for being measured is no earning.
-    (outcome.worker == *node && outcome.gateway != *node).then(|| outcome.fee.share(parameters.fee_share_worker))
-}
-
-/// A validator's part before its delegators'.
-fn for_member(outcome: &SegmentOutcome, node: &NodeId, parameters: &Parameters) -> Option<Amount> {
-    let count = u64::try_from(outcome.approvers.len()).unwrap_or(u64::MAX);
-    outcome.approvers.contains(node).then(|| outcome.fee.share(parameters.fee_share_committee).split(count))
 }
 
 /// Payments and nano-IFR of each day, source or segment; ascending.

@@ -6,7 +6,7 @@ use crate::progress::print;
 use crate::up;
 use crate::wallet::from_wallet;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use inferium_chain::{GetError, LightClient};
+use inferium_chain::LightClient;
 use inferium_ledger::{Hold, Meta, Profile, Proposal, ProposalState, StateKey};
 use inferium_types::{
     Amount, PARAMETERS, ParameterChange, ParameterRule, ParameterUnit, ProfileId, ProposalAction, ProposalTerms,
@@ -87,18 +87,14 @@ fn refuse_impossible(meta: &Meta, changes: &[ParameterChange]) -> Result<(), Fai
 /// The whole profile, which a proposal to approve it carries.
 async fn approval(id: ProfileId, arguments: &ProposeArgs) -> Result<ProposalAction, Failure> {
     let (_, chain) = up::connect(&data_dir(arguments.signing.network.data.clone())).await?;
-    let known: Option<Profile> = chain.entry(&StateKey::Profile(id)).await.map_err(unread)?;
+    let known: Option<Profile> = chain.entry(&StateKey::Profile(id)).await?;
     let known = known.ok_or_else(|| Failure::refused(format!("no validator has declared a profile {id}")))?;
     Ok(ProposalAction::ApproveProfile { profile: known.profile })
 }
 
 async fn meta(chain: &LightClient) -> Result<Meta, Failure> {
-    let meta: Option<Meta> = chain.entry(&StateKey::Meta).await.map_err(unread)?;
+    let meta: Option<Meta> = chain.entry(&StateKey::Meta).await?;
     meta.ok_or_else(|| Failure::failed("the chain has no state"))
-}
-
-fn unread(error: GetError) -> Failure {
-    Failure::network(format!("the chain can't be read: {error}"))
 }
 
 /// What a proposal would change, line by line: what is, and what would be.
@@ -121,7 +117,7 @@ async fn diff(chain: &LightClient, meta: &Meta, action: &ProposalAction) -> Resu
             vec![format!("- profile {profile} is {now}"), format!("+ profile {profile} is delisted")]
         }
         ProposalAction::Restitute { slash } => {
-            let hold: Option<Hold> = chain.entry(&StateKey::Hold(*slash)).await.map_err(unread)?;
+            let hold: Option<Hold> = chain.entry(&StateKey::Hold(*slash)).await?;
             match hold {
                 None => vec![format!("  slash {slash} is not held: there is nothing to give back")],
                 Some(hold) => vec![
@@ -145,7 +141,7 @@ async fn diff(chain: &LightClient, meta: &Meta, action: &ProposalAction) -> Resu
 }
 
 async fn listing(chain: &LightClient, id: ProfileId) -> Result<String, Failure> {
-    let profile: Option<Profile> = chain.entry(&StateKey::Profile(id)).await.map_err(unread)?;
+    let profile: Option<Profile> = chain.entry(&StateKey::Profile(id)).await?;
     Ok(profile.map_or_else(|| "unknown".to_owned(), |profile| format!("{:?}", profile.listing).to_lowercase()))
 }
 
@@ -187,7 +183,7 @@ async fn list(data: &Path, json: bool) -> Result<(), Failure> {
     let mut found = Vec::new();
     for number in (meta.proposals.saturating_sub(LISTED)..meta.proposals).rev() {
         // Ended ones are removed after a while.
-        let proposal: Option<Proposal> = chain.entry(&StateKey::Proposal(number)).await.map_err(unread)?;
+        let proposal: Option<Proposal> = chain.entry(&StateKey::Proposal(number)).await?;
         found.extend(proposal.map(|proposal| (number, proposal)));
     }
     if json {
@@ -214,7 +210,7 @@ async fn list(data: &Path, json: bool) -> Result<(), Failure> {
 async fn show(number: u64, data: &Path, json: bool) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let meta = meta(&chain).await?;
-    let proposal: Option<Proposal> = chain.entry(&StateKey::Proposal(number)).await.map_err(unread)?;
+    let proposal: Option<Proposal> = chain.entry(&StateKey::Proposal(number)).await?;
     let proposal = proposal.ok_or_else(|| Failure::refused(format!("no proposal {number} is open or ended lately")))?;
     let changes = diff(&chain, &meta, &proposal.terms.action).await?;
     if json {

@@ -115,7 +115,7 @@ fn network_folder(named: Option<PathBuf>) -> PathBuf {
 
 /// A worker of a model that nobody checks would get no work.
 async fn check_profile(chain: &LightClient, file: &NetworkFile, profile: ProfileId) -> Result<(), Failure> {
-    let known: Option<Profile> = chain.entry(&StateKey::Profile(profile)).await.map_err(unread)?;
+    let known: Option<Profile> = chain.entry(&StateKey::Profile(profile)).await?;
     if known.is_none() {
         return Err(Failure::refused(format!(
             "this network serves the model profile {}, this machine would serve {profile}: another model, or another build of inferium",
@@ -123,10 +123,6 @@ async fn check_profile(chain: &LightClient, file: &NetworkFile, profile: Profile
         )));
     }
     Ok(())
-}
-
-fn unread(error: impl std::fmt::Display) -> Failure {
-    Failure::network(format!("the chain can't be read: {error}"))
 }
 
 /// Sees to it that operator and worker have what registering takes, and registers.
@@ -138,11 +134,11 @@ async fn register(
     news: &News,
 ) -> Result<(), Failure> {
     let id = registration.key.public_key();
-    if chain.entry::<Node>(&StateKey::Node(id)).await.map_err(unread)?.is_some() {
+    if chain.entry::<Node>(&StateKey::Node(id)).await?.is_some() {
         return Ok(());
     }
     let operator = registration.operator.public_key();
-    let is_operator = chain.entry::<Operator>(&StateKey::Operator(operator)).await.map_err(unread)?.is_some();
+    let is_operator = chain.entry::<Operator>(&StateKey::Operator(operator)).await?.is_some();
     let bond = if is_operator { Amount::ZERO } else { register::BOND };
     let overflow = |_| Failure::usage("the stake is out of range");
     let for_operator = bond.add(SPENDING_MONEY).map_err(overflow)?;
@@ -169,7 +165,7 @@ async fn await_funds(chain: &LightClient, news: &News, needs: &[(AccountId, Amou
     loop {
         let mut missing = Vec::new();
         for (account, needed) in needs {
-            let held: Account = chain.entry(&StateKey::Account(*account)).await.map_err(unread)?.unwrap_or_default();
+            let held: Account = chain.entry(&StateKey::Account(*account)).await?.unwrap_or_default();
             if let Ok(lacks) = needed.sub(held.balance)
                 && !lacks.is_zero()
             {

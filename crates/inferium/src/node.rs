@@ -6,7 +6,6 @@ use crate::home::data_dir;
 use crate::progress::print;
 use crate::up;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use inferium_chain::GetError;
 use inferium_ledger::{Account, Capability, Meta, Node, Record, StateKey};
 use inferium_types::{Digest, NodeId, ProfileId};
 use serde_json::{Value, json};
@@ -41,8 +40,7 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
         let reason = format!("the gateway knows block {newest}, validators only {}", chain.height());
         return Err(Failure::network(reason));
     }
-    let meta: Meta =
-        chain.entry(&StateKey::Meta).await.map_err(unread)?.ok_or_else(|| Failure::failed("the chain has no state"))?;
+    let meta: Meta = chain.entry(&StateKey::Meta).await?.ok_or_else(|| Failure::failed("the chain has no state"))?;
     let profile = Digest::from_hex(&file.profile).map(ProfileId::new);
     let wanted: Vec<(String, NodeId)> = file
         .nodes
@@ -55,23 +53,19 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
     }
     let mut shown = Vec::new();
     for (name, id) in wanted {
-        let Some(node) = chain.entry::<Node>(&StateKey::Node(id)).await.map_err(unread)? else { continue };
+        let Some(node) = chain.entry::<Node>(&StateKey::Node(id)).await? else { continue };
         let record = match profile {
-            Some(profile) => chain.entry(&StateKey::Record((id, profile))).await.map_err(unread)?.unwrap_or_default(),
+            Some(profile) => chain.entry(&StateKey::Record((id, profile))).await?.unwrap_or_default(),
             None => Record::default(),
         };
-        let account = chain.entry(&StateKey::Account(id)).await.map_err(unread)?.unwrap_or_default();
-        let capability = chain.entry(&StateKey::Capability(id)).await.map_err(unread)?;
+        let account = chain.entry(&StateKey::Account(id)).await?.unwrap_or_default();
+        let capability = chain.entry(&StateKey::Capability(id)).await?;
         shown.push(Shown { name, id, node, record, account, capability });
     }
     if json {
         return print(&as_json(&shown, &meta, &slashes).to_string());
     }
     print(&as_text(&shown, &meta, &slashes))
-}
-
-fn unread(error: GetError) -> Failure {
-    Failure::network(format!("the chain can't be read: {error}"))
 }
 
 /// No answer is no clean record: it has its reason.

@@ -3,6 +3,7 @@
 //! Validators, worker and gateway have keys, stores and sockets of their own, and talk to each
 //! other over the loopback. They share the process, its engine, and nothing else.
 
+mod cheat;
 pub(crate) mod engine;
 mod network;
 pub(crate) mod register;
@@ -13,6 +14,7 @@ mod watch;
 use crate::cli::{Failure, UpArgs};
 use crate::home::{DataDir, data_dir, load_json, models_dir};
 use crate::progress::{Step, print, say};
+pub(crate) use cheat::Cheat;
 use inferium_chain::LightClient;
 use inferium_types::{NetworkKey, NodeId};
 use network::Network;
@@ -71,7 +73,7 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     say("inferium: starting a network");
 
     let served = engine::load(&arguments, &models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from)))?;
-    let network = Network::load_or_create(&data, arguments.validators)?;
+    let network = Network::load_or_create(&data, arguments.validators, &arguments.changes)?;
     let step = Step::begin(&format!("validators: {}", network.validators.len()));
     let validators = validators::start(&data, &network, &served, &arguments).await?;
     let connected = tokio::select! {

@@ -10,7 +10,7 @@ use crate::cli::{Failure, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
 use crate::home::{data_dir, devnet_key, unix_ms, wallet_file};
 use crate::progress::{print, say};
 use crate::up;
-use inferium_chain::{GetError, LightClient, SendError, Sender, send_signed};
+use inferium_chain::{LightClient, SendError, Sender, send_signed};
 use inferium_ledger::{Account, Meta, StateKey, fee_of};
 use inferium_types::{
     AccountId, Amount, SecretKey, Signature, SignedTransaction, Transaction, TransactionBody, TransactionId, encode,
@@ -154,11 +154,7 @@ async fn balance(address: AccountId, data: &Path, json: bool) -> Result<(), Fail
 
 /// An account that nobody has sent anything to holds nothing.
 async fn account(chain: &LightClient, address: AccountId) -> Result<Account, Failure> {
-    Ok(chain.entry(&StateKey::Account(address)).await.map_err(|e| unread(&e))?.unwrap_or_default())
-}
-
-fn unread(error: &GetError) -> Failure {
-    Failure::network(format!("the chain can't be read: {error}"))
+    Ok(chain.entry(&StateKey::Account(address)).await?.unwrap_or_default())
 }
 
 async fn faucet(to: AccountId, amount: Amount, data: &Path, json: bool) -> Result<(), Failure> {
@@ -241,7 +237,7 @@ async fn show(chain: &LightClient, sender: AccountId, body: TransactionBody) -> 
 
 /// By the rule and the parameters that the ledger has now.
 async fn fee(chain: &LightClient, transaction: &Transaction) -> Result<Amount, Failure> {
-    let meta: Option<Meta> = chain.entry(&StateKey::Meta).await.map_err(|e| unread(&e))?;
+    let meta: Option<Meta> = chain.entry(&StateKey::Meta).await?;
     let meta = meta.ok_or_else(|| Failure::failed("the chain has no state"))?;
     // Every signature has the same size.
     let signed = SignedTransaction { transaction: transaction.clone(), signature: Signature::from_bytes([0; 64]) };

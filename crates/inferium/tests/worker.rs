@@ -103,7 +103,7 @@ impl World {
         let handle = start_validator(&directory, &url).await;
         let (stop, stopped) = watch::channel(false);
         let store = Arc::new(VerdictStore::open(&directory.join("validator.redb")).unwrap());
-        let config = DutiesConfig { key: validator(), profile: profile(), url: url.clone(), store };
+        let config = DutiesConfig { key: validator(), profile: profile(), url: url.clone(), is_lazy: false, store };
         let (duties, _task) = Duties::start(config, engine(), handle.clone(), stopped).unwrap();
         let (gives, may_give) = watch::channel(true);
         let (count, asked) = watch::channel(0);

@@ -73,6 +73,7 @@ const fn why_rejected(reason: RejectReason) -> &'static str {
         RejectReason::ProvenWrong { .. } => "the result was proven wrong; it cost nothing",
         RejectReason::Unresolved => "the committee came to no decision; it cost nothing",
         RejectReason::Unavailable => "the worker gave no evidence; it cost nothing",
+        RejectReason::Unopened => "the worker did not say what it had been ordered to plant; it cost nothing",
     }
 }
 

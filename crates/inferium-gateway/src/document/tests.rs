@@ -53,6 +53,9 @@ fn receipt(settled: bool) -> (NetworkKey, Receipt) {
         fee: Amount::from_nano(39),
         approvers: vec![PublicKey::from_bytes([3; 32]), PublicKey::from_bytes([4; 32])],
         replayed: Ppm::ONE,
+        planted: None,
+        to_worker: Amount::ZERO,
+        to_each_approver: Amount::ZERO,
         settled,
     };
     let event = Event::SegmentApproved(outcome.clone());

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 /// Requests that wait for a lease with room.
 const WAITING_MAX: usize = 512;
+/// Most that the sequence of a lease's next job is above its last one's.
+const SEQUENCE_STEP_MAX: u64 = 4;
 /// Bytes of text that one token may stand for, and some for the whole.
 const TOKEN_TEXT_MAX: usize = 256;
 
@@ -165,8 +167,9 @@ impl Hub {
         if outbox.try_send(message).is_err() {
             return Err(NoLease::Busy);
         }
-        // A request that passed its check is at most `SEQUENCE_MAX`.
-        entry.next_sequence = request.sequence + 1;
+        // A request that passed its check is at most `SEQUENCE_MAX`. Gaps of random size: a job that a worker plants
+        // takes a sequence in one, and must not be known by it (SPEC V5).
+        entry.next_sequence = request.sequence + rand::random_range(1..=SEQUENCE_STEP_MAX);
         entry.jobs_used = entry.jobs_used.saturating_add(1);
         entry.tokens_used = entry.tokens_used.saturating_add(request.tokens());
         entry.running.insert(job);

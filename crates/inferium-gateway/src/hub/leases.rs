@@ -4,8 +4,8 @@ use super::jobs::JobSpec;
 use super::{Ending, Hub, Inner};
 use crate::store::{LeaseRecord, StoreError, UnsignedRecord};
 use inferium_types::{
-    Amount, ImpossibleJob, JobId, JobRequest, LeaseId, NodeId, ProfileId, StallId, VrfProof, VrfPublicKey, limits,
-    vrf_input, wire::GatewayMessage,
+    Amount, ForcedOrder, ImpossibleJob, JobId, JobRequest, LeaseId, NodeId, ProfileId, StallId, VrfProof, VrfPublicKey,
+    limits, vrf_input, wire::GatewayMessage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -89,9 +89,15 @@ impl LeaseEntry {
         self.outbox.is_some() && !self.ended && self.suspended.is_none() && has_sequences
     }
 
+    /// What the worker's VRF ordered for segment `index`, if `proof` is its proof of that (SPEC V5).
+    pub(super) fn order(&self, index: u32, proof: &VrfProof) -> Option<ForcedOrder> {
+        let input = ForcedOrder::input(&self.record.beacon, self.record.lease, index);
+        self.vrf.verify(&input, proof).map(ForcedOrder::of)
+    }
+
     fn has_room(&self, tokens: u64) -> bool {
-        self.jobs_used < self.record.terms.jobs_max
-            && self.tokens_used.saturating_add(tokens) <= self.record.terms.tokens_max
+        self.jobs_used < self.record.terms.clients_jobs_max()
+            && self.tokens_used.saturating_add(tokens) <= self.record.terms.clients_tokens_max()
             && u32::try_from(self.running.len()).unwrap_or(u32::MAX) < self.record.terms.slots
     }
 

@@ -2,9 +2,12 @@
 
 use super::Hub;
 use crate::store::{SegmentRecord, SegmentStatus, StoreError, UnsignedRecord};
-use inferium_types::{Amount, Digest, JobId, JobLeaf, JobTotals, NodeId, SegmentTerms, Signature, merkle_root};
+use inferium_types::{
+    Amount, Digest, FORCED_TOKENS, JobId, JobLeaf, JobTotals, NodeId, Ppm, SegmentTerms, Signature, merkle_root,
+    wire::Planting,
+};
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
+use std::sync::{PoisonError, atomic::Ordering};
 
 /// Why the gateway does not sign a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,12 @@ impl From<&str> for NotSigned {
     }
 }
 
+impl From<SegmentRefusal> for NotSigned {
+    fn from(refusal: SegmentRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl From<StoreError> for NotSigned {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -50,6 +59,7 @@ impl Hub {
         terms: &SegmentTerms,
         jobs: &[JobId],
         worker_signature: &Signature,
+        planting: Option<&Planting>,
     ) -> Result<Signature, NotSigned> {
         if !terms.signed_by_worker(&worker, worker_signature) {
             return Err("the worker's signature is wrong".into());
@@ -65,13 +75,19 @@ impl Hub {
         }
         let delivered = self.delivered(worker, terms, jobs).map_err(NotSigned::Refused)?;
         let payers: Vec<(Digest, Amount)> = delivered.iter().map(|record| (record.payer, record.cost)).collect();
-        let leaves: Vec<JobLeaf> = delivered.into_iter().map(|record| record.leaf).collect();
+        let mut leaves: Vec<JobLeaf> = delivered.into_iter().map(|record| record.leaf).collect();
+        if let Some(planting) = planting {
+            let place = self.check_planting(terms, planting, leaves.len())?;
+            leaves.insert(place, planting.leaf.clone());
+        }
         let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
         if merkle_root(&hashes) != terms.root || JobTotals::of(&leaves) != Some(terms.totals) {
             return Err("root or totals are not those of the delivered results".into());
         }
         let signature = terms.sign_as_gateway(&self.key);
-        let record = SegmentRecord { terms: *terms, signature, leaves, payers, status: SegmentStatus::Provisional };
+        let planted = planting.map(|planting| planting.position);
+        let status = SegmentStatus::Provisional;
+        let record = SegmentRecord { terms: *terms, signature, leaves, planted, payers, status };
         // SPEC C8: on disk before the signature leaves. Its jobs are reserved and known meanwhile.
         self.store.put_segment(&record)?;
         let mut inner = self.lock();
@@ -82,6 +98,30 @@ impl Hub {
         }
         inner.budgets.spend(&record.payers);
         Ok(signature)
+    }
+
+    /// Where a job stands that the worker planted (SPEC V5): only one that its VRF ordered, which the
+    /// chain takes off the fee.
+    fn check_planting(
+        &self,
+        terms: &SegmentTerms,
+        planting: &Planting,
+        others: usize,
+    ) -> Result<usize, SegmentRefusal> {
+        let Planting { proof, position, leaf } = planting;
+        let order = {
+            let inner = self.lock();
+            let entry = inner.leases.get(&terms.lease).ok_or("no such lease")?;
+            entry.order(terms.index, proof).ok_or("the VRF proof is not the worker's for this segment")?
+        };
+        let share = Ppm::new(self.forced_share.load(Ordering::Relaxed));
+        let kind = order.kind(share).ok_or("no job was ordered")?;
+        let is_ordered = order.is_met_by(kind, leaf) && leaf.request.lease == terms.lease && leaf.is_consistent();
+        if !is_ordered || leaf.result.usage.tokens() > FORCED_TOKENS {
+            return Err("the planted job is not the ordered one".into());
+        }
+        let place = usize::try_from(*position).ok().filter(|place| *place <= others);
+        place.ok_or_else(|| "the planted job has no place in the segment".into())
     }
 
     /// The finished jobs of a proposal, as they were delivered.

@@ -93,6 +93,7 @@ pub(crate) fn segment(index: u32, payers: &[(u8, u64)]) -> SegmentRecord {
         terms,
         signature: terms.sign_as_gateway(&SecretKey::from_bytes([8; 32]).unwrap()),
         leaves,
+        planted: None,
         payers: payers.iter().map(|(key, nano)| (hash(*key), Amount::from_nano(*nano))).collect(),
         status: SegmentStatus::Provisional,
     }

@@ -12,7 +12,7 @@ pub(crate) const REPLAY_COST: f64 = 0.45;
 /// What is left of the cost when a job is done by a cheaper model or cut short.
 pub(crate) const CHEAP: f64 = 0.4;
 /// What a validator keeps of its delegators' rewards; parts per million.
-pub(crate) const COMMISSION_PPM: u32 = 200_000;
+pub(crate) const COMMISSION_PPM: u32 = 300_000;
 /// A context that no honest machine has: only the hand's own worker can take such a task.
 pub(crate) const OWN_CONTEXT: u32 = 1 << 20;
 
@@ -46,6 +46,12 @@ pub(crate) enum WorkerStyle {
     Rubbish,
     /// A cheaper model as soon as few jobs are replayed; keeps the evidence back when it is drawn.
     Withhold,
+    /// Plants nothing, whatever its VRF orders, and opens what ordered nothing.
+    Disobey,
+    /// Plants nothing and opens nothing.
+    Closed,
+    /// Plants as ordered, but opens nothing that would bar its hand's validator.
+    Shield,
 }
 
 /// How a validator behaves.
@@ -60,6 +66,17 @@ pub(crate) enum ValidatorStyle {
     Reject,
     /// Honest, but disputes one of a hundred approved segments.
     Dispute,
+    /// Repeats what another member voted; alone it replays.
+    Copy,
+    /// Knows what its hand's worker planted, and replays nothing of that worker.
+    Farm,
+}
+
+impl ValidatorStyle {
+    /// True for those that approve what they have not seen.
+    pub(crate) const fn is_lazy(self) -> bool {
+        matches!(self, Self::Lazy | Self::LazyAtFirst)
+    }
 }
 
 /// How a gateway behaves.
@@ -116,6 +133,12 @@ pub(crate) struct Agent {
     pub(crate) windfall: f64,
     /// Likewise from slashes of its own nodes.
     pub(crate) recovered: f64,
+    /// Own stake that planted jobs took of its validators; IFR.
+    pub(crate) forced: f64,
+    /// What they would take in the mean: for each verdict given unseen, stake by chance of being found out; IFR.
+    pub(crate) risk: f64,
+    /// Verdicts given unseen.
+    pub(crate) blind: u64,
     pub(crate) leases: u64,
     /// Jobs that were settled, or verdicts given.
     pub(crate) jobs: u64,

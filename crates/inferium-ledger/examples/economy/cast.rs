@@ -51,6 +51,9 @@ impl Cast {
             slashed: 0.0,
             windfall: 0.0,
             recovered: 0.0,
+            forced: 0.0,
+            risk: 0.0,
+            blind: 0,
             leases: 0,
             jobs: 0,
         });
@@ -141,6 +144,7 @@ impl Cast {
         for (name, must, count, style) in [
             ("validator: lazy, approves everything unseen", Must::Lose, 2, ValidatorStyle::Lazy),
             ("validator: lazy until a segment is in doubt", Must::Lose, 2, ValidatorStyle::LazyAtFirst),
+            ("validator: repeats others' votes", Must::EarnLess, 2, ValidatorStyle::Copy),
             ("validator: silent", Must::Lose, 1, ValidatorStyle::Silent),
             ("validator: rejects everything", Must::Lose, 1, ValidatorStyle::Reject),
             ("validator: disputes what is right", Must::Lose, 1, ValidatorStyle::Dispute),
@@ -158,7 +162,20 @@ impl Cast {
     /// Nobody to catch: honest workers, honest and lazy validators.
     pub(crate) fn without_cheats() -> Outcome<Self> {
         let mut cast = Self::honest(0)?;
-        cast.validators_of(("validator: lazy, approves everything unseen", Must::Shown), 4, ValidatorStyle::Lazy)?;
+        for (name, must, count, style) in [
+            ("validator: lazy, approves everything unseen", Must::Lose, 4, ValidatorStyle::Lazy),
+            ("validator: lazy until a segment is in doubt", Must::Lose, 2, ValidatorStyle::LazyAtFirst),
+            ("validator: repeats others' votes", Must::EarnLess, 2, ValidatorStyle::Copy),
+        ] {
+            cast.validators_of((name, must), count, style)?;
+        }
+        Ok(cast)
+    }
+
+    /// Nobody to catch, and nobody who approves unseen: whoever copies an honest vote is right.
+    pub(crate) fn with_copiers() -> Outcome<Self> {
+        let mut cast = Self::honest(0)?;
+        cast.validators_of(("validator: repeats others' votes", Must::EarnLess), 2, ValidatorStyle::Copy)?;
         Ok(cast)
     }
 
@@ -178,6 +195,7 @@ impl Cast {
             let node = cast.validator(agent, ValidatorStyle::Honest)?;
             cast.delegator(delegators, node, DELEGATED)?;
         }
+        cast.validators_of(("validator: honest, nothing delegated", Must::Earn), 2, ValidatorStyle::Honest)?;
         let gateways = cast.strategy("gateway: honest (its clients pay it elsewhere)", Must::Shown);
         for _ in 0..4 {
             let agent = cast.agent(gateways);
@@ -200,6 +218,8 @@ impl Cast {
             ("worker: closes to re-roll the beacon", Must::EarnLess, 2, WorkerStyle::Reroll),
             ("worker: rubbish, keeps evidence back", Must::Lose, 2, WorkerStyle::Rubbish),
             ("worker: cheaper model, keeps drawn evidence back", Must::EarnLess, 2, WorkerStyle::Withhold),
+            ("worker: plants nothing, opens what ordered nothing", Must::EarnLess, 4, WorkerStyle::Disobey),
+            ("worker: plants nothing, opens nothing", Must::Lose, 1, WorkerStyle::Closed),
         ] {
             self.workers_of((name, must), count, style, (MID, 0))?;
         }
@@ -243,6 +263,21 @@ impl Cast {
         }
         self.gateway(agent, GatewayStyle::SelfDeal, Some(worker), 25)?;
         self.validator(agent, ValidatorStyle::Honest)?;
+
+        // Four times the hands' context, and a price above theirs: nobody else meets it.
+        let strategy = self.strategy("hand: farms jackpots with gateway, worker, validator", Must::Lose);
+        let agent = self.agent(strategy);
+        let worker = self.worker(agent, kept, MID, 0)?;
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.offer = own(OWN_PRICE + 1, 4 * OWN_CONTEXT);
+        }
+        self.gateway(agent, GatewayStyle::SelfDeal, Some(worker), 25)?;
+        self.validator(agent, ValidatorStyle::Farm)?;
+
+        let strategy = self.strategy("hand: worker hides openings from its lazy validator", Must::Lose);
+        let agent = self.agent(strategy);
+        self.worker(agent, WorkerStyle::Shield, MID, 0)?;
+        self.validator(agent, ValidatorStyle::Lazy)?;
 
         let strategy = self.strategy("gateway: squats, sends nothing", Must::Lose);
         let agent = self.agent(strategy);

@@ -1,22 +1,30 @@
 //! The run: agents read the events of each block and answer with transactions of the next.
 
-use crate::agents::{
-    CHEAP, COMMISSION_PPM, GatewayStyle, PRICE, REPLAY_COST, ValidatorStyle, WORK_COST, Worker, WorkerStyle,
-};
+use crate::agents::{CHEAP, COMMISSION_PPM, GatewayStyle, PRICE, ValidatorStyle, WORK_COST, Worker, WorkerStyle};
 use crate::cast::Cast;
+use crate::planting::{Plant, Planted, opening_of, order_of, root_of, vrf_of};
 use crate::world::{BLOCK_MS, Dice, Outcome, World};
 use inferium_ledger::{Hold, LeaseState};
 use inferium_types::{
-    AccountId, Amount, CapabilityReport, Digest, Event, JobFault, JobId, JobRequest, JobTotals, LeaseId, NANO_PER_IFR,
-    NodeId, NodeRole, Ppm, SamplingParams, SegmentCommitment, SegmentId, SegmentTerms, SlashRule, SlashedNode,
-    TaskKind, TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VrfSecretKey,
-    limits,
+    AccountId, Amount, CapabilityReport, Digest, Event, FORCED_TOKENS, JobFault, JobId, JobRequest, JobTotals, LeaseId,
+    NANO_PER_IFR, NodeId, NodeRole, Ppm, SamplingParams, SegmentCommitment, SegmentId, SegmentOpening, SegmentTerms,
+    SlashRule, SlashedNode, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote,
+    VerificationMode, limits,
 };
 use std::collections::BTreeMap;
 
-/// Jobs of one lease, and slots that it takes: those of the shipped gateway.
-pub(crate) const LEASE_JOBS: u32 = 40;
+/// Clients' jobs of one lease, and what it may have: so much more that planted jobs are owed.
+pub(crate) const LEASE_JOBS: u32 = 76;
+const LEASE_JOBS_MAX: u32 = 84;
+const LEASE_TOKENS_MAX: u64 = 36_000;
+/// Clients' jobs of one segment; less where a planted one would have no room.
+pub(crate) const SEGMENT_JOBS: u32 = 38;
+/// Slots that a lease takes: those of the shipped gateway.
 pub(crate) const LEASE_SLOTS: u32 = 8;
+/// Blocks after which workers open what is final.
+const OPEN_BLOCKS: u64 = 20;
+/// Blocks that one who copies votes waits for others'.
+const COPY_BLOCKS: u64 = 15;
 /// Blocks without an answer after which a gateway reports it.
 const PATIENCE_BLOCKS: u64 = 6;
 /// Windows that the chart's second half is made of.
@@ -32,25 +40,64 @@ enum Action {
     Measured(LeaseId),
     /// The gateway has waited long enough.
     Report(LeaseId),
+    /// The gateway has what it wanted.
+    Close(LeaseId),
+    /// Nobody voted whom to copy.
+    Replay(SegmentId, NodeId),
 }
 
 /// What really happened in a segment; only replay shows it.
 #[derive(Debug)]
-struct Truth {
+pub(crate) struct Truth {
     /// Worth of each job at market prices, and whether it is wrong.
-    jobs: Vec<(f64, bool)>,
-    fault: JobFault,
-    is_kept_back: bool,
-    draws: u32,
+    pub(crate) jobs: Vec<(f64, bool)>,
+    pub(crate) fault: JobFault,
+    pub(crate) is_kept_back: bool,
+    pub(crate) draws: u32,
+    pub(crate) plant: Option<Plant>,
+    /// What its worker can say of it.
+    pub(crate) opening: Option<SegmentOpening>,
+    /// The planted job is among those to replay.
+    pub(crate) is_drawn: bool,
+    /// It is judged once more, since the planted job came to light.
+    pub(crate) is_anew: bool,
+    /// Share of its jobs that are to be replayed.
+    pub(crate) replay: Ppm,
+    /// Members that approved unseen.
+    pub(crate) blind: Vec<NodeId>,
+    /// What a replay shows, and what it costs.
+    pub(crate) sight: (VerdictVote, f64),
+    /// Members that wait for another's vote.
+    pub(crate) copiers: Vec<NodeId>,
+}
+
+impl Truth {
+    fn of(jobs: Vec<(f64, bool)>, fault: JobFault) -> Self {
+        Self {
+            jobs,
+            fault,
+            is_kept_back: false,
+            draws: 0,
+            plant: None,
+            opening: None,
+            is_drawn: false,
+            is_anew: false,
+            replay: Ppm::new(0),
+            blind: Vec::new(),
+            sight: (VerdictVote::Unavailable, 0.0),
+            copiers: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Simulation {
     pub(crate) world: World,
     pub(crate) cast: Cast,
-    dice: Dice,
+    pub(crate) dice: Dice,
     later: BTreeMap<u64, Vec<Action>>,
-    truths: BTreeMap<SegmentId, Truth>,
+    pub(crate) truths: BTreeMap<SegmentId, Truth>,
+    pub(crate) planted: Planted,
     tasks: u64,
     opened: u64,
     /// Tasks so far and the net worth that each strategy added.
@@ -80,6 +127,7 @@ impl Simulation {
             dice: Dice::new(seed),
             later: BTreeMap::new(),
             truths: BTreeMap::new(),
+            planted: Planted::default(),
             tasks,
             opened: 0,
             history: Vec::new(),
@@ -145,8 +193,7 @@ impl Simulation {
         for (node, operator) in &self.cast.operators {
             let parameters = &self.world.state.meta().parameters;
             let (role, stake) = if self.cast.workers.contains_key(node) {
-                let secret = VrfSecretKey::from_entropy(*Digest::of("economy-vrf", &[node.as_bytes()]).as_bytes())?;
-                (NodeRole::Worker { vrf: secret.public_key() }, parameters.worker_stake_min)
+                (NodeRole::Worker { vrf: vrf_of(node)?.public_key() }, parameters.worker_stake_min)
             } else if self.cast.gateways.contains_key(node) {
                 (NodeRole::Gateway { url: "http://gateway.example".into() }, parameters.gateway_bond_min)
             } else {
@@ -236,13 +283,38 @@ impl Simulation {
                 Action::Commit(lease, jobs) => self.commit(lease, jobs)?,
                 Action::Measured(lease) => self.commit_assessment(lease)?,
                 Action::Report(lease) => self.report(lease),
+                Action::Close(lease) => self.close(lease),
+                Action::Replay(segment, validator) => self.stop_waiting(segment, validator),
             }
+        }
+        if height.is_multiple_of(OPEN_BLOCKS) {
+            self.open_final();
         }
         let events = self.world.step(wait_ms)?;
         for event in &events {
             self.see(event)?;
         }
         Ok(())
+    }
+
+    /// What is left of it is for planted jobs: the gateway has no use for that.
+    fn close(&mut self, id: LeaseId) {
+        if let Some(lease) = self.world.state.lease(&id).filter(|lease| lease.state == LeaseState::Active) {
+            let gateway = lease.gateway;
+            self.world.send(gateway, TransactionBody::CloseLease { lease: id });
+        }
+    }
+
+    /// `validator` looks itself if it still waits for others.
+    fn stop_waiting(&mut self, id: SegmentId, validator: NodeId) {
+        let Some(truth) = self.truths.get_mut(&id) else { return };
+        let Some(place) = truth.copiers.iter().position(|waiting| *waiting == validator) else { return };
+        truth.copiers.remove(place);
+        self.replay(id, validator);
+    }
+
+    pub(crate) fn at_copying(&mut self, id: SegmentId, validator: NodeId) {
+        self.at(COPY_BLOCKS, Action::Replay(id, validator));
     }
 
     fn at(&mut self, blocks: u64, action: Action) {
@@ -262,8 +334,8 @@ impl Simulation {
                 tier: Tier::Mid,
                 profile: self.world.profile.id(),
                 price_max: PRICE,
-                jobs_max: LEASE_JOBS,
-                tokens_max: limits::SEGMENT_TOKENS_MAX,
+                jobs_max: LEASE_JOBS_MAX,
+                tokens_max: LEASE_TOKENS_MAX,
                 slots: LEASE_SLOTS,
                 context_tokens: 1_024,
                 open_ms: 600_000,
@@ -289,14 +361,20 @@ impl Simulation {
                     self.take(*lease, *worker, *gateway);
                 }
             }
-            Event::CommitteeDrawn { segment, members, seed, replay, .. } => {
-                self.judge(*segment, members, seed, *replay);
+            Event::CommitteeDrawn { segment, members, seed, replay, planted, .. } => {
+                self.judge(*segment, members, (seed, *replay), *planted);
+            }
+            Event::OpeningAsked { segment, worker, .. } => self.open_asked(*segment, *worker),
+            Event::ForcedErrorOpened { caught, jackpot, .. } => {
+                self.planted.caught += u64::from(!caught.is_empty());
+                self.planted.jackpots += ifr(*jackpot) * caught.len() as f64;
             }
             Event::SegmentApproved(outcome) if outcome.settled => {
                 self.truths.remove(&outcome.segment);
                 let agent = self.agent_of(&outcome.worker).filter(|_| outcome.gateway != outcome.worker);
                 if let Some(agent) = agent {
-                    self.cast.agents[agent].jobs += u64::from(outcome.totals.jobs);
+                    let planted = u64::from(outcome.planted.is_some());
+                    self.cast.agents[agent].jobs += u64::from(outcome.totals.jobs) - planted;
                 }
             }
             Event::SegmentApproved(outcome) => self.dispute(outcome.segment, outcome.gateway == outcome.worker),
@@ -319,10 +397,12 @@ impl Simulation {
             Event::DisputeOpened { segment, .. } => {
                 self.courts.insert(*segment, Vec::new());
             }
-            Event::VerdictGiven { segment, validator, vote: VerdictVote::Valid { .. } } => {
-                if let Some(court) = self.courts.get_mut(segment) {
+            Event::VerdictGiven { segment, validator, vote } => {
+                if let Some(court) = self.courts.get_mut(segment).filter(|_| matches!(vote, VerdictVote::Valid { .. }))
+                {
                     court.push(*validator);
                 }
+                self.copy_vote(*segment, *validator, *vote);
             }
             Event::DisputeClosed { segment, upheld, returned, .. } => {
                 let court = self.courts.remove(segment).unwrap_or_default();
@@ -345,8 +425,14 @@ impl Simulation {
         }
         let Some((_, hold)) = self.world.state.holds().find(|(number, _)| **number == slash.slash) else { return };
         let hold = hold.clone();
+        // Nobody gains by what a planted job takes (SPEC V5).
+        let is_forced = slash.rule == SlashRule::WrongApproval && hold.provers.is_empty();
+        self.planted.barred += u64::from(is_forced);
         if let Some(agent) = self.agent_of(&slash.node) {
             self.cast.agents[agent].slashed += ifr(hold.own);
+            if is_forced {
+                self.cast.agents[agent].forced += ifr(hold.own);
+            }
         }
         self.holds.insert(slash.slash, hold);
     }
@@ -381,7 +467,7 @@ impl Simulation {
         }
     }
 
-    fn agent_of(&self, node: &NodeId) -> Option<usize> {
+    pub(crate) fn agent_of(&self, node: &NodeId) -> Option<usize> {
         self.cast.agent_of.get(node).copied()
     }
 
@@ -446,12 +532,18 @@ impl Simulation {
             for job in 0..LEASE_JOBS {
                 self.at(2 + u64::from(job), Action::Commit(lease, 1));
             }
+            self.at(3 + u64::from(LEASE_JOBS), Action::Close(lease));
             return;
         }
-        let tokens = u64::from(LEASE_JOBS) * 380;
+        let tokens = u64::from(SEGMENT_JOBS) * 380;
         let seconds =
             if worker.style == WorkerStyle::Rubbish { 1 } else { tokens / (worker.speed * u64::from(LEASE_SLOTS)) };
-        self.at(1 + (seconds * 1_000).div_ceil(BLOCK_MS), Action::Commit(lease, LEASE_JOBS));
+        let blocks = (seconds * 1_000).div_ceil(BLOCK_MS);
+        let segments = u64::from(LEASE_JOBS / SEGMENT_JOBS);
+        for part in 1..=segments {
+            self.at(1 + part * blocks, Action::Commit(lease, SEGMENT_JOBS));
+        }
+        self.at(2 + segments * blocks, Action::Close(lease));
     }
 
     /// A request that fits the lease got no answer.
@@ -490,6 +582,9 @@ impl Simulation {
                 prompt_tokens: 100 + u32::try_from(self.dice.below(181))?,
                 completion_tokens: 90 + u32::try_from(self.dice.below(191))?,
             };
+            if totals.tokens() + usage.tokens() + FORCED_TOKENS > limits::SEGMENT_TOKENS_MAX {
+                break;
+            }
             totals = totals.with(&usage).ok_or("too many tokens")?;
             let worth = ifr(PRICE.fee(&usage)?);
             let is_wrong = self.dice.chance(wrong_ppm);
@@ -502,8 +597,27 @@ impl Simulation {
             jobs.push((worth, is_wrong));
         }
         let fault = if worker.style == WorkerStyle::Truncate { JobFault::Finish } else { JobFault::Token };
+        let (proof, order) = order_of(id, &lease)?;
+        let kind = order.kind(self.world.state.meta().parameters.forced_share);
+        let is_deaf = matches!(worker.style, WorkerStyle::Disobey | WorkerStyle::Closed);
+        let mut plant = None;
+        self.planted.segments += u64::from(!is_deaf);
+        if let Some(kind) = kind.filter(|_| !is_deaf) {
+            let (planted, more) = self.plant(id, &order, kind, (&mut totals, &mut jobs))?;
+            cost += more;
+            plant = Some(planted);
+        }
         self.cast.agents[worker.agent].cost += cost;
-        self.lodge(id, totals, Truth { jobs, fault, is_kept_back: false, draws: 0 })
+        let mut truth = Truth::of(jobs, fault);
+        truth.plant = plant;
+        let segment = self.lodge(id, totals, truth)?;
+        // Who was ordered to plant and did not has nothing to say.
+        let is_followed = kind.is_none() || !is_deaf;
+        if let Some((terms, truth)) = segment.zip(segment.and_then(|terms| self.truths.get_mut(&terms.id()))) {
+            let opening = opening_of(&terms, proof, truth.plant.as_ref())?;
+            truth.opening = is_followed.then_some(opening);
+        }
+        Ok(())
     }
 
     fn commit_assessment(&mut self, id: LeaseId) -> Outcome<()> {
@@ -514,12 +628,13 @@ impl Simulation {
         let totals =
             JobTotals { jobs: u32::try_from(completion_tokens / 16)?, prompt_tokens: speed * 32, completion_tokens };
         let jobs = vec![(0.0, false); usize::try_from(totals.jobs)?];
-        self.lodge(id, totals, Truth { jobs, fault: JobFault::Token, is_kept_back: false, draws: 0 })
+        self.lodge(id, totals, Truth::of(jobs, JobFault::Token))?;
+        Ok(())
     }
 
-    fn lodge(&mut self, id: LeaseId, totals: JobTotals, truth: Truth) -> Outcome<()> {
-        let Some(lease) = self.world.state.lease(&id).copied() else { return Ok(()) };
-        let root = Digest::of("economy-root", &[id.digest().as_bytes(), &lease.segments.to_be_bytes()]);
+    fn lodge(&mut self, id: LeaseId, totals: JobTotals, truth: Truth) -> Outcome<Option<SegmentTerms>> {
+        let Some(lease) = self.world.state.lease(&id).copied() else { return Ok(None) };
+        let root = root_of(id, lease.segments, totals.jobs, truth.plant.as_ref());
         let terms = SegmentTerms { lease: id, index: lease.segments, totals, root };
         let commitment = SegmentCommitment {
             terms,
@@ -528,52 +643,7 @@ impl Simulation {
         };
         self.truths.insert(terms.id(), truth);
         self.world.send(lease.worker, TransactionBody::CommitSegment { commitment });
-        Ok(())
-    }
-
-    /// Members vote by what they would see.
-    fn judge(&mut self, id: SegmentId, members: &[NodeId], seed: &Digest, replay: Ppm) {
-        let worker = self.world.state.segment(&id).map(|segment| segment.worker);
-        let style = worker.and_then(|worker| self.cast.workers.get(&worker)).map(|worker| worker.style);
-        let Some(truth) = self.truths.get_mut(&id) else { return };
-        let drawn: Vec<(u32, f64, bool)> = (0u32..)
-            .zip(&truth.jobs)
-            .filter(|(index, _)| id.draws_job(seed, *index, replay))
-            .map(|(index, (worth, is_wrong))| (index, *worth, *is_wrong))
-            .collect();
-        let wrong = drawn.iter().find(|(_, _, is_wrong)| *is_wrong).map(|(index, _, _)| *index);
-        truth.draws += 1;
-        if truth.draws == 1 {
-            truth.is_kept_back = match style {
-                Some(WorkerStyle::Rubbish | WorkerStyle::Withhold) => wrong.is_some(),
-                Some(WorkerStyle::Honest { lost_ppm }) => self.dice.chance(lost_ppm),
-                _ => false,
-            };
-        }
-        let is_first = truth.draws == 1;
-        let cost: f64 = drawn.iter().map(|(_, worth, _)| worth * REPLAY_COST).sum();
-        let seen = match wrong {
-            _ if truth.is_kept_back => VerdictVote::Unavailable,
-            Some(job) => VerdictVote::Invalid { job, fault: truth.fault },
-            None => VerdictVote::Valid { effort: Digest::ZERO },
-        };
-        let is_replayed = !truth.is_kept_back;
-        for member in members {
-            let Some(validator) = self.cast.validators.get(member).copied() else { continue };
-            let (vote, replays) = match validator.style {
-                ValidatorStyle::Silent => continue,
-                ValidatorStyle::Lazy => (VerdictVote::Valid { effort: Digest::ZERO }, false),
-                ValidatorStyle::LazyAtFirst if is_first => (VerdictVote::Valid { effort: Digest::ZERO }, false),
-                ValidatorStyle::Reject => (VerdictVote::Invalid { job: 0, fault: JobFault::Token }, false),
-                ValidatorStyle::Honest | ValidatorStyle::LazyAtFirst | ValidatorStyle::Dispute => (seen, is_replayed),
-            };
-            let agent = &mut self.cast.agents[validator.agent];
-            agent.jobs += 1;
-            if replays {
-                agent.cost += cost;
-            }
-            self.world.send(*member, TransactionBody::SubmitVerdict { segment: id, vote });
-        }
+        Ok(Some(terms))
     }
 
     fn dispute(&mut self, segment: SegmentId, is_assessment: bool) {
@@ -606,6 +676,12 @@ impl Simulation {
     pub(crate) fn net(&self, agent: usize) -> f64 {
         let of = &self.cast.agents[agent];
         self.worth(agent) - of.start - of.cost - of.windfall
+    }
+
+    /// The same with planted jobs counted by their chance, not by their luck: what they take of validators in the mean.
+    pub(crate) fn expected(&self, agent: usize) -> f64 {
+        let of = &self.cast.agents[agent];
+        self.net(agent) + of.forced - of.risk
     }
 
     fn sample(&mut self) {

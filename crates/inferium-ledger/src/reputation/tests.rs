@@ -1,8 +1,8 @@
 //! Priority and replay share: SPEC R2, R3.
 
-use super::{after_fault, after_work, brought_to, is_newcomer, replay_share, success};
+use super::{after_fault, after_work, brought_to, is_newcomer, replay_floor, replay_share, success};
 use crate::entries::Record;
-use inferium_types::{Parameters, Ppm};
+use inferium_types::{Amount, Parameters, Ppm};
 
 const fn record(jobs: u64, failures: u64) -> Record {
     Record {
@@ -42,6 +42,27 @@ fn newcomer_needs_both_jobs_and_tokens() {
         assert_eq!(is_newcomer(&record, &parameters), expected);
         assert_eq!(replay_share(&record, &parameters) == Ppm::ONE, expected || jobs == 50);
     }
+}
+
+/// SPEC R3: what is at stake for a wrong job is at least three times what it gains, in the mean.
+#[test]
+fn replay_floor_follows_the_fee_of_a_job() {
+    let (stake, slash) = (Amount::from_ifr(1_000), Ppm::new(100_000));
+    for (fee_nano, jobs, expected) in [
+        // 100 IFR are taken of who is caught: at a fee of 1 IFR three of a hundred.
+        (1_000_000_000, 1, 30_000),
+        (10_000_000_000, 10, 30_000),
+        (33_333_333_333, 1, 999_999),
+        (33_333_333_334, 1, 1_000_000),
+        (u64::MAX, 1, 1_000_000),
+        (0, 1, 0),
+        (33_333, 1, 0),
+        (33_334, 1, 1),
+    ] {
+        let found = replay_floor(Amount::from_nano(fee_nano), jobs, stake, slash);
+        assert_eq!(found.get(), expected, "{fee_nano} for {jobs}");
+    }
+    assert_eq!(replay_floor(Amount::from_nano(1), 1, Amount::ZERO, slash), Ppm::ONE, "nothing to lose");
 }
 
 #[test]

@@ -415,10 +415,18 @@ fn commission_has_limits() {
     chain.ok("v0", set(500_000));
     chain.ok("v0", set(20_000));
     chain.ok("x0", bond("v0", IFR));
-    let field = "commission: it may rise by one percent at a time";
+    let field = "commission: it may rise by one percent an epoch";
     chain.fails("v0", set(30_001), &Rejection::OutOfBounds { field });
     chain.clone().ok("v0", set(29_999));
     chain.ok("v0", set(30_000));
+    chain.fails("v0", set(30_001), &Rejection::OutOfBounds { field });
+    // Down and up again in one epoch is no way around it, nor is the next epoch kept from it.
+    chain.ok("v0", set(5_000));
+    chain.fails("v0", set(30_001), &Rejection::OutOfBounds { field });
+    chain.ok("v0", set(30_000));
+    chain.next_epoch();
+    chain.fails("v0", set(40_001), &Rejection::OutOfBounds { field });
+    chain.ok("v0", set(40_000));
     chain.ok("v0", set(0));
     assert_eq!(chain.state.node(&id("v0")).unwrap().commission, Ppm::new(0));
     // Nobody is left to be protected.

@@ -211,10 +211,10 @@ fn dismissed_dispute_costs_its_bond() {
     assert_eq!(case.chain.balance("w0") - worker, BOND - 5 * part);
     assert_eq!(case.chain.balance("g0"), gateway);
     let entry = case.chain.state.segment(&case.segment).unwrap().clone();
-    let SegmentState::Final { approvers, replayed, settles_at_ms } = entry.state else { panic!("final") };
+    let SegmentState::Final { approval, settles_at_ms } = entry.state else { panic!("final") };
     let mut expected: Vec<NodeId> = case.approvers.iter().map(|name| id(name)).collect();
     expected.sort_unstable();
-    assert_eq!((approvers, replayed), (expected, Ppm::ONE), "as it was");
+    assert_eq!((approval.approvers, approval.replayed), (expected, Ppm::ONE), "as it was");
     assert_eq!(settles_at_ms, case.settles_at_ms.max(case.chain.now_ms + 1));
     assert_eq!((entry.dispute, entry.disputed), (None, true));
     // Its pay waited all the time.
@@ -395,4 +395,23 @@ fn worker_disputes_nothing_of_its_own() {
     let refused = Rejection::NotAllowed { expected: "the segment's gateway or a validator" };
     case.chain.fails("w0", dispute(segment), &refused);
     case.chain.ok(&case.outsider(), dispute(segment));
+}
+
+/// SPEC V4: nobody judges its own doubt.
+#[test]
+fn a_challenger_is_not_of_its_court() {
+    let mut case = approved();
+    let challenger = case.outsider();
+    let court = case.court(&challenger);
+    assert_eq!(court.len(), 7);
+    assert!(!court.contains(&challenger));
+    // Nor when all are asked.
+    for name in &court[..4] {
+        case.chain.ok(name, verdict(case.segment, valid()));
+    }
+    for name in &court[4..] {
+        case.chain.ok(name, verdict(case.segment, invalid()));
+    }
+    let all = case.chain.committee(case.segment);
+    assert!(all.len() == 8 && !all.contains(&challenger), "{all:?}");
 }

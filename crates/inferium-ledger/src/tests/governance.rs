@@ -23,7 +23,7 @@ const SEATS: [&str; 4] = ["v0", "v1", "v2", "v3"];
 
 /// Without fees nothing is earned in common either, so that stake is exactly what was bonded.
 fn feeless() -> Parameters {
-    Parameters { fee_base: Amount::ZERO, fee_per_byte: Amount::ZERO, ..Parameters::devnet(4) }
+    Parameters { fee_base: Amount::ZERO, fee_per_byte: Amount::ZERO, ..devnet(4) }
 }
 
 /// Four validators of equal stake in the third epoch, two seconds after it began.
@@ -180,6 +180,8 @@ fn slash(chain: &mut Chain, name: &str, releases_at_ms: u64) -> u64 {
         disqualified: false,
         provers: Vec::new(),
         harmed: None,
+        harm: Amount::ZERO,
+        taken_at_ms: 0,
         releases_at_ms,
     };
     chain.state.set_hold(number, Some(hold));

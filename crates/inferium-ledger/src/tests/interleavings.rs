@@ -234,7 +234,7 @@ impl Run {
 
 /// Five validators, of which one has money for a bond; a lease of one slot for half a minute.
 fn start() -> (Chain, LeaseId, u64) {
-    let parameters = Parameters { profile_slash_max: Ppm::ONE, verdict_blocks: 2, ..Parameters::devnet(5) };
+    let parameters = Parameters { profile_slash_max: Ppm::ONE, verdict_blocks: 2, ..devnet(5) };
     let mut chain = Chain::with(5, parameters).furnished(1);
     chain.ok("x9", TransactionBody::Transfer { to: id("v0"), amount: Amount::from_ifr(100) });
     let lease = chain.lease_of(TaskTerms { lease_ms: 30_000, ..task_terms() });

@@ -69,6 +69,7 @@ struct ModelHold {
     parts: [u64; 3],
     provers: Vec<NodeId>,
     harmed: Option<NodeId>,
+    harm: u64,
 }
 
 /// Parts of one sum, in millionths of a nano.
@@ -352,11 +353,12 @@ impl Model {
                 self.give(if worker_barred { segment.gateway } else { segment.worker }, to_worker);
                 let members = segment.approvers.clone().unwrap_or_else(|| segment.voters(is_valid));
                 let part = fee * 12 / 100 / members.len() as u64;
-                for member in &members {
+                let seated: Vec<NodeId> = members.into_iter().filter(|member| !self.barred.contains(member)).collect();
+                for member in &seated {
                     self.reward(*member, part);
                 }
                 self.pool += fee * 4 / 100;
-                self.treasury += fee - to_worker - part * members.len() as u64 - fee * 4 / 100;
+                self.treasury += fee - to_worker - part * seated.len() as u64 - fee * 4 / 100;
                 if segment.kind != TaskKind::Benchmark {
                     self.works.entry((self.epoch, segment.worker)).or_default().fees += fee;
                 }
@@ -415,8 +417,9 @@ impl Model {
                     left -= part;
                 }
                 if let Some(harmed) = hold.harmed {
-                    self.give(harmed, own / 5);
-                    left -= own / 5;
+                    let part = hold.harm.min(own / 5);
+                    self.give(harmed, part);
+                    left -= part;
                 }
                 assert_eq!(burned.nano(), left);
                 self.burned += left;
@@ -482,6 +485,7 @@ impl Model {
         let faults = self.faults.get(&slash.node).copied().unwrap_or(0) + 1;
         let gateway_of = |segment: ModelSegment| Some(segment.gateway).filter(|gateway| *gateway != segment.worker);
         // One of how many parts it takes.
+        let mut harm = segment.as_ref().map_or(0, |segment| segment.fee);
         let (divisor, provers, harmed) = match slash.rule {
             SlashRule::DeadlineMissed | SlashRule::MissedDuty => (1_000, Vec::new(), None),
             SlashRule::WrongApproval => (1, about().provers(), gateway_of(about())),
@@ -496,7 +500,8 @@ impl Model {
                 };
                 (divisor, about().provers(), gateway_of(about()))
             }
-            SlashRule::DoubleSigning | SlashRule::ConflictingResults => {
+            SlashRule::ForgedProof => (1, Vec::new(), None),
+            SlashRule::DoubleSigning | SlashRule::ConflictingResults | SlashRule::Equivocation => {
                 let found = transactions.iter().find_map(|transaction| match &transaction.transaction().body {
                     TransactionBody::ProveConflict { worker, first, .. } if *worker == slash.node => {
                         Some((transaction.transaction().sender, first.leaf.request.lease))
@@ -509,6 +514,7 @@ impl Model {
                 let (sender, lease) = found.unwrap();
                 let is_worker = slash.rule == SlashRule::ConflictingResults;
                 let other = |lease: &ModelLease| if is_worker { lease.gateway } else { lease.worker };
+                harm = self.leases.get(&lease).map_or(0, |lease| lease.left);
                 (1, vec![sender], self.leases.get(&lease).map(other))
             }
         };
@@ -525,7 +531,11 @@ impl Model {
         }
         assert_eq!(slash.amount.nano(), parts.iter().sum::<u64>(), "{:?}", slash.rule);
         let is_whole = match slash.rule {
-            SlashRule::WrongApproval | SlashRule::ConflictingResults | SlashRule::DoubleSigning => true,
+            SlashRule::WrongApproval
+            | SlashRule::ConflictingResults
+            | SlashRule::DoubleSigning
+            | SlashRule::Equivocation
+            | SlashRule::ForgedProof => true,
             SlashRule::WrongResult => faults >= 3,
             _ => false,
         };
@@ -536,7 +546,7 @@ impl Model {
         if is_whole {
             self.barred.insert(slash.node);
         }
-        let hold = ModelHold { node: slash.node, rule: slash.rule, parts, provers, harmed };
+        let hold = ModelHold { node: slash.node, rule: slash.rule, parts, provers, harmed, harm };
         assert!(self.holds.insert(slash.slash, hold).is_none());
     }
 

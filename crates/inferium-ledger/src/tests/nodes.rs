@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::Rejection;
-use inferium_types::{Amount, Event, NodeRole, Parameters, Tier, TransactionBody, VerdictVote, limits};
+use inferium_types::{Amount, Event, NodeRole, Tier, TransactionBody, VerdictVote, limits};
 use std::collections::BTreeSet;
 
 #[test]
@@ -141,7 +141,7 @@ fn profile_is_leasable_from_the_least_number_of_operators_on() {
 #[test]
 fn two_validators_of_one_operator_count_as_one() {
     let operators = ["a", "b", "b"].map(operator_of);
-    let mut chain = Chain::seated(&operators, Parameters::devnet(3));
+    let mut chain = Chain::seated(&operators, devnet(3));
     chain.register("g0", gateway_role(), Amount::from_ifr(1_000));
     chain.declare_all();
     let open = TransactionBody::OpenTask { terms: task_terms() };
@@ -212,7 +212,7 @@ fn no_validator_registers_after_the_genesis() {
 #[test]
 fn operator_with_several_seats_sits_once() {
     let operators = ["a", "b", "b", "b", "c", "d"].map(operator_of);
-    let mut chain = Chain::seated(&operators, Parameters::devnet(4)).furnished(1);
+    let mut chain = Chain::seated(&operators, devnet(4)).furnished(1);
     for _ in 0..8 {
         let lease = chain.lease();
         let segment = chain.commit(lease, totals(1, 10, 10));

@@ -4,8 +4,8 @@ use super::support::*;
 use crate::market::Market;
 use crate::{LeaseState, Record, Rejection, SegmentState};
 use inferium_types::{
-    Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Parameters, Price, ProfileId, TaskId, TaskTerms,
-    TransactionBody, VerdictVote,
+    Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Price, ProfileId, TaskId, TaskTerms, TransactionBody,
+    VerdictVote,
 };
 use std::collections::BTreeMap;
 
@@ -259,7 +259,7 @@ fn twentieth_part_of_draws_is_uniform() {
 /// dear they are; what waits behind them is reached.
 #[test]
 fn tasks_that_no_one_can_serve_do_not_keep_others_waiting() {
-    let mut parameters = Parameters::devnet(4);
+    let mut parameters = devnet(4);
     parameters.queue_work_max = 4;
     let mut chain = Chain::with(4, parameters).furnished(1);
     chain.ok("w0", offer(2));
@@ -403,7 +403,7 @@ fn withdrawn_offer_goes_once_its_leases_have_ended() {
 /// SPEC C9: expiry is bounded per block and carries over.
 #[test]
 fn due_work_carries_over_to_the_next_block() {
-    let mut parameters = inferium_types::Parameters::devnet(4);
+    let mut parameters = devnet(4);
     parameters.queue_work_max = 3;
     let mut chain = Chain::with(4, parameters).furnished(1);
     let tasks: Vec<_> =

@@ -182,7 +182,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
 /// Runs a history; counts what happened in it.
 fn run(history: &[(Vec<Attempt>, u16)]) -> BTreeMap<&'static str, u32> {
     // Whatever is slashed, work goes on (S5).
-    let parameters = Parameters { profile_slash_max: Ppm::ONE, ..Parameters::devnet(6) };
+    let parameters = Parameters { profile_slash_max: Ppm::ONE, ..devnet(6) };
     let mut chain = Chain::with(6, parameters).furnished(3);
     chain.register("g1", gateway_role(), Amount::from_ifr(1_000));
     for index in 0..6 {

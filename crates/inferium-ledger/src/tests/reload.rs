@@ -10,8 +10,8 @@ type Entry = (Vec<u8>, Vec<u8>);
 /// Something in every table: tasks, leases in both states, segments in all three, claims, holds,
 /// records, stake coming and going, votes, and an epoch that is not paid out yet.
 fn rich() -> Chain {
-    let epoch_ms = Parameters::devnet(4).epoch_ms;
-    let mut chain = Chain::with(4, Parameters { epoch_ms: 3_600_000, ..Parameters::devnet(4) }).furnished(3);
+    let epoch_ms = devnet(4).epoch_ms;
+    let mut chain = Chain::with(4, Parameters { epoch_ms: 3_600_000, ..devnet(4) }).furnished(3);
     let amount = Amount::from_ifr(10);
     chain.ok("x1", TransactionBody::Bond { node: id("v0"), amount });
     chain.ok("x1", TransactionBody::Unbond { node: id("v0"), amount: amount.split(3) });

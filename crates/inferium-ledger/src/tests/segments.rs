@@ -210,12 +210,11 @@ fn settlement_splits_the_fee() {
     let lease = chain.lease();
     let fee = 1_000 * 7 + 2_000 * 3;
     let segment = chain.approve(lease, totals(1, 7, 3));
-    let SegmentState::Final { approvers, settles_at_ms, .. } = chain.state.segment(&segment).unwrap().state.clone()
-    else {
+    let SegmentState::Final { approval, settles_at_ms } = chain.state.segment(&segment).unwrap().state.clone() else {
         panic!("final")
     };
     assert_eq!(settles_at_ms, chain.now_ms + chain.parameters().challenge_ms);
-    let names: Vec<String> = approvers.iter().map(|member| chain.name(member)).collect();
+    let names: Vec<String> = approval.approvers.iter().map(|member| chain.name(member)).collect();
     let locked = chain.state.lease(&lease).unwrap().escrow.nano();
     // The epoch turns elsewhere, so that the pool stays comparable.
     chain.block_at(settles_at_ms - 1);
@@ -226,7 +225,9 @@ fn settlement_splits_the_fee() {
     let events = chain.block_at(settles_at_ms);
     let settled = |event: &Event| {
         matches!(event, Event::SegmentApproved(outcome)
-            if outcome.settled && outcome.segment == segment && outcome.fee.nano() == fee)
+            if outcome.settled && outcome.segment == segment && outcome.fee.nano() == fee
+                && outcome.to_worker.nano() == fee * 80 / 100
+                && outcome.to_each_approver.nano() == fee * 12 / 100 / u64::try_from(names.len()).unwrap())
     };
     assert!(events.iter().any(settled));
     assert_eq!(chain.balance("w0") - worker, fee * 80 / 100);

@@ -114,7 +114,7 @@ fn jailed_worker_does_nothing_until_its_epoch() {
 #[test]
 fn wrong_approval_costs_everything() {
     // One seat in five is more than a tenth of all stake: that alone must not pause the profile (S5).
-    let parameters = Parameters { profile_slash_max: Ppm::new(333_333), ..Parameters::devnet(5) };
+    let parameters = Parameters { profile_slash_max: Ppm::new(333_333), ..devnet(5) };
     let mut chain = Chain::with(5, parameters).furnished(1);
     let lease = chain.lease();
     let segment = chain.commit(lease, totals(1, 10, 10));
@@ -295,8 +295,11 @@ fn slashed_stake_is_held_then_shared_and_burned() {
     for (name, old) in names.iter().zip(before) {
         assert_eq!(chain.balance(name) - old, part);
     }
-    assert_eq!(chain.balance("g0") - gateway, amount * 20 / 100);
-    let gone = amount - part * 3 - amount * 20 / 100;
+    // SPEC S2: 20 %, and never more than the harm: here the segment's fee.
+    let fee = 1_000 * 10 + 2_000 * 10;
+    assert!(fee < amount * 20 / 100);
+    assert_eq!(chain.balance("g0") - gateway, fee);
+    let gone = amount - part * 3 - fee;
     assert_eq!(chain.state.meta().burned.nano() - burned, gone);
     let released = Event::SlashReleased {
         slash: 0,
@@ -304,7 +307,7 @@ fn slashed_stake_is_held_then_shared_and_burned() {
         rule: SlashRule::WrongResult,
         burned: Amount::from_nano(gone),
         to_each_prover: Amount::from_nano(part),
-        to_harmed: Amount::from_nano(amount * 20 / 100),
+        to_harmed: Amount::from_nano(fee),
     };
     assert!(events.contains(&released));
     assert_eq!(chain.state.holds().count(), 0);
@@ -373,8 +376,23 @@ fn barred_operators_other_nodes_get_no_work() {
     chain.fails("w1", offer(2), &Rejection::Disqualified);
     chain.fails("g1", TransactionBody::OpenTask { terms: task_terms() }, &Rejection::Disqualified);
     chain.blocks(3);
+    let open = TransactionBody::OpenTask { terms: task_terms() };
+    chain.fails("g0", open, &Rejection::NoWorkers { tier: "mid" });
+    assert_eq!(chain.state.offers.len(), 0);
+}
+
+/// SPEC S3: what a barred gateway had opened is nobody's task any more; its escrow is.
+#[test]
+fn barred_gateways_open_tasks_end() {
+    let mut chain = Chain::ready(1);
+    let balance = chain.balance("g0");
+    let fee = fee_of(chain.parameters(), &chain.tx("g0", TransactionBody::OpenTask { terms: task_terms() })).nano();
     let (task, _) = chain.open("g0", task_terms());
-    assert!(chain.state.task(&task).is_some(), "the standing offer is not leased");
+    assert!(chain.state.task(&task).is_some());
+    let lease = LeaseId::new(Digest::ZERO);
+    let events = chain.ok("x0", double("g0", signed(lease, 0, 10), signed(lease, 0, 11)));
+    assert!(events.contains(&Event::TaskExpired { task, requester: id("g0") }));
+    assert_eq!((chain.state.task(&task), chain.balance("g0")), (None, balance - fee));
 }
 
 // SPEC S: a gateway that signs two sums for one segment.
@@ -488,7 +506,8 @@ fn profile_is_paused_beyond_its_limit_of_slashes() {
             if is_paused {
                 chain.fails("g0", open, &Rejection::ProfileClosed { listing: "paused" });
                 let body = TransactionBody::OpenAssessment { profile: profile(), report: report(Tier::Mid) };
-                chain.fails("w1", body, &Rejection::ProfileClosed { listing: "paused" });
+                let free = if worker == id("w1") { "w0" } else { "w1" };
+                chain.fails(free, body, &Rejection::ProfileClosed { listing: "paused" });
             } else {
                 chain.ok("g0", open);
             }
@@ -599,10 +618,10 @@ fn removed_validator_does_not_come_back_by_an_appeal() {
     chain.ok("x9", TransactionBody::Transfer { to: id("g0"), amount: Amount::from_ifr(100) });
     let lease = chain.lease();
     let segment = chain.approve(lease, totals(1, 10, 10));
-    let SegmentState::Final { approvers, .. } = chain.state.segment(&segment).unwrap().state.clone() else {
+    let SegmentState::Final { approval, .. } = chain.state.segment(&segment).unwrap().state.clone() else {
         panic!("final")
     };
-    let removed = chain.name(&approvers[0]);
+    let removed = chain.name(&approval.approvers[0]);
     chain.enact(ProposalAction::RemoveValidator { validator: id(&removed) });
     assert!(chain.state.segment(&segment).is_some());
     chain.ok("g0", TransactionBody::OpenDispute { segment });
@@ -633,13 +652,14 @@ fn delegators_stake_only_burns() {
     chain.wait_until(release - 1);
     let events = chain.wait_until(release);
     let to_each_prover = own * 3 / 10 / 3;
+    let fee = chain.state.segment(&segment).map_or(30_000, |segment| segment.fee.nano());
     let released = Event::SlashReleased {
         slash: 0,
         node: id(&member),
         rule: SlashRule::WrongRejection,
-        burned: Amount::from_nano(own - 3 * to_each_prover - own / 5 + others),
+        burned: Amount::from_nano(own - 3 * to_each_prover - fee + others),
         to_each_prover: Amount::from_nano(to_each_prover),
-        to_harmed: Amount::from_nano(own / 5),
+        to_harmed: Amount::from_nano(fee),
     };
     assert!(events.contains(&released), "{events:?}");
     assert_eq!(chain.state.node(&id(&member)).unwrap().holds, 0);
@@ -666,4 +686,51 @@ fn holds_are_counted_until_their_end() {
         assert_eq!(usize::try_from(held).unwrap(), chain.state.holds().count());
     }
     assert_eq!(chain.state.holds().count(), 0);
+}
+
+/// SPEC N4: with less than half of the least stake a validator judges no more; with half it does.
+#[test]
+fn validator_with_too_little_stake_is_not_drawn() {
+    for (missing, expected) in [(0, 4), (1, 3)] {
+        let mut chain = Chain::ready(1);
+        let mut node = chain.state.node(&id("v2")).unwrap().clone();
+        let half = chain.parameters().validator_stake_min.nano() / 2 - missing;
+        let rest = node.stake.sub(Amount::from_nano(half)).unwrap();
+        node.stake = Amount::from_nano(half);
+        chain.state.set_node(id("v2"), node);
+        let treasury = chain.state.meta().treasury.add(rest).unwrap();
+        chain.state.meta_mut().treasury = treasury;
+        let lease = chain.lease();
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        let members = chain.draw(segment);
+        chain.ok(&members[0], verdict(segment, invalid()));
+        let all = chain.committee(segment);
+        assert_eq!((all.len(), all.contains(&"v2".to_owned())), (expected, missing == 0));
+    }
+}
+
+/// SPEC S2: a won appeal takes back the jail and the fault, but not those of another slash.
+#[test]
+fn won_appeal_frees_and_forgets_what_it_is_about() {
+    let mut chain = Chain::with(4, unearning()).furnished(1);
+    let (first, second) = (chain.lease(), chain.lease());
+    let segments = [chain.commit(first, totals(1, 10, 10)), chain.commit(second, totals(1, 10, 10))];
+    for segment in segments {
+        let members = chain.draw(segment);
+        chain.ok(&members[0], verdict(segment, invalid()));
+        chain.convict_rest(segment);
+    }
+    let worker = |chain: &Chain| chain.state.node(&id("w0")).unwrap().clone();
+    assert_eq!(worker(&chain).faults_ms.len(), 2);
+    let numbers: Vec<u64> = chain.state.holds().map(|(number, _)| *number).collect();
+    assert_eq!(numbers.len(), 2);
+    // As long as votes take, the jail would be over by itself.
+    let jailed = worker(&chain).active_from_epoch + 1_000;
+    let mut node = worker(&chain);
+    node.active_from_epoch = jailed;
+    chain.state.set_node(id("w0"), node);
+    assert_eq!(chain.enact(ProposalAction::Restitute { slash: numbers[0] }), ProposalOutcome::Executed);
+    assert_eq!((worker(&chain).faults_ms.len(), worker(&chain).active_from_epoch), (1, jailed));
+    assert_eq!(chain.enact(ProposalAction::Restitute { slash: numbers[1] }), ProposalOutcome::Executed);
+    assert!(worker(&chain).faults_ms.is_empty() && worker(&chain).is_active(chain.state.meta().epoch));
 }

@@ -285,7 +285,7 @@ fn closing_the_lease_does_not_escape_a_claim() {
 /// With no validator of a third operator there is no one to relay.
 #[test]
 fn claim_without_possible_relays_is_dropped() {
-    let mut parameters = inferium_types::Parameters::devnet(1);
+    let mut parameters = devnet(1);
     parameters.stall_relays = 0;
     let mut chain = Chain::with(1, parameters).furnished(1);
     let lease = chain.lease();

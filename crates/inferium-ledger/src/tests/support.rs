@@ -6,7 +6,7 @@ use crate::execute::Block;
 use crate::{BlockEnvironment, Executed, InvalidBlock, Rejection, State, assemble, execute};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault,
-    JobTotals, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Price, ProfileId, ProposalAction,
+    JobTotals, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalAction,
     ProposalOutcome, ProposalTerms, SecretKey, SeedSignature, SegmentCommitment, SegmentId, SegmentTerms, TaskId,
     TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote, VerificationMode, VerifiedTransaction,
     VoteChoice, VrfSecretKey,
@@ -39,9 +39,12 @@ pub(super) fn operator_of(name: &str) -> String {
     format!("operator of {name}")
 }
 
+pub(super) fn vrf(name: &str) -> VrfSecretKey {
+    VrfSecretKey::from_entropy(*Digest::of("test-vrf", &[name.as_bytes()]).as_bytes()).unwrap()
+}
+
 pub(super) fn worker_role(name: &str) -> NodeRole {
-    let secret = VrfSecretKey::from_entropy(*Digest::of("test-vrf", &[name.as_bytes()]).as_bytes()).unwrap();
-    NodeRole::Worker { vrf: secret.public_key() }
+    NodeRole::Worker { vrf: vrf(name).public_key() }
 }
 
 pub(super) fn gateway_role() -> NodeRole {
@@ -124,9 +127,14 @@ pub(super) fn unbond(node: &str, nano: u64) -> TransactionBody {
 /// One IFR in nano-IFR.
 pub(super) const IFR: u64 = inferium_types::NANO_PER_IFR;
 
+/// A devnet on which no worker is ordered to plant anything: what does not test that needs no openings.
+pub(super) fn devnet(validators: u32) -> Parameters {
+    Parameters { forced_share: Ppm::new(0), ..Parameters::devnet(validators) }
+}
+
 /// A devnet on which transactions cost nothing, so that balances change by what is tested only.
 pub(super) fn feeless(validators: u32) -> Parameters {
-    Parameters { fee_base: Amount::ZERO, fee_per_byte: Amount::ZERO, ..Parameters::devnet(validators) }
+    Parameters { fee_base: Amount::ZERO, fee_per_byte: Amount::ZERO, ..devnet(validators) }
 }
 
 pub(super) fn seed(view: u64) -> SeedSignature {
@@ -176,7 +184,7 @@ pub(super) struct Chain {
 impl Chain {
     /// Four validators; money for everyone.
     pub(super) fn new() -> Self {
-        Self::with(4, Parameters::devnet(4))
+        Self::with(4, devnet(4))
     }
 
     pub(super) fn with(validators: u32, parameters: Parameters) -> Self {

@@ -3,14 +3,12 @@
 use super::support::*;
 use crate::Stage;
 use crate::{Record, Rejection, SegmentState};
-use inferium_types::{
-    Amount, Digest, Event, JobFault, LeaseId, Parameters, RejectReason, SegmentId, TaskTerms, VerdictVote,
-};
+use inferium_types::{Amount, Digest, Event, JobFault, LeaseId, RejectReason, SegmentId, TaskTerms, VerdictVote};
 
 const VETERAN: Record = record_of(1_000, 1_000_000, 0);
 
 fn with_validators(count: u32, record: Record) -> (Chain, LeaseId) {
-    let mut parameters = Parameters::devnet(count);
+    let mut parameters = devnet(count);
     parameters.unsettled_max = inferium_types::Ppm::ONE;
     let mut chain = Chain::with(count, parameters).furnished(1);
     chain.state.records.insert((id("w0"), profile()), record);
@@ -135,7 +133,7 @@ fn any_doubt_widens_the_committee() {
 fn escalation_is_drawn_up_to_its_limit() {
     let mut lowest_keys = 0;
     for world in 0..8 {
-        let mut parameters = Parameters::devnet(9);
+        let mut parameters = devnet(9);
         parameters.escalation_max = 5;
         let mut chain = Chain::with(9, parameters).furnished(1);
         chain.world = format!("world {world}");
@@ -327,4 +325,41 @@ fn committee_of_all_seats_decides_without_more() {
             .iter()
             .any(|event| { matches!(event, Event::SegmentRejected { reason: RejectReason::ProvenWrong { .. }, .. }) })
     );
+}
+
+/// SPEC R3: a dear job is replayed so often that a wrong one loses three times its fee in the mean.
+#[test]
+fn dear_jobs_are_replayed_by_their_value() {
+    let veteran = record_of(100_000, 100_000_000, 0);
+    // Three fees by 10 % of 1,000 IFR, for each of the segment's jobs.
+    for (fee, jobs, expected) in
+        [(333_333_000, 1, 10_000), (400_000_000, 1, 12_000), (1_500_000_000, 1, 45_000), (12_000_000, 1, 10_000)]
+    {
+        let (mut chain, lease) = with_validators(7, veteran);
+        let segment = chain.commit(lease, totals(jobs, fee / 1_000, 0));
+        chain.draw(segment);
+        let SegmentState::Judging { replay, .. } = chain.state.segment(&segment).unwrap().state else {
+            panic!("judging")
+        };
+        assert_eq!(replay.get(), expected, "{fee}");
+    }
+}
+
+/// SPEC V1: with less than half of the least stake a validator has nothing to say.
+#[test]
+fn who_has_too_little_left_judges_no_more() {
+    let (mut chain, lease) = with_validators(3, VETERAN);
+    let half = chain.parameters().validator_stake_min.split(2);
+    for (name, left) in [("v0", half.sub(Amount::from_nano(1)).unwrap()), ("v1", Amount::ZERO), ("v2", half)] {
+        let mut node = chain.state.node(&id(name)).unwrap().clone();
+        let taken = node.stake.sub(left).unwrap();
+        node.stake = left;
+        chain.state.set_node(id(name), node);
+        let meta = chain.state.meta_mut();
+        meta.reward_pool = meta.reward_pool.add(taken).unwrap();
+    }
+    for _ in 0..6 {
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        assert_eq!(chain.draw(segment), ["v2"]);
+    }
 }

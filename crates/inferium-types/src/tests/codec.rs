@@ -1,7 +1,7 @@
 //! One value, one encoding.
 
 use super::sample::{Gen, Sample, for_each_type};
-use crate::wire::{GatewayMessage, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{GatewayMessage, Planting, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt::Debug;
@@ -55,22 +55,24 @@ fn unknown_tags_are_refused() {
             assert!(error.reason.contains("tag"), "{tag} of {}: {error}", std::any::type_name::<T>());
         }
     }
-    check::<TransactionBody>(22);
-    check::<Event>(33);
+    check::<TransactionBody>(24);
+    check::<Event>(35);
     check::<WorkerMessage>(7);
     check::<GatewayMessage>(6);
     check::<VerdictVote>(3);
     check::<NodeRole>(3);
     check::<JobFault>(6);
     check::<FinishReason>(4);
-    check::<SlashRule>(7);
+    check::<SlashRule>(9);
     check::<LeaseEnd>(5);
-    check::<RejectReason>(3);
+    check::<RejectReason>(4);
     check::<Tier>(3);
     check::<TaskKind>(6);
     check::<VerificationMode>(4);
     check::<ProposalAction>(8);
     check::<VoteChoice>(4);
+    check::<ForcedKind>(2);
+    check::<VoteSubject>(3);
 }
 
 #[test]

@@ -64,6 +64,10 @@ struct Story {
 }
 
 fn story(headers: usize, settled: bool) -> Story {
+    story_with(headers, settled, None)
+}
+
+fn story_with(headers: usize, settled: bool, planted: Option<u32>) -> Story {
     let mut g = Gen::new(77);
     let group = Group::new(1);
     let chain: ChainId = g.next();
@@ -85,6 +89,7 @@ fn story(headers: usize, settled: bool) -> Story {
         price,
         approvers: vec![g.next(), g.next()],
         settled,
+        planted,
         ..g.next()
     };
     let events = [g.next(), Event::SegmentApproved(outcome.clone()), g.next(), g.next()];
@@ -138,6 +143,19 @@ fn receipt_with_any_byte_changed_is_refused() {
                 changed[index] = change;
                 assert!(verify(&changed, &key).is_err(), "byte {index} of {}", bytes.len());
             }
+        }
+    }
+}
+
+/// SPEC V5: the receipt is of the third job. One beside it, or none, may be planted.
+#[test]
+fn planted_job_has_no_receipt() {
+    for (planted, expected) in [(None, true), (Some(1), true), (Some(2), false), (Some(3), true)] {
+        let Story { key, receipt, .. } = story_with(1, true, planted);
+        let found = verify(&encode(&receipt), &key);
+        match expected {
+            true => assert!(found.is_ok(), "{planted:?}"),
+            false => assert_eq!(found, Err(InvalidReceipt::Planted)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Seeded values of every type that is sent, stored or hashed.
 
-use crate::wire::{GatewayMessage, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{GatewayMessage, Planting, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 
 /// A deterministic source of values: a counter under SHA-256.
@@ -173,6 +173,10 @@ sample_structs! {
     SegmentCommitment { terms, worker_signature, gateway_signature }
     JobProof { terms, worker_signature, leaf, path }
     SignedTotals { terms, gateway_signature }
+    PlantedJob { leaf, path }
+    SegmentOpening { segment, proof, planted }
+    ConsensusVote { epoch, view, subject, signature }
+    Planting { proof, position, leaf }
     Accelerator { name, memory_mib }
     CapabilityReport { tier, cpu, features, cores, memory_mib, accelerators }
     ParameterChange { name, value }
@@ -182,7 +186,8 @@ sample_structs! {
     SignedTransaction { transaction, signature }
     SlashedNode { slash, node, role, operator, rule, segment, job, amount, releases_at_ms, disqualified }
     SegmentOutcome {
-        segment, lease, worker, gateway, profile, root, totals, price, fee, approvers, replayed, settled,
+        segment, lease, worker, gateway, profile, root, totals, price, fee, approvers, replayed, planted, to_worker,
+        to_each_approver, settled,
     }
     Receipt { job, job_path, outcome, outcome_path, headers, certificate }
     SessionHello { worker, worker_nonce, gateway, gateway_nonce }
@@ -191,7 +196,8 @@ sample_structs! {
         fee_base, fee_per_byte, operator_bond_min, worker_stake_min, validator_stake_min, gateway_bond_min,
         profile_operators_min, reservation_per_block, reservation_min, task_open_max_ms, lease_max_ms,
         lease_drain_ms, starving_ms, draw_delay_views, committee_two_from, committee_three_from, escalation_max,
-        court_size, dispute_bond, verdict_ms, verdict_token_ms, verdict_blocks, challenge_ms, stall_answer_ms,
+        court_size, dispute_bond, verdict_ms, verdict_token_ms, verdict_blocks, challenge_ms, forced_share,
+        forced_open_ms, forced_jackpot_max, stall_answer_ms,
         stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, slash_deadline, slash_missed_duty,
         slash_wrong_result, slash_wrong_again, slash_wrong_rejection, slash_rejection_again, slash_provers_share,
         slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
@@ -248,12 +254,14 @@ sample_enums! {
         OpenTask { terms }
         CloseLease { lease }
         CommitSegment { commitment }
+        OpenSegments { openings }
         SubmitVerdict { segment, vote }
         ReportStall { request }
         CertifyDelivery { stall }
         AnswerStall { stall, result }
         ProveConflict { worker, first, second }
         ProveDoubleSigning { gateway, first, second }
+        ProveEquivocation { validator, first, second }
         Bond { node, amount }
         Unbond { node, amount }
         SetCommission { commission }
@@ -263,11 +271,13 @@ sample_enums! {
         Vote { proposal, choice }
     }
     LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} }
-    RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} }
+    RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} }
     SlashRule {
         DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {}
-        DoubleSigning {}
+        DoubleSigning {} Equivocation {} ForgedProof {}
     }
+    ForcedKind { Wrong {} Right {} }
+    VoteSubject { Notarize { parent_view, block } Nullify {} Finalize { parent_view, block } }
     Event {
         NodeRegistered { node, role, operator }
         UrlChanged { node, url }
@@ -278,8 +288,10 @@ sample_enums! {
         LeaseEnded { lease, worker, gateway, end }
         LeaseClosed { lease, worker, gateway, refund }
         SegmentCommitted { segment, lease, totals }
-        CommitteeDrawn { segment, worker, profile, members, seed, replay, due_at_ms }
+        CommitteeDrawn { segment, worker, profile, members, seed, replay, planted, due_at_ms }
         VerdictGiven { segment, validator, vote }
+        OpeningAsked { segment, worker, until_ms }
+        ForcedErrorOpened { segment, worker, job, kind, caught, jackpot }
         SegmentApproved { 0 }
         SegmentRejected { segment, lease, worker, gateway, reason }
         StallReported { stall, lease, worker, request, relays }
@@ -310,7 +322,7 @@ sample_enums! {
         Delta { job, tokens, text }
         Finished { job, result, output_salt }
         Refused { job, reason }
-        Segment { terms, jobs, signature }
+        Segment { terms, jobs, signature, planted }
     }
     GatewayMessage {
         Hello { gateway, nonce, signature }
@@ -379,6 +391,12 @@ macro_rules! for_each_type {
             SignedTotals,
             SegmentTerms,
             SegmentCommitment,
+            PlantedJob,
+            SegmentOpening,
+            ForcedKind,
+            Planting,
+            VoteSubject,
+            ConsensusVote,
             JobFault,
             VerdictVote,
             JobProof,

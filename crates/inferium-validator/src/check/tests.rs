@@ -148,11 +148,11 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
         seed: Digest::sha256(b"committee"),
         replay,
         kind: TaskKind::Inference,
-        in_court: false,
+        known_wrong: None,
     };
     let drawn = (0u32..)
         .zip(jobs)
-        .filter(|(index, _)| facts.id.draws_job(&facts.seed, *index, replay))
+        .filter(|(index, _)| facts.id.draws_job(&facts.seed, *index, replay) && facts.known_wrong != Some(*index))
         .map(|(index, job)| (index, job.evidence.clone()))
         .collect();
     let vrf_proof = vrf().prove(&vrf_input(&beacon(), lease()));

@@ -2,12 +2,13 @@
 //! looked at once per block, and between blocks only what news is about.
 
 use super::{News, Shared, open_duty, outbox::Sent};
-use crate::check::check_segment;
+use crate::check::{authenticate, check_segment};
 use crate::store::Judgement;
+use inferium_chain::Equivocation;
 use inferium_engine::EngineError;
 use inferium_ledger::{StallState, State};
 use inferium_store::StoreError;
-use inferium_types::{NodeRole, SegmentId, StallId, TransactionBody, VerdictVote};
+use inferium_types::{Digest, NodeRole, SegmentId, StallId, TransactionBody, VerdictVote};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -60,6 +61,7 @@ impl Round {
     fn look_at_everything(&mut self) -> Result<(), StoreError> {
         let state = self.shared.chain.state();
         self.serve_node(&state);
+        self.accuse(&state);
         let mut open = Vec::new();
         for (id, _) in state.segments() {
             if self.judge(&state, *id)? {
@@ -89,13 +91,30 @@ impl Round {
         }
     }
 
+    /// Hands in what convicts other validators (SPEC S).
+    fn accuse(&mut self, state: &State) {
+        let shared = &self.shared;
+        for pair in shared.chain.equivocations() {
+            let Equivocation { validator, first, second } = pair;
+            if validator != shared.node && state.node(&validator).is_some_and(|node| !node.disqualified) {
+                let body = TransactionBody::ProveEquivocation { validator, first, second };
+                self.sent.send(shared, state, validator.as_bytes(), body);
+            }
+        }
+    }
+
     /// Does what there is to do about a segment; true while this validator still owes a verdict.
     fn judge(&mut self, state: &State, id: SegmentId) -> Result<bool, StoreError> {
         let shared = &self.shared;
         let Some((facts, is_late)) = open_duty(state, &shared.node, id) else { return Ok(false) };
-        let about = (id, facts.in_court);
+        let about = (id, facts.seed);
         if let Some(vote) = shared.store.verdict(about)? {
             self.submit(state, about, vote);
+            return Ok(true);
+        }
+        if shared.is_lazy {
+            let effort = Digest::of("inferium/crime/lazy", &[shared.node.as_bytes(), id.digest().as_bytes()]);
+            self.record(state, about, VerdictVote::Valid { effort })?;
             return Ok(true);
         }
         let tried = self.running.get(&id).copied();
@@ -113,6 +132,10 @@ impl Round {
         let (shared, judged) = (Arc::clone(shared), self.judged.clone());
         tokio::spawn(async move {
             let outcome = match shared.shelf.get(id) {
+                // What was taken for another draw holds other jobs.
+                Ok(Some(evidence)) if authenticate(&facts, &evidence).is_err() => {
+                    return drop(shared.shelf.remove(id).inspect_err(|error| warn!(%error, "evidence stays")));
+                }
                 Ok(Some(evidence)) => Ok(check_segment(&facts, &evidence, &shared.node, &*shared.engine).await),
                 // The duty ended meanwhile.
                 Ok(None) => return,
@@ -142,7 +165,7 @@ impl Round {
 
     /// SPEC C8: on disk, then on its way.
     fn record(&mut self, state: &State, about: Judgement, vote: VerdictVote) -> Result<(), StoreError> {
-        let (shared, (id, in_court)) = (&self.shared, about);
+        let (shared, (id, seed)) = (&self.shared, about);
         match &vote {
             VerdictVote::Valid { .. } => debug!(validator = %shared.node, segment = %id, "approved"),
             VerdictVote::Invalid { job, fault } => {
@@ -151,7 +174,7 @@ impl Round {
             VerdictVote::Unavailable => info!(validator = %shared.node, segment = %id, "got no evidence"),
         }
         let vote = shared.store.record_verdict(about, vote)?;
-        if open_duty(state, &shared.node, id).is_some_and(|(facts, _)| facts.in_court == in_court) {
+        if open_duty(state, &shared.node, id).is_some_and(|(facts, _)| facts.seed == seed) {
             self.submit(state, about, vote);
         }
         Ok(())

@@ -15,6 +15,7 @@ pub(crate) fn segment(byte: u8) -> SegmentId {
 }
 
 const VALID: VerdictVote = VerdictVote::Valid { effort: Digest::ZERO };
+const FIRST: Digest = Digest::ZERO;
 const INVALID: VerdictVote = VerdictVote::Invalid { job: 3, fault: JobFault::Token };
 
 #[test]
@@ -22,23 +23,24 @@ fn first_verdict_of_a_segment_stands_for_ever() {
     let path = path("first");
     {
         let store = VerdictStore::open(&path).unwrap();
-        assert_eq!(store.verdict((segment(1), false)).unwrap(), None);
-        assert_eq!(store.record_verdict((segment(1), false), VALID).unwrap(), VALID);
-        assert_eq!(store.record_verdict((segment(1), false), INVALID).unwrap(), VALID);
+        assert_eq!(store.verdict((segment(1), FIRST)).unwrap(), None);
+        assert_eq!(store.record_verdict((segment(1), FIRST), VALID).unwrap(), VALID);
+        assert_eq!(store.record_verdict((segment(1), FIRST), INVALID).unwrap(), VALID);
         assert_eq!(
-            store.record_verdict((segment(2), false), VerdictVote::Unavailable).unwrap(),
+            store.record_verdict((segment(2), FIRST), VerdictVote::Unavailable).unwrap(),
             VerdictVote::Unavailable
         );
     }
     let store = VerdictStore::open(&path).unwrap();
-    assert_eq!(store.verdict((segment(1), false)).unwrap(), Some(VALID));
-    assert_eq!(store.record_verdict((segment(1), false), INVALID).unwrap(), VALID);
-    assert_eq!(store.record_verdict((segment(2), false), VALID).unwrap(), VerdictVote::Unavailable);
-    assert_eq!(store.verdict((segment(3), false)).unwrap(), None);
-    // A court looks at the segment anew.
-    assert_eq!(store.verdict((segment(1), true)).unwrap(), None);
-    assert_eq!(store.record_verdict((segment(1), true), INVALID).unwrap(), INVALID);
-    assert_eq!(store.verdict((segment(1), false)).unwrap(), Some(VALID));
+    assert_eq!(store.verdict((segment(1), FIRST)).unwrap(), Some(VALID));
+    assert_eq!(store.record_verdict((segment(1), FIRST), INVALID).unwrap(), VALID);
+    assert_eq!(store.record_verdict((segment(2), FIRST), VALID).unwrap(), VerdictVote::Unavailable);
+    assert_eq!(store.verdict((segment(3), FIRST)).unwrap(), None);
+    let again = Digest::sha256(b"another draw");
+    // Who is drawn anew looks at the segment anew.
+    assert_eq!(store.verdict((segment(1), again)).unwrap(), None);
+    assert_eq!(store.record_verdict((segment(1), again), INVALID).unwrap(), INVALID);
+    assert_eq!(store.verdict((segment(1), FIRST)).unwrap(), Some(VALID));
     std::fs::remove_file(path).unwrap();
 }
 

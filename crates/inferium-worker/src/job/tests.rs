@@ -52,7 +52,7 @@ pub(crate) async fn done(
 }
 
 /// What a validator recomputes: the answer from its tokens, the tokens and logits from the seed.
-async fn is_right(job: &FinishedJob) -> bool {
+pub(crate) async fn is_right(job: &FinishedJob) -> bool {
     let (request, result) = (&job.leaf.request, &job.leaf.result);
     let output = &job.evidence.output;
     let engine = engine(0);

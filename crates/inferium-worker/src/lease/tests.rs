@@ -303,7 +303,7 @@ async fn segment_has_its_largest_size_in_bytes() {
     let mut full = work(exact.clone());
     let record = full.make_segment(&key()).unwrap();
     assert_eq!(record.leaves.len(), 4, "exactly the limit is one segment");
-    let all = evidence::assemble(&record, full.vrf_proof, &Digest::ZERO, Ppm::new(1_000_000));
+    let all = evidence::assemble(&record, full.vrf_proof, &Digest::ZERO, Ppm::new(1_000_000), None);
     assert_eq!(all.jobs.len(), 4);
     assert!(evidence::to_bytes(&all).len() < limits::MESSAGE_SIZE_MAX / 2 + 1_024);
 

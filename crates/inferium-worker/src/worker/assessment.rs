@@ -1,7 +1,7 @@
 //! The capability task: the worker measures its machine when the chain wants to know (SPEC N2).
 
 use super::{Core, Own, WorkerError};
-use crate::job::{self, FinishedJob, JobContext, JobRefusal};
+use crate::job::{self, FinishedJob, JobContext};
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Engine;
@@ -12,14 +12,11 @@ use inferium_types::{
 };
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 /// Part of the time for a call, from its end, in which the worker comes even though it is busy.
 const CALL_PART: u64 = 2;
-/// Pieces of an answer that nobody reads.
-const UNREAD: usize = 64;
 
 impl Core {
     /// Asks for the capability task when the chain wants one, unless that is under way.
@@ -59,6 +56,8 @@ impl Core {
                         worker_signature: terms.sign_as_worker(&key),
                         // The worker is its own client here.
                         gateway_signature: Some(terms.sign_as_gateway(&key)),
+                        forced_proof: None,
+                        planted: None,
                         leaves,
                         jobs: jobs.into_iter().map(|job| job.evidence).collect(),
                     };
@@ -114,24 +113,11 @@ async fn run(
             break;
         }
         let context = JobContext { engine: Arc::clone(&engine), vrf_output, crime: None };
-        let job = alone(context, request, payload).await.map_err(|error| error.to_string())?;
+        let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);
     }
     Ok(jobs)
-}
-
-/// One job whose pieces nobody reads.
-async fn alone(
-    context: JobContext,
-    request: inferium_types::JobRequest,
-    payload: inferium_types::JobPayload,
-) -> Result<FinishedJob, JobRefusal> {
-    let (outbox, mut unread) = mpsc::channel(UNREAD);
-    let (_never, cancel) = watch::channel(false);
-    let drain = async move { while unread.recv().await.is_some() {} };
-    let (done, ()) = tokio::join!(job::run(context, request, payload, outbox, cancel), drain);
-    done
 }
 
 /// Posts the request for a task when the worker has no tier, or is called and idle or late.

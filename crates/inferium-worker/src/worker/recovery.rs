@@ -36,9 +36,10 @@ impl Core {
         let id = record.terms.id();
         let on_chain: Option<Segment> = self.chain.entry(&StateKey::Segment(id)).await?;
         if let Some(segment) = on_chain {
+            self.recover_opening(id, &segment);
             if let SegmentState::Judging { members, seed, replay, .. } = &segment.state {
                 let waiting: Vec<NodeId> = members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
-                self.send_evidence(id, &waiting, seed, *replay)?;
+                self.send_evidence(id, &waiting, seed, *replay, segment.opening.known_wrong())?;
             }
             return Ok(());
         }

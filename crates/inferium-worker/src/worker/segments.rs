@@ -2,14 +2,17 @@
 
 use super::{Core, Own, WorkerError};
 use crate::evidence::Handover;
+use crate::forced;
+use crate::job::JobContext;
 use crate::lease::Agreement;
 use crate::store::SegmentRecord;
 use inferium_ledger::{Lease, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
     Digest, JobId, LeaseId, NodeId, Ppm, SegmentCommitment, SegmentId, SegmentTerms, Signature, TransactionBody,
-    wire::WorkerMessage,
+    wire::{Planting, WorkerMessage},
 };
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::debug;
 
@@ -51,7 +54,16 @@ impl Core {
     /// Proposes the lease's next segment when there is something to commit.
     pub(super) fn next_segment(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
         let Some(work) = self.leases.get_mut(&lease) else { return Ok(()) };
-        if let Some(record) = work.make_segment(&self.config.key) {
+        // SPEC V5: what the VRF orders is done first.
+        if let Some(planting) = work.begin_planting(self.parameters.forced_share) {
+            let context = JobContext { engine: Arc::clone(&self.engine), vrf_output: work.vrf_output, crime: None };
+            let own = self.own_tx.clone();
+            tokio::spawn(async move {
+                let done = forced::plant(context, lease, planting).await;
+                // The loop is gone only when the worker stops.
+                let _ = own.send(Own::Planted(lease, done.map(Box::new))).await;
+            });
+        } else if let Some(record) = work.make_segment(&self.config.key) {
             // SPEC C8: on disk before the signature leaves.
             self.store.put_segment(&record)?;
             self.propose(&record);
@@ -63,8 +75,13 @@ impl Core {
         let Some(outbox) = self.sessions.outbox(record.gateway) else { return };
         let message = WorkerMessage::Segment {
             terms: record.terms,
-            jobs: record.leaves.iter().map(|leaf| leaf.request.job).collect(),
+            jobs: (0u32..)
+                .zip(&record.leaves)
+                .filter(|(index, _)| record.planted != Some(*index))
+                .map(|(_, leaf)| leaf.request.job)
+                .collect(),
             signature: record.worker_signature,
+            planted: planting(record),
         };
         let outbox = outbox.clone();
         tokio::spawn(async move {
@@ -182,6 +199,7 @@ impl Core {
         members: &[NodeId],
         seed: &Digest,
         replay: Ppm,
+        known_wrong: Option<u32>,
     ) -> Result<(), WorkerError> {
         let Some(record) = self.store.segment(segment)? else { return Ok(()) };
         let handover = Handover {
@@ -190,10 +208,18 @@ impl Core {
             record,
             seed: *seed,
             replay,
+            known_wrong,
             chain: self.chain.clone(),
             http: self.http.clone(),
         };
         tokio::spawn(handover.run(members.to_vec()));
         Ok(())
     }
+}
+
+/// What the gateway has to know of a planted job to sign for it.
+fn planting(record: &SegmentRecord) -> Option<Planting> {
+    let position = record.planted?;
+    let leaf = record.leaves.get(usize::try_from(position).ok()?)?.clone();
+    Some(Planting { proof: record.forced_proof?, position, leaf })
 }

@@ -1,5 +1,6 @@
 //! One load of the model for all roles of the process.
 
+use super::Cheat;
 use crate::cli::{EngineKind, Failure, UpArgs};
 use crate::progress::Step;
 use inferium_engine::{Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION, WeakFormat};
@@ -22,7 +23,7 @@ pub(crate) struct Served {
 }
 
 pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Served, Failure> {
-    serve(arguments.engine, &arguments.model, arguments.threads, arguments.crime, models)
+    serve(arguments.engine, &arguments.model, arguments.threads, arguments.crime.and_then(Cheat::worker), models)
 }
 
 /// Loads a model, fetched first if need be; for a crime of other weights, those too.

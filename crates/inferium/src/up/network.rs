@@ -3,7 +3,9 @@
 use crate::cli::Failure;
 use crate::home::{DataDir, unix_ms};
 use inferium_chain::deal;
-use inferium_types::{Amount, Genesis, GenesisNode, NetworkKey, NodeId, Parameters, SecretKey, decode, encode};
+use inferium_types::{
+    Amount, Genesis, GenesisNode, InvalidParameter, NetworkKey, NodeId, Parameters, SecretKey, decode, encode,
+};
 use std::sync::Arc;
 
 /// The encoded genesis.
@@ -33,10 +35,13 @@ impl Network {
     }
 
     /// The network in the folder, or a new one.
-    pub(crate) fn load_or_create(data: &DataDir, validators: u32) -> Result<Self, Failure> {
+    pub(crate) fn load_or_create(data: &DataDir, validators: u32, changes: &[(String, u64)]) -> Result<Self, Failure> {
         match data.load(GENESIS_FILE)? {
+            Some(_) if !changes.is_empty() => Err(Failure::usage(
+                "--set is for a new network: this one changes by vote (`inferium gov propose`), or start over with --fresh",
+            )),
             Some(bytes) => Self::load(data, &bytes, validators),
-            None => Self::create(data, validators),
+            None => Self::create(data, validators, changes),
         }
     }
 
@@ -54,7 +59,8 @@ impl Network {
         Self::with(data, genesis, keys, shares)
     }
 
-    fn create(data: &DataDir, validators: u32) -> Result<Self, Failure> {
+    fn create(data: &DataDir, validators: u32, changes: &[(String, u64)]) -> Result<Self, Failure> {
+        let parameters = parameters(validators, changes)?;
         let count = usize::try_from(validators).unwrap_or(usize::MAX);
         let keys = validator_keys(data, count)?;
         let nodes: Vec<NodeId> = keys.iter().map(SecretKey::public_key).collect();
@@ -83,7 +89,7 @@ impl Network {
             timestamp_ms: unix_ms(),
             group: dealing.group,
             sharing: dealing.sharing,
-            parameters: Parameters::devnet(validators),
+            parameters,
             accounts,
             operators,
             validators: seats,
@@ -106,6 +112,16 @@ impl Network {
             account: data.key("account")?,
         })
     }
+}
+
+/// A devnet's parameters with these changes, within the bounds that no vote can leave either (SPEC G3).
+fn parameters(validators: u32, changes: &[(String, u64)]) -> Result<Parameters, Failure> {
+    let devnet = Ok(Parameters::devnet(validators));
+    let changed = changes
+        .iter()
+        .fold(devnet, |parameters: Result<Parameters, InvalidParameter>, (name, value)| parameters?.with(name, *value));
+    let parameters = changed.and_then(|parameters| parameters.check().map(|()| parameters));
+    parameters.map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn validator_keys(data: &DataDir, count: usize) -> Result<Vec<SecretKey>, Failure> {

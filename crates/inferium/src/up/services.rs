@@ -1,5 +1,6 @@
 //! Worker, gateway, and on demand a worker that cheats.
 
+use super::Cheat;
 use super::engine::Served;
 use super::network::Network;
 use super::register::{self, Registration};
@@ -82,7 +83,7 @@ impl Services {
         };
         let start = Start { data, network, served, chain, faucet: &faucet, arguments, failing, stopped };
         let mut workers = vec![("worker".to_owned(), None)];
-        workers.extend(arguments.crime.map(|crime| (format!("worker-{crime}"), Some(crime))));
+        workers.extend(arguments.crime.and_then(Cheat::worker).map(|crime| (format!("worker-{crime}"), Some(crime))));
         // Registrations wait for blocks, not for each other.
         let registrations = workers.iter().map(|(name, _)| start.register_worker(name));
         let (gateway, registered) = futures::join!(

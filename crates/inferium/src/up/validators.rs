@@ -1,5 +1,6 @@
 //! Validators of the process: consensus, RPC and duties.
 
+use super::Cheat;
 use super::engine::Served;
 use super::network::Network;
 use super::watch::{self, Failures};
@@ -77,6 +78,7 @@ pub(crate) async fn start(
             profile: served.profile.clone(),
             url: url.clone(),
             store: Arc::new(store),
+            is_lazy: arguments.crime == Some(Cheat::LazyValidator) && index + 1 == handles.len(),
         };
         let (duties, task) = Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone())
             .map_err(|e| Failure::failed(e.to_string()))?;

@@ -1,0 +1,119 @@
+//! Opening segments after their verdict: what the VRF had ordered, and what was planted (SPEC V5).
+
+use super::{Core, Own, WorkerError};
+use crate::store::SegmentRecord;
+use inferium_chain::LightClient;
+use inferium_ledger::{Meta, Segment, SegmentState, StateKey};
+use inferium_types::{
+    Digest, JobLeaf, OPENINGS_MAX, Parameters, PlantedJob, SegmentId, SegmentOpening, TransactionBody, merkle_path,
+};
+use tracing::{debug, warn};
+
+/// Part of the challenge window after which a final segment is opened: what is final until then goes
+/// into one transaction.
+const WINDOW_PART: u64 = 2;
+
+impl Core {
+    /// A segment is final: its opening is due some time before it is paid.
+    pub(super) fn open_later(&mut self, segment: SegmentId) {
+        if self.parameters.forced_share.get() > 0 {
+            let due_ms = self.now_ms.saturating_add(self.parameters.challenge_ms / WINDOW_PART);
+            self.unopened.entry(segment).or_insert(due_ms);
+        }
+    }
+
+    /// The chain asks: a member found something wrong, or the segment would be paid by now.
+    pub(super) fn open_now(&mut self, segment: SegmentId) {
+        self.unopened.insert(segment, 0);
+    }
+
+    /// What a former run left.
+    pub(super) fn recover_opening(&mut self, id: SegmentId, segment: &Segment) {
+        let is_final = matches!(segment.state, SegmentState::Final { .. });
+        if segment.opening.owed().is_some() && (is_final || segment.opening.is_asked()) {
+            self.open_now(id);
+        }
+    }
+
+    /// Opens what is due, and with it everything that may be opened.
+    pub(super) fn open_segments(&mut self) -> Result<(), WorkerError> {
+        let is_due = self.unopened.values().any(|due_ms| *due_ms <= self.now_ms);
+        if !is_due && self.unopened.len() < OPENINGS_MAX {
+            return Ok(());
+        }
+        let mut openings = Vec::new();
+        for id in self.unopened.keys().take(OPENINGS_MAX).copied().collect::<Vec<_>>() {
+            self.unopened.remove(&id);
+            if let Some(record) = self.store.segment(id)? {
+                openings.extend(opening(&record));
+            }
+        }
+        if openings.is_empty() {
+            return Ok(());
+        }
+        let (sender, own) = (self.sender.clone(), self.own_tx.clone());
+        tokio::spawn(async move {
+            let all: Vec<SegmentId> = openings.iter().map(|opening| opening.segment).collect();
+            let Err(error) = sender.send(TransactionBody::OpenSegments { openings: openings.clone() }).await else {
+                return;
+            };
+            debug!(%error, "segments not opened together");
+            if all.len() == 1 {
+                let _ = own.send(Own::Unopened(all)).await;
+                return;
+            }
+            // One that can't be opened, as one that was rejected meanwhile, must not keep the others.
+            let mut left = Vec::new();
+            for opening in openings {
+                let segment = opening.segment;
+                if let Err(error) = sender.send(TransactionBody::OpenSegments { openings: vec![opening] }).await {
+                    debug!(%segment, %error, "segment not opened");
+                    left.push(segment);
+                }
+            }
+            let _ = own.send(Own::Unopened(left)).await;
+        });
+        Ok(())
+    }
+
+    /// Tries again, while there is something to open.
+    pub(super) fn on_unopened(&mut self, segments: &[SegmentId]) -> Result<(), WorkerError> {
+        for segment in segments {
+            if self.store.segment(*segment)?.is_some() {
+                self.open_later(*segment);
+            }
+        }
+        Ok(())
+    }
+
+    /// Governance changed something: how much is planted may be among it.
+    pub(super) fn refresh_parameters(&self) {
+        let (chain, own) = (self.chain.clone(), self.own_tx.clone());
+        tokio::spawn(async move {
+            match read_parameters(&chain).await {
+                Ok(Some(parameters)) => {
+                    let _ = own.send(Own::Parameters(Box::new(parameters))).await;
+                }
+                Ok(None) => {}
+                Err(error) => warn!(%error, "could not read the parameters in force"),
+            }
+        });
+    }
+}
+
+pub(super) async fn read_parameters(chain: &LightClient) -> Result<Option<Parameters>, inferium_chain::GetError> {
+    Ok(chain.entry::<Meta>(&StateKey::Meta).await?.map(|meta| meta.parameters))
+}
+
+/// `None` for a segment that owes none: a capability task's.
+fn opening(record: &SegmentRecord) -> Option<SegmentOpening> {
+    let planted = match record.planted {
+        Some(position) => {
+            let index = usize::try_from(position).ok()?;
+            let hashes: Vec<Digest> = record.leaves.iter().map(JobLeaf::hash).collect();
+            Some(PlantedJob { leaf: record.leaves.get(index)?.clone(), path: merkle_path(&hashes, index)? })
+        }
+        None => None,
+    };
+    Some(SegmentOpening { segment: record.terms.id(), proof: record.forced_proof?, planted })
+}

@@ -1,0 +1,94 @@
+"""A block: seeds and the epoch before its transactions, what is due and matching after them."""
+
+from __future__ import annotations
+
+from . import emission, governance, pool, slashing, stake, stalls, verdicts, workers
+from .state import Entry, Ledger, digest
+
+KNOWN_PROTOCOL = 1
+
+# What is due in one block is handled by time, then in this order, then by key.
+DUE = ["tasks", "leases", "segments", "stalls", "holds", "unbondings", "capabilities", "proposals"]
+
+
+def check(ledger: Ledger, block: Entry) -> Entry | None:
+    """Why no chain goes on with this block (SPEC C1, C3, G1)."""
+    meta = ledger.meta
+    if block["height"] != meta["height"] + 1:
+        return {"kind": "height", "expected": meta["height"] + 1, "found": block["height"]}
+    needed = _protocol(meta, block["height"])
+    if needed > KNOWN_PROTOCOL:
+        return {"kind": "upgrade", "needed": needed, "known": KNOWN_PROTOCOL}
+    if block["timestamp_ms"] <= meta["timestamp_ms"]:
+        return {"kind": "timestamp", "parent": meta["timestamp_ms"], "found": block["timestamp_ms"]}
+    return None
+
+
+def _protocol(meta: Entry, height: int) -> int:
+    upgrade = meta["upgrade"]
+    return int(upgrade[1] if upgrade and upgrade[0] <= height else meta["protocol"])
+
+
+def begin(ledger: Ledger, block: Entry) -> None:
+    meta = ledger.meta
+    if meta["upgrade"] and meta["upgrade"][0] <= block["height"]:
+        meta |= {"protocol": meta["upgrade"][1], "upgrade": None}
+    if ledger.now_ms - meta["timestamp_ms"] > ledger["pause_ms"]:
+        meta["resumed_at_ms"] = ledger.now_ms
+    emission.turn_epoch(ledger)
+    for seed in block["seeds"]:
+        _draw(ledger, seed)
+
+
+def _draw(ledger: Ledger, seed: Entry) -> None:
+    """C4: what was bound to the seed's view is drawn."""
+    view, meta = seed["view"], ledger.meta
+    beacon = digest("inferium/beacon/1", view.to_bytes(8, "big"), seed["signature"])
+    if view > meta["beacon_view"]:
+        meta |= {"beacon": beacon, "beacon_view": view}
+    for table, rule in (("segments", verdicts.draw_committee), ("stalls", stalls.draw_relays)):
+        for key, entry in sorted(ledger.table(table).items()):
+            if entry["state"]["kind"] == "awaiting_seed" and entry["state"]["view"] == view:
+                rule(ledger, key, beacon)
+
+
+def _due_ms(table: str, entry: Entry) -> int:
+    if table == "capabilities":
+        return int(entry["draw_at_ms"] if entry["call_due_ms"] is None else entry["call_due_ms"])
+    if table == "leases" and entry["state"]["kind"] == "active":
+        return int(entry["expires_at_ms"])
+    if table == "segments" and entry["opening"]["kind"] == "asked":
+        return _asked_ms(entry)
+    state = entry.get("state", entry)
+    names = (
+        "until_ms", "due_at_ms", "settles_at_ms", "closes_at_ms", "at_ms", "executes_at_ms", "releases_at_ms",
+        "matures_at_ms", "expires_at_ms",
+    )
+    return int(next(state[name] for name in names if name in state))
+
+
+def _asked_ms(segment: Entry) -> int:
+    """V5: a doubt goes on, or ends, whichever is first; what is final waits for its opening alone."""
+    until_ms, state = int(segment["opening"]["until_ms"]), segment["state"]
+    return min(until_ms, int(state["due_at_ms"])) if state["kind"] == "judging" else until_ms
+
+
+RULES = {
+    "tasks": pool.expire_task, "leases": pool.advance_lease, "segments": verdicts.advance, "stalls": stalls.advance,
+    "holds": slashing.release, "unbondings": stake.mature, "capabilities": workers.advance,
+    "proposals": governance.advance,
+}
+
+
+def finish(ledger: Ledger) -> None:
+    due = []
+    for place, table in enumerate(DUE):
+        for key, entry in ledger.table(table).items():
+            at_ms = _due_ms(table, entry)
+            if at_ms <= ledger.now_ms:
+                due.append((at_ms, place, key.rjust(64, "0"), key))
+    for _, place, _, key in sorted(due):
+        if key in ledger.table(DUE[place]):
+            RULES[DUE[place]](ledger, key)
+    emission.pay(ledger)
+    pool.match(ledger)

@@ -1,0 +1,84 @@
+"""The canonical bytes of what is named or proven by its hash: little-endian integers, lists and
+texts after their length, a byte for which variant it is."""
+
+from __future__ import annotations
+
+import hashlib
+
+from .state import Entry, digest
+
+FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
+DEPTH_MAX = 32
+
+
+def _le(number: int, size: int) -> bytes:
+    return number.to_bytes(size, "little")
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode()
+    return _le(len(raw), 4) + raw
+
+
+def profile_id(profile: Entry) -> str:
+    hashes = b"".join(bytes.fromhex(profile[name]) for name in ("weights_root", "tokenizer_hash", "template_hash"))
+    engine = b"\0" + bytes.fromhex(profile["engine"]["build"]) + _text(profile["engine"]["tier"])
+    tokens = _le(len(profile["eos_tokens"]), 4) + b"".join(_le(token, 4) for token in profile["eos_tokens"])
+    raw = _text(profile["name"]) + hashes + engine + _le(profile["sampler_version"], 2) + tokens
+    return digest("inferium/profile/1", raw)
+
+
+def request_bytes(request: Entry) -> bytes:
+    sampling, seed = request["sampling"], request["client_seed"]
+    return b"".join([
+        bytes.fromhex(request["job"]), bytes.fromhex(request["lease"]), _le(request["sequence"], 8),
+        _le(request["attempt"], 1), bytes.fromhex(request["input_commitment"]), _le(request["prompt_tokens"], 4),
+        _le(request["tokens_max"], 4), _le(sampling["temperature_micro"], 4), _le(sampling["top_p_ppm"], 4),
+        _le(sampling["top_k"], 4), b"\0" if seed is None else b"\1" + _le(seed, 8),
+    ])
+
+
+def request_digest(request: Entry) -> str:
+    return digest("inferium/request/1", request_bytes(request))
+
+
+def result_bytes(result: Entry) -> bytes:
+    usage = result["usage"]
+    return b"".join([
+        bytes.fromhex(result["request"]), bytes.fromhex(result["output_commitment"]),
+        bytes.fromhex(result["evidence_root"]), _le(usage["prompt_tokens"], 4), _le(usage["completion_tokens"], 4),
+        _le(FINISHES.index(result["finish"]), 1),
+    ])
+
+
+def lease_id(task: str) -> str:
+    return digest("inferium/lease/1", task)
+
+
+def segment_id(lease: str, index: int) -> str:
+    return digest("inferium/segment/1", lease, index.to_bytes(4, "big"))
+
+
+def stall_id(lease: str, sequence: int) -> str:
+    return digest("inferium/stall/1", lease, sequence.to_bytes(8, "big"))
+
+
+def _sha(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def root_of_path(leaf: Entry, path: Entry) -> str | None:
+    """The root that a Merkle path gives for a leaf; `None` when it has not the shape of its tree."""
+    index, count, siblings = path["index"], path["count"], list(path["siblings"])
+    if index >= count or len(siblings) > DEPTH_MAX:
+        return None
+    top = _sha(b"\0", request_bytes(leaf["request"]), result_bytes(leaf["result"]))
+    width = count
+    while width > 1:
+        if index ^ 1 < width:
+            if not siblings:
+                return None
+            sibling = bytes.fromhex(siblings.pop(0))
+            top = _sha(b"\1", top, sibling) if index % 2 == 0 else _sha(b"\1", sibling, top)
+        index, width = index // 2, (width + 1) // 2
+    return None if siblings else _sha(b"\2", count.to_bytes(8, "big"), top).hex()

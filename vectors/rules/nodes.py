@@ -1,0 +1,89 @@
+"""Operators, nodes and profiles (SPEC N)."""
+
+from __future__ import annotations
+
+from .encoding import profile_id
+from .stake import note, oldest_snapshot
+from .state import Entry, Ledger, Refused, late
+
+URL_SIZE_MAX = 256
+NAME_SIZE_MAX = 128
+
+
+def register_operator(ledger: Ledger, operation: Entry) -> None:
+    sender, bond = operation["sender"], operation["bond"]
+    if sender in ledger.table("operators"):
+        raise Refused("exists", what="operator")
+    if bond < ledger["operator_bond_min"]:
+        raise Refused("insufficient", needed=ledger["operator_bond_min"], available=bond)
+    ledger.debit(sender, bond)
+    ledger.table("operators")[sender] = {"bond": bond, "barred": False}
+
+
+def new_node(role: Entry, operator: str, stake: int) -> Entry:
+    nobodys = {"tokens": 0, "shares": 0}
+    return {
+        "role": role, "operator": operator, "stake": stake, "active_from_epoch": 0, "beacon_from_view": 0,
+        "faults_ms": [], "unsettled": 0, "disqualified": False, "removed": False, "delegated": nobodys,
+        "unbonding": dict(nobodys), "commission": 0, "commission_before": [0, 0], "holds": 0, "fresh": [], "fresh_shares": [],
+    }
+
+
+def register_node(ledger: Ledger, operation: Entry) -> None:
+    sender, role, stake = operation["sender"], operation["role"], operation["stake"]
+    known = ledger.node(sender)
+    if known:
+        # SPEC S3: a key that was disqualified never comes back.
+        raise Refused("disqualified") if known["disqualified"] else Refused("exists", what="node")
+    operator = ledger.find("operators", operation["operator"], "operator")
+    if operator["barred"]:
+        raise Refused("disqualified")
+    if not operation["signed_by_operator"]:
+        raise Refused("signature", whose="operator's")
+    if role["kind"] == "validator":
+        # SPEC C5: seats are those of the genesis.
+        raise Refused("not_allowed", expected="a seat of the genesis")
+    if role["kind"] == "gateway":
+        check_url(role["url"])
+    least = ledger["worker_stake_min" if role["kind"] == "worker" else "gateway_bond_min"]
+    if stake < least:
+        raise Refused("insufficient", needed=least, available=stake)
+    ledger.debit(sender, stake)
+    node = new_node(role, operation["operator"], stake)
+    # SPEC N1: seeds that were known when it registered give it nothing.
+    node["beacon_from_view"] = late(ledger.view + ledger["draw_delay_views"])
+    note(node["fresh"], ledger.meta["epoch"], oldest_snapshot(ledger), stake)
+    ledger.table("nodes")[sender] = node
+    ledger.rebond(stake)
+
+
+def check_url(url: str) -> None:
+    if len(url.encode()) > URL_SIZE_MAX or not url.startswith(("http://", "https://")):
+        raise Refused("out_of_bounds", field="url")
+
+
+def set_url(ledger: Ledger, operation: Entry) -> None:
+    check_url(operation["url"])
+    node = ledger.find("nodes", operation["sender"], "node")
+    if node["role"]["kind"] == "worker":
+        raise Refused("not_allowed", expected="a validator or gateway")
+    node["role"]["url"] = operation["url"]
+
+
+def declare_profile(ledger: Ledger, operation: Entry) -> None:
+    """SPEC N4: a validator lists what it can replay."""
+    sender, profile = operation["sender"], operation["profile"]
+    ledger.acting(sender, "validator", "a validator")
+    if not 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX:
+        raise Refused("out_of_bounds", field="profile name")
+    fresh = {"profile": profile, "validators": [], "listing": "declared", "slashed": [0, 0], "draws": [0] * 3}
+    entry = ledger.table("profiles").setdefault(profile_id(profile), fresh)
+    if sender in entry["validators"]:
+        raise Refused("exists", what="declaration")
+    entry["validators"] = sorted([*entry["validators"], sender])
+
+
+RULES = {
+    "register_operator": register_operator, "register_node": register_node, "set_url": set_url,
+    "declare_profile": declare_profile,
+}

@@ -1,0 +1,296 @@
+"""Tasks, offers, matching and leases (SPEC T, M4)."""
+
+from __future__ import annotations
+
+from . import workers
+from .encoding import lease_id
+from .state import WIDE_MAX, Entry, Ledger, Refused, digest, draw, ends, late
+
+SLOTS_MAX = 4_096
+LEASE_JOBS_MAX = 1_000_000
+HOUR = 3_600_000
+PATIENCE = 3
+UNIFORM_PERCENT = 5
+# T1: the least tier of a kind that is served, and its deadline.
+SERVED = {"inference": ("mid", 24 * HOUR)}
+
+
+def check_price(field: str, price: Entry) -> None:
+    if price["prompt_token"] == 0 and price["completion_token"] == 0:
+        raise Refused("out_of_bounds", field=field)
+
+
+def check_leasable(ledger: Ledger, profile: str) -> None:
+    """N4: enough operators can replay it, and nothing is against it."""
+    entry = ledger.find("profiles", profile, "profile")
+    if entry["listing"] in ("paused", "delisted"):
+        raise Refused("profile_closed", listing=entry["listing"])
+    nodes = [node for node in map(ledger.node, entry["validators"]) if node and ledger.is_active(node)]
+    found = len({node["operator"] for node in nodes})
+    if found < ledger["profile_operators_min"]:
+        raise Refused("profile_not_leasable", found=found, needed=ledger["profile_operators_min"])
+
+
+def reservation_for(ledger: Ledger, terms: Entry, blocks: int) -> int:
+    """M4: per slot and block, at most what a block a second comes to, at least the least."""
+    by_time = ends(ledger["reservation_per_block"] * min(blocks, terms["lease_ms"] // 1_000))
+    return ends(max(by_time, ledger["reservation_min"]) * terms["slots"])
+
+
+def escrow_for(ledger: Ledger, terms: Entry) -> int:
+    dearer = max(terms["price_max"].values())
+    work = ends(dearer * terms["tokens_max"])
+    return ends(work + reservation_for(ledger, terms, WIDE_MAX))
+
+
+def _check_task(ledger: Ledger, terms: Entry) -> None:
+    if terms["kind"] not in SERVED:
+        raise Refused("not_served", what=terms["kind"])
+    if terms["mode"] != "exact":
+        raise Refused("not_served", what=terms["mode"])
+    least_tier, deadline_ms = SERVED[terms["kind"]]
+    bounds = [
+        ("tier", workers.TIERS.index(terms["tier"]) >= workers.TIERS.index(least_tier)),
+        ("jobs_max", 0 < terms["jobs_max"] <= LEASE_JOBS_MAX),
+        ("tokens_max", terms["tokens_max"] > 0),
+        ("slots", 0 < terms["slots"] <= SLOTS_MAX),
+        ("open_ms", 0 < terms["open_ms"] <= ledger["task_open_max_ms"]),
+        ("lease_ms", 0 < terms["lease_ms"] <= min(ledger["lease_max_ms"], deadline_ms)),
+    ]
+    for field, fits in bounds:
+        if not fits:
+            raise Refused("out_of_bounds", field=field)
+    check_price("price_max", terms["price_max"])
+
+
+def open_task(ledger: Ledger, operation: Entry) -> None:
+    sender, terms = operation["sender"], operation["terms"]
+    gateway = ledger.acting(sender, "gateway", "a gateway")
+    if gateway["stake"] < ledger["gateway_bond_min"]:
+        raise Refused("insufficient", needed=ledger["gateway_bond_min"], available=gateway["stake"])
+    _check_task(ledger, terms)
+    check_leasable(ledger, terms["profile"])
+    # T2: some measured worker may serve it, if only when it starves.
+    if sum(ledger.meta["tiers"][workers.TIERS.index(terms["tier"]):]) == 0:
+        raise Refused("no_workers", tier=terms["tier"])
+    escrow = escrow_for(ledger, terms)
+    ledger.debit(sender, escrow)
+    ledger.table("tasks")[operation["id"]] = {
+        "requester": sender, "terms": terms, "escrow": escrow, "opened": [ledger.height, 0],
+        "expires_at_ms": late(ledger.now_ms + terms["open_ms"]),
+    }
+
+
+def set_offer(ledger: Ledger, operation: Entry) -> None:
+    sender, profile, terms = operation["sender"], operation["profile"], operation["terms"]
+    ledger.acting(sender, "worker", "a worker")
+    ledger.find("profiles", profile, "profile")
+    check_price("price", terms["price"])
+    if terms["slots"] > SLOTS_MAX:
+        raise Refused("out_of_bounds", field="slots")
+    key = f"{profile}/{sender}"
+    old = ledger.table("offers").get(key)
+    used = old["slots_used"] if old else 0
+    if terms["slots"] == 0 and used == 0:
+        ledger.table("offers").pop(key, None)
+    else:
+        # T5: it waits on, or begins to.
+        waits = old["waits_from"] if old and _free(old) else workers.draws_for(ledger, sender, profile)
+        ledger.table("offers")[key] = {"terms": terms, "slots_used": used, "waits_from": waits}
+
+
+def _free(offer: Entry) -> int:
+    return max(0, int(offer["terms"]["slots"] - offer["slots_used"]))
+
+
+def expire_task(ledger: Ledger, key: str) -> None:
+    task = ledger.table("tasks").pop(key)
+    ledger.credit(task["requester"], task["escrow"])
+
+
+# Matching.
+
+
+def match(ledger: Ledger) -> None:
+    """T4, T5: the last step of a block; the dearest task first, then the oldest."""
+
+    def rank(item: tuple[str, Entry]) -> tuple[str, int, list[int], str]:
+        key, task = item
+        return task["terms"]["profile"], -task["terms"]["price_max"]["completion_token"], task["opened"], key
+
+    for key, task in sorted(ledger.table("tasks").items(), key=rank):
+        _match_one(ledger, key, task)
+
+
+def _match_one(ledger: Ledger, key: str, task: Entry) -> None:
+    offers, profile = ledger.table("offers"), task["terms"]["profile"]
+    eligible = []
+    for worker in (name.split("/")[1] for name in offers if name.startswith(f"{profile}/")):
+        if _may_serve(ledger, task, worker, offers[f"{profile}/{worker}"]):
+            eligible.append(worker)
+    eligible.sort(key=lambda worker: _place(ledger, worker, offers[f"{profile}/{worker}"]))
+    chosen = _choose(ledger, key, profile, eligible)
+    if chosen is None:
+        return
+    # All tiers that may serve the task took part, whoever has an offer.
+    entry, served = ledger.table("profiles").get(profile), offers[f"{profile}/{chosen}"]
+    for tier in range(len(workers.TIERS)):
+        if entry is not None and _serves(ledger, task, tier):
+            entry["draws"][tier] += 1
+    served["waits_from"] = workers.draws_for(ledger, chosen, profile)
+    served["slots_used"] += task["terms"]["slots"]
+    del ledger.table("tasks")[key]
+    begin_lease(ledger, key, chosen, task["requester"], task["terms"], served["terms"]["price"], task["escrow"])
+
+
+def _place(ledger: Ledger, worker: str, offer: Entry) -> tuple[int, int, int, int, str]:
+    """The order in which candidates stand for a draw: those alike are neighbours."""
+    price = offer["terms"]["price"]
+    return (
+        _tier(ledger, worker), offer["terms"]["context_tokens"], price["completion_token"], price["prompt_token"], worker,
+    )
+
+
+def _tier(ledger: Ledger, worker: str) -> int:
+    return workers.TIERS.index(ledger.table("capabilities")[worker]["tier"])
+
+
+def _serves(ledger: Ledger, task: Entry, tier: int) -> bool:
+    """N3: below its tier a worker serves only what would starve, above it nothing."""
+    terms = task["terms"]
+    wanted = workers.TIERS.index(terms["tier"])
+    waited_ms = ledger.now_ms - max(0, task["expires_at_ms"] - terms["open_ms"])
+    return tier == wanted or (tier > wanted and waited_ms >= ledger["starving_ms"])
+
+
+def _may_serve(ledger: Ledger, task: Entry, worker: str, offer: Entry) -> bool:
+    terms, asked, node = task["terms"], offer["terms"], ledger.node(worker)
+    measured = ledger.table("capabilities").get(worker)
+    if node is None or measured is None or measured["tier"] is None:
+        return False
+    operator = ledger.table("operators").get(node["operator"])
+    return all([
+        _free(offer) >= terms["slots"],
+        all(asked["price"][name] <= terms["price_max"][name] for name in terms["price_max"]),
+        asked["context_tokens"] >= terms["context_tokens"],
+        operator is not None and not operator["barred"],
+        ledger.is_active(node),
+        node["beacon_from_view"] <= ledger.meta["beacon_view"],
+        node["stake"] >= ledger["worker_stake_min"] // 2,
+        node["operator"] != ledger.operator_of(task["requester"]),
+        _serves(ledger, task, _tier(ledger, worker)),
+    ])
+
+
+def _choose(ledger: Ledger, task: str, profile: str, eligible: list[str]) -> str | None:
+    offers = ledger.table("offers")
+    if not eligible:
+        return None
+    waited = {
+        worker: max(0, workers.draws_for(ledger, worker, profile) - offers[f"{profile}/{worker}"]["waits_from"])
+        for worker in eligible
+    }
+    # Of those that waited equally long, the first.
+    longest = max(eligible, key=lambda worker: waited[worker])
+    if waited[longest] >= PATIENCE * len(eligible):
+        return longest
+    drawn = digest("inferium/match/1", ledger.meta["beacon"], task)
+    if draw(digest("inferium/match-lane/1", drawn), 100) < UNIFORM_PERCENT:
+        weights = [1] * len(eligible)
+    else:
+        weights = [workers.priority(ledger, worker, profile) for worker in eligible]
+    left = draw(drawn, sum(weights))
+    for worker, weight in zip(eligible, weights):
+        if left < weight:
+            return worker
+        left -= weight
+    return None
+
+
+# Leases.
+
+
+def begin_lease(
+    ledger: Ledger, task: str, worker: str, gateway: str, terms: Entry, price: Entry, escrow: int
+) -> None:
+    ledger.table("leases")[lease_id(task)] = {
+        "task": task, "worker": worker, "gateway": gateway, "terms": terms, "price": price,
+        "beacon": ledger.meta["beacon"], "escrow": escrow, "reserved": 0, "jobs": 0, "tokens": 0, "segments": 0,
+        "segments_pending": 0, "spoiled": False, "granted_height": ledger.height, "granted_ms": ledger.now_ms,
+        "segment_height": ledger.height, "expires_at_ms": late(ledger.now_ms + terms["lease_ms"]),
+        "state": {"kind": "active"},
+    }
+
+
+def close_lease(ledger: Ledger, operation: Entry) -> None:
+    key, sender = operation["lease"], operation["sender"]
+    lease = ledger.find("leases", key, "lease")
+    if sender not in (lease["gateway"], lease["worker"]):
+        raise Refused("not_allowed", expected="a side of the lease")
+    if lease["state"]["kind"] != "active":
+        raise Refused("wrong_state", what="closing an ended lease")
+    end_lease(ledger, key, "closed_by_gateway" if sender == lease["gateway"] else "closed_by_worker")
+
+
+def end_lease(ledger: Ledger, key: str, end: str) -> None:
+    """T6: it takes no more jobs, and for a while segments of those that it had."""
+    lease = ledger.table("leases").get(key)
+    if lease is None or lease["state"]["kind"] != "active":
+        return
+    until_ms = late(ledger.now_ms + ledger["lease_drain_ms"])
+    lease["state"] = {"kind": "draining", "end": end, "until_ms": until_ms, "commits_until_ms": until_ms}
+    name = f"{lease['terms']['profile']}/{lease['worker']}"
+    offer = ledger.table("offers").get(name)
+    # A capability task took no slot of an offer.
+    if offer is None or lease["terms"]["kind"] == "benchmark":
+        return
+    if _free(offer) == 0:
+        # T5: while it was full, nobody passed it over.
+        offer["waits_from"] = workers.draws_for(ledger, lease["worker"], lease["terms"]["profile"])
+    offer["slots_used"] = max(0, offer["slots_used"] - lease["terms"]["slots"])
+    if offer["slots_used"] == 0 and offer["terms"]["slots"] == 0:
+        del ledger.table("offers")[name]
+
+
+def has_claim(ledger: Ledger, lease: str) -> bool:
+    return any(stall["lease"] == lease for stall in ledger.table("stalls").values())
+
+
+def renewed_drain_ms(ledger: Ledger) -> int:
+    """C3: nobody could commit while the chain stood still."""
+    return late(ledger.meta["resumed_at_ms"] + ledger["lease_drain_ms"])
+
+
+def advance_lease(ledger: Ledger, key: str) -> None:
+    lease = ledger.table("leases")[key]
+    state, renewed_ms = lease["state"], renewed_drain_ms(ledger)
+    if state["kind"] == "active":
+        end_lease(ledger, key, "expired")
+    elif lease["segments_pending"] or has_claim(ledger, key):
+        state["until_ms"] = ledger.now_ms + 1_000
+    elif state["until_ms"] < renewed_ms:
+        state["until_ms"] = state["commits_until_ms"] = renewed_ms
+    else:
+        _close(ledger, key, lease)
+
+
+def _close(ledger: Ledger, key: str, lease: Entry) -> None:
+    reservation = 0
+    if lease["state"]["end"] not in ("fault", "closed_by_worker") and not lease["spoiled"]:
+        blocks = ledger.height - lease["granted_height"]
+        reservation = min(reservation_for(ledger, lease["terms"], blocks), lease["escrow"])
+    del ledger.table("leases")[key]
+    ledger.credit(lease["worker"], reservation)
+    ledger.credit(lease["gateway"], lease["escrow"] - reservation)
+
+
+def dismiss(ledger: Ledger, worker: str) -> None:
+    """A node leaves the pool: no offers, no leases."""
+    for key, lease in sorted(ledger.table("leases").items()):
+        if lease["worker"] == worker:
+            end_lease(ledger, key, "fault")
+    for name in [name for name in ledger.table("offers") if name.endswith(f"/{worker}")]:
+        del ledger.table("offers")[name]
+
+
+RULES = {"open_task": open_task, "set_offer": set_offer, "close_lease": close_lease} | workers.RULES

@@ -1,0 +1,230 @@
+"""Segments: commitment, approval, settlement, disputes (SPEC J3, M5, V4)."""
+
+from __future__ import annotations
+
+from . import workers
+from .emission import count_duty, count_work
+from .encoding import segment_id
+from .pool import end_lease, renewed_drain_ms
+from .stake import pay_validator
+from .state import Entry, Ledger, Refused, ends, late, share, split
+
+JOBS_MAX = 4_096
+# V5: planted jobs for which a lease keeps room, and tokens of one.
+FORCED_ROOM, FORCED_TOKENS = 8, 256
+SEED_WINDOWS = 3
+
+
+def seed_window_ms(ledger: Ledger) -> int:
+    """C4: what waits for a seed is given up after three verdict windows."""
+    return late(ledger["verdict_ms"] * SEED_WINDOWS)
+
+
+def _fee(totals: Entry, price: Entry) -> int:
+    prompts = ends(price["prompt_token"] * totals["prompt_tokens"])
+    return ends(prompts + ends(price["completion_token"] * totals["completion_tokens"]))
+
+
+def _check_sums(lease: Entry, totals: Entry) -> tuple[int, int]:
+    jobs, tokens = totals["jobs"], late(totals["prompt_tokens"] + totals["completion_tokens"])
+    all_jobs, all_tokens = lease["jobs"] + jobs, lease["tokens"] + tokens
+    if all_jobs >= 1 << 32:
+        raise Refused("overflow")
+    ends(all_tokens)
+    if not 0 < jobs <= JOBS_MAX or all_jobs > lease["terms"]["jobs_max"]:
+        raise Refused("out_of_bounds", field="jobs")
+    if all_tokens > lease["terms"]["tokens_max"] or (jobs > 1 and tokens > workers.SEGMENT_TOKENS_MAX):
+        raise Refused("out_of_bounds", field="tokens")
+    return all_jobs, all_tokens
+
+
+def commit_segment(ledger: Ledger, operation: Entry) -> None:
+    terms, totals = operation["terms"], operation["terms"]["totals"]
+    lease = ledger.find("leases", terms["lease"], "lease")
+    _check_commit(ledger, operation, lease)
+    jobs, tokens = _check_sums(lease, totals)
+    for whose in ("worker", "gateway"):
+        if not operation[f"signed_by_{whose}"]:
+            raise Refused("signature", whose=f"{whose}'s")
+    fee = _fee(totals, lease["price"])
+    reserved = ends(lease["reserved"] + fee)
+    if reserved > lease["escrow"]:
+        raise Refused("insufficient", needed=reserved, available=lease["escrow"])
+    _reserve_pay(ledger, lease["worker"], fee)
+    lease |= {
+        "reserved": reserved, "jobs": jobs, "tokens": tokens, "segments": lease["segments"] + 1,
+        "segments_pending": lease["segments_pending"] + 1, "segment_height": ledger.height,
+    }
+    kind = lease["terms"]["kind"]
+    ledger.table("segments")[segment_id(terms["lease"], terms["index"])] = {
+        "terms": terms, "worker": lease["worker"], "gateway": lease["gateway"], "profile": lease["terms"]["profile"],
+        "price": lease["price"], "fee": fee, "kind": kind, "elapsed_ms": ledger.now_ms - lease["granted_ms"],
+        "dispute": None, "disputed": False, "opening": _opening_of(ledger, lease, totals), "state": awaiting_seed(ledger),
+    }
+    if kind == "benchmark" or jobs == lease["terms"]["jobs_max"] or tokens == lease["terms"]["tokens_max"]:
+        end_lease(ledger, terms["lease"], "exhausted")
+
+
+def _opening_of(ledger: Ledger, lease: Entry, totals: Entry) -> Entry:
+    """V5: what the worker owes for a segment that leaves the lease like this."""
+    terms = lease["terms"]
+    if ledger["forced_share"] == 0 or terms["kind"] == "benchmark":
+        return {"kind": "not_owed"}
+    jobs_kept, tokens_kept = FORCED_ROOM, FORCED_ROOM * FORCED_TOKENS
+    has_room = all([
+        # What is kept is at most an eighth.
+        terms["jobs_max"] >= 8 * jobs_kept, terms["tokens_max"] >= 8 * tokens_kept,
+        lease["jobs"] <= terms["jobs_max"] - jobs_kept, lease["tokens"] <= terms["tokens_max"] - tokens_kept,
+        totals["jobs"] < JOBS_MAX,
+        totals["prompt_tokens"] + totals["completion_tokens"] + FORCED_TOKENS <= workers.SEGMENT_TOKENS_MAX,
+    ])
+    return {"kind": "closed", "order": {"share": ledger["forced_share"], "has_room": has_room}}
+
+
+def awaiting_seed(ledger: Ledger) -> Entry:
+    view = late(ledger.view + ledger["draw_delay_views"])
+    return {"kind": "awaiting_seed", "view": view, "until_ms": late(ledger.now_ms + seed_window_ms(ledger))}
+
+
+def _check_commit(ledger: Ledger, operation: Entry, lease: Entry) -> None:
+    if operation["sender"] != lease["worker"]:
+        raise Refused("not_allowed", expected="the lease's worker")
+    state = lease["state"]
+    if state["kind"] == "draining" and ledger.now_ms > max(state["commits_until_ms"], renewed_drain_ms(ledger)):
+        raise Refused("wrong_state", what="a segment of a closed lease")
+    if operation["terms"]["index"] != lease["segments"]:
+        raise Refused("wrong_state", what="a segment out of order")
+    if ledger.height <= lease["segment_height"]:
+        raise Refused("wrong_state", what="a second segment of one block")
+
+
+def _reserve_pay(ledger: Ledger, worker: str, fee: int) -> None:
+    """V4: unsettled pay is a small part of the stake that answers for it."""
+    node = ledger.find("nodes", worker, "worker")
+    if node["disqualified"]:
+        raise Refused("disqualified")
+    if not ledger.is_active(node):
+        raise Refused("jailed", until=node["active_from_epoch"])
+    found, limit = ends(node["unsettled"] + fee), share(node["stake"], ledger["unsettled_max"])
+    if found > limit:
+        raise Refused("unsettled_limit", found=found, limit=limit)
+    node["unsettled"] = found
+
+
+def approve(ledger: Ledger, segment: Entry, approval: Entry) -> None:
+    opening = segment["opening"]
+    # V5: whatever was asked about a doubt, its worker has until settlement again.
+    if "order" in opening:
+        segment["opening"] = {"kind": "closed", "order": opening["order"]}
+    for approver in approval["approvers"]:
+        count_duty(ledger, approver)
+    if segment["kind"] == "benchmark":
+        workers.measure(ledger, segment)
+    settles_at_ms = late(ledger.now_ms + ledger["challenge_ms"])
+    segment["state"] = {"kind": "final", "approval": approval, "settles_at_ms": settles_at_ms}
+
+
+def reject(ledger: Ledger, key: str, segment: Entry, reason: str) -> None:
+    """It costs nothing; what is the worker's fault spoils the lease's reservation."""
+    _release(ledger, segment, False)
+    lease = ledger.table("leases").get(segment["terms"]["lease"])
+    if lease is not None and reason != "unresolved":
+        lease["spoiled"] = True
+    del ledger.table("segments")[key]
+
+
+def _release(ledger: Ledger, segment: Entry, is_paid: bool) -> None:
+    lease, worker = ledger.table("leases").get(segment["terms"]["lease"]), ledger.node(segment["worker"])
+    if lease is not None:
+        lease["reserved"] -= segment["fee"]
+        lease["segments_pending"] -= 1
+        lease["escrow"] -= segment["fee"] if is_paid else 0
+    if worker is not None:
+        worker["unsettled"] -= segment["fee"]
+
+
+def settle(ledger: Ledger, key: str, segment: Entry) -> None:
+    """M5: 80 % worker, 12 % committee, 4 % all validators, the rest the treasury's."""
+    _release(ledger, segment, True)
+    fee, approvers = segment["fee"], segment["state"]["approval"]["approvers"]
+    for_worker, for_validators = share(fee, ledger["fee_share_worker"]), share(fee, ledger["fee_share_validators"])
+    for_member = split(share(fee, ledger["fee_share_committee"]), len(approvers))
+    worker = ledger.node(segment["worker"])
+    is_barred = worker is None or worker["disqualified"]
+    ledger.credit(segment["gateway" if is_barred else "worker"], for_worker)
+    # S3: who was barred since earns nothing; its part is the treasury's.
+    seated = [member for member in approvers if not (ledger.node(member) or {"disqualified": True})["disqualified"]]
+    for member in seated:
+        pay_validator(ledger, member, for_member)
+    ledger.meta["validator_pool"] += for_validators
+    ledger.meta["treasury"] += fee - for_worker - for_member * len(seated) - for_validators
+    if segment["kind"] != "benchmark":
+        count_work(ledger, segment["worker"], fee, workers.priority(ledger, segment["worker"], segment["profile"]))
+        workers.add_work(ledger, segment["worker"], segment["profile"], clients_totals(segment))
+    del ledger.table("segments")[key]
+
+
+def clients_totals(segment: Entry) -> Entry:
+    """V5: a planted job is no client's."""
+    totals, planted = dict(segment["terms"]["totals"]), segment["opening"].get("planted")
+    if planted:
+        totals["jobs"] -= 1
+        for name in ("prompt_tokens", "completion_tokens"):
+            totals[name] = max(0, totals[name] - planted["usage"][name])
+    return totals
+
+
+# Disputes.
+
+
+def open_dispute(ledger: Ledger, operation: Entry) -> None:
+    """V4: the gateway, or any validator, once, before the segment is settled."""
+    sender, segment = operation["sender"], ledger.find("segments", operation["segment"], "segment")
+    state, bond = segment["state"], ledger["dispute_bond"]
+    if state["kind"] != "final":
+        raise Refused("wrong_state", what="a dispute about a segment that is not final")
+    if segment["disputed"]:
+        raise Refused("exists", what="dispute")
+    if sender != segment["gateway"] or sender == segment["worker"]:
+        ledger.acting(sender, "validator", "the segment's gateway or a validator")
+    ledger.debit(sender, bond)
+    segment["dispute"] = {
+        "challenger": sender, "bond": bond, "approval": state["approval"], "settles_at_ms": state["settles_at_ms"],
+    }
+    segment |= {"disputed": True, "state": awaiting_seed(ledger)}
+
+
+def _stand(ledger: Ledger, segment: Entry) -> Entry:
+    """What was approved stands, and is paid when it would have been, or in the next block."""
+    dispute: Entry = segment["dispute"]
+    segment["dispute"] = None
+    segment["state"] = {
+        "kind": "final", "approval": dispute["approval"],
+        "settles_at_ms": max(dispute["settles_at_ms"], ledger.now_ms + 1),
+    }
+    return dispute
+
+
+def dismiss_dispute(ledger: Ledger, segment: Entry, court: list[str]) -> None:
+    bond = _stand(ledger, segment)["bond"]
+    part = split(bond // 2, len(court))
+    for member in court:
+        count_duty(ledger, member)
+        pay_validator(ledger, member, part)
+    ledger.credit(segment["worker"], bond - part * len(court))
+
+
+def return_bond(ledger: Ledger, dispute: Entry | None) -> None:
+    if dispute is not None:
+        ledger.credit(dispute["challenger"], dispute["bond"])
+
+
+def unresolved(ledger: Ledger, key: str, segment: Entry) -> None:
+    """T3: without a decision nobody loses anything."""
+    if segment["dispute"] is None:
+        reject(ledger, key, segment, "unresolved")
+    else:
+        return_bond(ledger, _stand(ledger, segment))
+
+
+RULES = {"commit_segment": commit_segment, "open_dispute": open_dispute}

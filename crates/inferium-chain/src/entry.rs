@@ -21,9 +21,13 @@ impl LightClient {
         decoded(patiently(|| self.get(&key)).await?)
     }
 
-    /// [`Self::entry`], asked for once.
-    pub(crate) async fn entry_at_once<T: BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GetError> {
-        decoded(self.get(&state_key(key)).await?)
+    /// [`Self::entry`], asked for once, with the height of the block after which it holds.
+    pub(crate) async fn entry_at_once<T: BorshDeserialize>(
+        &self,
+        key: &StateKey,
+    ) -> Result<(u64, Option<T>), GetError> {
+        let (height, value) = self.get_with_height(&state_key(key)).await?;
+        Ok((height, decoded(value)?))
     }
 
     /// Where a validator takes what is due to it, without a slash at its end; `None` for what is

@@ -252,6 +252,11 @@ impl LightClient {
     /// # Errors
     /// [`GetError`].
     pub async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, GetError> {
+        self.inner.get(key).await.map(|(_, value)| value)
+    }
+
+    /// [`Self::get`], with the height of the block after which it holds.
+    pub(crate) async fn get_with_height(&self, key: &[u8]) -> Result<(u64, Option<Vec<u8>>), GetError> {
         self.inner.get(key).await
     }
 
@@ -448,7 +453,7 @@ impl Inner {
         Err(last)
     }
 
-    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, GetError> {
+    async fn get(&self, key: &[u8]) -> Result<(u64, Option<Vec<u8>>), GetError> {
         let known = self.head.borrow().as_ref().map_or(1, |block| block.header.height);
         let mut reason = String::new();
         for (_, url) in self.urls_in_order() {
@@ -463,12 +468,12 @@ impl Inner {
         Err(GetError { reason })
     }
 
-    async fn get_from(&self, url: &str, key: &[u8], known: u64) -> Result<Option<Vec<u8>>, AskError> {
+    async fn get_from(&self, url: &str, key: &[u8], known: u64) -> Result<(u64, Option<Vec<u8>>), AskError> {
         let query = [("key", hex::encode(key)), ("min_height", known.to_string())];
         let request = self.http.get(format!("{url}/rpc/v1/state")).query(&query).timeout(REQUEST_TIMEOUT);
         let proof: StateProof = inferium_types::decode(&self.ask(request).await?)?;
         proof.verify(&self.network, key, known)?;
-        Ok(proof.value)
+        Ok((proof.header.height, proof.value))
     }
 
     async fn submit(&self, transaction: &SignedTransaction, to_all: bool) -> Result<TransactionId, PostError> {

@@ -10,7 +10,10 @@ use inferium_types::{
     AccountId, Amount, Event, SecretKey, SignedTransaction, Transaction, TransactionBody, TransactionId,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::Instant,
+};
 
 /// How long a transaction may take altogether.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,6 +59,12 @@ pub enum SendError {
     Unreachable {
         /// What was met last.
         reason: String,
+    },
+    /// Another transaction of the account is in a block with its nonce.
+    #[error("another transaction of this account has used nonce {nonce}")]
+    NonceUsed {
+        /// Which.
+        nonce: u64,
     },
     /// Not in a block in time. It may still get there.
     #[error("not in a block after {} s", SEND_TIMEOUT.as_secs())]
@@ -116,7 +125,8 @@ impl Sender {
     async fn read_nonce(&self) -> Result<u64, GetError> {
         // Not with `entry`'s patience: all sends of the account wait behind the lock meanwhile, and
         // each has a deadline of its own.
-        let account: Option<Account> = self.client.entry_at_once(&StateKey::Account(self.account())).await?;
+        let key = StateKey::Account(self.account());
+        let (_, account) = self.client.entry_at_once::<Account>(&key).await?;
         Ok(account.unwrap_or_default().nonce)
     }
 
@@ -192,53 +202,24 @@ impl Sender {
     async fn wait(
         &self,
         signed: &SignedTransaction,
-        blocks: &mut tokio::sync::mpsc::Receiver<Arc<VerifiedBlock>>,
+        blocks: &mut mpsc::Receiver<Arc<VerifiedBlock>>,
         deadline: Instant,
     ) -> Attempt {
-        let id = signed.id();
-        let mut ask_at = Instant::now() + STATUS_INTERVAL;
-        loop {
-            match tokio::time::timeout_at(ask_at.min(deadline), blocks.recv()).await {
-                Ok(Some(block)) if block.transactions.contains(&id) => {
-                    let failure = failure_of(&block, id);
-                    return Attempt::Done(Ok(Sent { id, block, failure }));
-                }
-                Ok(Some(_)) => continue,
-                Ok(None) => return Attempt::Done(Err(SendError::Ended)),
-                Err(_) => {}
+        let result = follow(&self.client, signed, blocks, deadline).await;
+        match &result {
+            Err(SendError::NonceUsed { .. }) => {
+                // Read it from the chain again: the account has moved on elsewhere.
+                let mut nonces = self.nonces.lock().await;
+                nonces.next = None;
+                nonces.dropped.clear();
+                return Attempt::NonceTaken;
             }
-            if Instant::now() >= deadline {
+            Err(SendError::Timeout | SendError::Dropped { .. } | SendError::Refused { .. }) => {
                 self.give_up(signed).await;
-                return Attempt::Done(Err(SendError::Timeout));
             }
-            ask_at = Instant::now() + STATUS_INTERVAL;
-            match self.client.status(id).await {
-                TransactionStatus::Waiting => {}
-                TransactionStatus::Rejected { reason } => {
-                    self.give_up(signed).await;
-                    return Attempt::Done(Err(SendError::Dropped { reason }));
-                }
-                TransactionStatus::Unknown => {
-                    if let Some(done) = self.revive(signed).await {
-                        return done;
-                    }
-                }
-            }
+            Ok(_) | Err(SendError::Nonce(_) | SendError::Unreachable { .. } | SendError::Ended) => {}
         }
-    }
-
-    /// Submits a transaction again that no validator holds. `Some` when that is no use.
-    async fn revive(&self, signed: &SignedTransaction) -> Option<Attempt> {
-        match self.client.submit_to_all(signed).await {
-            Ok(_) | Err(PostError::Unreachable { .. }) => None,
-            // In a block that is on its way to this client, or another one's: the nonce that is
-            // proven below tells, once that block is here.
-            Err(PostError::Refused { code, .. }) if code == "nonce_too_low" || code == "nonce_occupied" => None,
-            Err(error) => {
-                self.give_up(signed).await;
-                Some(Attempt::Done(Err(error.into())))
-            }
-        }
+        Attempt::Done(result)
     }
 
     /// Frees the nonce of a transaction that was dropped. If later ones wait behind it, a transfer
@@ -273,7 +254,22 @@ pub async fn send_signed(client: &LightClient, signed: &SignedTransaction) -> Re
     let deadline = Instant::now() + SEND_TIMEOUT;
     // Before it is submitted: the block must not pass by unseen.
     let mut blocks = client.subscribe();
-    let id = client.submit(signed).await?;
+    client.submit(signed).await?;
+    follow(client, signed, &mut blocks, deadline).await
+}
+
+/// Waits until one of `blocks` holds a transaction that was submitted, and submits it again when
+/// no validator has it any more.
+async fn follow(
+    client: &LightClient,
+    signed: &SignedTransaction,
+    blocks: &mut mpsc::Receiver<Arc<VerifiedBlock>>,
+    deadline: Instant,
+) -> Result<Sent, SendError> {
+    let (id, nonce) = (signed.id(), signed.transaction.nonce);
+    let mut seen = 0;
+    // The block by which the nonce is used, once that is proven.
+    let mut used_at: Option<u64> = None;
     let mut ask_at = Instant::now() + STATUS_INTERVAL;
     loop {
         match tokio::time::timeout_at(ask_at.min(deadline), blocks.recv()).await {
@@ -281,22 +277,41 @@ pub async fn send_signed(client: &LightClient, signed: &SignedTransaction) -> Re
                 let failure = failure_of(&block, id);
                 return Ok(Sent { id, block, failure });
             }
-            Ok(Some(_)) => continue,
+            Ok(Some(block)) => seen = block.header.height,
             Ok(None) => return Err(SendError::Ended),
             Err(_) if Instant::now() >= deadline => return Err(SendError::Timeout),
-            Err(_) => ask_at = Instant::now() + STATUS_INTERVAL,
+            Err(_) => {
+                ask_at = Instant::now() + STATUS_INTERVAL;
+                match client.status(id).await {
+                    TransactionStatus::Waiting => {}
+                    TransactionStatus::Rejected { reason } => return Err(SendError::Dropped { reason }),
+                    // In a block that is on its way to this client, or withheld by the validator that
+                    // took it, or of no use any more.
+                    TransactionStatus::Unknown => match client.submit_to_all(signed).await {
+                        Ok(_) | Err(PostError::Unreachable { .. }) => {}
+                        Err(PostError::Refused { code, .. }) if code == "nonce_too_low" => {
+                            used_at = used_at.or(used_nonce(client, signed).await);
+                        }
+                        Err(PostError::Refused { code, .. }) if code == "nonce_occupied" => {}
+                        Err(error) => return Err(error.into()),
+                    },
+                }
+            }
         }
-        match client.status(id).await {
-            TransactionStatus::Waiting => {}
-            TransactionStatus::Rejected { reason } => return Err(SendError::Dropped { reason }),
-            // In a block that is on its way to this client, or withheld by the validator that took it.
-            TransactionStatus::Unknown => match client.submit_to_all(signed).await {
-                Ok(_) | Err(PostError::Unreachable { .. }) => {}
-                Err(PostError::Refused { code, .. }) if code == "nonce_too_low" || code == "nonce_occupied" => {}
-                Err(error) => return Err(error.into()),
-            },
+        // What used it came by without this one in it.
+        if used_at.is_some_and(|height| height <= seen) {
+            return Err(SendError::NonceUsed { nonce });
         }
     }
+}
+
+/// The height of a block by which the transaction's nonce is used, as proven.
+async fn used_nonce(client: &LightClient, signed: &SignedTransaction) -> Option<u64> {
+    let Transaction { sender, nonce, .. } = &signed.transaction;
+    let read = client.entry_at_once::<Account>(&StateKey::Account(*sender)).await;
+    // Who answers nothing now is asked again.
+    let (height, account) = read.ok()?;
+    (account.unwrap_or_default().nonce > *nonce).then_some(height)
 }
 
 /// Why the transaction did nothing, if the block says so.

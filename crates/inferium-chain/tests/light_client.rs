@@ -4,12 +4,23 @@
 
 mod common;
 
-use axum::{Router, body::Bytes, extract::Request, middleware, response::Response};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::Request,
+    http::Method,
+    middleware,
+    response::{IntoResponse, Response},
+};
 use common::{TestNetwork, key, rich};
-use inferium_chain::{LightClient, Sender, ValidatorHandle, router};
+use inferium_chain::{LightClient, SendError, Sender, ValidatorHandle, router, send_signed};
 use inferium_ledger::{Account, StateKey, state_key};
-use inferium_types::{Amount, Digest, TransactionBody};
-use std::{net::Ipv4Addr, time::Duration};
+use inferium_types::{Amount, Digest, SignedTransaction, TransactionBody};
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 async fn serve(app: Router) -> String {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -39,6 +50,47 @@ async fn serve_liar(validator: &ValidatorHandle) -> String {
         Response::from_parts(parts, Bytes::from(bytes).into())
     });
     serve(router(validator.clone()).layer(lie)).await
+}
+
+/// An RPC that says yes to the first transaction, throws it away, and brings `rival` to the chain.
+async fn serve_withholder(validator: &ValidatorHandle, rival: SignedTransaction) -> String {
+    let (handle, rival) = (validator.clone(), Arc::new(Mutex::new(Some(rival))));
+    let withhold = middleware::from_fn(move |request: Request, next: middleware::Next| {
+        let rival = (request.method() == Method::POST).then(|| rival.lock().unwrap().take()).flatten();
+        let handle = handle.clone();
+        async move {
+            match rival {
+                Some(rival) => {
+                    Json(serde_json::json!({ "id": handle.submit(rival).unwrap().to_string() })).into_response()
+                }
+                None => next.run(request).await,
+            }
+        }
+    });
+    serve(router(validator.clone()).layer(withhold)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nonce_that_another_transaction_used_is_noticed() {
+    let network = TestNetwork::new("rival", 1);
+    let validators = network.start().await;
+    common::reach(&validators[0], 1).await;
+    let pay = TransactionBody::Transfer { to: key(101).public_key(), amount: Amount::from_ifr(1) };
+
+    // As after a kill: a transaction of the sender's former life gets to the chain before its own.
+    let url = serve_withholder(&validators[0], network.transfer(&rich(), 0, &key(102), 5)).await;
+    let client = LightClient::connect(network.genesis.network_key(), vec![url]).await.unwrap();
+    Sender::new(client, rich()).send(pay.clone()).await.unwrap();
+    let balance = |number| validators[0].state().account(&key(number).public_key()).balance;
+    assert_eq!((balance(101), balance(102)), (Amount::from_ifr(1), Amount::from_ifr(5)));
+
+    // What its owner has read before signing is not signed anew.
+    let url = serve_withholder(&validators[0], network.transfer(&rich(), 2, &key(102), 5)).await;
+    let client = LightClient::connect(network.genesis.network_key(), vec![url]).await.unwrap();
+    let signed = network.transfer(&rich(), 2, &key(101), 1);
+    assert_eq!(send_signed(&client, &signed).await.unwrap_err(), SendError::NonceUsed { nonce: 2 });
+    assert_eq!((balance(101), balance(102)), (Amount::from_ifr(1), Amount::from_ifr(10)));
+    validators[0].stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -199,6 +199,7 @@ async fn from_key(name: &str, signing: &SigningArgs, body: TransactionBody) -> R
     }
     let sent = Sender::new(chain, key).send(transaction.body).await.map_err(|error| match error {
         SendError::Refused { .. } => Failure::refused(format!("validators refuse it: {error}")),
+        SendError::NonceUsed { .. } => Failure::refused(format!("it was not sent: {error}")),
         SendError::Unreachable { .. } => Failure::network(format!("it was not sent: {error}")),
         error => Failure::failed(error.to_string()),
     })?;
@@ -261,6 +262,7 @@ fn unsent(signed: &SignedTransaction, error: SendError) -> Failure {
     match error {
         SendError::Refused { .. } => Failure::refused(format!("validators refuse transaction {id}: {error}")),
         SendError::Unreachable { .. } => Failure::network(format!("transaction {id} was not sent: {error}")),
+        SendError::NonceUsed { .. } => Failure::refused(format!("transaction {id} was not sent: {error}")),
         SendError::Timeout => {
             Failure::failed(format!("transaction {id}: {error}; it may still get there, so look before you send again"))
         }

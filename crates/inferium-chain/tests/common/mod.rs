@@ -116,6 +116,17 @@ pub(crate) async fn reach(handle: &ValidatorHandle, height: u64) {
         .unwrap();
 }
 
+/// Waits until `handle` has finalised the first `count` transactions of [`rich`].
+pub(crate) async fn has_taken(handle: &ValidatorHandle, count: u64) {
+    // The subscription comes first: no block passes between the look and the wait.
+    let mut head = handle.head();
+    let taken = head.wait_for(|_| handle.state().next_nonce(&rich().public_key()) >= count);
+    tokio::time::timeout(Duration::from_secs(60), taken)
+        .await
+        .unwrap_or_else(|_| panic!("{} of {count} taken", handle.state().next_nonce(&rich().public_key())))
+        .unwrap();
+}
+
 /// Bytes below a directory.
 pub(crate) fn size_of(directory: &Path) -> u64 {
     std::fs::read_dir(directory)

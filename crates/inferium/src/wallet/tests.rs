@@ -34,6 +34,7 @@ fn each_way_to_miss_a_block_has_its_exit_code() {
         (SendError::Refused { code: "nonce_too_low".into(), message: reason() }, 4),
         (SendError::Unreachable { reason: reason() }, 3),
         (SendError::Dropped { reason: reason() }, 1),
+        (SendError::NonceUsed { nonce: 3 }, 4),
         (SendError::Timeout, 1),
         (SendError::Ended, 1),
     ];

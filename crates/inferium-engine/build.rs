@@ -38,12 +38,16 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// All Rust files below a folder, except tests and those that only fetch files.
+/// Files that fetch models, or compare results that are there already.
+const WITHOUT_INFLUENCE: [&str; 6] = ["source", "fixed", "gross", "position", "sequential", "sketch"];
+
+/// All Rust files below a folder that can change a result.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with("source") || name == "tests.rs" {
+        let stem = name.strip_suffix(".rs").unwrap_or(&name);
+        if stem == "tests" || WITHOUT_INFLUENCE.contains(&stem) {
             continue;
         }
         if path.is_dir() {

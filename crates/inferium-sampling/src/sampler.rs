@@ -40,19 +40,41 @@ impl Sampler {
     /// Cost: one pass over the logits, then at most [`CANDIDATES_MAX`] exponentials and draws.
     #[must_use]
     pub fn choose(&self, position: u64, logits: &[f32]) -> u32 {
-        if self.params.temperature_micro == 0 || self.params.top_k == 1 {
+        if self.is_greedy() {
             return candidates::best(logits);
         }
+        let (scaled, kept) = self.candidates(logits, 0);
+        self.draw(position, &scaled[..kept])
+    }
+
+    /// Whether there is nothing to draw.
+    pub(crate) const fn is_greedy(&self) -> bool {
+        self.params.temperature_micro == 0 || self.params.top_k == 1
+    }
+
+    pub(crate) fn temperature(&self) -> f64 {
+        f64::from(self.params.temperature_micro) / MICRO
+    }
+
+    /// The candidates by falling logit, divided by the temperature, and how many of them are drawn from. `beyond` asks
+    /// for that many more than top-k allows, which are not drawn from.
+    pub(crate) fn candidates(&self, logits: &[f32], beyond: usize) -> (Vec<(u32, f64)>, usize) {
         let count = match self.params.top_k {
             0 => CANDIDATES_MAX,
             top_k => top_k.min(CANDIDATES_MAX),
-        };
-        let found = candidates::largest(logits, count as usize);
-        let temperature = f64::from(self.params.temperature_micro) / MICRO;
+        } as usize;
+        let found = candidates::largest(logits, count + beyond);
+        let temperature = self.temperature();
         let scaled: Vec<(u32, f64)> =
             found.iter().map(|&Candidate { token, logit }| (token, f64::from(logit) / temperature)).collect();
-        let kept = nucleus_size(&scaled, self.params.top_p_ppm);
-        self.draw(position, &scaled[..kept])
+        let kept = nucleus_size(&scaled[..count.min(scaled.len())], self.params.top_p_ppm);
+        (scaled, kept)
+    }
+
+    /// How many candidates are drawn from when top-p reaches `wider_ppm` further, and top-k the `beyond` candidates that
+    /// [`Self::candidates`] was asked for.
+    pub(crate) fn relaxed_size(&self, scaled: &[(u32, f64)], kept: usize, beyond: usize, wider_ppm: u32) -> usize {
+        nucleus_size(scaled, self.params.top_p_ppm.saturating_add(wider_ppm)).max((kept + beyond).min(scaled.len()))
     }
 
     /// The argmax of `z + g`; `scaled` is sorted by falling `z`, then rising id.
@@ -76,7 +98,7 @@ impl Sampler {
     }
 
     /// The Gumbel noise of a token at a position.
-    fn noise(&self, position: u64, token: u32) -> f64 {
+    pub(crate) fn noise(&self, position: u64, token: u32) -> f64 {
         let counter = [position as u32, token, (position >> 32) as u32, 0];
         let [low, high, ..] = philox4x32_10(counter, self.key);
         let random = (u64::from(high) << 32) | u64::from(low);

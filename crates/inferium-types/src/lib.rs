@@ -32,6 +32,7 @@ mod network_key;
 mod parameters;
 mod profile;
 mod receipt;
+mod statistics;
 mod task;
 mod transaction;
 pub mod wire;
@@ -58,6 +59,10 @@ pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ModelProfile, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
+pub use statistics::{
+    ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, KindCount, POSITION_KINDS,
+    ReplayStatistics, Sketch,
+};
 pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,
 };

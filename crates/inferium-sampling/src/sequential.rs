@@ -1,0 +1,137 @@
+//! The sequential test of one worker's results on one profile, over all its judged jobs (SPEC V7).
+//!
+//! For each thing that is measured there are a few bets against honesty. A bet's capital is multiplied, job by job, by a factor
+//! whose expectation is at most 1 while the worker is honest, whatever the jobs, their order and when one looks. By Ville's
+//! inequality an honest worker's capital then *ever* exceeds 10⁶ with a probability of at most 10⁻⁶, in its whole life.
+//!
+//! A worker may turn bad late, after honest jobs have eaten a bet's capital. So not all of it is put in at the start: before
+//! job `i`, from 0, `1 / ((i + 1)(i + 2))` of it is, and these sum to 1.
+//!
+//! Everything here is integers, rounded down, so that rounding favours the worker; consensus reads it.
+
+use crate::fixed::{ONE, Q64, exp2, log2_ratio, times};
+use borsh::{BorshDeserialize, BorshSerialize};
+use inferium_types::{ALTERNATIVES_MAX, Calibration, ClippedSum, Ppm, ReplayStatistics};
+
+#[cfg(test)]
+mod tests;
+
+/// How much of its capital a bet against a mean stakes on each job, in millionths.
+const STAKES: [u32; 8] = [20_000, 50_000, 100_000, 200_000, 400_000, 600_000, 800_000, 900_000];
+/// Millionths in one.
+const PPM: u64 = 1_000_000;
+/// Capital from which every job of the worker is replayed.
+const SUSPECT: u64 = 100;
+/// Capital from which it is convicted.
+const CONVICTED: u64 = 1_000_000;
+
+/// What the test says of a worker now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Suspicion {
+    /// Nothing that an honest worker would not show.
+    None,
+    /// An honest worker gets here once in a hundred lives at most.
+    Suspect,
+    /// An honest worker gets here once in a million lives at most.
+    Convicted,
+}
+
+/// The capital of all bets against one worker's honesty on one profile.
+///
+/// Each is a number with 64 bits after the point.
+#[derive(Clone, Debug, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct SequentialTest {
+    /// Jobs that were judged.
+    jobs: u64,
+    /// Against flips of tokens: one for each alternative of the calibration.
+    flips: [u128; ALTERNATIVES_MAX],
+    /// Against the mean difference of log probabilities.
+    logprobs: [u128; STAKES.len()],
+    /// Against the mean error of sketches.
+    sketches: [u128; STAKES.len()],
+}
+
+impl SequentialTest {
+    /// Counts one judged job.
+    ///
+    /// A calibration that bounds nothing (a share or mean of zero, a share of one whole) makes no bets on it.
+    pub fn judge(&mut self, calibration: &Calibration, measured: &ReplayStatistics) {
+        let put_in = put_in(self.jobs);
+        self.jobs = self.jobs.saturating_add(1);
+        for (capital, shares) in self.flips.iter_mut().zip(&calibration.alternatives) {
+            let factor = likelihood_ratio(calibration, shares, measured);
+            *capital = times(capital.saturating_add(put_in), factor);
+        }
+        bet_on_mean(&mut self.logprobs, put_in, measured.logprobs, calibration.logprob_mean);
+        bet_on_mean(&mut self.sketches, put_in, measured.sketches, calibration.sketch_mean);
+    }
+
+    /// What the test says now: the mean capital of all bets decides.
+    #[must_use]
+    pub fn suspicion(&self, calibration: &Calibration) -> Suspicion {
+        match self.capital(calibration) >> 64 {
+            whole if whole >= u128::from(CONVICTED) => Suspicion::Convicted,
+            whole if whole >= u128::from(SUSPECT) => Suspicion::Suspect,
+            _ => Suspicion::None,
+        }
+    }
+
+    /// Jobs that were judged.
+    #[must_use]
+    pub const fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    /// The mean capital over the three things that are measured, each of which is the mean over its bets.
+    fn capital(&self, calibration: &Calibration) -> Q64 {
+        let mean = |bets: &[u128], count: usize| {
+            // Divided first: the sum of capitals may be too large.
+            let count = u128::try_from(count.max(1)).unwrap_or(u128::MAX);
+            bets.iter().fold(0_u128, |sum, capital| sum.saturating_add(capital / count))
+        };
+        let alternatives = calibration.alternatives.len().min(ALTERNATIVES_MAX);
+        let flips = mean(&self.flips, alternatives);
+        let (logprobs, sketches) = (mean(&self.logprobs, STAKES.len()), mean(&self.sketches, STAKES.len()));
+        (flips / 3).saturating_add(logprobs / 3).saturating_add(sketches / 3)
+    }
+}
+
+/// The part of a bet's capital that is put in before job `index`.
+fn put_in(index: u64) -> Q64 {
+    let next = u128::from(index) + 1;
+    ONE / next / (next + 1)
+}
+
+/// How much likelier the flips are with the alternative's `shares` than with the honest ones, at most.
+///
+/// The honest share of a kind of positions is anything up to its ceiling: with a share of flips below the ceiling the expectation
+/// of the factor is below 1, since `shares` are above.
+fn likelihood_ratio(calibration: &Calibration, shares: &[Ppm], measured: &ReplayStatistics) -> Q64 {
+    let mut log = 0_i128;
+    for ((count, honest), share) in measured.kinds.iter().zip(&calibration.flips).zip(shares) {
+        let stays = |share: Ppm| Ppm::ONE.get().saturating_sub(share.get());
+        let flipped = log2_ratio(share.get(), honest.get());
+        let stayed = log2_ratio(stays(*share), stays(*honest));
+        let (Some(flipped), Some(stayed)) = (flipped, stayed) else { continue };
+        if share < honest {
+            continue;
+        }
+        let flips = count.flips.min(count.positions);
+        log += i128::from(flips) * i128::from(flipped) + i128::from(count.positions - flips) * i128::from(stayed);
+    }
+    exp2(log)
+}
+
+/// Bets that the mean is above what honest workers have: `1 + stake (mean / honest − 1)`.
+fn bet_on_mean(bets: &mut [u128; STAKES.len()], put_in: Q64, measured: ClippedSum, honest: Ppm) {
+    let Some(mean) = measured.mean_ppm().map(|mean| mean.min(PPM)) else { return };
+    if honest.get() == 0 {
+        return;
+    }
+    for (capital, stake) in bets.iter_mut().zip(STAKES) {
+        let won = u128::from(stake) * u128::from(mean) * ONE / u128::from(honest.get());
+        let kept = (u128::from(PPM) - u128::from(stake)) * ONE;
+        let factor = (kept + won) / u128::from(PPM);
+        *capital = times(capital.saturating_add(put_in), factor);
+    }
+}

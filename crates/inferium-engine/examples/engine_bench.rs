@@ -16,7 +16,7 @@ fn generate(engine: &dyn Engine, prompts: usize, prompt_len: u32, max_tokens: u3
         .map(|index| {
             let prompt =
                 (0..prompt_len).map(|i| (1000 + i * 37 + index as u32 * 101) % engine.model().vocab_size).collect();
-            let request = GenerateRequest { prompt, max_tokens, sampling: GREEDY, seed: [1; 32] };
+            let request = GenerateRequest { prompt, max_tokens, sampling: GREEDY, seed: [1; 32], measure: false };
             engine.generate(request).unwrap()
         })
         .collect();
@@ -37,6 +37,7 @@ fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32) {
         output: (0..output_len).map(token).collect(),
         sampling: GREEDY,
         seed: [1; 32],
+        measure: false,
     };
     engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();
 }

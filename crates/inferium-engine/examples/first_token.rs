@@ -15,7 +15,7 @@ const SAMPLING: SamplingParams = SamplingParams { temperature_micro: 700_000, to
 fn first_token(engine: &LlamaEngine, messages: &[ChatMessage], run: u8) -> Duration {
     let started = Instant::now();
     let prompt = engine.render_chat(messages).unwrap();
-    let request = GenerateRequest { prompt, max_tokens: 1, sampling: SAMPLING, seed: [run; 32] };
+    let request = GenerateRequest { prompt, max_tokens: 1, sampling: SAMPLING, seed: [run; 32], measure: false };
     engine.generate(request).unwrap().blocking_recv().unwrap().unwrap();
     started.elapsed()
 }

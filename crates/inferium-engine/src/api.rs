@@ -1,7 +1,9 @@
 //! What an engine offers to workers, validators and gateways.
 
+use inferium_sampling::PositionCheck;
 use inferium_types::{ChatMessage, Digest, SamplingParams};
 use std::fmt::Debug;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// A model that generates, and re-computes what others generated.
@@ -75,6 +77,8 @@ pub struct GenerateRequest {
     pub sampling: SamplingParams,
     /// The sampling seed.
     pub seed: [u8; 32],
+    /// Whether steps have [`Step::measured`].
+    pub measure: bool,
 }
 
 /// A replay of a claimed output.
@@ -88,16 +92,36 @@ pub struct ReplayRequest {
     pub sampling: SamplingParams,
     /// The sampling seed.
     pub seed: [u8; 32],
+    /// Whether steps have [`Step::measured`].
+    pub measure: bool,
 }
 
 /// One output position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// The canonical sampler's choice.
     pub token: u32,
     /// [`inferium_sampling::position_digest`] of the token and the position's logits.
     pub digest: Digest,
+    /// What is compared where engines agree within a tolerance only, if it was asked for.
+    pub measured: Option<Arc<Measured>>,
 }
+
+/// What is measured at one output position. *The token* is the claimed one in a replay, the chosen one in a generation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The token beside what the canonical sampler makes of these logits.
+    pub check: PositionCheck,
+    /// Natural logarithm of the token's probability under the softmax of the logits, as they are.
+    pub logprob: f64,
+    /// The [`TOP_TOKENS`] most likely tokens and their log probabilities, best first.
+    pub top: Vec<(u32, f64)>,
+    /// The input of the language-model head, shape `[width]`.
+    pub hidden: Vec<f32>,
+}
+
+/// Tokens of [`Measured::top`].
+pub const TOP_TOKENS: usize = 8;
 
 /// What an engine serves; equal for two engines exactly if they must agree bit for bit.
 ///

@@ -1,6 +1,7 @@
 //! The canonical engine over GGUF files of the Llama family.
 
-use crate::gguf::{Gguf, WeakFormat};
+use crate::deviation::Deviation;
+use crate::gguf::Gguf;
 use crate::kernel::{Kernel, Tier};
 use crate::llama::{Cache, Config, Forward, Weights};
 use crate::pool::Pool;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-/// How an engine is set up. None of it changes results, except [`LoadOptions::requantise`].
+/// How an engine is set up. None of it changes results, except [`LoadOptions::deviation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Threads that compute; at least one.
@@ -30,14 +31,22 @@ pub struct LoadOptions {
     pub chunk_rows: u32,
     /// Instructions to use; `None` for the fastest that the processor has.
     pub tier: Option<Tier>,
-    /// Serves weaker weights than the file's: a cheating worker, for devnets and tests.
-    pub requantise: Option<WeakFormat>,
+    /// How results depart from the canonical ones, for calibration, devnets and tests.
+    pub deviation: Deviation,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, kv_tokens: 16_384, max_batch: 8, max_queue: 64, chunk_rows: 128, tier: None, requantise: None }
+        Self {
+            threads,
+            kv_tokens: 16_384,
+            max_batch: 8,
+            max_queue: 64,
+            chunk_rows: 128,
+            tier: None,
+            deviation: Deviation::default(),
+        }
     }
 }
 
@@ -86,20 +95,20 @@ impl LlamaEngine {
         if context < 2 {
             return Err(LoadError::CacheTooSmall { kv_tokens: options.kv_tokens });
         }
-        let (weights, weights_root) = Weights::load(&mut file, config, context, options.requantise)?;
+        let (weights, weights_root) = Weights::load(&mut file, config, context, options.deviation.weights)?;
         let info = ModelInfo {
             name,
             weights_root,
             tokenizer_hash: tokenizer.hash(),
             template_hash: template.hash(),
-            engine_build: engine_build(),
+            engine_build: options.deviation.build(engine_build()),
             kernel_tier: tier.name().to_owned(),
             context_tokens: u32::try_from(context).unwrap_or(u32::MAX),
             vocab_size: u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX),
             eos_tokens,
         };
         let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
-        let forward = Forward::new(weights, kernel, pool);
+        let forward = Forward::new(weights, kernel, pool, options.deviation.clone());
         Self::start(info, tokenizer, template, forward, cache, &options)
     }
 

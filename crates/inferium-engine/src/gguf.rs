@@ -9,12 +9,14 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-/// Weaker weights that a devnet's cheating worker serves instead of the file's.
+/// Weaker weights than the file's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WeakFormat {
-    /// Rounded to 4 bits, symmetric.
+    /// Rounded to 4 bits, symmetric, in blocks of 32.
     Q4_0,
+    /// Rounded to 8 bits with one scale for each row of outputs.
+    Q8Rows,
 }
 
 /// An open GGUF file.
@@ -129,6 +131,11 @@ impl Gguf {
                 let weak = QTensor::quantize(&full, GgmlDType::Q4_0).map_err(LoadError::file)?;
                 quantise_weights(&floats(&weak)?)
             }
+            Some(WeakFormat::Q8Rows) => {
+                let mut weights = floats(&tensor)?;
+                weights.chunks_exact_mut(columns).for_each(round_to_8_bits);
+                quantise_weights(&weights)
+            }
             None if tensor.dtype() == GgmlDType::Q8_0 => {
                 let mut bytes = tensor.data().map_err(LoadError::file)?.into_owned();
                 sanitise_weights(&mut bytes);
@@ -148,6 +155,14 @@ impl Gguf {
             return Err(LoadError::MissingTensor { tensor: name.to_owned() });
         }
         self.content.tensor(&mut self.file, name, &Device::Cpu).map_err(LoadError::file)
+    }
+}
+
+fn round_to_8_bits(row: &mut [f32]) {
+    let largest = row.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+    let step = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+    for weight in row {
+        *weight = (*weight / step).round_ties_even() * step;
     }
 }
 

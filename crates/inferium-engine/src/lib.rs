@@ -16,11 +16,13 @@
 
 mod answer;
 mod api;
+mod deviation;
 mod engine;
 mod error;
 mod gguf;
 mod kernel;
 mod llama;
+mod measure;
 mod mock;
 mod pool;
 mod scheduler;
@@ -29,8 +31,10 @@ mod text;
 
 pub use answer::Answer;
 pub use api::{
-    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
+    Engine, EngineError, EngineLoad, GenerateRequest, Measured, ModelInfo, ReplayReceiver, ReplayRequest, Step,
+    StepReceiver, TOP_TOKENS,
 };
+pub use deviation::{Deviation, WeakCache};
 pub use engine::{LlamaEngine, LoadOptions};
 pub use error::LoadError;
 pub use gguf::WeakFormat;

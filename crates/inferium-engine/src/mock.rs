@@ -1,5 +1,6 @@
 //! An engine without weights.
 
+use crate::measure::measure;
 use crate::{
     Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
 };
@@ -139,16 +140,33 @@ impl Chain {
         logits
     }
 
-    /// The step at an output position, by the same sampler and digest as every engine's.
-    fn step(&self, sampler: &Sampler, position: u64) -> Step {
+    /// The step at an output position, by the same sampler and digest as every engine's. It is measured if a token is
+    /// claimed, or its own is to be; the hidden state is the hash's bytes.
+    fn step(&self, sampler: &Sampler, position: u64, measured: Option<Claim>) -> Step {
         let logits = self.logits();
         let token = sampler.choose(position, &logits);
-        Step { token, digest: position_digest(token, &logits) }
+        let measured = measured.map(|claim| {
+            let hidden: Vec<f32> = self.state.as_bytes().iter().map(|byte| f32::from(*byte) - 127.5).collect();
+            let claimed = match claim {
+                Claim::Own => token,
+                Claim::Token(token) => token,
+            };
+            Arc::new(measure(sampler, position, &logits, claimed, &hidden))
+        });
+        Step { token, digest: position_digest(token, &logits), measured }
     }
+}
+
+/// Which token is measured.
+#[derive(Clone, Copy, Debug)]
+enum Claim {
+    Own,
+    Token(u32),
 }
 
 /// A generation in progress.
 struct Generation {
+    measure: bool,
     chain: Chain,
     sampler: Sampler,
     position: u64,
@@ -160,11 +178,12 @@ struct Generation {
 impl Generation {
     /// Sends one step; `false` after the last one.
     fn advance(&mut self) -> bool {
-        let step = self.chain.step(&self.sampler, self.position);
-        self.chain.feed(step.token);
+        let step = self.chain.step(&self.sampler, self.position, self.measure.then_some(Claim::Own));
+        let token = step.token;
+        self.chain.feed(token);
         self.position += 1;
         self.left -= 1;
-        self.to.try_send(Ok(step)).is_ok() && self.left > 0 && step.token != END
+        self.to.try_send(Ok(step)).is_ok() && self.left > 0 && token != END
     }
 }
 
@@ -178,6 +197,7 @@ impl Engine for MockEngine {
         let active = self.enter()?;
         let (to, receiver) = mpsc::channel(request.max_tokens as usize);
         let mut generation = Generation {
+            measure: request.measure,
             chain: Chain::new(&self.info, &self.options, &request.prompt),
             sampler: Sampler::new(request.sampling, request.seed),
             position: 0,
@@ -209,7 +229,7 @@ impl Engine for MockEngine {
         let mut chain = Chain::new(&self.info, &self.options, &request.prompt);
         let mut steps = Vec::with_capacity(request.output.len());
         for (position, &token) in (0_u64..).zip(&request.output) {
-            steps.push(chain.step(&sampler, position));
+            steps.push(chain.step(&sampler, position, request.measure.then_some(Claim::Token(token))));
             chain.feed(token);
         }
         let (to, receiver) = oneshot::channel();

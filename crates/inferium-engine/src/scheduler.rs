@@ -159,14 +159,15 @@ impl Scheduler {
 
         // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
         let logits = self.forward.logits().chunks_exact(vocab);
+        let outputs = logits.zip(self.forward.hidden().chunks_exact(self.forward.width()));
         let mut wanted: Vec<_> =
-            rows.iter().filter(|row| row.logits).zip(logits).map(|wanted| (wanted, None)).collect();
+            rows.iter().filter(|row| row.logits).zip(outputs).map(|wanted| (wanted, None)).collect();
         let active = &self.active;
         let pool = self.forward.pool();
         pool.install(|| {
             pool.for_each_chunk(&mut wanted, 1, |_, wanted| {
-                for ((row, logits), step) in wanted {
-                    *step = Some(active[row.sequence].sample(row.position, logits));
+                for ((row, (logits, hidden)), step) in wanted {
+                    *step = Some(active[row.sequence].sample(row.position, logits, hidden));
                 }
             });
         });

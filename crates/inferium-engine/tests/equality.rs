@@ -8,7 +8,9 @@
 mod common;
 
 use common::engine;
-use inferium_engine::{Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Step, Tier, WeakFormat};
+use inferium_engine::{
+    Deviation, Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Step, Tier, WeakFormat,
+};
 use inferium_types::{ChatMessage, SamplingParams};
 use std::sync::OnceLock;
 
@@ -44,6 +46,7 @@ fn claim(request: &GenerateRequest, steps: &[Step]) -> ReplayRequest {
         output: steps.iter().map(|step| step.token).collect(),
         sampling: request.sampling,
         seed: request.seed,
+        measure: false,
     }
 }
 
@@ -56,7 +59,7 @@ fn reference() -> &'static Reference {
             .map(|(index, question)| {
                 let message = ChatMessage { role: "user".into(), content: question.into() };
                 let prompt = engine.render_chat(&[message]).unwrap();
-                GenerateRequest { prompt, max_tokens: TOKENS, sampling: SAMPLING, seed: [index; 32] }
+                GenerateRequest { prompt, max_tokens: TOKENS, sampling: SAMPLING, seed: [index; 32], measure: false }
             })
             .collect();
         let steps: Vec<Vec<Step>> = requests.iter().map(|request| collect(&engine, request)).collect();
@@ -141,7 +144,10 @@ fn a_changed_token_is_replaced_and_the_rest_differs() {
 fn weaker_weights_are_found_at_every_position() {
     let reference = reference();
     let honest = engine(one_thread());
-    let cheat = engine(LoadOptions { requantise: Some(WeakFormat::Q4_0), ..one_thread() });
+    let cheat = engine(LoadOptions {
+        deviation: Deviation { weights: Some(WeakFormat::Q4_0), ..Deviation::default() },
+        ..one_thread()
+    });
     assert_ne!(cheat.model().weights_root, honest.model().weights_root);
     let found =
         cheat.replay(claim(&reference.requests[0], &reference.steps[0])).unwrap().blocking_recv().unwrap().unwrap();

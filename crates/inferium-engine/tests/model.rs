@@ -68,7 +68,7 @@ fn chats_are_pinned() {
 fn a_greeting_is_answered() {
     let engine = engine(LoadOptions::default());
     let prompt = engine.render_chat(&[message("user", "Hi")]).unwrap();
-    let request = GenerateRequest { prompt, max_tokens: 30, sampling: GREEDY, seed: [0; 32] };
+    let request = GenerateRequest { prompt, max_tokens: 30, sampling: GREEDY, seed: [0; 32], measure: false };
     let mut receiver = engine.generate(request).unwrap();
     let steps: Vec<_> = std::iter::from_fn(|| receiver.blocking_recv()).map(Result::unwrap).collect();
     // Pins every bit of the arithmetic: a change here is a new version of it.
@@ -93,7 +93,13 @@ fn identity_does_not_depend_on_threads() {
 fn limits_are_kept_and_cancelled_work_frees_its_room() {
     let engine = engine(LoadOptions { kv_tokens: 256, max_batch: 1, max_queue: 2, ..LoadOptions::default() });
     assert_eq!(engine.model().context_tokens, 256);
-    let request = |max_tokens| GenerateRequest { prompt: vec![100; 8], max_tokens, sampling: GREEDY, seed: [0; 32] };
+    let request = |max_tokens| GenerateRequest {
+        prompt: vec![100; 8],
+        max_tokens,
+        sampling: GREEDY,
+        seed: [0; 32],
+        measure: false,
+    };
     assert!(matches!(engine.generate(request(249)), Err(EngineError::TooLong { tokens: 257, context_tokens: 256 })));
     let unknown = GenerateRequest { prompt: vec![49_152], ..request(1) };
     assert!(matches!(engine.generate(unknown), Err(EngineError::UnknownToken { .. })));

@@ -46,7 +46,7 @@ mod sketch;
 pub use digest::position_digest;
 pub use gross::{GROSS_POSITIONS_MIN, GROSS_SKETCHES_MIN, GrossFault, bad_limit, gross_fault};
 pub use philox::philox4x32_10;
-pub use position::{PositionCheck, log_sum_exp};
+pub use position::{PositionCheck, log_sum_exp, top_tokens};
 pub use sampler::{CANDIDATES_MAX, SAMPLER_VERSION, Sampler};
 pub use sequential::{SequentialTest, Suspicion};
 pub use sketch::{Projection, SKETCH_SIZE, sketch, sketch_error};

@@ -188,7 +188,13 @@ async fn check_job(
         return Ok(Err(JobFault::Token));
     }
     let seed = replay_seed(request, &prompt, vrf_output);
-    let replay = engine.replay(ReplayRequest { prompt, output: tokens.clone(), sampling: request.sampling, seed })?;
+    let replay = engine.replay(ReplayRequest {
+        prompt,
+        output: tokens.clone(),
+        sampling: request.sampling,
+        seed,
+        measure: false,
+    })?;
     let steps = replay.await.map_err(|_| EngineError::Stopped)??;
     if steps.len() != tokens.len() || steps.iter().zip(tokens).any(|(step, token)| step.token != *token) {
         return Ok(Err(JobFault::Token));

@@ -74,6 +74,7 @@ pub(crate) async fn run(
         max_tokens: request.tokens_max,
         sampling: request.sampling,
         seed,
+        measure: false,
     })?;
     let mut answer = Answer::new(&payload.stop, request.tokens_max);
     let mut digests: Vec<Digest> = Vec::new();

@@ -36,6 +36,8 @@ pub(crate) struct Query<'a> {
     pub(crate) page_offset: usize,
     /// Tokens to attend to: the row's position plus one.
     pub(crate) length: usize,
+    /// Adds partial products up in another order than the canonical one.
+    pub(crate) other_order: bool,
 }
 
 /// Query heads whose sums are kept at once.
@@ -101,6 +103,9 @@ fn scores<const D: usize>(query: &Query<'_>, heads: &[[f32; D]], scores: &mut [f
                 }
             }
             let to = &mut scores[(head * pages + index) * PAGE_TOKENS..][..PAGE_TOKENS];
+            if query.other_order {
+                (a1, a2) = (a2, a1);
+            }
             for lane in 0..PAGE_TOKENS {
                 to[lane] = ((a0[lane] + a1[lane]) + (a2[lane] + a3[lane])) * factor;
             }

@@ -192,6 +192,23 @@ pub(crate) fn quantise_row(kernel: Kernel, row: &[f32], blocks: &mut [RowBlock])
     );
 }
 
+/// [`quantise_row`] with one scale for the whole row: a deviation that is not canonical.
+pub(crate) fn quantise_row_coarsely(row: &[f32], blocks: &mut [RowBlock]) {
+    let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let scale = largest / 127.0;
+    let step = if scale > 0.0 { scale } else { 1.0 };
+    for (block, values) in blocks.iter_mut().zip(row.chunks_exact(BLOCK)) {
+        let mut sum = 0_i32;
+        for (quant, value) in block.quants.as_flattened_mut().iter_mut().zip(values) {
+            let rounded = round_half_even_i32(value / step).clamp(-127, 127);
+            sum = sum.wrapping_add(rounded);
+            *quant = rounded as i8;
+        }
+        block.scale = scale;
+        block.offset = sum.wrapping_mul(-128);
+    }
+}
+
 #[inline(always)]
 fn quantise_block(values: &[f32], block: &mut RowBlock) {
     // The bits of non-negative floats order like the floats; an integer maximum has no order of its own to define.

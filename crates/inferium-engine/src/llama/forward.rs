@@ -2,9 +2,10 @@
 
 use super::weights::Layer;
 use super::{SequenceCache, Weights};
+use crate::deviation::{Deviation, FEW_ROWS};
 use crate::kernel::attention::{self, PAGE_TOKENS, Query, head_page_len};
 use crate::kernel::matmul::{Lane16, matmul, untile};
-use crate::kernel::q8::{Q8Rows, RowBlock, quantise_row};
+use crate::kernel::q8::{Q8Rows, RowBlock, quantise_row, quantise_row_coarsely};
 use crate::kernel::{Kernel, math};
 use crate::pool::Pool;
 
@@ -42,14 +43,18 @@ pub(crate) struct Forward {
     queries: Vec<f32>,
     attended: Vec<f32>,
     logits: Vec<f32>,
+    hidden: Vec<f32>,
+    deviation: Deviation,
 }
 
 /// Rows from which the work between products is worth spreading over threads.
 const PARALLEL_ROWS: usize = 8;
 
 impl Forward {
-    pub(crate) fn new(weights: Weights, kernel: Kernel, pool: Pool) -> Self {
+    pub(crate) fn new(weights: Weights, kernel: Kernel, pool: Pool, deviation: Deviation) -> Self {
         Self {
+            deviation,
+            hidden: Vec::new(),
             weights,
             kernel,
             pool,
@@ -64,21 +69,34 @@ impl Forward {
 
     /// Computes all rows and stores their keys and values; [`Forward::logits`] then has the wanted logits.
     pub(crate) fn run(&mut self, batch: &mut Batch<'_>) {
-        let Self { weights, kernel, pool, stream, inputs, product, queries, attended, logits } = self;
+        let Self { weights, kernel, pool, stream, inputs, product, queries, attended, logits, hidden, deviation } =
+            self;
         pool.install(|| {
-            let mut pass = Pass { weights, kernel: *kernel, pool, stream, inputs, product, queries, attended };
+            let mut pass =
+                Pass { weights, kernel: *kernel, pool, stream, inputs, product, queries, attended, deviation };
             pass.embed(batch.rows);
-            for (index, layer) in pass.weights.layers.iter().enumerate() {
+            let count = pass.weights.layers.len();
+            let layers = pass.weights.layers.iter().enumerate();
+            for (index, layer) in layers.filter(|(index, _)| deviation.computes(*index, count)) {
                 pass.attention(index, layer, batch);
                 pass.feed_forward(layer, batch.rows.len());
             }
-            pass.head(batch.rows, logits);
+            pass.head(batch.rows, logits, hidden);
         });
     }
 
     /// The logits of the last run: one row of the vocabulary's size for each row that asked, in order.
     pub(crate) fn logits(&self) -> &[f32] {
         &self.logits
+    }
+
+    /// The inputs of the head for the same rows, in the same order, before they are quantised.
+    pub(crate) fn hidden(&self) -> &[f32] {
+        &self.hidden
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.weights.config.width
     }
 
     pub(crate) fn vocab(&self) -> usize {
@@ -99,6 +117,7 @@ struct Pass<'a> {
     product: &'a mut Vec<Lane16>,
     queries: &'a mut Vec<f32>,
     attended: &'a mut Vec<f32>,
+    deviation: &'a Deviation,
 }
 
 impl Pass<'_> {
@@ -130,15 +149,16 @@ impl Pass<'_> {
                 pages: &caches[row.sequence].pages,
                 page_offset: (layer_index * config.kv_heads + kv_head) * head_page_len(config.head_size),
                 length: row.position + 1,
+                other_order: self.deviation.batch_dependent && rows.len() < FEW_ROWS,
             };
             attention::attend(kernel, config.head_size, &query, &mut Vec::new(), out);
         });
 
         self.inputs.reshape(rows.len(), config.query_width());
         let blocks = self.inputs.blocks_per_row();
-        let attended = &*self.attended;
+        let (attended, coarsely) = (&*self.attended, self.deviation.coarse_activations);
         for_rows(self.pool, self.inputs.blocks_mut(), blocks, |row, to| {
-            quantise_row(kernel, &attended[row * config.query_width()..][..config.query_width()], to);
+            quantise(kernel, &attended[row * config.query_width()..][..config.query_width()], coarsely, to);
         });
         matmul(kernel, self.pool, &layer.attention_output, self.inputs, self.product);
         self.add_product();
@@ -150,7 +170,7 @@ impl Pass<'_> {
         matmul(kernel, self.pool, &layer.gate_up, self.inputs, self.product);
         self.inputs.reshape(rows, hidden);
         let blocks = self.inputs.blocks_per_row();
-        let product = &*self.product;
+        let (product, coarsely) = (&*self.product, self.deviation.coarse_activations);
         for_rows(self.pool, self.inputs.blocks_mut(), blocks, |row, to| {
             let mut both = vec![0.0; hidden * 2];
             untile(product, rows, row, 0, &mut both);
@@ -159,7 +179,7 @@ impl Pass<'_> {
                 #[inline(always)]
                 || math::swiglu(gate, up),
             );
-            quantise_row(kernel, gate, to);
+            quantise(kernel, gate, coarsely, to);
         });
         matmul(kernel, self.pool, &layer.down, self.inputs, self.product);
         self.add_product();
@@ -170,9 +190,11 @@ impl Pass<'_> {
         let (kernel, width, epsilon) = (self.kernel, self.weights.config.width, self.weights.config.norm_epsilon);
         self.inputs.reshape(self.stream.len() / width, width);
         let blocks = self.inputs.blocks_per_row();
-        let stream = &*self.stream;
+        let (stream, coarsely) = (&*self.stream, self.deviation.coarse_activations);
         for_rows(self.pool, self.inputs.blocks_mut(), blocks, |row, to| {
-            normalise_row(kernel, &stream[row * width..][..width], norm, epsilon, to);
+            let mut normed = vec![0.0; width];
+            normalise_row(kernel, &stream[row * width..][..width], norm, epsilon, &mut normed);
+            quantise(kernel, &normed, coarsely, to);
         });
     }
 
@@ -200,6 +222,9 @@ impl Pass<'_> {
             untile(self.product, batch.rows.len(), index, config.query_width(), &mut key);
             untile(self.product, batch.rows.len(), index, config.query_width() + width, &mut value);
             math::rope(&mut key, self.angles(row.position));
+            if let Some(format) = self.deviation.cache {
+                key.chunks_exact_mut(size).chain(value.chunks_exact_mut(size)).for_each(|head| format.round(head));
+            }
             let page = &mut batch.caches[row.sequence].pages[row.position / PAGE_TOKENS];
             let heads = key.chunks_exact(size).zip(value.chunks_exact(size));
             let first = layer_index * config.kv_heads * head_page_len(size);
@@ -223,20 +248,23 @@ impl Pass<'_> {
         &self.weights.angles[position * half..][..half]
     }
 
-    /// The logits of the rows that want them.
-    fn head(&mut self, rows: &[Row], logits: &mut Vec<f32>) {
+    /// The logits of the rows that want them, and what they are made from.
+    fn head(&mut self, rows: &[Row], logits: &mut Vec<f32>, hidden: &mut Vec<f32>) {
         let (kernel, config) = (self.kernel, &self.weights.config);
         let wanted: Vec<usize> =
             rows.iter().enumerate().filter(|(_, row)| row.logits).map(|(index, _)| index).collect();
         logits.resize(wanted.len() * config.vocab, 0.0);
+        hidden.resize(wanted.len() * config.width, 0.0);
         if wanted.is_empty() {
             return;
         }
         self.inputs.reshape(wanted.len(), config.width);
         let blocks = self.inputs.blocks_per_row();
-        for (row, to) in wanted.iter().zip(self.inputs.blocks_mut().chunks_exact_mut(blocks)) {
+        let outputs = self.inputs.blocks_mut().chunks_exact_mut(blocks).zip(hidden.chunks_exact_mut(config.width));
+        for (row, (to, normed)) in wanted.iter().zip(outputs) {
             let stream = &self.stream[row * config.width..][..config.width];
-            normalise_row(kernel, stream, &self.weights.output_norm, config.norm_epsilon, to);
+            normalise_row(kernel, stream, &self.weights.output_norm, config.norm_epsilon, normed);
+            quantise(kernel, normed, self.deviation.coarse_activations, to);
         }
         matmul(kernel, self.pool, self.weights.head(), self.inputs, self.product);
         let product = &*self.product;
@@ -247,13 +275,19 @@ impl Pass<'_> {
     }
 }
 
-fn normalise_row(kernel: Kernel, row: &[f32], norm: &[f32], epsilon: f32, to: &mut [RowBlock]) {
-    let mut normed = vec![0.0; row.len()];
+fn normalise_row(kernel: Kernel, row: &[f32], norm: &[f32], epsilon: f32, normed: &mut [f32]) {
     kernel.run(
         #[inline(always)]
-        || math::rms_norm(row, norm, epsilon, &mut normed),
+        || math::rms_norm(row, norm, epsilon, normed),
     );
-    quantise_row(kernel, &normed, to);
+}
+
+fn quantise(kernel: Kernel, row: &[f32], coarsely: bool, to: &mut [RowBlock]) {
+    if coarsely {
+        quantise_row_coarsely(row, to);
+    } else {
+        quantise_row(kernel, row, to);
+    }
 }
 
 /// `work(row, piece)` for each row's piece of `items`; on this thread if there are few.

@@ -6,7 +6,7 @@ use std::time::Duration;
 const SAMPLING: SamplingParams = SamplingParams { temperature_micro: 700_000, top_p_ppm: 900_000, top_k: 40 };
 
 fn request(max_tokens: u32) -> GenerateRequest {
-    GenerateRequest { prompt: vec![72, 105], max_tokens, sampling: SAMPLING, seed: [5; 32] }
+    GenerateRequest { prompt: vec![72, 105], max_tokens, sampling: SAMPLING, seed: [5; 32], measure: false }
 }
 
 fn steps(engine: &MockEngine, max_tokens: u32) -> Vec<Step> {
@@ -16,7 +16,12 @@ fn steps(engine: &MockEngine, max_tokens: u32) -> Vec<Step> {
 
 fn replayed(engine: &MockEngine, output: Vec<u32>) -> Vec<Step> {
     let GenerateRequest { prompt, sampling, seed, .. } = request(1);
-    engine.replay(ReplayRequest { prompt, output, sampling, seed }).unwrap().blocking_recv().unwrap().unwrap()
+    engine
+        .replay(ReplayRequest { prompt, output, sampling, seed, measure: false })
+        .unwrap()
+        .blocking_recv()
+        .unwrap()
+        .unwrap()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One generation or replay.
 
 use crate::llama::{Row, SequenceCache};
+use crate::measure::measure;
 use crate::{EngineError, GenerateRequest, ReplayRequest, Step};
 use inferium_sampling::{Sampler, position_digest};
 use std::sync::Arc;
@@ -15,13 +16,22 @@ pub(crate) struct Job {
     /// Output positions to compute at most.
     output_len: usize,
     sampler: Sampler,
+    measure: bool,
     reply: Reply,
 }
 
 #[derive(Debug)]
 enum Reply {
-    Stream { to: mpsc::Sender<Result<Step, EngineError>>, eos: Arc<[u32]> },
-    Whole { to: oneshot::Sender<Result<Vec<Step>, EngineError>>, steps: Vec<Step> },
+    Stream {
+        to: mpsc::Sender<Result<Step, EngineError>>,
+        eos: Arc<[u32]>,
+    },
+    Whole {
+        to: oneshot::Sender<Result<Vec<Step>, EngineError>>,
+        steps: Vec<Step>,
+        /// The claimed token that is never fed.
+        last: Option<u32>,
+    },
 }
 
 impl Job {
@@ -35,6 +45,7 @@ impl Job {
             tokens: request.prompt,
             output_len: request.max_tokens as usize,
             sampler: Sampler::new(request.sampling, request.seed),
+            measure: request.measure,
             reply: Reply::Stream { to, eos },
         }
     }
@@ -50,7 +61,8 @@ impl Job {
             prompt_len,
             output_len: output.len(),
             sampler: Sampler::new(request.sampling, request.seed),
-            reply: Reply::Whole { to, steps: Vec::with_capacity(output.len()) },
+            measure: request.measure,
+            reply: Reply::Whole { to, steps: Vec::with_capacity(output.len()), last: output.last().copied() },
         }
     }
 
@@ -124,11 +136,24 @@ impl Sequence {
         })
     }
 
-    /// The step of the output position that follows `position`.
-    pub(crate) fn sample(&self, position: usize, logits: &[f32]) -> Step {
+    /// The step of the output position that follows `position`; `hidden` is what the logits were made from.
+    pub(crate) fn sample(&self, position: usize, logits: &[f32], hidden: &[f32]) -> Step {
         let output_position = (position + 1 - self.job.prompt_len) as u64;
         let token = self.job.sampler.choose(output_position, logits);
-        Step { token, digest: position_digest(token, logits) }
+        let measured = self.job.measure.then(|| {
+            // A generation's next token is this one; a replay knows what is claimed.
+            let claimed = self.claimed(position + 1).unwrap_or(token);
+            Arc::new(measure(&self.job.sampler, output_position, logits, claimed, hidden))
+        });
+        Step { token, digest: position_digest(token, logits), measured }
+    }
+
+    /// The token that a replay claims for a position of the sequence.
+    fn claimed(&self, position: usize) -> Option<u32> {
+        match &self.job.reply {
+            Reply::Stream { .. } => None,
+            Reply::Whole { last, .. } => self.job.tokens.get(position).copied().or(*last),
+        }
     }
 
     /// Notes that one more token has been computed.
@@ -139,14 +164,15 @@ impl Sequence {
     /// Takes the step of the next output position.
     pub(crate) fn take(&mut self, step: Step) {
         self.produced += 1;
+        let token = step.token;
         let full = self.produced >= self.job.output_len;
         match &mut self.job.reply {
             Reply::Stream { to, eos } => {
                 // The channel has room for every step; an error means that the receiver is gone.
                 let gone = to.try_send(Ok(step)).is_err();
-                self.ended = full || gone || eos.contains(&step.token);
+                self.ended = full || gone || eos.contains(&token);
                 if !self.ended {
-                    self.job.tokens.push(step.token);
+                    self.job.tokens.push(token);
                 }
             }
             Reply::Whole { steps, .. } => {
@@ -158,7 +184,7 @@ impl Sequence {
 
     /// Sends what is sent at the end, and gives the cache back.
     pub(crate) fn finish(self) -> SequenceCache {
-        if let Reply::Whole { to, steps } = self.job.reply {
+        if let Reply::Whole { to, steps, .. } = self.job.reply {
             // An error means that nobody waits any more.
             let _ = to.send(Ok(steps));
         }

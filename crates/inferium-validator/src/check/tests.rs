@@ -110,7 +110,8 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
     if plan.own_seed {
         seed[0] ^= 1;
     }
-    let generation = GenerateRequest { prompt, max_tokens: request.tokens_max, sampling: request.sampling, seed };
+    let generation =
+        GenerateRequest { prompt, max_tokens: request.tokens_max, sampling: request.sampling, seed, measure: false };
     let mut steps = engine.generate(generation).unwrap();
     let mut answer = Answer::new(&payload.stop, request.tokens_max);
     let mut digests = Vec::new();

@@ -67,7 +67,8 @@ pub(crate) async fn is_right(job: &FinishedJob) -> bool {
     let seed = replay_seed(request, &prompt, &Digest::sha256(b"vrf"));
     let mut digests = Vec::new();
     if !output.tokens.is_empty() {
-        let replay = ReplayRequest { prompt, output: output.tokens.clone(), sampling: request.sampling, seed };
+        let replay =
+            ReplayRequest { prompt, output: output.tokens.clone(), sampling: request.sampling, seed, measure: false };
         let steps = engine.replay(replay).unwrap().await.unwrap().unwrap();
         if steps.iter().zip(&output.tokens).any(|(step, token)| step.token != *token) {
             return false;

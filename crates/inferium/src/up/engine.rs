@@ -3,7 +3,9 @@
 use super::Cheat;
 use crate::cli::{EngineKind, Failure, UpArgs};
 use crate::progress::Step;
-use inferium_engine::{Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION, WeakFormat};
+use inferium_engine::{
+    Deviation, Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION, WeakFormat,
+};
 use inferium_types::{EngineClass, ModelProfile};
 use inferium_worker::Crime;
 use std::path::Path;
@@ -56,8 +58,12 @@ pub(crate) fn serve(
     }
 }
 
-fn llama(path: &Path, threads: Option<u16>, requantise: Option<WeakFormat>) -> Result<Arc<dyn Engine>, Failure> {
-    let mut options = LoadOptions { kv_tokens: CACHE_TOKENS, requantise, ..LoadOptions::default() };
+fn llama(path: &Path, threads: Option<u16>, weights: Option<WeakFormat>) -> Result<Arc<dyn Engine>, Failure> {
+    let mut options = LoadOptions {
+        kv_tokens: CACHE_TOKENS,
+        deviation: Deviation { weights, ..Deviation::default() },
+        ..LoadOptions::default()
+    };
     if let Some(threads) = threads {
         options.threads = usize::from(threads);
     }

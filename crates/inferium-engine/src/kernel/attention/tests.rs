@@ -19,7 +19,7 @@ fn case(head_size: usize, heads: usize, tokens: usize) -> Case {
 }
 
 fn run(case: &Case, tier: Tier, head_size: usize, length: usize) -> Vec<f32> {
-    let query = Query { heads: &case.queries, pages: &case.pages, page_offset: 0, length };
+    let query = Query { heads: &case.queries, pages: &case.pages, page_offset: 0, length, other_order: false };
     let mut out = vec![0.0; case.queries.len()];
     attend(Kernel::new(tier).unwrap(), head_size, &query, &mut Vec::new(), &mut out);
     out

@@ -39,7 +39,8 @@ fn main() -> io::Result<()> {
 }
 
 /// Files that fetch models, or compare results that are there already.
-const WITHOUT_INFLUENCE: [&str; 6] = ["source", "fixed", "gross", "position", "sequential", "sketch"];
+const WITHOUT_INFLUENCE: [&str; 8] =
+    ["source", "fixed", "gross", "position", "sequential", "sketch", "calibration", "measures"];
 
 /// All Rust files below a folder that can change a result.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -33,20 +33,24 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod calibration;
 mod candidates;
 mod digest;
 mod fixed;
 mod gross;
+mod measures;
 mod philox;
 mod position;
 mod sampler;
 mod sequential;
 mod sketch;
 
+pub use calibration::{CALIBRATION_POSITIONS_MIN, Detection, Inadmissible, Run, confirm, detect, fit};
 pub use digest::position_digest;
 pub use gross::{GROSS_POSITIONS_MIN, GROSS_SKETCHES_MIN, GrossFault, bad_limit, gross_fault};
+pub use measures::{JobMeasures, PositionMeasures, position_kind};
 pub use philox::philox4x32_10;
 pub use position::{PositionCheck, log_sum_exp, top_tokens};
 pub use sampler::{CANDIDATES_MAX, SAMPLER_VERSION, Sampler};
 pub use sequential::{SequentialTest, Suspicion};
-pub use sketch::{Projection, SKETCH_SIZE, sketch, sketch_error};
+pub use sketch::{Projection, SKETCH_SIZE, WINDOW_TOKENS, sketch, sketch_error, sketched_positions};

@@ -82,6 +82,13 @@ impl SequentialTest {
         self.jobs
     }
 
+    /// The decimal logarithm of the evidence against the worker, for pictures: 2 is suspect, 6 convicted.
+    #[must_use]
+    pub fn capital_log10(&self, calibration: &Calibration) -> f64 {
+        // Nothing is left of a capital below the last bit.
+        libm::log10(self.capital(calibration).max(1) as f64 / ONE as f64)
+    }
+
     /// The mean capital over the three things that are measured, each of which is the mean over its bets.
     fn capital(&self, calibration: &Calibration) -> Q64 {
         let mean = |bets: &[u128], count: usize| {

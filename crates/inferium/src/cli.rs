@@ -31,6 +31,9 @@ pub(crate) enum Command {
     /// Get, list and remove models.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Calibrate what verdicts by statistics need for a model, where engines can't agree bit by bit.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// See the nodes of a network: stake, state, record, slashes.
     #[command(subcommand)]
     Node(NodeCommand),
@@ -112,6 +115,33 @@ pub(crate) struct UpArgs {
     /// Print one line of JSON on stdout once the network is ready.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `inferium profile`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Measure honest engines and cheats on a model, fit thresholds, and say whether they separate.
+    ///
+    /// Finished runs are kept: the same command goes on after an interruption.
+    Calibrate {
+        /// The model.
+        #[arg(default_value = crate::model::DEFAULT)]
+        name: String,
+        /// Answers of each run.
+        #[arg(long, default_value_t = 96, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+        jobs: u32,
+        /// Tokens of an answer at most.
+        #[arg(long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_048))]
+        tokens: u32,
+        /// Where runs and report go [default: a folder beside the models].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Print the record as JSON on stdout.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        models: ModelsDir,
+    },
 }
 
 /// `inferium receipt`.

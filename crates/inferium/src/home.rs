@@ -22,6 +22,11 @@ pub(crate) fn models_dir(given: Option<PathBuf>) -> PathBuf {
     given.unwrap_or_else(|| home().join("models"))
 }
 
+/// The folder of a model's calibration.
+pub(crate) fn calibration_dir(given: Option<PathBuf>, model: &str) -> PathBuf {
+    given.unwrap_or_else(|| home().join("calibration").join(model))
+}
+
 /// The folder of a network's data.
 pub(crate) fn data_dir(given: Option<PathBuf>) -> PathBuf {
     given.unwrap_or_else(|| home().join("devnet"))

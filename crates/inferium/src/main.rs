@@ -13,6 +13,7 @@ mod home;
 mod join;
 mod model;
 mod node;
+mod profile;
 mod progress;
 mod receipt;
 mod slashes;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => run(up::run(arguments)),
         Command::Receipt(command) => run(receipt::run(command)),
         Command::Model(command) => model::run(command),
+        Command::Profile(command) => profile::run(command),
         Command::Node(command) => run(node::run(command)),
         Command::Wallet(command) => run(wallet::run(command)),
         Command::Gov(command) => run(gov::run(command)),

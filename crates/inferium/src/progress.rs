@@ -63,6 +63,41 @@ impl DownloadBar {
     }
 }
 
+/// The bar of something that has parts, each of which has items.
+pub(crate) struct PartsBar {
+    bar: ProgressBar,
+    part: Option<usize>,
+}
+
+impl PartsBar {
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        let style = "{prefix} {msg} [{bar:32}] {pos}/{len} {eta}";
+        bar.set_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
+        );
+        Self { bar, part: None }
+    }
+
+    /// Part `part` of `parts`, called `name`, has done `done` of its `items`.
+    pub(crate) fn update(&mut self, name: &str, (part, parts): (usize, usize), (done, items): (u64, u64)) {
+        if self.part.replace(part) != Some(part) {
+            self.bar.set_prefix(format!("{}/{parts}", part + 1));
+            self.bar.set_message(name.to_owned());
+            self.bar.set_length(items);
+            self.bar.reset_eta();
+            if self.bar.is_hidden() {
+                say(&format!("  {}/{parts} {name}", part + 1));
+            }
+        }
+        self.bar.set_position(done);
+    }
+
+    pub(crate) fn done(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// A step of something long.
 pub(crate) struct Step {
     bar: ProgressBar,

@@ -1,0 +1,74 @@
+//! From positions to what consensus reads: integers, clipped by a profile's calibration.
+
+use crate::PositionCheck;
+use inferium_types::{CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, POSITION_KINDS, ReplayStatistics};
+
+#[cfg(test)]
+mod tests;
+
+/// Millionths in one.
+const MICRO: f64 = 1e6;
+
+/// One position of a replay beside what the worker says of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PositionMeasures {
+    /// The claimed token beside the verifier's logits.
+    pub check: PositionCheck,
+    /// Tokens before the position, the prompt's included.
+    pub context_tokens: u32,
+    /// How far the worker's log probability of the token is from the verifier's, in nats.
+    pub logprob_difference: f64,
+}
+
+/// One replayed job.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct JobMeasures {
+    /// Every output position.
+    pub positions: Vec<PositionMeasures>,
+    /// [`crate::sketch_error`] of every sketch.
+    pub sketch_errors: Vec<f64>,
+}
+
+/// The kind of a position among [`POSITION_KINDS`]: by its gap, then by its context.
+#[must_use]
+pub fn position_kind(gap: f64, context_tokens: u32) -> usize {
+    let gap = GAP_ENDS_MICRO.iter().filter(|&&end| gap * MICRO >= end as f64).count();
+    let context = CONTEXT_ENDS.iter().filter(|&&end| context_tokens >= end).count();
+    context * (GAP_ENDS_MICRO.len() + 1) + gap
+}
+
+impl JobMeasures {
+    /// What a validator reveals of the job.
+    #[must_use]
+    pub fn statistics(&self, calibration: &Calibration) -> ReplayStatistics {
+        let mut statistics = ReplayStatistics::default();
+        let (mut surprisal, mut variance) = (0.0, 0.0);
+        for position in &self.positions {
+            let check = &position.check;
+            let kind = position_kind(check.gap, position.context_tokens).min(POSITION_KINDS - 1);
+            let flips = u32::from(!check.agrees());
+            statistics.kinds[kind].positions = statistics.kinds[kind].positions.saturating_add(1);
+            statistics.kinds[kind].flips = statistics.kinds[kind].flips.saturating_add(flips);
+            let is_bad = !check.agrees() && check.margin * MICRO >= calibration.bad_margin_micro as f64;
+            statistics.bad = statistics.bad.saturating_add(u32::from(is_bad));
+            add(&mut statistics.logprobs, position.logprob_difference, calibration.logprob_clip_micro);
+            surprisal += check.surprisal;
+            variance += check.variance;
+        }
+        for error in &self.sketch_errors {
+            add(&mut statistics.sketches, *error, calibration.sketch_clip_micro);
+        }
+        // Rounded once a job; a cast of a float saturates.
+        statistics.surprisal_micro = libm::round(surprisal * MICRO) as i64;
+        statistics.variance_micro = libm::round(variance * MICRO) as u64;
+        statistics
+    }
+}
+
+/// Adds a figure as its part of the clip; what is no number counts as the whole clip.
+fn add(sum: &mut ClippedSum, value: f64, clip_micro: u64) {
+    let part = value * MICRO / clip_micro.max(1) as f64;
+    let part = if part < 1.0 { libm::round(part.max(0.0) * MICRO) as u64 } else { 1_000_000 };
+    sum.count = sum.count.saturating_add(1);
+    sum.sum_ppm = sum.sum_ppm.saturating_add(part);
+}

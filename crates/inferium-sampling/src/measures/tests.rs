@@ -1,0 +1,44 @@
+use super::*;
+use crate::calibration::tests::calibration;
+
+fn position(gap: f64, margin: f64, logprob_difference: f64) -> PositionMeasures {
+    let check = PositionCheck { choice: 0, gap, margin, surprisal: 0.25, variance: 0.5 };
+    PositionMeasures { check, context_tokens: 100, logprob_difference }
+}
+
+#[test]
+fn kinds_begin_where_the_last_one_ends() {
+    for (gap, kind) in [(0.0, 0), (0.019, 0), (0.02, 1), (0.05, 2), (0.1, 3), (0.2, 4), (0.499, 4), (0.5, 5)] {
+        assert_eq!(position_kind(gap, 0), kind, "{gap}");
+    }
+    assert_eq!(position_kind(f64::INFINITY, 0), 5);
+    for (context, kind) in [(1_023, 5), (1_024, 11), (4_095, 11), (4_096, 17), (16_384, 23), (u32::MAX, 23)] {
+        assert_eq!(position_kind(9.0, context), kind, "{context}");
+    }
+    assert_eq!(position_kind(f64::NAN, 0), 0, "no number is no firm choice");
+}
+
+#[test]
+fn statistics_count_and_clip() {
+    let calibration = calibration();
+    let clip = calibration.logprob_clip_micro as f64 / 1e6;
+    let bad = calibration.bad_margin_micro as f64 / 1e6;
+    let job = JobMeasures {
+        positions: vec![
+            position(0.3, 0.0, 0.0),
+            position(0.3, bad * 0.9, clip / 2.0),
+            position(0.3, bad, clip),
+            position(0.3, f64::INFINITY, f64::INFINITY),
+            position(9.0, 0.0, f64::NAN),
+        ],
+        sketch_errors: vec![0.0, 2.0],
+    };
+    let statistics = job.statistics(&calibration);
+    assert_eq!((statistics.positions(), statistics.flips(), statistics.bad), (5, 3, 2));
+    assert_eq!((statistics.kinds[4].positions, statistics.kinds[4].flips), (4, 3));
+    assert_eq!((statistics.kinds[5].positions, statistics.kinds[5].flips), (1, 0));
+    assert_eq!((statistics.logprobs.count, statistics.logprobs.sum_ppm), (5, 3_500_000));
+    assert_eq!((statistics.sketches.count, statistics.sketches.sum_ppm), (2, 1_000_000));
+    assert_eq!((statistics.surprisal_micro, statistics.variance_micro), (1_250_000, 2_500_000));
+    assert_eq!(JobMeasures::default().statistics(&calibration), ReplayStatistics::default());
+}

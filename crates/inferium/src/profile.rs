@@ -1,0 +1,31 @@
+//! `inferium profile`: calibration of tolerance profiles.
+
+use crate::cli::{Failure, ProfileCommand};
+use crate::home::{calibration_dir, models_dir};
+use crate::progress::{PartsBar, print, say};
+use inferium_calibration::{CalibrationReport, Corpus, calibrate, write_report};
+
+pub(crate) fn run(command: ProfileCommand) -> Result<(), Failure> {
+    let ProfileCommand::Calibrate { name, jobs, tokens, out, json, models } = command;
+    let (name, path) = crate::model::pull(&name, &models_dir(models.dir))?;
+    let folder = calibration_dir(out, &name);
+    let mut bar = PartsBar::new();
+    let corpus = Corpus { jobs, tokens_max: tokens };
+    let (calibration, honest, controls) = calibrate(&path, corpus, &folder, |progress| {
+        bar.update(progress.run, progress.runs, (progress.jobs.0.into(), progress.jobs.1.into()));
+    })
+    .map_err(|error| Failure::failed(error.to_string()))?;
+    bar.done();
+    let report = CalibrationReport::new(name, calibration, &honest, &controls);
+    write_report(&report, &honest, &controls, &folder).map_err(|error| Failure::failed(error.to_string()))?;
+    if json {
+        print(&report.to_json().to_string())?;
+    } else {
+        print(&report.to_markdown())?;
+    }
+    say(&format!("report: {}", folder.join("report.md").display()));
+    match &report.refused {
+        None => Ok(()),
+        Some(reason) => Err(Failure::refused(format!("the profile is not admissible: {reason}"))),
+    }
+}

@@ -87,7 +87,7 @@ fn what_does_not_separate_is_refused_by_name() {
 #[test]
 fn the_worst_engine_sets_the_ceilings() {
     let (one, other) = (engine("one", 1, HONEST), engine("other", 2, (0.08, 0.04)));
-    let alone = fit(Digest::ZERO, &[other.clone()], &[], &[]).unwrap();
+    let alone = fit(Digest::ZERO, std::slice::from_ref(&other), &[], &[]).unwrap();
     let both = fit(Digest::ZERO, &[one, other], &[], &[]).unwrap();
     for (both, alone) in both.flips.iter().zip(&alone.flips) {
         assert!(both >= alone);
@@ -103,7 +103,7 @@ fn empty_and_infinite_figures_break_nothing() {
         job.positions[0].check.margin = f64::INFINITY;
         job.positions[0].logprob_difference = f64::NAN;
     }
-    let fitted = fit(Digest::ZERO, &[broken.clone()], &[], &["nobody"]).unwrap();
+    let fitted = fit(Digest::ZERO, std::slice::from_ref(&broken), &[], &["nobody"]).unwrap();
     assert_eq!((fitted.sketch_mean.get(), fitted.alternatives.len()), (0, 0));
     assert!(fitted.bad_margin_micro > 0 && fitted.logprob_clip_micro > 0);
     assert_eq!(detect(&fitted, &broken).name, "broken");

@@ -152,7 +152,7 @@ FAULT = words("leaf", "prompt", "text", "finish", "token", "logits")
 VOTE_ON_SEGMENT = choice(valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={})
 SLASH_RULE = words(
     "deadline_missed", "wrong_result", "conflicting_results", "wrong_approval", "wrong_rejection", "missed_duty",
-    "double_signing", "equivocation", "forged_proof",
+    "double_signing", "equivocation", "forged_proof", "evidence_withheld",
 )
 REPORT = record(
     tier=TIER, cpu=text, features=many(text), cores=narrow, memory_mib=wide,

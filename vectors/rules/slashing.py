@@ -17,15 +17,19 @@ JAIL_EPOCHS = 2
 def _slash(
     ledger: Ledger, key: str, parts: int, rule: str, *, segment: str | None = None, job: str | None = None,
     profile: str | None = None, provers: list[str] | None = None, harmed: str | None = None, harm: int = 0,
-    bars: bool = False,
+    bars: bool = False, amount: int | None = None,
 ) -> None:
-    """S2: the same share of own, delegated and unbonding stake goes into a hold."""
+    """S2: the same share of own, delegated and unbonding stake goes into a hold; or an amount, of own stake first."""
     node = ledger.node(key)
     if node is None:
         return
     own = share(node["stake"], parts)
-    node["stake"] -= own
     delegated, unbonding = cut(node["delegated"], parts), cut(node["unbonding"], parts)
+    if amount is not None:
+        own = min(node["stake"], amount)
+        unbonding = min(node["unbonding"]["tokens"], amount - own)
+        node["unbonding"]["tokens"] -= unbonding
+    node["stake"] -= own
     node["holds"] += 1
     ledger.rebond(-own - delegated)
     number = ledger.meta["slashes"]
@@ -118,6 +122,13 @@ def convict(ledger: Ledger, key: str, segment: Entry, provers: list[str], approv
         # One whole epoch: the running one does not count.
         node["active_from_epoch"] = ledger.meta["epoch"] + JAIL_EPOCHS
     dismiss(ledger, worker)
+
+
+def slash_withheld(ledger: Ledger, key: str, segment: Entry, replayed: int) -> None:
+    """V3: the fee, and three times a job's fee by the chance that the job is replayed; nobody gets a part."""
+    drawn = segment["terms"]["totals"]["jobs"] * replayed
+    cost = max(segment["fee"], workers.GAIN_MARGIN * segment["fee"] * WHOLE // drawn if drawn else 0)
+    _slash(ledger, segment["worker"], 0, "evidence_withheld", segment=key, amount=cost)
 
 
 def slash_wrong_rejection(ledger: Ledger, validator: str, key: str, segment: Entry, provers: list[str]) -> None:

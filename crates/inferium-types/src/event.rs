@@ -64,6 +64,8 @@ pub enum SlashRule {
     Equivocation,
     /// A worker signed an opening with a VRF proof that is not its own.
     ForgedProof,
+    /// A worker gave no evidence of a segment.
+    EvidenceWithheld,
 }
 
 impl SlashRule {
@@ -80,6 +82,7 @@ impl SlashRule {
             Self::DoubleSigning => "double_signing",
             Self::Equivocation => "equivocation",
             Self::ForgedProof => "forged_proof",
+            Self::EvidenceWithheld => "evidence_withheld",
         }
     }
 }

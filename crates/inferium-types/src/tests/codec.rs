@@ -63,7 +63,7 @@ fn unknown_tags_are_refused() {
     check::<NodeRole>(3);
     check::<JobFault>(6);
     check::<FinishReason>(4);
-    check::<SlashRule>(9);
+    check::<SlashRule>(10);
     check::<LeaseEnd>(5);
     check::<RejectReason>(4);
     check::<Tier>(3);

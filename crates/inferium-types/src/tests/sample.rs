@@ -274,7 +274,7 @@ sample_enums! {
     RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} }
     SlashRule {
         DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {}
-        DoubleSigning {} Equivocation {} ForgedProof {}
+        DoubleSigning {} Equivocation {} ForgedProof {} EvidenceWithheld {}
     }
     ForcedKind { Wrong {} Right {} }
     VoteSubject { Notarize { parent_view, block } Nullify {} Finalize { parent_view, block } }

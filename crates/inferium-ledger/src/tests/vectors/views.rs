@@ -85,7 +85,7 @@ views! {
     words ForcedKind { Wrong, Right }
     words SlashRule {
         DeadlineMissed, WrongResult, ConflictingResults, WrongApproval, WrongRejection, MissedDuty, DoubleSigning,
-        Equivocation, ForgedProof,
+        Equivocation, ForgedProof, EvidenceWithheld,
     }
 }
 

@@ -173,6 +173,32 @@ def prove_double_signing(ledger: Ledger, operation: Entry) -> None:
     _bar(ledger, gateway, "double_signing", segment=names[0], provers=provers, harmed=harmed, harm=harm)
 
 
+def _asked(proof: Entry) -> bool:
+    """The leaf is in a segment of its own lease that the gateway signed."""
+    at_home = proof["leaf"]["request"]["lease"] == proof["terms"]["lease"]
+    is_in = root_of_path(proof["leaf"], proof["path"]) == proof["terms"]["root"]
+    return at_home and is_in and bool(proof["signed_by_gateway"])
+
+
+def prove_double_request(ledger: Ledger, operation: Entry) -> None:
+    gateway, first, second = operation["gateway"], operation["first"], operation["second"]
+    _accused(ledger, gateway, "gateway")
+    if not (_asked(first) and _asked(second)):
+        raise Refused("evidence", why="a leaf is not in a segment of its lease that the gateway signed")
+    one, other = first["leaf"]["request"], second["leaf"]["request"]
+    if one["lease"] != other["lease"] or one["sequence"] != other["sequence"]:
+        raise Refused("evidence", why="the sequences differ")
+    if one == other:
+        raise Refused("evidence", why="the requests are equal")
+    lease = ledger.table("leases").get(one["lease"])
+    harmed, harm = (lease["worker"], lease["escrow"]) if lease else (None, 0)
+    segment = segment_id(first["terms"]["lease"], first["terms"]["index"])
+    _bar(
+        ledger, gateway, "double_request", segment=segment, job=one["job"], provers=[operation["sender"]],
+        harmed=harmed, harm=harm,
+    )
+
+
 def _contradict(first: Entry, second: Entry) -> bool:
     """S: two blocks notarised in one view, two finalised, or one finalised in a view that was skipped."""
     if (first["epoch"], first["view"]) != (second["epoch"], second["view"]):
@@ -267,5 +293,6 @@ def restitute(ledger: Ledger, number: str) -> None:
 
 RULES = {
     "prove_conflict": prove_conflict, "prove_double_signing": prove_double_signing,
+    "prove_double_request": prove_double_request,
     "prove_equivocation": prove_equivocation,
 }

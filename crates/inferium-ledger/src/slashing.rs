@@ -4,8 +4,8 @@ use crate::entries::{Hold, LeaseState, Member, Segment};
 use crate::execute::Block;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    AccountId, Amount, ConsensusVote, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId,
-    SignedTotals, SlashRule, SlashedNode, TaskId, TaskKind, VerdictVote,
+    AccountId, Amount, ConsensusVote, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, RequestProof,
+    SegmentId, SignedTotals, SlashRule, SlashedNode, TaskId, TaskKind, VerdictVote,
 };
 
 const WHOLE: Taken = Taken::Share(Ppm::ONE);
@@ -151,13 +151,7 @@ impl Block {
         first: &SignedTotals,
         second: &SignedTotals,
     ) -> Result<(), Rejection> {
-        let node = self.state.nodes.get(&gateway).ok_or(Rejection::Unknown { what: "gateway" })?;
-        if !node.is_gateway() {
-            return Err(Rejection::Unknown { what: "gateway" });
-        }
-        if node.disqualified {
-            return Err(Rejection::Disqualified);
-        }
+        self.accused_gateway(gateway)?;
         let signed = |totals: &SignedTotals| totals.terms.signed_by_gateway(&gateway, &totals.gateway_signature);
         if !signed(first) || !signed(second) {
             return Err(Rejection::Evidence { why: "the gateway did not sign both" });
@@ -178,6 +172,47 @@ impl Block {
         };
         self.bar(gateway, cause);
         Ok(())
+    }
+
+    /// SPEC S: a gateway that signed segments with two requests for one sequence of a lease loses its bond.
+    pub(crate) fn prove_double_request(
+        &mut self,
+        sender: AccountId,
+        gateway: NodeId,
+        first: &RequestProof,
+        second: &RequestProof,
+    ) -> Result<(), Rejection> {
+        self.accused_gateway(gateway)?;
+        if !first.proves(&gateway) || !second.proves(&gateway) {
+            return Err(Rejection::Evidence { why: "a leaf is not in a segment of its lease that the gateway signed" });
+        }
+        let (one, other) = (&first.leaf.request, &second.leaf.request);
+        if (one.lease, one.sequence) != (other.lease, other.sequence) {
+            return Err(Rejection::Evidence { why: "the sequences differ" });
+        }
+        if one == other {
+            return Err(Rejection::Evidence { why: "the requests are equal" });
+        }
+        let lease = self.state.leases.get(&one.lease);
+        let cause = Cause {
+            segment: Some(first.terms.id()),
+            job: Some(one.job),
+            provers: vec![sender],
+            harmed: lease.map(|lease| lease.worker),
+            harm: lease.map_or(Amount::ZERO, |lease| lease.escrow),
+            ..Cause::new(SlashRule::DoubleRequest)
+        };
+        self.bar(gateway, cause);
+        Ok(())
+    }
+
+    /// A gateway that has something to lose.
+    fn accused_gateway(&self, gateway: NodeId) -> Result<(), Rejection> {
+        let node = self.state.nodes.get(&gateway).ok_or(Rejection::Unknown { what: "gateway" })?;
+        if !node.is_gateway() {
+            return Err(Rejection::Unknown { what: "gateway" });
+        }
+        if node.disqualified { Err(Rejection::Disqualified) } else { Ok(()) }
     }
 
     /// SPEC S: a validator that signed two consensus votes of which an honest one signs one.

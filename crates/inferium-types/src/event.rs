@@ -66,6 +66,8 @@ pub enum SlashRule {
     ForgedProof,
     /// A worker gave no evidence of a segment.
     EvidenceWithheld,
+    /// A gateway signed for two requests of one sequence.
+    DoubleRequest,
 }
 
 impl SlashRule {
@@ -83,6 +85,7 @@ impl SlashRule {
             Self::Equivocation => "equivocation",
             Self::ForgedProof => "forged_proof",
             Self::EvidenceWithheld => "evidence_withheld",
+            Self::DoubleRequest => "double_request",
         }
     }
 }

@@ -514,17 +514,11 @@ impl Model {
                 (divisor, about().provers(), gateway_of(about()))
             }
             SlashRule::ForgedProof | SlashRule::EvidenceWithheld => (1, Vec::new(), None),
-            SlashRule::DoubleSigning | SlashRule::ConflictingResults | SlashRule::Equivocation => {
-                let found = transactions.iter().find_map(|transaction| match &transaction.transaction().body {
-                    TransactionBody::ProveConflict { worker, first, .. } if *worker == slash.node => {
-                        Some((transaction.transaction().sender, first.leaf.request.lease))
-                    }
-                    TransactionBody::ProveDoubleSigning { gateway, first, .. } if *gateway == slash.node => {
-                        Some((transaction.transaction().sender, first.terms.lease))
-                    }
-                    _ => None,
-                });
-                let (sender, lease) = found.unwrap();
+            SlashRule::DoubleSigning
+            | SlashRule::DoubleRequest
+            | SlashRule::ConflictingResults
+            | SlashRule::Equivocation => {
+                let (sender, lease) = accusation(transactions, slash.node);
                 let is_worker = slash.rule == SlashRule::ConflictingResults;
                 let other = |lease: &ModelLease| if is_worker { lease.gateway } else { lease.worker };
                 harm = self.leases.get(&lease).map_or(0, |lease| lease.left);
@@ -549,6 +543,7 @@ impl Model {
             SlashRule::WrongApproval
             | SlashRule::ConflictingResults
             | SlashRule::DoubleSigning
+            | SlashRule::DoubleRequest
             | SlashRule::Equivocation
             | SlashRule::ForgedProof => true,
             SlashRule::WrongResult => faults >= 3,
@@ -632,6 +627,23 @@ impl Model {
             assert!(self.unbonding[&unbonding.node].agrees(number, worth));
         }
     }
+}
+
+/// Who accused a node, and about which lease.
+fn accusation(transactions: &[VerifiedTransaction], accused: NodeId) -> (NodeId, LeaseId) {
+    let found = transactions.iter().find_map(|transaction| match &transaction.transaction().body {
+        TransactionBody::ProveConflict { worker, first, .. } if *worker == accused => {
+            Some((transaction.transaction().sender, first.leaf.request.lease))
+        }
+        TransactionBody::ProveDoubleSigning { gateway, first, .. } if *gateway == accused => {
+            Some((transaction.transaction().sender, first.terms.lease))
+        }
+        TransactionBody::ProveDoubleRequest { gateway, first, .. } if *gateway == accused => {
+            Some((transaction.transaction().sender, first.terms.lease))
+        }
+        _ => None,
+    });
+    found.unwrap()
 }
 
 const LEAST: NodeId = NodeId::from_bytes([0; 32]);

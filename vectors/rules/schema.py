@@ -152,7 +152,8 @@ FAULT = words("leaf", "prompt", "text", "finish", "token", "logits")
 VOTE_ON_SEGMENT = choice(valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={})
 SLASH_RULE = words(
     "deadline_missed", "wrong_result", "conflicting_results", "wrong_approval", "wrong_rejection", "missed_duty",
-    "double_signing", "equivocation", "forged_proof",
+    "double_signing", "equivocation", "forged_proof", "evidence_withheld",
+    "double_request",
 )
 REPORT = record(
     tier=TIER, cpu=text, features=many(text), cores=narrow, memory_mib=wide,
@@ -181,6 +182,7 @@ RESULT = record(
 LEAF = record(request=REQUEST, result=RESULT)
 PATH = record(index=wide, count=wide, siblings=many(ID))
 PROOF = record(terms=SEGMENT_TERMS, signed_by_worker=truth, leaf=LEAF, path=PATH)
+REQUEST_PROOF = record(terms=SEGMENT_TERMS, signed_by_gateway=truth, leaf=LEAF, path=PATH)
 SIGNED_TOTALS = record(terms=SEGMENT_TERMS, signed_by_gateway=truth)
 ORDER = record(share=narrow, has_room=truth)
 PLANTED = record(job=narrow, kind=words("wrong", "right"), usage=USAGE)
@@ -304,6 +306,7 @@ OPERATIONS: dict[str, dict[str, Reader]] = {
     "certify_delivery": {"stall": ID},
     "answer_stall": {"stall": ID, "result": RESULT},
     "prove_conflict": {"worker": ID, "first": PROOF, "second": PROOF},
+    "prove_double_request": {"gateway": ID, "first": REQUEST_PROOF, "second": REQUEST_PROOF},
     "prove_double_signing": {"gateway": ID, "first": SIGNED_TOTALS, "second": SIGNED_TOTALS},
     "prove_equivocation": {"validator": ID, "first": CONSENSUS_VOTE, "second": CONSENSUS_VOTE},
     "bond": {"node": ID, "amount": wide},

@@ -17,15 +17,19 @@ JAIL_EPOCHS = 2
 def _slash(
     ledger: Ledger, key: str, parts: int, rule: str, *, segment: str | None = None, job: str | None = None,
     profile: str | None = None, provers: list[str] | None = None, harmed: str | None = None, harm: int = 0,
-    bars: bool = False,
+    bars: bool = False, amount: int | None = None,
 ) -> None:
-    """S2: the same share of own, delegated and unbonding stake goes into a hold."""
+    """S2: the same share of own, delegated and unbonding stake goes into a hold; or an amount, of own stake first."""
     node = ledger.node(key)
     if node is None:
         return
     own = share(node["stake"], parts)
-    node["stake"] -= own
     delegated, unbonding = cut(node["delegated"], parts), cut(node["unbonding"], parts)
+    if amount is not None:
+        own = min(node["stake"], amount)
+        unbonding = min(node["unbonding"]["tokens"], amount - own)
+        node["unbonding"]["tokens"] -= unbonding
+    node["stake"] -= own
     node["holds"] += 1
     ledger.rebond(-own - delegated)
     number = ledger.meta["slashes"]
@@ -120,6 +124,13 @@ def convict(ledger: Ledger, key: str, segment: Entry, provers: list[str], approv
     dismiss(ledger, worker)
 
 
+def slash_withheld(ledger: Ledger, key: str, segment: Entry, replayed: int) -> None:
+    """V3: the fee, and three times a job's fee by the chance that the job is replayed; nobody gets a part."""
+    drawn = segment["terms"]["totals"]["jobs"] * replayed
+    cost = max(segment["fee"], workers.GAIN_MARGIN * segment["fee"] * WHOLE // drawn if drawn else 0)
+    _slash(ledger, segment["worker"], 0, "evidence_withheld", segment=key, amount=cost)
+
+
 def slash_wrong_rejection(ledger: Ledger, validator: str, key: str, segment: Entry, provers: list[str]) -> None:
     is_first = _remember_fault(ledger, validator) <= 1
     parts = ledger["slash_wrong_rejection" if is_first else "slash_rejection_again"]
@@ -160,6 +171,32 @@ def prove_double_signing(ledger: Ledger, operation: Entry) -> None:
     harmed, harm = (lease["worker"], lease["escrow"]) if lease else (None, 0)
     provers = [operation["sender"]]
     _bar(ledger, gateway, "double_signing", segment=names[0], provers=provers, harmed=harmed, harm=harm)
+
+
+def _asked(proof: Entry) -> bool:
+    """The leaf is in a segment of its own lease that the gateway signed."""
+    at_home = proof["leaf"]["request"]["lease"] == proof["terms"]["lease"]
+    is_in = root_of_path(proof["leaf"], proof["path"]) == proof["terms"]["root"]
+    return at_home and is_in and bool(proof["signed_by_gateway"])
+
+
+def prove_double_request(ledger: Ledger, operation: Entry) -> None:
+    gateway, first, second = operation["gateway"], operation["first"], operation["second"]
+    _accused(ledger, gateway, "gateway")
+    if not (_asked(first) and _asked(second)):
+        raise Refused("evidence", why="a leaf is not in a segment of its lease that the gateway signed")
+    one, other = first["leaf"]["request"], second["leaf"]["request"]
+    if one["lease"] != other["lease"] or one["sequence"] != other["sequence"]:
+        raise Refused("evidence", why="the sequences differ")
+    if one == other:
+        raise Refused("evidence", why="the requests are equal")
+    lease = ledger.table("leases").get(one["lease"])
+    harmed, harm = (lease["worker"], lease["escrow"]) if lease else (None, 0)
+    segment = segment_id(first["terms"]["lease"], first["terms"]["index"])
+    _bar(
+        ledger, gateway, "double_request", segment=segment, job=one["job"], provers=[operation["sender"]],
+        harmed=harmed, harm=harm,
+    )
 
 
 def _contradict(first: Entry, second: Entry) -> bool:
@@ -256,5 +293,6 @@ def restitute(ledger: Ledger, number: str) -> None:
 
 RULES = {
     "prove_conflict": prove_conflict, "prove_double_signing": prove_double_signing,
+    "prove_double_request": prove_double_request,
     "prove_equivocation": prove_equivocation,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import workers
 from .segments import approve, dismiss_dispute, reject, return_bond, seed_window_ms, settle, unresolved
-from .slashing import convict, slash_missed_duty, slash_wrong_rejection
+from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_rejection
 from .state import WHOLE, Entry, Ledger, Refused, digest, late
 
 ASSESSMENT_REPLAY = 250_000
@@ -151,6 +151,7 @@ def decide(ledger: Ledger, key: str, is_overdue: bool) -> None:
         workers.add_fault(ledger, segment["worker"], segment["profile"])
         reject(ledger, key, segment, "unavailable")
         return_bond(ledger, segment["dispute"])
+        slash_withheld(ledger, key, segment, state["replay"])
     elif verdict == "unresolved":
         unresolved(ledger, key, segment)
 

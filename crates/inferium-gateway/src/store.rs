@@ -16,6 +16,8 @@ const TASKS: Table<TaskId, TaskId> = Table::new("tasks");
 const SEGMENTS: Table<SegmentId, SegmentRecord> = Table::new("segments");
 /// The segment and position of a job.
 const JOBS: Table<JobId, (SegmentId, u32)> = Table::new("jobs");
+/// Sequences of a lease under a signature of this gateway, with the job that each of them names.
+const SEQUENCES: Table<(LeaseId, u64), JobId> = Table::new("sequences");
 const UNSIGNED: Table<JobId, UnsignedRecord> = Table::new("unsigned");
 const SLASHES: Table<u64, SlashRecord> = Table::new("slashes");
 const CURSOR: Table<(), u64> = Table::new("cursor");
@@ -211,6 +213,11 @@ impl GatewayStore {
         self.store.get(JOBS, &job)
     }
 
+    /// The job that a sequence of a lease names under a signature of this gateway.
+    pub(crate) fn signed_sequence(&self, lease: LeaseId, sequence: u64) -> Result<Option<JobId>, StoreError> {
+        self.store.get(SEQUENCES, &(lease, sequence))
+    }
+
     /// Keeps finished jobs until a segment holds them. Those whose segment was signed, or whose
     /// lease was closed, before they got here need no keeping.
     pub(crate) fn put_unsigned(&self, records: &[UnsignedRecord]) -> Result<(), StoreError> {
@@ -237,6 +244,9 @@ impl GatewayStore {
                 return Err(StoreError::new(format_args!("segment {id} was signed before")));
             }
             tx.put(SEGMENTS, &id, record)?;
+            for JobLeaf { request, .. } in &record.leaves {
+                tx.put(SEQUENCES, &(request.lease, request.sequence), &request.job)?;
+            }
             let clients = (0u32..).zip(&record.leaves).filter(|(index, _)| record.planted != Some(*index));
             for (index, leaf) in clients {
                 tx.put(JOBS, &leaf.request.job, &(id, index))?;

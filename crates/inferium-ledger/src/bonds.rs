@@ -66,7 +66,12 @@ impl Pool {
 
     /// Takes a share of what everyone has.
     pub(crate) fn cut(&mut self, part: Ppm) -> Amount {
-        let taken = self.tokens.share(part);
+        self.cut_amount(self.tokens.share(part))
+    }
+
+    /// Takes an amount, as far as there is so much, from everyone by their shares.
+    pub(crate) fn cut_amount(&mut self, amount: Amount) -> Amount {
+        let taken = self.tokens.min(amount);
         self.tokens = self.tokens.sub(taken).unwrap_or(Amount::ZERO);
         taken
     }

@@ -273,6 +273,9 @@ impl Block {
             TransactionBody::ProveDoubleSigning { gateway, first, second } => {
                 self.prove_double_signing(sender, *gateway, first, second)
             }
+            TransactionBody::ProveDoubleRequest { gateway, first, second } => {
+                self.prove_double_request(sender, *gateway, first, second)
+            }
             TransactionBody::ProveEquivocation { validator, first, second } => {
                 self.prove_equivocation(sender, *validator, first, second)
             }

@@ -139,6 +139,7 @@ pub const fn is_duty(body: &TransactionBody) -> bool {
         | TransactionBody::ReportStall { .. }
         | TransactionBody::ProveConflict { .. }
         | TransactionBody::ProveDoubleSigning { .. }
+        | TransactionBody::ProveDoubleRequest { .. }
         | TransactionBody::ProveEquivocation { .. }
         | TransactionBody::Bond { .. }
         | TransactionBody::Unbond { .. }

@@ -73,6 +73,17 @@ pub(crate) fn replay_floor(fee: Amount, jobs: u32, stake: Amount, slash: Ppm) ->
     Ppm::new(u32::try_from(parts.min(whole)).unwrap_or(Ppm::ONE.get()))
 }
 
+/// What a segment without evidence costs its worker: its fee, and so much that a job whose evidence is
+/// kept back when it is drawn loses [`GAIN_MARGIN`] times its fee in the mean (SPEC S). By the floor of
+/// what is replayed (SPEC R3) it is never more than a wrong result takes, or [`GAIN_MARGIN`] times the
+/// fee of a job.
+pub(crate) fn withheld_cost(fee: Amount, jobs: u32, replayed: Ppm) -> Amount {
+    let drawn = u128::from(jobs).saturating_mul(replayed.get().into());
+    let gain = u128::from(fee.nano()).saturating_mul(GAIN_MARGIN).saturating_mul(Ppm::ONE.get().into());
+    let cost = gain.checked_div(drawn).unwrap_or(0);
+    Amount::from_nano(u64::try_from(cost).unwrap_or(u64::MAX)).max(fee)
+}
+
 /// Work was settled (SPEC R1).
 pub(crate) fn after_work(record: &Record, jobs: u64, tokens: u64) -> Record {
     Record {

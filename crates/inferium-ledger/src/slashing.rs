@@ -1,19 +1,29 @@
 //! The slashing table (SPEC S): from proof to hold, from hold to the end.
 
-use crate::Rejection;
 use crate::entries::{Hold, LeaseState, Member, Segment};
 use crate::execute::Block;
+use crate::{Rejection, reputation};
 use inferium_types::{
-    AccountId, Amount, ConsensusVote, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, SegmentId,
-    SignedTotals, SlashRule, SlashedNode, TaskId, TaskKind, VerdictVote,
+    AccountId, Amount, ConsensusVote, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, RequestProof,
+    SegmentId, SignedTotals, SlashRule, SlashedNode, TaskId, TaskKind, VerdictVote,
 };
 
-const WHOLE: Ppm = Ppm::ONE;
+const WHOLE: Taken = Taken::Share(Ppm::ONE);
 /// Upheld faults within [`FAULT_MEMORY_MS`] that make fraud.
 const FAULTS_MAX: usize = 3;
 const FAULT_MEMORY_MS: u64 = 30 * 24 * 3_600_000;
 /// Epochs that a jailed worker sits out besides the running one.
 const JAIL_EPOCHS: u64 = 2;
+
+/// How much a slash takes.
+#[derive(Clone, Copy)]
+enum Taken {
+    /// A share of all stake that answers for the node, of each pool alike.
+    Share(Ppm),
+    /// So much, as far as there is: of own stake first, then of what unbonds.
+    Amount(Amount),
+}
+
 /// What a slash is about.
 struct Cause {
     rule: SlashRule,
@@ -87,7 +97,7 @@ impl Block {
         } else {
             let parameters = &self.state.meta().parameters;
             let share = if faults <= 1 { parameters.slash_wrong_result } else { parameters.slash_wrong_again };
-            self.slash(segment.worker, share, cause(SlashRule::WrongResult));
+            self.slash(segment.worker, Taken::Share(share), cause(SlashRule::WrongResult));
             self.jail(segment.worker);
         }
     }
@@ -110,18 +120,26 @@ impl Block {
             harm: segment.fee,
             ..Cause::new(SlashRule::WrongRejection)
         };
-        self.slash(validator, share, cause);
+        self.slash(validator, Taken::Share(share), cause);
+    }
+
+    /// SPEC V3: no evidence. All of it burns, so that nobody gains by finding none; and it counts for
+    /// no pause of a profile (S5), since no bug of an engine keeps evidence back.
+    pub(crate) fn slash_withheld(&mut self, segment: &Segment, id: SegmentId, replayed: Ppm) {
+        let cost = reputation::withheld_cost(segment.fee, segment.terms.totals.jobs, replayed);
+        let cause = Cause { segment: Some(id), ..Cause::new(SlashRule::EvidenceWithheld) };
+        self.slash(segment.worker, Taken::Amount(cost), cause);
     }
 
     pub(crate) fn slash_missed_duty(&mut self, validator: NodeId, id: SegmentId) {
         let share = self.state.meta().parameters.slash_missed_duty;
-        self.slash(validator, share, Cause { segment: Some(id), ..Cause::new(SlashRule::MissedDuty) });
+        self.slash(validator, Taken::Share(share), Cause { segment: Some(id), ..Cause::new(SlashRule::MissedDuty) });
     }
 
     /// SPEC T6: a certified request got no answer. Nobody gains by it: who claims chooses the request.
     pub(crate) fn slash_deadline(&mut self, worker: NodeId, job: JobId, profile: ProfileId) {
         let share = self.state.meta().parameters.slash_deadline;
-        self.slash(worker, share, Cause { job: Some(job), ..Cause::new(SlashRule::DeadlineMissed) });
+        self.slash(worker, Taken::Share(share), Cause { job: Some(job), ..Cause::new(SlashRule::DeadlineMissed) });
         self.record_fault(worker, profile);
     }
 
@@ -133,13 +151,7 @@ impl Block {
         first: &SignedTotals,
         second: &SignedTotals,
     ) -> Result<(), Rejection> {
-        let node = self.state.nodes.get(&gateway).ok_or(Rejection::Unknown { what: "gateway" })?;
-        if !node.is_gateway() {
-            return Err(Rejection::Unknown { what: "gateway" });
-        }
-        if node.disqualified {
-            return Err(Rejection::Disqualified);
-        }
+        self.accused_gateway(gateway)?;
         let signed = |totals: &SignedTotals| totals.terms.signed_by_gateway(&gateway, &totals.gateway_signature);
         if !signed(first) || !signed(second) {
             return Err(Rejection::Evidence { why: "the gateway did not sign both" });
@@ -160,6 +172,47 @@ impl Block {
         };
         self.bar(gateway, cause);
         Ok(())
+    }
+
+    /// SPEC S: a gateway that signed segments with two requests for one sequence of a lease loses its bond.
+    pub(crate) fn prove_double_request(
+        &mut self,
+        sender: AccountId,
+        gateway: NodeId,
+        first: &RequestProof,
+        second: &RequestProof,
+    ) -> Result<(), Rejection> {
+        self.accused_gateway(gateway)?;
+        if !first.proves(&gateway) || !second.proves(&gateway) {
+            return Err(Rejection::Evidence { why: "a leaf is not in a segment of its lease that the gateway signed" });
+        }
+        let (one, other) = (&first.leaf.request, &second.leaf.request);
+        if (one.lease, one.sequence) != (other.lease, other.sequence) {
+            return Err(Rejection::Evidence { why: "the sequences differ" });
+        }
+        if one == other {
+            return Err(Rejection::Evidence { why: "the requests are equal" });
+        }
+        let lease = self.state.leases.get(&one.lease);
+        let cause = Cause {
+            segment: Some(first.terms.id()),
+            job: Some(one.job),
+            provers: vec![sender],
+            harmed: lease.map(|lease| lease.worker),
+            harm: lease.map_or(Amount::ZERO, |lease| lease.escrow),
+            ..Cause::new(SlashRule::DoubleRequest)
+        };
+        self.bar(gateway, cause);
+        Ok(())
+    }
+
+    /// A gateway that has something to lose.
+    fn accused_gateway(&self, gateway: NodeId) -> Result<(), Rejection> {
+        let node = self.state.nodes.get(&gateway).ok_or(Rejection::Unknown { what: "gateway" })?;
+        if !node.is_gateway() {
+            return Err(Rejection::Unknown { what: "gateway" });
+        }
+        if node.disqualified { Err(Rejection::Disqualified) } else { Ok(()) }
     }
 
     /// SPEC S: a validator that signed two consensus votes of which an honest one signs one.
@@ -242,12 +295,18 @@ impl Block {
         self.disqualify(id);
     }
 
-    /// Moves a share of all stake that answers for the node into a hold (SPEC S2, M7).
-    fn slash(&mut self, id: NodeId, share: Ppm, cause: Cause) {
+    /// Moves a part of the stake that answers for the node into a hold (SPEC S2, M7).
+    fn slash(&mut self, id: NodeId, taken: Taken, cause: Cause) {
         let Some(mut node) = self.state.nodes.get(&id).cloned() else { return };
-        let own = node.stake.share(share);
+        let (own, delegated, unbonding) = match taken {
+            Taken::Share(share) => (node.stake.share(share), node.delegated.cut(share), node.unbonding.cut(share)),
+            Taken::Amount(amount) => {
+                let own = node.stake.min(amount);
+                let rest = amount.sub(own).unwrap_or(Amount::ZERO);
+                (own, Amount::ZERO, node.unbonding.cut_amount(rest))
+            }
+        };
         node.stake = node.stake.sub(own).unwrap_or(Amount::ZERO);
-        let (delegated, unbonding) = (node.delegated.cut(share), node.unbonding.cut(share));
         node.holds = node.holds.saturating_add(1);
         let (operator, role) = (node.operator, node.role.name().to_owned());
         self.state.set_node(id, node);

@@ -14,6 +14,7 @@ mod nodes;
 mod pool;
 mod random;
 mod reload;
+mod requests;
 mod rollback;
 mod seeds;
 mod segments;

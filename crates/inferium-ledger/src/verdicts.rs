@@ -287,6 +287,7 @@ impl Block {
                 self.record_fault(segment.worker, segment.profile);
                 self.reject(id, &segment, RejectReason::Unavailable);
                 self.uphold_dispute(id, &segment);
+                self.slash_withheld(&segment, id, replay);
             }
             Tally::Unresolved => self.unresolved(id, segment),
         }

@@ -64,6 +64,10 @@ pub enum SlashRule {
     Equivocation,
     /// A worker signed an opening with a VRF proof that is not its own.
     ForgedProof,
+    /// A worker gave no evidence of a segment.
+    EvidenceWithheld,
+    /// A gateway signed for two requests of one sequence.
+    DoubleRequest,
 }
 
 impl SlashRule {
@@ -80,6 +84,8 @@ impl SlashRule {
             Self::DoubleSigning => "double_signing",
             Self::Equivocation => "equivocation",
             Self::ForgedProof => "forged_proof",
+            Self::EvidenceWithheld => "evidence_withheld",
+            Self::DoubleRequest => "double_request",
         }
     }
 }

@@ -67,8 +67,8 @@ pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,
 };
 pub use transaction::{
-    InvalidSignature, JobFault, JobProof, NodeRole, SegmentCommitment, SegmentTerms, SignedTotals, SignedTransaction,
-    Transaction, TransactionBody, VerdictVote, VerifiedTransaction,
+    InvalidSignature, JobFault, JobProof, NodeRole, RequestProof, SegmentCommitment, SegmentTerms, SignedTotals,
+    SignedTransaction, Transaction, TransactionBody, VerdictVote, VerifiedTransaction,
 };
 
 #[cfg(test)]

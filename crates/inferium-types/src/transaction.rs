@@ -178,8 +178,34 @@ impl JobProof {
     }
 }
 
+/// A request that a gateway signed for: a leaf of a segment that it signed.
+///
+/// Only its signature over the segment counts. It signs a root that it made itself of its own requests,
+/// and of a job that the worker planted (SPEC V5) only where no other has that sequence; so no worker can
+/// bring two requests of one sequence under its signatures.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RequestProof {
+    /// The segment.
+    pub terms: SegmentTerms,
+    /// The gateway's signature over it.
+    pub gateway_signature: Signature,
+    /// The leaf.
+    pub leaf: JobLeaf,
+    /// Path from the leaf to the segment's root.
+    pub path: MerklePath,
+}
+
+impl RequestProof {
+    /// True when `gateway` signed a segment of the request's lease that holds the leaf.
+    #[must_use]
+    pub fn proves(&self, gateway: &NodeId) -> bool {
+        self.leaf.request.lease == self.terms.lease
+            && self.path.root(self.leaf.hash()) == Some(self.terms.root)
+            && self.terms.signed_by_gateway(gateway, &self.gateway_signature)
+    }
+}
+
 /// What a transaction does.
-#[expect(clippy::large_enum_variant, reason = "evidence is rare, and bodies are never kept in bulk")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum TransactionBody {
     /// Moves money to another account.
@@ -284,6 +310,15 @@ pub enum TransactionBody {
         first: SignedTotals,
         /// The other.
         second: SignedTotals,
+    },
+    /// Two requests for one sequence of a lease, in segments that one gateway signed (SPEC S).
+    ProveDoubleRequest {
+        /// Who signed both.
+        gateway: NodeId,
+        /// One.
+        first: RequestProof,
+        /// The other.
+        second: RequestProof,
     },
     /// Two consensus votes that contradict each other (SPEC S).
     ProveEquivocation {

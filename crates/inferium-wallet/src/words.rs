@@ -5,8 +5,8 @@
 
 use inferium_types::{
     Amount, CapabilityReport, ConsensusVote, EngineClass, JobFault, JobLeaf, JobProof, JobRequest, ModelProfile,
-    NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, SegmentCommitment,
-    SegmentOpening, SignedTotals, TaskTerms, Transaction, TransactionBody, VerdictVote, VoteSubject,
+    NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof,
+    SegmentCommitment, SegmentOpening, SignedTotals, TaskTerms, Transaction, TransactionBody, VerdictVote, VoteSubject,
 };
 use std::fmt;
 
@@ -79,6 +79,7 @@ pub fn takes(body: &TransactionBody) -> Amount {
         | TransactionBody::AnswerStall { .. }
         | TransactionBody::ProveConflict { .. }
         | TransactionBody::ProveDoubleSigning { .. }
+        | TransactionBody::ProveDoubleRequest { .. }
         | TransactionBody::ProveEquivocation { .. }
         | TransactionBody::Unbond { .. }
         | TransactionBody::SetCommission { .. }
@@ -142,6 +143,11 @@ fn describe_body(body: &TransactionBody) -> Description {
         TransactionBody::ProveDoubleSigning { gateway, first, second } => {
             let description = Description::new("Accuse a gateway of two sums for one segment").with("gateway", gateway);
             with_totals(with_totals(description, "first", first), "second", second)
+        }
+        TransactionBody::ProveDoubleRequest { gateway, first, second } => {
+            let description =
+                Description::new("Accuse a gateway of two requests for one sequence").with("gateway", gateway);
+            with_request_proof(with_request_proof(description, "first", first), "second", second)
         }
         TransactionBody::ProveEquivocation { validator, first, second } => {
             let description = Description::new("Accuse a validator of two consensus votes that contradict each other")
@@ -336,6 +342,19 @@ fn with_proof(description: Description, name: &'static str, proof: &JobProof) ->
             request.job, request.lease, terms.index, request.sequence, result.output_commitment
         ),
     )
+}
+
+fn with_request_proof(description: Description, name: &'static str, proof: &RequestProof) -> Description {
+    let RequestProof { terms, gateway_signature: _, leaf: JobLeaf { request, result: _ }, path: _ } = proof;
+    let says = format!(
+        "job {}, lease {}, segment {}, sequence {}, request {}",
+        request.job,
+        request.lease,
+        terms.index,
+        request.sequence,
+        request.digest()
+    );
+    description.with(name, says)
 }
 
 fn verdict(vote: &VerdictVote) -> String {

@@ -74,7 +74,7 @@ impl JobSpec {
 /// A job that a worker is at.
 #[derive(Debug)]
 pub(super) struct RunningJob {
-    request: JobRequest,
+    pub(super) request: JobRequest,
     payload: Arc<JobPayload>,
     payer: Digest,
     cost_max: Amount,

@@ -3,8 +3,8 @@
 use super::Hub;
 use crate::store::{SegmentRecord, SegmentStatus, StoreError, UnsignedRecord};
 use inferium_types::{
-    Amount, Digest, FORCED_TOKENS, JobId, JobLeaf, JobTotals, NodeId, Ppm, SegmentTerms, Signature, merkle_root,
-    wire::Planting,
+    Amount, Digest, FORCED_TOKENS, JobId, JobLeaf, JobRequest, JobTotals, NodeId, Ppm, SegmentTerms, Signature,
+    merkle_root, wire::Planting,
 };
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, atomic::Ordering};
@@ -12,7 +12,8 @@ use std::sync::{PoisonError, atomic::Ordering};
 /// Why the gateway does not sign a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentRefusal {
-    /// Jobs in it whose results were not delivered, or came too late.
+    /// Jobs in it that it must not hold: their results were not delivered or came too late, or their sequence names
+    /// another.
     pub(crate) undelivered: Vec<JobId>,
     pub(crate) reason: String,
 }
@@ -80,6 +81,7 @@ impl Hub {
             let place = self.check_planting(terms, planting, leaves.len())?;
             leaves.insert(place, planting.leaf.clone());
         }
+        self.check_sequences(terms, &leaves, planting)?;
         let hashes: Vec<Digest> = leaves.iter().map(JobLeaf::hash).collect();
         if merkle_root(&hashes) != terms.root || JobTotals::of(&leaves) != Some(terms.totals) {
             return Err("root or totals are not those of the delivered results".into());
@@ -122,6 +124,42 @@ impl Hub {
         }
         let place = usize::try_from(*position).ok().filter(|place| *place <= others);
         place.ok_or_else(|| "the planted job has no place in the segment".into())
+    }
+
+    /// Every sequence of a lease is signed for once (SPEC J1, S): two requests for one would cost this gateway its bond,
+    /// whoever brought them about. A worker chooses its planted job's sequence, and by its word for where this gateway
+    /// goes on after a restart perhaps a client's.
+    fn check_sequences(
+        &self,
+        terms: &SegmentTerms,
+        leaves: &[JobLeaf],
+        planting: Option<&Planting>,
+    ) -> Result<(), NotSigned> {
+        if let Some(Planting { leaf, .. }) = planting {
+            // Also those that are not signed for yet: the client's job must still find its place.
+            let inner = self.lock();
+            let names_another = |request: &JobRequest| {
+                request.lease == terms.lease
+                    && request.sequence == leaf.request.sequence
+                    && request.job != leaf.request.job
+            };
+            let entry = inner.leases.get(&terms.lease).ok_or("no such lease")?;
+            let is_taken = entry.unsigned.values().any(|record| names_another(&record.leaf.request))
+                || inner.running.values().any(|running| names_another(&running.request));
+            if is_taken {
+                return Err("the planted job's sequence names another job".into());
+            }
+        }
+        let mut sequences = BTreeSet::new();
+        for JobLeaf { request, .. } in leaves {
+            let is_first = sequences.insert(request.sequence);
+            if !is_first || self.store.signed_sequence(terms.lease, request.sequence)?.is_some() {
+                let undelivered = vec![request.job];
+                let reason = "a sequence in it names a job that is signed for".to_owned();
+                return Err(SegmentRefusal { undelivered, reason }.into());
+            }
+        }
+        Ok(())
     }
 
     /// The finished jobs of a proposal, as they were delivered.

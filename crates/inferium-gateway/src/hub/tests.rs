@@ -3,6 +3,7 @@
 mod attempts;
 mod books;
 mod endings;
+mod sequences;
 
 use super::segments::SegmentRefusal;
 use super::*;

@@ -11,8 +11,6 @@ pub(crate) const WORK_COST: f64 = 0.5;
 pub(crate) const REPLAY_COST: f64 = 0.45;
 /// What is left of the cost when a job is done by a cheaper model or cut short.
 pub(crate) const CHEAP: f64 = 0.4;
-/// What a validator keeps of its delegators' rewards; parts per million.
-pub(crate) const COMMISSION_PPM: u32 = 300_000;
 /// A context that no honest machine has: only the hand's own worker can take such a task.
 pub(crate) const OWN_CONTEXT: u32 = 1 << 20;
 

@@ -1,5 +1,6 @@
 //! Does honesty pay? Honest and cheating strategies over the real ledger with mainnet parameters, in simulated time:
-//! `cargo run --release -p inferium-ledger --example economy -- [--seed N] [--seeds N] [--tasks N] [--svg FILE]`.
+//! `cargo run --release -p inferium-ledger --example economy -- [--seed N] [--seeds N] [--tasks N] [--commission PERCENT]
+//! [--svg FILE]`.
 //!
 //! Every transaction is signed, verified and executed by the ledger; agents decide which to send, and committee members
 //! vote by what an honest replay of the drawn jobs would show. Ends with 1 if an honest strategy loses or a cheat pays in
@@ -17,22 +18,28 @@ mod simulation;
 mod world;
 
 use cast::Cast;
+use inferium_types::Ppm;
 use simulation::Simulation;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use world::Outcome;
+
+/// What validators keep of their delegators' rewards unless told; per cent.
+const COMMISSION: u32 = 30;
 
 struct Arguments {
     seed: u64,
     /// So many runs with successive seeds, added up.
     seeds: u64,
     tasks: u64,
+    /// What validators keep of their delegators' rewards.
+    commission: Ppm,
     svg: Option<PathBuf>,
 }
 
 impl Arguments {
     fn read() -> Outcome<Self> {
-        let mut read = Self { seed: 1, seeds: 3, tasks: 3_000, svg: None };
+        let mut read = Self { seed: 1, seeds: 3, tasks: 3_000, commission: Ppm::new(COMMISSION * 10_000), svg: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word} takes a value"))?;
@@ -40,6 +47,7 @@ impl Arguments {
                 "--seed" => read.seed = value.parse()?,
                 "--seeds" => read.seeds = value.parse()?,
                 "--tasks" => read.tasks = value.parse()?,
+                "--commission" => read.commission = Ppm::new(value.parse::<u32>()? * 10_000),
                 "--svg" => read.svg = Some(value.into()),
                 _ => return Err(format!("unknown: {word}").into()),
             }
@@ -52,7 +60,7 @@ impl Arguments {
 fn simulate(cast: impl Fn() -> Outcome<Cast>, arguments: &Arguments, tasks: u64) -> Outcome<Vec<Simulation>> {
     (arguments.seed..arguments.seed + arguments.seeds)
         .map(|seed| {
-            let mut simulation = Simulation::new(cast()?, seed, tasks);
+            let mut simulation = Simulation::new(cast()?, seed, tasks, arguments.commission);
             simulation.run()?;
             Ok(simulation)
         })

@@ -1,6 +1,6 @@
 //! The run: agents read the events of each block and answer with transactions of the next.
 
-use crate::agents::{CHEAP, COMMISSION_PPM, GatewayStyle, PRICE, ValidatorStyle, WORK_COST, Worker, WorkerStyle};
+use crate::agents::{CHEAP, GatewayStyle, PRICE, ValidatorStyle, WORK_COST, Worker, WorkerStyle};
 use crate::cast::Cast;
 use crate::planting::{Plant, Planted, opening_of, order_of, root_of, vrf_of};
 use crate::world::{BLOCK_MS, Dice, Outcome, World};
@@ -112,6 +112,8 @@ pub(crate) struct Simulation {
     /// Who upheld each disputed segment so far.
     courts: BTreeMap<SegmentId, Vec<NodeId>>,
     pub(crate) convictions: u64,
+    /// What each validator keeps of its delegators' rewards.
+    commission: Ppm,
 }
 
 pub(crate) fn ifr(amount: Amount) -> f64 {
@@ -119,7 +121,7 @@ pub(crate) fn ifr(amount: Amount) -> f64 {
 }
 
 impl Simulation {
-    pub(crate) fn new(mut cast: Cast, seed: u64, tasks: u64) -> Self {
+    pub(crate) fn new(mut cast: Cast, seed: u64, tasks: u64, commission: Ppm) -> Self {
         let world = World::new(std::mem::take(&mut cast.beginning), seed);
         Self {
             world,
@@ -138,6 +140,7 @@ impl Simulation {
             holds: BTreeMap::new(),
             courts: BTreeMap::new(),
             convictions: 0,
+            commission,
         }
     }
 
@@ -207,7 +210,7 @@ impl Simulation {
         for node in validators {
             let profile = self.world.profile.clone();
             self.world.send(node, TransactionBody::DeclareProfile { profile });
-            self.world.send(node, TransactionBody::SetCommission { commission: Ppm::new(COMMISSION_PPM) });
+            self.world.send(node, TransactionBody::SetCommission { commission: self.commission });
         }
         for (account, node, amount) in self.cast.delegations.clone() {
             self.world.send(account, TransactionBody::Bond { node, amount });
@@ -458,7 +461,7 @@ impl Simulation {
             let part = half / court.len() as f64;
             let Some(node) = self.world.state.node(member) else { continue };
             let (own, others) = (ifr(node.stake), ifr(node.delegated.tokens));
-            let shared = part * others / (own + others) * (1.0 - f64::from(COMMISSION_PPM) / 1e6);
+            let shared = part * others / (own + others) * (1.0 - f64::from(self.commission.get()) / 1e6);
             self.award(member, None, part - shared);
             let delegators: Vec<_> = self.cast.delegations.iter().filter(|(_, to, _)| to == member).copied().collect();
             for (delegator, _, _) in delegators {

@@ -32,6 +32,9 @@ struct ModelSegment {
     gateway: NodeId,
     kind: TaskKind,
     fee: u64,
+    jobs: u64,
+    /// Millionths that were to be replayed at last.
+    replay: u64,
     votes: Vec<(NodeId, VerdictVote)>,
     /// Who approved, once that was disputed; and who disputed it.
     approvers: Option<Vec<NodeId>>,
@@ -46,6 +49,11 @@ impl ModelSegment {
         let mut voters: Vec<NodeId> = self.votes.iter().filter(|(_, vote)| wanted(vote)).map(|(id, _)| *id).collect();
         voters.sort();
         voters
+    }
+
+    /// SPEC S: its fee, or three of a job's fees by the chance that it is replayed.
+    fn withheld(&self) -> u64 {
+        self.fee.max(self.fee * 3_000_000 / (self.jobs * self.replay))
     }
 
     /// Who proved it wrong, and gets a part for it.
@@ -276,6 +284,8 @@ impl Model {
                     gateway: lease.gateway,
                     kind: lease.terms.kind,
                     fee,
+                    jobs: totals.jobs.into(),
+                    replay: 0,
                     votes: Vec::new(),
                     approvers: None,
                     challenger: None,
@@ -330,6 +340,9 @@ impl Model {
                 assert_eq!(refund.nano(), lease.left - held);
                 self.give(lease.worker, held);
                 self.give(lease.gateway, lease.left - held);
+            }
+            Event::CommitteeDrawn { segment, replay, .. } => {
+                self.segments.get_mut(segment).unwrap().replay = replay.get().into();
             }
             Event::VerdictGiven { segment, validator, vote } => {
                 self.segments.get_mut(segment).unwrap().votes.push((*validator, *vote));
@@ -500,33 +513,29 @@ impl Model {
                 };
                 (divisor, about().provers(), gateway_of(about()))
             }
-            SlashRule::ForgedProof => (1, Vec::new(), None),
-            SlashRule::DoubleSigning | SlashRule::ConflictingResults | SlashRule::Equivocation => {
-                let found = transactions.iter().find_map(|transaction| match &transaction.transaction().body {
-                    TransactionBody::ProveConflict { worker, first, .. } if *worker == slash.node => {
-                        Some((transaction.transaction().sender, first.leaf.request.lease))
-                    }
-                    TransactionBody::ProveDoubleSigning { gateway, first, .. } if *gateway == slash.node => {
-                        Some((transaction.transaction().sender, first.terms.lease))
-                    }
-                    _ => None,
-                });
-                let (sender, lease) = found.unwrap();
+            SlashRule::ForgedProof | SlashRule::EvidenceWithheld => (1, Vec::new(), None),
+            SlashRule::DoubleSigning
+            | SlashRule::DoubleRequest
+            | SlashRule::ConflictingResults
+            | SlashRule::Equivocation => {
+                let (sender, lease) = accusation(transactions, slash.node);
                 let is_worker = slash.rule == SlashRule::ConflictingResults;
                 let other = |lease: &ModelLease| if is_worker { lease.gateway } else { lease.worker };
                 harm = self.leases.get(&lease).map_or(0, |lease| lease.left);
                 (1, vec![sender], self.leases.get(&lease).map(other))
             }
         };
+        let withheld = (slash.rule == SlashRule::EvidenceWithheld).then(|| about().withheld());
         let cut = |nano: u64| nano / divisor;
-        let mut parts = [cut(self.stakes[&slash.node]), 0, 0];
+        let own = self.stakes[&slash.node];
+        let mut parts = [withheld.map_or_else(|| cut(own), |cost| cost.min(own)), 0, 0];
         *self.stakes.get_mut(&slash.node).unwrap() -= parts[0];
         if let Some(pool) = self.delegated.get_mut(&slash.node) {
             parts[1] = cut(pool.nano);
             pool.become_nano(pool.nano - parts[1]);
         }
         if let Some(pool) = self.unbonding.get_mut(&slash.node) {
-            parts[2] = cut(pool.nano);
+            parts[2] = withheld.map_or_else(|| cut(pool.nano), |cost| (cost - parts[0]).min(pool.nano));
             pool.become_nano(pool.nano - parts[2]);
         }
         assert_eq!(slash.amount.nano(), parts.iter().sum::<u64>(), "{:?}", slash.rule);
@@ -534,6 +543,7 @@ impl Model {
             SlashRule::WrongApproval
             | SlashRule::ConflictingResults
             | SlashRule::DoubleSigning
+            | SlashRule::DoubleRequest
             | SlashRule::Equivocation
             | SlashRule::ForgedProof => true,
             SlashRule::WrongResult => faults >= 3,
@@ -617,6 +627,23 @@ impl Model {
             assert!(self.unbonding[&unbonding.node].agrees(number, worth));
         }
     }
+}
+
+/// Who accused a node, and about which lease.
+fn accusation(transactions: &[VerifiedTransaction], accused: NodeId) -> (NodeId, LeaseId) {
+    let found = transactions.iter().find_map(|transaction| match &transaction.transaction().body {
+        TransactionBody::ProveConflict { worker, first, .. } if *worker == accused => {
+            Some((transaction.transaction().sender, first.leaf.request.lease))
+        }
+        TransactionBody::ProveDoubleSigning { gateway, first, .. } if *gateway == accused => {
+            Some((transaction.transaction().sender, first.terms.lease))
+        }
+        TransactionBody::ProveDoubleRequest { gateway, first, .. } if *gateway == accused => {
+            Some((transaction.transaction().sender, first.terms.lease))
+        }
+        _ => None,
+    });
+    found.unwrap()
 }
 
 const LEAST: NodeId = NodeId::from_bytes([0; 32]);

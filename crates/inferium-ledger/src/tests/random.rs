@@ -1,6 +1,7 @@
 //! Random histories against a naive ledger (`model.rs`).
 
 use super::model::Model;
+use super::requests::asked;
 use super::slashing::proof;
 use super::stalls::{request, result};
 use super::support::*;
@@ -171,8 +172,15 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
                 let terms = SegmentTerms { lease: *lease, index: 0, totals: totals(jobs, 1, 1), root: Digest::ZERO };
                 SignedTotals { terms, gateway_signature: terms.sign_as_gateway(&key("g1")) }
             };
-            let (first, second) = (signed(1), signed(2));
-            (format!("x{}", who % 3), TransactionBody::ProveDoubleSigning { gateway: id("g1"), first, second })
+            let gateway = id("g1");
+            let body = if who % 2 == 0 {
+                let (first, second) = (signed(1), signed(2));
+                TransactionBody::ProveDoubleSigning { gateway, first, second }
+            } else {
+                let (first, second) = (asked("g1", *lease, 0, 7, 1), asked("g1", *lease, 1, 7, 2));
+                TransactionBody::ProveDoubleRequest { gateway, first, second }
+            };
+            (format!("x{}", who % 3), body)
         }
         _ => return None,
     };

@@ -9,7 +9,7 @@ use inferium_types::{
     merkle_path, merkle_root,
 };
 
-fn slashes(chain: &Chain) -> Vec<SlashedNode> {
+pub(super) fn slashes(chain: &Chain) -> Vec<SlashedNode> {
     chain
         .history
         .iter()

@@ -248,6 +248,30 @@ fn outage_costs_no_worker_its_stake() {
     assert_eq!(silent.state.holds().count(), 1, "the new window ends too");
 }
 
+/// SPEC T6, S: a gateway that claims what it gives to no relay has paid for the claim and gained nothing: a relay
+/// certifies only a request that it holds, and the worker is not touched.
+#[test]
+fn claim_about_a_withheld_request_costs_only_its_gateway() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let worker = chain.state.node(&id("w0")).unwrap().clone();
+    let (record, balance, granted) = (chain.record("w0"), chain.balance("g0"), *chain.state.lease(&lease).unwrap());
+    let fee = fee_of(chain.parameters(), &chain.tx("g0", report(lease))).nano();
+    let (mut chain, stall, _) = reported(chain, lease);
+    let StallState::Relaying { until_ms, .. } = chain.state.stall(&stall).unwrap().state else { panic!("relaying") };
+    chain.wait_until(until_ms - 1);
+    assert!(chain.state.stall(&stall).is_some());
+    chain.wait_until(until_ms);
+    assert_eq!(chain.state.stall(&stall), None);
+    assert_eq!((chain.state.node(&id("w0")).unwrap(), chain.record("w0")), (&worker, record));
+    assert_eq!(*chain.state.lease(&lease).unwrap(), granted, "it goes on, and pays as before");
+    assert_eq!((fee > 0, chain.balance("g0")), (true, balance - fee));
+    assert_eq!((chain.state.holds().count(), chain.state.meta().slashes), (0, 0));
+    // It may claim again, and pays again.
+    chain.ok("g0", report(lease));
+    assert_eq!(chain.balance("g0"), balance - 2 * fee);
+}
+
 #[test]
 fn claim_that_no_one_certifies_lapses() {
     let (mut chain, lease, stall, relays) = claim();

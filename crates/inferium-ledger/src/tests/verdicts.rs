@@ -2,8 +2,12 @@
 
 use super::support::*;
 use crate::Stage;
+use crate::entries::{Pool, Unbonding};
 use crate::{Record, Rejection, SegmentState};
-use inferium_types::{Amount, Digest, Event, JobFault, LeaseId, RejectReason, SegmentId, TaskTerms, VerdictVote};
+use inferium_types::{
+    Amount, Digest, Event, JobFault, LeaseId, Ppm, ProposalAction, RejectReason, SegmentId, SlashRule, TaskTerms,
+    VerdictVote,
+};
 
 const VETERAN: Record = record_of(1_000, 1_000_000, 0);
 
@@ -221,17 +225,103 @@ fn unresolved_segment_is_refunded_without_a_slash() {
     assert_eq!(chain.record("w0").2, 0);
 }
 
-/// SPEC V2: no evidence for more than two thirds: unpaid, a failure on record, no slash.
+/// So many of so many seats find no evidence, the others approve.
+fn without_evidence(chain: &mut Chain, segment: SegmentId, count: usize) {
+    for seat in 0..chain.parameters().escalation_max {
+        let drawn = chain.silent_members(segment);
+        let Some(name) = drawn.first() else { return };
+        let finds = usize::try_from(seat).unwrap() >= count;
+        chain.ok(name, verdict(segment, if finds { valid() } else { VerdictVote::Unavailable }));
+    }
+}
+
+/// SPEC V3, S: no evidence for more than two thirds: the client pays nothing, the worker the fee, which
+/// burns; a failure is on record. Exactly two thirds decide nothing.
 #[test]
-fn unavailable_segment_is_unpaid_and_on_record() {
-    let (mut chain, segment, members) = judged(4);
-    let stake = chain.stake("w0");
-    chain.vote(segment, &members, VerdictVote::Unavailable);
-    let next = chain.silent_members(segment)[..1].to_vec();
-    chain.vote(segment, &next, VerdictVote::Unavailable);
-    assert_eq!(chain.state.segment(&segment), None);
-    assert_eq!(chain.record("w0"), (0, 0, 1));
-    assert_eq!(chain.stake("w0"), stake);
+fn segment_without_evidence_costs_its_worker_the_fee() {
+    for (count, costs) in [(5, true), (4, false)] {
+        let (mut chain, segment, _) = judged(6);
+        let (stake, lease) = (chain.stake("w0"), chain.state.segment(&segment).unwrap().terms.lease);
+        let (fee, escrow) = (chain.state.segment(&segment).unwrap().fee, chain.state.lease(&lease).unwrap().escrow);
+        without_evidence(&mut chain, segment, count);
+        assert_eq!(chain.state.segment(&segment), None);
+        let entry = chain.state.lease(&lease).unwrap();
+        assert_eq!((entry.escrow, entry.reserved, entry.spoiled), (escrow, Amount::ZERO, costs));
+        assert_eq!(chain.record("w0"), (0, 0, u64::from(costs)));
+        // Two jobs, all replayed: three of the fee of one are more than the fee.
+        let cost = if costs { fee.nano() * 3 / 2 } else { 0 };
+        assert_eq!((chain.stake("w0"), fee.nano()), (stake - cost, 30_000));
+        assert_eq!(chain.state.holds().count(), usize::from(costs));
+        let Some((number, hold)) = chain.state.holds().next().map(|(number, hold)| (*number, hold.clone())) else {
+            continue;
+        };
+        assert_eq!((hold.rule, hold.segment), (SlashRule::EvidenceWithheld, Some(segment)));
+        assert_eq!((hold.provers.len(), hold.harmed, hold.disqualified), (0, None, false));
+        assert!(chain.state.node(&id("w0")).unwrap().is_active(chain.state.meta().epoch), "nobody is jailed");
+        assert!(chain.state.profile(&profile()).unwrap().slashed.1.is_zero(), "SPEC S5 counts other faults");
+        // SPEC S2: an appeal gives it back, and without one all of it burns.
+        let mut appealed = chain.clone();
+        appealed.enact(ProposalAction::Restitute { slash: number });
+        assert_eq!(appealed.stake("w0"), stake);
+        let burned = chain.state.meta().burned.nano();
+        chain.wait_until(hold.releases_at_ms);
+        assert_eq!((chain.state.meta().burned.nano(), chain.stake("w0")), (burned + cost, stake - cost));
+    }
+}
+
+/// SPEC S: what keeping evidence back costs, to the nano; the chance that a job is drawn does not matter.
+#[test]
+fn withheld_evidence_costs_three_times_a_job_in_the_mean() {
+    for (fee, jobs, replayed, expected) in [
+        (1_000, 100, 1_000_000, 1_000),
+        // A third of the fee is expected to be looked at: from there on the fee is enough.
+        (1_000, 3, 1_000_000, 1_000),
+        (1_000, 2, 1_000_000, 1_500),
+        (1_000, 1, 1_000_000, 3_000),
+        (1_000, 300, 10_000, 1_000),
+        (1_000, 299, 10_000, 1_003),
+        (1_000, 1, 10_000, 300_000),
+        (0, 1, 10_000, 0),
+        (7, 1, 0, 7),
+        (u64::MAX, 1, 1, u64::MAX),
+    ] {
+        let cost = crate::reputation::withheld_cost(Amount::from_nano(fee), jobs, Ppm::new(replayed));
+        assert_eq!(cost.nano(), expected, "{fee} {jobs} {replayed}");
+    }
+}
+
+/// `w0` has so much stake left, and so much on its way out.
+pub(super) fn leave_stake(chain: &mut Chain, own: u64, leaving: u64) {
+    let mut node = chain.state.node(&id("w0")).unwrap().clone();
+    let spare = node.stake.sub(Amount::from_nano(own + leaving)).unwrap();
+    node.stake = Amount::from_nano(own);
+    node.unbonding = Pool { tokens: Amount::from_nano(leaving), shares: u128::from(leaving) };
+    chain.state.set_node(id("w0"), node);
+    let treasury = chain.state.meta().treasury.add(spare).unwrap();
+    chain.state.meta_mut().treasury = treasury;
+    if leaving > 0 {
+        let matures_at_ms = chain.now_ms + 600_000;
+        let unbonding =
+            Unbonding { node: id("w0"), account: id("x0"), shares: leaving.into(), matures_at_ms, waited: false };
+        chain.state.set_unbonding(0, Some(unbonding));
+    }
+}
+
+/// SPEC S2: it takes own stake first, then what is on its way out, and no more than there is.
+#[test]
+fn withheld_evidence_takes_no_more_than_there_is() {
+    for (own, leaving, expected) in
+        [(45_001, 9, [45_000, 0]), (45_000, 9, [45_000, 0]), (44_999, 9, [44_999, 1]), (1, 2, [1, 2]), (0, 0, [0, 0])]
+    {
+        let (mut chain, segment, _) = judged(4);
+        leave_stake(&mut chain, own, leaving);
+        without_evidence(&mut chain, segment, 3);
+        let (_, hold) = chain.state.holds().next().unwrap();
+        assert_eq!([hold.own.nano(), hold.unbonding.nano()], expected, "{own} {leaving}");
+        let node = chain.state.node(&id("w0")).unwrap();
+        let left = [node.stake.nano(), node.unbonding.tokens.nano()];
+        assert_eq!(left, [own - expected[0], leaving - expected[1]]);
+    }
 }
 
 /// SPEC C3: a verdict is overdue after its time and its blocks; the later counts.

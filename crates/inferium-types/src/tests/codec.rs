@@ -55,7 +55,7 @@ fn unknown_tags_are_refused() {
             assert!(error.reason.contains("tag"), "{tag} of {}: {error}", std::any::type_name::<T>());
         }
     }
-    check::<TransactionBody>(24);
+    check::<TransactionBody>(25);
     check::<Event>(35);
     check::<WorkerMessage>(7);
     check::<GatewayMessage>(6);
@@ -63,7 +63,7 @@ fn unknown_tags_are_refused() {
     check::<NodeRole>(3);
     check::<JobFault>(6);
     check::<FinishReason>(4);
-    check::<SlashRule>(9);
+    check::<SlashRule>(11);
     check::<LeaseEnd>(5);
     check::<RejectReason>(4);
     check::<Tier>(3);

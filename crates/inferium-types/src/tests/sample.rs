@@ -173,6 +173,7 @@ sample_structs! {
     SegmentCommitment { terms, worker_signature, gateway_signature }
     JobProof { terms, worker_signature, leaf, path }
     SignedTotals { terms, gateway_signature }
+    RequestProof { terms, gateway_signature, leaf, path }
     PlantedJob { leaf, path }
     SegmentOpening { segment, proof, planted }
     ConsensusVote { epoch, view, subject, signature }
@@ -261,6 +262,7 @@ sample_enums! {
         AnswerStall { stall, result }
         ProveConflict { worker, first, second }
         ProveDoubleSigning { gateway, first, second }
+        ProveDoubleRequest { gateway, first, second }
         ProveEquivocation { validator, first, second }
         Bond { node, amount }
         Unbond { node, amount }
@@ -274,7 +276,7 @@ sample_enums! {
     RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} }
     SlashRule {
         DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {}
-        DoubleSigning {} Equivocation {} ForgedProof {}
+        DoubleSigning {} Equivocation {} ForgedProof {} EvidenceWithheld {} DoubleRequest {}
     }
     ForcedKind { Wrong {} Right {} }
     VoteSubject { Notarize { parent_view, block } Nullify {} Finalize { parent_view, block } }
@@ -400,6 +402,7 @@ macro_rules! for_each_type {
             JobFault,
             VerdictVote,
             JobProof,
+            RequestProof,
             TransactionBody,
             Transaction,
             SignedTransaction,

@@ -5,9 +5,9 @@ use crate::{describe, takes};
 use inferium_types::{
     Accelerator, AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, FinishReason, JobFault, JobId,
     JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, NodeRole, OfferTerms,
-    ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, SamplingParams, SegmentCommitment,
-    SegmentId, SegmentTerms, Signature, SignedTotals, StallId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody,
-    Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
+    ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof, SamplingParams,
+    SegmentCommitment, SegmentId, SegmentTerms, Signature, SignedTotals, StallId, TaskKind, TaskTerms, Tier,
+    Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
 };
 
 const OTHER: AccountId = AccountId::from_bytes([0xab; 32]);
@@ -191,7 +191,17 @@ fn economy(profile: ProfileId, segment: SegmentId) -> Vec<(TransactionBody, Vec<
         accelerators: vec![Accelerator { name: "card".into(), memory_mib: 9 }],
     };
     let totals = SignedTotals { terms: terms(), gateway_signature: Signature::from_bytes([2; 64]) };
+    let asked = RequestProof {
+        terms: terms(),
+        gateway_signature: Signature::from_bytes([2; 64]),
+        leaf: JobLeaf { request: request(), result: result() },
+        path: MerklePath { index: 0, count: 1, siblings: Vec::new() },
+    };
     vec![
+        (
+            TransactionBody::ProveDoubleRequest { gateway: OTHER, first: asked.clone(), second: asked },
+            vec![OTHER.to_string(), "first".into(), "second".into(), request().digest().to_string()],
+        ),
         (
             TransactionBody::ProveDoubleSigning { gateway: OTHER, first: totals, second: totals },
             vec![OTHER.to_string(), "first".into(), "second".into(), terms().root.to_string()],

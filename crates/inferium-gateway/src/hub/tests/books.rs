@@ -5,20 +5,20 @@ use crate::hub::keep_unsigned;
 
 impl Stage {
     /// Writes what is finished, as the running gateway does.
-    async fn keep(&mut self) {
+    pub(super) async fn keep(&mut self) {
         let (_stop, stopped) = watch::channel(true);
         keep_unsigned(Arc::clone(&self.hub), self.unsigned.take().unwrap(), stopped).await;
     }
 
     /// The gateway is killed and starts again over the same store.
-    fn killed(self) -> Stage {
+    pub(super) fn killed(self) -> Stage {
         let Stage { hub, folder, .. } = self;
         drop(Arc::into_inner(hub).unwrap());
         let store = GatewayStore::open(&folder.0.join("gateway.redb")).unwrap();
         stage_over(store, folder)
     }
 
-    fn recover(&self) {
+    pub(super) fn recover(&self) {
         let records = self.hub.store.leases().unwrap();
         let leases = records.into_iter().map(|record| (record, self.vrf.public_key(), LeaseUse::default()));
         self.hub.add_leases(leases.collect());

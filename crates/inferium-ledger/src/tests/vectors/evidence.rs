@@ -5,11 +5,12 @@ use super::nodes::{barred, operator_barred};
 use crate::StateKey;
 use crate::entries::{Hold, Lease, Offer, Pool, Task};
 use crate::tests::forced::{block, equivocation, final_block};
+use crate::tests::requests::{accuse, asked};
 use crate::tests::slashing::proof;
 use crate::tests::support::*;
 use inferium_types::{
-    Amount, ChainId, ConsensusVote, Digest, JobProof, LeaseId, OfferTerms, SegmentTerms, SignedTotals, SlashRule,
-    TaskId, TaskTerms, Tier, TransactionBody, VoteSubject,
+    Amount, ChainId, ConsensusVote, Digest, JobProof, LeaseId, OfferTerms, RequestProof, SegmentTerms, SignedTotals,
+    SlashRule, TaskId, TaskTerms, Tier, TransactionBody, VoteSubject,
 };
 
 pub(super) fn write(book: &mut Book) {
@@ -18,6 +19,7 @@ pub(super) fn write(book: &mut Book) {
     let lease = chain.lease();
     prove_conflict(book, &chain, lease);
     prove_double_signing(book, &chain, lease);
+    prove_double_request(book, &chain, lease);
     prove_equivocation(book, &chain);
     slash_release(book, &chain);
 }
@@ -135,6 +137,45 @@ fn prove_double_signing(book: &mut Book, chain: &Chain, lease: LeaseId) {
         prove("g0", second, second),
         "evidence",
     );
+}
+
+fn prove_double_request(book: &mut Book, chain: &Chain, lease: LeaseId) {
+    let page = &mut book.page("prove_double_request");
+    let (first, second) = (asked("g0", lease, 0, 7, 1), asked("g0", lease, 1, 7, 2));
+    let body = accuse("g0", &first, &second);
+    page.valid("in two segments: the bond, for ever; the worker is harmed", "S", chain, "w0", body.clone());
+    page.valid("in one segment", "S", chain, "x0", accuse("g0", &first, &asked("g0", lease, 0, 7, 2)));
+    let nowhere = LeaseId::new(Digest::ZERO);
+    let old = accuse("g0", &asked("g0", nowhere, 7, 0, 1), &asked("g0", nowhere, 8, 0, 2));
+    page.valid("of a lease that is gone: nobody is harmed", "S2", chain, "x0", old);
+    page.doors(chain, "x0", &body);
+    page.numbers("two requests", chain, "x0", &body);
+    let mut refuse = |name: &str, rule: &str, one: &RequestProof, other: &RequestProof| {
+        page.invalid(name, rule, chain, "x0", accuse("g0", one, other), "evidence");
+    };
+    refuse("one signed by another gateway", "S1", &first, &asked("g1", lease, 1, 7, 2));
+    refuse("one signed by the worker", "S1", &asked("w0", lease, 1, 7, 2), &first);
+    refuse("the next sequence", "S", &first, &asked("g0", lease, 1, 8, 2));
+    refuse("the sequence of another lease", "S", &first, &asked("g0", nowhere, 0, 7, 2));
+    refuse("one job in two segments", "S", &first, &asked("g0", lease, 1, 7, 1));
+    refuse("twice the same", "S", &first, &first);
+    let changed = |change: &dyn Fn(&mut RequestProof)| {
+        let mut proof = second.clone();
+        change(&mut proof);
+        proof
+    };
+    refuse("a path from another place", "J3", &first, &changed(&|proof| proof.path.index = 1));
+    refuse("a path of a larger tree", "J3", &first, &changed(&|proof| proof.path.count = 3));
+    refuse("a request that was changed", "S1", &first, &changed(&|proof| proof.leaf.request.attempt = 1));
+    refuse("terms that were changed", "S1", &first, &changed(&|proof| proof.terms.totals.jobs += 1));
+    let mut foreign = asked("g0", nowhere, 1, 7, 2);
+    foreign.terms.lease = lease;
+    foreign.gateway_signature = foreign.terms.sign_as_gateway(&key("g0"));
+    refuse("a job of another lease in a segment of this one", "S", &first, &foreign);
+    page.invalid("of another gateway's", "S1", chain, "x0", accuse("g1", &first, &second), "evidence");
+    page.invalid("of no node", "S", chain, "x0", accuse("x5", &first, &second), "unknown");
+    page.invalid("of a worker", "S", chain, "x0", accuse("w0", &first, &second), "unknown");
+    page.invalid("of a gateway that lost everything", "S", &barred(chain, "g0"), "x0", body, "disqualified");
 }
 
 fn prove_equivocation(book: &mut Book, chain: &Chain) {

@@ -3,8 +3,9 @@
 use super::book::{Book, Page, near, with};
 use super::nodes::{barred, jailed, operator_barred};
 use crate::tests::support::*;
+use crate::tests::verdicts::leave_stake;
 use crate::{SegmentState, StateKey};
-use inferium_types::{Amount, Digest, JobFault, SegmentId, TransactionBody, VerdictVote};
+use inferium_types::{Amount, Digest, JobFault, Ppm, SegmentId, TransactionBody, VerdictVote};
 
 pub(super) fn write(book: &mut Book) {
     let mut chain = Chain::with(6, Chain::new().parameters().clone()).furnished(2);
@@ -21,6 +22,7 @@ pub(super) fn write(book: &mut Book) {
     submit_verdict(book, &committed, &drawn, segment, &members);
     overdue(book, &drawn, segment, &members);
     conviction(book, &drawn, segment, &members);
+    withheld(book, &drawn, segment, &members);
     wrong_rejection(book, &drawn, segment, &members);
     court(book, &drawn, segment, &members);
 }
@@ -309,12 +311,36 @@ fn conviction(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[Str
     widened_doors(page, "a second fault", &faults(1), segment, &others[0], last);
     page.valid("a third fault: everything, for ever", "S", &faults(2), last, verdict(segment, invalid()));
     widened_doors(page, "a third fault", &faults(2), segment, &others[0], last);
+}
+
+fn withheld(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {
+    let page = &mut book.page("withheld");
     let nothing = VerdictVote::Unavailable;
     let mut chain = says(drawn, segment, members, nothing);
     let others = chain.silent_members(segment);
     chain = says(&chain, segment, &others[..2], nothing);
-    page.valid("no evidence: unpaid, a fault on record", "V3", &chain, &others[2], verdict(segment, nothing));
-    widened_doors(page, "no evidence", &chain, segment, &members[0], &others[2]);
+    let last = &others[2];
+    page.valid("no evidence: unpaid, a fault on record", "V3", &chain, last, verdict(segment, nothing));
+    widened_doors(page, "no evidence", &chain, segment, &members[0], last);
+    page.numbers("no evidence", &chain, last, &verdict(segment, nothing));
+    let seldom = with(&chain, |state| {
+        if let Some(SegmentState::Judging { replay, .. }) = state.segments.get_mut(&segment).map(|of| &mut of.state) {
+            *replay = Ppm::new(10_000);
+        }
+    });
+    page.valid("no evidence: what is seldom replayed costs more", "S", &seldom, last, verdict(segment, nothing));
+    widened_doors(page, "no evidence, seldom replayed", &seldom, segment, &members[0], last);
+    let left = |own, leaving| {
+        let mut chain = chain.clone();
+        leave_stake(&mut chain, own, leaving);
+        chain
+    };
+    let poor = left(1_001, 10_000_000_000);
+    page.valid("no evidence: own stake first, then what unbonds", "S2", &poor, last, verdict(segment, nothing));
+    widened_doors(page, "no evidence, little stake", &poor, segment, &members[0], last);
+    let bare = left(1_001, 3);
+    page.valid("no evidence: no more than there is", "S2", &bare, last, verdict(segment, nothing));
+    widened_doors(page, "no evidence, no stake", &bare, segment, &members[0], last);
 }
 
 fn wrong_rejection(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {

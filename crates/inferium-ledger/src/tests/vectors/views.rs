@@ -7,9 +7,9 @@ use inferium_types::{
     Accelerator, CapabilityReport, ConsensusVote, Digest, EngineClass, FinishReason, ForcedKind, ForcedOrder,
     InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseEnd, MerklePath,
     ModelProfile, NodeRole, OfferTerms, PARAMETERS, ParameterChange, Parameters, PlantedJob, Price, ProposalAction,
-    ProposalOutcome, ProposalTerms, SamplingParams, SegmentOpening, SegmentTerms, SignedTotals, SlashRule, TaskKind,
-    TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction,
-    VoteChoice, VoteSubject, VoteTally, VrfPublicKey, decode,
+    ProposalOutcome, ProposalTerms, RequestProof, SamplingParams, SegmentOpening, SegmentTerms, SignedTotals,
+    SlashRule, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode,
+    VerifiedTransaction, VoteChoice, VoteSubject, VoteTally, VrfPublicKey, decode,
 };
 
 views! {
@@ -85,7 +85,7 @@ views! {
     words ForcedKind { Wrong, Right }
     words SlashRule {
         DeadlineMissed, WrongResult, ConflictingResults, WrongApproval, WrongRejection, MissedDuty, DoubleSigning,
-        Equivocation, ForgedProof,
+        Equivocation, ForgedProof, EvidenceWithheld, DoubleRequest,
     }
 }
 
@@ -336,6 +336,16 @@ fn proof_view(proof: &JobProof, worker: &inferium_types::NodeId) -> Json {
     ])
 }
 
+fn request_view(proof: &RequestProof, gateway: &inferium_types::NodeId) -> Json {
+    let RequestProof { terms, gateway_signature, leaf, path } = proof;
+    Json::object([
+        ("terms", terms.view()),
+        ("signed_by_gateway", terms.signed_by_gateway(gateway, gateway_signature).view()),
+        ("leaf", leaf.view()),
+        ("path", path.view()),
+    ])
+}
+
 fn totals_view(totals: &SignedTotals, gateway: &inferium_types::NodeId) -> Json {
     let SignedTotals { terms, gateway_signature } = totals;
     Json::object([
@@ -423,6 +433,10 @@ fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'
         TransactionBody::ProveDoubleSigning { gateway, first, second } => {
             let (first, second) = (totals_view(first, gateway), totals_view(second, gateway));
             ("prove_double_signing", vec![("gateway", gateway.view()), ("first", first), ("second", second)])
+        }
+        TransactionBody::ProveDoubleRequest { gateway, first, second } => {
+            let (first, second) = (request_view(first, gateway), request_view(second, gateway));
+            ("prove_double_request", vec![("gateway", gateway.view()), ("first", first), ("second", second)])
         }
         TransactionBody::OpenSegments { openings } => {
             let openings = openings.iter().map(|opening| opening_view(opening, state)).collect();

@@ -247,7 +247,10 @@ def release(ledger: Ledger, number: str) -> None:
     hold = ledger.table("holds").pop(number)
     _unhold(ledger, hold)
     burned = hold["own"] + hold["delegated"] + hold["unbonding"]
-    part = split(share(hold["own"], ledger["slash_provers_share"]), len(hold["provers"]))
+    proven = share(hold["own"], ledger["slash_provers_share"])
+    if hold["rule"] == "wrong_approval":
+        proven = min(proven, hold["harm"])
+    part = split(proven, len(hold["provers"]))
     for prover in hold["provers"]:
         ledger.credit(prover, part)
         burned -= part

@@ -363,7 +363,10 @@ impl Block {
             }
         };
         let count = u64::try_from(hold.provers.len()).unwrap_or(u64::MAX);
-        let to_each_prover = hold.own.share(for_provers).split(count);
+        let for_all = hold.own.share(for_provers);
+        // SPEC S2: a hand whose own worker is the bait must not live off the lazy that take it.
+        let for_all = if hold.rule == SlashRule::WrongApproval { for_all.min(hold.harm) } else { for_all };
+        let to_each_prover = for_all.split(count);
         for prover in &hold.provers {
             give(&mut self.state, *prover, to_each_prover);
         }

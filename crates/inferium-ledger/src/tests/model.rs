@@ -424,8 +424,9 @@ impl Model {
                 assert_eq!((hold.node, hold.rule), (*node, *rule));
                 let mut left: u64 = hold.parts.iter().sum();
                 let own = hold.parts[0];
+                let most = if hold.rule == SlashRule::WrongApproval { hold.harm } else { u64::MAX };
                 for prover in &hold.provers {
-                    let part = own * 3 / 10 / hold.provers.len() as u64;
+                    let part = (own * 3 / 10).min(most) / hold.provers.len() as u64;
                     self.give(*prover, part);
                     left -= part;
                 }

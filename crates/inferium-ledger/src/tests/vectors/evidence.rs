@@ -269,6 +269,17 @@ fn slash_release(book: &mut Book, chain: &Chain) {
         "the last nano-IFR of the harm",
         &held(chain, &[], Some("g0"), |hold| hold.harm = Amount::from_nano(199_999)),
     );
+    for (name, harm) in [
+        ("who proved a wrong approval gets no more than the harm", 200_000),
+        ("the last nano-IFR of the harm for who proved it", 299_999),
+        ("a harm beyond the provers' part", 300_001),
+    ] {
+        let approved = held(chain, &["x0", "v1"], Some("g0"), |hold| {
+            hold.rule = SlashRule::WrongApproval;
+            hold.harm = Amount::from_nano(harm);
+        });
+        released(name, &approved);
+    }
     let generous = with(&held(chain, &["x0"], Some("g0"), |_| {}), |state| {
         let parameters = &mut state.meta_mut().parameters;
         parameters.slash_provers_share = inferium_types::Ppm::new(500_000);

@@ -1,6 +1,6 @@
 //! The record and the report: numbers for programs, words and pictures for people.
 
-use inferium_sampling::{Detection, Inadmissible, Run, SequentialTest, confirm, detect};
+use inferium_sampling::{Bets, Detection, Inadmissible, Run, SequentialTest, confirm, detect};
 use inferium_types::{Calibration, POSITION_KINDS, encode};
 use plotters::prelude::*;
 use serde_json::{Value, json};
@@ -206,6 +206,7 @@ fn distributions(honest: &[Run], controls: &[Run], path: &Path) -> Drawn {
 fn detection(calibration: &Calibration, honest: &[Run], controls: &[Run], path: &Path) -> Drawn {
     const LEAST: f64 = 1e-3;
     const MOST: f64 = 1e9;
+    let bets = Bets::new(calibration);
     let curves: Vec<(String, Vec<(f64, f64)>)> = honest
         .iter()
         .chain(controls)
@@ -216,11 +217,9 @@ fn detection(calibration: &Calibration, honest: &[Run], controls: &[Run], path: 
             for job in run.jobs.iter().skip(1).step_by(2) {
                 let statistics = job.statistics(calibration);
                 positions += statistics.positions();
-                test.judge(calibration, &statistics);
-                points.push((
-                    (positions as f64).max(1.0),
-                    test.capital_log10(calibration).clamp(LEAST.log10(), MOST.log10()),
-                ));
+                test.judge(&bets, &statistics);
+                points
+                    .push(((positions as f64).max(1.0), test.capital_log10(&bets).clamp(LEAST.log10(), MOST.log10())));
             }
             (run.name.clone(), points)
         })

@@ -17,7 +17,8 @@ use std::path::Path;
 mod tests;
 
 /// Cheats whose flips of tokens the calibration bets on, mildest first.
-const ALTERNATIVES: [&str; 4] = ["fp8-cache", "w8a8-rows", "int4-weights", "own-seed"];
+const ALTERNATIVES: [&str; 6] =
+    ["temperature-0.8-for-0.7", "fp8-cache", "no-system-prompt", "temperature-1.0-for-0.7", "int4-weights", "own-seed"];
 
 /// What a worker does that is not what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

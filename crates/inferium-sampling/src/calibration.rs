@@ -4,7 +4,7 @@
 //! whose controls don't separate is no use, and is refused.
 
 use crate::measures::{JobMeasures, position_kind};
-use crate::{GROSS_POSITIONS_MIN, SequentialTest, Suspicion, gross_fault};
+use crate::{Bets, GROSS_POSITIONS_MIN, SequentialTest, Suspicion, gross_fault};
 use inferium_types::{ALTERNATIVES_MAX, Calibration, Digest, POSITION_KINDS, Ppm};
 
 #[cfg(test)]
@@ -14,6 +14,8 @@ pub(crate) mod tests;
 const ROOM: f64 = 1.15;
 /// Room above the worst honest share of bad positions: the kernels of tomorrow differ more than those that were measured.
 const BAD_ROOM: f64 = 1.5;
+/// Where figures are clipped, in nearly all honest ones: a bet on a mean wins at most what the clip is above the honest mean.
+const CLIP_ROOM: f64 = 4.0;
 /// How much larger than nearly all honest errors a gross one is.
 const GROSS_ROOM: f64 = 3.0;
 /// Quantile of the normal distribution for upper bounds at 99.9 %.
@@ -100,8 +102,7 @@ pub fn fit(
     let margins = pooled(honest, |job| job.positions.iter().map(|p| p.check.margin).collect());
     let logprobs = pooled(honest, |job| job.positions.iter().map(|p| p.logprob_difference).collect());
     let errors = pooled(honest, |job| job.sketch_errors.clone());
-    let [bad_margin, logprob_clip, sketch_clip] =
-        [margins, logprobs, errors].map(|values| micro(quantile(values, 0.999)));
+    let [bad_margin, logprob, sketch] = [margins, logprobs, errors].map(|values| quantile(values, 0.999));
     let flips = ceilings(honest);
     let mut calibration = Calibration {
         corpus,
@@ -109,14 +110,14 @@ pub fn fit(
         flips,
         alternatives: Vec::new(),
         // A margin of nothing is a tie that either may win.
-        bad_margin_micro: bad_margin.max(1),
+        bad_margin_micro: micro(bad_margin).max(1),
         bad: Ppm::new(0),
         bad_correlation: Ppm::new(0),
-        logprob_clip_micro: logprob_clip.max(1),
+        logprob_clip_micro: micro(logprob * CLIP_ROOM).max(1),
         logprob_mean: Ppm::new(0),
-        sketch_clip_micro: sketch_clip.max(1),
+        sketch_clip_micro: micro(sketch * CLIP_ROOM).max(1),
         sketch_mean: Ppm::new(0),
-        sketch_gross_micro: micro(GROSS_ROOM * sketch_clip as f64 / 1e6),
+        sketch_gross_micro: micro(sketch * GROSS_ROOM),
     };
     for name in alternatives.iter().take(ALTERNATIVES_MAX) {
         if let Some(control) = controls.iter().find(|control| control.name == *name) {
@@ -134,12 +135,13 @@ pub fn fit(
 /// # Errors
 /// [`Inadmissible`].
 pub fn confirm(calibration: &Calibration, honest: &[Run], controls: &[Run]) -> Result<Vec<Detection>, Inadmissible> {
+    let bets = Bets::new(calibration);
     for engine in honest {
         let mut test = SequentialTest::default();
         for job in engine.part(true) {
             let statistics = job.statistics(calibration);
-            test.judge(calibration, &statistics);
-            if test.suspicion(calibration) > Suspicion::None
+            test.judge(&bets, &statistics);
+            if test.suspicion(&bets) > Suspicion::None
                 || gross_fault(calibration, &statistics, &job.sketch_errors).is_some()
             {
                 return Err(Inadmissible::Honest { name: engine.name.clone(), jobs: test.jobs() });
@@ -161,13 +163,14 @@ pub fn confirm(calibration: &Calibration, honest: &[Run], controls: &[Run]) -> R
 pub fn detect(calibration: &Calibration, control: &Run) -> Detection {
     let mut detection =
         Detection { name: control.name.clone(), convicted_after: None, suspect_after: None, gross: (0, 0) };
+    let bets = Bets::new(calibration);
     let mut test = SequentialTest::default();
     let mut positions = 0;
     for job in control.part(true) {
         let statistics = job.statistics(calibration);
         positions += statistics.positions();
-        test.judge(calibration, &statistics);
-        let suspicion = test.suspicion(calibration);
+        test.judge(&bets, &statistics);
+        let suspicion = test.suspicion(&bets);
         if suspicion >= Suspicion::Suspect {
             detection.suspect_after.get_or_insert(positions);
         }

@@ -59,6 +59,19 @@ pub(crate) fn log2_ratio(numerator: u32, denominator: u32) -> Option<i64> {
     Some(log)
 }
 
+/// 2^(1/2), 2^(1/4), ... with 63 bits after the point, each the root of the last, rounded down.
+const ROOTS: [u128; LOG_BITS as usize] = {
+    let mut roots = [0; LOG_BITS as usize];
+    let mut root: u128 = 1 << 64;
+    let mut index = 0;
+    while index < roots.len() {
+        root = (root << 63).isqrt();
+        roots[index] = root;
+        index += 1;
+    }
+    roots
+};
+
 /// A lower bound of 2^`log`, for a logarithm with 32 bits after the point; the largest number when it is too large.
 pub(crate) fn exp2(log: i128) -> Q64 {
     let whole = log >> LOG_BITS;
@@ -69,12 +82,9 @@ pub(crate) fn exp2(log: i128) -> Q64 {
         return 0;
     }
     let fraction = (log - (whole << LOG_BITS)) as u64;
-    // 2^(1/2), 2^(1/4), ... with 63 bits after the point, each the root of the last, rounded down.
-    let mut root: u128 = 1 << 64;
     let mut mantissa: u128 = 1 << 63;
-    for bit in (0..LOG_BITS).rev() {
-        root = (root << 63).isqrt();
-        if fraction >> bit & 1 == 1 {
+    for (bit, root) in (0..LOG_BITS).rev().zip(ROOTS) {
+        if (fraction >> bit) & 1 == 1 {
             mantissa = (mantissa * root) >> 63;
         }
     }

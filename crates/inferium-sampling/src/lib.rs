@@ -52,5 +52,5 @@ pub use measures::{JobMeasures, PositionMeasures, position_kind};
 pub use philox::philox4x32_10;
 pub use position::{PositionCheck, log_sum_exp, top_tokens};
 pub use sampler::{CANDIDATES_MAX, SAMPLER_VERSION, Sampler};
-pub use sequential::{SequentialTest, Suspicion};
+pub use sequential::{Bets, SequentialTest, Suspicion};
 pub use sketch::{Projection, SKETCH_SIZE, WINDOW_TOKENS, sketch, sketch_error, sketched_positions};

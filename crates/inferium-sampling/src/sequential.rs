@@ -11,7 +11,7 @@
 
 use crate::fixed::{ONE, Q64, exp2, log2_ratio, times};
 use borsh::{BorshDeserialize, BorshSerialize};
-use inferium_types::{ALTERNATIVES_MAX, Calibration, ClippedSum, Ppm, ReplayStatistics};
+use inferium_types::{ALTERNATIVES_MAX, Calibration, ClippedSum, POSITION_KINDS, Ppm, ReplayStatistics};
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +36,31 @@ pub enum Suspicion {
     Convicted,
 }
 
+/// The bets that a calibration makes, worked out once.
+///
+/// A calibration that bounds nothing (a share or mean of zero, a share of one whole) makes no bets on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bets {
+    /// Logarithms of how much likelier a flip is, and none, for each alternative and kind of position; with 32 bits after the
+    /// point, rounded down.
+    flips: Vec<[(i64, i64); POSITION_KINDS]>,
+    logprob_mean: Ppm,
+    sketch_mean: Ppm,
+}
+
+impl Bets {
+    /// The bets of a calibration.
+    #[must_use]
+    pub fn new(calibration: &Calibration) -> Self {
+        let alternatives = calibration.alternatives.iter().take(ALTERNATIVES_MAX);
+        Self {
+            flips: alternatives.map(|shares| log_ratios(&calibration.flips, shares)).collect(),
+            logprob_mean: calibration.logprob_mean,
+            sketch_mean: calibration.sketch_mean,
+        }
+    }
+}
+
 /// The capital of all bets against one worker's honesty on one profile.
 ///
 /// Each is a number with 64 bits after the point.
@@ -53,23 +78,20 @@ pub struct SequentialTest {
 
 impl SequentialTest {
     /// Counts one judged job.
-    ///
-    /// A calibration that bounds nothing (a share or mean of zero, a share of one whole) makes no bets on it.
-    pub fn judge(&mut self, calibration: &Calibration, measured: &ReplayStatistics) {
+    pub fn judge(&mut self, bets: &Bets, measured: &ReplayStatistics) {
         let put_in = put_in(self.jobs);
         self.jobs = self.jobs.saturating_add(1);
-        for (capital, shares) in self.flips.iter_mut().zip(&calibration.alternatives) {
-            let factor = likelihood_ratio(calibration, shares, measured);
-            *capital = times(capital.saturating_add(put_in), factor);
+        for (capital, ratios) in self.flips.iter_mut().zip(&bets.flips) {
+            *capital = times(capital.saturating_add(put_in), likelihood_ratio(ratios, measured));
         }
-        bet_on_mean(&mut self.logprobs, put_in, measured.logprobs, calibration.logprob_mean);
-        bet_on_mean(&mut self.sketches, put_in, measured.sketches, calibration.sketch_mean);
+        bet_on_mean(&mut self.logprobs, put_in, measured.logprobs, bets.logprob_mean);
+        bet_on_mean(&mut self.sketches, put_in, measured.sketches, bets.sketch_mean);
     }
 
     /// What the test says now: the mean capital of all bets decides.
     #[must_use]
-    pub fn suspicion(&self, calibration: &Calibration) -> Suspicion {
-        match self.capital(calibration) >> 64 {
+    pub fn suspicion(&self, bets: &Bets) -> Suspicion {
+        match self.capital(bets) >> 64 {
             whole if whole >= u128::from(CONVICTED) => Suspicion::Convicted,
             whole if whole >= u128::from(SUSPECT) => Suspicion::Suspect,
             _ => Suspicion::None,
@@ -84,20 +106,19 @@ impl SequentialTest {
 
     /// The decimal logarithm of the evidence against the worker, for pictures: 2 is suspect, 6 convicted.
     #[must_use]
-    pub fn capital_log10(&self, calibration: &Calibration) -> f64 {
+    pub fn capital_log10(&self, bets: &Bets) -> f64 {
         // Nothing is left of a capital below the last bit.
-        libm::log10(self.capital(calibration).max(1) as f64 / ONE as f64)
+        libm::log10(self.capital(bets).max(1) as f64 / ONE as f64)
     }
 
     /// The mean capital over the three things that are measured, each of which is the mean over its bets.
-    fn capital(&self, calibration: &Calibration) -> Q64 {
-        let mean = |bets: &[u128], count: usize| {
+    fn capital(&self, bets: &Bets) -> Q64 {
+        let mean = |capitals: &[u128], count: usize| {
             // Divided first: the sum of capitals may be too large.
             let count = u128::try_from(count.max(1)).unwrap_or(u128::MAX);
-            bets.iter().fold(0_u128, |sum, capital| sum.saturating_add(capital / count))
+            capitals.iter().fold(0_u128, |sum, capital| sum.saturating_add(capital / count))
         };
-        let alternatives = calibration.alternatives.len().min(ALTERNATIVES_MAX);
-        let flips = mean(&self.flips, alternatives);
+        let flips = mean(&self.flips, bets.flips.len());
         let (logprobs, sketches) = (mean(&self.logprobs, STAKES.len()), mean(&self.sketches, STAKES.len()));
         (flips / 3).saturating_add(logprobs / 3).saturating_add(sketches / 3)
     }
@@ -109,22 +130,29 @@ fn put_in(index: u64) -> Q64 {
     ONE / next / (next + 1)
 }
 
-/// How much likelier the flips are with the alternative's `shares` than with the honest ones, at most.
+/// How much likelier a flip is with the alternative's `shares` than with the `honest` ones, and none, kind by kind.
 ///
 /// The honest share of a kind of positions is anything up to its ceiling: with a share of flips below the ceiling the expectation
 /// of the factor is below 1, since `shares` are above.
-fn likelihood_ratio(calibration: &Calibration, shares: &[Ppm], measured: &ReplayStatistics) -> Q64 {
-    let mut log = 0_i128;
-    for ((count, honest), share) in measured.kinds.iter().zip(&calibration.flips).zip(shares) {
-        let stays = |share: Ppm| Ppm::ONE.get().saturating_sub(share.get());
+fn log_ratios(honest: &[Ppm; POSITION_KINDS], shares: &[Ppm; POSITION_KINDS]) -> [(i64, i64); POSITION_KINDS] {
+    let mut ratios = [(0, 0); POSITION_KINDS];
+    for ((ratio, honest), share) in ratios.iter_mut().zip(honest).zip(shares) {
+        let stays = |share: &Ppm| Ppm::ONE.get().saturating_sub(share.get());
         let flipped = log2_ratio(share.get(), honest.get());
-        let stayed = log2_ratio(stays(*share), stays(*honest));
-        let (Some(flipped), Some(stayed)) = (flipped, stayed) else { continue };
-        if share < honest {
-            continue;
+        let stayed = log2_ratio(stays(share), stays(honest));
+        if let (Some(flipped), Some(stayed), true) = (flipped, stayed, share >= honest) {
+            *ratio = (flipped, stayed);
         }
+    }
+    ratios
+}
+
+/// How much likelier what was measured is, at most.
+fn likelihood_ratio(ratios: &[(i64, i64); POSITION_KINDS], measured: &ReplayStatistics) -> Q64 {
+    let mut log = 0_i128;
+    for (count, (flipped, stayed)) in measured.kinds.iter().zip(ratios) {
         let flips = count.flips.min(count.positions);
-        log += i128::from(flips) * i128::from(flipped) + i128::from(count.positions - flips) * i128::from(stayed);
+        log += i128::from(flips) * i128::from(*flipped) + i128::from(count.positions - flips) * i128::from(*stayed);
     }
     exp2(log)
 }

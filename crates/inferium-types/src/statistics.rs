@@ -91,7 +91,7 @@ impl ReplayStatistics {
 }
 
 /// Most alternatives of a [`Calibration`].
-pub const ALTERNATIVES_MAX: usize = 4;
+pub const ALTERNATIVES_MAX: usize = 6;
 
 /// What an honest replay of a profile measures at most, found by measuring.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

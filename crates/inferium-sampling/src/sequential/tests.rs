@@ -63,9 +63,10 @@ fn sum(count: u32, mean_ppm: u64) -> ClippedSum {
 
 /// Jobs until the test says `wanted`.
 fn jobs_until(wanted: Suspicion, calibration: &Calibration, mut job: impl FnMut() -> ReplayStatistics) -> u64 {
+    let bets = Bets::new(calibration);
     let mut test = SequentialTest::default();
-    while test.suspicion(calibration) < wanted {
-        test.judge(calibration, &job());
+    while test.suspicion(&bets) < wanted {
+        test.judge(&bets, &job());
         assert!(test.jobs() < 100_000, "never");
     }
     test.jobs()
@@ -88,7 +89,7 @@ fn fair_factors_have_an_expectation_of_at_most_one() {
             let factor = |flips| {
                 let mut measured = ReplayStatistics::default();
                 measured.kinds[kind] = KindCount { positions: 1, flips };
-                likelihood_ratio(&calibration, shares, &measured)
+                likelihood_ratio(&log_ratios(&calibration.flips, shares), &measured)
             };
             let honest = u128::from(calibration.flips[kind].get());
             let expectation = honest * factor(1) + (1_000_000 - honest) * factor(0);
@@ -111,15 +112,13 @@ fn fair_factors_have_an_expectation_of_at_most_one() {
 #[test]
 fn honest_workers_stay_clear_and_cheats_are_met_in_time() {
     let calibration = calibration();
+    let bets = Bets::new(&calibration);
     let mut numbers = Numbers(0);
     let mut test = SequentialTest::default();
     for _ in 0..3_000 {
         let honest = numbers.job(100, HONEST);
-        test.judge(
-            &calibration,
-            &ReplayStatistics { logprobs: sum(100, 60_000), sketches: sum(12, 200_000), ..honest },
-        );
-        assert_eq!(test.suspicion(&calibration), Suspicion::None);
+        test.judge(&bets, &ReplayStatistics { logprobs: sum(100, 60_000), sketches: sum(12, 200_000), ..honest });
+        assert_eq!(test.suspicion(&bets), Suspicion::None);
     }
     // Positions until conviction, from the first job on.
     let four = jobs_until(Suspicion::Convicted, &calibration, || numbers.job(10, FOUR_BIT));
@@ -140,14 +139,15 @@ fn honest_workers_stay_clear_and_cheats_are_met_in_time() {
 #[test]
 fn a_worker_that_turns_bad_late_has_saved_nothing_up() {
     let calibration = calibration();
+    let bets = Bets::new(&calibration);
     let mut numbers = Numbers(1 << 24);
     let mut test = SequentialTest::default();
     for _ in 0..2_000 {
-        test.judge(&calibration, &numbers.job(100, HONEST));
+        test.judge(&bets, &numbers.job(100, HONEST));
     }
     let mut jobs = 0;
-    while test.suspicion(&calibration) < Suspicion::Convicted {
-        test.judge(&calibration, &numbers.job(100, FOUR_BIT));
+    while test.suspicion(&bets) < Suspicion::Convicted {
+        test.judge(&bets, &numbers.job(100, FOUR_BIT));
         jobs += 1;
         assert!(jobs < 10, "never");
     }
@@ -156,11 +156,12 @@ fn a_worker_that_turns_bad_late_has_saved_nothing_up() {
 #[test]
 fn nothing_measured_moves_nothing_and_nonsense_breaks_nothing() {
     let calibration = calibration();
+    let bets = Bets::new(&calibration);
     let mut test = SequentialTest::default();
     for _ in 0..100 {
-        test.judge(&calibration, &ReplayStatistics::default());
+        test.judge(&bets, &ReplayStatistics::default());
     }
-    assert_eq!(test.suspicion(&calibration), Suspicion::None);
+    assert_eq!(test.suspicion(&bets), Suspicion::None);
     // More flips than positions, sums beyond the clip: counted as the most that can be.
     let mut absurd = ReplayStatistics {
         logprobs: ClippedSum { count: 1, sum_ppm: u64::MAX },
@@ -171,14 +172,14 @@ fn nothing_measured_moves_nothing_and_nonsense_breaks_nothing() {
     let mut bounded = absurd.clone();
     bounded.kinds = [KindCount { positions: 1, flips: 1 }; POSITION_KINDS];
     let (mut one, mut other) = (SequentialTest::default(), SequentialTest::default());
-    one.judge(&calibration, &absurd);
-    other.judge(&calibration, &bounded);
+    one.judge(&bets, &absurd);
+    other.judge(&bets, &bounded);
     assert_eq!(one, other);
     absurd.kinds = [KindCount { positions: u32::MAX, flips: u32::MAX }; POSITION_KINDS];
     for _ in 0..50 {
-        one.judge(&calibration, &absurd);
+        one.judge(&bets, &absurd);
     }
-    assert_eq!(one.suspicion(&calibration), Suspicion::Convicted);
+    assert_eq!(one.suspicion(&bets), Suspicion::Convicted);
     // A calibration that bounds nothing convicts nobody.
     let empty = Calibration {
         flips: [Ppm::new(0); POSITION_KINDS],
@@ -188,16 +189,19 @@ fn nothing_measured_moves_nothing_and_nonsense_breaks_nothing() {
     };
     let mut test = SequentialTest::default();
     for _ in 0..50 {
-        test.judge(&empty, &absurd);
+        test.judge(&Bets::new(&empty), &absurd);
     }
-    assert_eq!(test.suspicion(&empty), Suspicion::None);
+    assert_eq!(test.suspicion(&Bets::new(&empty)), Suspicion::None);
     // Nor does an alternative that is more honest than honesty.
     let upside_down = Calibration { alternatives: vec![empty.flips], ..calibration_of(HONEST) };
     let mut test = SequentialTest::default();
     for _ in 0..50 {
-        test.judge(&upside_down, &ReplayStatistics { logprobs: sum(1, 0), sketches: sum(1, 0), ..absurd.clone() });
+        test.judge(
+            &Bets::new(&upside_down),
+            &ReplayStatistics { logprobs: sum(1, 0), sketches: sum(1, 0), ..absurd.clone() },
+        );
     }
-    assert_eq!(test.suspicion(&upside_down), Suspicion::None);
+    assert_eq!(test.suspicion(&Bets::new(&upside_down)), Suspicion::None);
 }
 
 fn calibration_of(flips: [u32; 6]) -> Calibration {

@@ -158,8 +158,14 @@ fn every_kind_of_transaction_has_its_words() {
         (TransactionBody::OpenTask { terms: task }, vec![profile.to_string(), "400".into(), "60000 ms".into()]),
         (TransactionBody::CloseLease { lease: terms().lease }, vec![terms().lease.to_string()]),
         (TransactionBody::CommitSegment { commitment }, vec!["7 finished jobs".into(), terms().root.to_string()]),
-        (TransactionBody::SubmitVerdict { segment, vote: invalid }, vec!["invalid: job 4".into(), segment.to_string()]),
-        (TransactionBody::SubmitVerdict { segment, vote: VerdictVote::Unavailable }, vec!["no usable evidence".into()]),
+        (
+            TransactionBody::SubmitVerdict { segment, vote: invalid, salt: None },
+            vec!["invalid: job 4".into(), segment.to_string()],
+        ),
+        (
+            TransactionBody::SubmitVerdict { segment, vote: VerdictVote::Unavailable, salt: None },
+            vec!["no usable evidence".into()],
+        ),
         (TransactionBody::ReportStall { request: request() }, vec![request().job.to_string(), "99".into()]),
         (TransactionBody::CertifyDelivery { stall }, vec![stall.to_string()]),
         (TransactionBody::AnswerStall { stall, result: result() }, vec![stall.to_string(), "17 tokens".into()]),

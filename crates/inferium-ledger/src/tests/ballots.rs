@@ -83,7 +83,7 @@ fn an_open_vote_follows_the_last_commitment_in_one_block() {
     let environment = chain.environment();
     let mut refused = chain.clone();
     assert!(refused.block_in(&environment, &[open.clone(), commitment.clone()]).is_err());
-    let mut taken = chain.clone();
+    let mut taken = chain;
     taken.block(&[commitment, open]);
     assert_eq!(taken.phase(segment), Some(Phase::Revealing));
 }

@@ -18,7 +18,9 @@ pub(super) fn write(book: &mut Book) {
     committee(book, &committed, segment);
     let mut drawn = committed.clone();
     let members = drawn.draw(segment);
-    submit_verdict(book, &committed, &drawn, segment, &members);
+    let steps = steps(&committed, &drawn, segment, &members);
+    commit_verdict(book, &steps);
+    submit_verdict(book, &steps, &members);
     overdue(book, &drawn, segment, &members);
     conviction(book, &drawn, segment, &members);
     wrong_rejection(book, &drawn, segment, &members);
@@ -155,87 +157,127 @@ fn answering(page: &mut Page<'_>, before: &Chain, segment: SegmentId, known: &dy
     }
 }
 
-fn submit_verdict(book: &mut Book, committed: &Chain, drawn: &Chain, segment: SegmentId, members: &[String]) {
+/// A segment of two members on its way: who comes first and second, and the chain at each step.
+struct Steps<'a> {
+    committed: &'a Chain,
+    drawn: &'a Chain,
+    segment: SegmentId,
+    first: &'a str,
+    second: &'a str,
+    /// Neither of them.
+    outsider: String,
+    /// The first one committed to an approval.
+    bound: Chain,
+    /// So did the second.
+    hidden: Chain,
+    /// The second one voted openly.
+    last: Chain,
+    done: Chain,
+    /// As `bound`, in other phases.
+    revealing: Chain,
+    closed: Chain,
+}
+
+fn steps<'a>(committed: &'a Chain, drawn: &'a Chain, segment: SegmentId, members: &'a [String]) -> Steps<'a> {
     let (first, second) = (members[0].as_str(), members[1].as_str());
-    let outsider = (0..6).map(|index| format!("v{index}")).find(|name| !members.contains(name)).unwrap();
     let mut bound = drawn.clone();
     bound.bind(segment, &[(first, valid())]);
     let mut hidden = bound.clone();
     let body = hidden.commitment(segment, second, valid());
     hidden.ok(second, body);
-    let (last, _, shown) = all_but_one(drawn, segment, &[(&members[0], valid()), (&members[1], valid())]);
-    let done = says(drawn, segment, members, valid());
-
-    let page = &mut book.page("commit_verdict");
-    let body = drawn.commitment(segment, first, valid());
-    page.valid("the first of two is bound", "V2", drawn, first, body.clone());
-    page.valid(
-        "all are bound: they show their votes",
-        "V2",
-        &bound,
+    let (last, ..) = all_but_one(drawn, segment, &[(&members[0], valid()), (&members[1], valid())]);
+    Steps {
+        committed,
+        drawn,
+        segment,
+        first,
         second,
-        bound.commitment(segment, second, valid()),
-    );
+        outsider: (0..6).map(|index| format!("v{index}")).find(|name| !members.contains(name)).unwrap(),
+        revealing: with(&bound, |state| set_phase(state, segment, Phase::Revealing)),
+        closed: with(&bound, |state| set_phase(state, segment, Phase::Closed)),
+        bound,
+        hidden,
+        last,
+        done: says(drawn, segment, members, valid()),
+    }
+}
+
+fn commit_verdict(book: &mut Book, steps: &Steps<'_>) {
+    let page = &mut book.page("commit_verdict");
+    let Steps { committed, drawn, segment, first, second, outsider, bound, last, done, revealing, closed, .. } = steps;
+    let body = drawn.commitment(*segment, first, valid());
+    page.valid("the first of two is bound", "V2", drawn, first, body.clone());
+    let other = bound.commitment(*segment, second, valid());
+    page.valid("all are bound: they show their votes", "V2", bound, second, other.clone());
     page.doors(drawn, first, &body);
-    refusals(page, drawn, segment, first, &body, |segment| TransactionBody::CommitVerdict {
+    refusals(page, drawn, *segment, first, &body, |segment| TransactionBody::CommitVerdict {
         segment,
         commitment: Digest::ZERO,
     });
-    page.invalid("a validator that was not drawn", "V1", drawn, &outsider, body.clone(), "not_allowed");
-    page.invalid("a second time", "V2", &bound, first, body.clone(), "exists");
-    page.invalid(
-        "a second time, otherwise",
-        "V2",
-        &bound,
-        first,
-        bound.commitment(segment, first, invalid()),
-        "exists",
-    );
-    page.invalid("after its own vote", "V2", &last, second, body.clone(), "exists");
+    page.invalid("a validator that was not drawn", "V1", drawn, outsider, body.clone(), "not_allowed");
+    page.invalid("a second time", "V2", bound, first, body.clone(), "exists");
+    let otherwise = bound.commitment(*segment, first, invalid());
+    page.invalid("a second time, otherwise", "V2", bound, first, otherwise, "exists");
+    page.invalid("after its own vote", "V2", last, second, body.clone(), "exists");
     page.invalid("before the committee is drawn", "C4", committed, first, body.clone(), "wrong_state");
-    page.invalid("after the segment is final", "V3", &done, first, body, "wrong_state");
-    let revealing = with(&bound, |state| set_phase(state, segment, Phase::Revealing));
-    let body = revealing.commitment(segment, second, valid());
-    page.invalid("while votes are shown", "V2", &revealing, second, body.clone(), "wrong_state");
-    let closed = with(&bound, |state| set_phase(state, segment, Phase::Closed));
-    page.invalid("while the worker is asked", "V2", &closed, second, body, "wrong_state");
+    page.invalid("after the segment is final", "V3", done, first, body, "wrong_state");
+    page.invalid("while votes are shown", "V2", revealing, second, other.clone(), "wrong_state");
+    page.invalid("while the worker is asked", "V2", closed, second, other, "wrong_state");
+}
 
+fn submit_verdict(book: &mut Book, steps: &Steps<'_>, members: &[String]) {
     let page = &mut book.page("submit_verdict");
-    let open = verdict(segment, valid());
-    page.valid("the last of all votes openly", "V2", &bound, second, open.clone());
-    page.valid("the first of two shows its vote", "V2", &hidden, second, reveal(segment, second, valid()));
-    page.valid("the last one approves, too: it is final", "V3", &last, first, shown.clone());
-    let (doubted, _, doubt) =
-        all_but_one(drawn, segment, &[(&members[0], VerdictVote::Unavailable), (&members[1], valid())]);
+    let Steps { committed, drawn, segment, first, second, outsider, bound, hidden, last, done, .. } = steps;
+    let (segment, open) = (*segment, verdict(*segment, valid()));
+    let shown = reveal(segment, first, valid());
+    page.valid("the last of all votes openly", "V2", bound, second, open.clone());
+    page.valid("the first of two shows its vote", "V2", hidden, second, reveal(segment, second, valid()));
+    page.valid("the last one approves, too: it is final", "V3", last, first, shown.clone());
+    let votes = [(&members[0], VerdictVote::Unavailable), (&members[1], valid())];
+    let (doubted, _, doubt) = all_but_one(drawn, segment, &votes);
     page.valid("a doubt widens the committee to all", "V3", &doubted, first, doubt);
     let alone = alone(committed, segment);
     let one = alone.committee(segment).remove(0);
     page.valid("a committee of one votes at once", "V2", &alone, &one, open.clone());
-    page.valid("its doubt leaves it alone: no two thirds of others", "V3", &alone, &one, verdict(segment, invalid()));
-    page.doors(&bound, second, &open);
-    refusals(page, &bound, segment, second, &open, |segment| verdict(segment, valid()));
+    page.valid("it doubts, and is all there is", "V3", &alone, &one, verdict(segment, invalid()));
+    page.doors(bound, second, &open);
+    refusals(page, bound, segment, second, &open, |segment| verdict(segment, valid()));
     let at = |job| verdict(segment, VerdictVote::Invalid { job, fault: JobFault::Token });
-    page.invalid("a job after the last one", "V3", &bound, second, at(3), "out_of_bounds");
-    page.invalid("the last job of all", "V3", &bound, second, at(u32::MAX), "out_of_bounds");
+    page.invalid("a job after the last one", "V3", bound, second, at(3), "out_of_bounds");
+    page.invalid("the last job of all", "V3", bound, second, at(u32::MAX), "out_of_bounds");
     let after = VerdictVote::Invalid { job: 3, fault: JobFault::Leaf };
     let (beyond, _, body) = all_but_one(drawn, segment, &[(&members[0], after), (&members[1], valid())]);
     page.invalid("a job after the last one was committed to", "V3", &beyond, first, body, "out_of_bounds");
-    page.invalid("a validator that was not drawn", "V1", &bound, &outsider, open.clone(), "not_allowed");
-    page.invalid("openly while another is not bound", "V2", drawn, first, open.clone(), "wrong_state");
-    page.invalid("openly after a commitment", "V2", &bound, first, open.clone(), "wrong_state");
-    page.invalid("openly while votes are shown", "V2", &revealing, second, open.clone(), "wrong_state");
-    page.invalid("openly while the worker is asked", "V2", &closed, second, open.clone(), "wrong_state");
-    page.invalid("openly what it committed to", "V2", &hidden, second, open.clone(), "commitment");
+    page.invalid("a validator that was not drawn", "V1", bound, outsider, open.clone(), "not_allowed");
+    page.invalid("before the committee is drawn", "C4", committed, first, open.clone(), "wrong_state");
+    page.invalid("after the segment is final", "V3", done, first, open, "wrong_state");
+    page.numbers("the last one", last, first, &shown);
+    bindings(page, steps);
+}
+
+/// Votes that come too early or too late, or are not what the member is bound to.
+fn bindings(page: &mut Page<'_>, steps: &Steps<'_>) {
+    let Steps { drawn, segment, first, second, bound, hidden, last, revealing, closed, .. } = steps;
+    let (segment, open) = (*segment, verdict(*segment, valid()));
     let show = |name: &str, vote| reveal(segment, name, vote);
-    page.invalid("before all are bound", "V2", &bound, first, show(first, valid()), "wrong_state");
-    page.invalid("of nothing that it committed to", "V2", &bound, second, show(second, valid()), "unknown");
-    page.invalid("while the worker is asked", "V2", &closed, first, show(first, valid()), "wrong_state");
-    page.invalid("another vote", "V2", &hidden, second, show(second, invalid()), "commitment");
+    page.invalid("openly while another is not bound", "V2", drawn, first, open.clone(), "wrong_state");
+    page.invalid("openly after a commitment", "V2", bound, first, open.clone(), "wrong_state");
+    page.invalid("openly while votes are shown", "V2", revealing, second, open.clone(), "wrong_state");
+    page.invalid("openly while the worker is asked", "V2", closed, second, open.clone(), "wrong_state");
+    page.invalid("openly what it committed to", "V2", hidden, second, open.clone(), "commitment");
+    page.invalid("before all are bound", "V2", bound, first, show(first, valid()), "wrong_state");
+    page.invalid("of nothing that it committed to", "V2", bound, second, show(second, valid()), "unknown");
+    page.invalid("while the worker is asked", "V2", closed, first, show(first, valid()), "wrong_state");
+    page.invalid("another vote", "V2", hidden, second, show(second, invalid()), "commitment");
+    let fault = VerdictVote::Invalid { job: 0, fault: JobFault::Leaf };
+    page.invalid("another fault", "V2", hidden, second, show(second, fault), "commitment");
+    let nothing = VerdictVote::Unavailable;
+    page.invalid("no evidence after all", "V2", hidden, second, show(second, nothing), "commitment");
     let effort = VerdictVote::Valid { effort: Digest::sha256(b"another") };
-    page.invalid("another effort", "V2", &hidden, second, show(second, effort), "commitment");
-    page.invalid("with another's salt", "V2", &hidden, second, show(first, valid()), "commitment");
+    page.invalid("another effort", "V2", hidden, second, show(second, effort), "commitment");
+    page.invalid("with another's salt", "V2", hidden, second, show(first, valid()), "commitment");
     // Who copied another's commitment can't show it: the member is in it.
-    let copied = with(&last, |state| {
+    let copied = with(hidden, |state| {
         let mut entry = state.segment(&segment).unwrap().clone();
         if let SegmentState::Judging { members, .. } = &mut entry.state {
             let commitment = members.iter().find(|member| member.validator == id(first)).unwrap().ballot;
@@ -244,11 +286,8 @@ fn submit_verdict(book: &mut Book, committed: &Chain, drawn: &Chain, segment: Se
         state.set_segment(segment, Some(entry));
     });
     page.invalid("what was copied", "V2", &copied, second, show(first, valid()), "commitment");
-    page.invalid("a second time", "V3", &last, second, open.clone(), "exists");
-    page.invalid("a second time, otherwise", "V3", &last, second, show(second, invalid()), "exists");
-    page.invalid("before the committee is drawn", "C4", committed, first, open.clone(), "wrong_state");
-    page.invalid("after the segment is final", "V3", &done, first, open, "wrong_state");
-    page.numbers("the last one", &last, first, &shown);
+    page.invalid("a second time", "V3", last, second, open, "exists");
+    page.invalid("a second time, otherwise", "V3", last, second, show(second, invalid()), "exists");
 }
 
 /// The segment before a committee of one, of a profile that one validator declared.

@@ -118,6 +118,7 @@ impl Simulation {
             WorkerStyle::Shield => worker.agent != agent,
             _ => true,
         });
+        let at_stake = self.at_stake(id, member);
         if let Some(truth) = self.truths.get_mut(&id) {
             truth.blind.push(member);
             let of = &mut self.cast.agents[agent];
@@ -125,10 +126,28 @@ impl Simulation {
             of.blind += 1;
             // What is kept back is rejected before anything is opened.
             if tells && !truth.is_kept_back {
-                of.risk += order * f64::from(truth.replay.get()) / 1e6 * stake;
+                of.risk += order * f64::from(truth.replay.get()) / 1e6 * stake * at_stake;
             }
             self.world.vote(member, id, APPROVES);
         }
+    }
+
+    /// The share of its stake that a blind approval of a planted job costs: all of it, unless the member keeps it back
+    /// when another one reveals the fault, and is silent before the committee and before all.
+    fn at_stake(&self, id: SegmentId, member: NodeId) -> f64 {
+        let style = |node: &NodeId| self.cast.validators.get(node).map(|validator| validator.style);
+        let is_blind =
+            |node: &NodeId| style(node).is_some_and(|style| style.is_lazy() || style == ValidatorStyle::Copy);
+        let others_blind = self.world.state.segment(&id).is_none_or(|segment| match &segment.state {
+            SegmentState::Judging { members, .. } => {
+                members.iter().all(|other| other.validator == member || is_blind(&other.validator))
+            }
+            SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => true,
+        });
+        if others_blind || style(&member) != Some(ValidatorStyle::Copy) {
+            return 1.0;
+        }
+        2.0 * f64::from(self.world.state.meta().parameters.slash_missed_duty.get()) / 1e6
     }
 
     /// Everyone bound shows its vote; who wanted to repeat others' waits for them first.

@@ -419,9 +419,13 @@ impl Simulation {
         // Nobody gains by what a planted job takes (SPEC V5).
         let is_forced = slash.rule == SlashRule::WrongApproval && hold.provers.is_empty();
         self.planted.barred += u64::from(is_forced);
+        // A blind approval of a planted job that was kept back is counted by its chance, too.
+        let is_kept_back = slash.rule == SlashRule::MissedDuty
+            && self.cast.validators.get(&slash.node).is_some_and(|of| of.style == ValidatorStyle::Copy)
+            && slash.segment.and_then(|id| self.truths.get(&id)).is_some_and(|truth| truth.is_drawn);
         if let Some(agent) = self.agent_of(&slash.node) {
             self.cast.agents[agent].slashed += ifr(hold.own);
-            if is_forced {
+            if is_forced || is_kept_back {
                 self.cast.agents[agent].forced += ifr(hold.own);
             }
         }

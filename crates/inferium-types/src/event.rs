@@ -56,7 +56,7 @@ pub enum SlashRule {
     WrongApproval,
     /// A verdict rejected what was proven right.
     WrongRejection,
-    /// A drawn member gave no verdict.
+    /// A drawn member gave no verdict, or did not reveal it.
     MissedDuty,
     /// A gateway signed two sums for one segment.
     DoubleSigning,

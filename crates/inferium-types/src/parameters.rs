@@ -238,7 +238,7 @@ parameters! {
     slash_hold_ms: u64 = 21 * DAY, MINUTE => 90 * DAY, Milliseconds, CRITICAL;
     /// Stake lost by a certified request that got no answer (SPEC S).
     slash_deadline: Ppm = ppm(1_000), 0 => 10_000, Ppm, CRITICAL;
-    /// Stake lost by a drawn member that gave no verdict.
+    /// Stake lost by a drawn member that gave no verdict, or did not reveal it.
     slash_missed_duty: Ppm = ppm(1_000), 0 => 5_000, Ppm, CRITICAL;
     /// Stake lost by the first result proven wrong ...
     slash_wrong_result: Ppm = ppm(100_000), 10_000 => 500_000, Ppm, CRITICAL;

@@ -57,20 +57,15 @@ def _due_ms(table: str, entry: Entry) -> int:
         return int(entry["draw_at_ms"] if entry["call_due_ms"] is None else entry["call_due_ms"])
     if table == "leases" and entry["state"]["kind"] == "active":
         return int(entry["expires_at_ms"])
-    if table == "segments" and entry["opening"]["kind"] == "asked":
-        return _asked_ms(entry)
+    # V5: what is final and asked for waits for its opening alone.
+    if table == "segments" and entry["opening"]["kind"] == "asked" and entry["state"]["kind"] == "final":
+        return int(entry["opening"]["until_ms"])
     state = entry.get("state", entry)
     names = (
         "until_ms", "due_at_ms", "settles_at_ms", "closes_at_ms", "at_ms", "executes_at_ms", "releases_at_ms",
         "matures_at_ms", "expires_at_ms",
     )
     return int(next(state[name] for name in names if name in state))
-
-
-def _asked_ms(segment: Entry) -> int:
-    """V5: a doubt goes on, or ends, whichever is first; what is final waits for its opening alone."""
-    until_ms, state = int(segment["opening"]["until_ms"]), segment["state"]
-    return min(until_ms, int(state["due_at_ms"])) if state["kind"] == "judging" else until_ms
 
 
 RULES = {

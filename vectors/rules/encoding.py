@@ -8,6 +8,7 @@ import hashlib
 from .state import Entry, digest
 
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
+FAULTS = ["leaf", "prompt", "text", "finish", "token", "logits"]
 DEPTH_MAX = 32
 
 
@@ -49,6 +50,15 @@ def result_bytes(result: Entry) -> bytes:
         bytes.fromhex(result["evidence_root"]), _le(usage["prompt_tokens"], 4), _le(usage["completion_tokens"], 4),
         _le(FINISHES.index(result["finish"]), 1),
     ])
+
+
+def vote_bytes(vote: Entry) -> bytes:
+    """A verdict, as a commitment hides it."""
+    if vote["kind"] == "valid":
+        return b"\0" + bytes.fromhex(vote["effort"])
+    if vote["kind"] == "invalid":
+        return b"\1" + _le(vote["job"], 4) + _le(FAULTS.index(vote["fault"]), 1)
+    return b"\2"
 
 
 def lease_id(task: str) -> str:

@@ -103,12 +103,12 @@ def _open(ledger: Ledger, key: str, planted: Entry | None) -> None:
     segment = ledger.table("segments").get(key)
     if segment is None:
         return
-    is_judging = segment["state"]["kind"] == "judging"
+    is_waiting = segment["state"].get("phase") == "closed"
     segment["opening"] = {"kind": "opened", "planted": planted}
     if planted is not None:
         _take_out(ledger, key, segment, planted)
-    if is_judging and segment["state"]["kind"] == "judging":
-        decide(ledger, key, False)
+    if is_waiting and segment["state"]["kind"] == "judging":
+        decide(ledger, key)
 
 
 def _take_out(ledger: Ledger, key: str, segment: Entry, planted: Entry) -> None:
@@ -143,7 +143,7 @@ def _verdicts_on(key: str, segment: Entry, planted: Entry) -> tuple[list[str], l
         return (approval["approvers"] if draws_job(key, approval["seed"], job, approval["replayed"]) else []), []
     if not draws_job(key, state["seed"], job, state["replay"]):
         return [], []
-    caught = [one for one in state["members"] if one["vote"] and one["vote"].get("job") == job]
+    caught = [one for one in state["members"] if one["ballot"].get("vote", {}).get("job") == job]
     return voters(state["members"], "valid"), [one["validator"] for one in caught]
 
 

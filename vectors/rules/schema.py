@@ -150,6 +150,7 @@ SEGMENT_TERMS = record(
 )
 FAULT = words("leaf", "prompt", "text", "finish", "token", "logits")
 VOTE_ON_SEGMENT = choice(valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={})
+BALLOT_ON_SEGMENT = choice(blank={}, committed={"commitment": ID}, given={"vote": VOTE_ON_SEGMENT})
 SLASH_RULE = words(
     "deadline_missed", "wrong_result", "conflicting_results", "wrong_approval", "wrong_rejection", "missed_duty",
     "double_signing", "equivocation", "forged_proof", "evidence_withheld",
@@ -208,8 +209,9 @@ SEGMENT = record(
     state=choice(
         awaiting_seed={"view": wide, "until_ms": wide},
         judging={
-            "members": many(record(validator=ID, vote=option(VOTE_ON_SEGMENT))),
-            "stage": words("committee", "widened", "court", "full_court"), "seed": ID, "replay": narrow,
+            "members": many(record(validator=ID, ballot=BALLOT_ON_SEGMENT)),
+            "stage": words("committee", "widened", "court", "full_court"),
+            "phase": words("committing", "revealing", "closed"), "seed": ID, "replay": narrow,
             "due_at_ms": wide, "due_at_height": wide,
         },
         final={"approval": APPROVAL, "settles_at_ms": wide},
@@ -301,7 +303,8 @@ OPERATIONS: dict[str, dict[str, Reader]] = {
     "close_lease": {"lease": ID},
     "commit_segment": {"terms": SEGMENT_TERMS, "signed_by_worker": truth, "signed_by_gateway": truth},
     "open_segments": {"openings": many(OPENING)},
-    "submit_verdict": {"segment": ID, "vote": VOTE_ON_SEGMENT},
+    "commit_verdict": {"segment": ID, "commitment": ID},
+    "submit_verdict": {"segment": ID, "vote": VOTE_ON_SEGMENT, "salt": option(ID)},
     "report_stall": {"request": REQUEST},
     "certify_delivery": {"stall": ID},
     "answer_stall": {"stall": ID, "result": RESULT},
@@ -334,7 +337,7 @@ ERROR = choice(
     signature={"whose": text}, out_of_bounds={"field": text}, wrong_state={"what": text},
     profile_not_leasable={"found": narrow, "needed": narrow}, unsettled_limit={"found": wide, "limit": wide},
     not_served={"what": text}, no_workers={"tier": text}, profile_closed={"listing": text},
-    parameter={"why": PARAMETER_ERROR}, evidence={"why": text},
+    parameter={"why": PARAMETER_ERROR}, commitment={}, evidence={"why": text},
     # Of blocks.
     height={"expected": wide, "found": wide}, timestamp={"parent": wide, "found": wide},
     upgrade={"needed": narrow, "known": narrow},

@@ -8,7 +8,9 @@ from . import forced, governance, money, nodes, pool, segments, slashing, stake,
 from .state import Entry, Ledger, Refused, ends
 
 SIZE_MAX = 64 * 1024
-DUTIES = {"commit_segment", "open_segments", "submit_verdict", "certify_delivery", "answer_stall"}
+DUTIES = {
+    "commit_segment", "open_segments", "commit_verdict", "submit_verdict", "certify_delivery", "answer_stall",
+}
 
 RULES: dict[str, Callable[[Ledger, Entry], None]] = (
     money.RULES | nodes.RULES | pool.RULES | segments.RULES | verdicts.RULES | stalls.RULES | slashing.RULES

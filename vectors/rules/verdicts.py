@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from . import workers
+from .encoding import vote_bytes
 from .segments import approve, dismiss_dispute, reject, return_bond, seed_window_ms, settle, unresolved
 from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_rejection
 from .state import WHOLE, Entry, Ledger, Refused, digest, late
 
 ASSESSMENT_REPLAY = 250_000
-FAULTS = ["leaf", "prompt", "text", "finish", "token", "logits"]
 
 
 def eligible(ledger: Ledger, segment: Entry) -> list[str]:
@@ -48,7 +48,7 @@ def draw_committee(ledger: Ledger, key: str, beacon: str) -> None:
         unresolved(ledger, key, segment)
         return
     if segment["dispute"]:
-        _seat(ledger, segment, drawn[: ledger["court_size"]], "court", seed, WHOLE)
+        _seat(ledger, key, drawn[: ledger["court_size"]], "court", seed, WHOLE)
         return
     record = workers.record_of(ledger, segment["worker"], segment["profile"])
     replay = ASSESSMENT_REPLAY
@@ -58,7 +58,7 @@ def draw_committee(ledger: Ledger, key: str, beacon: str) -> None:
     wanted = 1 + sum(segment["fee"] >= step for step in steps)
     wanted = max(wanted, 2 if workers.is_newcomer(ledger, record) else 1)
     size = max(min(wanted, len(drawn) - 2), 1)
-    _seat(ledger, segment, drawn[:size], "committee", seed, replay)
+    _seat(ledger, key, drawn[:size], "committee", seed, replay)
 
 
 def _window_ms(ledger: Ledger, segment: Entry) -> int:
@@ -67,32 +67,100 @@ def _window_ms(ledger: Ledger, segment: Entry) -> int:
     return late(ledger["verdict_ms"] + late(tokens * ledger["verdict_token_ms"]))
 
 
-def _seat(ledger: Ledger, segment: Entry, newcomers: list[str], stage: str, seed: str, replay: int) -> None:
-    members = segment["state"].get("members", []) + [{"validator": key, "vote": None} for key in newcomers]
+def _seat(ledger: Ledger, key: str, newcomers: list[str], stage: str, seed: str, replay: int) -> None:
+    segment = ledger.table("segments")[key]
+    newcomers_seats = [{"validator": key, "ballot": {"kind": "blank"}} for key in newcomers]
+    members = segment["state"].get("members", []) + newcomers_seats
     segment["state"] = {
         "kind": "judging", "members": sorted(members, key=lambda member: str(member["validator"])), "stage": stage,
-        "seed": seed, "replay": replay, "due_at_ms": late(ledger.now_ms + _window_ms(ledger, segment)),
+        "phase": "committing", "seed": seed, "replay": replay,
+        "due_at_ms": late(ledger.now_ms + _window_ms(ledger, segment)),
         "due_at_height": late(ledger.height + ledger["verdict_blocks"]),
     }
+    _go_on(ledger, key)
+
+
+# V2: commit and reveal.
+
+
+def commitment_of(segment: str, seed: str, validator: str, vote: Entry, salt: str) -> str:
+    return digest("inferium/verdict-commit/1", segment, seed, validator, vote_bytes(vote), salt)
+
+
+def commit_verdict(ledger: Ledger, operation: Entry) -> None:
+    _, state, seat = _seated(ledger, operation)
+    if seat["ballot"]["kind"] != "blank":
+        raise Refused("exists", what="commitment" if seat["ballot"]["kind"] == "committed" else "verdict")
+    if state["phase"] != "committing":
+        raise Refused("wrong_state", what="a late verdict")
+    seat["ballot"] = {"kind": "committed", "commitment": operation["commitment"]}
+    _go_on(ledger, operation["segment"])
 
 
 def submit_verdict(ledger: Ledger, operation: Entry) -> None:
-    sender, key, vote = operation["sender"], operation["segment"], operation["vote"]
-    ledger.acting(sender, "validator", "a validator")
-    segment = ledger.find("segments", key, "segment")
-    if segment["state"]["kind"] != "judging":
-        raise Refused("wrong_state", what="a verdict")
-    seats = [member for member in segment["state"]["members"] if member["validator"] == sender]
-    if not seats:
-        raise Refused("not_allowed", expected="a member of the committee")
-    if seats[0]["vote"] is not None:
+    segment, state, seat = _seated(ledger, operation)
+    vote, salt, ballot = operation["vote"], operation["salt"], seat["ballot"]
+    if ballot["kind"] == "given":
         raise Refused("exists", what="verdict")
+    if ballot["kind"] == "blank":
+        _check_open(state, seat, salt)
+    else:
+        if state["phase"] != "revealing":
+            raise Refused("wrong_state", what="a reveal")
+        key, seed = operation["segment"], state["seed"]
+        if salt is None or commitment_of(key, seed, operation["sender"], vote, salt) != ballot["commitment"]:
+            raise Refused("commitment")
     planted = segment["opening"].get("planted")
     known_wrong = planted["job"] if planted and planted["kind"] == "wrong" else None
     if vote["kind"] == "invalid" and (vote["job"] >= segment["terms"]["totals"]["jobs"] or vote["job"] == known_wrong):
         raise Refused("out_of_bounds", field="job")
-    seats[0]["vote"] = vote
-    decide(ledger, key, False)
+    seat["ballot"] = {"kind": "given", "vote": vote}
+    _go_on(ledger, operation["segment"])
+
+
+def _seated(ledger: Ledger, operation: Entry) -> tuple[Entry, Entry, Entry]:
+    """The segment, its judgement, and the sender's seat in it."""
+    ledger.acting(operation["sender"], "validator", "a validator")
+    segment = ledger.find("segments", operation["segment"], "segment")
+    if segment["state"]["kind"] != "judging":
+        raise Refused("wrong_state", what="a verdict")
+    seats = [member for member in segment["state"]["members"] if member["validator"] == operation["sender"]]
+    if not seats:
+        raise Refused("not_allowed", expected="a member of the committee")
+    return segment, segment["state"], seats[0]
+
+
+def _check_open(state: Entry, seat: Entry, salt: str | None) -> None:
+    """A vote without a commitment comes last."""
+    if salt is not None:
+        raise Refused("unknown", what="commitment")
+    if state["phase"] != "committing":
+        raise Refused("wrong_state", what="a late verdict")
+    if any(member["ballot"]["kind"] == "blank" for member in state["members"] if member is not seat):
+        raise Refused("wrong_state", what="an open verdict")
+
+
+def _go_on(ledger: Ledger, key: str) -> None:
+    """Ends the phase when nobody is waited for in it."""
+    state = ledger.table("segments")[key]["state"]
+    waits_for = {"committing": "blank", "revealing": "committed"}[state["phase"]]
+    if not any(member["ballot"]["kind"] == waits_for for member in state["members"]):
+        _end_phase(ledger, key)
+
+
+def _end_phase(ledger: Ledger, key: str) -> None:
+    state = ledger.table("segments")[key]["state"]
+    is_hidden = any(member["ballot"]["kind"] == "committed" for member in state["members"])
+    if state["phase"] == "committing" and is_hidden:
+        state |= {
+            "phase": "revealing", "due_at_ms": late(ledger.now_ms + ledger["reveal_ms"]),
+            "due_at_height": late(ledger.height + ledger["reveal_blocks"]),
+        }
+        return
+    state["phase"] = "closed"
+    for member in voters(state["members"], None):
+        slash_missed_duty(ledger, member, key)
+    decide(ledger, key)
 
 
 def owed(segment: Entry) -> Entry | None:
@@ -106,39 +174,34 @@ def is_asked(segment: Entry) -> bool:
 
 
 def voters(members: list[Entry], kind: str | None) -> list[str]:
-    return [one["validator"] for one in members if (one["vote"] or {"kind": None})["kind"] == kind]
+    """Who voted so; with `None`, whose vote nobody has seen."""
+    return [one["validator"] for one in members if (one["ballot"].get("vote") or {"kind": None})["kind"] == kind]
 
 
-def _verdict(state: Entry, is_overdue: bool) -> str:
-    """V3: what the votes amount to."""
+def _verdict(state: Entry) -> str:
+    """V3: what the votes amount to, once no more can come."""
     members, stage = state["members"], state["stage"]
-    counts = {kind: len(voters(members, kind)) for kind in ("valid", "invalid", "unavailable", None)}
+    counts = {kind: len(voters(members, kind)) for kind in ("valid", "invalid", "unavailable")}
     if stage == "committee":
-        if counts["invalid"] or counts["unavailable"] or (counts[None] and is_overdue):
-            return "widen"
-        return "waiting" if counts[None] else "valid"
+        return "valid" if counts["valid"] == len(members) else "widen"
     for kind in ("valid", "invalid", "unavailable"):
         if counts[kind] * 3 > len(members) * 2:
             return "widen" if stage == "court" and kind == "unavailable" else kind
-    if counts[None] and not is_overdue:
-        return "waiting"
     return "widen" if stage == "court" else "unresolved"
 
 
-def decide(ledger: Ledger, key: str, is_overdue: bool) -> None:
+def decide(ledger: Ledger, key: str) -> None:
     segment = ledger.table("segments")[key]
     state = segment["state"]
-    verdict, members = _verdict(state, is_overdue), state["members"]
+    verdict, members = _verdict(state), state["members"]
     # V5: what a member finds wrong may have been planted; before the doubt goes on, the worker is asked.
     if verdict in ("widen", "invalid") and voters(members, "invalid"):
         if is_asked(segment):
+            state["due_at_ms"] = segment["opening"]["until_ms"]
             return
         if segment["opening"]["kind"] == "closed":
             _ask(ledger, segment, segment["opening"]["order"])
             return
-    if is_overdue:
-        for member in voters(members, None):
-            slash_missed_duty(ledger, member, key)
     if verdict == "valid":
         _approved(ledger, key, segment, members)
     elif verdict == "widen":
@@ -173,9 +236,7 @@ def _widen(ledger: Ledger, key: str, segment: Entry) -> None:
     more = _drawn(ledger, eligible(ledger, segment), state["seed"], seated)
     more = more[: max(0, ledger["escalation_max"] - len(seated))]
     stage = "full_court" if state["stage"] == "court" else "widened"
-    _seat(ledger, segment, more, stage, state["seed"], state["replay"])
-    if not voters(segment["state"]["members"], None):
-        decide(ledger, key, False)
+    _seat(ledger, key, more, stage, state["seed"], state["replay"])
 
 
 # V5: what waits for an opening; `forced.py` has what ends it.
@@ -185,7 +246,7 @@ def _ask(ledger: Ledger, segment: Entry, order: Entry) -> None:
     """A doubt waits until the worker has said what it was ordered, or its time is over."""
     until_ms = late(ledger.now_ms + ledger["forced_open_ms"])
     segment["opening"] = {"kind": "asked", "order": order, "until_ms": until_ms}
-    segment["state"]["due_at_ms"] = max(until_ms, segment["state"]["due_at_ms"])
+    segment["state"]["due_at_ms"] = until_ms
 
 
 def _advance_doubt(ledger: Ledger, key: str) -> None:
@@ -198,9 +259,9 @@ def _advance_doubt(ledger: Ledger, key: str) -> None:
         segment["opening"] = {"kind": "late", "order": opening["order"]}
     else:
         opening["until_ms"] = until_ms
-    state["due_at_ms"] = max(until_ms, state["due_at_ms"])
+    state["due_at_ms"] = until_ms
     if is_over:
-        decide(ledger, key, ledger.now_ms >= state["due_at_ms"] and ledger.height >= state["due_at_height"])
+        decide(ledger, key)
 
 
 def _advance_unopened(ledger: Ledger, key: str) -> None:
@@ -226,7 +287,7 @@ def advance(ledger: Ledger, key: str) -> None:
             _advance_unopened(ledger, key)
         else:
             settle(ledger, key, segment)
-    elif state["kind"] == "judging" and is_asked(segment):
+    elif state["kind"] == "judging" and state["phase"] == "closed":
         _advance_doubt(ledger, key)
     elif state["kind"] == "awaiting_seed":
         renewed_ms = late(resumed_ms + seed_window_ms(ledger))
@@ -235,13 +296,14 @@ def advance(ledger: Ledger, key: str) -> None:
         else:
             unresolved(ledger, key, segment)
     else:
-        renewed_ms = late(resumed_ms + _window_ms(ledger, segment))
+        window_ms = _window_ms(ledger, segment) if state["phase"] == "committing" else ledger["reveal_ms"]
+        renewed_ms = late(resumed_ms + window_ms)
         if state["due_at_ms"] < renewed_ms:
             state["due_at_ms"] = renewed_ms
         elif ledger.height < state["due_at_height"]:
             state["due_at_ms"] = ledger.now_ms + 1
         else:
-            decide(ledger, key, True)
+            _end_phase(ledger, key)
 
 
-RULES = {"submit_verdict": submit_verdict}
+RULES = {"commit_verdict": commit_verdict, "submit_verdict": submit_verdict}

@@ -10,8 +10,8 @@
 )]
 
 use inferium_ledger::{
-    BlockEnvironment, Capability, Executed, Lease, LeaseState, Listing, Member, Meta, Node, Offer, Operator, Profile,
-    Proposal, ProposalState, Segment, SegmentState, Stage, State, StateKey, Task, execute, state_key,
+    Ballot, BlockEnvironment, Capability, Executed, Lease, LeaseState, Listing, Member, Meta, Node, Offer, Operator,
+    Phase, Profile, Proposal, ProposalState, Segment, SegmentState, Stage, State, StateKey, Task, execute, state_key,
 };
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GroupKey, JobTotals, LeaseId,
@@ -240,7 +240,10 @@ impl Cast {
             "verdict" => {
                 let segment = SegmentId::of_lease(lease_of(index), 0);
                 let vote = VerdictVote::Valid { effort: Digest::ZERO };
-                (&self.validators[index % self.validators.len()], TransactionBody::SubmitVerdict { segment, vote })
+                (
+                    &self.validators[index % self.validators.len()],
+                    TransactionBody::SubmitVerdict { segment, vote, salt: None },
+                )
             }
             _ => return Err(format!("unknown kind {kind}").into()),
         })
@@ -303,8 +306,9 @@ fn segment(lease: LeaseId, worker: NodeId, gateway: NodeId, member: NodeId) -> S
         disputed: false,
         opening: inferium_ledger::Opening::NotOwed,
         state: SegmentState::Judging {
-            members: vec![Member { validator: member, vote: None }],
+            members: vec![Member { validator: member, ballot: Ballot::Blank }],
             stage: Stage::Committee,
+            phase: Phase::Committing,
             seed: Digest::ZERO,
             replay: Ppm::ONE,
             due_at_ms: LATER,

@@ -10,7 +10,7 @@
     reason = "a measurement, not the ledger: it times and prints"
 )]
 
-use inferium_ledger::{BlockEnvironment, SegmentState, State, execute};
+use inferium_ledger::{Ballot, BlockEnvironment, Member, SegmentState, State, execute};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobTotals,
     LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SecretKey, SeedSignature, SegmentCommitment,
@@ -218,8 +218,7 @@ fn assess(chain: &mut Chain) -> Outcome<()> {
     for _ in 0..3 {
         chain.block(&[], 100)?;
     }
-    let votes = verdicts(chain)?;
-    chain.blocks(&votes)?;
+    judge(chain)?;
     chain.block(&[], 30_000)?;
     while chain.state.segments().count() > 0 {
         chain.block(&[], 100)?;
@@ -247,18 +246,46 @@ fn commitments(chain: &mut Chain, leases: &[LeaseId], jobs: u32) -> Outcome<Vec<
     Ok(commits)
 }
 
+/// What members owe now: all but the last of a committee commit, the last votes openly, and then the others show
+/// their votes (SPEC V2).
 fn verdicts(chain: &mut Chain) -> Outcome<Vec<VerifiedTransaction>> {
-    let mut seats = Vec::new();
-    for (id, segment) in chain.state.segments() {
-        if let SegmentState::Judging { members, .. } = &segment.state {
-            seats.extend(members.iter().map(|member| (*id, member.validator)));
+    let vote = VerdictVote::Valid { effort: Digest::ZERO };
+    let salt = Digest::ZERO;
+    let mut owed = Vec::new();
+    for (id, entry) in chain.state.segments() {
+        let (segment, SegmentState::Judging { members, seed, .. }) = (*id, &entry.state) else { continue };
+        let blank = members.iter().filter(|member| !member.ballot.is_bound()).count();
+        let mut seen = 0;
+        for Member { validator, ballot } in members {
+            let body = match ballot {
+                Ballot::Given { .. } => continue,
+                Ballot::Committed { .. } if blank > 0 => continue,
+                Ballot::Committed { .. } => TransactionBody::SubmitVerdict { segment, vote, salt: Some(salt) },
+                Ballot::Blank => {
+                    seen += 1;
+                    let commitment = vote.commitment(segment, seed, validator, &salt);
+                    if seen == blank {
+                        TransactionBody::SubmitVerdict { segment, vote, salt: None }
+                    } else {
+                        TransactionBody::CommitVerdict { segment, commitment }
+                    }
+                }
+            };
+            owed.push((*validator, body));
         }
     }
-    let vote = VerdictVote::Valid { effort: Digest::ZERO };
-    seats
-        .into_iter()
-        .map(|(segment, member)| chain.sign(member, TransactionBody::SubmitVerdict { segment, vote }))
-        .collect()
+    owed.into_iter().map(|(member, body)| chain.sign(member, body)).collect()
+}
+
+/// All members vote and show it; how many transactions that takes.
+fn judge(chain: &mut Chain) -> Outcome<usize> {
+    let mut count = 0;
+    for _ in 0..2 {
+        let owed = verdicts(chain)?;
+        chain.blocks(&owed)?;
+        count += owed.len();
+    }
+    Ok(count)
 }
 
 /// Jobs that the chain has settled, by its workers' records.
@@ -277,8 +304,7 @@ fn measure(chain: &mut Chain, leases: &[LeaseId], jobs: u32) -> Outcome<()> {
         chain.block(&[], 100)?;
     }
     let draw = chain.lap();
-    let votes = verdicts(chain)?;
-    chain.blocks(&votes)?;
+    let votes = judge(chain)?;
     let judge = chain.lap();
     chain.block(&[], 30_000)?;
     while chain.state.segments().count() > 0 {
@@ -295,7 +321,7 @@ fn measure(chain: &mut Chain, leases: &[LeaseId], jobs: u32) -> Outcome<()> {
         "{} segments of {jobs} jobs: commit {commit:.3} s, draw {draw:.3} s, {} verdicts {judge:.3} s, settle \
          {settle:.3} s; {:.0} jobs/s from ready segments, {:.0} jobs/s from commitment on",
         leases.len(),
-        votes.len(),
+        votes,
         all / settle,
         all / (commit + draw + judge + settle)
     );

@@ -1,14 +1,16 @@
 //! What the state is made of.
 
+mod ballot;
 mod opening;
 
+pub use ballot::{Ballot, Member, Phase};
 pub use opening::{Opening, OwedOrder, Planted};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, JobId, JobTotals, LeaseEnd, ModelProfile,
     NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalOutcome, ProposalTerms, SegmentId,
-    SegmentTerms, SlashRule, TaskId, TaskKind, TaskTerms, Tier, VerdictVote, VoteTally,
+    SegmentTerms, SlashRule, TaskId, TaskKind, TaskTerms, Tier, VoteTally,
 };
 
 /// The one entry that every block changes.
@@ -377,15 +379,6 @@ pub struct Dispute {
     pub settles_at_ms: u64,
 }
 
-/// A committee member and its vote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Member {
-    /// Who.
-    pub validator: NodeId,
-    /// Its judgement, once given.
-    pub vote: Option<VerdictVote>,
-}
-
 /// State of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum SegmentState {
@@ -402,11 +395,13 @@ pub enum SegmentState {
         members: Vec<Member>,
         /// How far it went.
         stage: Stage,
+        /// What members may do now.
+        phase: Phase,
         /// Draws the jobs to replay.
         seed: Digest,
         /// Share of jobs to replay.
         replay: Ppm,
-        /// When verdicts are due; milliseconds.
+        /// When the phase ends; milliseconds.
         due_at_ms: u64,
         /// Height before which nothing is overdue.
         due_at_height: u64,
@@ -450,13 +445,19 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// When its verdicts are due; milliseconds. `None` before the draw and after the decision.
+    /// When its members must be bound, or have shown their votes; milliseconds. `None` when no vote
+    /// can come.
     ///
-    /// The window is longer for more tokens, and begins anew when the chain stood still (SPEC C3).
+    /// The first window is longer for more tokens; both begin anew when the chain stood still
+    /// (SPEC C3).
     #[must_use]
     pub const fn verdict_due_ms(&self, meta: &Meta) -> Option<u64> {
-        let SegmentState::Judging { due_at_ms, .. } = self.state else { return None };
-        let renewed_ms = meta.renewed_ms(self.verdict_window_ms(&meta.parameters));
+        let SegmentState::Judging { due_at_ms, phase, .. } = self.state else { return None };
+        let renewed_ms = meta.renewed_ms(match phase {
+            Phase::Committing => self.verdict_window_ms(&meta.parameters),
+            Phase::Revealing => meta.parameters.reveal_ms,
+            Phase::Closed => return None,
+        });
         Some(if due_at_ms > renewed_ms { due_at_ms } else { renewed_ms })
     }
 
@@ -472,7 +473,7 @@ impl Segment {
         totals
     }
 
-    /// Time for its verdicts; milliseconds.
+    /// Time for its members to be bound; milliseconds.
     pub(crate) const fn verdict_window_ms(&self, parameters: &Parameters) -> u64 {
         let tokens = self.terms.totals.tokens();
         parameters.verdict_ms.saturating_add(tokens.saturating_mul(parameters.verdict_token_ms))

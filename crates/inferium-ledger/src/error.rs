@@ -130,6 +130,9 @@ pub enum Rejection {
     /// A parameter can't have that value (SPEC G3).
     #[error(transparent)]
     Parameter(#[from] InvalidParameter),
+    /// The verdict and salt are not what the member committed to (SPEC V2).
+    #[error("the verdict is not the one that was committed to")]
+    Commitment,
     /// The evidence does not prove what it claims.
     #[error("the evidence proves nothing: {why}")]
     Evidence {

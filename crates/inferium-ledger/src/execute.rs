@@ -263,7 +263,12 @@ impl Block {
             TransactionBody::CloseLease { lease } => self.close_lease(sender, *lease),
             TransactionBody::CommitSegment { commitment } => self.commit_segment(sender, commitment),
             TransactionBody::OpenSegments { openings } => self.open_segments(sender, openings),
-            TransactionBody::SubmitVerdict { segment, vote } => self.submit_verdict(sender, *segment, *vote),
+            TransactionBody::CommitVerdict { segment, commitment } => {
+                self.commit_verdict(sender, *segment, *commitment)
+            }
+            TransactionBody::SubmitVerdict { segment, vote, salt } => {
+                self.submit_verdict(sender, *segment, *vote, *salt)
+            }
             TransactionBody::ReportStall { request } => self.report_stall(sender, request),
             TransactionBody::CertifyDelivery { stall } => self.certify_delivery(sender, *stall),
             TransactionBody::AnswerStall { stall, result } => self.answer_stall(sender, *stall, result),

@@ -6,8 +6,9 @@
 //! the segment to a new committee.
 
 use crate::Rejection;
-use crate::entries::{Opening, OwedOrder, Planted, Segment, SegmentState};
+use crate::entries::{Opening, OwedOrder, Phase, Planted, Segment, SegmentState};
 use crate::execute::Block;
+use crate::verdicts::voters;
 use inferium_types::{
     Amount, Digest, Event, ForcedKind, ForcedOrder, NodeId, NodeRole, OPENINGS_MAX, Ppm, RejectReason, SegmentId,
     SegmentOpening, VerdictVote,
@@ -100,14 +101,14 @@ impl Block {
     fn open_segment(&mut self, id: SegmentId, planted: Option<Planted>) {
         let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
         segment.opening = Opening::Opened { planted };
-        let is_judging = matches!(segment.state, SegmentState::Judging { .. });
+        let is_waiting = matches!(segment.state, SegmentState::Judging { phase: Phase::Closed, .. });
         match planted {
             Some(planted) => self.take_out(id, segment, planted),
             None => self.state.set_segment(id, Some(segment)),
         }
-        if is_judging {
+        if is_waiting {
             // The doubt goes on, unless it is over.
-            self.decide(id, false);
+            self.decide(id);
         }
     }
 
@@ -183,7 +184,7 @@ impl Block {
         let until_ms = self.now_ms.saturating_add(self.state.meta().parameters.forced_open_ms);
         segment.opening = Opening::Asked { order, until_ms };
         if let SegmentState::Judging { due_at_ms, .. } = &mut segment.state {
-            *due_at_ms = until_ms.max(*due_at_ms);
+            *due_at_ms = until_ms;
         }
         self.events.push(Event::OpeningAsked { segment: id, worker: segment.worker, until_ms });
         self.state.set_segment(id, Some(segment));
@@ -197,14 +198,12 @@ impl Block {
         let later_ms = until_ms.max(renewed_ms);
         let is_over = self.now_ms >= later_ms;
         segment.opening = if is_over { Opening::Late(order) } else { Opening::Asked { order, until_ms: later_ms } };
-        let mut is_overdue = false;
-        if let SegmentState::Judging { due_at_ms, due_at_height, .. } = &mut segment.state {
-            *due_at_ms = later_ms.max(*due_at_ms);
-            is_overdue = self.now_ms >= *due_at_ms && self.height >= *due_at_height;
+        if let SegmentState::Judging { due_at_ms, .. } = &mut segment.state {
+            *due_at_ms = later_ms;
         }
         self.state.set_segment(id, Some(segment));
         if is_over {
-            self.decide(id, is_overdue);
+            self.decide(id);
         }
     }
 
@@ -240,11 +239,9 @@ fn verdicts_on(id: SegmentId, segment: &Segment, job: u32) -> (Vec<NodeId>, Vec<
             (approval.approvers.clone(), Vec::new())
         }
         SegmentState::Judging { members, seed, replay, .. } if id.draws_job(seed, job, *replay) => {
-            let voted = |wanted: &dyn Fn(&VerdictVote) -> bool| -> Vec<NodeId> {
-                members.iter().filter(|m| m.vote.as_ref().is_some_and(wanted)).map(|m| m.validator).collect()
-            };
-            let blind = voted(&|vote| matches!(vote, VerdictVote::Valid { .. }));
-            let caught = voted(&|vote| matches!(vote, VerdictVote::Invalid { job: found, .. } if *found == job));
+            let blind = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. }));
+            let caught =
+                voters(members, |vote| matches!(vote, VerdictVote::Invalid { job: found, .. } if *found == job));
             (blind, caught)
         }
         SegmentState::AwaitingSeed { .. } | SegmentState::Judging { .. } | SegmentState::Final { .. } => {

@@ -125,6 +125,7 @@ pub const fn is_duty(body: &TransactionBody) -> bool {
     match body {
         TransactionBody::CommitSegment { .. }
         | TransactionBody::OpenSegments { .. }
+        | TransactionBody::CommitVerdict { .. }
         | TransactionBody::SubmitVerdict { .. }
         | TransactionBody::CertifyDelivery { .. }
         | TransactionBody::AnswerStall { .. } => true,

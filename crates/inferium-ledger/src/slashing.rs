@@ -2,6 +2,7 @@
 
 use crate::entries::{Hold, LeaseState, Member, Segment};
 use crate::execute::Block;
+use crate::verdicts::voters;
 use crate::{Rejection, reputation};
 use inferium_types::{
     AccountId, Amount, ConsensusVote, Event, JobId, JobProof, LeaseEnd, LeaseId, NodeId, Ppm, ProfileId, RequestProof,
@@ -58,11 +59,8 @@ impl Block {
     /// The full committee found the segment wrong: the worker pays, and so does everyone who
     /// attested a replay that can't have been.
     pub(crate) fn convict(&mut self, segment: &Segment, id: SegmentId, members: &[Member]) {
-        let voted = |wanted: fn(&VerdictVote) -> bool| -> Vec<NodeId> {
-            members.iter().filter(|m| m.vote.as_ref().is_some_and(wanted)).map(|m| m.validator).collect()
-        };
-        let mut provers = voted(|vote| matches!(vote, VerdictVote::Invalid { .. }));
-        let mut approvers = voted(|vote| matches!(vote, VerdictVote::Valid { .. }));
+        let mut provers = voters(members, |vote| matches!(vote, VerdictVote::Invalid { .. }));
+        let mut approvers = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. }));
         for prover in &provers {
             self.count_duty(*prover);
         }

@@ -567,7 +567,7 @@ fn segment_due(segment: &Segment) -> u64 {
     };
     match segment.state {
         SegmentState::AwaitingSeed { until_ms, .. } => until_ms,
-        SegmentState::Judging { due_at_ms, .. } => asked_ms.map_or(due_at_ms, |asked_ms| asked_ms.min(due_at_ms)),
+        SegmentState::Judging { due_at_ms, .. } => due_at_ms,
         SegmentState::Final { settles_at_ms, .. } => asked_ms.unwrap_or(settles_at_ms),
     }
 }

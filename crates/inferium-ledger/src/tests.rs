@@ -1,5 +1,6 @@
 //! Claims about the ledger as a whole, by rule of SPEC.md.
 
+mod ballots;
 mod bonds;
 mod capability;
 mod disputes;

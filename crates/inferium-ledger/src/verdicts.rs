@@ -1,20 +1,19 @@
-//! Committees: who judges a segment, and what their votes decide (SPEC V1 to V3, C4).
+//! Committees: who judges a segment, and what their votes decide (SPEC V1, V3, C4). How members vote is
+//! in `ballots.rs`.
 
 use crate::capability::ASSESSMENT_REPLAY;
-use crate::entries::{Approval, Member, Node, Opening, Segment, SegmentState, Stage};
+use crate::entries::{Approval, Ballot, Member, Opening, Phase, Segment, SegmentState, Stage};
 use crate::execute::Block;
+use crate::reputation;
 use crate::segments::seed_window_ms;
 use crate::state::Due;
-use crate::{Rejection, reputation};
 use inferium_types::{
     Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, TaskId, TaskKind, VerdictVote,
 };
 use std::collections::BTreeSet;
 
-/// What the votes of a committee amount to.
+/// What the votes of a committee amount to, once no more can come.
 enum Tally {
-    /// Votes are missing that could decide.
-    Waiting,
     /// All approve.
     Approved,
     /// More members have to look.
@@ -141,12 +140,12 @@ impl Block {
             SegmentState::Judging { members, .. } => members.clone(),
             SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => Vec::new(),
         };
-        members.extend(newcomers.into_iter().map(|validator| Member { validator, vote: None }));
+        members.extend(newcomers.into_iter().map(|validator| Member { validator, ballot: Ballot::Blank }));
         members.sort_by_key(|member| member.validator);
         let parameters = &self.state.meta().parameters;
         let due_at_ms = self.now_ms.saturating_add(segment.verdict_window_ms(parameters));
         let due_at_height = self.height.saturating_add(parameters.verdict_blocks);
-        let waiting = members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
+        let waiting = members.iter().filter(|m| !m.ballot.is_bound()).map(|m| m.validator).collect();
         self.events.push(Event::CommitteeDrawn {
             segment: id,
             worker: segment.worker,
@@ -157,34 +156,12 @@ impl Block {
             planted: segment.opening.known_wrong(),
             due_at_ms,
         });
-        segment.state = SegmentState::Judging { members, stage, seed, replay, due_at_ms, due_at_height };
+        let phase = Phase::Committing;
+        segment.state = SegmentState::Judging { members, stage, phase, seed, replay, due_at_ms, due_at_height };
         self.state.set_segment(id, Some(segment));
-    }
-
-    pub(crate) fn submit_verdict(&mut self, sender: NodeId, id: SegmentId, vote: VerdictVote) -> Result<(), Rejection> {
-        // SPEC C5: a removed validator has no duties left.
-        self.active_node(sender, "a validator", Node::is_validator)?;
-        let mut segment = self.state.segments.get(&id).cloned().ok_or(Rejection::Unknown { what: "segment" })?;
-        let jobs = segment.terms.totals.jobs;
-        let SegmentState::Judging { members, .. } = &mut segment.state else {
-            return Err(Rejection::WrongState { what: "a verdict" });
-        };
-        let member = members
-            .iter_mut()
-            .find(|member| member.validator == sender)
-            .ok_or(Rejection::NotAllowed { expected: "a member of the committee" })?;
-        if member.vote.is_some() {
-            return Err(Rejection::Exists { what: "verdict" });
-        }
-        let known_wrong = segment.opening.known_wrong();
-        if matches!(vote, VerdictVote::Invalid { job, .. } if job >= jobs || Some(job) == known_wrong) {
-            return Err(Rejection::OutOfBounds { field: "job" });
-        }
-        member.vote = Some(vote);
-        self.state.set_segment(id, Some(segment));
-        self.events.push(Event::VerdictGiven { segment: id, validator: sender, vote });
-        self.decide(id, false);
-        Ok(())
+        // With no one to add, the votes that are there may already decide. All can't widen again, so
+        // this ends.
+        self.go_on(id);
     }
 
     /// A segment's time has come: no seed, no verdicts, or settlement.
@@ -202,9 +179,9 @@ impl Block {
                     self.unresolved(id, segment);
                 }
             }
-            SegmentState::Judging { .. } if segment.opening.is_asked() => self.advance_doubt(id, segment),
+            SegmentState::Judging { phase: Phase::Closed, .. } => self.advance_doubt(id, segment),
             SegmentState::Judging { due_at_ms, due_at_height, .. } => {
-                // SPEC C3: nobody could vote while the chain stood still, and a window is a time and a
+                // SPEC C3: nobody could do anything while the chain stood still, and a window is a time and a
                 // least number of blocks.
                 let renewed_ms = renewed_ms.filter(|renewed_ms| *due_at_ms < *renewed_ms);
                 let early_ms = (self.height < *due_at_height).then(|| self.now_ms.saturating_add(1));
@@ -212,7 +189,7 @@ impl Block {
                     *due_at_ms = later_ms;
                     self.state.set_segment(id, Some(segment));
                 } else {
-                    self.decide(id, true);
+                    self.end_phase(id);
                 }
             }
             SegmentState::Final { .. } if segment.opening.owed().is_some() => self.advance_unopened(id, segment),
@@ -223,15 +200,15 @@ impl Block {
         }
     }
 
-    /// Tallies what is there; at `overdue`, missing votes are missed duties.
-    pub(crate) fn decide(&mut self, id: SegmentId, overdue: bool) {
-        let Some(segment) = self.state.segments.get(&id).cloned() else { return };
-        let SegmentState::Judging { members, stage, seed, replay, .. } = &segment.state else { return };
+    /// Decides by the votes that are there: no more can come. Who gave none has paid for it already.
+    pub(crate) fn decide(&mut self, id: SegmentId) {
+        let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
+        let SegmentState::Judging { members, stage, seed, replay, due_at_ms, .. } = &mut segment.state else { return };
         let (members, stage, seed, replay) = (members.clone(), *stage, *seed, *replay);
         let verdict = match stage {
-            Stage::Committee => tally_unanimous(&members, overdue),
-            Stage::Widened | Stage::FullCourt => tally_all(&members, overdue),
-            Stage::Court => match tally_all(&members, overdue) {
+            Stage::Committee => tally_unanimous(&members),
+            Stage::Widened | Stage::FullCourt => tally_all(&members),
+            Stage::Court => match tally_all(&members) {
                 Tally::Unresolved | Tally::Unavailable => Tally::Widen,
                 decided => decided,
             },
@@ -239,22 +216,21 @@ impl Block {
         // SPEC V5: what a member finds wrong may have been planted. Before a doubt goes on, the worker
         // is asked.
         let is_doubt = matches!(verdict, Tally::Widen | Tally::Wrong { .. });
-        if is_doubt && members.iter().any(|m| matches!(m.vote, Some(VerdictVote::Invalid { .. }))) {
-            if segment.opening.is_asked() {
-                return;
-            }
-            if let Opening::Closed(order) = segment.opening {
-                self.ask_for_opening(id, segment, order);
-                return;
-            }
-        }
-        if overdue {
-            for member in members.iter().filter(|member| member.vote.is_none()) {
-                self.slash_missed_duty(member.validator, id);
+        if is_doubt && members.iter().any(|m| matches!(m.ballot.vote(), Some(VerdictVote::Invalid { .. }))) {
+            match segment.opening {
+                Opening::Asked { until_ms, .. } => {
+                    *due_at_ms = until_ms;
+                    self.state.set_segment(id, Some(segment));
+                    return;
+                }
+                Opening::Closed(order) => {
+                    self.ask_for_opening(id, segment, order);
+                    return;
+                }
+                Opening::NotOwed | Opening::Late(_) | Opening::Opened { .. } => {}
             }
         }
         match verdict {
-            Tally::Waiting => {}
             Tally::Approved => {
                 let rejecters = voters(&members, |vote| matches!(vote, VerdictVote::Invalid { .. }));
                 let approvers = voters(&members, |vote| matches!(vote, VerdictVote::Valid { .. }));
@@ -275,8 +251,6 @@ impl Block {
                 self.order_by_draw(&mut more, &seed, &seated);
                 more.truncate(limit.saturating_sub(seated.len()));
                 self.seat(id, segment, more, next, seed, replay);
-                // With no one to add, the votes that are there may already decide.
-                self.decide_seated(id);
             }
             Tally::Wrong { job, fault } => {
                 self.reject(id, &segment, RejectReason::ProvenWrong { job, fault });
@@ -300,17 +274,6 @@ impl Block {
             None => self.reject(id, &segment, RejectReason::Unresolved),
         }
     }
-
-    /// One more tally of a widened committee; it can't widen again, so this ends.
-    fn decide_seated(&mut self, id: SegmentId) {
-        let complete = self.state.segments.get(&id).is_some_and(|segment| match &segment.state {
-            SegmentState::Judging { members, .. } => members.iter().all(|member| member.vote.is_some()),
-            SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => false,
-        });
-        if complete {
-            self.decide(id, false);
-        }
-    }
 }
 
 /// Members by the value of what they check (SPEC V1).
@@ -318,37 +281,29 @@ fn committee_size(fee: Amount, steps: [Amount; 2]) -> usize {
     steps.iter().filter(|step| fee >= **step).count().saturating_add(1)
 }
 
-fn voters(members: &[Member], wanted: impl Fn(&VerdictVote) -> bool) -> Vec<NodeId> {
-    members.iter().filter(|m| m.vote.as_ref().is_some_and(&wanted)).map(|m| m.validator).collect()
+pub(crate) fn voters(members: &[Member], wanted: impl Fn(&VerdictVote) -> bool) -> Vec<NodeId> {
+    members.iter().filter(|m| m.ballot.vote().as_ref().is_some_and(&wanted)).map(|m| m.validator).collect()
 }
 
-/// A drawn committee: all must approve, any doubt widens it (SPEC V3).
-fn tally_unanimous(members: &[Member], overdue: bool) -> Tally {
-    let doubts = members.iter().any(|m| matches!(m.vote, Some(VerdictVote::Invalid { .. } | VerdictVote::Unavailable)));
-    let missing = members.iter().any(|m| m.vote.is_none());
-    if doubts || (missing && overdue) {
-        Tally::Widen
-    } else if missing {
-        Tally::Waiting
-    } else {
-        Tally::Approved
-    }
+/// A drawn committee: all must approve, any doubt or silence widens it (SPEC V3).
+fn tally_unanimous(members: &[Member]) -> Tally {
+    let approve = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. }));
+    if approve.len() == members.len() { Tally::Approved } else { Tally::Widen }
 }
 
 /// All eligible validators: more than two thirds decide, counted over every seat.
-fn tally_all(members: &[Member], overdue: bool) -> Tally {
+fn tally_all(members: &[Member]) -> Tally {
     let seats = members.len();
     let decides = |count: usize| count.saturating_mul(3) > seats.saturating_mul(2);
     let valid = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. })).len();
     let unavailable = voters(members, |vote| matches!(vote, VerdictVote::Unavailable)).len();
     let faults: Vec<(u32, JobFault)> = members
         .iter()
-        .filter_map(|member| match member.vote {
+        .filter_map(|member| match member.ballot.vote() {
             Some(VerdictVote::Invalid { job, fault }) => Some((job, fault)),
             Some(VerdictVote::Valid { .. } | VerdictVote::Unavailable) | None => None,
         })
         .collect();
-    let missing = members.iter().any(|member| member.vote.is_none());
     if decides(valid) {
         Tally::Approved
     } else if decides(faults.len()) {
@@ -356,8 +311,6 @@ fn tally_all(members: &[Member], overdue: bool) -> Tally {
         Tally::Wrong { job, fault }
     } else if decides(unavailable) {
         Tally::Unavailable
-    } else if missing && !overdue {
-        Tally::Waiting
     } else {
         Tally::Unresolved
     }

@@ -4,7 +4,7 @@
 //! answer given here is the one that decided.
 
 use crate::State;
-use crate::entries::{Node, Offer, SegmentState, Stage, Task};
+use crate::entries::{Ballot, Node, Offer, Phase, SegmentState, Stage, Task};
 use inferium_types::{AccountId, Amount, NodeId, SegmentId, TaskId, Tier};
 use std::fmt;
 
@@ -203,20 +203,25 @@ impl State {
             SegmentState::AwaitingSeed { view, .. } => {
                 format!("committed; its committee is drawn with the seed of view {view}")
             }
-            SegmentState::Judging { members, stage, .. } => {
-                let voted = members.iter().filter(|member| member.vote.is_some()).count();
+            SegmentState::Judging { members, stage, phase, .. } => {
+                let count = |wanted: fn(&Ballot) -> bool| members.iter().filter(|m| wanted(&m.ballot)).count();
+                let (bound, shown) = (count(Ballot::is_bound), count(|ballot| ballot.vote().is_some()));
                 let by = match stage {
                     Stage::Committee => "its committee",
                     Stage::Widened => "all eligible validators, after a doubt",
                     Stage::Court => "the court of a dispute",
                     Stage::FullCourt => "all eligible validators, after a court without a decision",
                 };
-                let waits = if segment.opening.is_asked() {
-                    "; a member found something wrong, and the worker is asked whether it was ordered to plant it"
-                } else {
-                    ""
+                let seats = members.len();
+                let said = match phase {
+                    Phase::Committing => format!("{bound} of {seats} are bound to a verdict"),
+                    Phase::Revealing => format!("{shown} of the {bound} verdicts are shown"),
+                    Phase::Closed => format!(
+                        "{shown} of {seats} have voted; a member found something wrong, and the worker is asked \
+                         whether it was ordered to plant it"
+                    ),
                 };
-                format!("being judged by {by}: {voted} of {} have voted{waits}", members.len())
+                format!("being judged by {by}: {said}")
             }
             SegmentState::Final { .. } if segment.opening.is_asked() => {
                 "final; not paid before its worker says whether it was ordered to plant a wrong job".to_owned()

@@ -56,7 +56,7 @@ pub enum SlashRule {
     WrongApproval,
     /// A verdict rejected what was proven right.
     WrongRejection,
-    /// A drawn member gave no verdict.
+    /// A drawn member gave no verdict, or did not reveal it.
     MissedDuty,
     /// A gateway signed two sums for one segment.
     DoubleSigning,
@@ -258,10 +258,17 @@ pub enum Event {
         replay: Ppm,
         /// A planted job that is known to be wrong, and not judged again (SPEC V5).
         planted: Option<u32>,
-        /// When verdicts are due; milliseconds.
+        /// When members must be bound to their verdicts; milliseconds.
         due_at_ms: u64,
     },
-    /// A member judged.
+    /// Members that committed to a verdict reveal it now (SPEC V2).
+    RevealsOpened {
+        /// The segment.
+        segment: SegmentId,
+        /// When what was committed is due; milliseconds.
+        due_at_ms: u64,
+    },
+    /// A member's judgement, now that it is public.
     VerdictGiven {
         /// The segment.
         segment: SegmentId,

@@ -206,12 +206,16 @@ parameters! {
     court_size: u32 = 7, 3 => 21, Count, CRITICAL;
     /// Bond of a dispute (SPEC V4).
     dispute_bond: Amount = nano(10 * IFR), IFR / 100 => 10_000 * IFR, Nano, CRITICAL;
-    /// Time for a verdict after the draw ...
+    /// Time to be bound to a verdict after the draw ...
     verdict_ms: u64 = 120 * SECOND, 10 * SECOND => HOUR, Milliseconds, CRITICAL;
     /// ... and for each token of the segment (SPEC V3).
     verdict_token_ms: u64 = 5, 0 => SECOND, Milliseconds, CRITICAL;
     /// Blocks for a verdict at least (SPEC C3).
     verdict_blocks: u64 = 20, 2 => 10_000, Count, CRITICAL;
+    /// Time to reveal what was committed to, once no one can commit any more (SPEC V2) ...
+    reveal_ms: u64 = 30 * SECOND, SECOND => HOUR, Milliseconds, CRITICAL;
+    /// ... and blocks for that at least.
+    reveal_blocks: u64 = 10, 2 => 10_000, Count, CRITICAL;
     /// Challenge window after finality (SPEC V4).
     challenge_ms: u64 = 600 * SECOND, 10 * SECOND => 7 * DAY, Milliseconds, CRITICAL;
     /// Share of segments whose worker's VRF orders a planted job (SPEC V5).
@@ -234,7 +238,7 @@ parameters! {
     slash_hold_ms: u64 = 21 * DAY, MINUTE => 90 * DAY, Milliseconds, CRITICAL;
     /// Stake lost by a certified request that got no answer (SPEC S).
     slash_deadline: Ppm = ppm(1_000), 0 => 10_000, Ppm, CRITICAL;
-    /// Stake lost by a drawn member that gave no verdict.
+    /// Stake lost by a drawn member that gave no verdict, or did not reveal it.
     slash_missed_duty: Ppm = ppm(1_000), 0 => 5_000, Ppm, CRITICAL;
     /// Stake lost by the first result proven wrong ...
     slash_wrong_result: Ppm = ppm(100_000), 10_000 => 500_000, Ppm, CRITICAL;
@@ -327,6 +331,7 @@ impl Parameters {
             challenge_ms: 20 * SECOND,
             epoch_ms: 20 * SECOND,
             verdict_ms: 60 * SECOND,
+            reveal_ms: 10 * SECOND,
             forced_open_ms: 10 * SECOND,
             stall_answer_ms: 10 * SECOND,
             stall_certify_ms: 20 * SECOND,

@@ -11,3 +11,4 @@ mod merkle;
 mod parameters;
 mod receipts;
 mod sample;
+mod verdicts;

@@ -11,6 +11,7 @@ const TRANSACTION_DOMAIN: &str = "inferium/transaction/1";
 const OPERATOR_DOMAIN: &str = "inferium/operator/1";
 const SEGMENT_WORKER_DOMAIN: &str = "inferium/segment-worker/1";
 const SEGMENT_GATEWAY_DOMAIN: &str = "inferium/segment-gateway/1";
+const VERDICT_COMMITMENT_DOMAIN: &str = "inferium/verdict-commit/1";
 
 /// A transaction whose signature is not its sender's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -156,6 +157,26 @@ pub enum VerdictVote {
     Unavailable,
 }
 
+impl VerdictVote {
+    /// What a member commits to before anyone may see its vote (SPEC V2).
+    ///
+    /// The salt hides which of the few possible votes it is; the names of segment, draw and member
+    /// make it worthless anywhere else, and to anyone else.
+    #[must_use]
+    pub fn commitment(&self, segment: SegmentId, seed: &Digest, validator: &NodeId, salt: &Digest) -> Digest {
+        Digest::of(
+            VERDICT_COMMITMENT_DOMAIN,
+            &[
+                segment.digest().as_bytes(),
+                seed.as_bytes(),
+                validator.as_bytes(),
+                &crate::encode(self),
+                salt.as_bytes(),
+            ],
+        )
+    }
+}
+
 /// A worker's signed result for one request: a leaf of a segment that it signed.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct JobProof {
@@ -269,12 +290,21 @@ pub enum TransactionBody {
         /// At most [`crate::OPENINGS_MAX`].
         openings: Vec<SegmentOpening>,
     },
-    /// A drawn member's verdict.
+    /// Binds a drawn member to its verdict before it can see another's (SPEC V2).
+    CommitVerdict {
+        /// The segment.
+        segment: SegmentId,
+        /// See [`VerdictVote::commitment`].
+        commitment: Digest,
+    },
+    /// A drawn member's verdict: what it had committed to, or an open one (SPEC V2).
     SubmitVerdict {
         /// The segment.
         segment: SegmentId,
         /// Judgement.
         vote: VerdictVote,
+        /// The salt of the commitment that this reveals; none for an open vote.
+        salt: Option<Digest>,
     },
     /// The gateway says that a request got no answer (SPEC T6).
     ReportStall {

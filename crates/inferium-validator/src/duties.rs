@@ -1,5 +1,6 @@
 //! What a validator's duties are, and what others may hand in for them.
 
+mod ballot;
 mod outbox;
 mod round;
 
@@ -8,7 +9,7 @@ use crate::shelf::{Room, Shelf};
 use crate::store::VerdictStore;
 use inferium_chain::ValidatorHandle;
 use inferium_engine::{Engine, EngineError};
-use inferium_ledger::{SegmentState, StallState, State};
+use inferium_ledger::{Phase, SegmentState, StallState, State};
 use inferium_store::StoreError;
 use inferium_types::{
     ImpossibleJob, InvalidEncoding, ModelProfile, NodeId, NodeRole, SecretKey, SegmentEvidence, SegmentId, Signature,
@@ -215,13 +216,15 @@ fn check_can_be_done(relayed: &RelayedRequest, context_tokens: u32, engine: &dyn
 }
 
 /// A segment that this validator still has to judge, and whether its time is almost over: in
-/// milliseconds and in blocks, since a network that was down has done nothing meanwhile.
+/// milliseconds and in blocks, since a network that was down has done nothing meanwhile. Who is
+/// bound to a verdict has judged (SPEC V2).
 fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFacts, bool)> {
     let segment = state.segment(&id)?;
-    let SegmentState::Judging { members, seed, replay, due_at_height, .. } = &segment.state else {
+    let SegmentState::Judging { members, phase: Phase::Committing, seed, replay, due_at_height, .. } = &segment.state
+    else {
         return None;
     };
-    members.iter().find(|member| member.validator == *node && member.vote.is_none())?;
+    members.iter().find(|member| member.validator == *node && !member.ballot.is_bound())?;
     let NodeRole::Worker { vrf } = state.node(&segment.worker)?.role.clone() else { return None };
     let beacon = state.lease(&segment.terms.lease)?.beacon;
     let facts = SegmentFacts {

@@ -2,7 +2,7 @@
 //!
 //! [`check_segment`] is the judgement itself: exact checks and a teacher-forced replay, compared
 //! for equality (SPEC V). [`Duties`] follows the node's own finalised state, waits for evidence,
-//! judges once, records the verdict and sends it.
+//! judges once, records the verdict, commits to it and shows it when all members are bound.
 //!
 //! What this crate is *not*: it takes no part in consensus (`inferium-chain`) and decides no
 //! money (`inferium-ledger`).

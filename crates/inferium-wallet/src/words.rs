@@ -73,6 +73,7 @@ pub fn takes(body: &TransactionBody) -> Amount {
         | TransactionBody::CloseLease { .. }
         | TransactionBody::CommitSegment { .. }
         | TransactionBody::OpenSegments { .. }
+        | TransactionBody::CommitVerdict { .. }
         | TransactionBody::SubmitVerdict { .. }
         | TransactionBody::ReportStall { .. }
         | TransactionBody::CertifyDelivery { .. }
@@ -119,8 +120,18 @@ fn describe_body(body: &TransactionBody) -> Description {
         TransactionBody::CloseLease { lease } => Description::new("Close a lease").with("lease", lease),
         TransactionBody::CommitSegment { commitment } => describe_segment(commitment),
         TransactionBody::OpenSegments { openings } => describe_openings(openings),
-        TransactionBody::SubmitVerdict { segment, vote } => {
-            Description::new("Judge a segment").with("segment", segment).with("verdict", verdict(vote))
+        TransactionBody::CommitVerdict { segment, commitment } => {
+            Description::new("Commit to a verdict about a segment, to be shown later")
+                .with("segment", segment)
+                .with("commitment", commitment)
+        }
+        TransactionBody::SubmitVerdict { segment, vote, salt } => {
+            let description =
+                Description::new("Judge a segment").with("segment", segment).with("verdict", verdict(vote));
+            match salt {
+                Some(salt) => description.with("salt of the commitment", salt),
+                None => description,
+            }
         }
         TransactionBody::ReportStall { request } => {
             with_request(Description::new("Report a request that got no answer"), request)

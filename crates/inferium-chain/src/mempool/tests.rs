@@ -98,7 +98,7 @@ fn duties_of_strangers_are_refused_and_those_of_nodes_come_first() {
     let fixture = fixture();
     let duty = |from: &SecretKey| {
         let segment = inferium_types::SegmentId::new(Digest::ZERO);
-        let body = TransactionBody::SubmitVerdict { segment, vote: VerdictVote::Unavailable };
+        let body = TransactionBody::SubmitVerdict { segment, vote: VerdictVote::Unavailable, salt: None };
         let chain = fixture.group.genesis.chain();
         inferium_types::Transaction { chain, sender: from.public_key(), nonce: 0, body }.sign(from)
     };

@@ -64,7 +64,8 @@ pub(crate) enum ValidatorStyle {
     Reject,
     /// Honest, but disputes one of a hundred approved segments.
     Dispute,
-    /// Repeats what another member voted; alone it replays.
+    /// Would repeat what another member voted: it approves blindly, and keeps that back when another finds something
+    /// wrong; alone it replays.
     Copy,
     /// Knows what its hand's worker planted, and replays nothing of that worker.
     Farm,

@@ -2,7 +2,8 @@
 
 use crate::agents::{REPLAY_COST, Validator, ValidatorStyle, WorkerStyle};
 use crate::simulation::{Simulation, ifr};
-use inferium_types::{Digest, ForcedKind, JobFault, NodeId, Ppm, SegmentId, TransactionBody, VerdictVote};
+use inferium_ledger::SegmentState;
+use inferium_types::{Digest, ForcedKind, JobFault, NodeId, Ppm, SegmentId, VerdictVote};
 
 const APPROVES: VerdictVote = VerdictVote::Valid { effort: Digest::ZERO };
 
@@ -75,13 +76,9 @@ impl Simulation {
             ValidatorStyle::Silent => return,
             ValidatorStyle::Lazy => return self.approve_unseen(id, member),
             ValidatorStyle::LazyAtFirst if sight.is_fresh => return self.approve_unseen(id, member),
-            ValidatorStyle::Copy if members > 1 => {
-                if let Some(truth) = self.truths.get_mut(&id) {
-                    truth.copiers.push(member);
-                }
-                self.at_copying(id, member);
-                return;
-            }
+            // It sees no vote before it is bound: it binds itself blindly, and looks at the others' before it
+            // shows its own (`show_hidden`).
+            ValidatorStyle::Copy if members > 1 => return self.approve_unseen(id, member),
             ValidatorStyle::Farm if worker == Some(validator.agent) => sight.known,
             ValidatorStyle::Reject => VerdictVote::Invalid { job: 0, fault: JobFault::Token },
             ValidatorStyle::Honest
@@ -104,7 +101,7 @@ impl Simulation {
         if let Some(agent) = self.agent_of(&member) {
             self.cast.agents[agent].jobs += 1;
             self.cast.agents[agent].cost += cost;
-            self.world.send(member, TransactionBody::SubmitVerdict { segment: id, vote });
+            self.world.vote(member, id, vote);
         }
     }
 
@@ -121,6 +118,7 @@ impl Simulation {
             WorkerStyle::Shield => worker.agent != agent,
             _ => true,
         });
+        let at_stake = self.at_stake(id, member);
         if let Some(truth) = self.truths.get_mut(&id) {
             truth.blind.push(member);
             let of = &mut self.cast.agents[agent];
@@ -128,22 +126,51 @@ impl Simulation {
             of.blind += 1;
             // What is kept back is rejected before anything is opened.
             if tells && !truth.is_kept_back {
-                of.risk += order * f64::from(truth.replay.get()) / 1e6 * stake;
+                of.risk += order * f64::from(truth.replay.get()) / 1e6 * stake * at_stake;
             }
-            self.world.send(member, TransactionBody::SubmitVerdict { segment: id, vote: APPROVES });
+            self.world.vote(member, id, APPROVES);
         }
     }
 
-    /// Who waits for others' votes repeats the first.
-    pub(crate) fn copy_vote(&mut self, id: SegmentId, from: NodeId, vote: VerdictVote) {
-        let Some(truth) = self.truths.get_mut(&id) else { return };
-        let is_blind = truth.blind.contains(&from) && matches!(vote, VerdictVote::Valid { .. });
-        for copier in std::mem::take(&mut truth.copiers) {
-            if is_blind {
-                self.approve_unseen(id, copier);
-            } else {
-                self.give(id, copier, vote, 0.0);
+    /// The share of its stake that a blind approval of a planted job costs: all of it, unless the member keeps it back
+    /// when another one reveals the fault, and is silent before the committee and before all.
+    fn at_stake(&self, id: SegmentId, member: NodeId) -> f64 {
+        let style = |node: &NodeId| self.cast.validators.get(node).map(|validator| validator.style);
+        let is_blind =
+            |node: &NodeId| style(node).is_some_and(|style| style.is_lazy() || style == ValidatorStyle::Copy);
+        let others_blind = self.world.state.segment(&id).is_none_or(|segment| match &segment.state {
+            SegmentState::Judging { members, .. } => {
+                members.iter().all(|other| other.validator == member || is_blind(&other.validator))
             }
+            SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => true,
+        });
+        if others_blind || style(&member) != Some(ValidatorStyle::Copy) {
+            return 1.0;
+        }
+        2.0 * f64::from(self.world.state.meta().parameters.slash_missed_duty.get()) / 1e6
+    }
+
+    /// Everyone bound shows its vote; who wanted to repeat others' waits for them first.
+    pub(crate) fn show_hidden(&mut self, id: SegmentId) {
+        for member in self.world.hidden_members(id) {
+            match self.cast.validators.get(&member).map(|validator| validator.style) {
+                Some(ValidatorStyle::Copy) => self.at_showing(id, member),
+                _ => self.world.reveal(id, member),
+            }
+        }
+    }
+
+    /// Shows a blind approval unless another member found something wrong: keeping it back is a missed duty, and
+    /// costs less than a wrong approval.
+    pub(crate) fn show_if_unopposed(&mut self, id: SegmentId, member: NodeId) {
+        let is_opposed = self.world.state.segment(&id).is_some_and(|segment| match &segment.state {
+            SegmentState::Judging { members, .. } => {
+                members.iter().any(|other| matches!(other.ballot.vote(), Some(VerdictVote::Invalid { .. })))
+            }
+            SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => false,
+        });
+        if !is_opposed {
+            self.world.reveal(id, member);
         }
     }
 }

@@ -98,7 +98,7 @@ fn run() -> Outcome<bool> {
     drop(runs);
     println!();
     let tasks = arguments.tasks / 3;
-    println!("votes are public before the verdict: one run with honest nodes and copiers, {tasks} tasks");
+    println!("who would repeat votes is bound before it sees one: one run with honest nodes and such, {tasks} tasks");
     let runs = simulate(Cast::with_copiers, &once, tasks)?;
     failed.extend(report::print_copying(&report::lines(&runs)));
     for line in &failed {

@@ -23,8 +23,8 @@ pub(crate) const SEGMENT_JOBS: u32 = 38;
 pub(crate) const LEASE_SLOTS: u32 = 8;
 /// Blocks after which workers open what is final.
 const OPEN_BLOCKS: u64 = 20;
-/// Blocks that one who copies votes waits for others'.
-const COPY_BLOCKS: u64 = 15;
+/// Blocks that one who would repeat others' votes waits for them, once they may be shown.
+const COPY_BLOCKS: u64 = 3;
 /// Blocks without an answer after which a gateway reports it.
 const PATIENCE_BLOCKS: u64 = 6;
 /// Windows that the chart's second half is made of.
@@ -42,8 +42,8 @@ enum Action {
     Report(LeaseId),
     /// The gateway has what it wanted.
     Close(LeaseId),
-    /// Nobody voted whom to copy.
-    Replay(SegmentId, NodeId),
+    /// It has seen what others showed.
+    Show(SegmentId, NodeId),
 }
 
 /// What really happened in a segment; only replay shows it.
@@ -67,8 +67,6 @@ pub(crate) struct Truth {
     pub(crate) blind: Vec<NodeId>,
     /// What a replay shows, and what it costs.
     pub(crate) sight: (VerdictVote, f64),
-    /// Members that wait for another's vote.
-    pub(crate) copiers: Vec<NodeId>,
 }
 
 impl Truth {
@@ -85,7 +83,6 @@ impl Truth {
             replay: Ppm::new(0),
             blind: Vec::new(),
             sight: (VerdictVote::Unavailable, 0.0),
-            copiers: Vec::new(),
         }
     }
 }
@@ -287,7 +284,7 @@ impl Simulation {
                 Action::Measured(lease) => self.commit_assessment(lease)?,
                 Action::Report(lease) => self.report(lease),
                 Action::Close(lease) => self.close(lease),
-                Action::Replay(segment, validator) => self.stop_waiting(segment, validator),
+                Action::Show(segment, validator) => self.show_if_unopposed(segment, validator),
             }
         }
         if height.is_multiple_of(OPEN_BLOCKS) {
@@ -308,16 +305,8 @@ impl Simulation {
         }
     }
 
-    /// `validator` looks itself if it still waits for others.
-    fn stop_waiting(&mut self, id: SegmentId, validator: NodeId) {
-        let Some(truth) = self.truths.get_mut(&id) else { return };
-        let Some(place) = truth.copiers.iter().position(|waiting| *waiting == validator) else { return };
-        truth.copiers.remove(place);
-        self.replay(id, validator);
-    }
-
-    pub(crate) fn at_copying(&mut self, id: SegmentId, validator: NodeId) {
-        self.at(COPY_BLOCKS, Action::Replay(id, validator));
+    pub(crate) fn at_showing(&mut self, id: SegmentId, validator: NodeId) {
+        self.at(COPY_BLOCKS, Action::Show(id, validator));
     }
 
     fn at(&mut self, blocks: u64, action: Action) {
@@ -367,6 +356,7 @@ impl Simulation {
             Event::CommitteeDrawn { segment, members, seed, replay, planted, .. } => {
                 self.judge(*segment, members, (seed, *replay), *planted);
             }
+            Event::RevealsOpened { segment, .. } => self.show_hidden(*segment),
             Event::OpeningAsked { segment, worker, .. } => self.open_asked(*segment, *worker),
             Event::ForcedErrorOpened { caught, jackpot, .. } => {
                 self.planted.caught += u64::from(!caught.is_empty());
@@ -374,6 +364,7 @@ impl Simulation {
             }
             Event::SegmentApproved(outcome) if outcome.settled => {
                 self.truths.remove(&outcome.segment);
+                self.world.forget_hidden(outcome.segment);
                 let agent = self.agent_of(&outcome.worker).filter(|_| outcome.gateway != outcome.worker);
                 if let Some(agent) = agent {
                     let planted = u64::from(outcome.planted.is_some());
@@ -383,6 +374,7 @@ impl Simulation {
             Event::SegmentApproved(outcome) => self.dispute(outcome.segment, outcome.gateway == outcome.worker),
             Event::SegmentRejected { segment, .. } => {
                 self.truths.remove(segment);
+                self.world.forget_hidden(*segment);
             }
             Event::StallReported { stall, relays, .. } => {
                 for relay in relays {
@@ -405,7 +397,6 @@ impl Simulation {
                 {
                     court.push(*validator);
                 }
-                self.copy_vote(*segment, *validator, *vote);
             }
             Event::DisputeClosed { segment, upheld, returned, .. } => {
                 let court = self.courts.remove(segment).unwrap_or_default();
@@ -431,9 +422,13 @@ impl Simulation {
         // Nobody gains by what a planted job takes (SPEC V5).
         let is_forced = slash.rule == SlashRule::WrongApproval && hold.provers.is_empty();
         self.planted.barred += u64::from(is_forced);
+        // A blind approval of a planted job that was kept back is counted by its chance, too.
+        let is_kept_back = slash.rule == SlashRule::MissedDuty
+            && self.cast.validators.get(&slash.node).is_some_and(|of| of.style == ValidatorStyle::Copy)
+            && slash.segment.and_then(|id| self.truths.get(&id)).is_some_and(|truth| truth.is_drawn);
         if let Some(agent) = self.agent_of(&slash.node) {
             self.cast.agents[agent].slashed += ifr(hold.own);
-            if is_forced {
+            if is_forced || is_kept_back {
                 self.cast.agents[agent].forced += ifr(hold.own);
             }
         }

@@ -3,7 +3,7 @@
 use inferium_ledger::{BlockEnvironment, Rejection, SegmentState, State, assemble};
 use inferium_types::{
     AccountId, Amount, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, ModelProfile, NodeId, Parameters,
-    SecretKey, SeedSignature, Transaction, TransactionBody,
+    SecretKey, SeedSignature, SegmentId, Transaction, TransactionBody, VerdictVote,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) failures: BTreeMap<String, u64>,
     keys: BTreeMap<AccountId, SecretKey>,
     queue: Vec<(AccountId, TransactionBody)>,
+    /// What members committed to and have not shown (SPEC V2).
+    hidden: BTreeMap<(SegmentId, NodeId), VerdictVote>,
     seed: u64,
 }
 
@@ -107,6 +109,7 @@ impl World {
             failures: BTreeMap::new(),
             keys: beginning.keys,
             queue: Vec::new(),
+            hidden: BTreeMap::new(),
             seed,
         }
     }
@@ -122,6 +125,39 @@ impl World {
     /// Puts a transaction into the next block that has room.
     pub(crate) fn send(&mut self, sender: AccountId, body: TransactionBody) {
         self.queue.push((sender, body));
+    }
+
+    /// Votes as the rules allow (SPEC V2): openly when every other seat is bound, else by a commitment.
+    pub(crate) fn vote(&mut self, member: NodeId, segment: SegmentId, vote: VerdictVote) {
+        let Some(SegmentState::Judging { members, seed, .. }) = self.state.segment(&segment).map(|entry| &entry.state)
+        else {
+            return;
+        };
+        if members.iter().all(|other| other.validator == member || other.ballot.is_bound()) {
+            self.send(member, TransactionBody::SubmitVerdict { segment, vote, salt: None });
+        } else {
+            let commitment = vote.commitment(segment, seed, &member, &salt_of(&member));
+            self.hidden.insert((segment, member), vote);
+            self.send(member, TransactionBody::CommitVerdict { segment, commitment });
+        }
+    }
+
+    /// Members that committed and have not shown their votes.
+    pub(crate) fn hidden_members(&self, segment: SegmentId) -> Vec<NodeId> {
+        self.hidden.keys().filter(|(of, _)| *of == segment).map(|(_, member)| *member).collect()
+    }
+
+    /// Shows what the member committed to.
+    pub(crate) fn reveal(&mut self, segment: SegmentId, member: NodeId) {
+        if let Some(vote) = self.hidden.remove(&(segment, member)) {
+            let salt = Some(salt_of(&member));
+            self.send(member, TransactionBody::SubmitVerdict { segment, vote, salt });
+        }
+    }
+
+    /// Forgets what nobody waits for any more.
+    pub(crate) fn forget_hidden(&mut self, segment: SegmentId) {
+        self.hidden.retain(|(of, _), _| *of != segment);
     }
 
     /// Executes the next block, `wait_ms` after the last; its events.
@@ -171,10 +207,13 @@ impl World {
 
     /// False for a verdict that nobody waits for any more.
     fn is_timely(&self, sender: AccountId, body: &TransactionBody) -> bool {
-        let TransactionBody::SubmitVerdict { segment, .. } = body else { return true };
+        let (TransactionBody::SubmitVerdict { segment, .. } | TransactionBody::CommitVerdict { segment, .. }) = body
+        else {
+            return true;
+        };
         self.state.segment(segment).is_some_and(|segment| match &segment.state {
             SegmentState::Judging { members, .. } => {
-                members.iter().any(|member| member.validator == sender && member.vote.is_none())
+                members.iter().any(|member| member.validator == sender && member.ballot.vote().is_none())
             }
             SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => false,
         })
@@ -186,4 +225,9 @@ impl World {
         signature[..32].copy_from_slice(digest.as_bytes());
         SeedSignature { view, signature }
     }
+}
+
+/// Nobody guesses it here: agents look at no salts.
+fn salt_of(member: &NodeId) -> Digest {
+    Digest::of("economy-salt", &[member.as_bytes()])
 }

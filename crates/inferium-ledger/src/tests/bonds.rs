@@ -39,10 +39,7 @@ fn judged(chain: &mut Chain) -> (SegmentId, String) {
 
 /// `member` rejects what all others approve: 5 %.
 fn reject_wrongly(chain: &mut Chain, segment: SegmentId, member: &str) {
-    chain.ok(member, verdict(segment, invalid()));
-    while let Some(name) = chain.silent_members(segment).first() {
-        chain.ok(name, verdict(segment, valid()));
-    }
+    chain.dissent(segment, member, invalid(), valid());
     let slashed = chain.history.iter().rev().find_map(|event| match event {
         Event::Slashed(slash) => Some((slash.node, slash.rule)),
         _ => None,

@@ -1,7 +1,7 @@
 //! Doubts about what was approved: SPEC V4.
 
 use super::support::*;
-use crate::{InvalidBlock, Rejection, SegmentState, Stage};
+use crate::{Phase, Rejection, SegmentState, Stage};
 use inferium_types::{
     Amount, Event, LeaseId, NodeId, Parameters, Ppm, RejectReason, SegmentId, SlashRule, TransactionBody, VerdictVote,
 };
@@ -68,13 +68,16 @@ impl Case {
         }
     }
 
-    /// Votes of some, one a block until the segment is decided.
+    /// Votes of some; they are shown once all members are bound.
     fn say(&mut self, members: &[String], vote: VerdictVote) {
-        for name in members {
-            if self.chain.silent_members(self.segment).contains(name) {
-                self.chain.ok(name, verdict(self.segment, vote));
-            }
-        }
+        self.chain.vote(self.segment, members, vote);
+    }
+
+    /// Votes of all: some, and the rest.
+    fn say_both(&mut self, some: (&[String], VerdictVote), rest: (&[String], VerdictVote)) {
+        let both =
+            some.0.iter().map(|name| (name.as_str(), some.1)).chain(rest.0.iter().map(|name| (name.as_str(), rest.1)));
+        self.chain.cast(self.segment, &both.collect::<Vec<_>>());
     }
 
     fn closed(&self, challenger: &str, upheld: bool, returned: u64) -> Event {
@@ -198,9 +201,10 @@ fn dismissed_dispute_costs_its_bond() {
     let court = case.court("g0");
     let (worker, gateway) = (case.chain.balance("w0"), case.chain.balance("g0"));
     let members: Vec<u64> = court.iter().map(|name| case.chain.balance(name)).collect();
-    // One that rejects, and one that is late.
-    case.say(&court[..1], invalid());
-    case.say(&court[1..6], valid());
+    // One that rejects, and one that finds no evidence.
+    let said = [invalid()].into_iter().chain([valid(); 5]).chain([VerdictVote::Unavailable]);
+    let votes: Vec<_> = court.iter().zip(said).map(|(name, vote)| (name.as_str(), vote)).collect();
+    case.chain.cast(case.segment, &votes);
     assert!(case.chain.events.contains(&case.closed("g0", false, 0)), "{:?}", case.chain.events);
     assert_eq!(slashed(&case.chain), [(id(&court[0]), SlashRule::WrongRejection)]);
     let part = BOND / 2 / 5;
@@ -231,12 +235,8 @@ fn bond_is_shared_to_the_last_nano() {
     let mut case = approved();
     let court = case.court("g0");
     let worker = case.chain.balance("w0");
-    let votes: Vec<_> = court.iter().map(|name| case.chain.tx(name, verdict(case.segment, valid()))).collect();
-    // Five of seven decide; later votes have nothing left to say.
-    let environment = case.chain.environment();
-    assert!(matches!(case.chain.block_in(&environment, &votes), Err(InvalidBlock::Transaction { index: 5, .. })));
-    case.chain.block(&votes[..5]);
-    assert_eq!(case.chain.balance("w0") - worker, BOND - 5 * (BOND / 2 / 5));
+    case.say(&court, valid());
+    assert_eq!(case.chain.balance("w0") - worker, BOND - 7 * (BOND / 2 / 7));
 }
 
 /// SPEC V4, S: the worker pays as for any wrong result, who approved loses everything, the fee goes
@@ -251,8 +251,7 @@ fn upheld_dispute_convicts_worker_and_approvers() {
     let others: Vec<String> = court.iter().filter(|name| !case.approvers.contains(name)).cloned().collect();
     let own: Vec<String> = court.iter().filter(|name| case.approvers.contains(name)).cloned().collect();
     // Who approved it first changes its mind: that helps nobody.
-    case.say(&own, invalid());
-    case.say(&others, invalid());
+    case.say_both((&own, invalid()), (&others, invalid()));
     assert_eq!(case.chain.state.segment(&case.segment), None);
     assert!(case.chain.history.contains(&case.closed(&outsider, true, BOND)));
     assert_eq!(case.chain.balance(&outsider), before);
@@ -311,9 +310,7 @@ fn dispute_without_a_decision_changes_nothing() {
     // Seven split: four, three.
     case.say(&court[..4], valid());
     assert_eq!(case.stage(), Some(Stage::Court));
-    case.say(&court[4..6], invalid());
-    assert_eq!(case.stage(), Some(Stage::Court), "the last one could still make five");
-    case.say(&court[6..], VerdictVote::Unavailable);
+    case.say_both((&court[4..6], invalid()), (&court[6..], VerdictVote::Unavailable));
     assert_eq!(case.stage(), Some(Stage::FullCourt));
     assert_eq!(case.chain.committee(case.segment).len(), 9);
     let rest = case.chain.silent_members(case.segment);
@@ -353,14 +350,14 @@ fn full_court_decides_by_two_thirds_of_all() {
         let mut case = approved();
         let court = case.court("g0");
         case.say(&court[..4], invalid());
-        while case.stage() == Some(Stage::Court) {
+        while case.chain.phase(case.segment) == Some(Phase::Committing) {
             case.chain.blocks(1);
         }
+        case.chain.reveal(case.segment);
         // Votes stay; who missed its duty may still do it.
         let rest = case.chain.silent_members(case.segment);
         assert_eq!((case.stage(), rest.len()), (Some(Stage::FullCourt), 5));
-        case.say(&rest[..more], invalid());
-        case.say(&rest[more..], VerdictVote::Unavailable);
+        case.say_both((&rest[..more], invalid()), (&rest[more..], VerdictVote::Unavailable));
         assert!(case.chain.history.contains(&case.closed("g0", is_upheld, BOND)), "{more}");
         assert_eq!(case.chain.state.segment(&case.segment).is_none(), is_upheld);
     }
@@ -406,12 +403,7 @@ fn a_challenger_is_not_of_its_court() {
     assert_eq!(court.len(), 7);
     assert!(!court.contains(&challenger));
     // Nor when all are asked.
-    for name in &court[..4] {
-        case.chain.ok(name, verdict(case.segment, valid()));
-    }
-    for name in &court[4..] {
-        case.chain.ok(name, verdict(case.segment, invalid()));
-    }
+    case.say_both((&court[..4], valid()), (&court[4..], invalid()));
     let all = case.chain.committee(case.segment);
     assert!(all.len() == 8 && !all.contains(&challenger), "{all:?}");
 }

@@ -139,9 +139,7 @@ impl Case {
 
     /// Whoever has not voted does so until the segment is decided.
     pub(super) fn vote_all(&mut self, vote: VerdictVote) {
-        while let Some(name) = self.chain.silent_members(self.segment).first() {
-            self.chain.ok(name, verdict(self.segment, vote));
-        }
+        self.chain.vote_rest(self.segment, vote);
     }
 
     pub(super) fn approve(&mut self) -> Vec<String> {
@@ -219,7 +217,9 @@ fn blind_approval_of_a_planted_job_costs_everything() {
     assert!(case.chain.history.iter().any(|event| matches!(event, Event::CommitteeDrawn { planted: Some(1), .. })));
     // The planted job is no reason any more; another one is.
     let again = verdict(case.segment, wrong(1));
-    case.chain.fails(&members[0], again, &Rejection::OutOfBounds { field: "job" });
+    let mut bound = case.chain.clone();
+    bound.bind(case.segment, &[(&members[1], valid())]);
+    bound.fails(&members[0], again, &Rejection::OutOfBounds { field: "job" });
     case.chain.vote(case.segment, &members, valid());
     let SegmentState::Final { settles_at_ms, .. } = case.state() else { panic!("final") };
     case.chain.wait_until(settles_at_ms);
@@ -241,9 +241,8 @@ fn catching_a_planted_job_pays() {
     let members = case.chain.draw(case.segment);
     assert_eq!(members.len(), 2);
     let treasury = case.chain.state.meta().treasury.nano();
-    case.chain.ok(&members[0], verdict(case.segment, valid()));
     let before = case.chain.balance(&members[1]);
-    let events = case.chain.ok(&members[1], verdict(case.segment, wrong(1)));
+    let events = case.chain.cast(case.segment, &[(&members[0], valid()), (&members[1], wrong(1))]);
     let until_ms = case.chain.now_ms + case.chain.parameters().forced_open_ms;
     assert!(events.contains(&Event::OpeningAsked { segment: case.segment, worker: id("w0"), until_ms }));
     let SegmentState::Judging { stage: Stage::Committee, .. } = case.state() else { panic!("the doubt waits") };
@@ -299,7 +298,7 @@ fn a_known_right_job_changes_no_verdict() {
     // Who rejects it is found out by all the others, as with any job.
     let mut case = ordered(1_000_000, Some(ForcedKind::Right));
     let members = case.chain.draw(case.segment);
-    case.chain.vote(case.segment, &members[..1], wrong(1));
+    case.chain.cast(case.segment, &[(&members[0], wrong(1)), (&members[1], valid())]);
     case.open(Some(1));
     let SegmentState::Judging { stage: Stage::Widened, .. } = case.state() else { panic!("the doubt goes on") };
     case.vote_all(valid());
@@ -546,11 +545,9 @@ fn a_dispute_about_a_planted_job_ends_with_its_opening() {
     case.refuses("w0", case.opening(Some(1)), &Rejection::WrongState { what: "an opening before the verdict" });
     let court = case.chain.draw(case.segment);
     let honest: Vec<String> = court.iter().filter(|name| !blind.contains(name)).cloned().collect();
-    for name in &honest {
-        if case.chain.silent_members(case.segment).contains(name) {
-            case.chain.ok(name, verdict(case.segment, wrong(1)));
-        }
-    }
+    let vote = |name: &String| if honest.contains(name) { wrong(1) } else { VerdictVote::Unavailable };
+    let votes: Vec<_> = court.iter().map(|name| (name.as_str(), vote(name))).collect();
+    case.chain.cast(case.segment, &votes);
     assert!(case.chain.state.segment(&case.segment).unwrap().opening.is_asked());
     let events = case.open(Some(1));
     assert_eq!(planted(&events).unwrap().2.len(), honest.len());

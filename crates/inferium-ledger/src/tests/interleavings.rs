@@ -115,8 +115,17 @@ impl Run {
         if self.chain.silent_members(self.segment()).is_empty() {
             self.attempt("v0", verdict(self.segment(), vote));
         }
-        while let Some(name) = self.chain.silent_members(self.segment()).first().cloned() {
-            self.attempt(&name, verdict(self.segment(), vote));
+        loop {
+            let names = self.chain.silent_members(self.segment());
+            if names.is_empty() {
+                return;
+            }
+            let bodies = names.iter().map(|name| (name, self.chain.commitment(self.segment(), name, vote)));
+            let bound: Vec<_> = bodies.map(|(name, body)| self.chain.tx(name, body)).collect();
+            self.block(&bound);
+            let bodies = names.iter().map(|name| (name, reveal(self.segment(), name, vote)));
+            let shown: Vec<_> = bodies.map(|(name, body)| self.chain.tx(name, body)).collect();
+            self.block(&shown);
         }
     }
 

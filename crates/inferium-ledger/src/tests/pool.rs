@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::market::Market;
-use crate::{LeaseState, Record, Rejection, SegmentState};
+use crate::{LeaseState, Record, Rejection};
 use inferium_types::{
     Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Price, ProfileId, TaskId, TaskTerms, TransactionBody,
     VerdictVote,
@@ -366,14 +366,7 @@ fn lease_with_a_segment_without_evidence_pays_no_reservation() {
         let lease = chain.lease();
         let segment = chain.commit(lease, totals(1, 10, 10));
         chain.draw(segment);
-        let is_judged = |chain: &Chain| {
-            let state = chain.state.segment(&segment).map(|segment| segment.state.clone());
-            !matches!(state, Some(SegmentState::Judging { .. }))
-        };
-        while !is_judged(&chain) {
-            let next = chain.silent_members(segment)[..1].to_vec();
-            chain.vote(segment, &next, vote);
-        }
+        chain.vote_rest(segment, vote);
         chain.ok("g0", TransactionBody::CloseLease { lease });
         chain.blocks(60);
         assert_eq!(chain.state.lease(&lease), None);

@@ -5,7 +5,7 @@ use super::requests::asked;
 use super::slashing::proof;
 use super::stalls::{request, result};
 use super::support::*;
-use crate::{SegmentState, StallState, assemble};
+use crate::{Phase, SegmentState, StallState, assemble};
 use inferium_types::{
     Amount, Digest, Event, JobFault, LeaseId, OfferTerms, Parameters, Ppm, Price, SegmentTerms, SignedTotals, StallId,
     TaskTerms, Tier, TransactionBody, VerdictVote, VerifiedTransaction,
@@ -71,7 +71,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
             let commitment = chain.segment(id, totals);
             (chain.name(&lease.worker), TransactionBody::CommitSegment { commitment })
         }
-        11..=18 => {
+        11..=18 | 41..=48 => {
             let (segment, entry) = nth(
                 state.segments().filter(|(_, segment)| matches!(segment.state, SegmentState::Judging { .. })),
                 what,
@@ -80,18 +80,38 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
             // and some votes are wrong.
             let kind = segment.digest().as_bytes()[0] % 8;
             let is_bad = kind == 0 || (kind < 4 && entry.dispute.is_some());
-            let vote = match much % 40 {
-                0 => VerdictVote::Unavailable,
-                1 | 2 if is_bad => valid(),
-                1 => VerdictVote::Invalid { job: 0, fault: JobFault::Logits },
-                _ if is_bad => invalid(),
-                _ => valid(),
+            let vote = |member: &str| {
+                // What a member found it finds again when it shows it.
+                let SegmentState::Judging { seed, .. } = &entry.state else { return valid() };
+                match Digest::of("test-vote", &[seed.as_bytes(), member.as_bytes()]).as_bytes()[0] % 40 {
+                    0 => VerdictVote::Unavailable,
+                    1 | 2 if is_bad => valid(),
+                    1..4 => VerdictVote::Invalid { job: 0, fault: JobFault::Logits },
+                    _ if is_bad => invalid(),
+                    _ => valid(),
+                }
             };
+            if chain.phase(*segment) == Some(Phase::Revealing) {
+                let member = nth(chain.hidden_members(*segment), who)?;
+                // At times another vote than what was committed to, and some are never shown.
+                let is_another = much % 16 == 0;
+                let shown = if is_another { VerdictVote::Unavailable } else { vote(&member) };
+                if kind == 2 && member == "v1" {
+                    return None;
+                }
+                let body = reveal(*segment, &member, shown);
+                return Some(chain.tx(&member, body));
+            }
             let member = nth(chain.silent_members(*segment), who)?;
             if kind == 1 && member == "v0" {
                 return None;
             }
-            (member, verdict(*segment, vote))
+            let body = if much % 4 == 0 {
+                verdict(*segment, vote(&member))
+            } else {
+                chain.commitment(*segment, &member, vote(&member))
+            };
+            (member, body)
         }
         19 => {
             let (id, lease) = lease()?;
@@ -268,7 +288,7 @@ const fn kind(event: &Event) -> &'static str {
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
-    (0u8..41, any::<u8>(), any::<u8>(), any::<u16>()).prop_map(|(kind, who, what, much)| Attempt {
+    (0u8..49, any::<u8>(), any::<u8>(), any::<u16>()).prop_map(|(kind, who, what, much)| Attempt {
         kind,
         who,
         what,

@@ -78,11 +78,10 @@ fn faults_are_forgotten_after_thirty_days() {
         let lease = next_lease(&mut chain);
         let segment = chain.commit(lease, totals(1, 10, 10));
         let members = chain.draw(segment);
-        chain.ok(&members[0], verdict(segment, invalid()));
-        let name = chain.silent_members(segment)[0].clone();
-        chain.ok(&name, verdict(segment, invalid()));
-        let name = chain.silent_members(segment)[0].clone();
-        let last = chain.tx(&name, verdict(segment, invalid()));
+        chain.vote(segment, &members, invalid());
+        let rest = chain.silent_members(segment);
+        let (name, body) = chain.last_reveal(segment, &[(&rest[0], invalid()), (&rest[1], invalid())]);
+        let last = chain.tx(&name, body);
         let mut environment = chain.environment();
         environment.timestamp_ms = fault + wait;
         chain.block_in(&environment, &[last]).unwrap();
@@ -120,8 +119,7 @@ fn wrong_approval_costs_everything() {
     let segment = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(segment);
     let stake = chain.stake(&members[0]);
-    chain.ok(&members[0], verdict(segment, valid()));
-    chain.convict_rest(segment);
+    chain.dissent(segment, &members[0], valid(), invalid());
     assert_eq!(chain.stake(&members[0]), 0);
     let first = slashes(&chain).remove(0);
     assert_eq!((first.rule, first.amount.nano(), first.disqualified), (SlashRule::WrongApproval, stake, true));
@@ -157,10 +155,7 @@ fn wrong_rejection_costs_a_twentieth_then_a_quarter() {
             chain.vote(segment, &members, valid());
             continue;
         }
-        chain.ok("v0", verdict(segment, invalid()));
-        while let Some(name) = chain.silent_members(segment).first() {
-            chain.ok(name, verdict(segment, valid()));
-        }
+        chain.dissent(segment, "v0", invalid(), valid());
         let share = if rejections == 0 { 50 } else { 250 };
         rejections += 1;
         let amount = stake * share / 1_000;
@@ -181,9 +176,10 @@ fn missed_duty_costs_a_thousandth() {
     let lease = chain.lease();
     let segment = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(segment);
-    chain.ok(&members[0], verdict(segment, valid()));
+    chain.vote(segment, &members[..1], valid());
     let stake = (chain.stake(&members[0]), chain.stake(&members[1]));
     chain.blocks(61);
+    chain.reveal(segment);
     assert_eq!(chain.stake(&members[0]), stake.0);
     assert_eq!(chain.stake(&members[1]), stake.1 - stake.1 / 1_000);
     let slash = slashes(&chain).pop().unwrap();
@@ -282,7 +278,7 @@ fn slashed_stake_is_held_then_shared_and_burned() {
     let (_, hold) = chain.state.holds().next().unwrap();
     let (amount, release, provers) = (hold.amount().nano(), hold.releases_at_ms, hold.provers.clone());
     assert_eq!(release, chain.now_ms + chain.parameters().slash_hold_ms);
-    assert_eq!((hold.harmed, provers.len()), (Some(id("g0")), 3));
+    assert_eq!((hold.harmed, provers.len()), (Some(id("g0")), 4));
     chain.block_at(release - 1);
     assert_eq!(chain.state.holds().count(), 1);
     let names: Vec<String> = provers.iter().map(|prover| chain.name(prover)).collect();
@@ -291,7 +287,7 @@ fn slashed_stake_is_held_then_shared_and_burned() {
     let pool = chain.state.meta().validator_pool;
     let events = chain.block_at(release);
     assert_eq!(chain.state.meta().validator_pool, pool, "no epoch turned in between");
-    let part = amount * 30 / 100 / 3;
+    let part = amount * 30 / 100 / 4;
     for (name, old) in names.iter().zip(before) {
         assert_eq!(chain.balance(name) - old, part);
     }
@@ -299,7 +295,7 @@ fn slashed_stake_is_held_then_shared_and_burned() {
     let fee = 1_000 * 10 + 2_000 * 10;
     assert!(fee < amount * 20 / 100);
     assert_eq!(chain.balance("g0") - gateway, fee);
-    let gone = amount - part * 3 - fee;
+    let gone = amount - part * 4 - fee;
     assert_eq!(chain.state.meta().burned.nano() - burned, gone);
     let released = Event::SlashReleased {
         slash: 0,
@@ -319,8 +315,9 @@ fn slash_that_no_one_proved_burns_whole() {
     let lease = chain.lease();
     let segment = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(segment);
-    chain.ok(&members[0], verdict(segment, valid()));
+    chain.vote(segment, &members[..1], valid());
     chain.blocks(61);
+    chain.reveal(segment);
     let (_, hold) = chain.state.holds().next().unwrap();
     let (amount, release) = (hold.amount(), hold.releases_at_ms);
     chain.block_at(release);
@@ -478,9 +475,9 @@ fn profile_is_paused_beyond_its_limit_of_slashes() {
         let lease = chain.lease();
         let (worker, segment) = (chain.state.lease(&lease).unwrap().worker, chain.commit(lease, totals(1, 10, 10)));
         let members = chain.draw(segment);
-        chain.ok(&members[0], verdict(segment, invalid()));
-        let name = chain.silent_members(segment)[0].clone();
-        chain.ok(&name, verdict(segment, invalid()));
+        chain.vote(segment, &members, invalid());
+        let rest = chain.silent_members(segment);
+        let (name, last) = chain.last_reveal(segment, &[(&rest[0], invalid()), (&rest[1], invalid())]);
         // As if other slashes had taken the rest already, in the epoch of the last vote.
         let stake = chain.state.node(&worker).unwrap().stake.nano();
         let amount = stake / 10;
@@ -497,7 +494,7 @@ fn profile_is_paused_beyond_its_limit_of_slashes() {
         let mut other = chain.clone();
         other.state.profiles.insert(profile(), last_epochs);
         for (chain, is_paused) in [(&mut chain, is_paused), (&mut other, false)] {
-            chain.convict_rest(segment);
+            chain.ok(&name, last.clone());
             assert_eq!(slashes(chain).pop().unwrap().amount.nano(), amount);
             assert_eq!(chain.history.contains(&Event::ProfilePaused { profile: profile() }), is_paused, "{more}");
             let listing = if is_paused { Listing::Paused } else { Listing::Declared };
@@ -555,10 +552,7 @@ fn won_appeal_gives_everything_back() {
     let mut chain = Chain::with(4, unearning()).furnished(1);
     let (segment, member) = invested(&mut chain);
     let before = stakes(&chain, &member);
-    chain.ok(&member, verdict(segment, invalid()));
-    while let Some(name) = chain.silent_members(segment).first() {
-        chain.ok(name, verdict(segment, valid()));
-    }
+    chain.dissent(segment, &member, invalid(), valid());
     let (number, hold) = chain.state.holds().next().map(|(number, hold)| (*number, hold.clone())).unwrap();
     assert_eq!([hold.own.nano(), hold.delegated.nano(), hold.unbonding.nano()], [before.0 / 20, 133, 16]);
     assert_ne!(stakes(&chain, &member), before);
@@ -584,14 +578,25 @@ fn right_to_work_comes_back_when_no_slash_stands_against_it() {
     let members = segments.map(|segment| chain.draw(segment));
     // Everyone is asked about both; the same one approves both.
     let liar = members[0][0].clone();
-    let other = members[1].iter().find(|name| **name != liar).unwrap().clone();
-    chain.ok(&liar, verdict(segments[0], valid()));
-    chain.ok(&members[0][1], verdict(segments[0], invalid()));
-    chain.ok(&other, verdict(segments[1], invalid()));
-    chain.ok(&liar, verdict(segments[1], valid()));
+    let votes = |names: &[String]| -> Vec<(String, VerdictVote)> {
+        let vote = |name: &String| if *name == liar { valid() } else { invalid() };
+        // One of the others shows its vote last.
+        let mut votes: Vec<_> = names.iter().map(|name| (name.clone(), vote(name))).collect();
+        votes.sort_by_key(|(name, _)| *name == liar);
+        votes
+    };
     let stake = chain.stake(&liar);
-    for segment in segments {
-        chain.convict_rest(segment);
+    let mut last = Vec::new();
+    for (segment, members) in segments.into_iter().zip(&members) {
+        let first = votes(members);
+        chain.cast(segment, &first.iter().map(|(name, vote)| (name.as_str(), *vote)).collect::<Vec<_>>());
+        let rest = votes(&chain.silent_members(segment));
+        last.push(
+            chain.last_reveal(segment, &rest.iter().map(|(name, vote)| (name.as_str(), *vote)).collect::<Vec<_>>()),
+        );
+    }
+    for (name, body) in last {
+        chain.ok(&name, body);
     }
     let rules: Vec<_> = slashes(&chain).into_iter().map(|slash| (slash.slash, slash.node, slash.rule)).collect();
     let of_liar: Vec<u64> = rules.iter().filter(|(_, node, _)| *node == id(&liar)).map(|(slash, ..)| *slash).collect();
@@ -627,7 +632,7 @@ fn removed_validator_does_not_come_back_by_an_appeal() {
     chain.ok("g0", TransactionBody::OpenDispute { segment });
     let court = chain.draw(segment);
     assert!(!court.contains(&removed));
-    chain.convict_rest(segment);
+    chain.vote_rest(segment, invalid());
     let slash = slashes(&chain).into_iter().find(|slash| slash.node == id(&removed)).unwrap();
     assert_eq!(slash.rule, SlashRule::WrongApproval, "what is leaving still answers for it");
     assert_eq!(slash.amount.nano(), 50_000 * IFR);
@@ -642,10 +647,7 @@ fn removed_validator_does_not_come_back_by_an_appeal() {
 fn delegators_stake_only_burns() {
     let mut chain = Chain::with(4, unearning()).furnished(1);
     let (segment, member) = invested(&mut chain);
-    chain.ok(&member, verdict(segment, invalid()));
-    while let Some(name) = chain.silent_members(segment).first() {
-        chain.ok(name, verdict(segment, valid()));
-    }
+    chain.dissent(segment, &member, invalid(), valid());
     let (_, hold) = chain.state.holds().next().unwrap();
     let (own, others, release) = (hold.own.nano(), hold.delegated.nano() + hold.unbonding.nano(), hold.releases_at_ms);
     assert_eq!((hold.provers.len(), others), (3, 149));
@@ -703,7 +705,7 @@ fn validator_with_too_little_stake_is_not_drawn() {
         let lease = chain.lease();
         let segment = chain.commit(lease, totals(1, 10, 10));
         let members = chain.draw(segment);
-        chain.ok(&members[0], verdict(segment, invalid()));
+        chain.vote(segment, &members, invalid());
         let all = chain.committee(segment);
         assert_eq!((all.len(), all.contains(&"v2".to_owned())), (expected, missing == 0));
     }
@@ -716,9 +718,8 @@ fn won_appeal_frees_and_forgets_what_it_is_about() {
     let (first, second) = (chain.lease(), chain.lease());
     let segments = [chain.commit(first, totals(1, 10, 10)), chain.commit(second, totals(1, 10, 10))];
     for segment in segments {
-        let members = chain.draw(segment);
-        chain.ok(&members[0], verdict(segment, invalid()));
-        chain.convict_rest(segment);
+        chain.draw(segment);
+        chain.vote_rest(segment, invalid());
     }
     let worker = |chain: &Chain| chain.state.node(&id("w0")).unwrap().clone();
     assert_eq!(worker(&chain).faults_ms.len(), 2);

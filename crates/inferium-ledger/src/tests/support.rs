@@ -3,7 +3,7 @@
 
 use crate::entries::{Capability, Record};
 use crate::execute::Block;
-use crate::{BlockEnvironment, Executed, InvalidBlock, Rejection, State, assemble, execute};
+use crate::{Ballot, BlockEnvironment, Executed, InvalidBlock, Phase, Rejection, State, assemble, execute};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault,
     JobTotals, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalAction,
@@ -157,8 +157,19 @@ pub(super) fn invalid() -> VerdictVote {
     VerdictVote::Invalid { job: 0, fault: JobFault::Token }
 }
 
+/// An open vote: every other seat must be bound.
 pub(super) fn verdict(segment: SegmentId, vote: VerdictVote) -> TransactionBody {
-    TransactionBody::SubmitVerdict { segment, vote }
+    TransactionBody::SubmitVerdict { segment, vote, salt: None }
+}
+
+/// Salt of all that the member called `name` commits to.
+pub(super) fn salt(name: &str) -> Digest {
+    Digest::of("test-salt", &[name.as_bytes()])
+}
+
+/// Shows what a member committed to.
+pub(super) fn reveal(segment: SegmentId, name: &str, vote: VerdictVote) -> TransactionBody {
+    TransactionBody::SubmitVerdict { segment, vote, salt: Some(salt(name)) }
 }
 
 /// The balance that a fresh account of this name has in [`Chain::new`].
@@ -178,6 +189,8 @@ pub(super) struct Chain {
     pub(super) world: String,
     /// False withholds the seeds of past views.
     pub(super) carries_seeds: bool,
+    /// What members committed to and have not shown yet.
+    hidden: BTreeMap<(SegmentId, String), VerdictVote>,
     names: BTreeMap<NodeId, String>,
 }
 
@@ -243,6 +256,7 @@ impl Chain {
             view: 0,
             world: "beacon".into(),
             carries_seeds: true,
+            hidden: BTreeMap::new(),
             names,
         }
     }
@@ -570,11 +584,108 @@ impl Chain {
         }
     }
 
-    /// All these members vote in one block.
+    /// Binds the member called `name` to its vote.
+    pub(super) fn commitment(&self, segment: SegmentId, name: &str, vote: VerdictVote) -> TransactionBody {
+        let crate::SegmentState::Judging { seed, .. } = self.state.segment(&segment).unwrap().state else {
+            panic!("judging")
+        };
+        let commitment = vote.commitment(segment, &seed, &id(name), &salt(name));
+        TransactionBody::CommitVerdict { segment, commitment }
+    }
+
+    /// These members are bound to these votes, in one block: the last of all seats votes openly, the
+    /// others commit.
+    pub(super) fn bind(&mut self, segment: SegmentId, votes: &[(&str, VerdictVote)]) -> Vec<Event> {
+        let blank = self.silent_members(segment).len();
+        let mut transactions = Vec::new();
+        for (index, (name, vote)) in votes.iter().enumerate() {
+            let body = if index + 1 == blank {
+                verdict(segment, *vote)
+            } else {
+                self.hidden.insert((segment, (*name).to_owned()), *vote);
+                self.commitment(segment, name, *vote)
+            };
+            transactions.push(self.tx(name, body));
+        }
+        self.block(&transactions)
+    }
+
+    /// Transactions that show what is hidden, once that is possible.
+    pub(super) fn reveals(&mut self, segment: SegmentId) -> Vec<VerifiedTransaction> {
+        if self.phase(segment) != Some(Phase::Revealing) {
+            return Vec::new();
+        }
+        let names = self.hidden_members(segment);
+        let show = |name: &String| {
+            let vote = self.hidden.get(&(segment, name.clone()))?;
+            Some(self.tx(name, reveal(segment, name, *vote)))
+        };
+        names.iter().filter_map(show).collect()
+    }
+
+    /// Whoever committed shows its vote, if that is possible.
+    pub(super) fn reveal(&mut self, segment: SegmentId) -> Vec<Event> {
+        let transactions = self.reveals(segment);
+        if transactions.is_empty() { Vec::new() } else { self.block(&transactions) }
+    }
+
+    /// As members vote: they are bound, and when all are they show their votes.
+    pub(super) fn cast(&mut self, segment: SegmentId, votes: &[(&str, VerdictVote)]) -> Vec<Event> {
+        let mut events = self.bind(segment, votes);
+        events.extend(self.reveal(segment));
+        events
+    }
+
+    /// All these members vote the same.
     pub(super) fn vote(&mut self, segment: SegmentId, members: &[String], vote: VerdictVote) -> Vec<Event> {
-        let votes: Vec<VerifiedTransaction> =
-            members.iter().map(|member| self.tx(member, verdict(segment, vote))).collect();
-        self.block(&votes)
+        let votes: Vec<(&str, VerdictVote)> = members.iter().map(|member| (member.as_str(), vote)).collect();
+        self.cast(segment, &votes)
+    }
+
+    /// Everyone who has said nothing yet votes this, until the segment is decided.
+    pub(super) fn vote_rest(&mut self, segment: SegmentId, vote: VerdictVote) {
+        self.dissent(segment, "nobody", vote, vote);
+    }
+
+    /// `name` votes otherwise than all others, until the segment is decided.
+    pub(super) fn dissent(&mut self, segment: SegmentId, name: &str, vote: VerdictVote, others: VerdictVote) {
+        loop {
+            let silent = self.silent_members(segment);
+            if silent.is_empty() {
+                return;
+            }
+            let votes: Vec<(&str, VerdictVote)> =
+                silent.iter().map(|of| (of.as_str(), if of == name { vote } else { others })).collect();
+            self.cast(segment, &votes);
+        }
+    }
+
+    /// All these vote, and what is missing is the first one's transaction that shows its vote: it is
+    /// not sent yet.
+    pub(super) fn last_reveal(
+        &mut self,
+        segment: SegmentId,
+        votes: &[(&str, VerdictVote)],
+    ) -> (String, TransactionBody) {
+        let (name, vote) = votes[0];
+        if votes.len() == 1 {
+            return (name.to_owned(), verdict(segment, vote));
+        }
+        self.bind(segment, votes);
+        let mut transactions = self.reveals(segment);
+        transactions.retain(|transaction| transaction.transaction().sender != id(name));
+        if !transactions.is_empty() {
+            self.block(&transactions);
+        }
+        (name.to_owned(), reveal(segment, name, vote))
+    }
+
+    /// What members may do now; `None` while there is no committee.
+    pub(super) fn phase(&self, segment: SegmentId) -> Option<Phase> {
+        match self.state.segment(&segment)?.state {
+            crate::SegmentState::Judging { phase, .. } => Some(phase),
+            _ => None,
+        }
     }
 
     /// Commits, draws and approves a segment.
@@ -588,25 +699,26 @@ impl Chain {
     /// Commits and convicts a segment: everyone who is asked votes it down.
     pub(super) fn convict(&mut self, lease: LeaseId, totals: JobTotals) -> SegmentId {
         let segment = self.commit(lease, totals);
-        let members = self.draw(segment);
-        self.vote(segment, &members[..1], invalid());
-        self.convict_rest(segment);
+        self.draw(segment);
+        self.vote_rest(segment, invalid());
         segment
     }
 
-    /// Everyone of a widened committee who has not voted votes it down.
-    pub(super) fn convict_rest(&mut self, segment: SegmentId) {
-        while let Some(name) = self.silent_members(segment).first() {
-            self.ok(name, verdict(segment, invalid()));
-        }
+    /// Members that have said nothing; none once the segment is decided.
+    pub(super) fn silent_members(&self, segment: SegmentId) -> Vec<String> {
+        self.members_with(segment, |ballot| matches!(ballot, Ballot::Blank))
     }
 
-    /// Members that have not voted; none once the segment is decided.
-    pub(super) fn silent_members(&self, segment: SegmentId) -> Vec<String> {
+    /// Members that committed and have not shown their votes.
+    pub(super) fn hidden_members(&self, segment: SegmentId) -> Vec<String> {
+        self.members_with(segment, |ballot| matches!(ballot, Ballot::Committed { .. }))
+    }
+
+    fn members_with(&self, segment: SegmentId, wanted: fn(&Ballot) -> bool) -> Vec<String> {
         match self.state.segment(&segment).map(|segment| &segment.state) {
             Some(crate::SegmentState::Judging { members, .. }) => members
                 .iter()
-                .filter(|member| member.vote.is_none())
+                .filter(|member| wanted(&member.ballot))
                 .map(|member| self.name(&member.validator))
                 .collect(),
             _ => Vec::new(),

@@ -64,15 +64,16 @@ fn verdicts_come_from_members_once_each_about_jobs_that_exist() {
         assert!(crate::execute(&chain.state, &chain.environment(), &[transaction]).is_err(), "{stranger}");
     }
     let about = |job| VerdictVote::Invalid { job, fault: JobFault::Text };
-    chain.fails(&members[0], verdict(segment, about(2)), &Rejection::OutOfBounds { field: "job" });
     let unknown = SegmentId::new(Digest::ZERO);
     chain.fails(&members[0], verdict(unknown, valid()), &Rejection::Unknown { what: "segment" });
-    let events = chain.ok(&members[0], verdict(segment, valid()));
-    assert_eq!(events, [Event::VerdictGiven { segment, validator: id(&members[0]), vote: valid() }]);
+    let commitment = chain.commitment(segment, &members[0], valid());
+    assert_eq!(chain.ok(&members[0], commitment), [], "nothing is told");
+    chain.fails(&members[1], verdict(segment, about(2)), &Rejection::OutOfBounds { field: "job" });
+    let events = chain.ok(&members[1], verdict(segment, about(1)));
+    assert!(events.contains(&Event::VerdictGiven { segment, validator: id(&members[1]), vote: about(1) }));
     for vote in [valid(), about(1), VerdictVote::Unavailable] {
-        chain.fails(&members[0], verdict(segment, vote), &Rejection::Exists { what: "verdict" });
+        chain.fails(&members[1], verdict(segment, vote), &Rejection::Exists { what: "verdict" });
     }
-    chain.ok(&members[1], verdict(segment, about(1)));
 }
 
 #[test]
@@ -92,12 +93,12 @@ fn verdict_before_the_draw_or_after_the_decision_is_refused() {
 #[test]
 fn only_unanimous_approval_is_final() {
     let (mut chain, segment, members) = judged(5);
-    chain.vote(segment, &members[..1], valid());
-    assert!(matches!(
-        chain.state.segment(&segment).unwrap().state,
-        SegmentState::Judging { stage: Stage::Committee, .. }
-    ));
-    let events = chain.vote(segment, &members[1..], valid());
+    let approved = |event: &Event| matches!(event, Event::SegmentApproved(_));
+    let (mut one, all) = (chain.clone(), &members);
+    one.cast(segment, &[(&all[0], valid()), (&all[1], VerdictVote::Unavailable)]);
+    assert!(!one.history.iter().any(approved));
+    assert!(matches!(one.state.segment(&segment).unwrap().state, SegmentState::Judging { stage: Stage::Widened, .. }));
+    let events = chain.vote(segment, &members, valid());
     let approvers: Vec<_> = {
         let mut approvers: Vec<_> = members.iter().map(|name| id(name)).collect();
         approvers.sort();
@@ -111,12 +112,12 @@ fn only_unanimous_approval_is_final() {
     assert_eq!((outcome.approvers, outcome.settled, outcome.segment), (approvers, false, segment));
 }
 
-/// SPEC V3: any doubt widens at once, to everyone who is eligible; widening adds, never replaces.
+/// SPEC V3: any doubt widens, to everyone who is eligible; widening adds, never replaces.
 #[test]
 fn any_doubt_widens_the_committee() {
     for doubt in [invalid(), VerdictVote::Unavailable] {
         let (mut chain, segment, members) = judged(5);
-        let events = chain.vote(segment, &members[..1], doubt);
+        let events = chain.cast(segment, &[(&members[0], doubt), (&members[1], valid())]);
         let all = chain.committee(segment);
         assert_eq!(all.len(), 5);
         assert!(members.iter().all(|member| all.contains(member)));
@@ -127,7 +128,7 @@ fn any_doubt_widens_the_committee() {
         // Whoever voted has no more to do.
         let waiting: Vec<String> = drawn.unwrap().iter().map(|member| chain.name(member)).collect();
         assert_eq!(waiting, chain.silent_members(segment));
-        assert_eq!(waiting.len(), 4);
+        assert_eq!(waiting.len(), 3);
         chain.fails(&members[0], verdict(segment, valid()), &Rejection::Exists { what: "verdict" });
     }
 }
@@ -144,7 +145,7 @@ fn escalation_is_drawn_up_to_its_limit() {
         let lease = chain.lease();
         let segment = chain.commit(lease, totals(1, 10, 10));
         let members = chain.draw(segment);
-        chain.vote(segment, &members[..1], invalid());
+        chain.vote(segment, &members, invalid());
         let all = chain.committee(segment);
         assert_eq!(all.len(), 5);
         assert!(members.iter().all(|member| all.contains(member)));
@@ -162,12 +163,13 @@ fn outcome_of(votes: &[VerdictVote]) -> Option<Event> {
     let mut left: Vec<VerdictVote> = votes.to_vec();
     // A doubt first, so that the committee is widened.
     let doubt = left.iter().position(|vote| *vote != valid())?;
-    chain.ok(&members[0], verdict(segment, left.remove(doubt)));
-    for vote in left {
-        if let Some(name) = chain.silent_members(segment).first() {
-            chain.ok(name, verdict(segment, vote));
-        }
+    left.swap(0, doubt);
+    while !left.is_empty() {
+        let silent = chain.silent_members(segment);
+        let now: Vec<_> = silent.iter().map(String::as_str).zip(left.drain(..silent.len())).collect();
+        chain.cast(segment, &now);
     }
+    assert_ne!(members.len(), votes.len());
     chain.history.into_iter().find(|event| matches!(event, Event::SegmentApproved(_) | Event::SegmentRejected { .. }))
 }
 
@@ -196,11 +198,10 @@ fn widened_committee_decides_by_more_than_two_thirds() {
 #[test]
 fn conviction_names_the_first_fault() {
     let (mut chain, segment, members) = judged(4);
-    chain.ok(&members[0], verdict(segment, VerdictVote::Invalid { job: 1, fault: JobFault::Leaf }));
-    for (job, fault) in [(0, JobFault::Logits), (0, JobFault::Text)] {
-        let name = chain.silent_members(segment)[0].clone();
-        chain.ok(&name, verdict(segment, VerdictVote::Invalid { job, fault }));
-    }
+    let says = |job, fault| VerdictVote::Invalid { job, fault };
+    chain.cast(segment, &[(&members[0], says(1, JobFault::Leaf)), (&members[1], says(0, JobFault::Logits))]);
+    let rest = chain.silent_members(segment);
+    chain.cast(segment, &[(&rest[0], says(0, JobFault::Text)), (&rest[1], says(1, JobFault::Prompt))]);
     let reason = RejectReason::ProvenWrong { job: 0, fault: JobFault::Text };
     assert!(
         chain.history.iter().any(|event| matches!(event, Event::SegmentRejected { reason: of, .. } if *of == reason))
@@ -227,11 +228,21 @@ fn unresolved_segment_is_refunded_without_a_slash() {
 
 /// So many of so many seats find no evidence, the others approve.
 fn without_evidence(chain: &mut Chain, segment: SegmentId, count: usize) {
-    for seat in 0..chain.parameters().escalation_max {
-        let drawn = chain.silent_members(segment);
-        let Some(name) = drawn.first() else { return };
-        let finds = usize::try_from(seat).unwrap() >= count;
-        chain.ok(name, verdict(segment, if finds { valid() } else { VerdictVote::Unavailable }));
+    let mut left = count;
+    loop {
+        let silent = chain.silent_members(segment);
+        if silent.is_empty() {
+            return;
+        }
+        let votes: Vec<(&str, VerdictVote)> = silent
+            .iter()
+            .map(|name| {
+                let finds = left == 0;
+                left = left.saturating_sub(1);
+                (name.as_str(), if finds { valid() } else { VerdictVote::Unavailable })
+            })
+            .collect();
+        chain.cast(segment, &votes);
     }
 }
 

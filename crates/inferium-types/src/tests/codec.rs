@@ -55,8 +55,8 @@ fn unknown_tags_are_refused() {
             assert!(error.reason.contains("tag"), "{tag} of {}: {error}", std::any::type_name::<T>());
         }
     }
-    check::<TransactionBody>(25);
-    check::<Event>(35);
+    check::<TransactionBody>(26);
+    check::<Event>(36);
     check::<WorkerMessage>(7);
     check::<GatewayMessage>(6);
     check::<VerdictVote>(3);

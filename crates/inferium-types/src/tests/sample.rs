@@ -197,7 +197,8 @@ sample_structs! {
         fee_base, fee_per_byte, operator_bond_min, worker_stake_min, validator_stake_min, gateway_bond_min,
         profile_operators_min, reservation_per_block, reservation_min, task_open_max_ms, lease_max_ms,
         lease_drain_ms, starving_ms, draw_delay_views, committee_two_from, committee_three_from, escalation_max,
-        court_size, dispute_bond, verdict_ms, verdict_token_ms, verdict_blocks, challenge_ms, forced_share,
+        court_size, dispute_bond, verdict_ms, verdict_token_ms, verdict_blocks, reveal_ms, reveal_blocks,
+        challenge_ms, forced_share,
         forced_open_ms, forced_jackpot_max, stall_answer_ms,
         stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, slash_deadline, slash_missed_duty,
         slash_wrong_result, slash_wrong_again, slash_wrong_rejection, slash_rejection_again, slash_provers_share,
@@ -256,7 +257,8 @@ sample_enums! {
         CloseLease { lease }
         CommitSegment { commitment }
         OpenSegments { openings }
-        SubmitVerdict { segment, vote }
+        CommitVerdict { segment, commitment }
+        SubmitVerdict { segment, vote, salt }
         ReportStall { request }
         CertifyDelivery { stall }
         AnswerStall { stall, result }
@@ -291,6 +293,7 @@ sample_enums! {
         LeaseClosed { lease, worker, gateway, refund }
         SegmentCommitted { segment, lease, totals }
         CommitteeDrawn { segment, worker, profile, members, seed, replay, planted, due_at_ms }
+        RevealsOpened { segment, due_at_ms }
         VerdictGiven { segment, validator, vote }
         OpeningAsked { segment, worker, until_ms }
         ForcedErrorOpened { segment, worker, job, kind, caught, jackpot }

@@ -18,10 +18,15 @@ pub(super) struct Sent {
 }
 
 impl Sent {
+    /// True when what has this key was sent lately.
+    pub(super) fn is_on_its_way(&self, key: &[u8], height: u64) -> bool {
+        self.at.get(key).is_some_and(|at| height < at.saturating_add(RESEND_BLOCKS))
+    }
+
     /// Sends a transaction unless it is on its way already.
     pub(super) fn send(&mut self, shared: &Shared, state: &State, key: &[u8], body: TransactionBody) {
         let height = state.height();
-        if self.at.get(key).is_some_and(|at| height < at.saturating_add(RESEND_BLOCKS)) {
+        if self.is_on_its_way(key, height) {
             return;
         }
         self.at.retain(|_, at| height < at.saturating_add(RESEND_BLOCKS));

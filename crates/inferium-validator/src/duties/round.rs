@@ -1,12 +1,12 @@
 //! The loop that turns the chain's assignments into verdicts and certifications: everything is
 //! looked at once per block, and between blocks only what news is about.
 
-use super::{News, Shared, open_duty, outbox::Sent};
+use super::{News, Shared, ballot, open_duty, outbox::Sent};
 use crate::check::{authenticate, check_segment};
 use crate::store::Judgement;
 use inferium_chain::Equivocation;
 use inferium_engine::EngineError;
-use inferium_ledger::{StallState, State};
+use inferium_ledger::{Ballot, Member, SegmentState, StallState, State};
 use inferium_store::StoreError;
 use inferium_types::{Digest, NodeRole, SegmentId, StallId, TransactionBody, VerdictVote};
 use std::collections::BTreeMap;
@@ -103,10 +103,13 @@ impl Round {
         }
     }
 
-    /// Does what there is to do about a segment; true while this validator still owes a verdict.
+    /// Does what there is to do about a segment; true while this validator has not judged it.
     fn judge(&mut self, state: &State, id: SegmentId) -> Result<bool, StoreError> {
         let shared = &self.shared;
-        let Some((facts, is_late)) = open_duty(state, &shared.node, id) else { return Ok(false) };
+        let Some((facts, is_late)) = open_duty(state, &shared.node, id) else {
+            self.show(state, id)?;
+            return Ok(false);
+        };
         let about = (id, facts.seed);
         if let Some(vote) = shared.store.verdict(about)? {
             self.submit(state, about, vote);
@@ -180,9 +183,39 @@ impl Round {
         Ok(())
     }
 
+    /// Shows what this node committed to, once that is possible (SPEC V2).
+    fn show(&mut self, state: &State, id: SegmentId) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let Some(SegmentState::Judging { members, seed, .. }) = state.segment(&id).map(|segment| &segment.state) else {
+            return Ok(());
+        };
+        let is_mine = |member: &Member| member.validator == shared.node;
+        let is_hidden = |member: &Member| matches!(member.ballot, Ballot::Committed { .. });
+        if !members.iter().any(|member| is_mine(member) && is_hidden(member)) {
+            return Ok(());
+        }
+        let about = (id, *seed);
+        if let Some(vote) = shared.store.verdict(about)? {
+            self.submit(state, about, vote);
+        }
+        Ok(())
+    }
+
+    /// Says a vote that is on disk, as far as that is possible now: one commitment, and one reveal.
     fn submit(&mut self, state: &State, about: Judgement, vote: VerdictVote) {
-        let body = TransactionBody::SubmitVerdict { segment: about.0, vote };
-        self.sent.send(&self.shared, state, &inferium_types::encode(&about), body);
+        let shared = &self.shared;
+        let Some(SegmentState::Judging { members, phase, .. }) = state.segment(&about.0).map(|segment| &segment.state)
+        else {
+            return;
+        };
+        let commits = inferium_types::encode(&(about, true));
+        let is_committing = self.sent.is_on_its_way(&commits, state.height());
+        let Some(body) = ballot::next_step((members, *phase), &shared.key, about, vote, is_committing) else { return };
+        let key = match body {
+            TransactionBody::CommitVerdict { .. } => commits,
+            _ => inferium_types::encode(&(about, false)),
+        };
+        self.sent.send(shared, state, &key, body);
     }
 
     /// Certifies a request that this node holds for a worker.

@@ -118,7 +118,6 @@ fn every_kind_of_transaction_has_its_words() {
     };
     let stall = StallId::new(digest("stall"));
     let segment = SegmentId::new(digest("segment"));
-    let invalid = VerdictVote::Invalid { job: 4, fault: JobFault::Token };
     let operator_signature = Signature::from_bytes([3; 64]);
     let stake = Amount::from_ifr(500);
     let vrf = VrfPublicKey::from_bytes([4; 96]);
@@ -158,8 +157,6 @@ fn every_kind_of_transaction_has_its_words() {
         (TransactionBody::OpenTask { terms: task }, vec![profile.to_string(), "400".into(), "60000 ms".into()]),
         (TransactionBody::CloseLease { lease: terms().lease }, vec![terms().lease.to_string()]),
         (TransactionBody::CommitSegment { commitment }, vec!["7 finished jobs".into(), terms().root.to_string()]),
-        (TransactionBody::SubmitVerdict { segment, vote: invalid }, vec!["invalid: job 4".into(), segment.to_string()]),
-        (TransactionBody::SubmitVerdict { segment, vote: VerdictVote::Unavailable }, vec!["no usable evidence".into()]),
         (TransactionBody::ReportStall { request: request() }, vec![request().job.to_string(), "99".into()]),
         (TransactionBody::CertifyDelivery { stall }, vec![stall.to_string()]),
         (TransactionBody::AnswerStall { stall, result: result() }, vec![stall.to_string(), "17 tokens".into()]),
@@ -168,7 +165,7 @@ fn every_kind_of_transaction_has_its_words() {
             vec![OTHER.to_string(), "first".into(), "second".into(), request().job.to_string()],
         ),
     ];
-    let cases = cases.into_iter().chain(economy(profile, segment)).chain(proposals(&model));
+    let cases = cases.into_iter().chain(verdicts(segment)).chain(economy(profile, segment)).chain(proposals(&model));
     for (body, facts) in cases {
         let text = shown(body);
         for fact in facts {
@@ -178,6 +175,21 @@ fn every_kind_of_transaction_has_its_words() {
             assert!(text.contains(&common), "{common} is missing in:\n{text}");
         }
     }
+}
+
+/// Bound, open, and shown.
+fn verdicts(segment: SegmentId) -> Vec<(TransactionBody, Vec<String>)> {
+    let invalid = VerdictVote::Invalid { job: 4, fault: JobFault::Token };
+    let (commitment, salt) = (digest("commitment"), digest("salt"));
+    let submit = |vote, salt| TransactionBody::SubmitVerdict { segment, vote, salt };
+    vec![
+        (
+            TransactionBody::CommitVerdict { segment, commitment },
+            vec![segment.to_string(), commitment.to_string(), "Commit to a verdict".into()],
+        ),
+        (submit(invalid, None), vec!["invalid: job 4".into(), segment.to_string()]),
+        (submit(VerdictVote::Unavailable, Some(salt)), vec!["no usable evidence".into(), salt.to_string()]),
+    ]
 }
 
 /// What the economy adds: stake, measures, disputes, votes.

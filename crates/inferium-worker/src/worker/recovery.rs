@@ -38,7 +38,8 @@ impl Core {
         if let Some(segment) = on_chain {
             self.recover_opening(id, &segment);
             if let SegmentState::Judging { members, seed, replay, .. } = &segment.state {
-                let waiting: Vec<NodeId> = members.iter().filter(|m| m.vote.is_none()).map(|m| m.validator).collect();
+                let waiting: Vec<NodeId> =
+                    members.iter().filter(|m| !m.ballot.is_bound()).map(|m| m.validator).collect();
                 self.send_evidence(id, &waiting, seed, *replay, segment.opening.known_wrong())?;
             }
             return Ok(());

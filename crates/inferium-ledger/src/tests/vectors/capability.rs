@@ -38,8 +38,9 @@ fn measurement(book: &mut Book) {
     page.drawn("a quarter of the jobs is replayed", "N2", &chain, &about);
     page.closed_doors("a draw", &chain, chain.now_ms + BLOCK_MS, &about);
     let members = chain.draw(segment);
-    chain.ok(&members[0], verdict(segment, valid()));
-    let (last, body) = (members[1].as_str(), verdict(segment, valid()));
+    let drawn = chain.clone();
+    let (last, body) = chain.last_reveal(segment, &[(&members[0], valid()), (&members[1], valid())]);
+    let last = last.as_str();
     // 1,024 units: the score by how long they took.
     let took = |elapsed_ms| measured(&chain, segment, |segment| segment.elapsed_ms = elapsed_ms);
     let mut measure = |name: &str, chain: &Chain| {
@@ -66,13 +67,12 @@ fn measurement(book: &mut Book) {
     });
     measure("of another tier, an offer waits from now on", &offering);
     measure("a disqualified worker is not measured", &barred(&took(100), "w0"));
-    let mut wrong = chain.clone();
-    wrong.ok(last, verdict(segment, invalid()));
+    let mut wrong = drawn;
+    wrong.cast(segment, &[(&members[0], valid()), (&members[1], invalid())]);
     let others = wrong.silent_members(segment);
-    for name in &others[..3] {
-        wrong.ok(name, verdict(segment, invalid()));
-    }
-    let (sender, body) = (&others[3], verdict(segment, invalid()));
+    let votes: Vec<_> = others.iter().map(|name| (name.as_str(), invalid())).collect();
+    let (sender, body) = wrong.last_reveal(segment, &votes);
+    let sender = sender.as_str();
     page.valid("a wrong one is a wrong result, and the tier is gone", "N2", &wrong, sender, body.clone());
     page.numbers("a wrong one", &wrong, sender, &body);
 }

@@ -4,7 +4,7 @@ use super::book::{Book, Page, near, with};
 use crate::entries::{OwedOrder, Segment};
 use crate::tests::forced::{Case, case, opens, ordered, wrong};
 use crate::tests::support::*;
-use crate::{Opening, SegmentState, StateKey};
+use crate::{Opening, Phase, SegmentState, StateKey};
 use inferium_types::{
     Amount, Digest, ForcedKind, ForcedOrder, OPENINGS_MAX, Ppm, SegmentId, SegmentOpening, TaskTerms, TransactionBody,
     VerdictVote, VrfProof,
@@ -73,10 +73,19 @@ fn approved(case: &Case) -> Case {
 fn judged(case: &Case, votes: &[VerdictVote]) -> (Case, Vec<String>) {
     let mut case = case.clone();
     let members = case.chain.draw(case.segment);
-    for (name, vote) in members.iter().zip(votes) {
-        case.chain.ok(name, verdict(case.segment, *vote));
+    let votes: Vec<_> = members.iter().map(String::as_str).zip(votes.iter().copied()).collect();
+    if !votes.is_empty() {
+        case.chain.cast(case.segment, &votes);
     }
     (case, members)
+}
+
+/// The case in which all these have voted, and the first has not shown it yet; who, and what it shows.
+fn all_but_one(case: &Case, votes: &[(&String, VerdictVote)]) -> (Case, String, TransactionBody) {
+    let mut case = case.clone();
+    let votes: Vec<(&str, VerdictVote)> = votes.iter().map(|(name, vote)| (name.as_str(), *vote)).collect();
+    let (name, body) = case.chain.last_reveal(case.segment, &votes);
+    (case, name, body)
 }
 
 /// An opening has its effect, and nothing that is only like it has.
@@ -174,7 +183,7 @@ fn in_doubt(page: &mut Page<'_>, cases: &Cases) {
     opened(page, "one member caught a known-wrong job, one was blind", &caught, Some(1));
     let (mistaken, _) = judged(&cases.wrong, &[wrong(2), wrong(1)]);
     opened(page, "who found another job wrong caught nothing", &mistaken, Some(1));
-    let (right, _) = judged(&cases.right, &[wrong(1)]);
+    let (right, _) = judged(&cases.right, &[wrong(1), valid()]);
     opened(page, "a doubt about a known-right job goes on", &right, Some(1));
     let (none, _) = judged(&cases.none, &[wrong(2), wrong(2)]);
     opened(page, "a doubt goes on where nothing was ordered", &none, None);
@@ -183,10 +192,7 @@ fn in_doubt(page: &mut Page<'_>, cases: &Cases) {
     let mut court = approved(&cases.wrong);
     court.chain.ok("g0", TransactionBody::OpenDispute { segment: court.segment });
     let members = court.chain.draw(court.segment);
-    let mut members = members.iter();
-    while !court.chain.state.segment(&court.segment).unwrap().opening.is_asked() {
-        court.chain.ok(members.next().unwrap(), verdict(court.segment, wrong(1)));
-    }
+    court.chain.vote(court.segment, &members, wrong(1));
     opened(page, "a court caught it: the bond returns", &court, Some(1));
 }
 
@@ -270,67 +276,47 @@ fn refusals(page: &mut Page<'_>, cases: &Cases) {
 /// Votes that ask the worker, and votes that need not.
 fn asking(book: &mut Book, cases: &Cases) {
     let page = &mut book.page("doubt");
-    let mut votes = |name: &str, case: &Case, member: &str, vote: VerdictVote| {
-        let body = verdict(case.segment, vote);
+    let mut shows = |name: &str, (case, member, body): &(Case, String, TransactionBody)| {
         page.valid(name, "V5", &case.chain, member, body.clone());
-        page.numbers(name, &case.chain, member, &body);
+        page.numbers(name, &case.chain, member, body);
     };
     let (fresh, members) = judged(&cases.wrong, &[]);
-    votes("a doubt asks the worker, and waits", &fresh, &members[0], wrong(1));
-    votes("no evidence is no doubt: all look at once", &fresh, &members[0], VerdictVote::Unavailable);
-    let ending = changed(&fresh, |segment| {
-        if let SegmentState::Judging { due_at_ms, .. } = &mut segment.state {
-            *due_at_ms = fresh.chain.now_ms + 2 * BLOCK_MS;
-        }
-    });
-    votes("a doubt just before the verdicts are due puts them off", &ending, &members[0], wrong(1));
-    let (asked, _) = judged(&cases.wrong, &[wrong(1)]);
-    votes("an approval beside a doubt waits with it", &asked, &members[1], valid());
-    votes("no evidence beside a doubt waits with it", &asked, &members[1], VerdictVote::Unavailable);
+    let two = |case: &Case, first, second| all_but_one(case, &[(&members[0], first), (&members[1], second)]);
+    let nothing = VerdictVote::Unavailable;
+    shows("a doubt asks the worker, and waits", &two(&fresh, wrong(1), valid()));
+    shows("no evidence is no doubt: all look at once", &two(&fresh, nothing, valid()));
+    shows("an approval beside a doubt waits with it", &two(&fresh, valid(), wrong(1)));
+    shows("no evidence beside a doubt waits with it", &two(&fresh, nothing, wrong(1)));
     let told = changed(&fresh, |segment| segment.opening = Opening::Opened { planted: None });
-    votes("nobody is asked twice: the doubt goes on at once", &told, &members[0], wrong(1));
+    shows("nobody is asked twice: the doubt goes on at once", &two(&told, wrong(1), valid()));
     let free = changed(&fresh, |segment| segment.opening = Opening::NotOwed);
-    votes("nobody is asked who owes nothing", &free, &members[0], wrong(1));
+    shows("nobody is asked who owes nothing", &two(&free, wrong(1), valid()));
+    let asked_before = changed(&fresh, |segment| {
+        let Opening::Closed(order) = segment.opening else { panic!("closed") };
+        segment.opening = Opening::Asked { order, until_ms: fresh.chain.now_ms + 500_000 };
+    });
+    shows("who was asked before is waited for", &two(&asked_before, wrong(1), valid()));
     // All others agree: the last vote decides.
+    let (asked, _) = judged(&cases.wrong, &[wrong(1), valid()]);
     let late = with_late(&asked);
-    let deciding = |vote: VerdictVote| {
-        let mut case = late.clone();
-        loop {
-            let silent = case.chain.silent_members(case.segment);
-            let body = verdict(case.segment, vote);
-            let mut next = case.clone();
-            next.chain.ok(&silent[0], body);
-            match next.chain.state.segment(&next.segment).map(|segment| &segment.state) {
-                Some(SegmentState::Judging { .. }) => case = next,
-                _ => return (case, silent[0].clone()),
-            }
-        }
-    };
-    let (case, last) = deciding(valid());
-    votes("approved in spite of a doubt: to be opened before it is paid", &case, &last, valid());
-    let (case, last) = deciding(wrong(1));
-    votes("what is not opened in time is wrong", &case, &last, wrong(1));
+    let others = late.chain.silent_members(late.segment);
+    let agree = |vote| all_but_one(&late, &others.iter().map(|name| (name, vote)).collect::<Vec<_>>());
+    shows("approved in spite of a doubt: to be opened before it is paid", &agree(valid()));
+    shows("what is not opened in time is wrong", &agree(wrong(1)));
     let mut anew = approved(&cases.wrong);
     anew.open(Some(1));
     let members = anew.chain.draw(anew.segment);
-    let body = verdict(anew.segment, wrong(1));
-    page.invalid("a planted job is judged no more", "V5", &anew.chain, &members[0], body, "out_of_bounds");
-    let mut votes = |name: &str, vote: VerdictVote| {
-        let body = verdict(anew.segment, vote);
-        page.valid(name, "V5", &anew.chain, &members[0], body.clone());
-        page.numbers(name, &anew.chain, &members[0], &body);
-    };
-    votes("another job of the same segment is, and nobody asked", wrong(0));
+    let two = |first, second| all_but_one(&anew, &[(&members[0], first), (&members[1], second)]);
+    shows("another job of the same segment is, and nobody asked", &two(wrong(0), valid()));
+    let (planted, member, body) = two(wrong(1), valid());
+    page.invalid("a planted job is judged no more", "V5", &planted.chain, &member, body, "out_of_bounds");
 }
 
 /// Doubts whose time is over.
 fn waiting(book: &mut Book, cases: &Cases) {
     let page = &mut book.page("doubt_over");
-    let (asked, _) = judged(&cases.wrong, &[wrong(1)]);
-    let entry = asked.chain.state.segment(&asked.segment).unwrap();
-    let (Opening::Asked { until_ms, .. }, SegmentState::Judging { due_at_ms, due_at_height, .. }) =
-        (entry.opening, entry.state.clone())
-    else {
+    let (asked, _) = judged(&cases.wrong, &[wrong(1), valid()]);
+    let Opening::Asked { until_ms, .. } = asked.chain.state.segment(&asked.segment).unwrap().opening else {
         panic!("asked")
     };
     let about = [StateKey::Segment(asked.segment)];
@@ -339,23 +325,23 @@ fn waiting(book: &mut Book, cases: &Cases) {
     let resumed = |before_ms| with(&chain, |state| state.meta_mut().resumed_at_ms = until_ms - before_ms);
     page.timed("its time begins anew after a pause", "C3", &resumed(9_999), until_ms, &about);
     page.timed("a pause that ended all of its time before changes nothing", "C3", &resumed(10_000), until_ms, &about);
-    // Asked so late that the verdicts are due as well.
-    let both = changed(&asked, |segment| {
-        if let Opening::Asked { until_ms, .. } = &mut segment.opening {
-            *until_ms = due_at_ms;
-        }
-    });
-    let both = near(&both.chain, due_at_ms);
-    let at_height = |height| with(&both, |state| state.meta_mut().height = height - 1);
-    page.timed("the verdicts are due as well: the silent pay", "V5", &at_height(due_at_height), due_at_ms, &about);
-    let resumed = with(&both, |state| state.meta_mut().resumed_at_ms = due_at_ms - 9_999);
-    page.timed("after a pause the verdicts wait with it", "C3", &resumed, due_at_ms, &about);
-    page.timed("a window is also a number of blocks", "C3", &at_height(due_at_height - 1), due_at_ms, &about);
-    let (valid_too, _) = judged(&cases.wrong, &[wrong(1), valid()]);
-    let Opening::Asked { until_ms, .. } = valid_too.chain.state.segment(&valid_too.segment).unwrap().opening else {
+    // One member was bound, and the other silent: it has paid when the worker is asked.
+    let (mut one, members) = judged(&cases.wrong, &[wrong(1)]);
+    let due =
+        |case: &Case| case.chain.state.segment(&case.segment).unwrap().verdict_due_ms(case.chain.state.meta()).unwrap();
+    while one.chain.phase(one.segment) == Some(Phase::Committing) {
+        let due_ms = due(&one);
+        one.chain.wait_until(due_ms);
+    }
+    let body = reveal(one.segment, &members[0], wrong(1));
+    page.valid("the silent one pays before the worker is asked", "V5", &one.chain, &members[0], body.clone());
+    page.numbers("the silent one", &one.chain, &members[0], &body);
+    one.chain.ok(&members[0], body);
+    let Opening::Asked { until_ms, .. } = one.chain.state.segment(&one.segment).unwrap().opening else {
         panic!("asked")
     };
-    page.timed("all voted, and all others look", "V5", &early(&valid_too.chain, until_ms), until_ms, &about);
+    let chain = early(&one.chain, until_ms);
+    page.timed("it pays once, and all others look", "V5", &chain, until_ms, &about);
 }
 
 /// The chain a block before this time, in an epoch that has just begun.

@@ -237,7 +237,7 @@ fn open_dispute(book: &mut Book, chain: &Chain, lease: LeaseId) {
         page.invalid(name, "V4", &chain, stranger, body.clone(), "not_allowed");
     }
     page.invalid("by a removed validator", "C5", &barred(&rich("v0"), "v0"), "v0", body.clone(), "disqualified");
-    page.invalid("by a jailed validator", "S", &jailed(&rich("v0"), "v0", 1), "v0", body.clone(), "jailed");
+    page.invalid("by a jailed validator", "S", &jailed(&rich("v0"), "v0", 2), "v0", body.clone(), "jailed");
     let changed = |change: fn(&mut crate::Segment)| {
         with(&chain, |state| {
             let mut entry = state.segment(&segment).unwrap().clone();

@@ -4,7 +4,7 @@ use super::book::{Book, Page, near, with};
 use super::nodes::{barred, jailed, operator_barred};
 use crate::tests::support::*;
 use crate::tests::verdicts::leave_stake;
-use crate::{SegmentState, StateKey};
+use crate::{Phase, SegmentState, StateKey};
 use inferium_types::{Amount, Digest, JobFault, Ppm, SegmentId, TransactionBody, VerdictVote};
 
 pub(super) fn write(book: &mut Book) {
@@ -19,7 +19,9 @@ pub(super) fn write(book: &mut Book) {
     committee(book, &committed, segment);
     let mut drawn = committed.clone();
     let members = drawn.draw(segment);
-    submit_verdict(book, &committed, &drawn, segment, &members);
+    let steps = steps(&committed, &drawn, segment, &members);
+    commit_verdict(book, &steps);
+    submit_verdict(book, &steps, &members);
     overdue(book, &drawn, segment, &members);
     conviction(book, &drawn, segment, &members);
     withheld(book, &drawn, segment, &members);
@@ -27,12 +29,29 @@ pub(super) fn write(book: &mut Book) {
     court(book, &drawn, segment, &members);
 }
 
+/// The chain in which these have voted the same, and shown it if all are bound.
 fn says(chain: &Chain, segment: SegmentId, names: &[String], vote: VerdictVote) -> Chain {
     let mut chain = chain.clone();
-    for name in names {
-        chain.ok(name, verdict(segment, vote));
-    }
+    chain.vote(segment, names, vote);
     chain
+}
+
+/// What a chain lacks: the sender, and the transaction that shows the last vote.
+type Last = (Chain, String, TransactionBody);
+
+/// All these have voted, and the first of them has not shown it yet.
+fn all_but_one(chain: &Chain, segment: SegmentId, votes: &[(&String, VerdictVote)]) -> Last {
+    let mut chain = chain.clone();
+    let votes: Vec<(&str, VerdictVote)> = votes.iter().map(|(name, vote)| (name.as_str(), *vote)).collect();
+    let (name, body) = chain.last_reveal(segment, &votes);
+    (chain, name, body)
+}
+
+/// The same, when all vote alike but for the last of them.
+fn nearly_all(chain: &Chain, segment: SegmentId, names: &[String], votes: [VerdictVote; 2]) -> Last {
+    let last = names.len() - 1;
+    let votes = names.iter().enumerate().map(|(index, name)| (name, votes[usize::from(index == last)]));
+    all_but_one(chain, segment, &votes.collect::<Vec<_>>())
 }
 
 fn committee(book: &mut Book, committed: &Chain, segment: SegmentId) {
@@ -140,50 +159,171 @@ fn answering(page: &mut Page<'_>, before: &Chain, segment: SegmentId, known: &dy
     }
 }
 
-fn submit_verdict(book: &mut Book, committed: &Chain, drawn: &Chain, segment: SegmentId, members: &[String]) {
-    let page = &mut book.page("submit_verdict");
-    let (first, second) = (members[0].as_str(), members[1].as_str());
-    let body = verdict(segment, valid());
-    page.valid("the first approval waits for the second", "V3", drawn, first, body.clone());
-    let approved = says(drawn, segment, &members[..1], valid());
-    page.valid("the last approval makes it final", "V3", &approved, second, body.clone());
-    page.valid(
-        "a doubt widens the committee to all",
-        "V3",
-        &approved,
-        second,
-        verdict(segment, VerdictVote::Unavailable),
-    );
-    page.doors(drawn, first, &body);
-    refusals(page, drawn, segment, first);
-    let outsider = (0..6).map(|index| format!("v{index}")).find(|name| !members.contains(name)).unwrap();
-    page.invalid("a validator that was not drawn", "V1", drawn, &outsider, body.clone(), "not_allowed");
-    page.invalid("a second time", "V3", &approved, first, body.clone(), "exists");
-    page.invalid("a second time, otherwise", "V3", &approved, first, verdict(segment, invalid()), "exists");
-    page.invalid("before the committee is drawn", "C4", committed, first, body.clone(), "wrong_state");
-    let done = says(&approved, segment, &members[1..2], valid());
-    page.invalid("after the segment is final", "V3", &done, first, body, "wrong_state");
+/// A segment of two members on its way: who comes first and second, and the chain at each step.
+struct Steps<'a> {
+    committed: &'a Chain,
+    drawn: &'a Chain,
+    segment: SegmentId,
+    first: &'a str,
+    second: &'a str,
+    /// Neither of them.
+    outsider: String,
+    /// The first one committed to an approval.
+    bound: Chain,
+    /// So did the second.
+    hidden: Chain,
+    /// The second one voted openly.
+    last: Chain,
+    done: Chain,
+    /// As `bound`, in other phases.
+    revealing: Chain,
+    closed: Chain,
 }
 
-fn refusals(page: &mut Page<'_>, drawn: &Chain, segment: SegmentId, member: &str) {
-    let body = verdict(segment, valid());
-    for (name, stranger) in [("a worker", "w1"), ("the segment's gateway", "g0"), ("a stranger", "x0")] {
-        page.invalid(name, "V1", drawn, stranger, body.clone(), "not_allowed");
+fn steps<'a>(committed: &'a Chain, drawn: &'a Chain, segment: SegmentId, members: &'a [String]) -> Steps<'a> {
+    let (first, second) = (members[0].as_str(), members[1].as_str());
+    let mut bound = drawn.clone();
+    bound.bind(segment, &[(first, valid())]);
+    let mut hidden = bound.clone();
+    let body = hidden.commitment(segment, second, valid());
+    hidden.ok(second, body);
+    let (last, ..) = all_but_one(drawn, segment, &[(&members[0], valid()), (&members[1], valid())]);
+    Steps {
+        committed,
+        drawn,
+        segment,
+        first,
+        second,
+        outsider: (0..6).map(|index| format!("v{index}")).find(|name| !members.contains(name)).unwrap(),
+        revealing: with(&bound, |state| set_phase(state, segment, Phase::Revealing)),
+        closed: with(&bound, |state| set_phase(state, segment, Phase::Closed)),
+        bound,
+        hidden,
+        last,
+        done: says(drawn, segment, members, valid()),
     }
-    page.invalid("a removed validator", "C5", &barred(drawn, member), member, body.clone(), "disqualified");
-    page.invalid(
-        "a validator that may work from the next epoch on",
-        "S",
-        &jailed(drawn, member, 1),
-        member,
-        body,
-        "jailed",
-    );
+}
+
+fn commit_verdict(book: &mut Book, steps: &Steps<'_>) {
+    let page = &mut book.page("commit_verdict");
+    let Steps { committed, drawn, segment, first, second, outsider, bound, last, done, revealing, closed, .. } = steps;
+    let body = drawn.commitment(*segment, first, valid());
+    page.valid("the first of two is bound", "V2", drawn, first, body.clone());
+    let other = bound.commitment(*segment, second, valid());
+    page.valid("all are bound: they show their votes", "V2", bound, second, other.clone());
+    page.doors(drawn, first, &body);
+    refusals(page, drawn, *segment, first, &body, |segment| TransactionBody::CommitVerdict {
+        segment,
+        commitment: Digest::ZERO,
+    });
+    page.invalid("a validator that was not drawn", "V1", drawn, outsider, body.clone(), "not_allowed");
+    page.invalid("a second time", "V2", bound, first, body.clone(), "exists");
+    let otherwise = bound.commitment(*segment, first, invalid());
+    page.invalid("a second time, otherwise", "V2", bound, first, otherwise, "exists");
+    page.invalid("after its own vote", "V2", last, second, body.clone(), "exists");
+    page.invalid("before the committee is drawn", "C4", committed, first, body.clone(), "wrong_state");
+    page.invalid("after the segment is final", "V3", done, first, body, "wrong_state");
+    page.invalid("while votes are shown", "V2", revealing, second, other.clone(), "wrong_state");
+    page.invalid("while the worker is asked", "V2", closed, second, other, "wrong_state");
+}
+
+fn submit_verdict(book: &mut Book, steps: &Steps<'_>, members: &[String]) {
+    let page = &mut book.page("submit_verdict");
+    let Steps { committed, drawn, segment, first, second, outsider, bound, hidden, last, done, .. } = steps;
+    let (segment, open) = (*segment, verdict(*segment, valid()));
+    let shown = reveal(segment, first, valid());
+    page.valid("the last of all votes openly", "V2", bound, second, open.clone());
+    page.valid("the first of two shows its vote", "V2", hidden, second, reveal(segment, second, valid()));
+    page.valid("the last one approves, too: it is final", "V3", last, first, shown.clone());
+    let votes = [(&members[0], VerdictVote::Unavailable), (&members[1], valid())];
+    let (doubted, _, doubt) = all_but_one(drawn, segment, &votes);
+    page.valid("a doubt widens the committee to all", "V3", &doubted, first, doubt);
+    let alone = alone(committed, segment);
+    let one = alone.committee(segment).remove(0);
+    page.valid("a committee of one votes at once", "V2", &alone, &one, open.clone());
+    page.valid("it doubts, and is all there is", "V3", &alone, &one, verdict(segment, invalid()));
+    page.doors(bound, second, &open);
+    refusals(page, bound, segment, second, &open, |segment| verdict(segment, valid()));
     let at = |job| verdict(segment, VerdictVote::Invalid { job, fault: JobFault::Token });
-    page.invalid("a job after the last one", "V3", drawn, member, at(3), "out_of_bounds");
-    page.invalid("the last job of all", "V3", drawn, member, at(u32::MAX), "out_of_bounds");
-    let unknown = verdict(SegmentId::new(Digest::ZERO), valid());
-    page.invalid("a segment that never was", "V3", drawn, member, unknown, "unknown");
+    page.invalid("a job after the last one", "V3", bound, second, at(3), "out_of_bounds");
+    page.invalid("the last job of all", "V3", bound, second, at(u32::MAX), "out_of_bounds");
+    let after = VerdictVote::Invalid { job: 3, fault: JobFault::Leaf };
+    let (beyond, _, body) = all_but_one(drawn, segment, &[(&members[0], after), (&members[1], valid())]);
+    page.invalid("a job after the last one was committed to", "V3", &beyond, first, body, "out_of_bounds");
+    page.invalid("a validator that was not drawn", "V1", bound, outsider, open.clone(), "not_allowed");
+    page.invalid("before the committee is drawn", "C4", committed, first, open.clone(), "wrong_state");
+    page.invalid("after the segment is final", "V3", done, first, open, "wrong_state");
+    page.numbers("the last one", last, first, &shown);
+    bindings(page, steps);
+}
+
+/// Votes that come too early or too late, or are not what the member is bound to.
+fn bindings(page: &mut Page<'_>, steps: &Steps<'_>) {
+    let Steps { drawn, segment, first, second, bound, hidden, last, revealing, closed, .. } = steps;
+    let (segment, open) = (*segment, verdict(*segment, valid()));
+    let show = |name: &str, vote| reveal(segment, name, vote);
+    page.invalid("openly while another is not bound", "V2", drawn, first, open.clone(), "wrong_state");
+    page.invalid("openly after a commitment", "V2", bound, first, open.clone(), "wrong_state");
+    page.invalid("openly while votes are shown", "V2", revealing, second, open.clone(), "wrong_state");
+    page.invalid("openly while the worker is asked", "V2", closed, second, open.clone(), "wrong_state");
+    page.invalid("openly what it committed to", "V2", hidden, second, open.clone(), "commitment");
+    page.invalid("before all are bound", "V2", bound, first, show(first, valid()), "wrong_state");
+    page.invalid("of nothing that it committed to", "V2", bound, second, show(second, valid()), "unknown");
+    page.invalid("while the worker is asked", "V2", closed, first, show(first, valid()), "wrong_state");
+    page.invalid("another vote", "V2", hidden, second, show(second, invalid()), "commitment");
+    let fault = VerdictVote::Invalid { job: 0, fault: JobFault::Leaf };
+    page.invalid("another fault", "V2", hidden, second, show(second, fault), "commitment");
+    let nothing = VerdictVote::Unavailable;
+    page.invalid("no evidence after all", "V2", hidden, second, show(second, nothing), "commitment");
+    let effort = VerdictVote::Valid { effort: Digest::sha256(b"another") };
+    page.invalid("another effort", "V2", hidden, second, show(second, effort), "commitment");
+    page.invalid("with another's salt", "V2", hidden, second, show(first, valid()), "commitment");
+    // Who copied another's commitment can't show it: the member is in it.
+    let copied = with(hidden, |state| {
+        let mut entry = state.segment(&segment).unwrap().clone();
+        if let SegmentState::Judging { members, .. } = &mut entry.state {
+            let commitment = members.iter().find(|member| member.validator == id(first)).unwrap().ballot;
+            members.iter_mut().for_each(|member| member.ballot = commitment);
+        }
+        state.set_segment(segment, Some(entry));
+    });
+    page.invalid("what was copied", "V2", &copied, second, show(first, valid()), "commitment");
+    page.invalid("a second time", "V3", last, second, open, "exists");
+    page.invalid("a second time, otherwise", "V3", last, second, show(second, invalid()), "exists");
+}
+
+/// The segment before a committee of one, of a profile that one validator declared.
+fn alone(committed: &Chain, segment: SegmentId) -> Chain {
+    let mut alone = with(committed, |state| state.profiles.get_mut(&profile()).unwrap().validators.truncate(1));
+    assert_eq!(alone.draw(segment).len(), 1);
+    alone
+}
+
+fn set_phase(state: &mut crate::State, segment: SegmentId, to: Phase) {
+    let mut entry = state.segment(&segment).unwrap().clone();
+    if let SegmentState::Judging { phase, .. } = &mut entry.state {
+        *phase = to;
+    }
+    state.set_segment(segment, Some(entry));
+}
+
+/// What neither binds a member nor shows its vote; `of` is about any segment.
+fn refusals(
+    page: &mut Page<'_>,
+    chain: &Chain,
+    segment: SegmentId,
+    member: &str,
+    body: &TransactionBody,
+    of: impl Fn(SegmentId) -> TransactionBody,
+) {
+    for (name, stranger) in [("a worker", "w1"), ("the segment's gateway", "g0"), ("a stranger", "x0")] {
+        page.invalid(name, "V1", chain, stranger, body.clone(), "not_allowed");
+    }
+    page.invalid("a removed validator", "C5", &barred(chain, member), member, body.clone(), "disqualified");
+    let name = "a validator that may work from the next epoch on";
+    page.invalid(name, "S", &jailed(chain, member, 1), member, body.clone(), "jailed");
+    let unknown = SegmentId::of_lease(chain.state.segment(&segment).unwrap().terms.lease, 77);
+    page.invalid("a segment that never was", "V3", chain, member, of(unknown), "unknown");
 }
 
 fn overdue(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {
@@ -196,44 +336,79 @@ fn overdue(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String
         near.state.meta_mut().height += 30;
         (near, due_ms)
     };
-    let approved = says(drawn, segment, &members[..1], valid());
-    let (late, due_ms) = due(&approved);
-    page.timed("one member was silent: 0.1 %, and all others look", "V3", &late, due_ms, &about);
-    let mut early = late.clone();
-    early.state.meta_mut().height -= 30;
-    page.timed("a window is also a number of blocks", "C3", &early, due_ms, &about);
-    let SegmentState::Judging { due_at_height, .. } = drawn.state.segment(&segment).unwrap().state else {
-        panic!("judged")
-    };
-    for (name, less) in [("at its last block", 1), ("one block before", 2)] {
-        let mut at_height = late.clone();
-        at_height.state.meta_mut().height = due_at_height - less;
-        page.timed(name, "C3", &at_height, due_ms, &about);
-    }
+    let (late, due_ms) = due(drawn);
+    page.timed("all were silent: 0.1 % each, and all others look", "V3", &late, due_ms, &about);
     let narrow = with(&late, |state| state.meta_mut().parameters.escalation_max = 4);
     page.timed("no more than the most are added", "V3", &narrow, due_ms, &about);
-    let mut widened = says(&approved, segment, &members[1..2], VerdictVote::Unavailable);
+    let mut bound = drawn.clone();
+    bound.bind(segment, &[(&members[0], valid())]);
+    let (late, due_ms) = due(&bound);
+    page.timed("one member was silent: the other shows its vote", "V2", &late, due_ms, &about);
+    windows(page, "to commit", &bound, &late, due_ms, segment);
+    let mut showing = late.clone();
+    showing.block_at(due_ms);
+    let body = reveal(segment, &members[0], valid());
+    let name = "it does: the silent one pays 0.1 %, and all others look";
+    page.valid(name, "V3", &showing, &members[0], body.clone());
+    page.numbers(name, &showing, &members[0], &body);
+    let (late, due_ms) = due(&showing);
+    page.timed("it does not: both pay 0.1 %, and all others look", "V2", &late, due_ms, &about);
+    windows(page, "to show votes", &showing, &late, due_ms, segment);
+
+    let mut widened = drawn.clone();
+    widened.cast(segment, &[(&members[0], valid()), (&members[1], VerdictVote::Unavailable)]);
     let others = widened.silent_members(segment);
-    widened = says(&widened, segment, &others[..1], VerdictVote::Unavailable);
-    let (late, due_ms) = due(&widened);
-    page.timed("no two thirds by the end: refunded, and the silent pay", "T3", &late, due_ms, &about);
-    let paused = with(&late, |state| state.meta_mut().resumed_at_ms = due_ms - 10_000);
-    page.timed("the window begins anew after a pause", "C3", &paused, due_ms, &about);
+    widened.bind(segment, &[(&others[0], VerdictVote::Unavailable)]);
+    let (mut late, due_ms) = due(&widened);
+    page.timed("of a widened committee, too, who is bound shows its vote", "V2", &late, due_ms, &about);
+    late.block_at(due_ms);
+    let body = reveal(segment, &others[0], VerdictVote::Unavailable);
+    let name = "no two thirds by the end: refunded, and the silent pay";
+    page.valid(name, "T3", &late, &others[0], body.clone());
+    page.numbers(name, &late, &others[0], &body);
+    // Who was bound and silent stays bound when all look, and may still show it.
+    let (mut bound_still, due_ms) = due(&showing);
+    bound_still.block_at(due_ms);
+    let rest = bound_still.silent_members(segment);
+    let votes: Vec<_> = rest.iter().map(|name| (name.as_str(), valid())).collect();
+    bound_still.bind(segment, &votes);
+    let title = "who was late shows what it was bound to";
+    let body = reveal(segment, &members[0], valid());
+    page.valid(title, "V2", &bound_still, &members[0], body.clone());
+    page.numbers(title, &bound_still, &members[0], &body);
 }
 
-/// What a member of a widened committee can't do; the names begin with `case`.
-fn widened_doors(page: &mut Page<'_>, case: &str, chain: &Chain, segment: SegmentId, voted: &str, silent: &str) {
-    let vote = verdict(segment, invalid());
+/// A window is a time and a number of blocks, and begins anew after a pause (SPEC C3).
+fn windows(page: &mut Page<'_>, what: &str, before: &Chain, late: &Chain, due_ms: u64, segment: SegmentId) {
+    let about = [StateKey::Segment(segment)];
+    let entry = before.state.segment(&segment).unwrap();
+    let SegmentState::Judging { due_at_height, phase, .. } = entry.state else { panic!("judged") };
+    for (name, less) in [("at its last block", 1), ("one block before", 2)] {
+        let at_height = with(late, |state| state.meta_mut().height = due_at_height - less);
+        page.timed(&format!("time {what}: {name}"), "C3", &at_height, due_ms, &about);
+    }
+    let window_ms = match phase {
+        Phase::Committing => entry.verdict_window_ms(before.parameters()),
+        Phase::Revealing | Phase::Closed => before.parameters().reveal_ms,
+    };
+    for (name, before_ms) in [("anew after a pause", window_ms - 1), ("over in spite of a pause", window_ms)] {
+        let paused = with(late, |state| state.meta_mut().resumed_at_ms = due_ms - before_ms);
+        page.timed(&format!("time {what}: {name}"), "C3", &paused, due_ms, &about);
+    }
+}
+
+/// What can't be done where one member's vote decides once it is shown; the names begin with `case`.
+fn last_doors(page: &mut Page<'_>, case: &str, (chain, last, body): &Last, segment: SegmentId, voted: &str) {
     let named = |name: &str| format!("{case}: {name}");
-    page.invalid(&named("who voted, again"), "V3", chain, voted, vote.clone(), "exists");
-    let job = verdict(segment, VerdictVote::Invalid { job: 3, fault: JobFault::Leaf });
-    page.invalid(&named("a job after the last one"), "V3", chain, silent, job, "out_of_bounds");
-    page.invalid(&named("the worker itself"), "V1", chain, "w0", vote.clone(), "not_allowed");
-    page.invalid(&named("a removed member"), "C5", &barred(chain, silent), silent, vote.clone(), "disqualified");
+    page.invalid(&named("who voted, again"), "V3", chain, voted, verdict(segment, invalid()), "exists");
+    let other = reveal(segment, last, VerdictVote::Invalid { job: 1, fault: JobFault::Leaf });
+    page.invalid(&named("another vote"), "V2", chain, last, other, "commitment");
+    page.invalid(&named("the worker itself"), "V1", chain, "w0", body.clone(), "not_allowed");
+    page.invalid(&named("a removed member"), "C5", &barred(chain, last), last, body.clone(), "disqualified");
     let mut over = chain.clone();
-    over.convict_rest(segment);
+    over.ok(last, body.clone());
     let error = if over.state.segment(&segment).is_some() { "wrong_state" } else { "unknown" };
-    page.invalid(&named("after the decision"), "V3", &over, &over_voter(chain, segment), vote, error);
+    page.invalid(&named("after the decision"), "V3", &over, last, body.clone(), error);
 }
 
 /// When the next block of the chain comes.
@@ -241,31 +416,26 @@ fn state_time(chain: &Chain) -> u64 {
     chain.now_ms + BLOCK_MS
 }
 
-/// A validator that the decision leaves in its seat.
-fn over_voter(chain: &Chain, segment: SegmentId) -> String {
-    chain.silent_members(segment).last().unwrap().clone()
-}
-
 fn conviction(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {
     let page = &mut book.page("conviction");
-    let approved = says(drawn, segment, &members[..1], valid());
-    let mut chain = says(&approved, segment, &members[1..2], invalid());
-    let others = chain.silent_members(segment);
-    chain = says(&chain, segment, &others[..3], invalid());
-    let last = &others[3];
-    page.valid("a first fault: 10 %, and all of who approved it", "S", &chain, last, verdict(segment, invalid()));
-    widened_doors(page, "a first fault", &chain, segment, &others[0], last);
-    let four = says(drawn, segment, members, invalid());
-    let others_of = four.silent_members(segment);
-    let waiting = says(&four, segment, &others_of[..1], invalid());
-    page.valid("four of six are not more than two thirds", "V3", &waiting, &others_of[1], verdict(segment, invalid()));
-    widened_doors(page, "four of six", &waiting, segment, &others_of[0], &others_of[1]);
+    let mut widened = drawn.clone();
+    widened.cast(segment, &[(&members[0], valid()), (&members[1], invalid())]);
+    let others = widened.silent_members(segment);
+    let case = nearly_all(&widened, segment, &others, [invalid(); 2]);
+    let (chain, last, body) = &case;
+    page.valid("a first fault: 10 %, and all of who approved it", "S", chain, last, body.clone());
+    last_doors(page, "a first fault", &case, segment, &others[1]);
+    let both = says(drawn, segment, members, invalid());
+    let rest: Vec<_> = others.iter().zip([invalid(), invalid(), valid(), valid()]).collect();
+    let four = all_but_one(&both, segment, &rest);
+    page.valid("four of six are not more than two thirds", "V3", &four.0, &four.1, four.2.clone());
+    last_doors(page, "four of six", &four, segment, &others[1]);
     let month_ms = 30 * 24 * 3_600_000;
     for (name, age_ms) in
         [("a fault of 30 days ago is forgotten", month_ms), ("a fault just younger is not", month_ms - 1)]
     {
         // Far from the beginning of time, so that there was one.
-        let aged = with(&chain, |state| {
+        let aged = with(chain, |state| {
             state.meta_mut().timestamp_ms += month_ms;
             state.meta_mut().epoch_started_ms += month_ms;
             let mut entry = state.segment(&segment).unwrap().clone();
@@ -273,7 +443,7 @@ fn conviction(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[Str
                 *due_at_ms += month_ms;
             }
             state.set_segment(segment, Some(entry));
-            state.nodes.get_mut(&id("w0")).unwrap().faults_ms = vec![state_time(&chain) + month_ms - age_ms];
+            state.nodes.get_mut(&id("w0")).unwrap().faults_ms = vec![state_time(chain) + month_ms - age_ms];
             let offered = state.leases.keys().copied().collect::<Vec<_>>();
             for lease in offered {
                 let old = *state.lease(&lease).unwrap();
@@ -282,15 +452,15 @@ fn conviction(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[Str
         });
         let mut aged = aged;
         aged.now_ms += month_ms;
-        page.valid(name, "S", &aged, last, verdict(segment, invalid()));
-        page.numbers(name, &aged, last, &verdict(segment, invalid()));
+        page.valid(name, "S", &aged, last, body.clone());
+        page.numbers(name, &aged, last, body);
     }
     // What the vote takes: all of an approver, and a tenth of the worker, of what is then left bonded.
     let (taken, bonded) = (50_000 * IFR + 100 * IFR, chain.state.meta().bonded.nano());
     for (name, spare) in
         [("slashes just within what a profile may cost", 0), ("one nano-IFR more pauses the profile", 1)]
     {
-        let limit = with(&chain, |state| {
+        let limit = with(chain, |state| {
             state.meta_mut().parameters.profile_slash_max = inferium_types::Ppm::new(333_333);
             let most = Amount::from_nano(bonded - taken).share(inferium_types::Ppm::new(333_333));
             let before = most.nano() - taken + spare;
@@ -298,66 +468,69 @@ fn conviction(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[Str
             let entry = state.profiles.get_mut(&profile()).unwrap();
             entry.slashed = (epoch, Amount::from_nano(before));
         });
-        page.valid(name, "S5", &limit, last, verdict(segment, invalid()));
-        page.numbers(name, &limit, last, &verdict(segment, invalid()));
+        page.valid(name, "S5", &limit, last, body.clone());
+        page.numbers(name, &limit, last, body);
     }
     let faults = |count: usize| {
-        with(&chain, |state| {
+        let chain = with(chain, |state| {
             let now_ms = state.meta().timestamp_ms;
             state.nodes.get_mut(&id("w0")).unwrap().faults_ms = vec![now_ms - 1_000; count];
-        })
+        });
+        (chain, last.clone(), body.clone())
     };
-    page.valid("a second fault: 50 %", "S", &faults(1), last, verdict(segment, invalid()));
-    widened_doors(page, "a second fault", &faults(1), segment, &others[0], last);
-    page.valid("a third fault: everything, for ever", "S", &faults(2), last, verdict(segment, invalid()));
-    widened_doors(page, "a third fault", &faults(2), segment, &others[0], last);
+    page.valid("a second fault: 50 %", "S", &faults(1).0, last, body.clone());
+    last_doors(page, "a second fault", &faults(1), segment, &others[1]);
+    page.valid("a third fault: everything, for ever", "S", &faults(2).0, last, body.clone());
+    last_doors(page, "a third fault", &faults(2), segment, &others[1]);
 }
 
 fn withheld(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {
     let page = &mut book.page("withheld");
     let nothing = VerdictVote::Unavailable;
-    let mut chain = says(drawn, segment, members, nothing);
-    let others = chain.silent_members(segment);
-    chain = says(&chain, segment, &others[..2], nothing);
-    let last = &others[2];
-    page.valid("no evidence: unpaid, a fault on record", "V3", &chain, last, verdict(segment, nothing));
-    widened_doors(page, "no evidence", &chain, segment, &members[0], last);
-    page.numbers("no evidence", &chain, last, &verdict(segment, nothing));
-    let seldom = with(&chain, |state| {
+    let none = says(drawn, segment, members, nothing);
+    let others = none.silent_members(segment);
+    let all = nearly_all(&none, segment, &others, [nothing, valid()]);
+    let (chain, last, body) = &all;
+    page.valid("no evidence: unpaid, a fault on record", "V3", chain, last, body.clone());
+    last_doors(page, "no evidence", &all, segment, &members[0]);
+    page.numbers("no evidence", chain, last, body);
+    let but = |chain: Chain| (chain, last.clone(), body.clone());
+    let seldom = but(with(chain, |state| {
         if let Some(SegmentState::Judging { replay, .. }) = state.segments.get_mut(&segment).map(|of| &mut of.state) {
             *replay = Ppm::new(10_000);
         }
-    });
-    page.valid("no evidence: what is seldom replayed costs more", "S", &seldom, last, verdict(segment, nothing));
-    widened_doors(page, "no evidence, seldom replayed", &seldom, segment, &members[0], last);
+    }));
+    page.valid("no evidence: what is seldom replayed costs more", "S", &seldom.0, last, body.clone());
+    last_doors(page, "no evidence, seldom replayed", &seldom, segment, &members[0]);
     let left = |own, leaving| {
         let mut chain = chain.clone();
         leave_stake(&mut chain, own, leaving);
-        chain
+        but(chain)
     };
     let poor = left(1_001, 10_000_000_000);
-    page.valid("no evidence: own stake first, then what unbonds", "S2", &poor, last, verdict(segment, nothing));
-    widened_doors(page, "no evidence, little stake", &poor, segment, &members[0], last);
+    page.valid("no evidence: own stake first, then what unbonds", "S2", &poor.0, last, body.clone());
+    last_doors(page, "no evidence, little stake", &poor, segment, &members[0]);
     let bare = left(1_001, 3);
-    page.valid("no evidence: no more than there is", "S2", &bare, last, verdict(segment, nothing));
-    widened_doors(page, "no evidence, no stake", &bare, segment, &members[0], last);
+    page.valid("no evidence: no more than there is", "S2", &bare.0, last, body.clone());
+    last_doors(page, "no evidence, no stake", &bare, segment, &members[0]);
 }
 
 fn wrong_rejection(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {
     let page = &mut book.page("wrong_rejection");
-    let doubted = says(drawn, segment, &members[..1], invalid());
-    let mut others = doubted.silent_members(segment);
-    let chain = says(&doubted, segment, &others[..4], valid());
-    others = chain.silent_members(segment);
-    let body = verdict(segment, valid());
-    page.valid("a first time: 5 %", "S", &chain, &others[0], body.clone());
-    widened_doors(page, "a first time", &chain, segment, &members[0], &others[0]);
-    let again = with(&chain, |state| {
+    let mut doubted = drawn.clone();
+    doubted.cast(segment, &[(&members[0], invalid()), (&members[1], valid())]);
+    let others = doubted.silent_members(segment);
+    let case = nearly_all(&doubted, segment, &others, [valid(); 2]);
+    let (chain, last, body) = &case;
+    page.valid("a first time: 5 %", "S", chain, last, body.clone());
+    last_doors(page, "a first time", &case, segment, &members[0]);
+    let again = with(chain, |state| {
         let now_ms = state.meta().timestamp_ms;
         state.nodes.get_mut(&id(&members[0])).unwrap().faults_ms = vec![0, now_ms];
     });
-    page.valid("again: 25 %", "S", &again, &others[0], body);
-    widened_doors(page, "again", &again, segment, &members[0], &others[0]);
+    let again = (again, last.clone(), body.clone());
+    page.valid("again: 25 %", "S", &again.0, last, body.clone());
+    last_doors(page, "again", &again, segment, &members[0]);
 }
 
 fn court(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {
@@ -379,37 +552,30 @@ fn court(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String])
     let fellow = with(&challenged, |state| state.nodes.get_mut(&id("v1")).unwrap().operator = id(&operator_of("v0")));
     page.drawn("nor does anyone of its operator", "V4", &fellow, &all);
     page.closed_doors("a doubt and a fellow", &fellow, fellow.now_ms + BLOCK_MS, &about);
-    let court = chain.draw(segment);
+    let mut court = chain.draw(segment);
     assert_eq!(court.len(), 6);
-    let upheld = says(&chain, segment, &court[..4], invalid());
-    page.valid("upheld: who had approved loses everything", "V4", &upheld, &court[4], verdict(segment, invalid()));
-    widened_doors(page, "upheld", &upheld, segment, &court[0], &court[4]);
-    let dismissed = says(&chain, segment, &court[..4], valid());
-    page.valid("dismissed: half the bond is the worker's", "V4", &dismissed, &court[4], verdict(segment, valid()));
-    widened_doors(page, "dismissed", &dismissed, segment, &court[0], &court[4]);
-    let late = with(&dismissed, |state| {
+    // Who had approved it shows its vote early.
+    court.sort_by_key(|name| members.contains(name));
+    let nothing = VerdictVote::Unavailable;
+    let upheld = nearly_all(&chain, segment, &court, [invalid(), nothing]);
+    page.valid("upheld: who had approved loses everything", "V4", &upheld.0, &upheld.1, upheld.2.clone());
+    last_doors(page, "upheld", &upheld, segment, &court[1]);
+    let dismissed = nearly_all(&chain, segment, &court, [valid(), nothing]);
+    let (chain_dismissed, last, body) = &dismissed;
+    page.valid("dismissed: half the bond is the worker's", "V4", chain_dismissed, last, body.clone());
+    last_doors(page, "dismissed", &dismissed, segment, &court[1]);
+    let late = with(chain_dismissed, |state| {
         let mut entry = state.segment(&segment).unwrap().clone();
         entry.dispute.as_mut().unwrap().settles_at_ms = 1;
         state.set_segment(segment, Some(entry));
     });
-    page.valid(
-        "dismissed after it was to be paid: in the next block",
-        "V4",
-        &late,
-        &court[4],
-        verdict(segment, valid()),
-    );
-    page.numbers("dismissed late", &late, &court[4], &verdict(segment, valid()));
-    let barred_operator = operator_barred(&dismissed, &court[4]);
-    page.valid("a member whose operator is barred votes", "S3", &barred_operator, &court[4], verdict(segment, valid()));
-    widened_doors(page, "barred operator", &barred_operator, segment, &court[0], &court[4]);
-    let torn = says(&says(&chain, segment, &court[..3], valid()), segment, &court[3..5], VerdictVote::Unavailable);
-    page.valid(
-        "no decision: it stands, and the bond returns",
-        "V4",
-        &torn,
-        &court[5],
-        verdict(segment, VerdictVote::Unavailable),
-    );
-    widened_doors(page, "no decision", &torn, segment, &court[0], &court[5]);
+    page.valid("dismissed after it was to be paid: in the next block", "V4", &late, last, body.clone());
+    page.numbers("dismissed late", &late, last, body);
+    let barred_operator = (operator_barred(chain_dismissed, last), last.clone(), body.clone());
+    page.valid("a member whose operator is barred votes", "S3", &barred_operator.0, last, body.clone());
+    last_doors(page, "barred operator", &barred_operator, segment, &court[1]);
+    let votes: Vec<_> = court.iter().zip([nothing, valid(), valid(), valid(), nothing, nothing]).collect();
+    let torn = all_but_one(&chain, segment, &votes);
+    page.valid("no decision: it stands, and the bond returns", "V4", &torn.0, &torn.1, torn.2.clone());
+    last_doors(page, "no decision", &torn, segment, &court[1]);
 }

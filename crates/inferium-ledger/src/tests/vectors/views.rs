@@ -35,7 +35,7 @@ views! {
     }
     struct Approval { approvers, seed, replayed }
     struct Dispute { challenger, bond, approval, settles_at_ms }
-    struct Member { validator, vote }
+    struct Member { validator, ballot }
     struct JobTotals { jobs, prompt_tokens, completion_tokens }
     struct SegmentTerms { lease, index, totals, root }
     struct Segment {
@@ -78,6 +78,7 @@ views! {
     words Tier { Low, Mid, High }
     words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault }
     words Stage { Committee, Widened, Court, FullCourt }
+    words Phase { Committing, Revealing, Closed }
     words JobFault { Leaf, Prompt, Text, Finish, Token, Logits }
     words FinishReason { EndOfText, StopString, Length, Cancelled }
     words VoteChoice { Yes, No, Abstain, Veto }
@@ -93,10 +94,11 @@ views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
     enum EngineClass { Canonical { build, tier } }
     enum LeaseState { Active, Draining { end, until_ms, commits_until_ms } }
+    enum Ballot { Blank, Committed { commitment }, Given { vote } }
     enum VerdictVote { Valid { effort }, Invalid { job, fault }, Unavailable }
     enum SegmentState {
         AwaitingSeed { view, until_ms },
-        Judging { members, stage, seed, replay, due_at_ms, due_at_height },
+        Judging { members, stage, phase, seed, replay, due_at_ms, due_at_height },
         Final { approval, settles_at_ms },
     }
     enum VoteSubject { Notarize { parent_view, block }, Nullify, Finalize { parent_view, block } }
@@ -170,6 +172,7 @@ impl View for Rejection {
             NotServed { what },
             NoWorkers { tier },
             ProfileClosed { listing },
+            Commitment,
             Evidence { why },
         }
     }
@@ -422,7 +425,8 @@ fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'
                 lease.is_some_and(|lease| terms.signed_by_gateway(&lease.gateway, gateway_signature));
             body!("commit_segment", terms, signed_by_worker, signed_by_gateway)
         }
-        TransactionBody::SubmitVerdict { segment, vote } => body!("submit_verdict", segment, vote),
+        TransactionBody::CommitVerdict { segment, commitment } => body!("commit_verdict", segment, commitment),
+        TransactionBody::SubmitVerdict { segment, vote, salt } => body!("submit_verdict", segment, vote, salt),
         TransactionBody::ReportStall { request } => body!("report_stall", request),
         TransactionBody::CertifyDelivery { stall } => body!("certify_delivery", stall),
         TransactionBody::AnswerStall { stall, result } => body!("answer_stall", stall, result),

@@ -21,6 +21,8 @@ pub(crate) enum Must {
     Lose,
     /// It works honestly for the most part: what it adds to that must not pay.
     EarnLess,
+    /// The same for a lease: how many it is drawn for is not its doing.
+    EarnLessALease,
     /// Said, not judged.
     Shown,
 }

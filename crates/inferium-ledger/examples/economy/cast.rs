@@ -218,7 +218,7 @@ impl Cast {
             ("worker: closes to re-roll the beacon", Must::EarnLess, 2, WorkerStyle::Reroll),
             ("worker: rubbish, keeps evidence back", Must::Lose, 2, WorkerStyle::Rubbish),
             ("worker: cheaper model, keeps drawn evidence back", Must::EarnLess, 2, WorkerStyle::Withhold),
-            ("worker: plants nothing, opens what ordered nothing", Must::EarnLess, 4, WorkerStyle::Disobey),
+            ("worker: plants nothing, opens what ordered nothing", Must::EarnLessALease, 4, WorkerStyle::Disobey),
             ("worker: plants nothing, opens nothing", Must::Lose, 1, WorkerStyle::Closed),
         ] {
             self.workers_of((name, must), count, style, (MID, 0))?;

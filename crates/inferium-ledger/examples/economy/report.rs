@@ -31,6 +31,10 @@ impl Line {
     fn per_agent(&self) -> f64 {
         self.expected / self.agents
     }
+
+    fn per_lease(&self) -> f64 {
+        self.expected / self.leases.max(1) as f64
+    }
 }
 
 /// Every strategy, all runs added up.
@@ -78,8 +82,9 @@ pub(crate) fn print_table(lines: &[Line]) -> Vec<String> {
     let honest_of = |line: &Line| {
         let is_worker = line.name.starts_with("worker");
         let name = if is_worker { "worker: honest, medium" } else { "validator: honest, nothing delegated" };
-        lines.iter().find(|line| line.name == name).map_or(0.0, Line::per_agent)
+        lines.iter().find(|line| line.name == name)
     };
+    let earns_less = |line: &Line, of: fn(&Line) -> f64| honest_of(line).is_some_and(|honest| of(line) < of(honest));
     println!(
         "| strategy | agents | leases | jobs or verdicts | revenue | cost | slashed | net per agent | expected | expected per job | | windfall per agent |"
     );
@@ -91,8 +96,10 @@ pub(crate) fn print_table(lines: &[Line]) -> Vec<String> {
             Must::Earn => ("LOSES, and must earn", false),
             Must::Lose if net < 0.0 => ("loses", true),
             Must::Lose => ("EARNS, and must lose", false),
-            Must::EarnLess if net < honest_of(line) => ("earns less than honest", true),
+            Must::EarnLess if earns_less(line, Line::per_agent) => ("earns less than honest", true),
             Must::EarnLess => ("EARNS MORE than honest", false),
+            Must::EarnLessALease if earns_less(line, Line::per_lease) => ("earns less a lease than honest", true),
+            Must::EarnLessALease => ("EARNS MORE a lease than honest", false),
             Must::Shown => (if net < 0.0 { "loses" } else { "earns" }, true),
         };
         if !is_good {

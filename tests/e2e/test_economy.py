@@ -176,7 +176,8 @@ def test_a_dispute_about_honest_work_costs_its_bond(devnet):
     said = command(devnet, "why", job)
     assert said["status"] == "settled" and "paid" in said["text"]
     assert not any(node["slashes"] for node in devnet.nodes().values())
-    assert command(devnet, "slashes")["rate"]["slashes"] == 0
+    slashes = command(devnet, "slashes")
+    assert slashes["rate"]["slashes"] == 0, slashes
 
 
 def test_a_won_appeal_gives_everything_back(tmp_path):

@@ -2,6 +2,7 @@
 
 mod assessment;
 mod claims;
+mod drain;
 mod jobs;
 mod offer;
 mod openings;
@@ -51,6 +52,8 @@ pub struct WorkerConfig {
     pub store: PathBuf,
     /// What it says of its machine (SPEC N2).
     pub report: CapabilityReport,
+    /// How long a stop may wait until what was signed is judged and opened; zero: not at all.
+    pub drain: Duration,
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.
@@ -92,6 +95,8 @@ enum Own {
     Measured(Box<SegmentRecord>),
     /// The job that was ordered for a lease's next segment.
     Planted(LeaseId, Result<Box<FinishedJob>, JobRefusal>),
+    /// Segments that were opened, or owe no opening.
+    Opened(Vec<SegmentId>),
     /// Segments that could not be opened.
     Unopened(Vec<SegmentId>),
     /// What governance made of them.
@@ -103,7 +108,7 @@ enum Own {
 pub struct Worker;
 
 impl Worker {
-    /// Works until `stop` turns true. The node must be registered.
+    /// Works until `stop` turns true, and then on until it has drained. The node must be registered.
     ///
     /// # Errors
     /// [`WorkerError`]: it can't go on, and must not.
@@ -137,6 +142,7 @@ impl Worker {
             parameters: Parameters::mainnet(),
             now_ms: 0,
             unopened: BTreeMap::new(),
+            drain: drain::Drain::default(),
         };
         if let Some(parameters) = openings::read_parameters(&core.chain).await? {
             core.parameters = parameters;
@@ -144,7 +150,10 @@ impl Worker {
         core.recover().await?;
         let mut offer_check = tokio::time::interval(OFFER_CHECK);
         offer_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        // Far away until the worker is to stop.
+        let deadline = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(deadline);
+        while !core.is_drained()? {
             tokio::select! {
                 block = blocks.recv() => match block {
                     Some(block) => core.on_block(&block)?,
@@ -156,9 +165,22 @@ impl Worker {
                     core.check_offer();
                     core.check_capability();
                 }
-                _ = stop.changed() => return Ok(()),
+                _ = stop.changed(), if !core.drain.begun => {
+                    let patience = core.config.drain;
+                    if patience.is_zero() {
+                        return Ok(());
+                    }
+                    info!("no new work; what was signed is being judged");
+                    deadline.as_mut().reset(tokio::time::Instant::now() + patience);
+                    core.begin_drain()?;
+                }
+                () = &mut deadline => {
+                    warn!("gone before all was judged: evidence that nobody got costs its segment's fee");
+                    return Ok(());
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -186,6 +208,8 @@ struct Core {
     now_ms: u64,
     /// Segments to open, and when at the latest; milliseconds.
     unopened: BTreeMap<SegmentId, u64>,
+    /// The way out.
+    drain: drain::Drain,
 }
 
 impl Core {
@@ -229,6 +253,9 @@ impl Core {
                 }
                 self.store.put_lease(&record)?;
                 info!(%lease, %gateway, "got a lease");
+                if self.drain.begun {
+                    self.close(*lease);
+                }
                 self.serve(record, 0, LeaseUse::default());
             }
             Event::LeaseEnded { lease, worker, end, .. } if *worker == self.me => {
@@ -258,21 +285,27 @@ impl Core {
             Event::SegmentRejected { segment, worker, reason, .. } if *worker == self.me => {
                 warn!(%segment, ?reason, "segment rejected");
                 self.unopened.remove(segment);
+                self.drain.on_over(*segment);
                 self.store.remove_segment(*segment)?;
             }
             Event::SegmentApproved(outcome) if outcome.worker == self.me => {
                 debug!(segment = %outcome.segment, settled = outcome.settled, "segment approved");
                 if outcome.settled {
                     self.unopened.remove(&outcome.segment);
+                    self.drain.on_over(outcome.segment);
                     self.store.remove_segment(outcome.segment)?;
-                } else if outcome.planted.is_none() {
-                    self.open_later(outcome.segment);
+                } else {
+                    self.drain.on_judged(outcome.segment);
+                    if outcome.planted.is_none() {
+                        self.open_later(outcome.segment);
+                    }
                 }
             }
             Event::OpeningAsked { segment, worker, .. } if *worker == self.me => self.open_now(*segment),
             Event::ForcedErrorOpened { segment, worker, kind, caught, .. } if *worker == self.me => {
                 info!(%segment, ?kind, caught = caught.len(), "a planted job was opened");
                 self.unopened.remove(segment);
+                self.drain.on_opened([*segment]);
                 for work in self.leases.values_mut() {
                     work.opened(*segment);
                 }
@@ -383,6 +416,7 @@ impl Core {
                 }
                 self.next_segment(lease)?;
             }
+            Own::Opened(segments) => self.drain.on_opened(segments),
             Own::Unopened(segments) => self.on_unopened(&segments)?,
             Own::Parameters(parameters) => self.parameters = *parameters,
         }

@@ -568,6 +568,9 @@ pub(crate) struct JoinArgs {
     /// Stake, in IFR.
     #[arg(long, default_value = "1000", value_parser = parse_payment)]
     pub(crate) stake: Amount,
+    /// Seconds that a stop may wait until what was signed is judged; what nobody can check any more costs stake.
+    #[arg(long, default_value_t = 180, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) drain: u64,
     /// Devnet only: let the network's test account pay for stake and fees.
     #[arg(long)]
     pub(crate) faucet: bool,

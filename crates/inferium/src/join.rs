@@ -86,6 +86,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         offer: OfferTerms { slots: arguments.slots, price: PRICE, context_tokens },
         store: data.path().join("worker.redb"),
         report,
+        drain: Duration::from_secs(arguments.drain),
         crime: None,
         assessed: None,
     };
@@ -97,7 +98,18 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     };
     let ended_early = worker.is_finished();
     stop.send_replace(true);
-    match worker.await {
+    if !ended_early && arguments.drain > 0 {
+        say("no new work; what was signed is being judged (Ctrl-C again goes at once)");
+    }
+    let aborted = worker.abort_handle();
+    let ended = tokio::select! {
+        ended = worker => ended,
+        () = interrupt.heard_again() => {
+            aborted.abort();
+            return told;
+        }
+    };
+    match ended {
         Ok(Ok(())) if !ended_early => told,
         Ok(Ok(())) => Err(Failure::failed("the worker ended")),
         Ok(Err(error)) => Err(Failure::failed(error.to_string())),

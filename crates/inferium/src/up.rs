@@ -147,11 +147,11 @@ fn local(listener: &tokio::net::TcpListener) -> Result<std::net::SocketAddr, Fai
 
 /// Ctrl-C, or a service manager's request to end. Made once, before anything is started, so that
 /// no request gets lost between two waits.
-pub(crate) struct Interrupt(tokio::sync::watch::Receiver<bool>);
+pub(crate) struct Interrupt(tokio::sync::watch::Receiver<u32>);
 
 impl Interrupt {
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let (heard, hear) = tokio::sync::watch::channel(false);
+        let (heard, hear) = tokio::sync::watch::channel(0);
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -159,18 +159,20 @@ impl Interrupt {
             let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
             let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
             tokio::spawn(async move {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
+                loop {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                    heard.send_modify(|count| *count += 1);
                 }
-                heard.send_replace(true);
             });
         }
         #[cfg(not(unix))]
         tokio::spawn(async move {
             // Without a way to hear the keys there is nothing to stop for, so the process stays.
-            if tokio::signal::ctrl_c().await.is_ok() {
-                heard.send_replace(true);
+            while tokio::signal::ctrl_c().await.is_ok() {
+                heard.send_modify(|count| *count += 1);
             }
             std::future::pending::<()>().await;
         });
@@ -178,9 +180,18 @@ impl Interrupt {
     }
 
     pub(crate) async fn heard(&self) {
+        self.times(1).await;
+    }
+
+    /// Whoever asks a second time does not want to wait.
+    pub(crate) async fn heard_again(&self) {
+        self.times(2).await;
+    }
+
+    async fn times(&self, times: u32) {
         let mut hear = self.0.clone();
         // The sender lives as long as the runtime.
-        let _ = hear.wait_for(|heard| *heard).await;
+        let _ = hear.wait_for(|heard| *heard >= times).await;
     }
 }
 

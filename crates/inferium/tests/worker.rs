@@ -173,6 +173,7 @@ impl World {
                 memory_mib: 1,
                 accelerators: Vec::new(),
             },
+            drain: Duration::ZERO,
             crime: None,
             assessed: None,
         };

@@ -10,6 +10,9 @@ use tracing::{debug, info, warn};
 impl Core {
     /// Makes the chain's offer ours, unless one such check is under way.
     pub(super) fn check_offer(&self) {
+        if self.drain.begun {
+            return;
+        }
         let Ok(permit) = Arc::clone(&self.offering).try_acquire_owned() else { return };
         let (chain, sender, me) = (self.chain.clone(), self.sender.clone(), self.me);
         let (profile, terms) = (self.config.profile, self.config.offer);

@@ -17,7 +17,8 @@ impl Core {
     /// A segment is final: its opening is due some time before it is paid.
     pub(super) fn open_later(&mut self, segment: SegmentId) {
         if self.parameters.forced_share.get() > 0 {
-            let due_ms = self.now_ms.saturating_add(self.parameters.challenge_ms / WINDOW_PART);
+            let later_ms = self.now_ms.saturating_add(self.parameters.challenge_ms / WINDOW_PART);
+            let due_ms = if self.drain.begun { 0 } else { later_ms };
             self.unopened.entry(segment).or_insert(due_ms);
         }
     }
@@ -33,6 +34,12 @@ impl Core {
         if segment.opening.owed().is_some() && (is_final || segment.opening.is_asked()) {
             self.open_now(id);
         }
+        if is_final {
+            self.drain.on_judged(id);
+        }
+        if segment.opening.owed().is_none() {
+            self.drain.on_opened([id]);
+        }
     }
 
     /// Opens what is due, and with it everything that may be opened.
@@ -44,8 +51,9 @@ impl Core {
         let mut openings = Vec::new();
         for id in self.unopened.keys().take(OPENINGS_MAX).copied().collect::<Vec<_>>() {
             self.unopened.remove(&id);
-            if let Some(record) = self.store.segment(id)? {
-                openings.extend(opening(&record));
+            match self.store.segment(id)?.as_ref().and_then(opening) {
+                Some(opening) => openings.push(opening),
+                None => self.drain.on_opened([id]),
             }
         }
         if openings.is_empty() {
@@ -55,6 +63,7 @@ impl Core {
         tokio::spawn(async move {
             let all: Vec<SegmentId> = openings.iter().map(|opening| opening.segment).collect();
             let Err(error) = sender.send(TransactionBody::OpenSegments { openings: openings.clone() }).await else {
+                let _ = own.send(Own::Opened(all)).await;
                 return;
             };
             debug!(%error, "segments not opened together");
@@ -63,14 +72,17 @@ impl Core {
                 return;
             }
             // One that can't be opened, as one that was rejected meanwhile, must not keep the others.
-            let mut left = Vec::new();
+            let (mut left, mut opened) = (Vec::new(), Vec::new());
             for opening in openings {
                 let segment = opening.segment;
                 if let Err(error) = sender.send(TransactionBody::OpenSegments { openings: vec![opening] }).await {
                     debug!(%segment, %error, "segment not opened");
                     left.push(segment);
+                } else {
+                    opened.push(segment);
                 }
             }
+            let _ = own.send(Own::Opened(opened)).await;
             let _ = own.send(Own::Unopened(left)).await;
         });
         Ok(())

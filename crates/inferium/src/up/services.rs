@@ -217,6 +217,8 @@ impl Start<'_> {
             store: self.data.path().join(format!("{name}.redb")),
             // What serves chats: a higher tier would wait until they starve.
             report: hardware::report(TaskKind::Inference.policy().tier),
+            // The network stops as a whole, and goes on where it was.
+            drain: Duration::ZERO,
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| Arc::clone(&self.served.engine)),

@@ -553,6 +553,7 @@ impl Model {
             self.reward(member, each);
             self.duty(member);
         }
+        self.blind_slashed += u32::try_from(blind.len()).unwrap();
         self.blind.extend(blind.into_iter().map(|member| (id, member)));
     }
 
@@ -588,11 +589,7 @@ impl Model {
         let is_blind = slash.rule == SlashRule::WrongApproval
             && slash.segment.is_some_and(|segment| self.blind.remove(&(segment, slash.node)));
         // One of how many parts it takes.
-        let mut harm = segment.as_ref().map_or(0, |segment| segment.fee);
-        if is_blind {
-            self.blind_slashed += 1;
-            harm = 0;
-        }
+        let mut harm = segment.as_ref().filter(|_| !is_blind).map_or(0, |segment| segment.fee);
         let (divisor, provers, harmed) = match slash.rule {
             SlashRule::DeadlineMissed | SlashRule::MissedDuty => (1_000, Vec::new(), None),
             SlashRule::WrongApproval if is_blind => (1, Vec::new(), None),

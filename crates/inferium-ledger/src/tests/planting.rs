@@ -28,7 +28,7 @@ impl Planting {
         let proof = key.prove(&ForcedOrder::input(&entry.beacon, lease, index));
         let order = ForcedOrder::of(proof.output());
         let dice = *Digest::of("test-dice", &[lease.digest().as_bytes(), &index.to_be_bytes()]).as_bytes();
-        let is_obedient = dice[0] % 8 != 0;
+        let is_obedient = !dice[0].is_multiple_of(8);
         let planted = order.kind(chain.parameters().forced_share).filter(|_| is_obedient);
         Self { lease, totals, proof, order, planted, dice }
     }

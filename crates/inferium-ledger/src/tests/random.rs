@@ -52,7 +52,7 @@ fn vote_of(chain: &Chain, id: SegmentId, segment: &Segment, member: &str) -> Ver
     let dice = *Digest::of("test-vote", &[seed.as_bytes(), member.as_bytes()]).as_bytes();
     // A planted job is seen, unless nobody looks.
     let planting = planting(chain, segment).filter(|planting| planting.planted == Some(ForcedKind::Wrong));
-    if let Some(planting) = planting.filter(|_| segment.opening.planted().is_none() && dice[1] % 6 > 0) {
+    if let Some(planting) = planting.filter(|_| segment.opening.planted().is_none() && !dice[1].is_multiple_of(6)) {
         return VerdictVote::Invalid { job: u32::try_from(planting.job()).unwrap(), fault: JobFault::Logits };
     }
     let kind = id.digest().as_bytes()[0] % 8;
@@ -237,7 +237,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
             let (segment, entry) = nth(state.segments().filter(|(_, entry)| entry.opening.owed().is_some()), what)?;
             let planting = planting(chain, entry)?;
             // Some are never opened, and some by whom nobody asked, or not truly.
-            if planting.dice[1] % 8 == 0 {
+            if planting.dice[1].is_multiple_of(8) {
                 return None;
             }
             let opening = match much {
@@ -435,7 +435,13 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    // Enough to leave out each block once.
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn money_agrees_with_a_naive_ledger(sequential 150 => MoneyAgrees);

@@ -139,12 +139,20 @@ def _verdicts_on(key: str, segment: Entry, planted: Entry) -> tuple[list[str], l
     """Who approved the job although it was drawn, and who found it wrong."""
     state, job = segment["state"], planted["job"]
     if state["kind"] == "final":
-        approval = state["approval"]
-        return (approval["approvers"] if draws_job(key, approval["seed"], job, approval["replayed"]) else []), []
+        return _attested(key, state["approval"], job), []
+    # Who approved what is disputed now attested its replay as well.
+    dispute = segment["dispute"]
+    blind = [] if dispute is None else _attested(key, dispute["approval"], job)
     if not draws_job(key, state["seed"], job, state["replay"]):
-        return [], []
-    caught = [one for one in state["members"] if one["ballot"].get("vote", {}).get("job") == job]
-    return voters(state["members"], "valid"), [one["validator"] for one in caught]
+        return blind, []
+    blind = sorted({*blind, *voters(state["members"], "valid")})
+    found = [one["validator"] for one in state["members"] if one["ballot"].get("vote", {}).get("job") == job]
+    return blind, [one for one in found if one not in blind]
+
+
+def _attested(key: str, approval: Entry, job: int) -> list[str]:
+    """Who approved it, when the draw of then had them replay the job."""
+    return approval["approvers"] if draws_job(key, approval["seed"], job, approval["replayed"]) else []
 
 
 def _pay_jackpot(ledger: Ledger, fee: int, caught: list[str]) -> None:

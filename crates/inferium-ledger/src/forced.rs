@@ -6,7 +6,7 @@
 //! the segment to a new committee.
 
 use crate::Rejection;
-use crate::entries::{Opening, OwedOrder, Phase, Planted, Segment, SegmentState};
+use crate::entries::{Approval, Opening, OwedOrder, Phase, Planted, Segment, SegmentState};
 use crate::execute::Block;
 use crate::verdicts::voters;
 use inferium_types::{
@@ -233,19 +233,28 @@ impl Block {
 
 /// Members that approved the job although they were drawn to replay it, and those that found it
 /// wrong. None of either when it was not drawn.
+///
+/// Who approved what is disputed now attested its replay as well: or a friend's dispute, whose bond
+/// comes back, would save whoever approved blindly (SPEC V4, V5).
 fn verdicts_on(id: SegmentId, segment: &Segment, job: u32) -> (Vec<NodeId>, Vec<NodeId>) {
+    let attested = |approval: &Approval| {
+        if id.draws_job(&approval.seed, job, approval.replayed) { approval.approvers.clone() } else { Vec::new() }
+    };
     match &segment.state {
-        SegmentState::Final { approval, .. } if id.draws_job(&approval.seed, job, approval.replayed) => {
-            (approval.approvers.clone(), Vec::new())
-        }
-        SegmentState::Judging { members, seed, replay, .. } if id.draws_job(seed, job, *replay) => {
-            let blind = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. }));
-            let caught =
+        SegmentState::AwaitingSeed { .. } => (Vec::new(), Vec::new()),
+        SegmentState::Final { approval, .. } => (attested(approval), Vec::new()),
+        SegmentState::Judging { members, seed, replay, .. } => {
+            let mut blind = segment.dispute.as_ref().map_or_else(Vec::new, |dispute| attested(&dispute.approval));
+            if !id.draws_job(seed, job, *replay) {
+                return (blind, Vec::new());
+            }
+            blind.extend(voters(members, |vote| matches!(vote, VerdictVote::Valid { .. })));
+            blind.sort_unstable();
+            blind.dedup();
+            let mut caught =
                 voters(members, |vote| matches!(vote, VerdictVote::Invalid { job: found, .. } if *found == job));
+            caught.retain(|member| blind.binary_search(member).is_err());
             (blind, caught)
-        }
-        SegmentState::AwaitingSeed { .. } | SegmentState::Judging { .. } | SegmentState::Final { .. } => {
-            (Vec::new(), Vec::new())
         }
     }
 }

@@ -12,6 +12,7 @@ mod matching;
 mod model;
 mod money;
 mod nodes;
+mod planting;
 mod pool;
 mod random;
 mod reload;

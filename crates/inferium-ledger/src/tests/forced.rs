@@ -552,9 +552,45 @@ fn a_dispute_about_a_planted_job_ends_with_its_opening() {
     let events = case.open(Some(1));
     assert_eq!(planted(&events).unwrap().2.len(), honest.len());
     assert_eq!(case.chain.balance("g0"), before);
-    assert!(case.slashed().iter().all(|(_, rule, _)| *rule == SlashRule::WrongApproval));
+    // Their approval is no better for the doubt, whatever they say in court.
+    let mut expected: Vec<_> = blind.iter().map(|name| (name.clone(), SlashRule::WrongApproval, true)).collect();
+    let mut found = case.slashed();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
     let entry = case.chain.state.segment(&case.segment).unwrap();
     assert_eq!((entry.dispute.is_none(), entry.disputed), (true, true));
+}
+
+/// SPEC V4, V5: who approved what it was not drawn to replay keeps its stake when a court finds it, and
+/// gets its part when it is one of the court; who approves it in court does not.
+#[test]
+fn a_court_has_its_own_draw_of_a_planted_job() {
+    for (replayed, is_barred) in [(Ppm::new(0), false), (Ppm::ONE, true)] {
+        let mut case = ordered(1_000_000, Some(ForcedKind::Wrong));
+        let first = case.approve();
+        let mut entry = case.chain.state.segment(&case.segment).unwrap().clone();
+        let SegmentState::Final { approval, .. } = &mut entry.state else { panic!("final") };
+        approval.replayed = replayed;
+        case.chain.state.set_segment(case.segment, Some(entry));
+        case.chain.ok("x9", TransactionBody::Transfer { to: id("g0"), amount: Amount::from_ifr(100) });
+        case.chain.ok("g0", TransactionBody::OpenDispute { segment: case.segment });
+        let court = case.chain.draw(case.segment);
+        let lazy = court.iter().find(|name| !first.contains(name)).unwrap().clone();
+        let vote = |name: &String| if *name == lazy { valid() } else { wrong(1) };
+        let votes: Vec<_> = court.iter().map(|name| (name.as_str(), vote(name))).collect();
+        case.chain.cast(case.segment, &votes);
+        let events = case.open(Some(1));
+        let mut barred = vec![lazy];
+        barred.extend(first.iter().filter(|_| is_barred).cloned());
+        barred.sort();
+        let mut slashed: Vec<String> = case.slashed().into_iter().map(|(name, _, _)| name).collect();
+        slashed.sort();
+        assert_eq!(slashed, barred, "{replayed:?}");
+        let mut caught: Vec<NodeId> = court.iter().filter(|name| !barred.contains(name)).map(|name| id(name)).collect();
+        caught.sort();
+        assert_eq!(planted(&events).unwrap().2, caught, "{replayed:?}");
+    }
 }
 
 // Equivocation: SPEC S.

@@ -7,8 +7,8 @@
 use super::support::*;
 use crate::money::is_duty;
 use inferium_types::{
-    AccountId, Amount, Event, LeaseEnd, LeaseId, NodeId, Price, RejectReason, SegmentId, SlashRule, TaskId, TaskKind,
-    TaskTerms, TransactionBody, VerdictVote, VerifiedTransaction,
+    AccountId, Amount, Digest, Event, ForcedKind, LeaseEnd, LeaseId, NodeId, Ppm, Price, RejectReason, SegmentId,
+    SlashRule, TaskId, TaskKind, TaskTerms, TransactionBody, VerdictVote, VerifiedTransaction,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,12 +33,20 @@ struct ModelSegment {
     kind: TaskKind,
     fee: u64,
     jobs: u64,
-    /// Millionths that were to be replayed at last.
-    replay: u64,
+    price: Price,
+    /// Of the last draw: its seed, and the share of jobs that were to be replayed.
+    seed: Digest,
+    replay: Ppm,
     votes: Vec<(NodeId, VerdictVote)>,
     /// Who approved, once that was disputed; and who disputed it.
     approvers: Option<Vec<NodeId>>,
+    /// The draw that they approved by.
+    approved_by: Option<(Digest, Ppm)>,
     challenger: Option<NodeId>,
+    was_disputed: bool,
+    is_final: bool,
+    /// It goes to a new committee, since what was planted came to light.
+    is_anew: bool,
     /// The bond of an open dispute.
     bond: u64,
     is_over: bool,
@@ -53,7 +61,7 @@ impl ModelSegment {
 
     /// SPEC S: its fee, or three of a job's fees by the chance that it is replayed.
     fn withheld(&self) -> u64 {
-        self.fee.max(self.fee * 3_000_000 / (self.jobs * self.replay))
+        self.fee.max(self.fee * 3_000_000 / (self.jobs * u64::from(self.replay.get())))
     }
 
     /// Who proved it wrong, and gets a part for it.
@@ -160,6 +168,11 @@ pub(super) struct Model {
     works: BTreeMap<(u64, NodeId), Work>,
     /// What was emitted already.
     paid: BTreeSet<(u64, NodeId)>,
+    /// Who approved a planted job blindly, and is to be slashed for it in this block.
+    blind: BTreeSet<(SegmentId, NodeId)>,
+    blind_slashed: u32,
+    forced_share: u64,
+    jackpot_max: u64,
     pool: u64,
     treasury: u64,
     burned: u64,
@@ -178,7 +191,10 @@ impl Model {
             validators: chain.state.nodes().filter(|(_, node)| node.is_validator()).map(|(id, _)| *id).collect(),
             epoch: meta.epoch,
             epoch_started_ms: meta.epoch_started_ms,
+            forced_share: meta.parameters.forced_share.get().into(),
+            jackpot_max: meta.parameters.forced_jackpot_max.nano(),
             pool: meta.validator_pool.nano(),
+            treasury: meta.treasury.nano(),
             reward_pool: meta.reward_pool.nano(),
             ..Self::default()
         }
@@ -209,7 +225,8 @@ impl Model {
         self.works.entry((self.epoch, validator)).or_default().duties += 1;
     }
 
-    pub(super) fn block(&mut self, chain: &Chain, transactions: &[VerifiedTransaction], events: &[Event]) {
+    /// Does what the chain did in a block; how many had approved blindly what was planted (SPEC V5).
+    pub(super) fn block(&mut self, chain: &Chain, transactions: &[VerifiedTransaction], events: &[Event]) -> u32 {
         let parameters = chain.parameters().clone();
         if chain.now_ms - self.epoch_started_ms >= parameters.epoch_ms {
             let passed = (chain.now_ms - self.epoch_started_ms) / parameters.epoch_ms;
@@ -246,7 +263,8 @@ impl Model {
         // SPEC M6: whoever is not barred was paid for the epochs that are over.
         let epoch = self.epoch;
         self.works.retain(|(of, _), _| *of == epoch);
-        self.compare(chain);
+        assert!(self.blind.is_empty(), "who approves blindly loses all");
+        std::mem::take(&mut self.blind_slashed)
     }
 
     fn transaction(&mut self, sender: NodeId, transaction: &VerifiedTransaction) {
@@ -285,10 +303,16 @@ impl Model {
                     kind: lease.terms.kind,
                     fee,
                     jobs: totals.jobs.into(),
-                    replay: 0,
+                    price: lease.price,
+                    seed: Digest::ZERO,
+                    replay: Ppm::new(0),
                     votes: Vec::new(),
                     approvers: None,
+                    approved_by: None,
                     challenger: None,
+                    was_disputed: false,
+                    is_final: false,
+                    is_anew: false,
                     bond: 0,
                     is_over: false,
                 };
@@ -341,13 +365,19 @@ impl Model {
                 self.give(lease.worker, held);
                 self.give(lease.gateway, lease.left - held);
             }
-            Event::CommitteeDrawn { segment, replay, .. } => {
-                self.segments.get_mut(segment).unwrap().replay = replay.get().into();
+            Event::CommitteeDrawn { segment, seed, replay, .. } => {
+                let segment = self.segments.get_mut(segment).unwrap();
+                (segment.seed, segment.replay) = (*seed, *replay);
+            }
+            Event::ForcedErrorOpened { segment, job, kind, caught, jackpot, .. } => {
+                self.forced_error(transactions, *segment, (*job, *kind), (caught, jackpot.nano()));
             }
             Event::VerdictGiven { segment, validator, vote } => {
                 self.segments.get_mut(segment).unwrap().votes.push((*validator, *vote));
             }
             Event::SegmentApproved(outcome) if !outcome.settled => {
+                let segment = self.segments.get_mut(&outcome.segment).unwrap();
+                (segment.is_final, segment.approved_by) = (true, Some((segment.seed, segment.replay)));
                 for approver in self.segments[&outcome.segment].voters(is_valid) {
                     self.duty(approver);
                 }
@@ -395,7 +425,8 @@ impl Model {
                 assert_eq!(bond.nano(), 10 * IFR);
                 self.take(*challenger, 10 * IFR);
                 let segment = self.segments.get_mut(segment).unwrap();
-                assert_eq!(segment.challenger.replace(*challenger), None, "disputed once");
+                assert!(!std::mem::replace(&mut segment.was_disputed, true), "disputed once");
+                (segment.challenger, segment.is_final) = (Some(*challenger), false);
                 segment.bond = 10 * IFR;
                 segment.approvers = Some(segment.voters(is_valid));
                 segment.votes.clear();
@@ -403,7 +434,12 @@ impl Model {
             Event::DisputeClosed { segment, challenger, upheld, returned } => {
                 let segment = self.segments.get_mut(segment).unwrap();
                 let bond = std::mem::take(&mut segment.bond);
-                assert_eq!((segment.challenger, segment.is_over), (Some(*challenger), *upheld));
+                let is_anew = std::mem::take(&mut segment.is_anew);
+                assert_eq!((segment.challenger, segment.is_over || is_anew), (Some(*challenger), *upheld));
+                if is_anew {
+                    segment.challenger = None;
+                }
+                segment.is_final = !*upheld;
                 let segment = segment.clone();
                 if returned.is_zero() {
                     let court = segment.voters(is_valid);
@@ -469,6 +505,58 @@ impl Model {
         }
     }
 
+    /// SPEC V5: nobody pays for the planted job; who voted for a known-wrong one that it was to replay
+    /// loses all, who found it shares a jackpot, and the rest is judged anew.
+    fn forced_error(
+        &mut self,
+        transactions: &[VerifiedTransaction],
+        id: SegmentId,
+        (job, kind): (u32, ForcedKind),
+        (found, jackpot): (&[NodeId], u64),
+    ) {
+        let segment = self.segments.get_mut(&id).unwrap();
+        assert!(!segment.is_over, "a segment is opened before it ends");
+        let full_fee = segment.fee;
+        segment.fee -= fee_of_planted(transactions, id, &segment.price);
+        let mut blind = BTreeSet::new();
+        let mut caught = Vec::new();
+        if kind == ForcedKind::Wrong {
+            let is_drawn = |(seed, replay): (Digest, Ppm)| id.draws_job(&seed, job, replay);
+            if segment.approved_by.is_some_and(is_drawn) {
+                blind.extend(segment.approvers.clone().unwrap_or_else(|| segment.voters(is_valid)));
+            }
+            if !segment.is_final && is_drawn((segment.seed, segment.replay)) {
+                blind.extend(segment.voters(is_valid));
+                caught.extend(segment.votes.iter().filter(|(_, vote)| is_about(vote, job)).map(|(member, _)| *member));
+                caught.retain(|member| !blind.contains(member));
+                caught.sort();
+            }
+            // What is approved stands when nobody had to see it.
+            if !segment.is_final || !blind.is_empty() {
+                segment.votes.clear();
+                (segment.approvers, segment.approved_by) = (None, None);
+                segment.is_final = false;
+                segment.is_anew = segment.bond > 0;
+                if segment.bond == 0 {
+                    segment.challenger = None;
+                }
+            }
+        }
+        assert_eq!(found, caught, "who found it");
+        // The treasury's 4 % of as many segments as it takes for one order; a thousandth of it.
+        let segments = 1_000_000 / self.forced_share;
+        let total = (full_fee * 4 / 100 * segments).min(self.jackpot_max).min(self.treasury / 1_000);
+        let each = total.checked_div(caught.len() as u64).unwrap_or(0);
+        assert_eq!(jackpot, each);
+        for member in caught {
+            self.treasury -= each;
+            self.reward(member, each);
+            self.duty(member);
+        }
+        self.blind_slashed += u32::try_from(blind.len()).unwrap();
+        self.blind.extend(blind.into_iter().map(|member| (id, member)));
+    }
+
     /// SPEC M6: a tenth of the epoch's fees at most; 70 % of it for workers, each within its own
     /// fees; 30 % for validators by their duties. The schedule allows far more.
     fn emission(&mut self, epoch: u64, node: NodeId, nano: u64) {
@@ -498,10 +586,13 @@ impl Model {
         let about = || segment.clone().unwrap();
         let faults = self.faults.get(&slash.node).copied().unwrap_or(0) + 1;
         let gateway_of = |segment: ModelSegment| Some(segment.gateway).filter(|gateway| *gateway != segment.worker);
+        let is_blind = slash.rule == SlashRule::WrongApproval
+            && slash.segment.is_some_and(|segment| self.blind.remove(&(segment, slash.node)));
         // One of how many parts it takes.
-        let mut harm = segment.as_ref().map_or(0, |segment| segment.fee);
+        let mut harm = segment.as_ref().filter(|_| !is_blind).map_or(0, |segment| segment.fee);
         let (divisor, provers, harmed) = match slash.rule {
             SlashRule::DeadlineMissed | SlashRule::MissedDuty => (1_000, Vec::new(), None),
+            SlashRule::WrongApproval if is_blind => (1, Vec::new(), None),
             SlashRule::WrongApproval => (1, about().provers(), gateway_of(about())),
             SlashRule::WrongRejection => {
                 (if faults == 1 { 20 } else { 4 }, about().voters(is_valid), Some(about().worker))
@@ -562,7 +653,7 @@ impl Model {
     }
 
     /// The chain has as much in every pocket.
-    fn compare(&self, chain: &Chain) {
+    pub(super) fn compare(&self, chain: &Chain) {
         let state = &chain.state;
         for (id, account) in state.accounts.iter() {
             let expected = self.balances.get(id).copied().unwrap_or(0);
@@ -630,6 +721,19 @@ impl Model {
     }
 }
 
+/// What the job that this block's opening of the segment shows would have cost.
+fn fee_of_planted(transactions: &[VerifiedTransaction], id: SegmentId, price: &Price) -> u64 {
+    let shown = transactions.iter().find_map(|transaction| match &transaction.transaction().body {
+        TransactionBody::OpenSegments { openings } => {
+            openings.iter().find(|opening| opening.segment == id && opening.planted.is_some())
+        }
+        _ => None,
+    });
+    let usage = shown.unwrap().planted.as_ref().unwrap().leaf.result.usage;
+    price.prompt_token.nano() * u64::from(usage.prompt_tokens)
+        + price.completion_token.nano() * u64::from(usage.completion_tokens)
+}
+
 /// Who accused a node, and about which lease.
 fn accusation(transactions: &[VerifiedTransaction], accused: NodeId) -> (NodeId, LeaseId) {
     let found = transactions.iter().find_map(|transaction| match &transaction.transaction().body {
@@ -668,4 +772,8 @@ const fn is_valid(vote: &VerdictVote) -> bool {
 
 const fn is_invalid(vote: &VerdictVote) -> bool {
     matches!(vote, VerdictVote::Invalid { .. })
+}
+
+fn is_about(vote: &VerdictVote, wanted: u32) -> bool {
+    matches!(vote, VerdictVote::Invalid { job, .. } if *job == wanted)
 }

@@ -1,16 +1,21 @@
 //! Random histories against a naive ledger (`model.rs`).
+//!
+//! A history is a list of blocks; a failing one is told with as few of them as fail still.
 
+use super::forced::opens;
 use super::model::Model;
+use super::planting::Planting;
 use super::requests::asked;
 use super::slashing::proof;
 use super::stalls::{request, result};
 use super::support::*;
-use crate::{Phase, SegmentState, StallState, assemble};
+use crate::{Phase, Segment, SegmentState, StallState, assemble};
 use inferium_types::{
-    Amount, Digest, Event, JobFault, LeaseId, OfferTerms, Parameters, Ppm, Price, SegmentTerms, SignedTotals, StallId,
-    TaskTerms, Tier, TransactionBody, VerdictVote, VerifiedTransaction,
+    Amount, Digest, Event, ForcedKind, JobFault, LeaseId, OfferTerms, Parameters, Ppm, Price, RejectReason, SegmentId,
+    SegmentTerms, SignedTotals, StallId, TaskTerms, Tier, TransactionBody, VerdictVote, VerifiedTransaction,
 };
 use proptest::{prelude::*, strategy::ValueTree as _};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use std::collections::BTreeMap;
 
 /// One thing that someone tries; numbers choose who and what.
@@ -26,6 +31,39 @@ fn nth<T>(items: impl IntoIterator<Item = T>, index: u8) -> Option<T> {
     let mut items: Vec<T> = items.into_iter().collect();
     let count = items.len();
     (count > 0).then(|| items.swap_remove(usize::from(index) % count))
+}
+
+/// True in a world where jobs are planted (SPEC V5).
+fn plants(chain: &Chain) -> bool {
+    chain.parameters().forced_share.get() > 0
+}
+
+fn planting(chain: &Chain, segment: &Segment) -> Option<Planting> {
+    let terms = segment.terms;
+    plants(chain).then(|| Planting::of(chain, terms.lease, terms.index, terms.totals))
+}
+
+/// What the member finds: what it found once it finds again when it shows it.
+///
+/// Some segments are bad, some only when a court looks, some are left alone by one member, and some
+/// votes are wrong.
+fn vote_of(chain: &Chain, id: SegmentId, segment: &Segment, member: &str) -> VerdictVote {
+    let SegmentState::Judging { seed, .. } = &segment.state else { return valid() };
+    let dice = *Digest::of("test-vote", &[seed.as_bytes(), member.as_bytes()]).as_bytes();
+    // A planted job is seen, unless nobody looks.
+    let planting = planting(chain, segment).filter(|planting| planting.planted == Some(ForcedKind::Wrong));
+    if let Some(planting) = planting.filter(|_| segment.opening.planted().is_none() && !dice[1].is_multiple_of(6)) {
+        return VerdictVote::Invalid { job: u32::try_from(planting.job()).unwrap(), fault: JobFault::Logits };
+    }
+    let kind = id.digest().as_bytes()[0] % 8;
+    let is_bad = kind == 0 || (kind < 4 && segment.dispute.is_some());
+    match dice[0] % 40 {
+        0 => VerdictVote::Unavailable,
+        1 | 2 if is_bad => valid(),
+        1..4 => VerdictVote::Invalid { job: 0, fault: JobFault::Logits },
+        _ if is_bad => invalid(),
+        _ => valid(),
+    }
 }
 
 /// Turns an attempt into a transaction that has a chance.
@@ -50,9 +88,11 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
             (worker, TransactionBody::SetOffer { profile: profile(), terms })
         }
         3..=5 => {
+            // Where jobs are planted, most leases have room for them.
+            let (jobs, tokens) = if plants(chain) && what % 8 > 0 { (64, 16_384) } else { (0, 0) };
             let terms = TaskTerms {
-                jobs_max: u32::from(what % 7),
-                tokens_max: u64::from(much) * 8,
+                jobs_max: jobs + u32::from(what % 7),
+                tokens_max: tokens + u64::from(much) * 8,
                 slots: 1 + u32::from(what % 3),
                 open_ms: u64::from(what) * 200,
                 lease_ms: u64::from(much),
@@ -68,7 +108,11 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
         7..=10 => {
             let (id, lease) = lease()?;
             let totals = totals(1 + u32::from(who % 3), u64::from(much) / 16, u64::from(much) / 8);
-            let commitment = chain.segment(id, totals);
+            let commitment = if plants(chain) {
+                chain.sign(Planting::of(chain, id, lease.segments, totals).terms(lease.segments))
+            } else {
+                chain.segment(id, totals)
+            };
             (chain.name(&lease.worker), TransactionBody::CommitSegment { commitment })
         }
         11..=18 | 41..=48 => {
@@ -76,21 +120,8 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
                 state.segments().filter(|(_, segment)| matches!(segment.state, SegmentState::Judging { .. })),
                 what,
             )?;
-            // Some segments are bad, some only when a court looks, some are left alone by one member,
-            // and some votes are wrong.
             let kind = segment.digest().as_bytes()[0] % 8;
-            let is_bad = kind == 0 || (kind < 4 && entry.dispute.is_some());
-            let vote = |member: &str| {
-                // What a member found it finds again when it shows it.
-                let SegmentState::Judging { seed, .. } = &entry.state else { return valid() };
-                match Digest::of("test-vote", &[seed.as_bytes(), member.as_bytes()]).as_bytes()[0] % 40 {
-                    0 => VerdictVote::Unavailable,
-                    1 | 2 if is_bad => valid(),
-                    1..4 => VerdictVote::Invalid { job: 0, fault: JobFault::Logits },
-                    _ if is_bad => invalid(),
-                    _ => valid(),
-                }
-            };
+            let vote = |member: &str| vote_of(chain, *segment, entry, member);
             if chain.phase(*segment) == Some(Phase::Revealing) {
                 let member = nth(chain.hidden_members(*segment), who)?;
                 // At times another vote than what was committed to, and some are never shown.
@@ -202,66 +233,173 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
             };
             (format!("x{}", who % 3), body)
         }
+        49 if plants(chain) => {
+            let (segment, entry) = nth(state.segments().filter(|(_, entry)| entry.opening.owed().is_some()), what)?;
+            let planting = planting(chain, entry)?;
+            // Some are never opened, and some by whom nobody asked, or not truly.
+            if planting.dice[1].is_multiple_of(8) {
+                return None;
+            }
+            let opening = match much {
+                0..1_024 => planting.lie(*segment),
+                1_024..2_560 => planting.forgery(chain, *segment),
+                _ => planting.opening(*segment),
+            };
+            (chain.name(&entry.worker), opens([opening]))
+        }
         _ => return None,
     };
     Some(chain.tx(&sender, body))
 }
 
-/// Runs a history; counts what happened in it.
-fn run(history: &[(Vec<Attempt>, u16)]) -> BTreeMap<&'static str, u32> {
-    // Whatever is slashed, work goes on (S5).
-    let parameters = Parameters { profile_slash_max: Ppm::ONE, ..devnet(6) };
-    let mut chain = Chain::with(6, parameters).furnished(3);
-    chain.register("g1", gateway_role(), Amount::from_ifr(1_000));
-    for index in 0..6 {
-        for name in [format!("v{index}"), operator_of(&format!("v{index}"))] {
-            chain.ok("x9", TransactionBody::Transfer { to: id(&name), amount: Amount::from_ifr(1_000) });
+/// A block: what is tried in it, and how long it is waited for.
+#[derive(Debug, Clone)]
+struct Block {
+    attempts: Vec<Attempt>,
+    wait: u16,
+}
+
+/// Where a history happens. What it leads to only the chain knows, and `model.rs` knows how much money
+/// moves by it.
+#[derive(Debug, Clone, Copy)]
+struct World {
+    forced_share: u32,
+}
+
+impl ReferenceStateMachine for World {
+    type State = Self;
+    type Transition = Block;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        prop_oneof![Just(0), Just(200_000)].prop_map(|forced_share| Self { forced_share }).boxed()
+    }
+
+    fn transitions(_: &Self) -> BoxedStrategy<Block> {
+        (prop::collection::vec(attempt(), 0..9), any::<u16>())
+            .prop_map(|(attempts, wait)| Block { attempts, wait })
+            .boxed()
+    }
+
+    fn apply(world: Self, _: &Block) -> Self {
+        world
+    }
+}
+
+/// The chain and the naive ledger beside it.
+struct Ledgers {
+    chain: Chain,
+    model: Model,
+    /// What happened, and how often.
+    met: BTreeMap<&'static str, u32>,
+}
+
+impl Ledgers {
+    fn new(world: World) -> Self {
+        let forced_share = Ppm::new(world.forced_share);
+        // Whatever is slashed, work goes on (S5).
+        let parameters = Parameters { profile_slash_max: Ppm::ONE, forced_share, ..devnet(6) };
+        let mut chain = Chain::with(6, parameters).furnished(3);
+        chain.register("g1", gateway_role(), Amount::from_ifr(1_000));
+        for index in 0..6 {
+            for name in [format!("v{index}"), operator_of(&format!("v{index}"))] {
+                chain.ok("x9", TransactionBody::Transfer { to: id(&name), amount: Amount::from_ifr(1_000) });
+            }
         }
+        while !chain.state.epoch_works.is_empty() {
+            chain.blocks(1);
+        }
+        // The treasury has something for jackpots.
+        let meta = chain.state.meta_mut();
+        meta.treasury = meta.treasury.add(IFR_FOR_JACKPOTS).unwrap();
+        meta.reward_pool = meta.reward_pool.sub(IFR_FOR_JACKPOTS).unwrap();
+        let model = Model::of(&chain);
+        Self { chain, model, met: BTreeMap::new() }
     }
-    while !chain.state.epoch_works.is_empty() {
-        chain.blocks(1);
-    }
-    let mut model = Model::of(&chain);
-    let mut met = BTreeMap::new();
-    for (attempts, wait) in history {
+
+    fn block(&mut self, block: &Block) {
+        let Self { chain, .. } = self;
         let candidates: Vec<VerifiedTransaction> =
-            attempts.iter().filter_map(|attempt| transaction(&chain, *attempt)).collect();
+            block.attempts.iter().filter_map(|attempt| transaction(chain, *attempt)).collect();
         // Commissions are set between verdicts' blocks: the model pays for verdicts after all else.
         let is = |candidate: &VerifiedTransaction, wanted: fn(&TransactionBody) -> bool| {
             wanted(&candidate.transaction().body)
         };
-        let judges =
-            candidates.iter().any(|candidate| is(candidate, |b| matches!(b, TransactionBody::SubmitVerdict { .. })));
+        let pays = |body: &TransactionBody| {
+            matches!(body, TransactionBody::SubmitVerdict { .. } | TransactionBody::OpenSegments { .. })
+        };
+        let judges = candidates.iter().any(|candidate| is(candidate, pays));
         let candidates = candidates
             .into_iter()
             .filter(|candidate| !judges || !is(candidate, |b| matches!(b, TransactionBody::SetCommission { .. })))
             .collect();
         let mut environment = chain.environment();
         // Mostly a second, at times a minute.
-        environment.timestamp_ms =
-            chain.now_ms + if wait % 16 == 0 { 1 + u64::from(*wait) } else { 1 + u64::from(wait % 2_000) };
+        let wait = u64::from(block.wait);
+        environment.timestamp_ms = chain.now_ms + 1 + if wait % 16 == 0 { wait } else { wait % 2_000 };
         let assembled = assemble(&chain.state, &environment, candidates).unwrap();
         let events = chain.block_in(&environment, &assembled.transactions).unwrap();
         assert_eq!(events, assembled.executed.events);
         assert_eq!(chain.state, assembled.executed.state);
-        model.block(&chain, &assembled.transactions, &events);
-        for event in &events {
-            *met.entry(kind(event)).or_default() += 1;
+        self.follow(&assembled.transactions, &events);
+    }
+
+    /// The naive ledger does what the chain did.
+    fn follow(&mut self, transactions: &[VerifiedTransaction], events: &[Event]) {
+        let blind_before = self.met.get("blind approval").copied().unwrap_or(0);
+        let blind = self.model.block(&self.chain, transactions, events);
+        if blind > 0 {
+            self.met.insert("blind approval", blind_before + blind);
+        }
+        for event in events {
+            *self.met.entry(kind(event)).or_default() += 1;
         }
     }
-    // Left alone, everything ends by itself (SPEC T3) and every escrow is back or paid.
-    for _ in 0..900 {
-        let events = chain.block(&[]);
-        model.block(&chain, &[], &events);
-        for event in &events {
-            *met.entry(kind(event)).or_default() += 1;
-        }
+
+    fn check(&self) {
+        self.chain.state.audit().unwrap();
+        self.model.compare(&self.chain);
     }
-    assert_eq!((chain.state.unbondings().count(), chain.state.holds().count()), (0, 0));
-    assert_eq!((chain.state.tasks().count(), chain.state.stalls().count()), (0, 0));
-    assert_eq!((chain.state.leases().count(), chain.state.segments().count()), (0, 0));
-    assert!(chain.state.nodes().all(|(_, node)| node.unsettled.is_zero()));
-    met
+
+    /// Left alone, everything ends by itself (SPEC T3) and every escrow is back or paid.
+    fn end(&mut self) {
+        for _ in 0..900 {
+            let events = self.chain.block(&[]);
+            self.follow(&[], &events);
+            self.check();
+        }
+        let state = &self.chain.state;
+        assert_eq!((state.unbondings().count(), state.holds().count()), (0, 0));
+        assert_eq!((state.tasks().count(), state.stalls().count()), (0, 0));
+        assert_eq!((state.leases().count(), state.segments().count()), (0, 0));
+        assert!(state.nodes().all(|(_, node)| node.unsettled.is_zero()));
+    }
+}
+
+const IFR_FOR_JACKPOTS: Amount = Amount::from_ifr(1_000);
+
+/// Agrees with a naive ledger in whatever happens.
+struct MoneyAgrees;
+
+impl StateMachineTest for MoneyAgrees {
+    type SystemUnderTest = Ledgers;
+    type Reference = World;
+
+    fn init_test(world: &World) -> Ledgers {
+        Ledgers::new(*world)
+    }
+
+    fn apply(mut ledgers: Ledgers, _: &World, block: Block) -> Ledgers {
+        ledgers.block(&block);
+        ledgers
+    }
+
+    fn check_invariants(ledgers: &Ledgers, _: &World) {
+        ledgers.check();
+    }
+
+    fn teardown(mut ledgers: Ledgers, _: World) {
+        ledgers.end();
+    }
 }
 
 const fn kind(event: &Event) -> &'static str {
@@ -270,6 +408,7 @@ const fn kind(event: &Event) -> &'static str {
         Event::LeaseGranted { .. } => "granted",
         Event::LeaseClosed { .. } => "closed",
         Event::SegmentApproved(outcome) if outcome.settled => "settled",
+        Event::SegmentRejected { reason: RejectReason::Unopened, .. } => "not opened",
         Event::SegmentRejected { .. } => "rejected",
         Event::Slashed(slash) => slash.rule.name(),
         Event::SlashReleased { .. } => "released",
@@ -283,30 +422,29 @@ const fn kind(event: &Event) -> &'static str {
         Event::DisputeClosed { .. } => "undecided",
         Event::Rewarded { emission, .. } if !emission.is_zero() => "emission",
         Event::TransactionFailed { .. } => "failed",
+        Event::ForcedErrorOpened { jackpot, .. } if !jackpot.is_zero() => "jackpot",
+        Event::ForcedErrorOpened { .. } => "opened",
         _ => "other",
     }
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
-    (0u8..49, any::<u8>(), any::<u8>(), any::<u16>()).prop_map(|(kind, who, what, much)| Attempt {
-        kind,
-        who,
-        what,
-        much,
-    })
+    // Much is asked of members and of workers that have to open segments.
+    let kind = prop_oneof![49 => 0u8..49, 16 => Just(11u8), 12 => Just(49u8)];
+    (kind, any::<u8>(), any::<u8>(), any::<u16>()).prop_map(|(kind, who, what, much)| Attempt { kind, who, what, much })
 }
 
-fn history(blocks: usize) -> impl Strategy<Value = Vec<(Vec<Attempt>, u16)>> {
-    prop::collection::vec((prop::collection::vec(attempt(), 0..6), any::<u16>()), blocks..=blocks)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+prop_state_machine! {
+    // Enough to leave out each block once.
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn money_agrees_with_a_naive_ledger(history in history(150)) {
-        run(&history);
-    }
+    fn money_agrees_with_a_naive_ledger(sequential 150 => MoneyAgrees);
 }
 
 /// The histories are not idle: together they meet everything that moves money.
@@ -315,8 +453,14 @@ fn histories_meet_every_way_money_moves() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut met: BTreeMap<&'static str, u32> = BTreeMap::new();
     for _ in 0..16 {
-        let history = history(200).new_tree(&mut runner).unwrap().current();
-        for (kind, count) in run(&history) {
+        let (world, blocks, _) = World::sequential_strategy(200).new_tree(&mut runner).unwrap().current();
+        let mut ledgers = MoneyAgrees::init_test(&world);
+        for block in blocks {
+            ledgers = MoneyAgrees::apply(ledgers, &world, block);
+            MoneyAgrees::check_invariants(&ledgers, &world);
+        }
+        ledgers.end();
+        for (kind, count) in ledgers.met {
             *met.entry(kind).or_default() += count;
         }
     }
@@ -344,6 +488,11 @@ fn histories_meet_every_way_money_moves() {
         "dismissed",
         "undecided",
         "emission",
+        "opened",
+        "jackpot",
+        "blind approval",
+        "not opened",
+        "forged_proof",
     ] {
         assert!(met.contains_key(wanted), "{wanted} is missing in {met:?}");
     }

@@ -190,10 +190,20 @@ fn in_doubt(page: &mut Page<'_>, cases: &Cases) {
     let late = with_late(&caught);
     opened(page, "late, while all judge", &late, Some(1));
     let mut court = approved(&cases.wrong);
+    let first = first_drawn(&court);
     court.chain.ok("g0", TransactionBody::OpenDispute { segment: court.segment });
     let members = court.chain.draw(court.segment);
+    let mut lazy = court.clone();
     court.chain.vote(court.segment, &members, wrong(1));
-    opened(page, "a court caught it: the bond returns", &court, Some(1));
+    opened(page, "a court caught it: the bond returns, and who had approved loses everything", &court, Some(1));
+    let of_draw =
+        |parts| changed(&court, |segment| segment.dispute.as_mut().unwrap().approval.replayed = Ppm::new(parts));
+    opened(page, "a court caught what the approvers were just drawn for", &of_draw(first), Some(1));
+    opened(page, "a court caught what the approvers were just not drawn for", &of_draw(first - 1), Some(1));
+    let votes: Vec<_> =
+        members.iter().enumerate().map(|(at, name)| (name.as_str(), if at < 2 { valid() } else { wrong(1) })).collect();
+    lazy.chain.cast(lazy.segment, &votes);
+    opened(page, "a court caught it, but for two of its members", &lazy, Some(1));
 }
 
 /// The doubt after the worker's time.

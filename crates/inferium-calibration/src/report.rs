@@ -5,10 +5,8 @@ use inferium_types::{Calibration, POSITION_KINDS, encode};
 use plotters::prelude::*;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
-
-#[cfg(test)]
-mod tests;
 
 /// What a calibration came to.
 #[derive(Clone, Debug)]
@@ -46,8 +44,10 @@ impl CalibrationReport {
     /// Judges what was measured.
     #[must_use]
     pub fn new(model: String, calibration: Calibration, honest: &[Run], controls: &[Run]) -> Self {
-        let refused = confirm(&calibration, honest, controls).err();
-        let detections = controls.iter().map(|control| detect(&calibration, control)).collect();
+        let (detections, refused) = match confirm(&calibration, honest, controls) {
+            Ok(detections) => (detections, None),
+            Err(reason) => (controls.iter().map(|control| detect(&calibration, control)).collect(), Some(reason)),
+        };
         let runs = honest.iter().chain(controls).map(summary).collect();
         Self { model, calibration, detections, refused, runs }
     }
@@ -170,76 +170,38 @@ fn color(index: usize, honest: usize) -> RGBAColor {
     }
 }
 
-/// Share of sketches with at most this error, for each run.
-fn distributions(honest: &[Run], controls: &[Run], path: &Path) -> Drawn {
-    let root = SVGBackend::new(path, (1_000, 560)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption("Errors of sketches: share of all that are at most this large", ("sans-serif", 20))
-        .margin(15)
-        .margin_right(250)
-        .x_label_area_size(40)
-        .y_label_area_size(50)
-        .build_cartesian_2d((0.003f64..2.0).log_scale(), 0.0f64..1.0)?;
-    chart.configure_mesh().x_desc("relative error").y_desc("share").draw()?;
-    for (index, run) in honest.iter().chain(controls).enumerate() {
-        let mut errors: Vec<f64> = run.jobs.iter().flat_map(|job| job.sketch_errors.iter().copied()).collect();
-        errors.sort_by(f64::total_cmp);
-        let count = errors.len().max(1) as f64;
-        let points = errors.iter().enumerate().map(|(index, error)| (error.max(0.003), (index + 1) as f64 / count));
-        let style = color(index, honest.len()).stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(points, style))?
-            .label(run.name.clone())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::Coordinate(770, 20))
-        .border_style(BLACK.mix(0.2))
-        .draw()?;
-    root.present()?;
-    Ok(())
+/// A named line through points.
+type Curve = (String, Vec<(f64, f64)>);
+
+/// What a picture of [`Curve`]s says besides them.
+struct Picture<'a> {
+    caption: &'a str,
+    /// Logarithmic.
+    x: (&'a str, Range<f64>),
+    y: (&'a str, Range<f64>),
+    /// Heights to compare with.
+    levels: &'a [f64],
 }
 
-/// The sequential test's capital over the positions that were judged.
-fn detection(calibration: &Calibration, honest: &[Run], controls: &[Run], path: &Path) -> Drawn {
-    const LEAST: f64 = 1e-3;
-    const MOST: f64 = 1e9;
-    let bets = Bets::new(calibration);
-    let curves: Vec<(String, Vec<(f64, f64)>)> = honest
-        .iter()
-        .chain(controls)
-        .map(|run| {
-            let mut test = SequentialTest::default();
-            let mut positions = 0;
-            let mut points = Vec::new();
-            for job in run.jobs.iter().skip(1).step_by(2) {
-                let statistics = job.statistics(calibration);
-                positions += statistics.positions();
-                test.judge(&bets, &statistics);
-                points
-                    .push(((positions as f64).max(1.0), test.capital_log10(&bets).clamp(LEAST.log10(), MOST.log10())));
-            }
-            (run.name.clone(), points)
-        })
-        .collect();
-    let last = curves.iter().flat_map(|(_, points)| points.last()).fold(100.0_f64, |last, point| last.max(point.0));
+/// Draws a curve for each run, the `honest` first ones in black.
+fn draw(picture: Picture<'_>, curves: Vec<Curve>, honest: usize, path: &Path) -> Drawn {
+    let Picture { caption, x: (x_name, x), y: (y_name, y), levels } = picture;
+    let (first, last) = (x.start, x.end);
     let root = SVGBackend::new(path, (1_000, 560)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption("Evidence against a worker: suspect from 10², convicted from 10⁶", ("sans-serif", 20))
+        .caption(caption, ("sans-serif", 20))
         .margin(15)
         .margin_right(250)
         .x_label_area_size(40)
         .y_label_area_size(50)
-        .build_cartesian_2d((20.0f64..last).log_scale(), LEAST.log10()..MOST.log10())?;
-    chart.configure_mesh().x_desc("tokens judged").y_desc("log₁₀ of the evidence").draw()?;
-    for level in [2.0, 6.0] {
-        chart.draw_series(LineSeries::new([(20.0, level), (last, level)], RED.mix(0.5)))?;
+        .build_cartesian_2d(x.log_scale(), y)?;
+    chart.configure_mesh().x_desc(x_name).y_desc(y_name).draw()?;
+    for level in levels {
+        chart.draw_series(LineSeries::new([(first, *level), (last, *level)], RED.mix(0.5)))?;
     }
     for (index, (name, points)) in curves.into_iter().enumerate() {
-        let style = color(index, honest.len()).stroke_width(2);
+        let style = color(index, honest).stroke_width(2);
         chart
             .draw_series(LineSeries::new(points, style))?
             .label(name)
@@ -253,3 +215,53 @@ fn detection(calibration: &Calibration, honest: &[Run], controls: &[Run], path: 
     root.present()?;
     Ok(())
 }
+
+/// Share of sketches with at most this error, for each run.
+fn distributions(honest: &[Run], controls: &[Run], path: &Path) -> Drawn {
+    const LEAST: f64 = 0.003;
+    let curve = |run: &Run| {
+        let mut errors: Vec<f64> = run.jobs.iter().flat_map(|job| job.sketch_errors.iter().copied()).collect();
+        errors.sort_by(f64::total_cmp);
+        let count = errors.len().max(1) as f64;
+        let points = errors.iter().enumerate().map(|(index, error)| (error.max(LEAST), (index + 1) as f64 / count));
+        (run.name.clone(), points.collect())
+    };
+    let picture = Picture {
+        caption: "Errors of sketches: share of all that are at most this large",
+        x: ("relative error", LEAST..2.0),
+        y: ("share", 0.0..1.0),
+        levels: &[],
+    };
+    draw(picture, honest.iter().chain(controls).map(curve).collect(), honest.len(), path)
+}
+
+/// The sequential test's capital over the positions that were judged.
+fn detection(calibration: &Calibration, honest: &[Run], controls: &[Run], path: &Path) -> Drawn {
+    const LEAST: f64 = 1e-3;
+    const MOST: f64 = 1e9;
+    let bets = Bets::new(calibration);
+    let curve = |run: &Run| {
+        let mut test = SequentialTest::default();
+        let mut positions = 0;
+        let mut points = Vec::new();
+        for job in run.jobs.iter().skip(1).step_by(2) {
+            let statistics = job.statistics(calibration);
+            positions += statistics.positions();
+            test.judge(&bets, &statistics);
+            points.push(((positions as f64).max(1.0), test.capital_log10(&bets).clamp(LEAST.log10(), MOST.log10())));
+        }
+        (run.name.clone(), points)
+    };
+    let curves: Vec<Curve> = honest.iter().chain(controls).map(curve).collect();
+    let last = curves.iter().flat_map(|(_, points)| points.last()).fold(100.0_f64, |last, point| last.max(point.0));
+    let picture = Picture {
+        caption: "Evidence against a worker: suspect from 10², convicted from 10⁶",
+        x: ("tokens judged", 20.0..last),
+        y: ("log₁₀ of the evidence", LEAST.log10()..MOST.log10()),
+        levels: &[2.0, 6.0],
+    };
+    draw(picture, curves, honest.len(), path)
+}
+
+#[cfg(test)]
+mod tests;

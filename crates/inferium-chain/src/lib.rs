@@ -27,6 +27,7 @@ mod execution;
 mod index;
 mod keys;
 mod light;
+mod loopback;
 mod mempool;
 mod node;
 mod pace;
@@ -47,6 +48,7 @@ pub use bundle::{BlockBundle, Certified, InvalidBundle, InvalidStateProof, State
 pub use deal::{DealError, Dealing, deal};
 pub use index::{FinalBlock, Index, IndexError};
 pub use light::{ConnectError, EventProof, GetError, LightClient, PostError, TransactionStatus, VerifiedBlock};
+pub use loopback::free_loopback;
 pub use mempool::SubmitError;
 pub use node::{Fatal, Head, StartError, ValidatorHandle, ValidatorSetup, start_validators};
 pub use pace::Pace;

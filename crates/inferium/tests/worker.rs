@@ -4,7 +4,8 @@
 
 use axum::{extract::Request, http::StatusCode, middleware, response::IntoResponse};
 use inferium_chain::{
-    LightClient, Pace, Sender, ValidatorHandle, ValidatorSetup, VerifiedBlock, deal, router, start_validators,
+    LightClient, Pace, Sender, ValidatorHandle, ValidatorSetup, VerifiedBlock, deal, free_loopback, router,
+    start_validators,
 };
 use inferium_engine::{Engine, MockEngine, MockOptions, SAMPLER_VERSION};
 use inferium_types::{
@@ -15,7 +16,7 @@ use inferium_types::{
 };
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
 use inferium_worker::{Worker, WorkerConfig};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,9 +251,7 @@ async fn start_validator(directory: &std::path::Path, url: &str) -> ValidatorHan
             url: url.to_owned(),
         }],
     };
-    let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let listen: SocketAddr = free.local_addr().unwrap();
-    drop(free);
+    let listen = free_loopback(1).unwrap().remove(0);
     let setup = ValidatorSetup {
         name: "validator".into(),
         secret_key: validator(),

@@ -2,12 +2,12 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use inferium_chain::{Pace, ValidatorHandle, ValidatorSetup, deal, start_validators};
+use inferium_chain::{Pace, ValidatorHandle, ValidatorSetup, deal, free_loopback, start_validators};
 use inferium_types::{
     Amount, Genesis, GenesisNode, NodeId, Parameters, SecretKey, SignedTransaction, Transaction, TransactionBody,
 };
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -66,7 +66,8 @@ impl TestNetwork {
     }
 
     pub(crate) async fn start(&self) -> Vec<ValidatorHandle> {
-        let peers: Vec<(NodeId, SocketAddr)> = self.keys.iter().map(|key| (key.public_key(), free_address())).collect();
+        let addresses = free_loopback(self.keys.len()).unwrap();
+        let peers: Vec<(NodeId, SocketAddr)> = self.keys.iter().map(SecretKey::public_key).zip(addresses).collect();
         let setups = self
             .keys
             .iter()
@@ -103,10 +104,6 @@ pub(crate) fn rand_chacha(seed: u64) -> impl rand_core::CryptoRng {
     commonware_utils::TestRng::new(seed)
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
 /// Waits until `handle` has finalised `height`.
 pub(crate) async fn reach(handle: &ValidatorHandle, height: u64) {
     let mut head = handle.head();
@@ -121,10 +118,15 @@ pub(crate) async fn has_taken(handle: &ValidatorHandle, count: u64) {
     // The subscription comes first: no block passes between the look and the wait.
     let mut head = handle.head();
     let taken = head.wait_for(|_| handle.state().next_nonce(&rich().public_key()) >= count);
-    tokio::time::timeout(Duration::from_secs(60), taken)
+    let waited = async {
+        tokio::select! {
+            taken = taken => { taken.unwrap(); }
+            fatal = handle.fatal() => panic!("consensus ended: {fatal:?}"),
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waited)
         .await
-        .unwrap_or_else(|_| panic!("{} of {count} taken", handle.state().next_nonce(&rich().public_key())))
-        .unwrap();
+        .unwrap_or_else(|_| panic!("{} of {count} taken", handle.state().next_nonce(&rich().public_key())));
 }
 
 /// Bytes below a directory.

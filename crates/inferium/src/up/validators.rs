@@ -6,8 +6,8 @@ use super::network::Network;
 use super::watch::{self, Failures};
 use crate::cli::{Failure, UpArgs};
 use crate::home::DataDir;
-use inferium_chain::{Fatal, Pace, ValidatorHandle, ValidatorSetup, router, start_validators};
-use inferium_types::NodeId;
+use inferium_chain::{Fatal, Pace, ValidatorHandle, ValidatorSetup, free_loopback, router, start_validators};
+use inferium_types::{NodeId, SecretKey};
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -36,10 +36,10 @@ pub(crate) async fn start(
         busy_ms: arguments.pace_ms.unwrap_or(Pace::default().busy_ms),
     };
     let directory = data.folder("chain")?;
-    let mut peers: Vec<(NodeId, SocketAddr)> = Vec::new();
-    for key in &network.validators {
-        peers.push((key.public_key(), free_address().await?));
-    }
+    let addresses = free_loopback(network.validators.len())
+        .map_err(|e| Failure::failed(format!("no port for a validator is free: {e}")))?;
+    let peers: Vec<(NodeId, SocketAddr)> =
+        network.validators.iter().map(SecretKey::public_key).zip(addresses).collect();
     let setups: Vec<ValidatorSetup> = network
         .validators
         .iter()
@@ -89,12 +89,6 @@ pub(crate) async fn start(
     }
     data.save_json(PORTS_FILE, &used)?;
     Ok(Validators { urls, handles, stop, failures })
-}
-
-/// A loopback address that is free now.
-async fn free_address() -> Result<SocketAddr, Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| Failure::failed(e.to_string()))?;
-    listener.local_addr().map_err(|e| Failure::failed(e.to_string()))
 }
 
 /// Listens where it listened before, or anywhere when that is taken.

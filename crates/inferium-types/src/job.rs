@@ -1,6 +1,8 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
-use crate::{Amount, AmountOverflow, Digest, JobId, LeaseId, Price, SegmentId, VrfProof, leaf_hash, limits};
+use crate::{
+    Amount, AmountOverflow, Digest, JobId, LeaseId, MeasuredEvidence, Price, SegmentId, VrfProof, leaf_hash, limits,
+};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// One turn of a chat.
@@ -232,7 +234,8 @@ pub struct JobResult {
     pub request: Digest,
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
-    /// Merkle root over the digests of (token, logit bits) at each position of the answer.
+    /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
+    /// what the worker says of each window ([`MeasuredEvidence::root`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,
@@ -317,6 +320,8 @@ pub struct JobEvidence {
     pub payload: JobPayload,
     /// The private output.
     pub output: JobOutput,
+    /// What the worker says of its run, on a tolerance profile (SPEC V6).
+    pub measured: Option<MeasuredEvidence>,
 }
 
 /// What a worker sends to the drawn members of a segment's committee.

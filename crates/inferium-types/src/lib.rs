@@ -60,8 +60,9 @@ pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit,
 pub use profile::{EngineClass, ModelProfile, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
 pub use statistics::{
-    ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, KindCount, POSITION_KINDS,
-    ReplayStatistics, Sketch,
+    ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, KindCount, LOGPROB_STEPS,
+    MeasuredEvidence, MeasuredWindow, OPENED_WINDOWS, OpenedWindow, POSITION_KINDS, ReplayStatistics,
+    SKETCHES_PER_WINDOW, Sketch, WINDOW_TOKENS,
 };
 pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,

@@ -1,10 +1,11 @@
 //! Model profiles: what exactly is served, by hash (SPEC, "Words").
 
-use crate::{Amount, AmountOverflow, Digest, ProfileId, Usage, limits::NAME_SIZE_MAX};
+use crate::{Amount, AmountOverflow, Calibration, Digest, ProfileId, Usage, VerificationMode, limits::NAME_SIZE_MAX};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// How far two runs of an engine agree, and so how a verdict is found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+#[expect(clippy::large_enum_variant, reason = "profiles are few, and never kept in bulk")]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum EngineClass {
     /// D1: replay gives the same bits for one engine build and kernel tier; verdict by equality.
     Canonical {
@@ -13,6 +14,43 @@ pub enum EngineClass {
         /// Instruction-set tier of the kernels.
         tier: String,
     },
+    /// D2: engines of this class agree within a tolerance; verdict by statistics of a replay on one canonical engine, so
+    /// that verifiers agree bit by bit on what they measure (SPEC V6).
+    Tolerance {
+        /// Build of the canonical engine that verifies.
+        verifier: Digest,
+        /// What an honest worker shows at most.
+        calibration: Calibration,
+    },
+}
+
+impl EngineClass {
+    /// How results of this class are verified (SPEC T2).
+    #[must_use]
+    pub const fn mode(&self) -> VerificationMode {
+        match self {
+            Self::Canonical { .. } => VerificationMode::Exact,
+            Self::Tolerance { .. } => VerificationMode::Sampled,
+        }
+    }
+
+    /// Its name in words and JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Canonical { .. } => "canonical",
+            Self::Tolerance { .. } => "tolerance",
+        }
+    }
+
+    /// The calibration of a class that has one.
+    #[must_use]
+    pub const fn calibration(&self) -> Option<&Calibration> {
+        match self {
+            Self::Canonical { .. } => None,
+            Self::Tolerance { calibration, .. } => Some(calibration),
+        }
+    }
 }
 
 /// Weights, tokenizer, template and engine class, pinned by hash.

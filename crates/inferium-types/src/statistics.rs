@@ -1,6 +1,7 @@
-//! What replays within a tolerance measure, and the record that says what an honest replay measures (SPEC V6).
+//! What workers of tolerance profiles say of their runs, what replays of these measure, and the record that says what
+//! an honest replay measures (SPEC V6).
 
-use crate::{Digest, Ppm};
+use crate::{Digest, Ppm, SegmentId, leaf_hash, merkle_root};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Sketch of a hidden state: 16 random projections in steps of one scale.
@@ -10,6 +11,79 @@ pub struct Sketch {
     pub scale: u16,
     /// The projections, in steps.
     pub values: [i8; 16],
+}
+
+/// Positions of an answer that share a fingerprint.
+pub const WINDOW_TOKENS: usize = 32;
+/// Sketched positions of a full window; all of a shorter one that has fewer.
+pub const SKETCHES_PER_WINDOW: usize = 4;
+/// Windows of a job that a verdict's draw opens, at most.
+pub const OPENED_WINDOWS: usize = 2;
+/// A natural logarithm of a probability is counted in as many steps a nat.
+pub const LOGPROB_STEPS: f64 = 256.0;
+
+/// What a worker says of its run over a window of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct MeasuredWindow {
+    /// Of each token its log probability before temperature and truncation, in [`LOGPROB_STEPS`]; never positive.
+    pub logprobs: Vec<i16>,
+    /// Sketches of the positions that the job's seed draws, ascending.
+    pub sketches: Vec<Sketch>,
+    /// Digest of the vectors behind the sketches ([`OpenedWindow::digest`]).
+    pub hidden: Digest,
+}
+
+/// The vectors behind a window's sketches: what only the run itself has at hand, and nothing that is chosen later replaces.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OpenedWindow {
+    /// Which window of the answer.
+    pub window: u32,
+    /// The inputs of the language-model head at the sketched positions, one after the other; each number a bfloat16, the
+    /// upper half of an f32's bits.
+    pub hidden: Vec<u16>,
+}
+
+impl OpenedWindow {
+    /// The digest that the window carries.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_value("inferium/hidden/1", self)
+    }
+}
+
+/// What a worker of a tolerance profile shows of a job, beside input and output.
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct MeasuredEvidence {
+    /// Every window of the answer, in order.
+    pub windows: Vec<MeasuredWindow>,
+    /// The vectors of the windows that the verdict's draw opens, ascending. A worker keeps them of all.
+    pub opened: Vec<OpenedWindow>,
+}
+
+impl MeasuredEvidence {
+    /// The job's evidence root: over the windows.
+    #[must_use]
+    pub fn root(&self) -> Digest {
+        let leaves: Vec<Digest> = self.windows.iter().map(|window| leaf_hash(&crate::encode(window))).collect();
+        merkle_root(&leaves)
+    }
+}
+
+impl SegmentId {
+    /// The windows of job `index` that the committee's `seed` opens, ascending: [`OPENED_WINDOWS`] of `windows`, or all.
+    #[must_use]
+    pub fn opened_windows(&self, seed: &Digest, index: u32, windows: u32) -> Vec<u32> {
+        let draw = |window: u32| {
+            let segment = self.digest();
+            let parts = [seed.as_bytes().as_slice(), segment.as_bytes(), &index.to_be_bytes(), &window.to_be_bytes()];
+            Digest::of("inferium/window-draw/1", &parts)
+        };
+        let mut drawn: Vec<(Digest, u32)> = (0..windows).map(|window| (draw(window), window)).collect();
+        drawn.sort_unstable();
+        let mut opened: Vec<u32> = drawn.into_iter().take(OPENED_WINDOWS).map(|(_, window)| window).collect();
+        opened.sort_unstable();
+        opened
+    }
 }
 
 /// Kinds of positions that flips are counted by: how far the verifier's choice is ahead of its second one (6), by how
@@ -39,6 +113,10 @@ pub struct ClippedSum {
 }
 
 impl ClippedSum {
+    const fn with(self, other: Self) -> Self {
+        Self { count: self.count.saturating_add(other.count), sum_ppm: self.sum_ppm.saturating_add(other.sum_ppm) }
+    }
+
     /// The mean, in millionths of the clip, rounded down; `None` of nothing.
     #[must_use]
     pub const fn mean_ppm(&self) -> Option<u64> {
@@ -46,8 +124,8 @@ impl ClippedSum {
     }
 }
 
-/// What one replay of one job measured.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+/// What replays measured, of one job or in sum over several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ReplayStatistics {
     /// Flips by kind of position.
     pub kinds: [KindCount; POSITION_KINDS],
@@ -77,6 +155,32 @@ impl Default for ReplayStatistics {
 }
 
 impl ReplayStatistics {
+    /// The sum with another; counts stay at the ends of their numbers.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        for (kind, more) in self.kinds.iter_mut().zip(&other.kinds) {
+            kind.positions = kind.positions.saturating_add(more.positions);
+            kind.flips = kind.flips.saturating_add(more.flips);
+        }
+        self.bad = self.bad.saturating_add(other.bad);
+        self.logprobs = self.logprobs.with(other.logprobs);
+        self.sketches = self.sketches.with(other.sketches);
+        self.surprisal_micro = self.surprisal_micro.saturating_add(other.surprisal_micro);
+        self.variance_micro = self.variance_micro.saturating_add(other.variance_micro);
+        self
+    }
+
+    /// True when the parts fit together: no more flips or bad positions than positions, no mean above its clip.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let is_clipped = |sum: &ClippedSum| sum.sum_ppm <= u64::from(sum.count).saturating_mul(1_000_000);
+        self.kinds.iter().all(|kind| kind.flips <= kind.positions)
+            && u64::from(self.bad) <= self.flips()
+            && u64::from(self.logprobs.count) == self.positions()
+            && is_clipped(&self.logprobs)
+            && is_clipped(&self.sketches)
+    }
+
     /// Positions.
     #[must_use]
     pub fn positions(&self) -> u64 {

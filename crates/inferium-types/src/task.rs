@@ -96,7 +96,7 @@ impl TaskKind {
     }
 }
 
-/// How results are verified (SPEC T2). Only `Exact` is served so far.
+/// How results are verified (SPEC T2): `Exact` and `Sampled` follow from the profile's class; the others are not served yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum VerificationMode {
     /// Replay and compare digests for equality.
@@ -127,7 +127,7 @@ impl VerificationMode {
     /// True when requesters may ask for it today.
     #[must_use]
     pub const fn is_served(self) -> bool {
-        matches!(self, Self::Exact)
+        matches!(self, Self::Exact | Self::Sampled)
     }
 }
 

@@ -11,4 +11,5 @@ mod merkle;
 mod parameters;
 mod receipts;
 mod sample;
+mod statistics;
 mod verdicts;

@@ -2,8 +2,8 @@
 
 use crate::{
     AccountId, Amount, CapabilityReport, ChainId, ConsensusVote, Digest, JobLeaf, JobRequest, JobResult, JobTotals,
-    LeaseId, MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId, ProposalTerms, SecretKey, SegmentId,
-    SegmentOpening, Signature, StallId, TaskTerms, TransactionId, VoteChoice, VrfPublicKey,
+    LeaseId, MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId, ProposalTerms, ReplayStatistics, SecretKey,
+    SegmentId, SegmentOpening, Signature, StallId, TaskTerms, TransactionId, VoteChoice, VrfPublicKey,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -136,9 +136,16 @@ pub enum JobFault {
     Token,
     /// The logits differ.
     Logits,
+    /// On a tolerance profile: what the worker says of its run contradicts itself, or is not there (SPEC V6).
+    Windows,
+    /// On a tolerance profile: more tokens that the model would not have drawn than honest engines have once in a million jobs.
+    GrossTokens,
+    /// On a tolerance profile: hidden states that are not the model's.
+    GrossSketches,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).
+#[expect(clippy::large_enum_variant, reason = "votes are few, and copied instead of shared")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum VerdictVote {
     /// Every check passed; the drawn jobs were replayed.
@@ -155,9 +162,34 @@ pub enum VerdictVote {
     },
     /// The worker sent no usable evidence in time.
     Unavailable,
+    /// On a tolerance profile: every check of a single job passed, and this is what the replays measured (SPEC V6).
+    Measured {
+        /// As of [`Valid`](Self::Valid).
+        effort: Digest,
+        /// The sum over the drawn jobs.
+        statistics: ReplayStatistics,
+    },
 }
 
 impl VerdictVote {
+    /// True for a vote that finds nothing wrong with any job.
+    #[must_use]
+    pub const fn approves(&self) -> bool {
+        match self {
+            Self::Valid { .. } | Self::Measured { .. } => true,
+            Self::Invalid { .. } | Self::Unavailable => false,
+        }
+    }
+
+    /// What was measured, of a vote on a tolerance profile.
+    #[must_use]
+    pub const fn statistics(&self) -> Option<&ReplayStatistics> {
+        match self {
+            Self::Measured { statistics, .. } => Some(statistics),
+            Self::Valid { .. } | Self::Invalid { .. } | Self::Unavailable => None,
+        }
+    }
+
     /// What a member commits to before anyone may see its vote (SPEC V2).
     ///
     /// The salt hides which of the few possible votes it is; the names of segment, draw and member

@@ -52,7 +52,7 @@ macro_rules! sample_numbers {
         }
     )+};
 }
-sample_numbers!(u8, u16, u32, u64);
+sample_numbers!(u8, u16, u32, u64, i8, i16, i64);
 
 impl Sample for bool {
     fn sample(g: &mut Gen) -> Self {
@@ -153,7 +153,18 @@ sample_structs! {
     JobResult { request, output_commitment, evidence_root, usage, finish }
     JobLeaf { request, result }
     JobTotals { jobs, prompt_tokens, completion_tokens }
-    JobEvidence { payload, output }
+    JobEvidence { payload, output, measured }
+    MeasuredEvidence { windows, opened }
+    MeasuredWindow { logprobs, sketches, hidden }
+    OpenedWindow { window, hidden }
+    Sketch { scale, values }
+    KindCount { positions, flips }
+    ClippedSum { count, sum_ppm }
+    ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro }
+    Calibration {
+        corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro, logprob_mean,
+        sketch_clip_micro, sketch_mean, sketch_gross_micro
+    }
     SegmentEvidence { segment, vrf_proof, leaves, jobs }
     MerklePath { index, count, siblings }
     Header {
@@ -227,7 +238,7 @@ macro_rules! sample_enums {
 
 sample_enums! {
     FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
-    EngineClass { Canonical { build, tier } }
+    EngineClass { Canonical { build, tier } Tolerance { verifier, calibration } }
     Tier { Low {} Mid {} High {} }
     TaskKind { Inference {} Benchmark {} Agent {} Validation {} Training {} Leaderboard {} }
     VerificationMode { Exact {} Sampled {} Replicated {} Zk {} }
@@ -244,8 +255,10 @@ sample_enums! {
         Text {}
     }
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
-    JobFault { Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} }
-    VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} }
+    JobFault {
+        Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
+    }
+    VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
         Transfer { to, amount }
         RegisterOperator { bond }
@@ -370,6 +383,11 @@ macro_rules! for_each_type {
             JobLeaf,
             JobTotals,
             JobEvidence,
+            MeasuredEvidence,
+            MeasuredWindow,
+            OpenedWindow,
+            ReplayStatistics,
+            Calibration,
             SegmentEvidence,
             MerklePath,
             Header,

@@ -16,6 +16,8 @@ fn a_commitment_is_one_of_segment_draw_member_vote_and_salt() {
         VerdictVote::Invalid { job: 2, fault: JobFault::Token },
         VerdictVote::Invalid { job: 1, fault: JobFault::Leaf },
         VerdictVote::Unavailable,
+        VerdictVote::Measured { effort: g.digest(), statistics: g.next() },
+        VerdictVote::Measured { effort: g.digest(), statistics: g.next() },
     ];
     let mut found = std::collections::BTreeSet::new();
     for vote in votes {

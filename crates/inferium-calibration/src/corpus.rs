@@ -72,6 +72,16 @@ impl Corpus {
         Digest::of("inferium/calibration-corpus/1", &parts)
     }
 
+    /// Job `index`, drawn at a temperature of 0.7 with one of the truncations that the corpus has for that.
+    #[must_use]
+    pub fn question_at_070(&self, index: u32) -> Question {
+        let question = self.question(index);
+        let own = Some(question.sampling).filter(|sampling| sampling.temperature_micro == 700_000);
+        let [first, .., last] = SAMPLING;
+        let turn = if index.is_multiple_of(2) { first } else { last };
+        Question { sampling: own.unwrap_or(turn), ..question }
+    }
+
     /// Job `index`.
     #[must_use]
     pub fn question(&self, index: u32) -> Question {

@@ -3,14 +3,14 @@
 use crate::corpus::{Corpus, Question};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_engine::{
-    Deviation, Engine, EngineError, GenerateRequest, LlamaEngine, LoadError, LoadOptions, ReplayRequest, Step,
-    WeakCache, WeakFormat,
+    Deviation, Engine, EngineError, GenerateRequest, LlamaEngine, LoadError, LoadOptions, Measured, ReplayRequest,
+    Step, WeakCache, WeakFormat,
 };
 use inferium_sampling::{
-    Inadmissible, JobMeasures, PositionCheck, PositionMeasures, Projection, Run, fit, sketch, sketch_error,
-    sketched_positions,
+    Fingerprint, Inadmissible, InvalidWindows, JobMeasures, PositionCheck, PositionMeasures, ReplayedPosition, Run,
+    compare, fit,
 };
-use inferium_types::{Calibration, Digest};
+use inferium_types::{Calibration, Digest, MeasuredEvidence};
 use std::path::Path;
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ pub enum Control {
     EngineOnly,
     /// Leaves the system prompt out.
     DropsSystemPrompt,
-    /// Draws at this temperature, in millionths, what is to be drawn at 0.7.
+    /// Draws at this temperature, in millionths, what is to be drawn at 0.7: all of its questions are.
     Temperature(u32),
     /// Draws with a seed of its own.
     OwnSeed,
@@ -141,6 +141,9 @@ pub enum CalibrationError {
     /// Too little was measured.
     #[error("{0}")]
     Inadmissible(#[from] Inadmissible),
+    /// An answer's figures contradict themselves: a mistake of ours.
+    #[error("{0}")]
+    Windows(#[from] InvalidWindows),
 }
 
 /// Measures all runs and fits a calibration. Runs that `folder` holds already are not repeated.
@@ -201,13 +204,21 @@ fn measure_run(
     let mut jobs = Vec::with_capacity(corpus.jobs as usize);
     let indexes: Vec<u32> = (0..corpus.jobs).collect();
     for batch in indexes.chunks(setting.batch.max(1)) {
-        let questions: Vec<Question> = batch.iter().map(|index| corpus.question(*index)).collect();
+        let questions: Vec<Question> = batch.iter().map(|index| question(corpus, setting, *index)).collect();
         for (question, claimed) in questions.iter().zip(answer(&worker, corpus, setting, &questions)?) {
             jobs.push(judge(canonical, setting, question, &claimed)?);
             tell(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         }
     }
     Ok(jobs)
+}
+
+/// What is asked in a run: the corpus, but of a cheat with temperatures only what it can cheat with.
+fn question(corpus: Corpus, setting: &Setting, index: u32) -> Question {
+    match setting.control {
+        Control::Temperature(_) => corpus.question_at_070(index),
+        _ => corpus.question(index),
+    }
 }
 
 /// The worker's answers, as it hands them in.
@@ -252,7 +263,7 @@ fn request(
     let (mut sampling, mut seed) = (question.sampling, question.seed);
     match setting.control {
         Control::DropsSystemPrompt => messages.retain(|message| message.role != "system"),
-        Control::Temperature(micro) if sampling.temperature_micro == 700_000 => sampling.temperature_micro = micro,
+        Control::Temperature(micro) => sampling.temperature_micro = micro,
         Control::OwnSeed | Control::BestOf(_) => {
             seed = *Digest::of("inferium/calibration-own-seed/1", &[&seed, &[attempt]]).as_bytes();
         }
@@ -262,7 +273,7 @@ fn request(
     Ok(GenerateRequest { prompt, max_tokens: corpus.tokens_max, sampling, seed, measure: true })
 }
 
-/// Replays an answer as a validator does, and compares.
+/// Replays an answer as a validator does, and compares with what the worker shows of it.
 fn judge(
     canonical: &LlamaEngine,
     setting: &Setting,
@@ -270,39 +281,38 @@ fn judge(
     claimed: &[Step],
 ) -> Result<JobMeasures, CalibrationError> {
     let prompt = canonical.render_chat(&question.messages)?;
-    let prompt_tokens = prompt.len();
+    let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
     let output = claimed.iter().map(|step| step.token).collect();
     let request = ReplayRequest { prompt, output, sampling: question.sampling, seed: question.seed, measure: true };
     let own = canonical.replay(request)?.blocking_recv().map_err(|_| EngineError::Stopped)??;
-    let mut job = JobMeasures::default();
-    for (index, (claimed, own)) in claimed.iter().zip(&own).enumerate() {
-        let (Some(claimed), Some(own)) = (&claimed.measured, &own.measured) else { continue };
-        let difference = match setting.control {
-            Control::ForgesLogprobs => 0.0,
-            _ => (claimed.logprob - own.logprob).abs(),
+    let measured: Vec<&Measured> = own.iter().filter_map(|step| step.measured.as_deref()).collect();
+    let evidence = show(setting, question, claimed, &measured);
+    let replayed: Vec<ReplayedPosition<'_>> = measured
+        .iter()
+        .filter_map(|own| Some(ReplayedPosition { check: own.check?, logprob: own.logprob, hidden: &own.hidden }))
+        .collect();
+    let fresh = *Digest::of("inferium/calibration-fresh/1", &[&question.seed]).as_bytes();
+    Ok(compare(question.seed, fresh, &evidence, &replayed, prompt_tokens)?)
+}
+
+/// What the worker shows of its run. Half of its windows are opened, as in short answers.
+fn show(setting: &Setting, question: &Question, claimed: &[Step], truth: &[&Measured]) -> MeasuredEvidence {
+    let mut fingerprint = Fingerprint::new(question.seed);
+    for (index, step) in claimed.iter().enumerate() {
+        let Some(own) = step.measured.as_deref() else { continue };
+        let logprob = match setting.control {
+            Control::ForgesLogprobs => truth.get(index).map_or(own.logprob, |truth| truth.logprob),
+            _ => own.logprob,
         };
-        job.positions.push(PositionMeasures {
-            check: own.check,
-            context_tokens: u32::try_from(prompt_tokens + index).unwrap_or(u32::MAX),
-            // Files have no place for what is no number.
-            logprob_difference: if difference.is_nan() { f64::INFINITY } else { difference },
-        });
+        let state = match setting.control {
+            Control::ForgesSketches => claimed.get(index + 1).and_then(|next| next.measured.as_deref()).unwrap_or(own),
+            _ => own,
+        };
+        fingerprint.push(logprob, &state.hidden);
     }
-    // A projection that nobody knew before the answer was committed.
-    let projection = Projection::new(*Digest::of("inferium/calibration-sketch/1", &[&question.seed]).as_bytes());
-    for position in sketched_positions(question.seed, claimed.len().min(own.len())) {
-        let handed_in = match setting.control {
-            Control::ForgesSketches => (position + 1) % claimed.len(),
-            _ => position,
-        };
-        let measured = |steps: &[Step], at: usize| {
-            steps.get(at).and_then(|step| step.measured.as_ref()).map(|measured| projection.apply(&measured.hidden))
-        };
-        if let (Some(claim), Some(own)) = (measured(claimed, handed_in), measured(&own, position)) {
-            job.sketch_errors.push(sketch_error(&sketch(&claim), &own));
-        }
-    }
-    Ok(job)
+    let mut evidence = fingerprint.finish();
+    evidence.opened.retain(|opened| opened.window % 2 == 1);
+    evidence
 }
 
 type KeptPosition = ([f64; 5], u32, u32);

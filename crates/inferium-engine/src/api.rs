@@ -110,18 +110,13 @@ pub struct Step {
 /// What is measured at one output position. *The token* is the claimed one in a replay, the chosen one in a generation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// The token beside what the canonical sampler makes of these logits.
-    pub check: PositionCheck,
+    /// Of a replay: the token beside what the canonical sampler makes of these logits. A generation's token is what it makes.
+    pub check: Option<PositionCheck>,
     /// Natural logarithm of the token's probability under the softmax of the logits, as they are.
     pub logprob: f64,
-    /// The [`TOP_TOKENS`] most likely tokens and their log probabilities, best first.
-    pub top: Vec<(u32, f64)>,
     /// The input of the language-model head, shape `[width]`.
     pub hidden: Vec<f32>,
 }
-
-/// Tokens of [`Measured::top`].
-pub const TOP_TOKENS: usize = 8;
 
 /// What an engine serves; equal for two engines exactly if they must agree bit for bit.
 ///

@@ -32,7 +32,7 @@ mod text;
 pub use answer::Answer;
 pub use api::{
     Engine, EngineError, EngineLoad, GenerateRequest, Measured, ModelInfo, ReplayReceiver, ReplayRequest, Step,
-    StepReceiver, TOP_TOKENS,
+    StepReceiver,
 };
 pub use deviation::{Deviation, WeakCache};
 pub use engine::{LlamaEngine, LoadOptions};

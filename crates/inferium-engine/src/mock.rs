@@ -1,6 +1,6 @@
 //! An engine without weights.
 
-use crate::measure::measure;
+use crate::measure::{Claim, measure};
 use crate::{
     Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
 };
@@ -32,11 +32,21 @@ pub struct MockOptions {
     pub max_active: u32,
     /// One in how many tokens ends the text; 0 for none.
     pub end_one_in: u32,
+    /// Honest noise of an engine that can't agree bit by bit: logits are off by at most as many thousandths, hidden states by as
+    /// many thousandths of their size.
+    pub noise_milli: u16,
 }
 
 impl Default for MockOptions {
     fn default() -> Self {
-        Self { flavour: 0, token_delay: Duration::ZERO, context_tokens: 8192, max_active: 4096, end_one_in: 0 }
+        Self {
+            flavour: 0,
+            token_delay: Duration::ZERO,
+            context_tokens: 8192,
+            max_active: 4096,
+            end_one_in: 0,
+            noise_milli: 0,
+        }
     }
 }
 
@@ -71,7 +81,10 @@ impl MockEngine {
             weights_root: finish(weights),
             tokenizer_hash: finish(digest("tokenizer")),
             template_hash: finish(digest("template")),
-            engine_build: crate::engine::engine_build(),
+            engine_build: match options.noise_milli {
+                0 => crate::engine::engine_build(),
+                noise => finish(digest(&format!("noise {noise}"))),
+            },
             kernel_tier: "mock".to_owned(),
             context_tokens: options.context_tokens,
             vocab_size: VOCAB,
@@ -105,6 +118,7 @@ impl Drop for Active {
 struct Chain {
     state: blake3::Hash,
     end_one_in: u32,
+    noise: f32,
 }
 
 impl Chain {
@@ -114,7 +128,8 @@ impl Chain {
         for token in prompt {
             hasher.update(&token.to_le_bytes());
         }
-        Self { state: hasher.finalize(), end_one_in: options.end_one_in }
+        let noise = f32::from(options.noise_milli) / 1_000.0;
+        Self { state: hasher.finalize(), end_one_in: options.end_one_in, noise }
     }
 
     fn feed(&mut self, token: u32) {
@@ -130,7 +145,7 @@ impl Chain {
         let bytes = self.state.as_bytes();
         for (index, &byte) in bytes.iter().enumerate().take(17) {
             let token = if index == 16 { usize::from(b' ') } else { usize::from(b'a') + usize::from(byte % 26) };
-            logits[token] = f32::from(bytes[31 - index]) / 32.0;
+            logits[token] = f32::from(bytes[31 - index]) / 32.0 + self.noise * self.turbulence(index);
         }
         let [a, b, c, d, ..] = *bytes;
         let draw = u32::from_le_bytes([a, b, c, d]);
@@ -140,28 +155,29 @@ impl Chain {
         logits
     }
 
-    /// The step at an output position, by the same sampler and digest as every engine's. It is measured if a token is
-    /// claimed, or its own is to be; the hidden state is the hash's bytes.
-    fn step(&self, sampler: &Sampler, position: u64, measured: Option<Claim>) -> Step {
+    /// The hash's bytes, as far as noise leaves them.
+    fn hidden(&self) -> Vec<f32> {
+        let bytes = self.state.as_bytes().iter().enumerate();
+        bytes.map(|(index, byte)| (f32::from(*byte) - 127.5) * (1.0 + self.noise * self.turbulence(index))).collect()
+    }
+
+    /// A number within ±1 for place `index` of the state.
+    fn turbulence(&self, index: usize) -> f32 {
+        let bytes = self.state.as_bytes();
+        f32::from(bytes[(index * 7 + 3) % bytes.len()] ^ bytes[(index + 11) % bytes.len()]) / 127.5 - 1.0
+    }
+
+    /// The step at an output position, by the same sampler and digest as every engine's, measured if that is asked for: of
+    /// the token that is claimed, or of its own.
+    fn step(&self, sampler: &Sampler, position: u64, measured: Option<Option<u32>>) -> Step {
         let logits = self.logits();
         let token = sampler.choose(position, &logits);
-        let measured = measured.map(|claim| {
-            let hidden: Vec<f32> = self.state.as_bytes().iter().map(|byte| f32::from(*byte) - 127.5).collect();
-            let claimed = match claim {
-                Claim::Own => token,
-                Claim::Token(token) => token,
-            };
-            Arc::new(measure(sampler, position, &logits, claimed, &hidden))
+        let measured = measured.map(|claimed| {
+            let claim = claimed.map_or(Claim::Own(token), Claim::Token);
+            Arc::new(measure(sampler, position, &logits, claim, &self.hidden()))
         });
         Step { token, digest: position_digest(token, &logits), measured }
     }
-}
-
-/// Which token is measured.
-#[derive(Clone, Copy, Debug)]
-enum Claim {
-    Own,
-    Token(u32),
 }
 
 /// A generation in progress.
@@ -178,7 +194,7 @@ struct Generation {
 impl Generation {
     /// Sends one step; `false` after the last one.
     fn advance(&mut self) -> bool {
-        let step = self.chain.step(&self.sampler, self.position, self.measure.then_some(Claim::Own));
+        let step = self.chain.step(&self.sampler, self.position, self.measure.then_some(None));
         let token = step.token;
         self.chain.feed(token);
         self.position += 1;
@@ -229,7 +245,7 @@ impl Engine for MockEngine {
         let mut chain = Chain::new(&self.info, &self.options, &request.prompt);
         let mut steps = Vec::with_capacity(request.output.len());
         for (position, &token) in (0_u64..).zip(&request.output) {
-            steps.push(chain.step(&sampler, position, request.measure.then_some(Claim::Token(token))));
+            steps.push(chain.step(&sampler, position, request.measure.then_some(Some(token))));
             chain.feed(token);
         }
         let (to, receiver) = oneshot::channel();

@@ -78,7 +78,7 @@ fn noise(canonical: &LlamaEngine, deviation: Deviation) -> Noise {
         for (claimed, own) in claimed.iter().zip(&own) {
             let (theirs, own) = (measured(claimed), measured(own));
             positions += 1.0;
-            noise.flips += f64::from(u8::from(!own.check.agrees()));
+            noise.flips += f64::from(u8::from(!own.check.unwrap().agrees()));
             noise.logprob += (theirs.logprob - own.logprob).abs();
             let claim = sketch(&projection.apply(&theirs.hidden));
             noise.sketch += sketch_error(&claim, &projection.apply(&own.hidden));
@@ -138,11 +138,7 @@ fn only_what_is_asked_for_is_measured() {
     let request = GenerateRequest { max_tokens: 5, measure: true, ..request };
     for step in generate(&canonical, &request) {
         let measured = measured(&step);
-        assert!(measured.check.agrees() && measured.check.choice == step.token);
-        assert_eq!((measured.top.len(), measured.hidden.len()), (8, 576));
-        assert!(measured.logprob <= 0.0 && measured.top[0].1 <= 0.0);
-        assert!(measured.top.windows(2).all(|pair| pair[0].1 >= pair[1].1));
-        let listed = measured.top.iter().find(|(token, _)| *token == step.token);
-        assert!(listed.is_none_or(|(_, logprob)| (logprob - measured.logprob).abs() < 1e-12));
+        assert!(measured.check.is_none(), "its token is the sampler's own");
+        assert!(measured.logprob <= 0.0 && measured.hidden.len() == 576);
     }
 }

@@ -1,5 +1,6 @@
 //! The test of one job by itself: only what no honest engine shows once in a million jobs (SPEC V6).
 
+use crate::PositionCheck;
 use inferium_types::{Calibration, Ppm, ReplayStatistics};
 
 #[cfg(test)]
@@ -11,6 +12,10 @@ pub const GROSS_POSITIONS_MIN: u64 = 32;
 pub const GROSS_SKETCHES_MIN: usize = 8;
 /// How often an honest job may fail.
 const LEVEL: f64 = 1e-6;
+/// How much further than nearly all honest margins the margin of a wrong end is.
+const ENDING_ROOM: f64 = 10.0;
+/// A token outside the truncation is a wrong end when the verifier gives it less than this natural logarithm of a probability.
+const UNLIKELY: f64 = -7.0;
 
 /// What is grossly wrong with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,27 @@ pub fn gross_fault(
         }
     }
     None
+}
+
+/// Whether an answer ended, or went on, where no honest engine would: one position decides, so the margin must be far beyond
+/// what near-ties give. `ends` says of a token whether it ends an answer; `logprob` is the verifier's of the claimed token.
+///
+/// What the tokens in between are is no matter of this: they are counted.
+#[must_use]
+pub fn ends_wrongly(
+    calibration: &Calibration,
+    check: &PositionCheck,
+    claimed: u32,
+    logprob: f64,
+    ends: impl Fn(u32) -> bool,
+) -> bool {
+    if check.agrees() || ends(claimed) == ends(check.choice) {
+        return false;
+    }
+    if check.margin.is_infinite() {
+        return logprob < UNLIKELY;
+    }
+    check.margin * 1e6 > calibration.bad_margin_micro as f64 * ENDING_ROOM
 }
 
 /// The fewest bad positions among `positions` that honest jobs have less than once in a million: the upper tail of the

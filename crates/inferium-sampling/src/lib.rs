@@ -36,6 +36,7 @@
 mod calibration;
 mod candidates;
 mod digest;
+mod fingerprint;
 mod fixed;
 mod gross;
 mod measures;
@@ -47,10 +48,11 @@ mod sketch;
 
 pub use calibration::{CALIBRATION_POSITIONS_MIN, Detection, Inadmissible, Run, confirm, detect, fit};
 pub use digest::position_digest;
-pub use gross::{GROSS_POSITIONS_MIN, GROSS_SKETCHES_MIN, GrossFault, bad_limit, gross_fault};
+pub use fingerprint::{Fingerprint, InvalidWindows, ReplayedPosition, compare};
+pub use gross::{GROSS_POSITIONS_MIN, GROSS_SKETCHES_MIN, GrossFault, bad_limit, ends_wrongly, gross_fault};
 pub use measures::{JobMeasures, PositionMeasures, position_kind};
 pub use philox::philox4x32_10;
-pub use position::{PositionCheck, log_sum_exp, top_tokens};
+pub use position::{PositionCheck, log_sum_exp};
 pub use sampler::{CANDIDATES_MAX, SAMPLER_VERSION, Sampler};
 pub use sequential::{Bets, SequentialTest, Suspicion};
-pub use sketch::{Projection, SKETCH_SIZE, WINDOW_TOKENS, sketch, sketch_error, sketched_positions};
+pub use sketch::{Projection, SKETCH_SIZE, sketch, sketch_error, window_positions};

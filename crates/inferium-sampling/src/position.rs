@@ -127,12 +127,6 @@ fn centred_surprisal(scaled: &[(u32, f64)], kept: usize, claimed: u32) -> (f64, 
     (own - mean, (second_moment / mass - mean * mean).max(0.0))
 }
 
-/// The `count` tokens with the largest logits, best first, of equal ones the lower id first; logits are cleaned.
-#[must_use]
-pub fn top_tokens(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
-    candidates::largest(logits, count).into_iter().map(|candidate| (candidate.token, candidate.logit)).collect()
-}
-
 /// The natural logarithm of the sum of the exponentials of a row, good to about 10⁻⁶ relative to the sum.
 ///
 /// For figures that are compared within tolerances only: its additions have no defined order across builds.

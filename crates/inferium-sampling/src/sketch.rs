@@ -4,7 +4,7 @@
 //! or another prompt move it. A sketch says nothing about how tokens were drawn from the logits.
 
 use crate::philox::philox4x32_10;
-use inferium_types::Sketch;
+use inferium_types::{SKETCHES_PER_WINDOW, Sketch};
 
 #[cfg(test)]
 mod tests;
@@ -87,32 +87,22 @@ pub fn sketch_error(claimed: &Sketch, own: &[f32; SKETCH_SIZE]) -> f64 {
     if error < FARTHEST { error } else { FARTHEST }
 }
 
-/// Positions that share a fingerprint.
-pub const WINDOW_TOKENS: usize = 32;
-/// Sketches of a full window.
-const SKETCHES_PER_WINDOW: usize = 4;
-
-/// The positions of an output of `tokens` tokens that are sketched, ascending: in each window of [`WINDOW_TOKENS`] the first
-/// four distinct ones that Philox draws with the first 8 bytes of `seed` as its key; all of a shorter last window.
+/// The positions within window `window` of `size` tokens that are sketched, ascending: the first [`SKETCHES_PER_WINDOW`]
+/// distinct ones that Philox draws with the first 8 bytes of `seed` as its key; all of a shorter window.
 #[must_use]
-pub fn sketched_positions(seed: [u8; 32], tokens: usize) -> Vec<usize> {
+pub fn window_positions(seed: [u8; 32], window: u32, size: usize) -> Vec<usize> {
     let Projection { key } = Projection::new(seed);
-    let mut positions = Vec::with_capacity(tokens / WINDOW_TOKENS * SKETCHES_PER_WINDOW + SKETCHES_PER_WINDOW);
-    for (window, first) in (0_u32..).zip((0..tokens).step_by(WINDOW_TOKENS)) {
-        let size = (tokens - first).min(WINDOW_TOKENS);
-        let mut drawn: Vec<usize> = Vec::with_capacity(SKETCHES_PER_WINDOW);
-        let mut block = 0;
-        while drawn.len() < size.min(SKETCHES_PER_WINDOW) {
-            for random in philox4x32_10([window, block, 1, 0], key) {
-                let position = first + ((u64::from(random) * size as u64) >> 32) as usize;
-                if drawn.len() < SKETCHES_PER_WINDOW && !drawn.contains(&position) {
-                    drawn.push(position);
-                }
+    let mut drawn: Vec<usize> = Vec::with_capacity(SKETCHES_PER_WINDOW);
+    let mut block = 0;
+    while drawn.len() < size.min(SKETCHES_PER_WINDOW) {
+        for random in philox4x32_10([window, block, 1, 0], key) {
+            let position = ((u64::from(random) * size as u64) >> 32) as usize;
+            if drawn.len() < SKETCHES_PER_WINDOW && !drawn.contains(&position) {
+                drawn.push(position);
             }
-            block += 1;
         }
-        drawn.sort_unstable();
-        positions.append(&mut drawn);
+        block += 1;
     }
-    positions
+    drawn.sort_unstable();
+    drawn
 }

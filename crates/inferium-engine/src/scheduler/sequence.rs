@@ -1,7 +1,7 @@
 //! One generation or replay.
 
 use crate::llama::{Row, SequenceCache};
-use crate::measure::measure;
+use crate::measure::{Claim, measure};
 use crate::{EngineError, GenerateRequest, ReplayRequest, Step};
 use inferium_sampling::{Sampler, position_digest};
 use std::sync::Arc;
@@ -141,9 +141,8 @@ impl Sequence {
         let output_position = (position + 1 - self.job.prompt_len) as u64;
         let token = self.job.sampler.choose(output_position, logits);
         let measured = self.job.measure.then(|| {
-            // A generation's next token is this one; a replay knows what is claimed.
-            let claimed = self.claimed(position + 1).unwrap_or(token);
-            Arc::new(measure(&self.job.sampler, output_position, logits, claimed, hidden))
+            let claim = self.claimed(position + 1).map_or(Claim::Own(token), Claim::Token);
+            Arc::new(measure(&self.job.sampler, output_position, logits, claim, hidden))
         });
         Step { token, digest: position_digest(token, logits), measured }
     }

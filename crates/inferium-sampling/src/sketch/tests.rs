@@ -67,18 +67,15 @@ proptest! {
 }
 
 #[test]
-fn sketched_positions_are_four_of_each_window() {
-    for tokens in [0, 1, 3, 4, 5, 31, 32, 33, 35, 36, 400] {
-        let positions = sketched_positions(seed(7), tokens);
-        assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "{tokens}: {positions:?}");
-        assert!(positions.iter().all(|position| *position < tokens));
-        for first in (0..tokens).step_by(WINDOW_TOKENS) {
-            let size = (tokens - first).min(WINDOW_TOKENS);
-            let here = positions.iter().filter(|position| (first..first + size).contains(position)).count();
-            assert_eq!(here, size.min(4), "window at {first} of {tokens}");
-        }
+fn four_positions_of_a_window_are_sketched_or_all() {
+    for size in [0, 1, 3, 4, 5, 31, 32] {
+        let positions = window_positions(seed(7), 5, size);
+        assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "{size}: {positions:?}");
+        assert!(positions.iter().all(|position| *position < size));
+        assert_eq!(positions.len(), size.min(4));
     }
-    let many: Vec<usize> = (0..=255).flat_map(|number| sketched_positions(seed(number), 32)).collect();
+    assert_ne!(window_positions(seed(7), 5, 32), window_positions(seed(7), 6, 32));
+    let many: Vec<usize> = (0..=255).flat_map(|number| window_positions(seed(number), 0, 32)).collect();
     for position in 0..32 {
         let count = many.iter().filter(|found| **found == position).count();
         assert!((12..=60).contains(&count), "{position}: {count} of 1024, 32 expected");

@@ -12,9 +12,11 @@
 //! - Thresholds are fitted to one half of the jobs and confirmed on the other.
 
 mod corpus;
+mod record;
 mod report;
 mod runs;
 
 pub use corpus::{Corpus, Question};
+pub use record::{InvalidRecord, known_calibration, read_calibration};
 pub use report::{CalibrationReport, ReportError, write_report};
 pub use runs::{CalibrationError, Control, Progress, Setting, calibrate, controls, honest_settings};

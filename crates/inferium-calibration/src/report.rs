@@ -63,7 +63,7 @@ impl CalibrationReport {
             "model": self.model,
             "admissible": self.refused.is_none(),
             "refused": self.refused.as_ref().map(ToString::to_string),
-            "record": hex(&encode(calibration)),
+            "record": hex::encode(encode(calibration)),
             "corpus": calibration.corpus.to_string(),
             "honest_positions": calibration.positions,
             "flips_ppm": shares(&calibration.flips),
@@ -140,13 +140,6 @@ pub fn write_report(
     distributions(honest, controls, &folder.join("distributions.svg")).map_err(|e| ReportError::Plot(e.to_string()))?;
     detection(&report.calibration, honest, controls, &folder.join("detection.svg"))
         .map_err(|e| ReportError::Plot(e.to_string()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn summary(run: &Run) -> (String, u64, f64, f64, f64) {

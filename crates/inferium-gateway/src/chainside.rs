@@ -9,7 +9,7 @@ use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_ledger::{Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
     Event, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId, TaskTerms, TransactionBody,
-    VrfPublicKey,
+    VerificationMode, VrfPublicKey,
 };
 use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) struct ChainSide {
     hub: Arc<Hub>,
     chain: LightClient,
     sender: Sender,
-    profile: ProfileId,
+    profile: (ProfileId, VerificationMode),
     terms: DemandTerms,
     stalls: Arc<Stalls>,
     me: NodeId,
@@ -41,7 +41,7 @@ impl ChainSide {
         hub: Arc<Hub>,
         chain: LightClient,
         sender: Sender,
-        profile: ProfileId,
+        profile: (ProfileId, VerificationMode),
         terms: DemandTerms,
         stalls: Arc<Stalls>,
     ) -> Self {
@@ -113,7 +113,8 @@ impl ChainSide {
         if !self.demand.take() {
             return;
         }
-        let (sender, done, terms) = (self.sender.clone(), self.sent.0.clone(), self.terms.task(self.profile));
+        let (profile, mode) = self.profile;
+        let (sender, done, terms) = (self.sender.clone(), self.sent.0.clone(), self.terms.task(profile, mode));
         let chain = self.chain.clone();
         tokio::spawn(async move {
             let height = open_task(&chain, &sender, terms).await;

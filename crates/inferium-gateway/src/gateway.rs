@@ -34,10 +34,10 @@ pub struct DemandTerms {
 }
 
 impl DemandTerms {
-    pub(crate) const fn task(&self, profile: ProfileId) -> TaskTerms {
+    pub(crate) const fn task(&self, profile: ProfileId, mode: VerificationMode) -> TaskTerms {
         TaskTerms {
             kind: TaskKind::Inference,
-            mode: VerificationMode::Exact,
+            mode,
             tier: TaskKind::Inference.policy().tier,
             profile,
             price_max: self.price_max,
@@ -146,7 +146,7 @@ impl Gateway {
             Arc::clone(&self.hub),
             self.chain,
             self.sender,
-            self.profile.id(),
+            (self.profile.id(), self.profile.engine.mode()),
             self.demand,
             Arc::clone(&stalls),
         );

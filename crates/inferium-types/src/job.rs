@@ -324,6 +324,20 @@ pub struct JobEvidence {
     pub measured: Option<MeasuredEvidence>,
 }
 
+impl JobEvidence {
+    /// What members see of it as job `index` of a segment: of the vectors behind its windows only those that the committee's
+    /// `seed` opens (SPEC V6).
+    #[must_use]
+    pub fn opened(&self, segment: SegmentId, seed: &Digest, index: u32) -> Self {
+        let mut shown = self.clone();
+        if let Some(measured) = &mut shown.measured {
+            let drawn = measured.drawn(segment, seed, index);
+            measured.opened.retain(|opened| drawn.contains(&opened.window));
+        }
+        shown
+    }
+}
+
 /// What a worker sends to the drawn members of a segment's committee.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SegmentEvidence {

@@ -67,6 +67,22 @@ impl MeasuredEvidence {
         let leaves: Vec<Digest> = self.windows.iter().map(|window| leaf_hash(&crate::encode(window))).collect();
         merkle_root(&leaves)
     }
+
+    /// The windows that the committee's `seed` opens, of job `index` of a segment.
+    #[must_use]
+    pub fn drawn(&self, segment: SegmentId, seed: &Digest, index: u32) -> Vec<u32> {
+        segment.opened_windows(seed, index, u32::try_from(self.windows.len()).unwrap_or(u32::MAX))
+    }
+
+    /// True when exactly the vectors of the windows `drawn` are there, each the bound one.
+    #[must_use]
+    pub fn opens(&self, drawn: &[u32]) -> bool {
+        let is_bound = |opened: &OpenedWindow| {
+            let window = usize::try_from(opened.window).ok().and_then(|window| self.windows.get(window));
+            window.is_some_and(|window| window.hidden == opened.digest())
+        };
+        self.opened.iter().map(|opened| &opened.window).eq(drawn) && self.opened.iter().all(is_bound)
+    }
 }
 
 impl SegmentId {

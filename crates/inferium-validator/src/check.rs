@@ -1,10 +1,12 @@
 //! The judgement of a segment: exact checks and replay (SPEC V, J4).
 
-use inferium_engine::{Answer, Engine, EngineError, ReplayRequest};
+mod measured;
+
+use inferium_engine::{Answer, Engine, EngineError, ReplayRequest, Step};
 use inferium_types::{
-    Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm, SegmentEvidence, SegmentId,
-    SegmentTerms, TaskKind, VerdictVote, VrfPublicKey, assessment_payload, assessment_request, merkle_root,
-    replay_seed, vrf_input,
+    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm, ReplayStatistics,
+    SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey, assessment_payload,
+    assessment_request, merkle_root, replay_seed, vrf_input,
 };
 use std::collections::BTreeSet;
 
@@ -27,6 +29,8 @@ pub struct SegmentFacts {
     pub kind: TaskKind,
     /// A planted job that is known to be wrong, and not judged again (SPEC V5).
     pub known_wrong: Option<u32>,
+    /// What honest workers show at most, on a tolerance profile; else replay is equality.
+    pub calibration: Option<Calibration>,
 }
 
 /// Evidence that is not the segment's: whoever sent it, it says nothing about the worker.
@@ -50,6 +54,12 @@ pub enum InvalidEvidence {
     /// An output is not what its result commits to.
     #[error("job {job}: the output is not the committed one")]
     Output {
+        /// Position in the segment.
+        job: u32,
+    },
+    /// What is shown of the run is not what its result commits to, or not what the draw opens.
+    #[error("job {job}: the windows are not the committed and drawn ones")]
+    Windows {
         /// Position in the segment.
         job: u32,
     },
@@ -83,11 +93,26 @@ pub fn authenticate(facts: &SegmentFacts, evidence: &SegmentEvidence) -> Result<
         if job.output.commitment() != leaf.result.output_commitment {
             return Err(InvalidEvidence::Output { job: index });
         }
+        if !shows_its_windows(facts, leaf, job, index) {
+            return Err(InvalidEvidence::Windows { job: index });
+        }
     }
     if given.next().is_some() {
         return Err(InvalidEvidence::Jobs);
     }
     Ok(())
+}
+
+/// True when what is shown of a run is what the result binds and the draw opens: nothing where replay is equality.
+fn shows_its_windows(facts: &SegmentFacts, leaf: &JobLeaf, job: &JobEvidence, index: u32) -> bool {
+    match (&facts.calibration, &job.measured) {
+        (None, measured) => measured.is_none(),
+        (Some(_), None) => false,
+        (Some(_), Some(measured)) => {
+            measured.root() == leaf.result.evidence_root
+                && measured.opens(&measured.drawn(facts.id, &facts.seed, index))
+        }
+    }
 }
 
 /// Judges authentic evidence: counts and billing of every job, replay of the drawn ones.
@@ -110,15 +135,42 @@ pub async fn check_segment(
     }
     let vrf_output = evidence.vrf_proof.output();
     let mut effort: Vec<u8> = Vec::new();
+    let mut statistics = ReplayStatistics::default();
     for (index, job) in &evidence.jobs {
         let Some(leaf) = usize::try_from(*index).ok().and_then(|i| evidence.leaves.get(i)) else { continue };
-        match check_job(leaf, job, &vrf_output, engine).await? {
-            Ok(digests) => effort.extend(digests.iter().flat_map(|digest| *digest.as_bytes())),
+        let drawn = DrawnJob { facts, index: *index, leaf, job, vrf_output: &vrf_output };
+        match check_job(&drawn, engine).await? {
+            Ok(replayed) => {
+                effort.extend(replayed.digests.iter().flat_map(|digest| *digest.as_bytes()));
+                statistics = statistics.with(&replayed.statistics);
+            }
             Err(fault) => return Ok(VerdictVote::Invalid { job: *index, fault }),
         }
     }
     let effort = Digest::of("inferium/effort/1", &[validator.as_bytes(), facts.id.digest().as_bytes(), &effort]);
-    Ok(VerdictVote::Valid { effort })
+    Ok(match facts.calibration {
+        None => VerdictVote::Valid { effort },
+        Some(_) => VerdictVote::Measured { effort, statistics },
+    })
+}
+
+/// One job to replay.
+struct DrawnJob<'a> {
+    facts: &'a SegmentFacts,
+    /// Position in the segment.
+    index: u32,
+    leaf: &'a JobLeaf,
+    job: &'a JobEvidence,
+    vrf_output: &'a Digest,
+}
+
+/// What a replay found, of a job without fault.
+#[derive(Default)]
+struct Replayed {
+    /// Of every position, by our own logits.
+    digests: Vec<Digest>,
+    /// Of a tolerance profile.
+    statistics: ReplayStatistics,
 }
 
 /// What holds for every leaf, replayed or not.
@@ -159,13 +211,9 @@ fn check_assessment(
     Ok(None)
 }
 
-/// Exact checks and replay of one job; on success the digests of its positions.
-async fn check_job(
-    leaf: &JobLeaf,
-    job: &JobEvidence,
-    vrf_output: &Digest,
-    engine: &dyn Engine,
-) -> Result<Result<Vec<Digest>, JobFault>, EngineError> {
+/// Exact checks and replay of one job.
+async fn check_job(drawn: &DrawnJob<'_>, engine: &dyn Engine) -> Result<Result<Replayed, JobFault>, EngineError> {
+    let DrawnJob { facts, leaf, job, .. } = drawn;
     let (request, result) = (&leaf.request, &leaf.result);
     let prompt = match engine.render_chat(&job.payload.messages) {
         Ok(prompt) => prompt,
@@ -182,28 +230,36 @@ async fn check_job(
     let tokens = &job.output.tokens;
     if tokens.is_empty() {
         let is_empty = result.evidence_root == merkle_root(&[]);
-        return Ok(if is_empty { Ok(Vec::new()) } else { Err(JobFault::Logits) });
+        return Ok(if is_empty { Ok(Replayed::default()) } else { Err(JobFault::Logits) });
     }
     if tokens.iter().any(|token| *token >= engine.model().vocab_size) {
         return Ok(Err(JobFault::Token));
     }
-    let seed = replay_seed(request, &prompt, vrf_output);
+    let seed = replay_seed(request, &prompt, drawn.vrf_output);
     let replay = engine.replay(ReplayRequest {
         prompt,
         output: tokens.clone(),
         sampling: request.sampling,
         seed,
-        measure: false,
+        measure: facts.calibration.is_some(),
     })?;
     let steps = replay.await.map_err(|_| EngineError::Stopped)??;
+    Ok(match &facts.calibration {
+        None => equal(leaf, tokens, &steps),
+        Some(calibration) => measured::within(drawn, calibration, seed, &steps, engine.model()),
+    })
+}
+
+/// Compares a replay for equality.
+fn equal(leaf: &JobLeaf, tokens: &[u32], steps: &[Step]) -> Result<Replayed, JobFault> {
     if steps.len() != tokens.len() || steps.iter().zip(tokens).any(|(step, token)| step.token != *token) {
-        return Ok(Err(JobFault::Token));
+        return Err(JobFault::Token);
     }
     let digests: Vec<Digest> = steps.iter().map(|step| step.digest).collect();
-    if merkle_root(&digests) != result.evidence_root {
-        return Ok(Err(JobFault::Logits));
+    if merkle_root(&digests) != leaf.result.evidence_root {
+        return Err(JobFault::Logits);
     }
-    Ok(Ok(digests))
+    Ok(Replayed { digests, statistics: ReplayStatistics::default() })
 }
 
 /// Reads the answer from its tokens again: same text, same end, same count.

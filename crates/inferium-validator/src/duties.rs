@@ -236,6 +236,7 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
         replay: *replay,
         kind: segment.kind,
         known_wrong: segment.opening.known_wrong(),
+        calibration: state.profile(&segment.profile)?.engine().calibration().cloned(),
     };
     let meta = state.meta();
     let part = |window: u64| window / UNAVAILABLE_PART;

@@ -19,7 +19,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Time for one try.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a drawn committee gets to see: every leaf, and the payloads of the drawn jobs only.
+/// What a drawn committee gets to see: every leaf, and of the drawn jobs only the payloads and what their windows' draw opens.
 ///
 /// `known_wrong` is a planted job that is not judged again.
 pub(crate) fn assemble(
@@ -33,7 +33,7 @@ pub(crate) fn assemble(
     let jobs: Vec<(u32, JobEvidence)> = (0u32..)
         .zip(&record.jobs)
         .filter(|(index, _)| segment.draws_job(seed, *index, replay) && known_wrong != Some(*index))
-        .map(|(index, job)| (index, job.clone()))
+        .map(|(index, job)| (index, job.opened(segment, seed, index)))
         .collect();
     SegmentEvidence { segment, vrf_proof, leaves: record.leaves.clone(), jobs }
 }

@@ -2,9 +2,10 @@
 
 use crate::crime::Crime;
 use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Step};
+use inferium_sampling::Fingerprint;
 use inferium_types::{
-    Digest, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, Usage, merkle_root,
-    replay_seed, wire::WorkerMessage,
+    Digest, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, MeasuredEvidence, Usage,
+    VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -27,6 +28,8 @@ pub(crate) struct JobContext {
     pub(crate) engine: Arc<dyn Engine>,
     /// The worker's VRF output for the lease.
     pub(crate) vrf_output: Digest,
+    /// How the lease's results are verified.
+    pub(crate) mode: VerificationMode,
     pub(crate) crime: Option<Crime>,
 }
 
@@ -66,6 +69,7 @@ pub(crate) async fn run(
         return Err(JobRefusal::PromptTokens { expected: request.prompt_tokens, found: prompt.len() });
     }
     let mut seed = replay_seed(&request, &prompt, &context.vrf_output);
+    let mut evidence = Evidence::new(context.mode, seed);
     if context.crime == Some(Crime::OwnSeed) {
         seed = *Digest::of("inferium/crime/own-seed", &[&seed]).as_bytes();
     }
@@ -74,10 +78,9 @@ pub(crate) async fn run(
         max_tokens: request.tokens_max,
         sampling: request.sampling,
         seed,
-        measure: false,
+        measure: context.mode == VerificationMode::Sampled,
     })?;
     let mut answer = Answer::new(&payload.stop, request.tokens_max);
-    let mut digests: Vec<Digest> = Vec::new();
     while answer.finish().is_none() {
         let step: Step = tokio::select! {
             biased;
@@ -90,7 +93,7 @@ pub(crate) async fn run(
             }
             step = steps.recv() => step.ok_or(EngineError::Stopped)??,
         };
-        digests.push(step.digest);
+        evidence.push(&step);
         let text = answer.push(engine, step.token);
         let text = if context.crime == Some(Crime::EditedText) { edited(&text) } else { text };
         send_delta(&outbox, &request, vec![step.token], text).await?;
@@ -100,7 +103,7 @@ pub(crate) async fn run(
     }
     // Stops the engine when the answer ended before the model did.
     drop(steps);
-    let finished = finish(&context, request, payload, &answer, &digests);
+    let finished = finish(&context, request, payload, &answer, evidence);
     let message = WorkerMessage::Finished {
         job: finished.leaf.request.job,
         result: finished.leaf.result.clone(),
@@ -123,6 +126,44 @@ pub(crate) async fn run_unread(
     done
 }
 
+/// What a verifier compares a run with, as far as the run has come.
+#[derive(Debug)]
+enum Evidence {
+    /// Digests of all positions.
+    Exact(Vec<Digest>),
+    /// Figures that are compared within a tolerance (SPEC V6).
+    Sampled(Box<Fingerprint>),
+}
+
+impl Evidence {
+    fn new(mode: VerificationMode, seed: [u8; 32]) -> Self {
+        match mode {
+            VerificationMode::Sampled => Self::Sampled(Box::new(Fingerprint::new(seed))),
+            VerificationMode::Exact | VerificationMode::Replicated | VerificationMode::Zk => Self::Exact(Vec::new()),
+        }
+    }
+
+    fn push(&mut self, step: &Step) {
+        match (self, &step.measured) {
+            (Self::Exact(digests), _) => digests.push(step.digest),
+            (Self::Sampled(fingerprint), Some(measured)) => fingerprint.push(measured.logprob, &measured.hidden),
+            // Every step is measured when that was asked for.
+            (Self::Sampled(_), None) => {}
+        }
+    }
+
+    /// The root that binds it, and what is shown besides.
+    fn finish(self) -> (Digest, Option<MeasuredEvidence>) {
+        match self {
+            Self::Exact(digests) => (merkle_root(&digests), None),
+            Self::Sampled(fingerprint) => {
+                let measured = fingerprint.finish();
+                (measured.root(), Some(measured))
+            }
+        }
+    }
+}
+
 async fn send_delta(
     outbox: &mpsc::Sender<WorkerMessage>,
     request: &JobRequest,
@@ -137,22 +178,23 @@ fn finish(
     request: JobRequest,
     payload: JobPayload,
     answer: &Answer,
-    digests: &[Digest],
+    evidence: Evidence,
 ) -> FinishedJob {
     let text = if context.crime == Some(Crime::EditedText) { edited(answer.text()) } else { answer.text().to_owned() };
     let salt = output_salt(&context.vrf_output, &request);
     let output = JobOutput { salt, tokens: answer.tokens().to_vec(), text };
+    let (evidence_root, measured) = evidence.finish();
     let result = JobResult {
         request: request.digest(),
         output_commitment: output.commitment(),
-        evidence_root: merkle_root(digests),
+        evidence_root,
         usage: Usage {
             prompt_tokens: request.prompt_tokens,
             completion_tokens: u32::try_from(output.tokens.len()).unwrap_or(u32::MAX),
         },
         finish: answer.finish().unwrap_or(FinishReason::EndOfText),
     };
-    FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output } }
+    FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured } }
 }
 
 /// Another text of the same length, letter by letter, so that pieces and whole agree.

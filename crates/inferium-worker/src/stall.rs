@@ -56,7 +56,8 @@ impl Answerer {
         let lease = self.chain.entry::<Lease>(&StateKey::Lease(claim.lease)).await.map_err(unread)?;
         let Some(lease) = lease else { return Ok(true) };
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
-        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output, crime: None };
+        let mode = lease.terms.mode;
+        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output, mode, crime: None };
         self.answer(&claim.request, context).await.map(|()| false)
     }
 

@@ -71,6 +71,37 @@ pub(crate) enum EngineKind {
     Mock,
 }
 
+/// How results of a worker are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClassKind {
+    /// Replay is equality: workers run the canonical engine.
+    Canonical,
+    /// Replay is within a tolerance: workers add up in an order of their own, as stock engines do, and are judged by
+    /// statistics.
+    Tolerance,
+}
+
+/// What is served, and with what.
+#[derive(Debug, Args)]
+pub(crate) struct ServingArgs {
+    /// The model to serve; a worker that joins serves the network's.
+    #[arg(long, default_value = crate::model::DEFAULT, value_name = "NAME")]
+    pub(crate) model: String,
+    /// The engine to serve it with.
+    #[arg(long, value_enum, default_value_t = EngineKind::Llama)]
+    pub(crate) engine: EngineKind,
+    /// Threads that the engine computes with [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+    /// How results are verified.
+    #[arg(long, value_enum, default_value_t = ClassKind::Canonical)]
+    pub(crate) class: ClassKind,
+    /// The calibration of the tolerance class, as `inferium profile calibrate` writes it [default: the one that is known for
+    /// the model].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Option<PathBuf>,
+}
+
 /// `inferium up`.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
@@ -86,15 +117,8 @@ pub(crate) struct UpArgs {
     /// Validators of a new network.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub(crate) validators: u32,
-    /// The model to serve.
-    #[arg(long, default_value = crate::model::DEFAULT, value_name = "NAME")]
-    pub(crate) model: String,
-    /// The engine to serve it with.
-    #[arg(long, value_enum, default_value_t = EngineKind::Llama)]
-    pub(crate) engine: EngineKind,
-    /// Threads that the engine computes with [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
     /// Forget the network in the data folder and start a new one.
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -550,15 +574,8 @@ pub(crate) struct JoinArgs {
     /// Where the worker keeps its keys and data [default: ~/.inferium/worker].
     #[arg(long, value_name = "DIR", env = "INFERIUM_WORKER_DATA")]
     pub(crate) data: Option<PathBuf>,
-    /// The model to serve; the network must serve it.
-    #[arg(long, default_value = crate::model::DEFAULT, value_name = "NAME")]
-    pub(crate) model: String,
-    /// The engine to serve it with.
-    #[arg(long, value_enum, default_value_t = EngineKind::Llama)]
-    pub(crate) engine: EngineKind,
-    /// Threads that the engine computes with [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
     /// The highest tier to serve, whatever is measured.
     #[arg(long, value_enum, default_value_t = WantedTier::High)]
     pub(crate) tier: WantedTier,

@@ -57,7 +57,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     news.tell("hardware", hardware::as_json(&report))?;
 
     let models = models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from));
-    let served = serve(arguments.engine, &arguments.model, arguments.threads, None, &models)?;
+    let served = serve(&arguments.serving, None, &models)?;
     let step = Step::begin("network");
     let (file, chain) = up::connect(&network).await?;
     step.done();
@@ -90,7 +90,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         crime: None,
         assessed: None,
     };
-    let worker = tokio::spawn(Worker::run(config, Arc::clone(&served.engine), chain.clone(), stopped));
+    let worker = tokio::spawn(Worker::run(config, Arc::clone(&served.working), chain.clone(), stopped));
     say(&format!("worker {me} works; Ctrl-C stops it"));
     let told = tokio::select! {
         told = follow(events, me, &news) => told,

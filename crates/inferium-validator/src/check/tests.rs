@@ -1,12 +1,16 @@
 //! The judgement: honest work is valid, and each lie has its fault. Each lie is the smallest one:
 //! everything but it is made consistent again.
 
+mod tolerance;
+
 use super::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 use inferium_engine::{Answer, Engine, GenerateRequest, MockEngine, MockOptions};
+use inferium_sampling::Fingerprint;
 use inferium_types::{
     ChatMessage, Digest, FinishReason, JobEvidence, JobFault, JobId, JobLeaf, JobOutput, JobPayload, JobRequest,
-    JobResult, JobTotals, LeaseId, Ppm, PublicKey, SamplingParams, SegmentEvidence, SegmentTerms, TaskKind, Usage,
-    VerdictVote, VrfSecretKey, assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
+    JobResult, JobTotals, LeaseId, MeasuredEvidence, Ppm, PublicKey, SamplingParams, SegmentEvidence, SegmentTerms,
+    TaskKind, Usage, VerdictVote, VrfSecretKey, assessment_payload, assessment_request, merkle_root, replay_seed,
+    vrf_input,
 };
 
 fn engine_of(flavour: u64) -> MockEngine {
@@ -41,6 +45,8 @@ struct Plan {
     cancel_after: Option<usize>,
     flavour: u64,
     own_seed: bool,
+    /// On a tolerance profile: how far the worker's engine is off.
+    noise_milli: Option<u16>,
 }
 
 const fn plan(sequence: u64) -> Plan {
@@ -54,6 +60,7 @@ const fn plan(sequence: u64) -> Plan {
         cancel_after: None,
         flavour: 0,
         own_seed: false,
+        noise_milli: None,
     }
 }
 
@@ -85,7 +92,8 @@ impl Job {
 }
 
 async fn work(plan: Plan) -> Job {
-    let engine = engine_of(plan.flavour);
+    let options = MockOptions { noise_milli: plan.noise_milli.unwrap_or(0), ..MockOptions::default() };
+    let engine = MockEngine::new(MockOptions { flavour: plan.flavour, ..options });
     let messages = vec![ChatMessage { role: "user".into(), content: plan.text.into() }];
     let payload = JobPayload { salt: [1; 32], messages, stop: plan.stop.clone() };
     let prompt = engine.render_chat(&payload.messages).unwrap();
@@ -107,11 +115,17 @@ async fn work(plan: Plan) -> Job {
 async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, plan: &Plan) -> Job {
     let prompt = engine.render_chat(&payload.messages).unwrap();
     let mut seed = replay_seed(&request, &prompt, &vrf_output());
+    let mut fingerprint = plan.noise_milli.map(|_| Fingerprint::new(seed));
     if plan.own_seed {
         seed[0] ^= 1;
     }
-    let generation =
-        GenerateRequest { prompt, max_tokens: request.tokens_max, sampling: request.sampling, seed, measure: false };
+    let generation = GenerateRequest {
+        prompt,
+        max_tokens: request.tokens_max,
+        sampling: request.sampling,
+        seed,
+        measure: fingerprint.is_some(),
+    };
     let mut steps = engine.generate(generation).unwrap();
     let mut answer = Answer::new(&payload.stop, request.tokens_max);
     let mut digests = Vec::new();
@@ -122,17 +136,21 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         }
         let step = steps.recv().await.unwrap().unwrap();
         digests.push(step.digest);
+        if let (Some(fingerprint), Some(measured)) = (&mut fingerprint, &step.measured) {
+            fingerprint.push(measured.logprob, &measured.hidden);
+        }
         answer.push(&engine, step.token);
     }
+    let measured = fingerprint.map(Fingerprint::finish);
     let output = JobOutput { salt: [2; 32], tokens: answer.tokens().to_vec(), text: answer.text().to_owned() };
     let result = JobResult {
         request: request.digest(),
         output_commitment: output.commitment(),
-        evidence_root: merkle_root(&digests),
+        evidence_root: measured.as_ref().map_or_else(|| merkle_root(&digests), MeasuredEvidence::root),
         usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens: u32::try_from(digests.len()).unwrap() },
         finish: answer.finish().unwrap(),
     };
-    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output }, digests }
+    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured }, digests }
 }
 
 /// The segment over these jobs, as its worker commits it, all of them or a share drawn.
@@ -150,11 +168,12 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
         replay,
         kind: TaskKind::Inference,
         known_wrong: None,
+        calibration: None,
     };
     let drawn = (0u32..)
         .zip(jobs)
         .filter(|(index, _)| facts.id.draws_job(&facts.seed, *index, replay) && facts.known_wrong != Some(*index))
-        .map(|(index, job)| (index, job.evidence.clone()))
+        .map(|(index, job)| (index, job.evidence.opened(facts.id, &facts.seed, index)))
         .collect();
     let vrf_proof = vrf().prove(&vrf_input(&beacon(), lease()));
     let evidence = SegmentEvidence { segment: facts.id, vrf_proof, leaves, jobs: drawn };

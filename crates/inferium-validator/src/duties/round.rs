@@ -8,7 +8,7 @@ use inferium_chain::Equivocation;
 use inferium_engine::EngineError;
 use inferium_ledger::{Ballot, Member, SegmentState, StallState, State};
 use inferium_store::StoreError;
-use inferium_types::{Digest, NodeRole, SegmentId, StallId, TransactionBody, VerdictVote};
+use inferium_types::{Digest, NodeRole, ReplayStatistics, SegmentId, StallId, TransactionBody, VerdictVote};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -117,7 +117,11 @@ impl Round {
         }
         if shared.is_lazy {
             let effort = Digest::of("inferium/crime/lazy", &[shared.node.as_bytes(), id.digest().as_bytes()]);
-            self.record(state, about, VerdictVote::Valid { effort })?;
+            let vote = match facts.calibration {
+                None => VerdictVote::Valid { effort },
+                Some(_) => VerdictVote::Measured { effort, statistics: ReplayStatistics::default() },
+            };
+            self.record(state, about, vote)?;
             return Ok(true);
         }
         let tried = self.running.get(&id).copied();
@@ -171,6 +175,10 @@ impl Round {
         let (shared, (id, seed)) = (&self.shared, about);
         match &vote {
             VerdictVote::Valid { .. } => debug!(validator = %shared.node, segment = %id, "approved"),
+            VerdictVote::Measured { statistics, .. } => {
+                let (positions, flips) = (statistics.positions(), statistics.flips());
+                debug!(validator = %shared.node, segment = %id, positions, flips, "measured, and found nothing wrong");
+            }
             VerdictVote::Invalid { job, fault } => {
                 info!(validator = %shared.node, segment = %id, job, ?fault, "rejected a segment");
             }

@@ -4,8 +4,8 @@ use super::{FinishedJob, JobContext, JobRefusal, run};
 use crate::crime::Crime;
 use inferium_engine::{Answer, Engine, MockEngine, MockOptions, ReplayRequest};
 use inferium_types::{
-    ChatMessage, Digest, FinishReason, JobId, JobPayload, JobRequest, LeaseId, SamplingParams, merkle_root,
-    replay_seed, wire::WorkerMessage,
+    ChatMessage, Digest, FinishReason, JobId, JobPayload, JobRequest, LeaseId, SamplingParams, VerificationMode,
+    merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -15,7 +15,7 @@ fn engine(flavour: u64) -> Arc<dyn Engine> {
 }
 
 pub(crate) fn context(crime: Option<Crime>) -> JobContext {
-    JobContext { engine: engine(0), vrf_output: Digest::sha256(b"vrf"), crime }
+    JobContext { engine: engine(0), vrf_output: Digest::sha256(b"vrf"), mode: VerificationMode::Exact, crime }
 }
 
 pub(crate) fn job(sequence: u64) -> (JobRequest, JobPayload) {
@@ -144,6 +144,21 @@ async fn every_crime_in_a_result_differs_from_honest_work() {
     let wrong_weights = JobContext { engine: engine(1), ..context(Some(Crime::WrongWeights)) };
     let finished = done(wrong_weights, job(0)).await.0.unwrap();
     assert!(!is_right(&finished).await);
+}
+
+/// On a tolerance profile the root binds what is shown of the run, window by window; vectors are kept of all.
+#[tokio::test]
+async fn a_run_is_shown_where_replay_is_no_equality() {
+    let sampled = JobContext { mode: VerificationMode::Sampled, ..context(None) };
+    let finished = done(sampled, job(0)).await.0.unwrap();
+    let measured = finished.evidence.measured.as_ref().unwrap();
+    assert_eq!(finished.leaf.result.evidence_root, measured.root());
+    let sizes: Vec<usize> = measured.windows.iter().map(|window| window.logprobs.len()).collect();
+    assert_eq!(sizes, [32, 8]);
+    assert!(measured.opens(&[0, 1]));
+    // The same answer as where replay is equality, which shows nothing but digests.
+    let exact = done(context(None), job(0)).await.0.unwrap();
+    assert_eq!((exact.evidence.output.clone(), None), (finished.evidence.output, exact.evidence.measured));
 }
 
 #[tokio::test]

@@ -112,7 +112,8 @@ async fn run(
         if index > 0 && tokens > limits::SEGMENT_TOKENS_MAX.min(record.terms.tokens_max) {
             break;
         }
-        let context = JobContext { engine: Arc::clone(&engine), vrf_output, crime: None };
+        let mode = record.terms.mode;
+        let context = JobContext { engine: Arc::clone(&engine), vrf_output, mode, crime: None };
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);

@@ -65,7 +65,8 @@ impl Core {
         let (cancel, cancelled) = watch::channel(false);
         work.begin(&request, cancel);
         let crime = self.config.crime;
-        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output: work.vrf_output, crime };
+        let mode = work.record.terms.mode;
+        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output: work.vrf_output, mode, crime };
         let (own, lease) = (self.own_tx.clone(), request.lease);
         tokio::spawn(async move {
             let outcome = job::run(context, request, payload, outbox.clone(), cancelled).await;

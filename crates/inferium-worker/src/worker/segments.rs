@@ -56,7 +56,12 @@ impl Core {
         let Some(work) = self.leases.get_mut(&lease) else { return Ok(()) };
         // SPEC V5: what the VRF orders is done first.
         if let Some(planting) = work.begin_planting(self.parameters.forced_share) {
-            let context = JobContext { engine: Arc::clone(&self.engine), vrf_output: work.vrf_output, crime: None };
+            let context = JobContext {
+                engine: Arc::clone(&self.engine),
+                vrf_output: work.vrf_output,
+                mode: work.record.terms.mode,
+                crime: None,
+            };
             let own = self.own_tx.clone();
             tokio::spawn(async move {
                 let done = forced::plant(context, lease, planting).await;

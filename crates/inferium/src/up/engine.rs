@@ -1,12 +1,13 @@
-//! One load of the model for all roles of the process.
+//! One load of the model for all roles of the process; another one for workers whose engine is another.
 
 use super::Cheat;
-use crate::cli::{EngineKind, Failure, UpArgs};
+use crate::cli::{ClassKind, EngineKind, Failure, ServingArgs, UpArgs};
 use crate::progress::Step;
+use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::{
     Deviation, Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION, WeakFormat,
 };
-use inferium_types::{EngineClass, ModelProfile};
+use inferium_types::{Calibration, EngineClass, ModelProfile};
 use inferium_worker::Crime;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,55 +16,83 @@ use std::sync::Arc;
 const TIER: &str = "all";
 /// Tokens of the cache for all sequences of the process.
 const CACHE_TOKENS: u32 = 16_384;
+/// How far a mock of the tolerance class is off.
+const MOCK_NOISE_MILLI: u16 = 20;
 
-/// An engine and what it serves.
+/// What is served.
 pub(crate) struct Served {
+    /// Verifies, and reads and writes text.
     pub(crate) engine: Arc<dyn Engine>,
+    /// What workers run: the same, where replay is equality.
+    pub(crate) working: Arc<dyn Engine>,
     pub(crate) profile: ModelProfile,
     /// What a worker with other weights runs on, when one is to be watched.
     pub(crate) wrong_weights: Option<Arc<dyn Engine>>,
 }
 
 pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Served, Failure> {
-    serve(arguments.engine, &arguments.model, arguments.threads, arguments.crime.and_then(Cheat::worker), models)
+    serve(&arguments.serving, arguments.crime.and_then(Cheat::worker), models)
 }
 
 /// Loads a model, fetched first if need be; for a crime of other weights, those too.
-pub(crate) fn serve(
-    kind: EngineKind,
-    model: &str,
-    threads: Option<u16>,
-    crime: Option<Crime>,
-    models: &Path,
-) -> Result<Served, Failure> {
+pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path) -> Result<Served, Failure> {
     let is_wrong = crime == Some(Crime::WrongWeights);
-    match kind {
+    let is_exact = arguments.class == ClassKind::Canonical;
+    if is_exact && arguments.calibration.is_some() {
+        return Err(Failure::usage("--calibration is for --class tolerance"));
+    }
+    match arguments.engine {
         EngineKind::Mock => {
-            let mock = |flavour| -> Arc<dyn Engine> {
-                Arc::new(MockEngine::new(MockOptions { flavour, ..MockOptions::default() }))
+            let calibration = calibration(arguments, "mock")?;
+            let mock = |flavour, noise_milli| -> Arc<dyn Engine> {
+                Arc::new(MockEngine::new(MockOptions { flavour, noise_milli, ..MockOptions::default() }))
             };
-            let engine = mock(0);
-            let profile = profile_of("mock", &*engine);
-            Ok(Served { engine, profile, wrong_weights: is_wrong.then(|| mock(1)) })
+            let engine = mock(0, 0);
+            let working = if is_exact { Arc::clone(&engine) } else { mock(0, MOCK_NOISE_MILLI) };
+            let profile = profile_of("mock", &*engine, calibration);
+            Ok(Served { engine, working, profile, wrong_weights: is_wrong.then(|| mock(1, 0)) })
         }
         EngineKind::Llama => {
-            let (name, path) = crate::model::pull(model, models)?;
+            let (name, path) = crate::model::pull(&arguments.model, models)?;
+            let calibration = calibration(arguments, &name)?;
             let step = Step::begin(&format!("model: {name}"));
-            let engine = llama(&path, threads, None)?;
-            let profile = profile_of(&name, &*engine);
-            let wrong_weights = is_wrong.then(|| llama(&path, threads, Some(WeakFormat::Q4_0))).transpose()?;
+            let llama = |weights| {
+                llama(
+                    &path,
+                    arguments.threads,
+                    Deviation { weights, batch_dependent: !is_exact, ..Deviation::default() },
+                )
+            };
+            let engine = self::llama(&path, arguments.threads, Deviation::default())?;
+            let working = if is_exact { Arc::clone(&engine) } else { llama(None)? };
+            let profile = profile_of(&name, &*engine, calibration);
+            let wrong_weights = is_wrong.then(|| llama(Some(WeakFormat::Q4_0))).transpose()?;
             step.done();
-            Ok(Served { engine, profile, wrong_weights })
+            Ok(Served { engine, working, profile, wrong_weights })
         }
     }
 }
 
-fn llama(path: &Path, threads: Option<u16>, weights: Option<WeakFormat>) -> Result<Arc<dyn Engine>, Failure> {
-    let mut options = LoadOptions {
-        kv_tokens: CACHE_TOKENS,
-        deviation: Deviation { weights, ..Deviation::default() },
-        ..LoadOptions::default()
-    };
+/// The calibration that was named, or is known; none where replay is equality.
+fn calibration(arguments: &ServingArgs, model: &str) -> Result<Option<Calibration>, Failure> {
+    match (arguments.class, &arguments.calibration) {
+        (ClassKind::Canonical, _) => Ok(None),
+        (ClassKind::Tolerance, Some(path)) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::usage(format!("{} can't be read: {error}", path.display())))?;
+            let read = read_calibration(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            Ok(Some(read))
+        }
+        (ClassKind::Tolerance, None) => known_calibration(model).map(Some).ok_or_else(|| {
+            Failure::usage(format!(
+                "no calibration is known for {model}; `inferium profile calibrate` makes one, --calibration FILE names it"
+            ))
+        }),
+    }
+}
+
+fn llama(path: &Path, threads: Option<u16>, deviation: Deviation) -> Result<Arc<dyn Engine>, Failure> {
+    let mut options = LoadOptions { kv_tokens: CACHE_TOKENS, deviation, ..LoadOptions::default() };
     if let Some(threads) = threads {
         options.threads = usize::from(threads);
     }
@@ -71,14 +100,17 @@ fn llama(path: &Path, threads: Option<u16>, weights: Option<WeakFormat>) -> Resu
     Ok(Arc::new(engine))
 }
 
-fn profile_of(name: &str, engine: &dyn Engine) -> ModelProfile {
+fn profile_of(name: &str, engine: &dyn Engine, calibration: Option<Calibration>) -> ModelProfile {
     let model = engine.model();
     ModelProfile {
         name: name.to_owned(),
         weights_root: model.weights_root,
         tokenizer_hash: model.tokenizer_hash,
         template_hash: model.template_hash,
-        engine: EngineClass::Canonical { build: model.engine_build, tier: TIER.to_owned() },
+        engine: match calibration {
+            None => EngineClass::Canonical { build: model.engine_build, tier: TIER.to_owned() },
+            Some(calibration) => EngineClass::Tolerance { verifier: model.engine_build, calibration },
+        },
         sampler_version: SAMPLER_VERSION,
         eos_tokens: model.eos_tokens.clone(),
     }

@@ -207,7 +207,7 @@ impl Start<'_> {
         }
         let engine: Arc<dyn Engine> = match (&self.served.wrong_weights, crime) {
             (Some(wrong), Some(Crime::WrongWeights)) => Arc::clone(wrong),
-            _ => Arc::clone(&self.served.engine),
+            _ => Arc::clone(&self.served.working),
         };
         let config = WorkerConfig {
             key,
@@ -221,7 +221,7 @@ impl Start<'_> {
             drain: Duration::ZERO,
             crime,
             // A cheat is measured with what it claims to run.
-            assessed: crime.map(|_| Arc::clone(&self.served.engine)),
+            assessed: crime.map(|_| Arc::clone(&self.served.working)),
         };
         let (chain, stopped) = (self.chain.clone(), self.stopped.clone());
         self.supervise(services, name, async move {
@@ -256,7 +256,7 @@ impl Start<'_> {
     }
 
     fn is_mock(&self) -> bool {
-        self.arguments.engine == crate::cli::EngineKind::Mock
+        self.arguments.serving.engine == crate::cli::EngineKind::Mock
     }
 
     /// Runs a service until the process ends, and the process with it if it fails.

@@ -212,11 +212,14 @@ fn draw(picture: Picture<'_>, curves: Vec<Curve>, honest: usize, path: &Path) ->
 /// Share of sketches with at most this error, for each run.
 fn distributions(honest: &[Run], controls: &[Run], path: &Path) -> Drawn {
     const LEAST: f64 = 0.003;
+    /// More points than these are no other picture.
+    const POINTS: usize = 200;
     let curve = |run: &Run| {
         let mut errors: Vec<f64> = run.jobs.iter().flat_map(|job| job.sketch_errors.iter().copied()).collect();
         errors.sort_by(f64::total_cmp);
-        let count = errors.len().max(1) as f64;
-        let points = errors.iter().enumerate().map(|(index, error)| (error.max(LEAST), (index + 1) as f64 / count));
+        let count = errors.len().max(1);
+        let points = errors.iter().zip(1..).step_by(count.div_ceil(POINTS));
+        let points = points.map(|(error, rank)| (error.max(LEAST), f64::from(rank) / count as f64));
         (run.name.clone(), points.collect())
     };
     let picture = Picture {

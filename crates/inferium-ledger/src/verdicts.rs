@@ -301,7 +301,7 @@ fn tally_all(members: &[Member]) -> Tally {
         .iter()
         .filter_map(|member| match member.ballot.vote() {
             Some(VerdictVote::Invalid { job, fault }) => Some((job, fault)),
-            Some(VerdictVote::Valid { .. } | VerdictVote::Unavailable) | None => None,
+            Some(VerdictVote::Valid { .. } | VerdictVote::Measured { .. } | VerdictVote::Unavailable) | None => None,
         })
         .collect();
     if decides(valid) {

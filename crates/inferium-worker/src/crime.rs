@@ -1,37 +1,170 @@
 //! Ways of cheating that a devnet can watch being caught. An honest worker commits none.
 
+use inferium_engine::{Deviation, Engine, EngineError, GenerateRequest, WeakCache, WeakFormat};
+use inferium_types::{Digest, JobPayload};
 use std::{fmt, str::FromStr};
+
+/// Answers that a worker which picks the best one makes.
+const TRIES: u8 = 4;
 
 /// A crime, named for what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crime {
-    /// Serves cheaper weights under the profile's name.
+    /// Serves cheaper weights under the profile's name: 4 bits each.
     WrongWeights,
+    /// Weights and activations of 8 bits with one scale a row.
+    CoarseRows,
+    /// A cache of 8-bit floats.
+    Fp8Cache,
+    /// A cache of 4-bit integers.
+    Int4Cache,
+    /// Leaves out two layers.
+    SkippedLayers,
+    /// Leaves out the system prompt.
+    NoSystemPrompt,
+    /// Draws at a temperature a seventh above the one that was asked for: 0.8 for 0.7.
+    Warmer,
+    /// Draws at three sevenths above: 1.0 for 0.7.
+    Hotter,
+    /// Samples with a seed of its own.
+    OwnSeed,
+    /// Answers several times with seeds of its own, and sends the longest answer.
+    BestOfFour,
     /// Sends a text that its tokens don't say.
     EditedText,
     /// Stops early and says that the model ended the answer.
     Truncated,
-    /// Samples with a seed of its own.
-    OwnSeed,
+    /// Serves wrong weights, and shows the log probabilities of the true model's prefill.
+    ForgedLogprobs,
+    /// Shows the hidden states of other positions.
+    ForgedSketches,
     /// Takes leases and never answers.
     Silent,
 }
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::WrongWeights, Self::EditedText, Self::Truncated, Self::OwnSeed, Self::Silent];
+    pub const ALL: [Self; 15] = [
+        Self::WrongWeights,
+        Self::CoarseRows,
+        Self::Fp8Cache,
+        Self::Int4Cache,
+        Self::SkippedLayers,
+        Self::NoSystemPrompt,
+        Self::Warmer,
+        Self::Hotter,
+        Self::OwnSeed,
+        Self::BestOfFour,
+        Self::EditedText,
+        Self::Truncated,
+        Self::ForgedLogprobs,
+        Self::ForgedSketches,
+        Self::Silent,
+    ];
 
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::WrongWeights => "wrong-weights",
+            Self::CoarseRows => "coarse-rows",
+            Self::Fp8Cache => "fp8-cache",
+            Self::Int4Cache => "int4-cache",
+            Self::SkippedLayers => "skipped-layers",
+            Self::NoSystemPrompt => "no-system-prompt",
+            Self::Warmer => "warmer",
+            Self::Hotter => "hotter",
+            Self::OwnSeed => "own-seed",
+            Self::BestOfFour => "best-of-four",
             Self::EditedText => "edited-text",
             Self::Truncated => "truncated",
-            Self::OwnSeed => "own-seed",
+            Self::ForgedLogprobs => "forged-logprobs",
+            Self::ForgedSketches => "forged-sketches",
             Self::Silent => "silent",
         }
     }
+
+    /// How the engine departs from the profile's, for a crime that takes another engine.
+    #[must_use]
+    pub fn deviation(self) -> Option<Deviation> {
+        let plain = Deviation::default();
+        match self {
+            Self::WrongWeights | Self::ForgedLogprobs => Some(Deviation { weights: Some(WeakFormat::Q4_0), ..plain }),
+            Self::CoarseRows => {
+                Some(Deviation { weights: Some(WeakFormat::Q8Rows), coarse_activations: true, ..plain })
+            }
+            Self::Fp8Cache => Some(Deviation { cache: Some(WeakCache::Fp8), ..plain }),
+            Self::Int4Cache => Some(Deviation { cache: Some(WeakCache::Int4), ..plain }),
+            Self::SkippedLayers => Some(Deviation { skipped_layers: 2, ..plain }),
+            Self::NoSystemPrompt
+            | Self::Warmer
+            | Self::Hotter
+            | Self::OwnSeed
+            | Self::BestOfFour
+            | Self::EditedText
+            | Self::Truncated
+            | Self::ForgedSketches
+            | Self::Silent => None,
+        }
+    }
+
+    /// What the worker asks of its engine instead of what it was asked for.
+    pub(crate) async fn bend(
+        self,
+        engine: &dyn Engine,
+        payload: &JobPayload,
+        honest: GenerateRequest,
+    ) -> Result<GenerateRequest, EngineError> {
+        let mut bent = honest;
+        match self {
+            Self::NoSystemPrompt => {
+                let mut messages = payload.messages.clone();
+                messages.retain(|message| message.role != "system");
+                bent.prompt = engine.render_chat(&messages)?;
+            }
+            Self::Warmer => bent.sampling.temperature_micro = warmer(bent.sampling.temperature_micro, 8),
+            Self::Hotter => bent.sampling.temperature_micro = warmer(bent.sampling.temperature_micro, 10),
+            Self::OwnSeed => bent.seed = own_seed(&bent.seed, 0),
+            Self::BestOfFour => bent.seed = best_seed(engine, &bent).await?,
+            Self::WrongWeights
+            | Self::CoarseRows
+            | Self::Fp8Cache
+            | Self::Int4Cache
+            | Self::SkippedLayers
+            | Self::EditedText
+            | Self::Truncated
+            | Self::ForgedLogprobs
+            | Self::ForgedSketches
+            | Self::Silent => {}
+        }
+        Ok(bent)
+    }
+}
+
+fn warmer(temperature_micro: u32, sevenths: u32) -> u32 {
+    temperature_micro.saturating_mul(sevenths) / 7
+}
+
+fn own_seed(seed: &[u8; 32], attempt: u8) -> [u8; 32] {
+    *Digest::of("inferium/crime/own-seed", &[seed, &[attempt]]).as_bytes()
+}
+
+/// The seed of those that were tried whose answer is the longest.
+async fn best_seed(engine: &dyn Engine, request: &GenerateRequest) -> Result<[u8; 32], EngineError> {
+    let (mut best, mut longest) = (request.seed, 0);
+    for attempt in 0..TRIES {
+        let seed = own_seed(&request.seed, attempt);
+        let mut steps = engine.generate(GenerateRequest { seed, measure: false, ..request.clone() })?;
+        let mut tokens = 0_u32;
+        while let Some(step) = steps.recv().await {
+            step?;
+            tokens += 1;
+        }
+        if tokens > longest {
+            (best, longest) = (seed, tokens);
+        }
+    }
+    Ok(best)
 }
 
 impl fmt::Display for Crime {
@@ -42,7 +175,7 @@ impl fmt::Display for Crime {
 
 /// A name that no crime has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no crime is called {name:?}; there are wrong-weights, edited-text, truncated, own-seed and silent")]
+#[error("no crime is called {name:?}; there are {}", Crime::ALL.map(Crime::name).join(", "))]
 pub struct UnknownCrime {
     name: String,
 }

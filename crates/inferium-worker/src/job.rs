@@ -1,7 +1,7 @@
 //! One job: from a request to a result and its evidence.
 
 use crate::crime::Crime;
-use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Step};
+use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Measured, ReplayRequest, Step};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Digest, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, MeasuredEvidence, Usage,
@@ -31,6 +31,8 @@ pub(crate) struct JobContext {
     /// How the lease's results are verified.
     pub(crate) mode: VerificationMode,
     pub(crate) crime: Option<Crime>,
+    /// The true model, for a crime that forges what it says.
+    pub(crate) truth: Option<Arc<dyn Engine>>,
 }
 
 /// Why a job was not done.
@@ -68,19 +70,21 @@ pub(crate) async fn run(
     if u32::try_from(prompt.len()) != Ok(request.prompt_tokens) {
         return Err(JobRefusal::PromptTokens { expected: request.prompt_tokens, found: prompt.len() });
     }
-    let mut seed = replay_seed(&request, &prompt, &context.vrf_output);
+    let seed = replay_seed(&request, &prompt, &context.vrf_output);
     let mut evidence = Evidence::new(context.mode, seed);
-    if context.crime == Some(Crime::OwnSeed) {
-        seed = *Digest::of("inferium/crime/own-seed", &[&seed]).as_bytes();
-    }
-    let mut steps = engine.generate(GenerateRequest {
-        prompt,
+    let mut asked = GenerateRequest {
+        prompt: prompt.clone(),
         max_tokens: request.tokens_max,
         sampling: request.sampling,
         seed,
         measure: context.mode == VerificationMode::Sampled,
-    })?;
+    };
+    if let Some(crime) = context.crime {
+        asked = crime.bend(engine, &payload, asked).await?;
+    }
+    let mut steps = engine.generate(asked)?;
     let mut answer = Answer::new(&payload.stop, request.tokens_max);
+    let mut own = Vec::new();
     while answer.finish().is_none() {
         let step: Step = tokio::select! {
             biased;
@@ -93,7 +97,10 @@ pub(crate) async fn run(
             }
             step = steps.recv() => step.ok_or(EngineError::Stopped)??,
         };
-        evidence.push(&step);
+        if let (Some(Crime::ForgedLogprobs), Some(measured)) = (context.crime, &step.measured) {
+            own.push(Arc::clone(measured));
+        }
+        evidence.push(&step, context.crime);
         let text = answer.push(engine, step.token);
         let text = if context.crime == Some(Crime::EditedText) { edited(&text) } else { text };
         send_delta(&outbox, &request, vec![step.token], text).await?;
@@ -103,6 +110,11 @@ pub(crate) async fn run(
     }
     // Stops the engine when the answer ended before the model did.
     drop(steps);
+    if let (false, Some(truth)) = (own.is_empty(), &context.truth) {
+        let replay =
+            ReplayRequest { prompt, output: answer.tokens().to_vec(), sampling: request.sampling, seed, measure: true };
+        evidence = forge(&**truth, replay, &own).await?;
+    }
     let finished = finish(&context, request, payload, &answer, evidence);
     let message = WorkerMessage::Finished {
         job: finished.leaf.request.job,
@@ -143,9 +155,14 @@ impl Evidence {
         }
     }
 
-    fn push(&mut self, step: &Step) {
+    fn push(&mut self, step: &Step, crime: Option<Crime>) {
         match (self, &step.measured) {
             (Self::Exact(digests), _) => digests.push(step.digest),
+            (Self::Sampled(fingerprint), Some(measured)) if crime == Some(Crime::ForgedSketches) => {
+                let mut other = measured.hidden.clone();
+                other.rotate_left(1);
+                fingerprint.push(measured.logprob, &other);
+            }
             (Self::Sampled(fingerprint), Some(measured)) => fingerprint.push(measured.logprob, &measured.hidden),
             // Every step is measured when that was asked for.
             (Self::Sampled(_), None) => {}
@@ -162,6 +179,17 @@ impl Evidence {
             }
         }
     }
+}
+
+/// The true model's log probabilities beside hidden states of one's own.
+async fn forge(truth: &dyn Engine, replay: ReplayRequest, own: &[Arc<Measured>]) -> Result<Evidence, EngineError> {
+    let mut fingerprint = Fingerprint::new(replay.seed);
+    let steps = truth.replay(replay)?.await.map_err(|_| EngineError::Stopped)??;
+    for (step, own) in steps.iter().zip(own) {
+        let logprob = step.measured.as_ref().map_or(own.logprob, |truth| truth.logprob);
+        fingerprint.push(logprob, &own.hidden);
+    }
+    Ok(Evidence::Sampled(Box::new(fingerprint)))
 }
 
 async fn send_delta(

@@ -57,7 +57,7 @@ impl Answerer {
         let Some(lease) = lease else { return Ok(true) };
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
         let mode = lease.terms.mode;
-        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output, mode, crime: None };
+        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output, mode, crime: None, truth: None };
         self.answer(&claim.request, context).await.map(|()| false)
     }
 

@@ -128,8 +128,9 @@ pub(crate) struct UpArgs {
     /// Milliseconds between blocks while nothing waits.
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub(crate) idle_pace_ms: u64,
-    /// Add a worker that cheats, to watch it being caught: wrong-weights, edited-text, truncated,
-    /// own-seed or silent; or let a validator cheat: lazy-validator.
+    /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
+    /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches
+    /// or silent; or let a validator cheat: lazy-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
     /// Begin a new network with another parameter than a devnet's; may be given several times.

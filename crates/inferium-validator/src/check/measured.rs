@@ -28,7 +28,8 @@ pub(super) fn within(
         }
         replayed.push(ReplayedPosition { check, logprob: measured.logprob, hidden: &measured.hidden });
     }
-    let parts = [facts.seed.as_bytes().as_slice(), facts.id.digest().as_bytes(), &index.to_be_bytes()];
+    let segment = facts.id.digest();
+    let parts = [facts.seed.as_bytes().as_slice(), segment.as_bytes(), &index.to_be_bytes()];
     let fresh = *Digest::of("inferium/fresh-projection/1", &parts).as_bytes();
     let measures =
         compare(seed, fresh, evidence, &replayed, leaf.request.prompt_tokens).map_err(|_| JobFault::Windows)?;

@@ -15,7 +15,13 @@ fn engine(flavour: u64) -> Arc<dyn Engine> {
 }
 
 pub(crate) fn context(crime: Option<Crime>) -> JobContext {
-    JobContext { engine: engine(0), vrf_output: Digest::sha256(b"vrf"), mode: VerificationMode::Exact, crime }
+    JobContext {
+        engine: engine(0),
+        vrf_output: Digest::sha256(b"vrf"),
+        mode: VerificationMode::Exact,
+        crime,
+        truth: None,
+    }
 }
 
 pub(crate) fn job(sequence: u64) -> (JobRequest, JobPayload) {
@@ -135,7 +141,8 @@ async fn salt_is_the_requests_and_the_leases_own() {
 async fn every_crime_in_a_result_differs_from_honest_work() {
     let (honest, _) = done(context(None), job(0)).await;
     let honest = honest.unwrap();
-    for crime in [Crime::EditedText, Crime::Truncated, Crime::OwnSeed] {
+    for crime in [Crime::EditedText, Crime::Truncated, Crime::OwnSeed, Crime::Warmer, Crime::Hotter, Crime::BestOfFour]
+    {
         let (outcome, _) = done(context(Some(crime)), job(0)).await;
         let finished = outcome.unwrap();
         assert_ne!(finished.leaf, honest.leaf, "{crime}");
@@ -159,6 +166,32 @@ async fn a_run_is_shown_where_replay_is_no_equality() {
     // The same answer as where replay is equality, which shows nothing but digests.
     let exact = done(context(None), job(0)).await.0.unwrap();
     assert_eq!((exact.evidence.output.clone(), None), (finished.evidence.output, exact.evidence.measured));
+}
+
+/// What is forged is bound like the truth: only a replay tells them apart.
+#[tokio::test]
+async fn forged_figures_are_the_only_thing_that_differs() {
+    let sampled = |crime| JobContext { mode: VerificationMode::Sampled, truth: Some(engine(0)), ..context(crime) };
+    let honest = done(sampled(None), job(0)).await.0.unwrap();
+    let sketches = done(sampled(Some(Crime::ForgedSketches)), job(0)).await.0.unwrap();
+    assert_eq!(sketches.evidence.output, honest.evidence.output);
+    let shown = |job: &FinishedJob| job.evidence.measured.clone().unwrap();
+    assert_eq!(shown(&sketches).windows[0].logprobs, shown(&honest).windows[0].logprobs);
+    assert_ne!(shown(&sketches).windows[0].sketches, shown(&honest).windows[0].sketches);
+    assert!(shown(&sketches).opens(&[0, 1]));
+
+    // The true model's log probabilities of what other weights answered.
+    let other = JobContext { engine: engine(1), ..sampled(Some(Crime::ForgedLogprobs)) };
+    let forged = done(other, job(0)).await.0.unwrap();
+    let prompt = engine(0).render_chat(&job(0).1.messages).unwrap();
+    let seed = replay_seed(&forged.leaf.request, &prompt, &Digest::sha256(b"vrf"));
+    let output = forged.evidence.output.tokens.clone();
+    let replay = ReplayRequest { prompt, output, sampling: forged.leaf.request.sampling, seed, measure: true };
+    let truth = engine(0).replay(replay).unwrap().await.unwrap().unwrap();
+    let logprobs = shown(&forged).windows.into_iter().flat_map(|window| window.logprobs);
+    for (logprob, step) in logprobs.zip(truth) {
+        assert!((f64::from(logprob) / 256.0 - step.measured.as_ref().unwrap().logprob).abs() <= 0.5 / 256.0);
+    }
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn run(
             break;
         }
         let mode = record.terms.mode;
-        let context = JobContext { engine: Arc::clone(&engine), vrf_output, mode, crime: None };
+        let context = JobContext { engine: Arc::clone(&engine), vrf_output, mode, crime: None, truth: None };
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);

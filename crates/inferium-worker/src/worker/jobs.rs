@@ -66,7 +66,13 @@ impl Core {
         work.begin(&request, cancel);
         let crime = self.config.crime;
         let mode = work.record.terms.mode;
-        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output: work.vrf_output, mode, crime };
+        let context = JobContext {
+            engine: Arc::clone(&self.engine),
+            vrf_output: work.vrf_output,
+            mode,
+            crime,
+            truth: self.config.assessed.clone(),
+        };
         let (own, lease) = (self.own_tx.clone(), request.lease);
         tokio::spawn(async move {
             let outcome = job::run(context, request, payload, outbox.clone(), cancelled).await;

@@ -61,6 +61,7 @@ impl Core {
                 vrf_output: work.vrf_output,
                 mode: work.record.terms.mode,
                 crime: None,
+                truth: None,
             };
             let own = self.own_tx.clone();
             tokio::spawn(async move {

@@ -4,9 +4,7 @@ use super::Cheat;
 use crate::cli::{ClassKind, EngineKind, Failure, ServingArgs, UpArgs};
 use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
-use inferium_engine::{
-    Deviation, Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION, WeakFormat,
-};
+use inferium_engine::{Deviation, Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION};
 use inferium_types::{Calibration, EngineClass, ModelProfile};
 use inferium_worker::Crime;
 use std::path::Path;
@@ -26,17 +24,17 @@ pub(crate) struct Served {
     /// What workers run: the same, where replay is equality.
     pub(crate) working: Arc<dyn Engine>,
     pub(crate) profile: ModelProfile,
-    /// What a worker with other weights runs on, when one is to be watched.
-    pub(crate) wrong_weights: Option<Arc<dyn Engine>>,
+    /// What a worker runs whose crime is another engine, when one is to be watched.
+    pub(crate) crooked: Option<Arc<dyn Engine>>,
 }
 
 pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Served, Failure> {
     serve(&arguments.serving, arguments.crime.and_then(Cheat::worker), models)
 }
 
-/// Loads a model, fetched first if need be; for a crime of other weights, those too.
+/// Loads a model, fetched first if need be; for a crime that takes another engine, that too.
 pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path) -> Result<Served, Failure> {
-    let is_wrong = crime == Some(Crime::WrongWeights);
+    let deviation = crime.and_then(Crime::deviation);
     let is_exact = arguments.class == ClassKind::Canonical;
     if is_exact && arguments.calibration.is_some() {
         return Err(Failure::usage("--calibration is for --class tolerance"));
@@ -50,7 +48,7 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             let engine = mock(0, 0);
             let working = if is_exact { Arc::clone(&engine) } else { mock(0, MOCK_NOISE_MILLI) };
             let profile = profile_of("mock", &*engine, calibration);
-            Ok(Served { engine, working, profile, wrong_weights: is_wrong.then(|| mock(1, 0)) })
+            Ok(Served { engine, working, profile, crooked: deviation.map(|_| mock(1, 0)) })
         }
         EngineKind::Llama => {
             let (name, path) = crate::model::pull(&arguments.model, models)?;

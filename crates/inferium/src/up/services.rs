@@ -205,8 +205,8 @@ impl Start<'_> {
         if let Some(crime) = crime {
             say(&format!("  a worker that cheats has joined ({crime}): {}", key.public_key()));
         }
-        let engine: Arc<dyn Engine> = match (&self.served.wrong_weights, crime) {
-            (Some(wrong), Some(Crime::WrongWeights)) => Arc::clone(wrong),
+        let engine: Arc<dyn Engine> = match (&self.served.crooked, crime) {
+            (Some(crooked), Some(_)) => Arc::clone(crooked),
             _ => Arc::clone(&self.served.working),
         };
         let config = WorkerConfig {

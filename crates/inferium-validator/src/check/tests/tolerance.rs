@@ -2,7 +2,7 @@
 //! that is not the worker's own convicts no one.
 
 use super::*;
-use inferium_types::{Calibration, OPENED_WINDOWS, POSITION_KINDS, ReplayStatistics};
+use inferium_types::{Calibration, LOGPROB_STEPS, OPENED_WINDOWS, POSITION_KINDS, ReplayStatistics};
 
 /// What mocks that are off by 20 thousandths show at most, with room.
 fn calibration() -> Calibration {
@@ -22,7 +22,7 @@ fn calibration() -> Calibration {
     }
 }
 
-const fn noisy(sequence: u64) -> Plan {
+fn noisy(sequence: u64) -> Plan {
     Plan { tokens_max: 100, noise_milli: Some(20), ..plan(sequence) }
 }
 
@@ -95,8 +95,13 @@ async fn gross_faults_of_one_job_are_found() {
 
     // The right tokens over other hidden states.
     let mut states = work(noisy(0)).await;
-    let other = work(noisy(7)).await;
-    states.evidence.measured = other.evidence.measured;
+    let prompt = engine_of(0).render_chat(&states.evidence.payload.messages).unwrap();
+    let mut fingerprint = Fingerprint::new(replay_seed(&states.leaf.request, &prompt, &vrf_output()));
+    for logprob in states.evidence.measured.iter().flat_map(|shown| &shown.windows).flat_map(|window| &window.logprobs)
+    {
+        fingerprint.push(f64::from(*logprob) / LOGPROB_STEPS, &[100.0; 32]);
+    }
+    states.evidence.measured = Some(fingerprint.finish());
     assert_eq!(fault(measured(&[bind(states)]).await), (0, JobFault::GrossSketches));
 }
 

@@ -54,19 +54,16 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             let (name, path) = crate::model::pull(&arguments.model, models)?;
             let calibration = calibration(arguments, &name)?;
             let step = Step::begin(&format!("model: {name}"));
-            let llama = |weights| {
-                llama(
-                    &path,
-                    arguments.threads,
-                    Deviation { weights, batch_dependent: !is_exact, ..Deviation::default() },
-                )
+            // Of the tolerance class, cheats add up in the other order as well.
+            let loaded = |deviation: Deviation| {
+                llama(&path, arguments.threads, Deviation { batch_dependent: !is_exact, ..deviation })
             };
-            let engine = self::llama(&path, arguments.threads, Deviation::default())?;
-            let working = if is_exact { Arc::clone(&engine) } else { llama(None)? };
+            let engine = llama(&path, arguments.threads, Deviation::default())?;
+            let working = if is_exact { Arc::clone(&engine) } else { loaded(Deviation::default())? };
             let profile = profile_of(&name, &*engine, calibration);
-            let wrong_weights = is_wrong.then(|| llama(Some(WeakFormat::Q4_0))).transpose()?;
+            let crooked = deviation.map(loaded).transpose()?;
             step.done();
-            Ok(Served { engine, working, profile, wrong_weights })
+            Ok(Served { engine, working, profile, crooked })
         }
     }
 }

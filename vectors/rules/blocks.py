@@ -85,5 +85,6 @@ def finish(ledger: Ledger) -> None:
     for _, place, _, key in sorted(due):
         if key in ledger.table(DUE[place]):
             RULES[DUE[place]](ledger, key)
+    verdicts.go_on_without_vacated(ledger)
     emission.pay(ledger)
     pool.match(ledger)

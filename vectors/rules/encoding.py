@@ -8,7 +8,7 @@ import hashlib
 from .state import Entry, digest
 
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
-FAULTS = ["leaf", "prompt", "text", "finish", "token", "logits"]
+FAULTS = ["leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches"]
 DEPTH_MAX = 32
 
 
@@ -21,9 +21,27 @@ def _text(value: str) -> bytes:
     return _le(len(raw), 4) + raw
 
 
+def _engine(engine: Entry) -> bytes:
+    if engine["kind"] == "canonical":
+        return b"\0" + bytes.fromhex(engine["build"]) + _text(engine["tier"])
+    limits = engine["calibration"]
+    alternatives = limits["alternatives"]
+    return b"\1" + b"".join([
+        bytes.fromhex(engine["verifier"]), bytes.fromhex(limits["corpus"]), _le(limits["positions"], 8),
+        _shares(limits["flips"]), _le(len(alternatives), 4), *map(_shares, alternatives),
+        _le(limits["bad_margin_micro"], 8), _shares([limits["bad"], limits["bad_correlation"]]),
+        _le(limits["logprob_clip_micro"], 8), _le(limits["logprob_mean"], 4), _le(limits["sketch_clip_micro"], 8),
+        _le(limits["sketch_mean"], 4), _le(limits["sketch_gross_micro"], 8),
+    ])
+
+
+def _shares(shares: list[int]) -> bytes:
+    return b"".join(_le(share, 4) for share in shares)
+
+
 def profile_id(profile: Entry) -> str:
     hashes = b"".join(bytes.fromhex(profile[name]) for name in ("weights_root", "tokenizer_hash", "template_hash"))
-    engine = b"\0" + bytes.fromhex(profile["engine"]["build"]) + _text(profile["engine"]["tier"])
+    engine = _engine(profile["engine"])
     tokens = _le(len(profile["eos_tokens"]), 4) + b"".join(_le(token, 4) for token in profile["eos_tokens"])
     raw = _text(profile["name"]) + hashes + engine + _le(profile["sampler_version"], 2) + tokens
     return digest("inferium/profile/1", raw)
@@ -58,7 +76,16 @@ def vote_bytes(vote: Entry) -> bytes:
         return b"\0" + bytes.fromhex(vote["effort"])
     if vote["kind"] == "invalid":
         return b"\1" + _le(vote["job"], 4) + _le(FAULTS.index(vote["fault"]), 1)
+    if vote["kind"] == "measured":
+        return b"\3" + bytes.fromhex(vote["effort"]) + _statistics_bytes(vote["statistics"])
     return b"\2"
+
+
+def _statistics_bytes(measured: Entry) -> bytes:
+    kinds = b"".join(_le(kind["positions"], 4) + _le(kind["flips"], 4) for kind in measured["kinds"])
+    sums = b"".join(_le(measured[name]["count"], 4) + _le(measured[name]["sum_ppm"], 8) for name in ("logprobs", "sketches"))
+    surprisal = measured["surprisal_micro"].to_bytes(8, "little", signed=True)
+    return kinds + _le(measured["bad"], 4) + sums + surprisal + _le(measured["variance_micro"], 8)
 
 
 def lease_id(task: str) -> str:

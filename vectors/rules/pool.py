@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import workers
+from . import statistics, workers
 from .encoding import lease_id
 from .state import WIDE_MAX, Entry, Ledger, Refused, digest, draw, ends, late
 
@@ -46,7 +46,7 @@ def escrow_for(ledger: Ledger, terms: Entry) -> int:
 def _check_task(ledger: Ledger, terms: Entry) -> None:
     if terms["kind"] not in SERVED:
         raise Refused("not_served", what=terms["kind"])
-    if terms["mode"] != "exact":
+    if terms["mode"] not in ("exact", "sampled"):
         raise Refused("not_served", what=terms["mode"])
     least_tier, deadline_ms = SERVED[terms["kind"]]
     bounds = [
@@ -70,6 +70,9 @@ def open_task(ledger: Ledger, operation: Entry) -> None:
         raise Refused("insufficient", needed=ledger["gateway_bond_min"], available=gateway["stake"])
     _check_task(ledger, terms)
     check_leasable(ledger, terms["profile"])
+    mode = statistics.mode_of(ledger, terms["profile"])
+    if terms["mode"] != mode:
+        raise Refused("mode", expected=mode, found=terms["mode"])
     # T2: some measured worker may serve it, if only when it starves.
     if sum(ledger.meta["tiers"][workers.TIERS.index(terms["tier"]):]) == 0:
         raise Refused("no_workers", tier=terms["tier"])
@@ -85,6 +88,7 @@ def set_offer(ledger: Ledger, operation: Entry) -> None:
     sender, profile, terms = operation["sender"], operation["profile"], operation["terms"]
     ledger.acting(sender, "worker", "a worker")
     ledger.find("profiles", profile, "profile")
+    statistics.check_bar(ledger, sender, profile)
     check_price("price", terms["price"])
     if terms["slots"] > SLOTS_MAX:
         raise Refused("out_of_bounds", field="slots")
@@ -179,6 +183,7 @@ def _may_serve(ledger: Ledger, task: Entry, worker: str, offer: Entry) -> bool:
         node["stake"] >= ledger["worker_stake_min"] // 2,
         node["operator"] != ledger.operator_of(task["requester"]),
         _serves(ledger, task, _tier(ledger, worker)),
+        statistics.suspicion(ledger, worker, terms["profile"]) != "convicted",
     ])
 
 

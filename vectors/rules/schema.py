@@ -24,6 +24,13 @@ def wide(value: Any, path: str) -> int:
     return int(value)
 
 
+def signed(value: Any, path: str) -> int:
+    """An integer of 64 bits that may be below zero: decimal digits in a string."""
+    if isinstance(value, str) and value.startswith("-") and value != "-0":
+        return -wide(value[1:], path)
+    return wide(value, path)
+
+
 def narrow(value: Any, path: str) -> int:
     """An integer of at most 32 bits: a JSON number."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 32:
@@ -135,9 +142,21 @@ TIER = words("low", "mid", "high")
 ROLE = choice(worker={"vrf": hexadecimal(96)}, validator={"url": text}, gateway={"url": text})
 POOL = record(tokens=wide, shares=wide)
 FRESH = many(row(wide, wide))
+SHARES = row(*[narrow] * 24)
+CALIBRATION = record(
+    corpus=ID, positions=wide, flips=SHARES, alternatives=many(SHARES), bad_margin_micro=wide, bad=narrow,
+    bad_correlation=narrow, logprob_clip_micro=wide, logprob_mean=narrow, sketch_clip_micro=wide, sketch_mean=narrow,
+    sketch_gross_micro=wide,
+)
+CLIPPED = record(count=narrow, sum_ppm=wide)
+STATISTICS = record(
+    kinds=row(*[record(positions=narrow, flips=narrow)] * 24), bad=narrow, logprobs=CLIPPED, sketches=CLIPPED,
+    surprisal_micro=signed, variance_micro=wide,
+)
 MODEL = record(
     name=text, weights_root=ID, tokenizer_hash=ID, template_hash=ID,
-    engine=choice(canonical={"build": ID, "tier": text}), sampler_version=narrow, eos_tokens=many(narrow),
+    engine=choice(canonical={"build": ID, "tier": text}, tolerance={"verifier": ID, "calibration": CALIBRATION}),
+    sampler_version=narrow, eos_tokens=many(narrow),
 )
 OFFER_TERMS = record(slots=narrow, price=PRICE, context_tokens=narrow)
 TASK_TERMS = record(
@@ -148,13 +167,18 @@ LEASE_END = words("exhausted", "expired", "closed_by_gateway", "closed_by_worker
 SEGMENT_TERMS = record(
     lease=ID, index=narrow, root=ID, totals=record(jobs=narrow, prompt_tokens=wide, completion_tokens=wide),
 )
-FAULT = words("leaf", "prompt", "text", "finish", "token", "logits")
-VOTE_ON_SEGMENT = choice(valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={})
+FAULT = words(
+    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches",
+)
+VOTE_ON_SEGMENT = choice(
+    valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={},
+    measured={"effort": ID, "statistics": STATISTICS},
+)
 BALLOT_ON_SEGMENT = choice(blank={}, committed={"commitment": ID}, given={"vote": VOTE_ON_SEGMENT})
 SLASH_RULE = words(
     "deadline_missed", "wrong_result", "conflicting_results", "wrong_approval", "wrong_rejection", "missed_duty",
     "double_signing", "equivocation", "forged_proof", "evidence_withheld",
-    "double_request",
+    "double_request", "statistics",
 )
 REPORT = record(
     tier=TIER, cpu=text, features=many(text), cores=narrow, memory_mib=wide,
@@ -214,7 +238,7 @@ SEGMENT = record(
             "phase": words("committing", "revealing", "closed"), "seed": ID, "replay": narrow,
             "due_at_ms": wide, "due_at_height": wide,
         },
-        final={"approval": APPROVAL, "settles_at_ms": wide},
+        final={"approval": APPROVAL, "settles_at_ms": wide, "held_until_ms": option(wide)},
     ),
 )
 PROPOSAL = record(
@@ -277,6 +301,12 @@ TABLES: dict[str, tuple[Reader, Reader]] = {
     )),
     "proposals": (wide, PROPOSAL),
     "votes": (pair(wide, ID), BALLOT),
+    "conducts": (pair(ID, ID), record(
+        test=record(
+            jobs=wide, flips=row(*[wide] * 6), logprobs=row(*[wide] * 8), sketches=row(*[wide] * 8),
+        ),
+        suspicion=words("none", "suspect", "convicted"), slash=option(wide),
+    )),
 }
 
 # Fields of the one entry `meta`, and what a vector means that does not show one. An epoch whose
@@ -337,7 +367,8 @@ ERROR = choice(
     signature={"whose": text}, out_of_bounds={"field": text}, wrong_state={"what": text},
     profile_not_leasable={"found": narrow, "needed": narrow}, unsettled_limit={"found": wide, "limit": wide},
     not_served={"what": text}, no_workers={"tier": text}, profile_closed={"listing": text},
-    parameter={"why": PARAMETER_ERROR}, commitment={}, evidence={"why": text},
+    parameter={"why": PARAMETER_ERROR}, commitment={}, mode={"expected": text, "found": text},
+    vote_form={"expected": text}, barred_from_profile={}, evidence={"why": text},
     # Of blocks.
     height={"expected": wide, "found": wide}, timestamp={"parent": wide, "found": wide},
     upgrade={"needed": narrow, "known": narrow},

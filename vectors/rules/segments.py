@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import workers
+from . import statistics, workers
 from .emission import count_duty, count_work
 from .encoding import segment_id
 from .pool import end_lease, renewed_drain_ms
+from .slashing import slash_statistics
 from .stake import pay_validator
 from .state import Entry, Ledger, Refused, ends, late, share, split
 
@@ -50,7 +51,7 @@ def commit_segment(ledger: Ledger, operation: Entry) -> None:
     reserved = ends(lease["reserved"] + fee)
     if reserved > lease["escrow"]:
         raise Refused("insufficient", needed=reserved, available=lease["escrow"])
-    _reserve_pay(ledger, lease["worker"], fee)
+    _reserve_pay(ledger, lease["worker"], lease["terms"]["profile"], fee)
     lease |= {
         "reserved": reserved, "jobs": jobs, "tokens": tokens, "segments": lease["segments"] + 1,
         "segments_pending": lease["segments_pending"] + 1, "segment_height": ledger.height,
@@ -68,7 +69,8 @@ def commit_segment(ledger: Ledger, operation: Entry) -> None:
 def _opening_of(ledger: Ledger, lease: Entry, totals: Entry) -> Entry:
     """V5: what the worker owes for a segment that leaves the lease like this."""
     terms = lease["terms"]
-    if ledger["forced_share"] == 0 or terms["kind"] == "benchmark":
+    is_tolerance = statistics.calibration_of(ledger, terms["profile"]) is not None
+    if ledger["forced_share"] == 0 or terms["kind"] == "benchmark" or is_tolerance:
         return {"kind": "not_owed"}
     jobs_kept, tokens_kept = FORCED_ROOM, FORCED_ROOM * FORCED_TOKENS
     has_room = all([
@@ -98,30 +100,89 @@ def _check_commit(ledger: Ledger, operation: Entry, lease: Entry) -> None:
         raise Refused("wrong_state", what="a second segment of one block")
 
 
-def _reserve_pay(ledger: Ledger, worker: str, fee: int) -> None:
+def _reserve_pay(ledger: Ledger, worker: str, profile: str, fee: int) -> None:
     """V4: unsettled pay is a small part of the stake that answers for it."""
     node = ledger.find("nodes", worker, "worker")
     if node["disqualified"]:
         raise Refused("disqualified")
     if not ledger.is_active(node):
         raise Refused("jailed", until=node["active_from_epoch"])
+    statistics.check_bar(ledger, worker, profile)
     found, limit = ends(node["unsettled"] + fee), share(node["stake"], ledger["unsettled_max"])
     if found > limit:
         raise Refused("unsettled_limit", found=found, limit=limit)
     node["unsettled"] = found
 
 
-def approve(ledger: Ledger, segment: Entry, approval: Entry) -> None:
+def approve(ledger: Ledger, key: str, segment: Entry, approval: Entry, measured: Entry | None) -> None:
+    for approver in approval["approvers"]:
+        count_duty(ledger, approver)
+    # V7: it was under way when its worker was convicted.
+    if statistics.suspicion(ledger, segment["worker"], segment["profile"]) == "convicted":
+        reject(ledger, key, segment, "statistics")
+        return
     opening = segment["opening"]
     # V5: whatever was asked about a doubt, its worker has until settlement again.
     if "order" in opening:
         segment["opening"] = {"kind": "closed", "order": opening["order"]}
-    for approver in approval["approvers"]:
-        count_duty(ledger, approver)
-    if segment["kind"] == "benchmark":
-        workers.measure(ledger, segment)
     settles_at_ms = late(ledger.now_ms + ledger["challenge_ms"])
-    segment["state"] = {"kind": "final", "approval": approval, "settles_at_ms": settles_at_ms}
+    segment["state"] = {
+        "kind": "final", "approval": approval, "settles_at_ms": settles_at_ms, "held_until_ms": None,
+    }
+    is_convicted = measured is not None and _fold(ledger, key, segment, measured)
+    if segment["kind"] == "benchmark" and is_convicted:
+        workers.lose_tier(ledger, segment["worker"])
+    elif segment["kind"] == "benchmark":
+        workers.measure(ledger, segment)
+
+
+def _fold(ledger: Ledger, key: str, segment: Entry, measured: Entry) -> bool:
+    """V7: a step of the worker's test; true when that convicts it."""
+    worker, profile = segment["worker"], segment["profile"]
+    calibration = statistics.calibration_of(ledger, profile)
+    if calibration is None:
+        return False
+    fresh = {"test": statistics.fresh_test(), "suspicion": "none", "slash": None}
+    conduct = ledger.table("conducts").setdefault(f"{worker}/{profile}", fresh)
+    before = conduct["suspicion"]
+    statistics.judge(conduct["test"], calibration, measured)
+    conduct["suspicion"] = statistics.suspicion_by(conduct["test"], calibration)
+    if before != "none" and conduct["suspicion"] == "none":
+        for _, final in statistics.finals_of(ledger, worker, profile):
+            final["state"]["held_until_ms"] = None
+    if conduct["suspicion"] == "convicted":
+        conduct["slash"] = ledger.meta["slashes"]
+        slash_statistics(ledger, key, segment)
+        _bar_from_profile(ledger, worker, profile, before)
+    return bool(conduct["suspicion"] == "convicted")
+
+
+def _bar_from_profile(ledger: Ledger, worker: str, profile: str, before: str) -> None:
+    """V7: no lease, no offer, and no pay that was not due."""
+    for key, lease in sorted(ledger.table("leases").items()):
+        if (lease["worker"], lease["terms"]["profile"]) == (worker, profile):
+            end_lease(ledger, key, "fault")
+    ledger.table("offers").pop(f"{profile}/{worker}", None)
+    for key, segment in statistics.finals_of(ledger, worker, profile):
+        state = segment["state"]
+        waits = before == "suspect" or state["held_until_ms"] is not None
+        due_ms = statistics.held_until_ms(ledger, state) if waits else state["settles_at_ms"]
+        if ledger.now_ms < due_ms:
+            reject(ledger, key, segment, "statistics")
+        else:
+            settle(ledger, key, segment)
+
+
+def pay(ledger: Ledger, key: str, segment: Entry) -> None:
+    """V7: what is due is paid, but for the barred; of the suspect it waits."""
+    suspicion, state = statistics.suspicion(ledger, segment["worker"], segment["profile"]), segment["state"]
+    until_ms = statistics.held_until_ms(ledger, state)
+    if suspicion == "convicted":
+        reject(ledger, key, segment, "statistics")
+    elif suspicion == "suspect" and ledger.now_ms < until_ms:
+        state["held_until_ms"] = until_ms
+    else:
+        settle(ledger, key, segment)
 
 
 def reject(ledger: Ledger, key: str, segment: Entry, reason: str) -> None:
@@ -200,7 +261,7 @@ def _stand(ledger: Ledger, segment: Entry) -> Entry:
     segment["dispute"] = None
     segment["state"] = {
         "kind": "final", "approval": dispute["approval"],
-        "settles_at_ms": max(dispute["settles_at_ms"], ledger.now_ms + 1),
+        "settles_at_ms": max(dispute["settles_at_ms"], ledger.now_ms + 1), "held_until_ms": None,
     }
     return dispute
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import workers
+from . import statistics, workers
 from .emission import count_duty
 from .encoding import request_digest, root_of_path, segment_id
 from .pool import dismiss, expire_task
@@ -62,6 +62,7 @@ def _bar(ledger: Ledger, key: str, rule: str, **about: object) -> None:
     if node is None:
         return
     node["disqualified"] = True
+    ledger.vacated.add(key)
     operator = ledger.table("operators").get(node["operator"])
     if operator is not None:
         operator["barred"] = True
@@ -106,7 +107,8 @@ def convict(ledger: Ledger, key: str, segment: Entry, provers: list[str], approv
     about = {
         "segment": key, "profile": segment["profile"], "provers": provers, "harmed": harmed, "harm": segment["fee"],
     }
-    for approver in approvers:
+    # V6: on a tolerance profile no verdict costs stake.
+    for approver in approvers if statistics.calibration_of(ledger, segment["profile"]) is None else []:
         _bar(ledger, approver, "wrong_approval", **about)
     faults = _remember_fault(ledger, worker)
     workers.add_fault(ledger, worker, segment["profile"])
@@ -138,6 +140,12 @@ def slash_wrong_rejection(ledger: Ledger, validator: str, key: str, segment: Ent
         ledger, validator, parts, "wrong_rejection", segment=key, profile=segment["profile"], provers=provers,
         harmed=segment["worker"], harm=segment["fee"],
     )
+
+
+def slash_statistics(ledger: Ledger, key: str, segment: Entry) -> None:
+    """V7: nobody gets a part; it counts for the pause of the profile."""
+    parts, profile = ledger["slash_statistics"], segment["profile"]
+    _slash(ledger, segment["worker"], parts, "statistics", segment=key, profile=profile)
 
 
 def slash_missed_duty(ledger: Ledger, validator: str, key: str) -> None:
@@ -291,6 +299,7 @@ def restitute(ledger: Ledger, number: str) -> None:
     fellows = [one for one in ledger.table("nodes").values() if one["operator"] == node["operator"]]
     if hold["disqualified"] and operator is not None and not any(one["disqualified"] for one in fellows):
         operator["barred"] = False
+    statistics.forget(ledger, int(number))
     ledger.meta["slashes_overturned"] += 1
 
 

@@ -293,6 +293,7 @@ def remove_validator(ledger: Ledger, key: str) -> None:
         raise Refused("disqualified")
     stake = node["stake"]
     node |= {"disqualified": True, "removed": True, "stake": 0}
+    ledger.vacated.add(key)
     ledger.rebond(-stake)
     if stake:
         start_unbonding(ledger, key, node, node["operator"], stake)

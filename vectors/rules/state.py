@@ -100,6 +100,8 @@ class Ledger:
         self.height: int = place["height"]
         self.view: int = place["view"]
         self.now_ms: int = place["timestamp_ms"]
+        # Nodes that may have lost their seats in committees.
+        self.vacated: set[str] = set()
         if self.meta["epoch_started_ms"] is None:
             self.meta["epoch_started_ms"] = self.now_ms
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import workers
+from . import statistics, workers
 from .encoding import vote_bytes
-from .segments import approve, dismiss_dispute, reject, return_bond, seed_window_ms, settle, unresolved
+from .segments import approve, dismiss_dispute, pay, reject, return_bond, seed_window_ms, unresolved
 from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_rejection
 from .state import WHOLE, Entry, Ledger, Refused, digest, late
 
@@ -54,6 +54,9 @@ def draw_committee(ledger: Ledger, key: str, beacon: str) -> None:
     replay = ASSESSMENT_REPLAY
     if segment["kind"] != "benchmark":
         replay = max(workers.replay_share(ledger, record), workers.replay_floor(ledger, segment))
+    # V7: nothing of a suspect worker is left to chance.
+    if statistics.suspicion(ledger, segment["worker"], segment["profile"]) != "none":
+        replay = WHOLE
     steps = (ledger["committee_two_from"], ledger["committee_three_from"])
     wanted = 1 + sum(segment["fee"] >= step for step in steps)
     wanted = max(wanted, 2 if workers.is_newcomer(ledger, record) else 1)
@@ -103,13 +106,14 @@ def submit_verdict(ledger: Ledger, operation: Entry) -> None:
     if ballot["kind"] == "given":
         raise Refused("exists", what="verdict")
     if ballot["kind"] == "blank":
-        _check_open(state, seat, salt)
+        _check_open(ledger, state, seat, salt)
     else:
         if state["phase"] != "revealing":
             raise Refused("wrong_state", what="a reveal")
         key, seed = operation["segment"], state["seed"]
         if salt is None or commitment_of(key, seed, operation["sender"], vote, salt) != ballot["commitment"]:
             raise Refused("commitment")
+    statistics.check_vote(ledger, segment["profile"], vote)
     planted = segment["opening"].get("planted")
     known_wrong = planted["job"] if planted and planted["kind"] == "wrong" else None
     if vote["kind"] == "invalid" and (vote["job"] >= segment["terms"]["totals"]["jobs"] or vote["job"] == known_wrong):
@@ -130,22 +134,43 @@ def _seated(ledger: Ledger, operation: Entry) -> tuple[Entry, Entry, Entry]:
     return segment, segment["state"], seats[0]
 
 
-def _check_open(state: Entry, seat: Entry, salt: str | None) -> None:
+def _is_vacant(ledger: Ledger, member: Entry) -> bool:
+    """C5: who was barred or removed has no duties any more."""
+    node = ledger.node(member["validator"])
+    return node is None or bool(node["disqualified"])
+
+
+def _check_open(ledger: Ledger, state: Entry, seat: Entry, salt: str | None) -> None:
     """A vote without a commitment comes last."""
     if salt is not None:
         raise Refused("unknown", what="commitment")
     if state["phase"] != "committing":
         raise Refused("wrong_state", what="a late verdict")
-    if any(member["ballot"]["kind"] == "blank" for member in state["members"] if member is not seat):
+    others = [member for member in state["members"] if member is not seat and not _is_vacant(ledger, member)]
+    if any(member["ballot"]["kind"] == "blank" for member in others):
         raise Refused("wrong_state", what="an open verdict")
 
 
 def _go_on(ledger: Ledger, key: str) -> None:
     """Ends the phase when nobody is waited for in it."""
     state = ledger.table("segments")[key]["state"]
-    waits_for = {"committing": "blank", "revealing": "committed"}[state["phase"]]
-    if not any(member["ballot"]["kind"] == waits_for for member in state["members"]):
+    waits_for = {"committing": "blank", "revealing": "committed"}.get(state["phase"])
+    if waits_for is None:
+        return
+    awaited = [member for member in state["members"] if not _is_vacant(ledger, member)]
+    if not any(member["ballot"]["kind"] == waits_for for member in awaited):
         _end_phase(ledger, key)
+
+
+def go_on_without_vacated(ledger: Ledger) -> None:
+    """C5: what waited for those that lost their seats in this block goes on at its end."""
+    while ledger.vacated:
+        gone = min(ledger.vacated)
+        ledger.vacated.remove(gone)
+        for key in sorted(ledger.table("segments")):
+            segment = ledger.table("segments").get(key)
+            if segment and gone in [member["validator"] for member in segment["state"].get("members", [])]:
+                _go_on(ledger, key)
 
 
 def _end_phase(ledger: Ledger, key: str) -> None:
@@ -158,7 +183,8 @@ def _end_phase(ledger: Ledger, key: str) -> None:
         }
         return
     state["phase"] = "closed"
-    for member in voters(state["members"], None):
+    present = [member for member in state["members"] if not _is_vacant(ledger, member)]
+    for member in voters(present, None):
         slash_missed_duty(ledger, member, key)
     decide(ledger, key)
 
@@ -181,7 +207,9 @@ def voters(members: list[Entry], kind: str | None) -> list[str]:
 def _verdict(state: Entry) -> str:
     """V3: what the votes amount to, once no more can come."""
     members, stage = state["members"], state["stage"]
-    counts = {kind: len(voters(members, kind)) for kind in ("valid", "invalid", "unavailable")}
+    counts = {kind: len(voters(members, kind)) for kind in ("invalid", "unavailable")}
+    # V6: approvals that say the same.
+    counts["valid"] = len(statistics.agreeing(members)[0])
     if stage == "committee":
         return "valid" if counts["valid"] == len(members) else "widen"
     for kind in ("valid", "invalid", "unavailable"):
@@ -209,7 +237,8 @@ def decide(ledger: Ledger, key: str) -> None:
     elif verdict == "invalid":
         reject(ledger, key, segment, "proven_wrong")
         return_bond(ledger, segment["dispute"])
-        convict(ledger, key, segment, voters(members, "invalid"), voters(members, "valid"))
+        approving = [one["validator"] for one in members if statistics.approves(one["ballot"].get("vote"))]
+        convict(ledger, key, segment, voters(members, "invalid"), approving)
     elif verdict == "unavailable":
         workers.add_fault(ledger, segment["worker"], segment["profile"])
         reject(ledger, key, segment, "unavailable")
@@ -220,14 +249,16 @@ def decide(ledger: Ledger, key: str) -> None:
 
 
 def _approved(ledger: Ledger, key: str, segment: Entry, members: list[Entry]) -> None:
-    approvers = voters(members, "valid")
-    for rejecter in voters(members, "invalid"):
+    approvers, measured = statistics.agreeing(members)
+    is_tolerance = statistics.calibration_of(ledger, segment["profile"]) is not None
+    for rejecter in [] if is_tolerance else voters(members, "invalid"):
         slash_wrong_rejection(ledger, rejecter, key, segment, approvers)
     if segment["dispute"]:
         dismiss_dispute(ledger, segment, approvers)
     else:
         state = segment["state"]
-        approve(ledger, segment, {"approvers": approvers, "seed": state["seed"], "replayed": state["replay"]})
+        approval = {"approvers": approvers, "seed": state["seed"], "replayed": state["replay"]}
+        approve(ledger, key, segment, approval, measured)
 
 
 def _widen(ledger: Ledger, key: str, segment: Entry) -> None:
@@ -286,7 +317,7 @@ def advance(ledger: Ledger, key: str) -> None:
         if owed(segment) is not None:
             _advance_unopened(ledger, key)
         else:
-            settle(ledger, key, segment)
+            pay(ledger, key, segment)
     elif state["kind"] == "judging" and state["phase"] == "closed":
         _advance_doubt(ledger, key)
     elif state["kind"] == "awaiting_seed":

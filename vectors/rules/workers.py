@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from . import statistics
 from .encoding import lease_id
 from .state import WHOLE, WIDE_MAX, Entry, Ledger, Refused, decayed, digest, draw, late, part_of
 
@@ -143,7 +144,7 @@ def _is_well_formed(report: Entry) -> bool:
 def assessment_terms(ledger: Ledger, profile: str) -> Entry:
     price = {"prompt_token": ledger["assessment_price"], "completion_token": ledger["assessment_price"]}
     return {
-        "kind": "benchmark", "mode": "exact", "tier": "low", "profile": profile, "price_max": price,
+        "kind": "benchmark", "mode": statistics.mode_of(ledger, profile), "tier": "low", "profile": profile, "price_max": price,
         "jobs_max": ledger["assessment_items_max"], "tokens_max": SEGMENT_TOKENS_MAX, "slots": 1,
         "context_tokens": ASSESSMENT_CONTEXT, "open_ms": 1,
         "lease_ms": late(ledger["assessment_ms"] * ASSESSMENT_WINDOWS),
@@ -158,6 +159,7 @@ def open_assessment(ledger: Ledger, operation: Entry) -> None:
     if not _is_well_formed(report):
         raise Refused("out_of_bounds", field="report")
     check_leasable(ledger, profile)
+    statistics.check_bar(ledger, sender, profile)
     old = ledger.table("capabilities").get(sender)
     running = ledger.table("leases").get(old["lease"]) if old and old["lease"] else None
     if running and (running["state"]["kind"] == "active" or running["segments_pending"]):

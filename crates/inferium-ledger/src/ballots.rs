@@ -43,8 +43,11 @@ impl Block {
     ) -> Result<(), Rejection> {
         let mut segment = self.judged_by(sender, id)?;
         let (jobs, known_wrong) = (segment.terms.totals.jobs, segment.opening.known_wrong());
+        let profile = segment.profile;
         let (members, phase, seed) = judging(&mut segment)?;
-        let others_bound = members.iter().all(|member| member.validator == sender || member.ballot.is_bound());
+        let is_done =
+            |member: &Member| member.validator == sender || member.ballot.is_bound() || self.is_vacant(member);
+        let others_bound = members.iter().all(is_done);
         let member = seat_of(members, sender)?;
         match (member.ballot, salt) {
             (Ballot::Given { .. }, _) => return Err(Rejection::Exists { what: "verdict" }),
@@ -65,6 +68,7 @@ impl Block {
             }
             (Ballot::Blank | Ballot::Committed { .. }, _) => {}
         }
+        self.state.check_vote(profile, &vote)?;
         if matches!(vote, VerdictVote::Invalid { job, .. } if job >= jobs || Some(job) == known_wrong) {
             return Err(Rejection::OutOfBounds { field: "job" });
         }
@@ -81,17 +85,39 @@ impl Block {
         self.state.segments.get(&id).cloned().ok_or(Rejection::Unknown { what: "segment" })
     }
 
+    /// SPEC C5: whoever was barred or removed has no duties any more. Its seat stays, and is silent.
+    fn is_vacant(&self, member: &Member) -> bool {
+        self.state.nodes.get(&member.validator).is_none_or(|node| node.disqualified)
+    }
+
     /// Ends the phase when nobody is waited for in it any more.
     pub(crate) fn go_on(&mut self, id: SegmentId) {
         let Some(segment) = self.state.segments.get(&id) else { return };
         let SegmentState::Judging { members, phase, .. } = &segment.state else { return };
-        let is_waited_for = |ballot: &Ballot| match phase {
-            Phase::Committing => matches!(ballot, Ballot::Blank),
-            Phase::Revealing => matches!(ballot, Ballot::Committed { .. }),
+        let is_waited_for = |member: &Member| match phase {
+            Phase::Committing => matches!(member.ballot, Ballot::Blank) && !self.is_vacant(member),
+            Phase::Revealing => matches!(member.ballot, Ballot::Committed { .. }) && !self.is_vacant(member),
             Phase::Closed => true,
         };
-        if !members.iter().any(|member| is_waited_for(&member.ballot)) {
+        if !members.iter().any(is_waited_for) {
             self.end_phase(id);
+        }
+    }
+
+    /// What waited for members that lost their seats in this block goes on.
+    ///
+    /// At the end of the block, and not where a seat is lost: that may be in the midst of a decision.
+    pub(crate) fn go_on_without_vacated(&mut self) {
+        while let Some(gone) = self.vacated.pop_first() {
+            let is_seated = |segment: &Segment| match &segment.state {
+                SegmentState::Judging { members, .. } => members.iter().any(|member| member.validator == gone),
+                SegmentState::AwaitingSeed { .. } | SegmentState::Final { .. } => false,
+            };
+            let judged = self.state.segments.iter().filter(|(_, segment)| is_seated(segment));
+            let judged: Vec<SegmentId> = judged.map(|(id, _)| *id).collect();
+            for id in judged {
+                self.go_on(id);
+            }
         }
     }
 
@@ -115,8 +141,8 @@ impl Block {
         }
         *phase = Phase::Closed;
         // SPEC S: drawn and silent, or bound and silent.
-        let silent: Vec<NodeId> =
-            members.iter().filter(|member| member.ballot.vote().is_none()).map(|member| member.validator).collect();
+        let silent = members.iter().filter(|member| member.ballot.vote().is_none() && !self.is_vacant(member));
+        let silent: Vec<NodeId> = silent.map(|member| member.validator).collect();
         self.state.set_segment(id, Some(segment));
         for member in silent {
             self.slash_missed_duty(member, id);

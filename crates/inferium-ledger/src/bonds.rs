@@ -382,6 +382,7 @@ impl Block {
         }
         node.disqualified = true;
         node.removed = true;
+        self.vacated.insert(id);
         let (stake, operator) = (node.stake, node.operator);
         node.stake = Amount::ZERO;
         if stake.is_zero() {

@@ -38,6 +38,9 @@ impl Block {
             return Err(Rejection::OutOfBounds { field: "report" });
         }
         self.check_leasable(profile)?;
+        if self.state.is_barred_from(sender, profile) {
+            return Err(Rejection::BarredFromProfile);
+        }
         let task = TaskId::new(transaction.digest());
         let id = LeaseId::of_task(task);
         let old = self.state.capabilities.get(&sender);
@@ -46,7 +49,7 @@ impl Block {
             return Err(Rejection::WrongState { what: "a second capability task" });
         }
         let parameters = &self.state.meta().parameters;
-        let terms = assessment_terms(profile, parameters);
+        let terms = assessment_terms(profile, self.state.mode_of(profile), parameters);
         let escrow = escrow_for(&terms, parameters)?;
         let capability = Capability {
             report: report.clone(),
@@ -228,11 +231,11 @@ const fn tier_of(score: u64, parameters: &Parameters) -> Tier {
     }
 }
 
-const fn assessment_terms(profile: ProfileId, parameters: &Parameters) -> TaskTerms {
+const fn assessment_terms(profile: ProfileId, mode: VerificationMode, parameters: &Parameters) -> TaskTerms {
     let price = parameters.assessment_price;
     TaskTerms {
         kind: TaskKind::Benchmark,
-        mode: VerificationMode::Exact,
+        mode,
         tier: Tier::Low,
         profile,
         price_max: Price { prompt_token: price, completion_token: price },

@@ -12,7 +12,7 @@ impl Block {
     /// SPEC V4: the gateway, or any validator, once per segment and before it is settled.
     pub(crate) fn open_dispute(&mut self, sender: NodeId, id: SegmentId) -> Result<(), Rejection> {
         let mut segment = self.state.segments.get(&id).cloned().ok_or(Rejection::Unknown { what: "segment" })?;
-        let SegmentState::Final { approval, settles_at_ms } = &segment.state else {
+        let SegmentState::Final { approval, settles_at_ms, .. } = &segment.state else {
             return Err(Rejection::WrongState { what: "a dispute about a segment that is not final" });
         };
         if segment.disputed {
@@ -73,7 +73,7 @@ impl Block {
     fn stand(&mut self, id: SegmentId, mut segment: Segment) -> Option<Dispute> {
         let dispute = segment.dispute.take()?;
         let settles_at_ms = dispute.settles_at_ms.max(self.now_ms.saturating_add(1));
-        segment.state = SegmentState::Final { approval: dispute.approval.clone(), settles_at_ms };
+        segment.state = SegmentState::Final { approval: dispute.approval.clone(), settles_at_ms, held_until_ms: None };
         self.state.set_segment(id, Some(segment));
         Some(dispute)
     }

@@ -1,9 +1,11 @@
 //! What the state is made of.
 
 mod ballot;
+mod conduct;
 mod opening;
 
 pub use ballot::{Ballot, Member, Phase};
+pub use conduct::Conduct;
 pub use opening::{Opening, OwedOrder, Planted};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -412,6 +414,8 @@ pub enum SegmentState {
         approval: Approval,
         /// When it is paid; milliseconds.
         settles_at_ms: u64,
+        /// Until when its pay waits beyond that, once it does: its worker is suspect (SPEC V7); milliseconds.
+        held_until_ms: Option<u64>,
     },
 }
 

@@ -133,6 +133,23 @@ pub enum Rejection {
     /// The verdict and salt are not what the member committed to (SPEC V2).
     #[error("the verdict is not the one that was committed to")]
     Commitment,
+    /// Another verification than the profile's class has (SPEC T2).
+    #[error("results of the profile are verified {expected}, not {found}")]
+    Mode {
+        /// As of the profile.
+        expected: &'static str,
+        /// As asked for.
+        found: &'static str,
+    },
+    /// An approval of another form than the profile's class has (SPEC V6).
+    #[error("approvals on this profile are {expected}")]
+    VoteForm {
+        /// The form.
+        expected: &'static str,
+    },
+    /// Statistics convicted the worker on this profile (SPEC V7).
+    #[error("barred from the profile for ever by its statistics")]
+    BarredFromProfile,
     /// The evidence does not prove what it claims.
     #[error("the evidence proves nothing: {why}")]
     Evidence {

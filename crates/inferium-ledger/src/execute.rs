@@ -5,6 +5,7 @@ use crate::error::{InvalidBlock, Rejection};
 use crate::money::is_duty;
 use crate::state::{Due, PROTOCOL_VERSION, State};
 use inferium_types::{Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction, limits};
+use std::collections::BTreeSet;
 
 /// Nonces that a transaction may be ahead of its account and still be admitted to a mempool.
 const NONCES_AHEAD_MAX: u64 = 256;
@@ -156,6 +157,8 @@ pub(crate) struct Block {
     pub(crate) view: u64,
     pub(crate) now_ms: u64,
     included: u32,
+    /// Nodes that may have lost their seats in committees, and whom nobody needs to wait for then.
+    pub(crate) vacated: BTreeSet<NodeId>,
 }
 
 impl Block {
@@ -181,6 +184,7 @@ impl Block {
             view: environment.view,
             now_ms: environment.timestamp_ms,
             included: 0,
+            vacated: BTreeSet::new(),
         };
         let meta = block.state.meta_mut();
         meta.height = environment.height;
@@ -319,6 +323,7 @@ impl Block {
                 Due::Proposal(id) => self.advance_proposal(id),
             }
         }
+        self.go_on_without_vacated();
         self.pay_emission(budget);
         self.match_tasks(budget);
         Executed { state: self.state, events: self.events }

@@ -248,7 +248,7 @@ fn verdicts_on(id: SegmentId, segment: &Segment, job: u32) -> (Vec<NodeId>, Vec<
             if !id.draws_job(seed, job, *replay) {
                 return (blind, Vec::new());
             }
-            blind.extend(voters(members, |vote| matches!(vote, VerdictVote::Valid { .. })));
+            blind.extend(voters(members, VerdictVote::approves));
             blind.sort_unstable();
             blind.dedup();
             let mut caught =

@@ -250,6 +250,9 @@ impl Market {
         let mut candidates: [Vec<Candidate>; 3] = Default::default();
         for (worker, offer) in offers_of(state, profile).filter(|(_, offer)| offer.slots_free() > 0) {
             let Some((operator, tier, score)) = state.at_work(worker) else { continue };
+            if state.is_barred_from(worker, profile) {
+                continue;
+            }
             let weight = state.priority_at(state.percentile_of(score), worker, profile);
             let candidate =
                 Candidate { worker, operator, weight, has: Bounds::of(&offer), waits_from: offer.waits_from, taken: 0 };

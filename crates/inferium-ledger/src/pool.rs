@@ -30,6 +30,11 @@ impl Block {
         }
         check_task(&terms, parameters)?;
         self.check_leasable(terms.profile)?;
+        // SPEC T2: how results are verified follows from the profile.
+        let mode = self.state.mode_of(terms.profile);
+        if terms.mode != mode {
+            return Err(Rejection::Mode { expected: mode.name(), found: terms.mode.name() });
+        }
         self.check_workers(terms.tier)?;
         let escrow = escrow_for(&terms, parameters)?;
         self.state.debit(sender, escrow)?;
@@ -81,6 +86,9 @@ impl Block {
         self.active_node(sender, "a worker", Node::is_worker)?;
         if !self.state.profiles.contains_key(&profile) {
             return Err(Rejection::Unknown { what: "profile" });
+        }
+        if self.state.is_barred_from(sender, profile) {
+            return Err(Rejection::BarredFromProfile);
         }
         check_price("price", &terms.price)?;
         if terms.slots > SLOTS_MAX {

@@ -4,8 +4,8 @@ use crate::entries::{Approval, Lease, LeaseState, Opening, OwedOrder, Segment, S
 use crate::execute::Block;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, Event, FORCED_TOKENS, JobTotals, LeaseEnd, NodeId, Parameters, Ppm, RejectReason, SegmentCommitment,
-    SegmentId, SegmentOutcome, TaskKind, limits,
+    Amount, Event, FORCED_TOKENS, JobTotals, LeaseEnd, NodeId, Parameters, ProfileId, RejectReason, ReplayStatistics,
+    SegmentCommitment, SegmentId, SegmentOutcome, TaskKind, limits,
 };
 
 /// Verdict windows that a segment may wait for its seed.
@@ -51,7 +51,7 @@ impl Block {
         if reserved > lease.escrow {
             return Err(Rejection::Insufficient { needed: reserved, available: lease.escrow });
         }
-        self.reserve_unsettled(lease.worker, fee)?;
+        self.reserve_unsettled(lease.worker, lease.terms.profile, fee)?;
 
         lease.reserved = reserved;
         lease.jobs = jobs_after;
@@ -61,7 +61,6 @@ impl Block {
         lease.segments_pending = lease.segments_pending.saturating_add(1);
         self.state.set_lease(terms.lease, Some(lease));
 
-        let parameters = &self.state.meta().parameters;
         let id = terms.id();
         self.state.set_segment(
             id,
@@ -76,7 +75,7 @@ impl Block {
                 elapsed_ms: self.now_ms.saturating_sub(lease.granted_ms),
                 dispute: None,
                 disputed: false,
-                opening: opening_of(&lease, &terms.totals, parameters.forced_share),
+                opening: self.opening_of(&lease, &terms.totals),
                 state: self.awaiting_seed(),
             }),
         );
@@ -99,7 +98,8 @@ impl Block {
     }
 
     /// SPEC V4: unsettled pay stays a small part of the stake that answers for it.
-    fn reserve_unsettled(&mut self, worker: NodeId, fee: Amount) -> Result<(), Rejection> {
+    fn reserve_unsettled(&mut self, worker: NodeId, profile: ProfileId, fee: Amount) -> Result<(), Rejection> {
+        let is_barred = self.state.is_barred_from(worker, profile);
         let share = self.state.meta().parameters.unsettled_max;
         let epoch = self.state.meta().epoch;
         let node = self.state.nodes.get_mut(&worker).ok_or(Rejection::Unknown { what: "worker" })?;
@@ -108,6 +108,9 @@ impl Block {
         }
         if !node.is_active(epoch) {
             return Err(Rejection::Jailed { until: node.active_from_epoch });
+        }
+        if is_barred {
+            return Err(Rejection::BarredFromProfile);
         }
         let found = node.unsettled.add(fee)?;
         let limit = node.stake.share(share);
@@ -118,22 +121,36 @@ impl Block {
         Ok(())
     }
 
-    /// SPEC V3: unanimous approval finalises.
-    pub(crate) fn approve(&mut self, id: SegmentId, mut segment: Segment, approval: Approval) {
+    /// SPEC V3: unanimous approval finalises, with what the approvers measured on a tolerance profile.
+    pub(crate) fn approve(
+        &mut self,
+        id: SegmentId,
+        mut segment: Segment,
+        approval: Approval,
+        measured: Option<&ReplayStatistics>,
+    ) {
+        for approver in &approval.approvers {
+            self.count_duty(*approver);
+        }
+        // SPEC V7: it was under way when its worker was convicted.
+        if self.state.is_barred_from(segment.worker, segment.profile) {
+            self.reject(id, &segment, RejectReason::Statistics);
+            return;
+        }
         let settles_at_ms = self.now_ms.saturating_add(self.state.meta().parameters.challenge_ms);
         // SPEC V5: whatever was asked about a doubt, its worker has until settlement again.
         if let Some(order) = segment.opening.owed() {
             segment.opening = Opening::Closed(order);
         }
         self.events.push(Event::SegmentApproved(outcome(id, &segment, &approval, None)));
-        for approver in &approval.approvers {
-            self.count_duty(*approver);
-        }
-        if segment.kind == TaskKind::Benchmark {
+        segment.state = SegmentState::Final { approval, settles_at_ms, held_until_ms: None };
+        self.state.set_segment(id, Some(segment.clone()));
+        let is_convicted = measured.is_some_and(|measured| self.fold(id, &segment, measured));
+        if segment.kind == TaskKind::Benchmark && is_convicted {
+            self.lose_tier(segment.worker);
+        } else if segment.kind == TaskKind::Benchmark {
             self.measure(&segment);
         }
-        segment.state = SegmentState::Final { approval, settles_at_ms };
-        self.state.set_segment(id, Some(segment));
     }
 
     /// The segment costs nothing: its fee is free again in the lease.
@@ -213,8 +230,26 @@ impl Block {
         }
     }
 
+    /// What the worker owes for a segment that left the lease like this (SPEC V5).
+    fn opening_of(&self, lease: &Lease, totals: &JobTotals) -> Opening {
+        let share = self.state.meta().parameters.forced_share;
+        // A capability task is measured by every job in it, and replayed more than enough. On a tolerance profile no
+        // replay says for certain that a job is wrong: nothing is ordered there.
+        let is_tolerance = self.state.calibration(lease.terms.profile).is_some();
+        if share.get() == 0 || lease.terms.kind == TaskKind::Benchmark || is_tolerance {
+            return Opening::NotOwed;
+        }
+        let jobs = usize::try_from(totals.jobs).unwrap_or(usize::MAX);
+        let has_room = lease.terms.holds_planted()
+            && lease.jobs <= lease.terms.clients_jobs_max()
+            && lease.tokens <= lease.terms.clients_tokens_max()
+            && jobs < limits::SEGMENT_JOBS_MAX
+            && totals.tokens().saturating_add(FORCED_TOKENS) <= limits::SEGMENT_TOKENS_MAX;
+        Opening::Closed(OwedOrder { share, has_room })
+    }
+
     /// A fault of the worker on record (SPEC R1).
-    pub(crate) fn record_fault(&mut self, worker: NodeId, profile: inferium_types::ProfileId) {
+    pub(crate) fn record_fault(&mut self, worker: NodeId, profile: ProfileId) {
         let record = reputation::after_fault(&self.state.record(worker, profile));
         self.state.records.insert((worker, profile), record);
     }
@@ -233,21 +268,6 @@ fn sums_after(lease: &Lease, totals: &JobTotals) -> Result<(u32, u64), Rejection
         return Err(Rejection::OutOfBounds { field: "tokens" });
     }
     Ok((jobs_after, tokens_after))
-}
-
-/// What the worker owes for a segment that left the lease like this (SPEC V5).
-fn opening_of(lease: &Lease, totals: &JobTotals, share: Ppm) -> Opening {
-    // A capability task is measured by every job in it, and replayed more than enough.
-    if share.get() == 0 || lease.terms.kind == TaskKind::Benchmark {
-        return Opening::NotOwed;
-    }
-    let jobs = usize::try_from(totals.jobs).unwrap_or(usize::MAX);
-    let has_room = lease.terms.holds_planted()
-        && lease.jobs <= lease.terms.clients_jobs_max()
-        && lease.tokens <= lease.terms.clients_tokens_max()
-        && jobs < limits::SEGMENT_JOBS_MAX
-        && totals.tokens().saturating_add(FORCED_TOKENS) <= limits::SEGMENT_TOKENS_MAX;
-    Opening::Closed(OwedOrder { share, has_room })
 }
 
 /// What events and receipts say of it; with what worker and approvers got once it is settled.

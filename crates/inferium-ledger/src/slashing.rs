@@ -60,7 +60,7 @@ impl Block {
     /// attested a replay that can't have been.
     pub(crate) fn convict(&mut self, segment: &Segment, id: SegmentId, members: &[Member]) {
         let mut provers = voters(members, |vote| matches!(vote, VerdictVote::Invalid { .. }));
-        let mut approvers = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. }));
+        let mut approvers = voters(members, VerdictVote::approves);
         for prover in &provers {
             self.count_duty(*prover);
         }
@@ -82,6 +82,8 @@ impl Block {
             harm: segment.fee,
             ..Cause::new(rule)
         };
+        // SPEC V6: on a tolerance profile no verdict costs stake, either way.
+        approvers.retain(|_| self.state.calibration(segment.profile).is_none());
         for approver in approvers {
             self.bar(approver, cause(SlashRule::WrongApproval));
         }
@@ -127,6 +129,15 @@ impl Block {
         let cost = reputation::withheld_cost(segment.fee, segment.terms.totals.jobs, replayed);
         let cause = Cause { segment: Some(id), ..Cause::new(SlashRule::EvidenceWithheld) };
         self.slash(segment.worker, Taken::Amount(cost), cause);
+    }
+
+    /// SPEC V7: the number of the slash. Nobody is to gain by statistics, so all of it burns.
+    pub(crate) fn slash_statistics(&mut self, segment: &Segment, id: SegmentId) -> u64 {
+        let meta = self.state.meta();
+        let (number, share) = (meta.slashes, meta.parameters.slash_statistics);
+        let cause = Cause { segment: Some(id), profile: Some(segment.profile), ..Cause::new(SlashRule::Statistics) };
+        self.slash(segment.worker, Taken::Share(share), cause);
+        number
     }
 
     pub(crate) fn slash_missed_duty(&mut self, validator: NodeId, id: SegmentId) {
@@ -419,6 +430,7 @@ impl Block {
         {
             entry.barred = false;
         }
+        self.forget_conviction(number);
         let meta = self.state.meta_mut();
         meta.slashes_overturned = meta.slashes_overturned.saturating_add(1);
         self.events.push(Event::SlashOverturned { slash: number, node: hold.node, amount: hold.amount() });
@@ -455,6 +467,7 @@ impl Block {
         let Some(node) = self.state.nodes.get_mut(&id) else { return };
         node.disqualified = true;
         let operator = node.operator;
+        self.vacated.insert(id);
         if let Some(entry) = self.state.operators.get_mut(&operator) {
             entry.barred = true;
         }

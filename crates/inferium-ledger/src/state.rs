@@ -1,9 +1,9 @@
 //! The state: tables of entries, and queues derived from them.
 
 use crate::entries::{
-    Account, Capability, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node, Offer, Opening,
-    Operator, Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stall, StallState, Task,
-    Unbonding,
+    Account, Capability, Conduct, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node, Offer,
+    Opening, Operator, Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stall, StallState,
+    Task, Unbonding,
 };
 use crate::error::CorruptState;
 use crate::table::{Single, Table};
@@ -56,6 +56,8 @@ pub enum StateKey {
     Proposal(u64),
     /// A [`VoteChoice`], by proposal and voter.
     Vote((u64, AccountId)),
+    /// A [`Conduct`].
+    Conduct((NodeId, ProfileId)),
 }
 
 /// The key's bytes in the authenticated store.
@@ -119,6 +121,7 @@ pub struct State {
     pub(crate) capabilities: Table<NodeId, Capability, Arc<Capability>>,
     pub(crate) proposals: Table<u64, Proposal, Arc<Proposal>>,
     pub(crate) votes: Table<(u64, AccountId), VoteChoice>,
+    pub(crate) conducts: Table<(NodeId, ProfileId), Conduct, Arc<Conduct>>,
     // Derived: never stored, rebuilt from the tables.
     pub(crate) queue: Table<TaskRank, Needs>,
     pub(crate) due: Table<(u64, Due), ()>,
@@ -148,6 +151,7 @@ macro_rules! for_each_table {
         $visit!(capabilities, Capability);
         $visit!(proposals, Proposal);
         $visit!(votes, Vote);
+        $visit!(conducts, Conduct);
     };
 }
 
@@ -185,6 +189,7 @@ impl State {
             capabilities: Table::new(),
             proposals: Table::new(),
             votes: Table::new(),
+            conducts: Table::new(),
             queue: Table::new(),
             due: Table::new(),
             draws: Table::new(),
@@ -281,6 +286,7 @@ impl State {
                 StateKey::Capability(id) => load!(id, capabilities),
                 StateKey::Proposal(id) => load!(id, proposals),
                 StateKey::Vote(id) => load!(id, votes),
+                StateKey::Conduct(id) => load!(id, conducts),
             }
         }
         if state.meta.get().is_none() {
@@ -568,7 +574,7 @@ fn segment_due(segment: &Segment) -> u64 {
     match segment.state {
         SegmentState::AwaitingSeed { until_ms, .. } => until_ms,
         SegmentState::Judging { due_at_ms, .. } => due_at_ms,
-        SegmentState::Final { settles_at_ms, .. } => asked_ms.unwrap_or(settles_at_ms),
+        SegmentState::Final { settles_at_ms, held_until_ms, .. } => asked_ms.or(held_until_ms).unwrap_or(settles_at_ms),
     }
 }
 

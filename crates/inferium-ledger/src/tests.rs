@@ -22,6 +22,7 @@ mod seeds;
 mod segments;
 mod slashing;
 mod stalls;
+mod statistics;
 mod support;
 mod vectors;
 mod verdicts;

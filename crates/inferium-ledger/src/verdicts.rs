@@ -7,8 +7,11 @@ use crate::execute::Block;
 use crate::reputation;
 use crate::segments::seed_window_ms;
 use crate::state::Due;
+use crate::statistics::agreeing;
+
 use inferium_types::{
-    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, TaskId, TaskKind, VerdictVote,
+    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, Suspicion, TaskId, TaskKind,
+    VerdictVote,
 };
 use std::collections::BTreeSet;
 
@@ -78,6 +81,8 @@ impl Block {
         }
         let record = self.state.record(segment.worker, segment.profile);
         let replay = match segment.kind {
+            // SPEC V7: nothing of a suspect worker is left to chance.
+            _ if self.state.suspicion(segment.worker, segment.profile) > Suspicion::None => Ppm::ONE,
             TaskKind::Benchmark => ASSESSMENT_REPLAY,
             _ => {
                 let stake = self.state.nodes.get(&segment.worker).map_or(Amount::ZERO, |node| node.stake);
@@ -195,7 +200,9 @@ impl Block {
             SegmentState::Final { .. } if segment.opening.owed().is_some() => self.advance_unopened(id, segment),
             SegmentState::Final { approval, .. } => {
                 let approval = approval.clone();
-                self.settle(id, &segment, &approval);
+                if !self.withholds_pay(id, &segment) {
+                    self.settle(id, &segment, &approval);
+                }
             }
         }
     }
@@ -231,18 +238,7 @@ impl Block {
             }
         }
         match verdict {
-            Tally::Approved => {
-                let rejecters = voters(&members, |vote| matches!(vote, VerdictVote::Invalid { .. }));
-                let approvers = voters(&members, |vote| matches!(vote, VerdictVote::Valid { .. }));
-                for rejecter in rejecters {
-                    self.slash_wrong_rejection(rejecter, &segment, id, &approvers);
-                }
-                if segment.dispute.is_some() {
-                    self.dismiss_dispute(id, segment, &approvers);
-                } else {
-                    self.approve(id, segment, Approval { approvers, seed, replayed: replay });
-                }
-            }
+            Tally::Approved => self.approved(id, segment, &members, seed, replay),
             Tally::Widen => {
                 let next = if stage == Stage::Court { Stage::FullCourt } else { Stage::Widened };
                 let seated: Vec<NodeId> = members.iter().map(|member| member.validator).collect();
@@ -267,6 +263,23 @@ impl Block {
         }
     }
 
+    /// The members agree that nothing is wrong.
+    fn approved(&mut self, id: SegmentId, segment: Segment, members: &[Member], seed: Digest, replay: Ppm) {
+        let (approvers, measured) = agreeing(members);
+        // SPEC V6: on a tolerance profile no verdict costs stake, either way.
+        if self.state.calibration(segment.profile).is_none() {
+            for rejecter in voters(members, |vote| matches!(vote, VerdictVote::Invalid { .. })) {
+                self.slash_wrong_rejection(rejecter, &segment, id, &approvers);
+            }
+        }
+        if segment.dispute.is_some() {
+            self.dismiss_dispute(id, segment, &approvers);
+        } else {
+            let approval = Approval { approvers, seed, replayed: replay };
+            self.approve(id, segment, approval, measured.as_ref());
+        }
+    }
+
     /// No decision: refund and no slash (SPEC T3); after a dispute, what was approved stands.
     fn unresolved(&mut self, id: SegmentId, segment: Segment) {
         match &segment.dispute {
@@ -285,9 +298,9 @@ pub(crate) fn voters(members: &[Member], wanted: impl Fn(&VerdictVote) -> bool) 
     members.iter().filter(|m| m.ballot.vote().as_ref().is_some_and(&wanted)).map(|m| m.validator).collect()
 }
 
-/// A drawn committee: all must approve, any doubt or silence widens it (SPEC V3).
+/// A drawn committee: all must approve and say the same, any doubt or silence widens it (SPEC V3, V6).
 fn tally_unanimous(members: &[Member]) -> Tally {
-    let approve = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. }));
+    let (approve, _) = agreeing(members);
     if approve.len() == members.len() { Tally::Approved } else { Tally::Widen }
 }
 
@@ -295,7 +308,7 @@ fn tally_unanimous(members: &[Member]) -> Tally {
 fn tally_all(members: &[Member]) -> Tally {
     let seats = members.len();
     let decides = |count: usize| count.saturating_mul(3) > seats.saturating_mul(2);
-    let valid = voters(members, |vote| matches!(vote, VerdictVote::Valid { .. })).len();
+    let (approve, _) = agreeing(members);
     let unavailable = voters(members, |vote| matches!(vote, VerdictVote::Unavailable)).len();
     let faults: Vec<(u32, JobFault)> = members
         .iter()
@@ -304,7 +317,7 @@ fn tally_all(members: &[Member]) -> Tally {
             Some(VerdictVote::Valid { .. } | VerdictVote::Measured { .. } | VerdictVote::Unavailable) | None => None,
         })
         .collect();
-    if decides(valid) {
+    if decides(approve.len()) {
         Tally::Approved
     } else if decides(faults.len()) {
         let (job, fault) = faults.iter().min().copied().unwrap_or((0, JobFault::Leaf));

@@ -5,7 +5,7 @@
 
 use crate::State;
 use crate::entries::{Ballot, Node, Offer, Phase, SegmentState, Stage, Task};
-use inferium_types::{AccountId, Amount, NodeId, SegmentId, TaskId, Tier};
+use inferium_types::{AccountId, Amount, NodeId, SegmentId, Suspicion, TaskId, Tier};
 use std::fmt;
 
 /// What keeps a worker from a task.
@@ -43,6 +43,8 @@ pub enum Obstacle {
     },
     /// Its operator is the requester's, too (SPEC N6).
     SameOperator,
+    /// Its statistics barred it from the profile for ever (SPEC V7).
+    Convicted,
     /// Its machine was not measured (SPEC N2).
     Unmeasured,
     /// Its measured tier is too low.
@@ -70,6 +72,7 @@ impl Obstacle {
             Self::TooYoung => "too_young",
             Self::Stake { .. } => "stake",
             Self::SameOperator => "same_operator",
+            Self::Convicted => "convicted",
             Self::Unmeasured => "unmeasured",
             Self::TierTooLow { .. } => "tier_too_low",
             Self::TierTooHigh { .. } => "tier_too_high",
@@ -88,6 +91,7 @@ impl fmt::Display for Obstacle {
             Self::TooYoung => f.write_str("it registered after the seed that would draw it"),
             Self::Stake { left } => write!(f, "slashes left it {left} of stake, less than half of the least"),
             Self::SameOperator => f.write_str("its operator is the requester's, too"),
+            Self::Convicted => f.write_str("what replays of its work measured barred it from the profile for ever"),
             Self::Unmeasured => f.write_str("its machine is not measured"),
             Self::TierTooLow { tier } => write!(f, "its tier is {}, too low for the task", tier.name()),
             Self::TierTooHigh { tier } => write!(f, "its tier is {}, and the task is not starving yet", tier.name()),
@@ -107,6 +111,8 @@ pub struct WorkerWhy {
     pub priority: u64,
     /// Draws in a row that passed it over (SPEC T5).
     pub passed_over: u64,
+    /// What replays say of its work on the profile (SPEC V7).
+    pub suspicion: Suspicion,
 }
 
 impl State {
@@ -115,17 +121,23 @@ impl State {
     #[must_use]
     pub fn why_task(&self, id: &TaskId) -> Option<Vec<WorkerWhy>> {
         let task = self.tasks.get(id)?;
-        let of_profile = crate::market::offers_of(self, task.terms.profile);
-        Some(
-            of_profile
-                .map(|(worker, offer)| WorkerWhy {
-                    worker,
-                    obstacles: self.obstacles(task, worker, offer).collect(),
-                    priority: self.priority(worker, task.terms.profile),
-                    passed_over: self.passed_over(worker, task.terms.profile),
-                })
-                .collect(),
-        )
+        let profile = task.terms.profile;
+        let of = |worker: NodeId, obstacles: Vec<Obstacle>| WorkerWhy {
+            worker,
+            obstacles,
+            priority: self.priority(worker, profile),
+            passed_over: self.passed_over(worker, profile),
+            suspicion: self.suspicion(worker, profile),
+        };
+        let offering = crate::market::offers_of(self, profile);
+        let offering = offering.map(|(worker, offer)| of(worker, self.obstacles(task, worker, offer).collect()));
+        // Whoever was convicted offers nothing any more, and may wonder why.
+        let convicted = self
+            .conducts()
+            .map(|(key, _)| *key)
+            .filter(|(worker, of)| *of == profile && self.is_barred_from(*worker, profile));
+        let convicted = convicted.map(|(worker, _)| of(worker, vec![Obstacle::Convicted]));
+        Some(offering.chain(convicted).collect())
     }
 
     /// What is in the way of one worker's offer and a task: nothing, when it may be drawn.
@@ -140,11 +152,12 @@ impl State {
         };
         // SPEC N6: never two nodes of one operator.
         let related = is_related.then_some(Obstacle::SameOperator);
+        let convicted = self.is_barred_from(worker, task.terms.profile).then_some(Obstacle::Convicted);
         let of_tier = match self.tier_of(worker) {
             Some(tier) => self.tier_obstacle(task, tier),
             None => Some(Obstacle::Unmeasured),
         };
-        of_offer.into_iter().chain(of_node).chain([related, of_tier]).flatten()
+        of_offer.into_iter().chain(of_node).chain([related, convicted, of_tier]).flatten()
     }
 
     /// The operator, tier and score of a worker whom nothing keeps from working, whatever the task is.
@@ -225,6 +238,13 @@ impl State {
             }
             SegmentState::Final { .. } if segment.opening.is_asked() => {
                 "final; not paid before its worker says whether it was ordered to plant a wrong job".to_owned()
+            }
+            SegmentState::Final { held_until_ms: Some(until_ms), .. } => {
+                let left_ms = until_ms.saturating_sub(self.meta().timestamp_ms);
+                format!(
+                    "final; its worker is suspect by what replays measured, so it is paid when that is over, or in {} s",
+                    left_ms.div_ceil(1_000)
+                )
             }
             SegmentState::Final { settles_at_ms, .. } => {
                 let left_ms = settles_at_ms.saturating_sub(self.meta().timestamp_ms);

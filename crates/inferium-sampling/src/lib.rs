@@ -50,9 +50,10 @@ pub use calibration::{CALIBRATION_POSITIONS_MIN, Detection, Inadmissible, Run, c
 pub use digest::position_digest;
 pub use fingerprint::{Fingerprint, InvalidWindows, ReplayedPosition, compare};
 pub use gross::{GROSS_POSITIONS_MIN, GROSS_SKETCHES_MIN, GrossFault, bad_limit, ends_wrongly, gross_fault};
+pub use inferium_types::Suspicion;
 pub use measures::{JobMeasures, PositionMeasures, position_kind};
 pub use philox::philox4x32_10;
 pub use position::{PositionCheck, log_sum_exp};
 pub use sampler::{CANDIDATES_MAX, SAMPLER_VERSION, Sampler};
-pub use sequential::{Bets, SequentialTest, Suspicion};
+pub use sequential::{Bets, SequentialTest};
 pub use sketch::{Projection, SKETCH_SIZE, sketch, sketch_error, window_positions};

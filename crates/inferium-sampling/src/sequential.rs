@@ -11,7 +11,7 @@
 
 use crate::fixed::{ONE, Q64, exp2, log2_ratio, times};
 use borsh::{BorshDeserialize, BorshSerialize};
-use inferium_types::{ALTERNATIVES_MAX, Calibration, ClippedSum, POSITION_KINDS, Ppm, ReplayStatistics};
+use inferium_types::{ALTERNATIVES_MAX, Calibration, ClippedSum, POSITION_KINDS, Ppm, ReplayStatistics, Suspicion};
 
 #[cfg(test)]
 mod tests;
@@ -24,17 +24,6 @@ const PPM: u64 = 1_000_000;
 const SUSPECT: u64 = 100;
 /// Capital from which it is convicted.
 const CONVICTED: u64 = 1_000_000;
-
-/// What the test says of a worker now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Suspicion {
-    /// Nothing that an honest worker would not show.
-    None,
-    /// An honest worker gets here once in a hundred lives at most.
-    Suspect,
-    /// An honest worker gets here once in a million lives at most.
-    Convicted,
-}
 
 /// The bets that a calibration makes, worked out once.
 ///

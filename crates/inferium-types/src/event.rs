@@ -5,8 +5,8 @@
 
 use crate::{
     AccountId, Amount, Digest, ForcedKind, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price,
-    ProfileId, ProposalOutcome, SegmentId, StallId, TaskId, TaskTerms, Tier, TransactionId, VerdictVote, VoteChoice,
-    VoteTally, leaf_hash,
+    ProfileId, ProposalOutcome, SegmentId, StallId, Suspicion, TaskId, TaskTerms, Tier, TransactionId, VerdictVote,
+    VoteChoice, VoteTally, leaf_hash,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -41,6 +41,8 @@ pub enum RejectReason {
     Unavailable,
     /// The worker did not say in time what its VRF had ordered (SPEC V5).
     Unopened,
+    /// What replays measured of its worker is no honest work of this profile (SPEC V7).
+    Statistics,
 }
 
 /// A rule of the slashing table (SPEC S).
@@ -68,6 +70,8 @@ pub enum SlashRule {
     EvidenceWithheld,
     /// A gateway signed for two requests of one sequence.
     DoubleRequest,
+    /// What replays measured of a worker over many jobs is no honest work of the profile.
+    Statistics,
 }
 
 impl SlashRule {
@@ -86,6 +90,7 @@ impl SlashRule {
             Self::ForgedProof => "forged_proof",
             Self::EvidenceWithheld => "evidence_withheld",
             Self::DoubleRequest => "double_request",
+            Self::Statistics => "statistics",
         }
     }
 }
@@ -499,6 +504,17 @@ pub enum Event {
         outcome: ProposalOutcome,
         /// The votes.
         tally: VoteTally,
+    },
+    /// What replays say of a worker on a tolerance profile is another thing now (SPEC V7).
+    SuspicionChanged {
+        /// Who.
+        worker: NodeId,
+        /// The profile.
+        profile: ProfileId,
+        /// What they say.
+        suspicion: Suspicion,
+        /// Segments that were judged so far.
+        judged: u64,
     },
 }
 

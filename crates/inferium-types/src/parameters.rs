@@ -218,6 +218,8 @@ parameters! {
     reveal_blocks: u64 = 10, 2 => 10_000, Count, CRITICAL;
     /// Challenge window after finality (SPEC V4).
     challenge_ms: u64 = 600 * SECOND, 10 * SECOND => 7 * DAY, Milliseconds, CRITICAL;
+    /// How long the pay of a suspect worker waits beyond that at most (SPEC V7).
+    suspicion_ms: u64 = DAY, 10 * SECOND => 7 * DAY, Milliseconds, CRITICAL;
     /// Share of segments whose worker's VRF orders a planted job (SPEC V5).
     forced_share: Ppm = ppm(10_000), 0 => 200_000, Ppm, CRITICAL;
     /// Time for a worker to open a segment that was doubted, before the doubt goes on.
@@ -248,6 +250,8 @@ parameters! {
     slash_wrong_rejection: Ppm = ppm(50_000), 0 => 250_000, Ppm, CRITICAL;
     /// ... and by later ones.
     slash_rejection_again: Ppm = ppm(250_000), 0 => 500_000, Ppm, CRITICAL;
+    /// Stake lost by a worker whose statistics convict it (SPEC V7).
+    slash_statistics: Ppm = ppm(200_000), 10_000 => 500_000, Ppm, CRITICAL;
     /// Part of a burned slash that goes to who proved it (SPEC S2).
     slash_provers_share: Ppm = ppm(300_000), 0 => 500_000, Ppm, CRITICAL;
     /// Part of it that goes to who was harmed.
@@ -329,6 +333,7 @@ impl Parameters {
         Self {
             profile_operators_min: validators.clamp(1, 3),
             challenge_ms: 20 * SECOND,
+            suspicion_ms: MINUTE,
             epoch_ms: 20 * SECOND,
             verdict_ms: 60 * SECOND,
             reveal_ms: 10 * SECOND,

@@ -210,6 +210,30 @@ impl ReplayStatistics {
     }
 }
 
+/// What all replays of a worker's results on a tolerance profile say of it (SPEC V7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, BorshSerialize, BorshDeserialize)]
+pub enum Suspicion {
+    /// Nothing that an honest worker would not show.
+    #[default]
+    None,
+    /// An honest worker gets here once in a hundred lives at most.
+    Suspect,
+    /// An honest worker gets here once in a million lives at most.
+    Convicted,
+}
+
+impl Suspicion {
+    /// Its name in words and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Suspect => "suspect",
+            Self::Convicted => "convicted",
+        }
+    }
+}
+
 /// Most alternatives of a [`Calibration`].
 pub const ALTERNATIVES_MAX: usize = 6;
 

@@ -264,14 +264,20 @@ fn describe_profile(profile: &ModelProfile) -> Description {
     let id = profile.id();
     let ModelProfile { name, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens } =
         profile;
-    let EngineClass::Canonical { build, tier } = engine;
+    let class = match engine {
+        EngineClass::Canonical { build, tier } => format!("canonical, build {build}, tier {}", plain(tier)),
+        EngineClass::Tolerance { verifier, calibration } => format!(
+            "tolerance, verified by build {verifier}, calibration {} of {} honest positions",
+            calibration.corpus, calibration.positions
+        ),
+    };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)
         .with("model", plain(name))
         .with("weights root", weights_root)
         .with("tokenizer", tokenizer_hash)
         .with("template", template_hash)
-        .with("engine", format!("canonical, build {build}, tier {}", plain(tier)))
+        .with("engine", class)
         .with("sampler version", sampler_version)
         .with("end tokens", format!("{eos_tokens:?}"))
 }
@@ -373,6 +379,11 @@ fn verdict(vote: &VerdictVote) -> String {
         VerdictVote::Valid { effort } => format!("valid, effort {effort}"),
         VerdictVote::Invalid { job, fault } => format!("invalid: job {job}, {}", fault_name(*fault)),
         VerdictVote::Unavailable => "no usable evidence in time".into(),
+        VerdictVote::Measured { effort, statistics } => format!(
+            "nothing wrong: {} of {} tokens differ, effort {effort}",
+            statistics.flips(),
+            statistics.positions()
+        ),
     }
 }
 
@@ -384,6 +395,9 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::Finish => "it does not end as it says",
         JobFault::Token => "the sampler chooses another token",
         JobFault::Logits => "its logits differ",
+        JobFault::Windows => "what is shown of its run contradicts itself",
+        JobFault::GrossTokens => "more tokens differ than an honest engine's",
+        JobFault::GrossSketches => "its hidden states are not the model's",
     }
 }
 

@@ -215,7 +215,7 @@ fn dismissed_dispute_costs_its_bond() {
     assert_eq!(case.chain.balance("w0") - worker, BOND - 5 * part);
     assert_eq!(case.chain.balance("g0"), gateway);
     let entry = case.chain.state.segment(&case.segment).unwrap().clone();
-    let SegmentState::Final { approval, settles_at_ms } = entry.state else { panic!("final") };
+    let SegmentState::Final { approval, settles_at_ms, .. } = entry.state else { panic!("final") };
     let mut expected: Vec<NodeId> = case.approvers.iter().map(|name| id(name)).collect();
     expected.sort_unstable();
     assert_eq!((approval.approvers, approval.replayed), (expected, Ppm::ONE), "as it was");

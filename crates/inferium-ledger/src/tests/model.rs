@@ -7,8 +7,9 @@
 use super::support::*;
 use crate::money::is_duty;
 use inferium_types::{
-    AccountId, Amount, Digest, Event, ForcedKind, LeaseEnd, LeaseId, NodeId, Ppm, Price, RejectReason, SegmentId,
-    SlashRule, TaskId, TaskKind, TaskTerms, TransactionBody, VerdictVote, VerifiedTransaction,
+    AccountId, Amount, Digest, Event, ForcedKind, LeaseEnd, LeaseId, NodeId, Ppm, Price, RejectReason,
+    ReplayStatistics, SegmentId, SlashRule, TaskId, TaskKind, TaskTerms, TransactionBody, VerdictVote,
+    VerifiedTransaction,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +58,22 @@ impl ModelSegment {
         let mut voters: Vec<NodeId> = self.votes.iter().filter(|(_, vote)| wanted(vote)).map(|(id, _)| *id).collect();
         voters.sort();
         voters
+    }
+
+    /// SPEC V6: those whose approvals say the same as most.
+    fn agreed(&self) -> Vec<NodeId> {
+        let approvals: Vec<(NodeId, Option<ReplayStatistics>)> = self
+            .votes
+            .iter()
+            .filter(|(_, vote)| is_valid(vote))
+            .map(|(member, vote)| (*member, vote.statistics().copied()))
+            .collect();
+        let same = |said: &Option<ReplayStatistics>| approvals.iter().filter(|(_, other)| other == said).count();
+        let Some((_, most)) = approvals.iter().max_by_key(|(_, said)| same(said)) else { return Vec::new() };
+        let mut agreed: Vec<NodeId> =
+            approvals.iter().filter(|(_, said)| said == most).map(|(member, _)| *member).collect();
+        agreed.sort();
+        agreed
     }
 
     /// SPEC S: its fee, or three of a job's fees by the chance that it is replayed.
@@ -172,6 +189,8 @@ pub(super) struct Model {
     blind: BTreeSet<(SegmentId, NodeId)>,
     blind_slashed: u32,
     forced_share: u64,
+    /// The profile is a tolerance profile.
+    is_tolerance: bool,
     jackpot_max: u64,
     pool: u64,
     treasury: u64,
@@ -192,6 +211,7 @@ impl Model {
             epoch: meta.epoch,
             epoch_started_ms: meta.epoch_started_ms,
             forced_share: meta.parameters.forced_share.get().into(),
+            is_tolerance: chain.model.engine.calibration().is_some(),
             jackpot_max: meta.parameters.forced_jackpot_max.nano(),
             pool: meta.validator_pool.nano(),
             treasury: meta.treasury.nano(),
@@ -378,7 +398,7 @@ impl Model {
             Event::SegmentApproved(outcome) if !outcome.settled => {
                 let segment = self.segments.get_mut(&outcome.segment).unwrap();
                 (segment.is_final, segment.approved_by) = (true, Some((segment.seed, segment.replay)));
-                for approver in self.segments[&outcome.segment].voters(is_valid) {
+                for approver in self.segments[&outcome.segment].agreed() {
                     self.duty(approver);
                 }
             }
@@ -394,7 +414,7 @@ impl Model {
                 let to_worker = fee * 80 / 100;
                 let worker_barred = self.barred.contains(&segment.worker);
                 self.give(if worker_barred { segment.gateway } else { segment.worker }, to_worker);
-                let members = segment.approvers.clone().unwrap_or_else(|| segment.voters(is_valid));
+                let members = segment.approvers.clone().unwrap_or_else(|| segment.agreed());
                 let part = fee * 12 / 100 / members.len() as u64;
                 let seated: Vec<NodeId> = members.into_iter().filter(|member| !self.barred.contains(member)).collect();
                 for member in &seated {
@@ -419,6 +439,11 @@ impl Model {
                     for prover in segment.clone().voters(is_invalid) {
                         self.duty(prover);
                     }
+                } else if *reason == RejectReason::Statistics && !segment.is_final {
+                    // It was approved when its worker had been convicted of another one.
+                    for approver in segment.clone().agreed() {
+                        self.duty(approver);
+                    }
                 }
             }
             Event::DisputeOpened { segment, challenger, bond } => {
@@ -428,7 +453,7 @@ impl Model {
                 assert!(!std::mem::replace(&mut segment.was_disputed, true), "disputed once");
                 (segment.challenger, segment.is_final) = (Some(*challenger), false);
                 segment.bond = 10 * IFR;
-                segment.approvers = Some(segment.voters(is_valid));
+                segment.approvers = Some(segment.agreed());
                 segment.votes.clear();
             }
             Event::DisputeClosed { segment, challenger, upheld, returned } => {
@@ -442,7 +467,7 @@ impl Model {
                 segment.is_final = !*upheld;
                 let segment = segment.clone();
                 if returned.is_zero() {
-                    let court = segment.voters(is_valid);
+                    let court = segment.agreed();
                     let part = bond / 2 / court.len() as u64;
                     for member in &court {
                         self.duty(*member);
@@ -590,6 +615,8 @@ impl Model {
             && slash.segment.is_some_and(|segment| self.blind.remove(&(segment, slash.node)));
         // One of how many parts it takes.
         let mut harm = segment.as_ref().filter(|_| !is_blind).map_or(0, |segment| segment.fee);
+        let is_verdict = matches!(slash.rule, SlashRule::WrongApproval | SlashRule::WrongRejection);
+        assert!(!(is_verdict && self.is_tolerance), "SPEC V6: statistics cost no validator stake");
         let (divisor, provers, harmed) = match slash.rule {
             SlashRule::DeadlineMissed | SlashRule::MissedDuty => (1_000, Vec::new(), None),
             SlashRule::WrongApproval if is_blind => (1, Vec::new(), None),
@@ -606,6 +633,8 @@ impl Model {
                 (divisor, about().provers(), gateway_of(about()))
             }
             SlashRule::ForgedProof | SlashRule::EvidenceWithheld => (1, Vec::new(), None),
+            // SPEC V7: nobody gains by it.
+            SlashRule::Statistics => (5, Vec::new(), None),
             SlashRule::DoubleSigning
             | SlashRule::DoubleRequest
             | SlashRule::ConflictingResults
@@ -767,7 +796,7 @@ fn escrow_of(terms: &TaskTerms) -> u64 {
 }
 
 const fn is_valid(vote: &VerdictVote) -> bool {
-    matches!(vote, VerdictVote::Valid { .. })
+    vote.approves()
 }
 
 const fn is_invalid(vote: &VerdictVote) -> bool {

@@ -8,6 +8,7 @@ use super::planting::Planting;
 use super::requests::asked;
 use super::slashing::proof;
 use super::stalls::{request, result};
+use super::statistics::{measured, tolerance};
 use super::support::*;
 use crate::{Phase, Segment, SegmentState, StallState, assemble};
 use inferium_types::{
@@ -35,7 +36,22 @@ fn nth<T>(items: impl IntoIterator<Item = T>, index: u8) -> Option<T> {
 
 /// True in a world where jobs are planted (SPEC V5).
 fn plants(chain: &Chain) -> bool {
-    chain.parameters().forced_share.get() > 0
+    chain.parameters().forced_share.get() > 0 && !measures(chain)
+}
+
+/// True in a world whose profile is a tolerance profile (SPEC V6).
+fn measures(chain: &Chain) -> bool {
+    chain.model.engine.calibration().is_some()
+}
+
+/// The approval of a segment. Where that says what was measured, one worker cheats a little, and a member errs at times.
+fn approval_of(chain: &Chain, id: SegmentId, segment: &Segment, errs: bool) -> VerdictVote {
+    if !measures(chain) {
+        return valid();
+    }
+    let dice = u32::from(id.digest().as_bytes()[1]);
+    let flips = if chain.name(&segment.worker) == "w2" { 6 + dice % 8 } else { dice % 3 };
+    measured(flips + u32::from(errs))
 }
 
 fn planting(chain: &Chain, segment: &Segment) -> Option<Planting> {
@@ -59,10 +75,10 @@ fn vote_of(chain: &Chain, id: SegmentId, segment: &Segment, member: &str) -> Ver
     let is_bad = kind == 0 || (kind < 4 && segment.dispute.is_some());
     match dice[0] % 40 {
         0 => VerdictVote::Unavailable,
-        1 | 2 if is_bad => valid(),
+        1 | 2 if is_bad => approval_of(chain, id, segment, false),
         1..4 => VerdictVote::Invalid { job: 0, fault: JobFault::Logits },
         _ if is_bad => invalid(),
-        _ => valid(),
+        _ => approval_of(chain, id, segment, dice[2].is_multiple_of(40)),
     }
 }
 
@@ -85,7 +101,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
                 completion_token: Amount::from_nano(u64::from(what) * 8),
             };
             let terms = OfferTerms { slots: u32::from(much % 5), price, context_tokens: 2_048 };
-            (worker, TransactionBody::SetOffer { profile: profile(), terms })
+            (worker, TransactionBody::SetOffer { profile: chain.profile(), terms })
         }
         3..=5 => {
             // Where jobs are planted, most leases have room for them.
@@ -96,7 +112,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
                 slots: 1 + u32::from(what % 3),
                 open_ms: u64::from(what) * 200,
                 lease_ms: u64::from(much),
-                ..task_terms()
+                ..chain.terms()
             };
             (gateway, TransactionBody::OpenTask { terms })
         }
@@ -210,7 +226,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
             let commission = Ppm::new(u32::from(much) * 10);
             (format!("v{}", what % 6), TransactionBody::SetCommission { commission })
         }
-        36 => (worker, TransactionBody::OpenAssessment { profile: profile(), report: report(Tier::Mid) }),
+        36 => (worker, TransactionBody::OpenAssessment { profile: chain.profile(), report: report(Tier::Mid) }),
         37..=39 => {
             let (segment, entry) =
                 nth(state.segments().filter(|(_, entry)| matches!(entry.state, SegmentState::Final { .. })), what)?;
@@ -264,6 +280,7 @@ struct Block {
 #[derive(Debug, Clone, Copy)]
 struct World {
     forced_share: u32,
+    is_tolerance: bool,
 }
 
 impl ReferenceStateMachine for World {
@@ -271,7 +288,8 @@ impl ReferenceStateMachine for World {
     type Transition = Block;
 
     fn init_state() -> BoxedStrategy<Self> {
-        prop_oneof![Just(0), Just(200_000)].prop_map(|forced_share| Self { forced_share }).boxed()
+        let worlds = prop_oneof![Just((0, false)), Just((200_000, false)), Just((200_000, true))];
+        worlds.prop_map(|(forced_share, is_tolerance)| Self { forced_share, is_tolerance }).boxed()
     }
 
     fn transitions(_: &Self) -> BoxedStrategy<Block> {
@@ -298,7 +316,11 @@ impl Ledgers {
         let forced_share = Ppm::new(world.forced_share);
         // Whatever is slashed, work goes on (S5).
         let parameters = Parameters { profile_slash_max: Ppm::ONE, forced_share, ..devnet(6) };
-        let mut chain = Chain::with(6, parameters).furnished(3);
+        let mut chain = Chain::with(6, parameters);
+        if world.is_tolerance {
+            chain.model = tolerance();
+        }
+        let mut chain = chain.furnished(3);
         chain.register("g1", gateway_role(), Amount::from_ifr(1_000));
         for index in 0..6 {
             for name in [format!("v{index}"), operator_of(&format!("v{index}"))] {
@@ -417,6 +439,7 @@ const fn kind(event: &Event) -> &'static str {
         Event::Unbonded { .. } => "unbonded",
         Event::CapabilityMeasured { .. } => "measured",
         Event::TierLost { .. } => "tier lost",
+        Event::SuspicionChanged { suspicion, .. } => suspicion.name(),
         Event::DisputeClosed { upheld: true, .. } => "upheld",
         Event::DisputeClosed { returned, .. } if returned.is_zero() => "dismissed",
         Event::DisputeClosed { .. } => "undecided",
@@ -452,7 +475,7 @@ prop_state_machine! {
 fn histories_meet_every_way_money_moves() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut met: BTreeMap<&'static str, u32> = BTreeMap::new();
-    for _ in 0..16 {
+    for _ in 0..24 {
         let (world, blocks, _) = World::sequential_strategy(200).new_tree(&mut runner).unwrap().current();
         let mut ledgers = MoneyAgrees::init_test(&world);
         for block in blocks {
@@ -493,6 +516,10 @@ fn histories_meet_every_way_money_moves() {
         "blind approval",
         "not opened",
         "forged_proof",
+        "suspect",
+        "none",
+        "convicted",
+        "statistics",
     ] {
         assert!(met.contains_key(wanted), "{wanted} is missing in {met:?}");
     }

@@ -210,7 +210,8 @@ fn settlement_splits_the_fee() {
     let lease = chain.lease();
     let fee = 1_000 * 7 + 2_000 * 3;
     let segment = chain.approve(lease, totals(1, 7, 3));
-    let SegmentState::Final { approval, settles_at_ms } = chain.state.segment(&segment).unwrap().state.clone() else {
+    let SegmentState::Final { approval, settles_at_ms, .. } = chain.state.segment(&segment).unwrap().state.clone()
+    else {
         panic!("final")
     };
     assert_eq!(settles_at_ms, chain.now_ms + chain.parameters().challenge_ms);

@@ -189,6 +189,8 @@ pub(super) struct Chain {
     pub(super) world: String,
     /// False withholds the seeds of past views.
     pub(super) carries_seeds: bool,
+    /// What is leased.
+    pub(super) model: ModelProfile,
     /// What members committed to and have not shown yet.
     hidden: BTreeMap<(SegmentId, String), VerdictVote>,
     names: BTreeMap<NodeId, String>,
@@ -256,6 +258,7 @@ impl Chain {
             view: 0,
             world: "beacon".into(),
             carries_seeds: true,
+            model: model("model"),
             hidden: BTreeMap::new(),
             names,
         }
@@ -282,8 +285,17 @@ impl Chain {
             self.state.nodes().filter(|(_, node)| node.is_validator()).map(|(id, _)| *id).collect();
         for validator in validators {
             let name = self.name(&validator);
-            self.ok(&name, TransactionBody::DeclareProfile { profile: model("model") });
+            self.ok(&name, TransactionBody::DeclareProfile { profile: self.model.clone() });
         }
+    }
+
+    pub(super) fn profile(&self) -> ProfileId {
+        self.model.id()
+    }
+
+    /// The usual task, of the profile that is leased.
+    pub(super) fn terms(&self) -> TaskTerms {
+        TaskTerms { profile: self.profile(), mode: self.model.engine.mode(), ..task_terms() }
     }
 
     pub(super) fn parameters(&self) -> &Parameters {
@@ -347,7 +359,7 @@ impl Chain {
     pub(super) fn set_measured(&mut self, name: &str, tier: Tier, score: u64) {
         let capability = Capability {
             report: report(tier),
-            profile: profile(),
+            profile: self.profile(),
             lease: None,
             score,
             tier: Some(tier),
@@ -360,7 +372,7 @@ impl Chain {
 
     /// Jobs, tokens and failures on record.
     pub(super) fn record(&self, worker: &str) -> (u64, u64, u64) {
-        let record = self.state.record(id(worker), profile());
+        let record = self.state.record(id(worker), self.profile());
         (record.jobs(), record.tokens(), record.failures())
     }
 
@@ -524,12 +536,13 @@ impl Chain {
 
     /// `w0` offers a slot, `g0` opens the usual task, and the lease is granted.
     pub(super) fn lease(&mut self) -> LeaseId {
-        self.lease_of(task_terms())
+        self.lease_of(self.terms())
     }
 
     pub(super) fn lease_of(&mut self, terms: TaskTerms) -> LeaseId {
-        if self.state.offer(profile(), id("w0")).is_none() {
-            self.ok("w0", offer(8));
+        if self.state.offer(self.profile(), id("w0")).is_none() {
+            let TransactionBody::SetOffer { terms, .. } = offer(8) else { panic!("an offer") };
+            self.ok("w0", TransactionBody::SetOffer { profile: self.profile(), terms });
         }
         let (_, lease) = self.open("g0", terms);
         assert!(self.state.lease(&lease).is_some());

@@ -56,16 +56,16 @@ fn unknown_tags_are_refused() {
         }
     }
     check::<TransactionBody>(26);
-    check::<Event>(36);
+    check::<Event>(37);
     check::<WorkerMessage>(7);
     check::<GatewayMessage>(6);
-    check::<VerdictVote>(3);
+    check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(6);
+    check::<JobFault>(9);
     check::<FinishReason>(4);
-    check::<SlashRule>(11);
+    check::<SlashRule>(12);
     check::<LeaseEnd>(5);
-    check::<RejectReason>(4);
+    check::<RejectReason>(5);
     check::<Tier>(3);
     check::<TaskKind>(6);
     check::<VerificationMode>(4);
@@ -73,6 +73,7 @@ fn unknown_tags_are_refused() {
     check::<VoteChoice>(4);
     check::<ForcedKind>(2);
     check::<VoteSubject>(3);
+    check::<Suspicion>(3);
 }
 
 #[test]

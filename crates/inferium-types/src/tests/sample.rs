@@ -209,11 +209,11 @@ sample_structs! {
         profile_operators_min, reservation_per_block, reservation_min, task_open_max_ms, lease_max_ms,
         lease_drain_ms, starving_ms, draw_delay_views, committee_two_from, committee_three_from, escalation_max,
         court_size, dispute_bond, verdict_ms, verdict_token_ms, verdict_blocks, reveal_ms, reveal_blocks,
-        challenge_ms, forced_share,
+        challenge_ms, suspicion_ms, forced_share,
         forced_open_ms, forced_jackpot_max, stall_answer_ms,
         stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, slash_deadline, slash_missed_duty,
-        slash_wrong_result, slash_wrong_again, slash_wrong_rejection, slash_rejection_again, slash_provers_share,
-        slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
+        slash_wrong_result, slash_wrong_again, slash_wrong_rejection, slash_rejection_again, slash_statistics,
+        slash_provers_share, slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
         fee_share_worker, fee_share_committee, fee_share_validators, emission_halving_ms, emission_share_workers,
         emission_fee_max, delegation_min, self_bond_min, unbond_ms, unsettled_max, tier_mid_score, tier_high_score,
         assessment_ms, assessment_items_max, assessment_price, assessment_share, assessment_call_ms,
@@ -288,11 +288,12 @@ sample_enums! {
         Vote { proposal, choice }
     }
     LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} }
-    RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} }
+    RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} Statistics {} }
     SlashRule {
         DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {}
-        DoubleSigning {} Equivocation {} ForgedProof {} EvidenceWithheld {} DoubleRequest {}
+        DoubleSigning {} Equivocation {} ForgedProof {} EvidenceWithheld {} DoubleRequest {} Statistics {}
     }
+    Suspicion { None {} Suspect {} Convicted {} }
     ForcedKind { Wrong {} Right {} }
     VoteSubject { Notarize { parent_view, block } Nullify {} Finalize { parent_view, block } }
     Event {
@@ -332,6 +333,7 @@ sample_enums! {
         ProposalOpened { proposal, proposer, closes_at_ms }
         Voted { proposal, voter, choice }
         ProposalClosed { proposal, outcome, tally }
+        SuspicionChanged { worker, profile, suspicion, judged }
     }
     WorkerMessage {
         Hello { worker, nonce }
@@ -430,6 +432,7 @@ macro_rules! for_each_type {
             LeaseEnd,
             RejectReason,
             SlashRule,
+            Suspicion,
             SlashedNode,
             SegmentOutcome,
             Event,

@@ -93,7 +93,7 @@ fn task_bounds(page: &mut Page<'_>, chain: &Chain) {
         let terms = TaskTerms { kind, tier: Tier::High, ..usual };
         page.invalid(&format!("kind {}", kind.policy().name), "T1", chain, "g0", open(terms), "not_served");
     }
-    for mode in [VerificationMode::Sampled, VerificationMode::Replicated, VerificationMode::Zk] {
+    for mode in [VerificationMode::Replicated, VerificationMode::Zk] {
         let name = format!("verification {}", mode.name());
         page.invalid(&name, "T2", chain, "g0", open(TaskTerms { mode, ..usual }), "not_served");
     }

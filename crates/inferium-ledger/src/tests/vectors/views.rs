@@ -3,13 +3,15 @@
 use super::json::{Json, View, snake, views};
 use crate::entries::*;
 use crate::{InvalidBlock, Rejection, State, StateKey};
+use inferium_sampling::SequentialTest;
 use inferium_types::{
-    Accelerator, CapabilityReport, ConsensusVote, Digest, EngineClass, FinishReason, ForcedKind, ForcedOrder,
-    InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseEnd, MerklePath,
-    ModelProfile, NodeRole, OfferTerms, PARAMETERS, ParameterChange, Parameters, PlantedJob, Price, ProposalAction,
-    ProposalOutcome, ProposalTerms, RequestProof, SamplingParams, SegmentOpening, SegmentTerms, SignedTotals,
-    SlashRule, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode,
-    VerifiedTransaction, VoteChoice, VoteSubject, VoteTally, VrfPublicKey, decode,
+    Accelerator, Calibration, CapabilityReport, ClippedSum, ConsensusVote, Digest, EngineClass, FinishReason,
+    ForcedKind, ForcedOrder, InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest, JobResult, JobTotals,
+    KindCount, LeaseEnd, MerklePath, ModelProfile, NodeRole, OfferTerms, PARAMETERS, ParameterChange, Parameters,
+    PlantedJob, Price, ProposalAction, ProposalOutcome, ProposalTerms, ReplayStatistics, RequestProof, SamplingParams,
+    SegmentOpening, SegmentTerms, SignedTotals, SlashRule, Suspicion, TaskKind, TaskTerms, Tier, Transaction,
+    TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction, VoteChoice, VoteSubject, VoteTally,
+    VrfPublicKey, decode, encode,
 };
 
 views! {
@@ -69,6 +71,14 @@ views! {
     struct OwedOrder { share, has_room }
     struct Planted { job, kind, usage }
     struct PlantedJob { leaf, path }
+    struct KindCount { positions, flips }
+    struct ClippedSum { count, sum_ppm }
+    struct ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro }
+    struct Calibration {
+        corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro, logprob_mean,
+        sketch_clip_micro, sketch_mean, sketch_gross_micro,
+    }
+    struct Conduct { test, suspicion, slash }
 }
 
 views! {
@@ -79,27 +89,28 @@ views! {
     words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault }
     words Stage { Committee, Widened, Court, FullCourt }
     words Phase { Committing, Revealing, Closed }
-    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits }
+    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches }
+    words Suspicion { None, Suspect, Convicted }
     words FinishReason { EndOfText, StopString, Length, Cancelled }
     words VoteChoice { Yes, No, Abstain, Veto }
     words ProposalOutcome { Passed, NoQuorum, Failed, Vetoed, Executed, Void }
     words ForcedKind { Wrong, Right }
     words SlashRule {
         DeadlineMissed, WrongResult, ConflictingResults, WrongApproval, WrongRejection, MissedDuty, DoubleSigning,
-        Equivocation, ForgedProof, EvidenceWithheld, DoubleRequest,
+        Equivocation, ForgedProof, EvidenceWithheld, DoubleRequest, Statistics,
     }
 }
 
 views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
-    enum EngineClass { Canonical { build, tier } }
+    enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration } }
     enum LeaseState { Active, Draining { end, until_ms, commits_until_ms } }
     enum Ballot { Blank, Committed { commitment }, Given { vote } }
-    enum VerdictVote { Valid { effort }, Invalid { job, fault }, Unavailable }
+    enum VerdictVote { Valid { effort }, Invalid { job, fault }, Unavailable, Measured { effort, statistics } }
     enum SegmentState {
         AwaitingSeed { view, until_ms },
         Judging { members, stage, phase, seed, replay, due_at_ms, due_at_height },
-        Final { approval, settles_at_ms },
+        Final { approval, settles_at_ms, held_until_ms },
     }
     enum VoteSubject { Notarize { parent_view, block }, Nullify, Finalize { parent_view, block } }
     enum StallState {
@@ -173,6 +184,9 @@ impl View for Rejection {
             NoWorkers { tier },
             ProfileClosed { listing },
             Commitment,
+            Mode { expected, found },
+            VoteForm { expected },
+            BarredFromProfile,
             Evidence { why },
         }
     }
@@ -188,6 +202,20 @@ impl View for Opening {
             Self::Opened { planted } => ("opened", vec![("planted", planted.view())]),
         };
         Json::object([("kind", Json::text(kind))].into_iter().chain(fields))
+    }
+}
+
+/// The capital of each bet, in units of 2^-64.
+impl View for SequentialTest {
+    fn view(&self) -> Json {
+        type Capitals = (u64, [u128; 6], [u128; 8], [u128; 8]);
+        let (jobs, flips, logprobs, sketches): Capitals = decode(&encode(self)).unwrap();
+        Json::object([
+            ("jobs", jobs.view()),
+            ("flips", flips.view()),
+            ("logprobs", logprobs.view()),
+            ("sketches", sketches.view()),
+        ])
     }
 }
 
@@ -326,6 +354,7 @@ pub(super) fn entry_view(key: &[u8], value: Option<&[u8]>) -> Option<(&'static s
         StateKey::Capability(id) => entry!("capabilities", id.to_string(), Capability),
         StateKey::Proposal(id) => entry!("proposals", id.to_string(), Proposal),
         StateKey::Vote((proposal, voter)) => entry!("votes", format!("{proposal}/{voter}"), VoteChoice),
+        StateKey::Conduct((worker, profile)) => entry!("conducts", format!("{worker}/{profile}"), Conduct),
     }
 }
 

@@ -1,0 +1,199 @@
+//! Tolerance profiles: approvals that say what was measured, and what all of them say of a worker (SPEC V6, V7).
+//!
+//! Verifiers of such a profile replay on one engine, so that honest ones measure the same of the same evidence: a
+//! committee agrees on statistics, not only on a yes. What it agreed on goes into a test of the worker on that
+//! profile, which makes it suspect long before it convicts it.
+
+use crate::Rejection;
+use crate::entries::{Conduct, LeaseState, Member, Segment, SegmentState};
+use crate::execute::Block;
+use crate::state::State;
+use inferium_sampling::Bets;
+use inferium_types::{
+    Calibration, Event, LeaseEnd, LeaseId, NodeId, ProfileId, RejectReason, ReplayStatistics, SegmentId, Suspicion,
+    VerdictVote, VerificationMode,
+};
+
+/// The members of the largest group whose approvals say the same, and what it measured (SPEC V6).
+///
+/// Digests of effort are each member's own. Groups of one size are told apart by what they measured first, but none of
+/// these is two thirds of anything.
+pub(crate) fn agreeing(members: &[Member]) -> (Vec<NodeId>, Option<ReplayStatistics>) {
+    let approvals = || {
+        members.iter().filter_map(|member| {
+            let vote = member.ballot.vote().filter(VerdictVote::approves)?;
+            Some((member.validator, vote.statistics().copied()))
+        })
+    };
+    let group = |said: Option<ReplayStatistics>| approvals().filter(move |(_, other)| *other == said).map(|(id, _)| id);
+    let mut largest = (Vec::new(), None);
+    for (_, said) in approvals() {
+        let of: Vec<NodeId> = group(said).collect();
+        if of.len() > largest.0.len() {
+            largest = (of, said);
+        }
+    }
+    largest
+}
+
+impl State {
+    /// What replays say of a worker on a tolerance profile; `None` before its first segment was judged.
+    #[must_use]
+    pub fn conduct(&self, worker: NodeId, profile: ProfileId) -> Option<&Conduct> {
+        self.conducts.get(&(worker, profile))
+    }
+
+    /// The same of all workers and tolerance profiles, ascending.
+    pub fn conducts(&self) -> impl Iterator<Item = (&(NodeId, ProfileId), &Conduct)> {
+        self.conducts.iter()
+    }
+
+    /// What replays say of a worker on a profile.
+    #[must_use]
+    pub fn suspicion(&self, worker: NodeId, profile: ProfileId) -> Suspicion {
+        self.conduct(worker, profile).map_or(Suspicion::None, |conduct| conduct.suspicion)
+    }
+
+    /// True when statistics barred the worker from the profile (SPEC V7).
+    #[must_use]
+    pub fn is_barred_from(&self, worker: NodeId, profile: ProfileId) -> bool {
+        self.suspicion(worker, profile) == Suspicion::Convicted
+    }
+
+    /// The calibration of a tolerance profile; `None` of any other one.
+    #[must_use]
+    pub fn calibration(&self, profile: ProfileId) -> Option<&Calibration> {
+        self.profiles.get(&profile).and_then(|entry| entry.engine().calibration())
+    }
+
+    /// How results of a profile are verified (SPEC T2).
+    pub(crate) fn mode_of(&self, profile: ProfileId) -> VerificationMode {
+        self.profiles.get(&profile).map_or(VerificationMode::Exact, |entry| entry.engine().mode())
+    }
+
+    /// SPEC V6: an approval has the form of the profile's class.
+    pub(crate) fn check_vote(&self, profile: ProfileId, vote: &VerdictVote) -> Result<(), Rejection> {
+        let is_tolerance = self.calibration(profile).is_some();
+        match vote {
+            VerdictVote::Valid { .. } if is_tolerance => Err(Rejection::VoteForm { expected: "measured" }),
+            VerdictVote::Measured { .. } if !is_tolerance => Err(Rejection::VoteForm { expected: "valid" }),
+            VerdictVote::Measured { statistics, .. } if !statistics.is_well_formed() => {
+                Err(Rejection::OutOfBounds { field: "statistics" })
+            }
+            VerdictVote::Valid { .. }
+            | VerdictVote::Measured { .. }
+            | VerdictVote::Invalid { .. }
+            | VerdictVote::Unavailable => Ok(()),
+        }
+    }
+
+    /// Final segments of a worker on a profile, ascending.
+    fn finals_of(&self, worker: NodeId, profile: ProfileId) -> Vec<(SegmentId, Segment)> {
+        let is_one = |segment: &Segment| {
+            (segment.worker, segment.profile) == (worker, profile)
+                && matches!(segment.state, SegmentState::Final { .. })
+        };
+        let finals = self.segments.iter().filter(|(_, segment)| is_one(segment));
+        finals.map(|(id, segment)| (*id, segment.clone())).collect()
+    }
+}
+
+impl Block {
+    /// SPEC V7: what a committee agreed on is one step of the worker's test. True when it convicts the worker.
+    pub(crate) fn fold(&mut self, id: SegmentId, segment: &Segment, measured: &ReplayStatistics) -> bool {
+        let (worker, profile) = (segment.worker, segment.profile);
+        let Some(bets) = self.state.calibration(profile).map(Bets::new) else { return false };
+        let mut conduct = self.state.conduct(worker, profile).cloned().unwrap_or_default();
+        let before = conduct.suspicion;
+        conduct.test.judge(&bets, measured);
+        let suspicion = conduct.test.suspicion(&bets);
+        let judged = conduct.test.jobs();
+        conduct.suspicion = suspicion;
+        self.state.conducts.insert((worker, profile), conduct);
+        if suspicion != before {
+            self.events.push(Event::SuspicionChanged { worker, profile, suspicion, judged });
+            match suspicion {
+                Suspicion::None => self.release_pay(worker, profile),
+                Suspicion::Suspect => {}
+                Suspicion::Convicted => self.bar_from_profile(id, segment, before),
+            }
+        }
+        suspicion == Suspicion::Convicted
+    }
+
+    /// A final segment's time to be paid has come. True when it waits on, or is gone: its worker is suspect, or barred.
+    pub(crate) fn withholds_pay(&mut self, id: SegmentId, segment: &Segment) -> bool {
+        let SegmentState::Final { settles_at_ms, held_until_ms, .. } = &segment.state else { return false };
+        match self.state.suspicion(segment.worker, segment.profile) {
+            Suspicion::None => false,
+            // It was in dispute when the rest was rejected.
+            Suspicion::Convicted => {
+                self.reject(id, segment, RejectReason::Statistics);
+                true
+            }
+            Suspicion::Suspect => {
+                let wait_ms = self.state.meta().parameters.suspicion_ms;
+                let until_ms = held_until_ms.unwrap_or_else(|| settles_at_ms.saturating_add(wait_ms));
+                let waits = self.now_ms < until_ms;
+                if waits {
+                    self.hold_pay(id, segment.clone(), Some(until_ms));
+                }
+                waits
+            }
+        }
+    }
+
+    fn hold_pay(&mut self, id: SegmentId, mut segment: Segment, until_ms: Option<u64>) {
+        if let SegmentState::Final { held_until_ms, .. } = &mut segment.state {
+            *held_until_ms = until_ms;
+            self.state.set_segment(id, Some(segment));
+        }
+    }
+
+    /// The worker is not suspect any more: what waited for that is due.
+    fn release_pay(&mut self, worker: NodeId, profile: ProfileId) {
+        for (id, segment) in self.state.finals_of(worker, profile) {
+            self.hold_pay(id, segment, None);
+        }
+    }
+
+    /// SPEC V7: the worker is convicted, and leaves the profile for ever. What is final and not due yet is not paid.
+    fn bar_from_profile(&mut self, id: SegmentId, segment: &Segment, before: Suspicion) {
+        let (worker, profile) = (segment.worker, segment.profile);
+        let slash = self.slash_statistics(segment, id);
+        if let Some(conduct) = self.state.conducts.get_mut(&(worker, profile)) {
+            conduct.slash = Some(slash);
+        }
+        let leases: Vec<LeaseId> = self
+            .state
+            .leases
+            .iter()
+            .filter(|(_, lease)| {
+                (lease.worker, lease.terms.profile) == (worker, profile) && lease.state == LeaseState::Active
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for lease in leases {
+            self.end_lease(lease, LeaseEnd::Fault);
+        }
+        self.state.offers.remove(&(profile, worker));
+        let wait_ms = if before == Suspicion::Suspect { self.state.meta().parameters.suspicion_ms } else { 0 };
+        for (id, segment) in self.state.finals_of(worker, profile) {
+            let SegmentState::Final { approval, settles_at_ms, held_until_ms } = &segment.state else { continue };
+            if self.now_ms < held_until_ms.unwrap_or_else(|| settles_at_ms.saturating_add(wait_ms)) {
+                self.reject(id, &segment, RejectReason::Statistics);
+            } else {
+                // Due in this block, which handles what is due at its end.
+                self.settle(id, &segment, approval);
+            }
+        }
+    }
+
+    /// SPEC S2, V7: an overturned slash lifts the bar, and the worker's test begins anew.
+    pub(crate) fn forget_conviction(&mut self, slash: u64) {
+        let convicted = self.state.conducts.iter().find(|(_, conduct)| conduct.slash == Some(slash));
+        let Some((worker, profile)) = convicted.map(|(key, _)| *key) else { return };
+        self.state.conducts.remove(&(worker, profile));
+        self.events.push(Event::SuspicionChanged { worker, profile, suspicion: Suspicion::None, judged: 0 });
+    }
+}

@@ -8,7 +8,9 @@
 //! see; a known-right one is a job like any other, so that to know a planted job when one sees it
 //! is not to know its verdict. Fixed by the root that both sides sign, opened after the verdict.
 
-use crate::{Digest, JobId, JobLeaf, LeaseId, MerklePath, Ppm, SegmentId, SegmentTerms, TaskTerms, VrfProof};
+use crate::{
+    Digest, JobId, JobLeaf, LeaseId, MerklePath, Ppm, SegmentId, SegmentTerms, TaskTerms, VerificationMode, VrfProof,
+};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Openings of one transaction.
@@ -20,10 +22,12 @@ pub const FORCED_ROOM: u32 = 8;
 
 impl TaskTerms {
     /// True when leases of it are so large that planted jobs have room in them: what is kept for them
-    /// is at most an eighth.
+    /// is at most an eighth. Only where replay is equality can one be known to be wrong.
     #[must_use]
     pub const fn holds_planted(&self) -> bool {
-        self.jobs_max >= 8 * FORCED_ROOM && self.tokens_max >= 8 * FORCED_TOKENS * FORCED_ROOM as u64
+        matches!(self.mode, VerificationMode::Exact)
+            && self.jobs_max >= 8 * FORCED_ROOM
+            && self.tokens_max >= 8 * FORCED_TOKENS * FORCED_ROOM as u64
     }
 
     /// Jobs that clients may have of a lease.

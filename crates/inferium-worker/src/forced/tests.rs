@@ -49,6 +49,15 @@ async fn planted(planting: Planting, lease: LeaseId) -> FinishedJob {
     plant(context(None), lease, planting).await.unwrap()
 }
 
+/// Within a tolerance no replay says for certain that a job is wrong.
+#[tokio::test]
+async fn nothing_is_planted_where_replay_is_no_equality() {
+    let mut work = ordered(ForcedKind::Wrong, &[3, 7]).await;
+    work.record.terms.mode = VerificationMode::Sampled;
+    assert!(work.begin_planting(SHARE).is_none());
+    assert_eq!(work.make_segment(&key()).unwrap().leaves.len(), 2);
+}
+
 #[tokio::test]
 async fn an_ordered_job_is_in_the_segment_before_it_is_proposed() {
     for kind in [ForcedKind::Wrong, ForcedKind::Right] {

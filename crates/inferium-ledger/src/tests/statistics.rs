@@ -168,16 +168,14 @@ fn a_committee_agrees_on_statistics_and_not_on_efforts() {
     let segment = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(segment);
     assert_eq!(members.len(), 2);
-    let by = |name: &str| VerdictVote::Measured { effort: id(name).as_bytes().to_owned().into(), statistics: statistics(1) };
+    let by =
+        |name: &str| VerdictVote::Measured { effort: id(name).as_bytes().to_owned().into(), statistics: statistics(1) };
     chain.cast(segment, &[(&members[0], by(&members[0])), (&members[1], by(&members[1]))]);
     assert!(matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Final { .. }));
     let other = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(other);
     chain.cast(other, &[(&members[0], measured(1)), (&members[1], measured(2))]);
-    assert!(matches!(
-        chain.state.segment(&other).unwrap().state,
-        SegmentState::Judging { stage: Stage::Widened, .. }
-    ));
+    assert!(matches!(chain.state.segment(&other).unwrap().state, SegmentState::Judging { stage: Stage::Widened, .. }));
 }
 
 /// A widened committee of six in which so many measured the same, one something else, and the rest find it wrong.
@@ -189,9 +187,8 @@ fn widened(same: usize) -> (Chain, SegmentId) {
     chain.cast(segment, &[(&members[0], measured(1)), (&members[1], measured(2))]);
     let rest = chain.silent_members(segment);
     let votes = rest.iter().enumerate();
-    let votes: Vec<_> = votes
-        .map(|(at, name)| (name.as_str(), if at + 1 < same { measured(1) } else { invalid() }))
-        .collect();
+    let votes: Vec<_> =
+        votes.map(|(at, name)| (name.as_str(), if at + 1 < same { measured(1) } else { invalid() })).collect();
     chain.cast(segment, &votes);
     (chain, segment)
 }

@@ -140,7 +140,7 @@ def judge(test: Entry, calibration: Entry, measured: Entry) -> None:
     """One step: each bet's capital, with what is put in before it, times how much likelier this is of a cheat."""
     step = test["jobs"]
     more = ONE // (step + 1) // (step + 2)
-    test["jobs"] = step + 1
+    test["jobs"] = late(step + 1)
     for index, shares in enumerate(_alternatives(calibration)):
         log = 0
         for count, (flipped, stayed) in zip(measured["kinds"], _log_ratios(calibration["flips"], shares)):

@@ -1,9 +1,10 @@
 //! Commit and reveal: SPEC V2.
 
+use super::forced::{equivocation, final_block};
 use super::support::*;
 use crate::{Ballot, Phase, Rejection, SegmentState, Stage};
 use inferium_types::{
-    Amount, Digest, Event, Parameters, RejectReason, SegmentId, SlashRule, TransactionBody, VerdictVote,
+    Amount, ConsensusVote, Digest, Event, Parameters, RejectReason, SegmentId, SlashRule, TransactionBody, VerdictVote,
 };
 
 /// A newcomer's segment before its two members, of so many validators.
@@ -343,33 +344,70 @@ fn a_widened_committee_commits_anew() {
     assert!(missed(&chain).is_empty());
 }
 
-/// SPEC C5: a removed member neither commits nor shows anything; the others go on when its time is over.
+/// Takes the seat of a validator that signed two contradicting votes.
+fn bar(chain: &mut Chain, name: &str) {
+    let of = chain.state.meta().chain;
+    let vote = |block| ConsensusVote::sign(of, 0, 5, final_block(block), &key(name));
+    chain.ok("x0", equivocation(name, vote("a"), vote("b")));
+    assert!(chain.state.node(&id(name)).unwrap().disqualified);
+}
+
+/// SPEC C5: a member that lost its seat is silent at once, and pays nothing for that.
 #[test]
-fn a_removed_member_is_not_waited_for_longer_than_its_time() {
+fn a_removed_member_is_not_waited_for() {
     let (chain, segment, members) = judged(5);
-    let remove = |chain: &mut Chain, name: &str| {
-        let mut node = chain.state.node(&id(name)).unwrap().clone();
-        node.disqualified = true;
-        chain.state.set_node(id(name), node);
+    let silence = |chain: &Chain| {
+        chain.history.iter().any(|event| matches!(event, Event::Slashed(of) if of.rule == SlashRule::MissedDuty))
     };
+    // It has said nothing: who is left finds all others bound, and votes openly.
     let mut blank = chain.clone();
-    remove(&mut blank, &members[0]);
+    bar(&mut blank, &members[0]);
     blank.fails(&members[0], blank.commitment(segment, &members[0], valid()), &Rejection::Disqualified);
-    blank.bind(segment, &[(&members[1], valid())]);
-    wait_out(&mut blank, segment);
-    blank.reveal(segment);
-    assert_eq!(stage(&blank, segment), Some(Stage::Widened));
+    blank.ok(&members[1], verdict(segment, valid()));
+    assert_eq!(stage(&blank, segment), Some(Stage::Widened), "the seat stays, and approves nothing");
     let rest: Vec<String> = blank.silent_members(segment).into_iter().filter(|name| *name != members[0]).collect();
-    blank.vote(segment, &rest, valid());
-    wait_out(&mut blank, segment);
-    blank.reveal(segment);
+    assert_eq!(rest.len(), 3);
+    for name in &rest {
+        let body = blank.commitment(segment, name, valid());
+        blank.ok(name, body);
+    }
+    assert_eq!(blank.phase(segment), Some(Phase::Revealing), "in the block in which the last one was bound");
+    for name in &rest {
+        blank.ok(name, reveal(segment, name, valid()));
+    }
     assert!(matches!(blank.state.segment(&segment).unwrap().state, SegmentState::Final { .. }), "four of five");
+    assert!(!silence(&blank));
+    // The others wait for it only: they go on in the block that bars it.
+    let mut waiting = chain.clone();
+    let body = waiting.commitment(segment, &members[1], valid());
+    waiting.ok(&members[1], body);
+    bar(&mut waiting, &members[0]);
+    assert_eq!(waiting.phase(segment), Some(Phase::Revealing));
+    // It is bound, and does not show its vote any more.
     let mut bound = chain;
-    bound.bind(segment, &[(&members[0], valid()), (&members[1], valid())]);
-    remove(&mut bound, &members[0]);
-    bound.fails(&members[0], reveal(segment, &members[0], valid()), &Rejection::Disqualified);
-    wait_out(&mut bound, segment);
+    for name in &members {
+        let body = bound.commitment(segment, name, valid());
+        bound.ok(name, body);
+    }
+    bound.ok(&members[1], reveal(segment, &members[1], valid()));
+    bar(&mut bound, &members[0]);
     assert_eq!(stage(&bound, segment), Some(Stage::Widened));
+    bound.fails(&members[0], reveal(segment, &members[0], valid()), &Rejection::Disqualified);
+    assert!(!silence(&bound));
+}
+
+/// SPEC C5: where all that are left have lost their seats, there is nothing to wait for.
+#[test]
+fn a_committee_of_removed_members_decides_nothing() {
+    let (mut chain, segment, members) = judged(5);
+    for name in &members {
+        bar(&mut chain, name);
+    }
+    assert_eq!((stage(&chain, segment), chain.committee(segment).len()), (Some(Stage::Widened), 5));
+    for name in chain.silent_members(segment).iter().filter(|name| !members.contains(name)) {
+        bar(&mut chain, name);
+    }
+    assert_eq!(chain.state.segment(&segment), None, "refunded, since nobody can decide");
 }
 
 /// SPEC V4: a court commits like any committee, and looks at all votes at once.

@@ -445,15 +445,18 @@ fn kinds_and_modes_that_are_not_served_are_refused() {
         for mode in VerificationMode::ALL {
             let terms = TaskTerms { kind, mode, tier: Tier::High, ..task_terms() };
             let policy = kind.policy();
-            let what = if !policy.is_served {
-                policy.name
+            let reason = if !policy.is_served {
+                Rejection::NotServed { what: policy.name }
             } else if !mode.is_served() {
-                mode.name()
+                Rejection::NotServed { what: mode.name() }
+            } else if mode == VerificationMode::Sampled {
+                // SPEC T2: the profile's class has another one.
+                Rejection::Mode { expected: "exact", found: "sampled" }
             } else {
                 chain.clone().ok("g0", open(terms));
                 continue;
             };
-            chain.fails("g0", open(terms), &Rejection::NotServed { what });
+            chain.fails("g0", open(terms), &reason);
             refused += 1;
         }
     }

@@ -18,6 +18,7 @@ mod pool;
 mod segments;
 mod stake;
 mod stalls;
+mod statistics;
 mod verdicts;
 mod views;
 
@@ -59,7 +60,7 @@ fn parameters() -> String {
 
 fn documents() -> BTreeMap<PathBuf, String> {
     let mut book = Book::default();
-    let pages: [fn(&mut Book); 12] = [
+    let pages: [fn(&mut Book); 13] = [
         money::write,
         nodes::write,
         pool::write,
@@ -72,6 +73,7 @@ fn documents() -> BTreeMap<PathBuf, String> {
         capability::write,
         history::write,
         forced::write,
+        statistics::write,
     ];
     for write in pages {
         write(&mut book);

@@ -5,9 +5,9 @@ use super::book::{Book, Page, near, with};
 use super::evidence::held;
 use super::nodes::barred;
 use crate::StateKey;
-use crate::entries::{Delegation, Fresh, Pool, Proposal, ProposalState};
+use crate::entries::{Conduct, Delegation, Fresh, Pool, Proposal, ProposalState};
 use crate::tests::support::*;
-use inferium_types::{Amount, Ppm, ProposalAction, ProposalTerms, SlashRule, VoteTally};
+use inferium_types::{Amount, Ppm, ProposalAction, ProposalTerms, SlashRule, Suspicion, VoteTally};
 
 pub(super) fn write(book: &mut Book) {
     let chain = with(&Chain::ready(2), |state| state.meta_mut().epoch = 40);
@@ -123,6 +123,25 @@ fn restitution(book: &mut Book, chain: &Chain) {
         (node.operator, node.disqualified) = (operator, true);
     });
     overturn("another node of the operator is barred: the operator stays so", &fellow);
+    let convicted = |slash| {
+        with(&slashed, |state| {
+            let conduct = Conduct { suspicion: Suspicion::Convicted, slash: Some(slash), ..Conduct::default() };
+            state.conducts.insert((id("w0"), profile()), conduct);
+        })
+    };
+    let conduct = StateKey::Conduct((id("w0"), profile()));
+    let mut forget = |name: &str, chain: &Chain| {
+        let page: &mut Page<'_> = page;
+        let about = [StateKey::Proposal(0), StateKey::Hold(0), StateKey::Node(id("w0")), conduct];
+        page.timed(name, "V7", &near(chain, at_ms), at_ms, &about);
+    };
+    forget("what statistics barred is free, and tested anew", &convicted(0));
+    forget("another slash by statistics is no matter", &convicted(1));
+    let mut overturn = |name: &str, chain: &Chain| {
+        let page: &mut Page<'_> = page;
+        let about = [StateKey::Proposal(0), StateKey::Hold(0), StateKey::Node(id("w0"))];
+        page.timed(name, "S2", &near(chain, at_ms), at_ms, &about);
+    };
     let removed = with(&slashed, |state| state.nodes.get_mut(&id("w0")).unwrap().removed = true);
     overturn("what a vote took, an appeal does not give back", &removed);
     let mild = with(&slashed, |state| {

@@ -148,7 +148,7 @@ CALIBRATION = record(
     bad_correlation=narrow, logprob_clip_micro=wide, logprob_mean=narrow, sketch_clip_micro=wide, sketch_mean=narrow,
     sketch_gross_micro=wide,
 )
-CLIPPED = record(count=narrow, sum_ppm=wide)
+CLIPPED = record(count=narrow, sum_ppm=wide, bets=row(*[signed] * 8))
 STATISTICS = record(
     kinds=row(*[record(positions=narrow, flips=narrow)] * 24), bad=narrow, logprobs=CLIPPED, sketches=CLIPPED,
     surprisal_micro=signed, variance_micro=wide,
@@ -303,7 +303,7 @@ TABLES: dict[str, tuple[Reader, Reader]] = {
     "votes": (pair(wide, ID), BALLOT),
     "conducts": (pair(ID, ID), record(
         test=record(
-            jobs=wide, flips=row(*[wide] * 6), logprobs=row(*[wide] * 8), sketches=row(*[wide] * 8),
+            steps=wide, flips=row(*[wide] * 6), logprobs=row(*[wide] * 8), sketches=row(*[wide] * 8),
         ),
         suspicion=words("none", "suspect", "convicted"), slash=option(wide),
     )),

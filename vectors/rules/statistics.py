@@ -14,7 +14,8 @@ MOST = (1 << 128) - 1
 LOG_BITS = 32
 
 ALTERNATIVES_MAX = 6
-STAKES = [20_000, 50_000, 100_000, 200_000, 400_000, 600_000, 800_000, 900_000]
+# Bets against a mean: what each stakes is the validators' to work out.
+BETS = 8
 SUSPECT, CONVICTED = 100, 1_000_000
 
 
@@ -138,29 +139,23 @@ def _alternatives(calibration: Entry) -> list[list[int]]:
 
 def judge(test: Entry, calibration: Entry, measured: Entry) -> None:
     """One step: each bet's capital, with what is put in before it, times how much likelier this is of a cheat."""
-    step = test["jobs"]
+    step = test["steps"]
     more = ONE // (step + 1) // (step + 2)
-    test["jobs"] = late(step + 1)
+    test["steps"] = late(step + 1)
     for index, shares in enumerate(_alternatives(calibration)):
         log = 0
         for count, (flipped, stayed) in zip(measured["kinds"], _log_ratios(calibration["flips"], shares)):
             log += count["flips"] * flipped + (count["positions"] - count["flips"]) * stayed
         test["flips"][index] = times(min(test["flips"][index] + more, MOST), exp2(log))
-    for name, honest in (("logprobs", calibration["logprob_mean"]), ("sketches", calibration["sketch_mean"])):
-        if measured[name]["count"] and honest:
-            _bet_on_mean(test[name], more, measured[name], honest)
-
-
-def _bet_on_mean(bets: list[int], more: int, measured: Entry, honest: int) -> None:
-    mean = min(measured["sum_ppm"] // measured["count"], WHOLE)
-    for index, stake in enumerate(STAKES):
-        factor = ((WHOLE - stake) * ONE + stake * mean * ONE // honest) // WHOLE
-        bets[index] = times(min(bets[index] + more, MOST), factor)
+    for name in ("logprobs", "sketches"):
+        if measured[name]["count"]:
+            for index, log in enumerate(measured[name]["bets"]):
+                test[name][index] = times(min(test[name][index] + more, MOST), exp2(log))
 
 
 def suspicion_by(test: Entry, calibration: Entry) -> str:
     """The mean capital of the three things that are measured, each the mean of its bets."""
-    counts = {"flips": max(len(_alternatives(calibration)), 1), "logprobs": len(STAKES), "sketches": len(STAKES)}
+    counts = {"flips": max(len(_alternatives(calibration)), 1), "logprobs": BETS, "sketches": BETS}
     capital = 0
     for name, count in counts.items():
         capital += min(sum(one // count for one in test[name]), MOST) // 3
@@ -169,7 +164,7 @@ def suspicion_by(test: Entry, calibration: Entry) -> str:
 
 
 def fresh_test() -> Entry:
-    return {"jobs": 0, "flips": [0] * ALTERNATIVES_MAX, "logprobs": [0] * len(STAKES), "sketches": [0] * len(STAKES)}
+    return {"steps": 0, "flips": [0] * ALTERNATIVES_MAX, "logprobs": [0] * BETS, "sketches": [0] * BETS}
 
 
 # What follows from it; `segments.py` has what a conviction does to segments.

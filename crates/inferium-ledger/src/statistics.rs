@@ -107,7 +107,7 @@ impl Block {
         let before = conduct.suspicion;
         conduct.test.judge(&bets, measured);
         let suspicion = conduct.test.suspicion(&bets);
-        let judged = conduct.test.jobs();
+        let judged = conduct.test.steps();
         conduct.suspicion = suspicion;
         self.state.conducts.insert((worker, profile), conduct);
         if suspicion != before {

@@ -144,7 +144,7 @@ pub fn confirm(calibration: &Calibration, honest: &[Run], controls: &[Run]) -> R
             if test.suspicion(&bets) > Suspicion::None
                 || gross_fault(calibration, &statistics, &job.sketch_errors).is_some()
             {
-                return Err(Inadmissible::Honest { name: engine.name.clone(), jobs: test.jobs() });
+                return Err(Inadmissible::Honest { name: engine.name.clone(), jobs: test.steps() });
             }
         }
     }

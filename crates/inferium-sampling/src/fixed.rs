@@ -29,7 +29,7 @@ pub(crate) const fn times(a: Q64, b: Q64) -> Q64 {
 
 /// A lower bound of log₂(numerator / denominator) with 32 bits after the point, less than 2⁻³¹ below it; `None` unless
 /// both are positive.
-pub(crate) fn log2_ratio(numerator: u32, denominator: u32) -> Option<i64> {
+pub(crate) fn log2_ratio(numerator: u64, denominator: u64) -> Option<i64> {
     if numerator == 0 || denominator == 0 {
         return None;
     }

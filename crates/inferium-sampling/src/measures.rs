@@ -1,13 +1,17 @@
 //! From positions to what consensus reads: integers, clipped by a profile's calibration.
 
 use crate::PositionCheck;
-use inferium_types::{CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, POSITION_KINDS, ReplayStatistics};
+use crate::fixed::log2_ratio;
+use inferium_types::{
+    CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, POSITION_KINDS, Ppm, ReplayStatistics, STAKES,
+};
 
 #[cfg(test)]
 mod tests;
 
 /// Millionths in one.
 const MICRO: f64 = 1e6;
+const PPM: u64 = 1_000_000;
 
 /// One position of a replay beside what the worker says of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,11 +62,29 @@ impl JobMeasures {
         for error in &self.sketch_errors {
             add(&mut statistics.sketches, *error, calibration.sketch_clip_micro);
         }
+        statistics.logprobs.bets = mean_bets(&statistics.logprobs, calibration.logprob_mean);
+        statistics.sketches.bets = mean_bets(&statistics.sketches, calibration.sketch_mean);
         // Rounded once a job; a cast of a float saturates.
         statistics.surprisal_micro = libm::round(surprisal * MICRO) as i64;
         statistics.variance_micro = libm::round(variance * MICRO) as u64;
         statistics
     }
+}
+
+/// Bets that one job's mean is above what honest workers have, `1 + stake (mean / honest − 1)`, as binary logarithms.
+///
+/// Its expectation is at most 1 for an honest job whatever makes the figures within it alike: a bet on each by itself
+/// would take a conversation that is noisier than others for many proofs. Where nothing was measured, or `honest` bounds
+/// nothing, there is no bet.
+#[must_use]
+pub fn mean_bets(measured: &ClippedSum, honest: Ppm) -> [i64; STAKES.len()] {
+    let mean = measured.mean_ppm().map(|mean| mean.min(PPM)).filter(|_| honest.get() > 0);
+    STAKES.map(|stake| {
+        let Some(mean) = mean else { return 0 };
+        let (stake, honest) = (u64::from(stake), u64::from(honest.get()));
+        // Products of two numbers of millionths each.
+        log2_ratio((PPM - stake) * honest + stake * mean, PPM * honest).unwrap_or(0)
+    })
 }
 
 /// Adds a figure as its part of the clip; what is no number counts as the whole clip.

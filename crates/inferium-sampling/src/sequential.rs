@@ -3,23 +3,22 @@
 //! For each thing that is measured there are a few bets against honesty. A bet's capital is multiplied, job by job, by a factor
 //! whose expectation is at most 1 while the worker is honest, whatever the jobs, their order and when one looks. By Ville's
 //! inequality an honest worker's capital then *ever* exceeds 10⁶ with a probability of at most 10⁻⁶, in its whole life.
+//! Jobs that are judged at once, of one segment, are one step: their factors are multiplied first.
 //!
 //! A worker may turn bad late, after honest jobs have eaten a bet's capital. So not all of it is put in at the start: before
-//! job `i`, from 0, `1 / ((i + 1)(i + 2))` of it is, and these sum to 1.
+//! step `i`, from 0, `1 / ((i + 1)(i + 2))` of it is, and these sum to 1.
 //!
 //! Everything here is integers, rounded down, so that rounding favours the worker; consensus reads it.
 
 use crate::fixed::{ONE, Q64, exp2, log2_ratio, times};
 use borsh::{BorshDeserialize, BorshSerialize};
-use inferium_types::{ALTERNATIVES_MAX, Calibration, ClippedSum, POSITION_KINDS, Ppm, ReplayStatistics, Suspicion};
+use inferium_types::{
+    ALTERNATIVES_MAX, Calibration, ClippedSum, POSITION_KINDS, Ppm, ReplayStatistics, STAKES, Suspicion,
+};
 
 #[cfg(test)]
 mod tests;
 
-/// How much of its capital a bet against a mean stakes on each job, in millionths.
-const STAKES: [u32; 8] = [20_000, 50_000, 100_000, 200_000, 400_000, 600_000, 800_000, 900_000];
-/// Millionths in one.
-const PPM: u64 = 1_000_000;
 /// Capital from which every job of the worker is replayed.
 const SUSPECT: u64 = 100;
 /// Capital from which it is convicted.
@@ -33,8 +32,6 @@ pub struct Bets {
     /// Logarithms of how much likelier a flip is, and none, for each alternative and kind of position; with 32 bits after the
     /// point, rounded down.
     flips: Vec<[(i64, i64); POSITION_KINDS]>,
-    logprob_mean: Ppm,
-    sketch_mean: Ppm,
 }
 
 impl Bets {
@@ -42,11 +39,7 @@ impl Bets {
     #[must_use]
     pub fn new(calibration: &Calibration) -> Self {
         let alternatives = calibration.alternatives.iter().take(ALTERNATIVES_MAX);
-        Self {
-            flips: alternatives.map(|shares| log_ratios(&calibration.flips, shares)).collect(),
-            logprob_mean: calibration.logprob_mean,
-            sketch_mean: calibration.sketch_mean,
-        }
+        Self { flips: alternatives.map(|shares| log_ratios(&calibration.flips, shares)).collect() }
     }
 }
 
@@ -55,8 +48,8 @@ impl Bets {
 /// Each is a number with 64 bits after the point.
 #[derive(Clone, Debug, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct SequentialTest {
-    /// Jobs that were judged.
-    jobs: u64,
+    /// Steps: segments that were judged.
+    steps: u64,
     /// Against flips of tokens: one for each alternative of the calibration.
     flips: [u128; ALTERNATIVES_MAX],
     /// Against the mean difference of log probabilities.
@@ -66,15 +59,15 @@ pub struct SequentialTest {
 }
 
 impl SequentialTest {
-    /// Counts one judged job.
+    /// Counts what was judged at once: one job, or all that were drawn of a segment.
     pub fn judge(&mut self, bets: &Bets, measured: &ReplayStatistics) {
-        let put_in = put_in(self.jobs);
-        self.jobs = self.jobs.saturating_add(1);
+        let put_in = put_in(self.steps);
+        self.steps = self.steps.saturating_add(1);
         for (capital, ratios) in self.flips.iter_mut().zip(&bets.flips) {
             *capital = times(capital.saturating_add(put_in), likelihood_ratio(ratios, measured));
         }
-        bet_on_mean(&mut self.logprobs, put_in, measured.logprobs, bets.logprob_mean);
-        bet_on_mean(&mut self.sketches, put_in, measured.sketches, bets.sketch_mean);
+        bet_on_means(&mut self.logprobs, put_in, &measured.logprobs);
+        bet_on_means(&mut self.sketches, put_in, &measured.sketches);
     }
 
     /// What the test says now: the mean capital of all bets decides.
@@ -87,10 +80,10 @@ impl SequentialTest {
         }
     }
 
-    /// Jobs that were judged.
+    /// How often something was judged.
     #[must_use]
-    pub const fn jobs(&self) -> u64 {
-        self.jobs
+    pub const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The decimal logarithm of the evidence against the worker, for pictures: 2 is suspect, 6 convicted.
@@ -113,7 +106,7 @@ impl SequentialTest {
     }
 }
 
-/// The part of a bet's capital that is put in before job `index`.
+/// The part of a bet's capital that is put in before step `index`.
 fn put_in(index: u64) -> Q64 {
     let next = u128::from(index) + 1;
     ONE / next / (next + 1)
@@ -127,8 +120,8 @@ fn log_ratios(honest: &[Ppm; POSITION_KINDS], shares: &[Ppm; POSITION_KINDS]) ->
     let mut ratios = [(0, 0); POSITION_KINDS];
     for ((ratio, honest), share) in ratios.iter_mut().zip(honest).zip(shares) {
         let stays = |share: &Ppm| Ppm::ONE.get().saturating_sub(share.get());
-        let flipped = log2_ratio(share.get(), honest.get());
-        let stayed = log2_ratio(stays(share), stays(honest));
+        let flipped = log2_ratio(share.get().into(), honest.get().into());
+        let stayed = log2_ratio(stays(share).into(), stays(honest).into());
         if let (Some(flipped), Some(stayed), true) = (flipped, stayed, share >= honest) {
             *ratio = (flipped, stayed);
         }
@@ -146,16 +139,12 @@ fn likelihood_ratio(ratios: &[(i64, i64); POSITION_KINDS], measured: &ReplayStat
     exp2(log)
 }
 
-/// Bets that the mean is above what honest workers have: `1 + stake (mean / honest − 1)`.
-fn bet_on_mean(bets: &mut [u128; STAKES.len()], put_in: Q64, measured: ClippedSum, honest: Ppm) {
-    let Some(mean) = measured.mean_ppm().map(|mean| mean.min(PPM)) else { return };
-    if honest.get() == 0 {
+/// Multiplies what bets against means have by what the jobs of a step brought.
+fn bet_on_means(capitals: &mut [u128; STAKES.len()], put_in: Q64, measured: &ClippedSum) {
+    if measured.count == 0 {
         return;
     }
-    for (capital, stake) in bets.iter_mut().zip(STAKES) {
-        let won = u128::from(stake) * u128::from(mean) * ONE / u128::from(honest.get());
-        let kept = (u128::from(PPM) - u128::from(stake)) * ONE;
-        let factor = (kept + won) / u128::from(PPM);
-        *capital = times(capital.saturating_add(put_in), factor);
+    for (capital, log) in capitals.iter_mut().zip(measured.bets) {
+        *capital = times(capital.saturating_add(put_in), exp2(log.into()));
     }
 }

@@ -62,7 +62,7 @@ pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
 pub use statistics::{
     ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, KindCount, LOGPROB_STEPS,
     MeasuredEvidence, MeasuredWindow, OPENED_WINDOWS, OpenedWindow, POSITION_KINDS, ReplayStatistics,
-    SKETCHES_PER_WINDOW, Sketch, Suspicion, WINDOW_TOKENS,
+    SKETCHES_PER_WINDOW, STAKES, Sketch, Suspicion, WINDOW_TOKENS,
 };
 pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,

@@ -119,18 +119,29 @@ pub struct KindCount {
     pub flips: u32,
 }
 
-/// A sum of clipped, non-negative figures.
+/// How much of their capital the bets against a mean stake on each job, in millionths (SPEC V7).
+pub const STAKES: [u32; 8] = [20_000, 50_000, 100_000, 200_000, 400_000, 600_000, 800_000, 900_000];
+
+/// A sum of clipped, non-negative figures, and what bets against their mean come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct ClippedSum {
     /// How many.
     pub count: u32,
     /// Their sum, in millionths of the figure at which each is clipped.
     pub sum_ppm: u64,
+    /// For each of [`STAKES`] the sum, over the jobs, of the binary logarithm of what a bet against the job's mean multiplies its
+    /// capital by; with 32 bits after the point, each rounded down.
+    pub bets: [i64; STAKES.len()],
 }
 
 impl ClippedSum {
-    const fn with(self, other: Self) -> Self {
-        Self { count: self.count.saturating_add(other.count), sum_ppm: self.sum_ppm.saturating_add(other.sum_ppm) }
+    fn with(mut self, other: Self) -> Self {
+        self.count = self.count.saturating_add(other.count);
+        self.sum_ppm = self.sum_ppm.saturating_add(other.sum_ppm);
+        for (bet, more) in self.bets.iter_mut().zip(other.bets) {
+            *bet = bet.saturating_add(more);
+        }
+        self
     }
 
     /// The mean, in millionths of the clip, rounded down; `None` of nothing.

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::{LeaseState, Listing, Obstacle, Opening, Rejection, SegmentState, Stage};
-use inferium_sampling::{Bets, SequentialTest};
+use inferium_sampling::{Bets, SequentialTest, mean_bets};
 use inferium_types::{
     Amount, Calibration, ClippedSum, Digest, EngineClass, Event, JobFault, KindCount, LeaseEnd, LeaseId, ModelProfile,
     OfferTerms, POSITION_KINDS, Parameters, Ppm, ProposalAction, ProposalOutcome, RejectReason, ReplayStatistics,
@@ -38,9 +38,14 @@ pub(super) fn tolerance() -> ModelProfile {
 
 /// What replays of 100 positions measured: so many flips, and half of what is honest of all else.
 pub(super) fn statistics(flips: u32) -> ReplayStatistics {
+    let sum = |count, sum_ppm, honest| {
+        let sum = ClippedSum { count, sum_ppm, ..ClippedSum::default() };
+        ClippedSum { bets: mean_bets(&sum, honest), ..sum }
+    };
+    let Calibration { logprob_mean, sketch_mean, .. } = calibration();
     let mut statistics = ReplayStatistics {
-        logprobs: ClippedSum { count: 100, sum_ppm: 5_000_000 },
-        sketches: ClippedSum { count: 16, sum_ppm: 800_000 },
+        logprobs: sum(100, 5_000_000, logprob_mean),
+        sketches: sum(16, 800_000, sketch_mean),
         ..ReplayStatistics::default()
     };
     statistics.kinds[0] = KindCount { positions: 100, flips };
@@ -486,14 +491,14 @@ fn nothing_of_a_convicted_worker_is_paid_later() {
     let members = chain.draw(under_way);
     judged(&mut chain, lease, measured(50));
     assert_eq!(suspicion(&chain), Suspicion::Convicted);
-    let judged_before = chain.state.conduct(id("w0"), chain.profile()).unwrap().test.jobs();
+    let judged_before = chain.state.conduct(id("w0"), chain.profile()).unwrap().test.steps();
     chain.vote(under_way, &members, measured(60));
     assert_eq!(rejected(&chain, under_way), Some(RejectReason::Statistics));
     chain.vote_rest(disputed, measured(0));
     chain.blocks(40);
     assert_eq!(rejected(&chain, disputed), Some(RejectReason::Statistics));
     assert_eq!(slashes(&chain).len(), 1, "it is convicted once");
-    assert_eq!(chain.state.conduct(id("w0"), chain.profile()).unwrap().test.jobs(), judged_before);
+    assert_eq!(chain.state.conduct(id("w0"), chain.profile()).unwrap().test.steps(), judged_before);
 }
 
 /// SPEC V7: what was due in the block that convicts its worker is paid, a millisecond later it would not be.
@@ -528,7 +533,7 @@ fn an_overturned_conviction_is_forgotten() {
     let lease = chain.lease();
     let segment = judged(&mut chain, lease, measured(1));
     assert_eq!(suspicion(&chain), Suspicion::None);
-    assert_eq!(chain.state.conduct(id("w0"), chain.profile()).unwrap().test.jobs(), 1);
+    assert_eq!(chain.state.conduct(id("w0"), chain.profile()).unwrap().test.steps(), 1);
     assert!(rejected(&chain, segment).is_none());
     judged(&mut chain, lease, measured(50));
     assert_eq!(slashes(&chain).iter().filter(|(_, rule)| *rule == SlashRule::Statistics).count(), 2);
@@ -564,6 +569,6 @@ fn capability_tasks_are_steps_too() {
         let told = chain.history.iter().any(|event| matches!(event, Event::CapabilityMeasured { .. }));
         let tier = chain.state.capability(&id("w0")).unwrap().tier;
         assert_eq!((told, tier.is_some()), (is_measured, is_measured));
-        assert_eq!(chain.state.conduct(id("w0"), chain.profile()).unwrap().test.jobs(), 1);
+        assert_eq!(chain.state.conduct(id("w0"), chain.profile()).unwrap().test.steps(), 1);
     }
 }

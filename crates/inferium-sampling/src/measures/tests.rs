@@ -42,3 +42,23 @@ fn statistics_count_and_clip() {
     assert_eq!((statistics.surprisal_micro, statistics.variance_micro), (1_250_000, 2_500_000));
     assert_eq!(JobMeasures::default().statistics(&calibration), ReplayStatistics::default());
 }
+
+/// At the honest mean nothing is won, above it each stake wins its part, and without a measurement there is no bet.
+#[test]
+fn bets_on_a_mean_follow_its_ratio_to_the_honest_one() {
+    let sum = |count, sum_ppm| ClippedSum { count, sum_ppm, ..ClippedSum::default() };
+    let honest = Ppm::new(50_000);
+    assert_eq!(mean_bets(&sum(10, 500_000), honest), [0; 8]);
+    let exact = |mean: f64, stake: u32| (1.0 + f64::from(stake) / 1e6 * (mean / 50_000.0 - 1.0)).log2();
+    for mean in [0_u64, 25_000, 100_000, 1_000_000] {
+        for (bet, stake) in mean_bets(&sum(10, mean * 10), honest).into_iter().zip(STAKES) {
+            let found = bet as f64 / 4_294_967_296.0;
+            let exact = exact(mean as f64, stake);
+            assert!(found <= exact + 1e-12 && exact - found < 1e-8, "{mean} {stake}: {found} {exact}");
+        }
+    }
+    // Beyond the clip is at the clip.
+    assert_eq!(mean_bets(&sum(1, u64::MAX), honest), mean_bets(&sum(1, 1_000_000), honest));
+    assert_eq!(mean_bets(&sum(0, 0), honest), [0; 8]);
+    assert_eq!(mean_bets(&sum(1, 1_000_000), Ppm::new(0)), [0; 8]);
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mean_bets;
 use crate::philox4x32_10;
 use inferium_types::{Digest, KindCount, POSITION_KINDS};
 
@@ -57,8 +58,10 @@ impl Numbers {
     }
 }
 
-fn sum(count: u32, mean_ppm: u64) -> ClippedSum {
-    ClippedSum { count, sum_ppm: u64::from(count) * mean_ppm }
+/// One job's figures of this mean, beside what is honest.
+fn sum(count: u32, mean_ppm: u64, honest: Ppm) -> ClippedSum {
+    let sum = ClippedSum { count, sum_ppm: u64::from(count) * mean_ppm, ..ClippedSum::default() };
+    ClippedSum { bets: mean_bets(&sum, honest), ..sum }
 }
 
 /// Jobs until the test says `wanted`.
@@ -67,9 +70,9 @@ fn jobs_until(wanted: Suspicion, calibration: &Calibration, mut job: impl FnMut(
     let mut test = SequentialTest::default();
     while test.suspicion(&bets) < wanted {
         test.judge(&bets, &job());
-        assert!(test.jobs() < 100_000, "never");
+        assert!(test.steps() < 100_000, "never");
     }
-    test.jobs()
+    test.steps()
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn fair_factors_have_an_expectation_of_at_most_one() {
     let mut bets = [0; STAKES.len()];
     for (mean, weight) in [(0, 940_000), (1_000_000, 60_000)] {
         let mut once = [0; STAKES.len()];
-        bet_on_mean(&mut once, ONE, sum(1, mean), calibration.logprob_mean);
+        bet_on_means(&mut once, ONE, &sum(1, mean, calibration.logprob_mean));
         for (all, one) in bets.iter_mut().zip(once) {
             *all += one / 1_000_000 * weight;
         }
@@ -115,9 +118,14 @@ fn honest_workers_stay_clear_and_cheats_are_met_in_time() {
     let bets = Bets::new(&calibration);
     let mut numbers = Numbers(0);
     let mut test = SequentialTest::default();
+    let noisy = |logprob, error, of: ReplayStatistics| ReplayStatistics {
+        logprobs: sum(100, logprob, calibration.logprob_mean),
+        sketches: sum(12, error, calibration.sketch_mean),
+        ..of
+    };
     for _ in 0..3_000 {
         let honest = numbers.job(100, HONEST);
-        test.judge(&bets, &ReplayStatistics { logprobs: sum(100, 60_000), sketches: sum(12, 200_000), ..honest });
+        test.judge(&bets, &noisy(60_000, 200_000, honest));
         assert_eq!(test.suspicion(&bets), Suspicion::None);
     }
     // Positions until conviction, from the first job on.
@@ -126,14 +134,13 @@ fn honest_workers_stay_clear_and_cheats_are_met_in_time() {
     let eight = jobs_until(Suspicion::Convicted, &calibration, || numbers.job(400, EIGHT_BIT));
     assert!(four <= 3 && cache * 50 <= 1_500 && eight * 400 <= 8_000, "{four} {cache} {eight}");
     // Sketches see 8-bit weights at twice the honest error in a few dozen jobs of 12 sketches, and log probabilities too.
-    let noisy = |logprob, error| ReplayStatistics {
-        logprobs: sum(100, logprob),
-        sketches: sum(12, error),
-        ..ReplayStatistics::default()
-    };
-    assert!(jobs_until(Suspicion::Convicted, &calibration, || noisy(60_000, 400_000)) <= 40);
-    assert!(jobs_until(Suspicion::Convicted, &calibration, || noisy(120_000, 200_000)) <= 40);
-    assert!(jobs_until(Suspicion::Suspect, &calibration, || noisy(60_000, 400_000)) <= 20);
+    let plain = ReplayStatistics::default();
+    assert!(jobs_until(Suspicion::Convicted, &calibration, || noisy(60_000, 400_000, plain)) <= 40);
+    assert!(jobs_until(Suspicion::Convicted, &calibration, || noisy(120_000, 200_000, plain)) <= 40);
+    assert!(jobs_until(Suspicion::Suspect, &calibration, || noisy(60_000, 400_000, plain)) <= 20);
+    // Many jobs at once are as good as many steps.
+    let at_once = (0..40).fold(plain, |all, _| all.with(&noisy(60_000, 400_000, plain)));
+    assert_eq!(jobs_until(Suspicion::Convicted, &calibration, || at_once), 1);
 }
 
 #[test]
@@ -164,12 +171,12 @@ fn nothing_measured_moves_nothing_and_nonsense_breaks_nothing() {
     assert_eq!(test.suspicion(&bets), Suspicion::None);
     // More flips than positions, sums beyond the clip: counted as the most that can be.
     let mut absurd = ReplayStatistics {
-        logprobs: ClippedSum { count: 1, sum_ppm: u64::MAX },
-        sketches: ClippedSum { count: u32::MAX, sum_ppm: u64::MAX },
+        logprobs: ClippedSum { count: 1, sum_ppm: u64::MAX, bets: [i64::MAX; STAKES.len()] },
+        sketches: ClippedSum { count: u32::MAX, sum_ppm: u64::MAX, bets: [i64::MIN; STAKES.len()] },
         ..ReplayStatistics::default()
     };
     absurd.kinds = [KindCount { positions: 1, flips: u32::MAX }; POSITION_KINDS];
-    let mut bounded = absurd.clone();
+    let mut bounded = absurd;
     bounded.kinds = [KindCount { positions: 1, flips: 1 }; POSITION_KINDS];
     let (mut one, mut other) = (SequentialTest::default(), SequentialTest::default());
     one.judge(&bets, &absurd);
@@ -187,19 +194,18 @@ fn nothing_measured_moves_nothing_and_nonsense_breaks_nothing() {
         sketch_mean: Ppm::new(0),
         ..calibration
     };
+    let most = sum(1, 1_000_000, empty.logprob_mean);
     let mut test = SequentialTest::default();
     for _ in 0..50 {
-        test.judge(&Bets::new(&empty), &absurd);
+        test.judge(&Bets::new(&empty), &ReplayStatistics { logprobs: most, sketches: most, ..absurd });
     }
     assert_eq!(test.suspicion(&Bets::new(&empty)), Suspicion::None);
     // Nor does an alternative that is more honest than honesty.
     let upside_down = Calibration { alternatives: vec![empty.flips], ..calibration_of(HONEST) };
     let mut test = SequentialTest::default();
     for _ in 0..50 {
-        test.judge(
-            &Bets::new(&upside_down),
-            &ReplayStatistics { logprobs: sum(1, 0), sketches: sum(1, 0), ..absurd.clone() },
-        );
+        let none = sum(1, 0, Ppm::new(50_000));
+        test.judge(&Bets::new(&upside_down), &ReplayStatistics { logprobs: none, sketches: none, ..absurd });
     }
     assert_eq!(test.suspicion(&Bets::new(&upside_down)), Suspicion::None);
 }

@@ -159,7 +159,7 @@ sample_structs! {
     OpenedWindow { window, hidden }
     Sketch { scale, values }
     KindCount { positions, flips }
-    ClippedSum { count, sum_ppm }
+    ClippedSum { count, sum_ppm, bets }
     ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro }
     Calibration {
         corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro, logprob_mean,

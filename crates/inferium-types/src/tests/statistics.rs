@@ -6,7 +6,11 @@ use crate::*;
 fn statistics(positions: u32, flips: u32, bad: u32) -> ReplayStatistics {
     let mut statistics = ReplayStatistics { bad, ..ReplayStatistics::default() };
     statistics.kinds[3] = KindCount { positions, flips };
-    statistics.logprobs = ClippedSum { count: positions, sum_ppm: u64::from(positions) * 1_000_000 };
+    statistics.logprobs = ClippedSum {
+        count: positions,
+        sum_ppm: u64::from(positions) * 1_000_000,
+        bets: [1, -2, 3, 0, 0, 0, 0, i64::MAX],
+    };
     statistics
 }
 
@@ -25,7 +29,7 @@ fn parts_that_do_not_fit_together_are_refused() {
     above.logprobs.sum_ppm += 1;
     assert!(!above.is_well_formed(), "a mean above its clip");
     let mut sketches = statistics(5, 0, 0);
-    sketches.sketches = ClippedSum { count: 1, sum_ppm: 1_000_001 };
+    sketches.sketches = ClippedSum { count: 1, sum_ppm: 1_000_001, ..ClippedSum::default() };
     assert!(!sketches.is_well_formed());
 }
 
@@ -37,7 +41,8 @@ fn a_sum_counts_every_part_once_and_stops_at_the_ends() {
     assert_eq!(a.with(&ReplayStatistics::default()), a);
     let two = statistics(5, 2, 1).with(&statistics(7, 3, 2));
     assert_eq!((two.positions(), two.flips(), two.bad), (12, 5, 3));
-    assert_eq!(two.logprobs, ClippedSum { count: 12, sum_ppm: 12_000_000 });
+    let bets = [2, -4, 6, 0, 0, 0, 0, i64::MAX];
+    assert_eq!(two.logprobs, ClippedSum { count: 12, sum_ppm: 12_000_000, bets });
     let most = ReplayStatistics { surprisal_micro: i64::MAX, variance_micro: u64::MAX, ..statistics(u32::MAX, 0, 0) };
     let sum = most.with(&most);
     assert_eq!((sum.kinds[3].positions, sum.surprisal_micro, sum.variance_micro), (u32::MAX, i64::MAX, u64::MAX));

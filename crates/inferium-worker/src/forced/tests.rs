@@ -7,7 +7,7 @@ use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::store::{LeaseRecord, tests::lease_record};
 use inferium_types::{
     ChatMessage, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobLeaf, LeaseId, Ppm, SecretKey,
-    TaskTerms, VrfSecretKey, merkle_root,
+    TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
 };
 
 const SHARE: Ppm = Ppm::ONE;

@@ -232,8 +232,11 @@ fn uneven(by: u32) -> ReplayStatistics {
         *kind = KindCount { positions: 7 * index + by, flips: (index * by) % 5 };
     }
     let positions = of.kinds.iter().map(|kind| kind.positions).sum();
-    of.logprobs = ClippedSum { count: positions, sum_ppm: u64::from(positions) * 123_457 + 11 };
-    of.sketches = ClippedSum { count: 33, sum_ppm: 3_333_331 };
+    // Bets are what a validator says of them, of both signs.
+    let bets = |scale: i64| std::array::from_fn(|index| scale * (i64::try_from(index).unwrap() - 3));
+    let sum_ppm = u64::from(positions) * 123_457 + 11;
+    of.logprobs = ClippedSum { count: positions, sum_ppm, bets: bets(1_234_567_891) };
+    of.sketches = ClippedSum { count: 33, sum_ppm: 3_333_331, bets: bets(-9_876_543_210) };
     of
 }
 

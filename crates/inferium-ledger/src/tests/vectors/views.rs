@@ -72,7 +72,7 @@ views! {
     struct Planted { job, kind, usage }
     struct PlantedJob { leaf, path }
     struct KindCount { positions, flips }
-    struct ClippedSum { count, sum_ppm }
+    struct ClippedSum { count, sum_ppm, bets }
     struct ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro }
     struct Calibration {
         corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro, logprob_mean,
@@ -209,9 +209,9 @@ impl View for Opening {
 impl View for SequentialTest {
     fn view(&self) -> Json {
         type Capitals = (u64, [u128; 6], [u128; 8], [u128; 8]);
-        let (jobs, flips, logprobs, sketches): Capitals = decode(&encode(self)).unwrap();
+        let (steps, flips, logprobs, sketches): Capitals = decode(&encode(self)).unwrap();
         Json::object([
-            ("jobs", jobs.view()),
+            ("steps", steps.view()),
             ("flips", flips.view()),
             ("logprobs", logprobs.view()),
             ("sketches", sketches.view()),

@@ -38,6 +38,8 @@ def test_honest_noise_is_final_and_paid_and_the_receipt_verifies(tmp_path):
         assert network.run("receipt", "get", jobs[0], "--url", network.base_url.removesuffix("/v1"), "--out", path).returncode == 0
         assert network.run("receipt", "verify", path, "--network-key", network.network_key).returncode == 0
         assert not any(node["slashes"] for node in network.nodes().values())
+        why = json.loads(network.run("why", "worker", "--data", network.data, "--json").stdout)
+        assert [told["suspicion"] for told in why["measured"]] == ["none"] and why["measured"][0]["segments_judged"] >= 1
         assert network.stop() == 0
 
 
@@ -66,6 +68,10 @@ def test_a_cheat_is_caught(tmp_path, crime, rule, jobs):
         assert not any(node["slashes"] for name, node in nodes.items() if name != cheat)
         shown = json.loads(network.run("slashes", "--data", network.data, "--json").stdout)
         assert {told["node"] for told in shown["data"]} == {nodes[cheat]["node"]}
+        why = json.loads(network.run("why", cheat, "--data", network.data, "--json").stdout)
+        if rule == "statistics":
+            assert [told["suspicion"] for told in why["measured"]] == ["convicted"], why
+            assert "barred it from that profile for ever" in why["text"]
         assert network.stop() == 0
 
 

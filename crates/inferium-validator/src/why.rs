@@ -2,8 +2,8 @@
 //!
 //! A validator says here what its state says. Nothing proves it; single entries can be proven.
 
-use inferium_ledger::{LeaseState, Node, State, WorkerWhy};
-use inferium_types::{NodeId, SegmentId, TaskId};
+use inferium_ledger::{Conduct, LeaseState, Node, State, WorkerWhy};
+use inferium_types::{NodeId, SegmentId, Suspicion, TaskId};
 use serde_json::{Value, json};
 
 pub(crate) fn task(state: &State, id: TaskId) -> Option<Value> {
@@ -101,8 +101,16 @@ fn standing(state: &State, node: &Node) -> Vec<String> {
 }
 
 fn worker(state: &State, id: NodeId, answer: &mut Value, reasons: &mut Vec<String>) {
-    let mut profiles = Vec::new();
-    for (profile, _) in state.profiles() {
+    let (mut profiles, mut measured) = (Vec::new(), Vec::new());
+    for (profile, entry) in state.profiles() {
+        if let Some(conduct) = state.conduct(id, *profile) {
+            reasons.extend(suspected(conduct, &entry.profile.name));
+            measured.push(json!({
+                "profile": profile.to_string(),
+                "suspicion": conduct.suspicion.name(),
+                "segments_judged": conduct.test.steps(),
+            }));
+        }
         let Some(offer) = state.offer(*profile, id) else { continue };
         let record = state.record(id, *profile);
         if offer.slots_free() == 0 {
@@ -134,5 +142,19 @@ fn worker(state: &State, id: NodeId, answer: &mut Value, reasons: &mut Vec<Strin
         fields.insert("score".into(), capability.map(|capability| capability.score).into());
         fields.insert("measure_again_by_ms".into(), capability.and_then(|c| c.call_due_ms).into());
         fields.insert("offers".into(), profiles.into());
+        fields.insert("measured".into(), measured.into());
+    }
+}
+
+/// What replays on a tolerance profile say against a worker (SPEC V7).
+fn suspected(conduct: &Conduct, model: &str) -> Option<String> {
+    match conduct.suspicion {
+        Suspicion::None => None,
+        Suspicion::Suspect => Some(format!(
+            "its work on {model} is suspect by what replays measured: all of it is replayed, and its pay waits"
+        )),
+        Suspicion::Convicted => {
+            Some(format!("what replays of its work on {model} measured barred it from that profile for ever"))
+        }
     }
 }

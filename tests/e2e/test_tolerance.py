@@ -49,7 +49,7 @@ def test_honest_noise_is_final_and_paid_and_the_receipt_verifies(tmp_path):
         ("own-seed", "wrong_result", 6),
         ("skipped-layers", "wrong_result", 6),
         ("edited-text", "wrong_result", 6),
-        ("coarse-rows", "statistics", 60),
+        ("warmer", "statistics", 100),
     ],
 )
 def test_a_cheat_is_caught(tmp_path, crime, rule, jobs):

@@ -264,14 +264,19 @@ fn describe_profile(profile: &ModelProfile) -> Description {
     let id = profile.id();
     let ModelProfile { name, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens } =
         profile;
-    let EngineClass::Canonical { build, tier } = engine;
+    let engine = match engine {
+        EngineClass::Canonical { build, tier } => format!("canonical, build {build}, tier {}", plain(tier)),
+        EngineClass::Tolerance { verifier, calibration } => {
+            format!("tolerance, verified by build {verifier}, calibrated by {}", calibration.corpus)
+        }
+    };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)
         .with("model", plain(name))
         .with("weights root", weights_root)
         .with("tokenizer", tokenizer_hash)
         .with("template", template_hash)
-        .with("engine", format!("canonical, build {build}, tier {}", plain(tier)))
+        .with("engine", engine)
         .with("sampler version", sampler_version)
         .with("end tokens", format!("{eos_tokens:?}"))
 }
@@ -373,6 +378,9 @@ fn verdict(vote: &VerdictVote) -> String {
         VerdictVote::Valid { effort } => format!("valid, effort {effort}"),
         VerdictVote::Invalid { job, fault } => format!("invalid: job {job}, {}", fault_name(*fault)),
         VerdictVote::Unavailable => "no usable evidence in time".into(),
+        VerdictVote::Measured { effort, statistics } => {
+            format!("measured, {} flips of {} positions, effort {effort}", statistics.flips(), statistics.positions())
+        }
     }
 }
 
@@ -384,6 +392,9 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::Finish => "it does not end as it says",
         JobFault::Token => "the sampler chooses another token",
         JobFault::Logits => "its logits differ",
+        JobFault::Windows => "what the worker says of its run contradicts itself",
+        JobFault::GrossTokens => "too many of its tokens are not the model's",
+        JobFault::GrossSketches => "its hidden states are not the model's",
     }
 }
 

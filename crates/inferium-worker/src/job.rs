@@ -152,7 +152,7 @@ fn finish(
         },
         finish: answer.finish().unwrap_or(FinishReason::EndOfText),
     };
-    FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output } }
+    FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured: None } }
 }
 
 /// Another text of the same length, letter by letter, so that pieces and whole agree.

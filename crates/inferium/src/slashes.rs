@@ -91,6 +91,9 @@ impl Slashes {
                     VerdictVote::Valid { .. } => "valid".to_owned(),
                     VerdictVote::Invalid { job, fault } => format!("invalid, job {job}: {fault:?}").to_lowercase(),
                     VerdictVote::Unavailable => "no evidence".to_owned(),
+                    VerdictVote::Measured { statistics, .. } => {
+                        format!("measured, {} flips of {}", statistics.flips(), statistics.positions())
+                    }
                 };
                 self.verdicts.entry(segment.to_string()).or_default().push(format!("{validator}: {said}"));
             }

@@ -27,7 +27,12 @@ fn model(state: &ApiState) -> Value {
     let profile = &state.profile;
     let (leases, measured) = state.hub.open_leases(state.profile_id);
     let context = if leases > 0 { measured } else { state.context_tokens };
-    let EngineClass::Canonical { build, tier } = &profile.engine;
+    let engine = match &profile.engine {
+        EngineClass::Canonical { build, tier } => {
+            json!({"class": "canonical", "build": build.to_string(), "tier": tier})
+        }
+        EngineClass::Tolerance { verifier, .. } => json!({"class": "tolerance", "verifier": verifier.to_string()}),
+    };
     json!({
         "id": profile.name,
         "object": "model",
@@ -36,7 +41,7 @@ fn model(state: &ApiState) -> Value {
         "context_length": context,
         "model_profile": state.profile_id.to_string(),
         "weights_root": profile.weights_root.to_string(),
-        "engine": {"class": "canonical", "build": build.to_string(), "tier": tier},
+        "engine": engine,
         "leases_ready": leases,
     })
 }

@@ -74,6 +74,7 @@ const fn why_rejected(reason: RejectReason) -> &'static str {
         RejectReason::Unresolved => "the committee came to no decision; it cost nothing",
         RejectReason::Unavailable => "the worker gave no evidence; it cost nothing",
         RejectReason::Unopened => "the worker did not say what it had been ordered to plant; it cost nothing",
+        RejectReason::Statistics => "the statistics of its worker's results convicted that; it cost nothing",
     }
 }
 

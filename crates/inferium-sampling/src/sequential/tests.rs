@@ -169,7 +169,7 @@ fn nothing_measured_moves_nothing_and_nonsense_breaks_nothing() {
         ..ReplayStatistics::default()
     };
     absurd.kinds = [KindCount { positions: 1, flips: u32::MAX }; POSITION_KINDS];
-    let mut bounded = absurd.clone();
+    let mut bounded = absurd;
     bounded.kinds = [KindCount { positions: 1, flips: 1 }; POSITION_KINDS];
     let (mut one, mut other) = (SequentialTest::default(), SequentialTest::default());
     one.judge(&bets, &absurd);
@@ -196,10 +196,7 @@ fn nothing_measured_moves_nothing_and_nonsense_breaks_nothing() {
     let upside_down = Calibration { alternatives: vec![empty.flips], ..calibration_of(HONEST) };
     let mut test = SequentialTest::default();
     for _ in 0..50 {
-        test.judge(
-            &Bets::new(&upside_down),
-            &ReplayStatistics { logprobs: sum(1, 0), sketches: sum(1, 0), ..absurd.clone() },
-        );
+        test.judge(&Bets::new(&upside_down), &ReplayStatistics { logprobs: sum(1, 0), sketches: sum(1, 0), ..absurd });
     }
     assert_eq!(test.suspicion(&Bets::new(&upside_down)), Suspicion::None);
 }

@@ -132,7 +132,7 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens: u32::try_from(digests.len()).unwrap() },
         finish: answer.finish().unwrap(),
     };
-    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output }, digests }
+    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured: None }, digests }
 }
 
 /// The segment over these jobs, as its worker commits it, all of them or a share drawn.

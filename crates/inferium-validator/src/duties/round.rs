@@ -170,7 +170,9 @@ impl Round {
     fn record(&mut self, state: &State, about: Judgement, vote: VerdictVote) -> Result<(), StoreError> {
         let (shared, (id, seed)) = (&self.shared, about);
         match &vote {
-            VerdictVote::Valid { .. } => debug!(validator = %shared.node, segment = %id, "approved"),
+            VerdictVote::Valid { .. } | VerdictVote::Measured { .. } => {
+                debug!(validator = %shared.node, segment = %id, "approved");
+            }
             VerdictVote::Invalid { job, fault } => {
                 info!(validator = %shared.node, segment = %id, job, ?fault, "rejected a segment");
             }

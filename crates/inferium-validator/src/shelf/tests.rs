@@ -35,7 +35,7 @@ fn evidence(byte: u8, text: &str) -> SegmentEvidence {
         segment: segment(byte),
         vrf_proof: VrfSecretKey::from_entropy([5; 32]).unwrap().prove(&Digest::ZERO),
         leaves: vec![JobLeaf { request, result }],
-        jobs: vec![(0, JobEvidence { payload, output })],
+        jobs: vec![(0, JobEvidence { payload, output, measured: None })],
     }
 }
 

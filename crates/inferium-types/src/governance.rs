@@ -13,6 +13,7 @@ pub struct ParameterChange {
 }
 
 /// What a proposal does once it has passed; its kinds are G1's.
+#[expect(clippy::large_enum_variant, reason = "proposals are few, and a profile is large where it is named whole")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ProposalAction {
     /// Changes parameters, all or none.

@@ -4,7 +4,6 @@ use crate::{Amount, AmountOverflow, Calibration, Digest, ProfileId, Usage, Verif
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// How far two runs of an engine agree, and so how a verdict is found.
-#[expect(clippy::large_enum_variant, reason = "profiles are few, and never kept in bulk")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum EngineClass {
     /// D1: replay gives the same bits for one engine build and kernel tier; verdict by equality.

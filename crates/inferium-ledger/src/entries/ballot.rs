@@ -4,6 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{Digest, NodeId, VerdictVote};
 
 /// What a member has said.
+#[expect(clippy::large_enum_variant, reason = "ballots are few, and copied instead of shared")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Ballot {
     /// Nothing.

@@ -7,9 +7,8 @@
 use super::support::*;
 use crate::money::is_duty;
 use inferium_types::{
-    AccountId, Amount, Digest, Event, ForcedKind, LeaseEnd, LeaseId, NodeId, Ppm, Price, RejectReason,
-    ReplayStatistics, SegmentId, SlashRule, TaskId, TaskKind, TaskTerms, TransactionBody, VerdictVote,
-    VerifiedTransaction,
+    AccountId, Amount, Digest, Event, ForcedKind, LeaseEnd, LeaseId, NodeId, Ppm, Price, RejectReason, SegmentId,
+    SlashRule, TaskId, TaskKind, TaskTerms, TransactionBody, VerdictVote, VerifiedTransaction,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,18 +61,12 @@ impl ModelSegment {
 
     /// SPEC V6: those whose approvals say the same as most.
     fn agreed(&self) -> Vec<NodeId> {
-        let approvals: Vec<(NodeId, Option<ReplayStatistics>)> = self
-            .votes
-            .iter()
-            .filter(|(_, vote)| is_valid(vote))
-            .map(|(member, vote)| (*member, vote.statistics().copied()))
-            .collect();
-        let same = |said: &Option<ReplayStatistics>| approvals.iter().filter(|(_, other)| other == said).count();
-        let Some((_, most)) = approvals.iter().max_by_key(|(_, said)| same(said)) else { return Vec::new() };
-        let mut agreed: Vec<NodeId> =
-            approvals.iter().filter(|(_, said)| said == most).map(|(member, _)| *member).collect();
-        agreed.sort();
-        agreed
+        let said = |member: &NodeId| self.votes.iter().find(|(of, _)| of == member).map(|(_, vote)| vote.statistics());
+        let same = |as_of: &NodeId| {
+            let approvers = self.voters(is_valid).into_iter();
+            approvers.filter(|member| said(member) == said(as_of)).collect::<Vec<_>>()
+        };
+        self.voters(is_valid).iter().map(same).max_by_key(Vec::len).unwrap_or_default()
     }
 
     /// SPEC S: its fee, or three of a job's fees by the chance that it is replayed.
@@ -189,7 +182,6 @@ pub(super) struct Model {
     blind: BTreeSet<(SegmentId, NodeId)>,
     blind_slashed: u32,
     forced_share: u64,
-    /// The profile is a tolerance profile.
     is_tolerance: bool,
     jackpot_max: u64,
     pool: u64,
@@ -440,7 +432,6 @@ impl Model {
                         self.duty(prover);
                     }
                 } else if *reason == RejectReason::Statistics && !segment.is_final {
-                    // It was approved when its worker had been convicted of another one.
                     for approver in segment.clone().agreed() {
                         self.duty(approver);
                     }
@@ -586,8 +577,12 @@ impl Model {
     /// fees; 30 % for validators by their duties. The schedule allows far more.
     fn emission(&mut self, epoch: u64, node: NodeId, nano: u64) {
         assert!(!self.barred.contains(&node) && epoch < self.epoch);
-        let of_epoch: Vec<Work> =
-            self.works.range((epoch, LEAST)..).take_while(|((of, _), _)| *of == epoch).map(|(_, work)| *work).collect();
+        let of_epoch: Vec<Work> = self
+            .works
+            .range((epoch, NodeId::from_bytes([0; 32]))..)
+            .take_while(|((of, _), _)| *of == epoch)
+            .map(|(_, work)| *work)
+            .collect();
         let work = self.works[&(epoch, node)];
         let fees: u64 = of_epoch.iter().map(|work| work.fees).sum();
         let limit = |fees: u64| (fees - fees * 80 / 100) / 2;
@@ -615,8 +610,7 @@ impl Model {
             && slash.segment.is_some_and(|segment| self.blind.remove(&(segment, slash.node)));
         // One of how many parts it takes.
         let mut harm = segment.as_ref().filter(|_| !is_blind).map_or(0, |segment| segment.fee);
-        let is_verdict = matches!(slash.rule, SlashRule::WrongApproval | SlashRule::WrongRejection);
-        assert!(!(is_verdict && self.is_tolerance), "SPEC V6: statistics cost no validator stake");
+        assert!(!self.is_tolerance || !matches!(slash.rule, SlashRule::WrongApproval | SlashRule::WrongRejection));
         let (divisor, provers, harmed) = match slash.rule {
             SlashRule::DeadlineMissed | SlashRule::MissedDuty => (1_000, Vec::new(), None),
             SlashRule::WrongApproval if is_blind => (1, Vec::new(), None),
@@ -633,7 +627,6 @@ impl Model {
                 (divisor, about().provers(), gateway_of(about()))
             }
             SlashRule::ForgedProof | SlashRule::EvidenceWithheld => (1, Vec::new(), None),
-            // SPEC V7: nobody gains by it.
             SlashRule::Statistics => (5, Vec::new(), None),
             SlashRule::DoubleSigning
             | SlashRule::DoubleRequest
@@ -779,8 +772,6 @@ fn accusation(transactions: &[VerifiedTransaction], accused: NodeId) -> (NodeId,
     });
     found.unwrap()
 }
-
-const LEAST: NodeId = NodeId::from_bytes([0; 32]);
 
 fn signed(nano: u64) -> i64 {
     i64::try_from(nano).unwrap()

@@ -391,7 +391,7 @@ fn pay_comes_when_suspicion_is_over() {
     let lease = chain.lease();
     let held = judged(&mut chain, lease, measured(SUSPECT));
     let at_ms = settles_at_ms(&chain, held);
-    let early = judged(&mut chain, lease, measured(1));
+    judged(&mut chain, lease, measured(1));
     assert_eq!(suspicion(&chain), Suspicion::None);
     chain.wait_until(at_ms);
     assert!(is_paid(&chain, held), "it was never due while the worker was suspect");
@@ -405,22 +405,16 @@ fn pay_comes_when_suspicion_is_over() {
     let next = judged(&mut chain, lease, measured(0));
     assert!(is_paid(&chain, held), "in the block that ends the suspicion");
     assert!(!is_paid(&chain, next), "that has its own window");
-    let _ = early;
 }
 
-/// A chain with two final segments of a suspect worker, the first of them due and held; and one that convicts it.
-fn convicted() -> (Chain, LeaseId, [SegmentId; 3]) {
+/// A chain in which `w0` was convicted, and the lease that it had.
+fn convicted() -> (Chain, LeaseId) {
     let mut chain = quiet();
     let lease = chain.lease();
-    let held = judged(&mut chain, lease, measured(SUSPECT));
-    let at_ms = settles_at_ms(&chain, held);
-    chain.wait_until(at_ms);
-    let last = judged(&mut chain, lease, measured(2));
-    if suspicion(&chain) == Suspicion::None {
-        judged(&mut chain, lease, measured(SUSPECT + 2));
-    }
-    let third = judged(&mut chain, lease, measured(30));
-    (chain, lease, [held, last, third])
+    judged(&mut chain, lease, measured(0));
+    judged(&mut chain, lease, measured(50));
+    assert_eq!(suspicion(&chain), Suspicion::Convicted);
+    (chain, lease)
 }
 
 #[test]
@@ -455,7 +449,7 @@ fn conviction_costs_a_fifth_of_the_stake_and_what_was_not_due() {
 
 #[test]
 fn a_convicted_worker_leaves_that_profile_for_ever_and_no_other() {
-    let (mut chain, lease, _) = convicted();
+    let (mut chain, lease) = convicted();
     assert_eq!(chain.state.offer(chain.profile(), id("w0")), None);
     let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096 };
     let body = TransactionBody::SetOffer { profile: chain.profile(), terms };
@@ -524,7 +518,7 @@ fn what_is_due_when_the_worker_is_convicted_is_paid() {
 /// SPEC S2, V7: an appeal lifts the bar, and the test begins anew.
 #[test]
 fn an_overturned_conviction_is_forgotten() {
-    let (mut chain, _, _) = convicted();
+    let (mut chain, _) = convicted();
     let slash = chain.state.conduct(id("w0"), chain.profile()).unwrap().slash.unwrap();
     assert_eq!(chain.enact(ProposalAction::Restitute { slash }), ProposalOutcome::Executed);
     assert_eq!(chain.stake("w0"), 1_000 * IFR);

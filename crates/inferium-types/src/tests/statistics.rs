@@ -72,7 +72,7 @@ fn a_draw_opens_two_windows_or_all_that_there_are() {
 fn the_root_binds_every_window_and_its_vectors() {
     let mut g = Gen::new(5);
     let windows: Vec<MeasuredWindow> = (0..3).map(|_| g.next()).collect();
-    let evidence = MeasuredEvidence { windows: windows.clone(), opened: Vec::new() };
+    let evidence = MeasuredEvidence { windows, opened: Vec::new() };
     let mut others = std::collections::BTreeSet::from([evidence.root()]);
     for window in 0..3 {
         let mut changed = evidence.clone();
@@ -84,7 +84,7 @@ fn the_root_binds_every_window_and_its_vectors() {
     }
     let opened = OpenedWindow { window: 1, hidden: vec![1, 2, 3] };
     assert_ne!(opened.digest(), OpenedWindow { window: 2, ..opened.clone() }.digest());
-    assert_ne!(opened.digest(), OpenedWindow { hidden: vec![1, 2, 4], ..opened.clone() }.digest());
+    assert_ne!(opened.digest(), OpenedWindow { hidden: vec![1, 2, 4], ..opened }.digest());
 }
 
 #[test]

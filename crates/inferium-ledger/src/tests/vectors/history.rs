@@ -123,25 +123,6 @@ fn restitution(book: &mut Book, chain: &Chain) {
         (node.operator, node.disqualified) = (operator, true);
     });
     overturn("another node of the operator is barred: the operator stays so", &fellow);
-    let convicted = |slash| {
-        with(&slashed, |state| {
-            let conduct = Conduct { suspicion: Suspicion::Convicted, slash: Some(slash), ..Conduct::default() };
-            state.conducts.insert((id("w0"), profile()), conduct);
-        })
-    };
-    let conduct = StateKey::Conduct((id("w0"), profile()));
-    let mut forget = |name: &str, chain: &Chain| {
-        let page: &mut Page<'_> = page;
-        let about = [StateKey::Proposal(0), StateKey::Hold(0), StateKey::Node(id("w0")), conduct];
-        page.timed(name, "V7", &near(chain, at_ms), at_ms, &about);
-    };
-    forget("what statistics barred is free, and tested anew", &convicted(0));
-    forget("another slash by statistics is no matter", &convicted(1));
-    let mut overturn = |name: &str, chain: &Chain| {
-        let page: &mut Page<'_> = page;
-        let about = [StateKey::Proposal(0), StateKey::Hold(0), StateKey::Node(id("w0"))];
-        page.timed(name, "S2", &near(chain, at_ms), at_ms, &about);
-    };
     let removed = with(&slashed, |state| state.nodes.get_mut(&id("w0")).unwrap().removed = true);
     overturn("what a vote took, an appeal does not give back", &removed);
     let mild = with(&slashed, |state| {
@@ -163,6 +144,22 @@ fn restitution(book: &mut Book, chain: &Chain) {
         state.set_node(id("v0"), node);
     });
     overturn("delegators get back what was theirs", &delegated);
+    forgotten(page, &slashed, at_ms);
+}
+
+/// What statistics barred from a profile (SPEC V7), and an appeal frees.
+fn forgotten(page: &mut Page<'_>, slashed: &Chain, at_ms: u64) {
+    let conduct = StateKey::Conduct((id("w0"), profile()));
+    let about = [StateKey::Proposal(0), StateKey::Hold(0), StateKey::Node(id("w0")), conduct];
+    for (name, slash) in
+        [("what statistics barred is free, and tested anew", 0), ("another slash by them is no matter", 1)]
+    {
+        let convicted = with(slashed, |state| {
+            let conduct = Conduct { suspicion: Suspicion::Convicted, slash: Some(slash), ..Conduct::default() };
+            state.conducts.insert((id("w0"), profile()), conduct);
+        });
+        page.timed(name, "V7", &near(&convicted, at_ms), at_ms, &about);
+    }
 }
 
 /// The chain with other slashes of `w0`, which jailed it or did not (SPEC S2).

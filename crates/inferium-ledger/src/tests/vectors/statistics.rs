@@ -254,24 +254,24 @@ fn steps(book: &mut Book, world: &World) {
         ],
         logprob_mean: Ppm::new(77_777),
         sketch_mean: Ppm::new(123),
-        ..usual.clone()
+        ..calibration()
     };
     let nothing = Calibration {
         flips: shares(|index| [0, 1_000_000][usize::try_from(index % 2).unwrap()]),
         logprob_mean: Ppm::new(0),
         sketch_mean: Ppm::new(0),
-        ..usual.clone()
+        ..calibration()
     };
     let many = Calibration {
         alternatives: (1..9).map(|of| [Ppm::new(20_000 * of); POSITION_KINDS]).collect(),
-        ..usual.clone()
+        ..calibration()
     };
     let old = |more: u128| {
         let capitals = (41, [ONE / 3, ONE, 2 * ONE, 5, 0, ONE * 7], [ONE / 7 + more; 8], [ONE * 3 / 11; 8]);
         Some(conduct(&capitals, Suspicion::None))
     };
     let full = (9, [u128::MAX, u128::MAX - 1, 0, 0, 0, 0], [u128::MAX; 8], [u128::MAX / 2; 8]);
-    let cases: [(&str, (Calibration, Option<Conduct>), ReplayStatistics); 9] = [
+    let cases = [
         ("the first step", (usual.clone(), None), statistics(2)),
         ("a later one", (usual.clone(), old(0)), statistics(3)),
         ("every kind of position has shares of its own", (uneven_calibration.clone(), old(1)), uneven(3)),

@@ -2,12 +2,11 @@
 //! relays that the beacon draws, and the lease given jobs again once the claim is over.
 
 use crate::hub::Hub;
-use inferium_chain::{LightClient, Sender};
+use inferium_chain::{LightClient, Sender, sealing_key};
 use inferium_ledger::{Node, Stall, StateKey};
 use inferium_seal::seal;
 use inferium_types::{
-    JobPayload, JobRequest, NodeId, NodeRole, SealPurpose, SealingKeyProof, StallId, TransactionBody, decode, encode,
-    wire::RelayedRequest,
+    JobPayload, JobRequest, NodeId, NodeRole, SealPurpose, StallId, TransactionBody, encode, wire::RelayedRequest,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +18,7 @@ const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// How long a lease gets no jobs when its worker did not answer and the chain took no claim.
 const UNCLAIMED_WAIT: Duration = Duration::from_secs(60);
-/// Time for a relay to prove its sealing key, or to take a request.
+/// Time for a relay to take a request.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the chain is asked whether a claim is over: that one lapsed is in no event.
 const POLL_PAUSE: Duration = Duration::from_secs(2);
@@ -130,15 +129,10 @@ impl Stalls {
     /// has another one.
     async fn lodge(&self, id: StallId, relay: NodeId, request: &[u8]) -> Result<(), String> {
         let url = self.url(relay).await.ok_or("the chain does not say where it is")?;
-        let (url, nonce) = (url.trim_end_matches('/'), rand::random::<[u8; 32]>());
-        let address = format!("{url}/duty/v1/seal/{}", hex::encode(nonce));
-        let answer = self.http.get(address).timeout(TIMEOUT).send().await.and_then(reqwest::Response::error_for_status);
-        let proof = answer.map_err(|error| error.to_string())?.bytes().await.map_err(|error| error.to_string())?;
-        let proof: SealingKeyProof = decode(&proof).map_err(|error| error.to_string())?;
-        let key = proof.verify(&relay, &nonce).ok_or("it did not prove its sealing key")?;
+        let key = sealing_key(&self.http, &url, &relay, rand::random()).await.map_err(|error| error.to_string())?;
         let sealed = seal(key, &SealPurpose::Lodged { stall: id, relay }, request, &mut rand::rng());
         let body = encode(&sealed.map_err(|error| error.to_string())?);
-        let address = format!("{url}/duty/v1/stalls/{id}");
+        let address = format!("{}/duty/v1/stalls/{id}", url.trim_end_matches('/'));
         let sent = self.http.post(address).timeout(TIMEOUT).body(body).send().await;
         let sent = sent.and_then(reqwest::Response::error_for_status);
         sent.map(drop).map_err(|error| error.to_string())

@@ -114,7 +114,7 @@ fn every_changed_byte_and_every_missing_one_is_noticed() {
         changed.encapsulated[index] ^= 1;
         assert_eq!(secret.open(&purpose, &changed), Err(SealError::NotOpened));
     }
-    let mut longer = sealed.clone();
+    let mut longer = sealed;
     longer.ciphertext.push(0);
     assert_eq!(secret.open(&purpose, &longer), Err(SealError::NotOpened));
 }

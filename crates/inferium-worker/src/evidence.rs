@@ -1,12 +1,12 @@
 //! Sending the evidence of a segment to the members that were drawn to check it, sealed to each.
 
 use crate::store::SegmentRecord;
-use inferium_chain::{GetError, LightClient};
+use inferium_chain::{GetError, LightClient, SealingKeyError, sealing_key};
 use inferium_ledger::{Lease, Node, StateKey};
 use inferium_seal::{SealError, seal};
 use inferium_types::{
-    Digest, JobEvidence, NodeId, NodeRole, Ppm, SealPurpose, SealedEvidence, SealingKey, SealingKeyProof,
-    SegmentEvidence, SegmentId, VrfProof, VrfSecretKey, decode, encode, vrf_input,
+    Digest, JobEvidence, NodeId, NodeRole, Ppm, SealPurpose, SealedEvidence, SegmentEvidence, SegmentId, VrfProof,
+    VrfSecretKey, encode, vrf_input,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -53,8 +53,8 @@ enum Undelivered {
     Status(u16),
     #[error("it can't be reached: {0}")]
     Http(String),
-    #[error("it did not prove its sealing key")]
-    Key,
+    #[error(transparent)]
+    Key(#[from] SealingKeyError),
     #[error(transparent)]
     Seal(#[from] SealError),
 }
@@ -146,7 +146,7 @@ impl Undelivered {
         match self {
             // Members follow the chain too, and may not have reached the draw yet.
             // One that started anew has another sealing key.
-            Self::Chain(_) | Self::Status(_) | Self::Http(_) | Self::Key | Self::Seal(_) => true,
+            Self::Chain(_) | Self::Status(_) | Self::Http(_) | Self::Key(_) | Self::Seal(_) => true,
             Self::Lease | Self::Member => false,
         }
     }
@@ -172,31 +172,16 @@ struct Parcel {
 impl Parcel {
     /// Seals it to the key that the member has now, and hands it over.
     async fn send(&self, url: String) -> Result<(), Undelivered> {
-        let url = url.trim_end_matches('/');
-        let key = self.key(url).await?;
+        let key = sealing_key(&self.http, &url, &self.member, rand::random()).await?;
         let Self { segment, draw, member, .. } = *self;
         let purpose = SealPurpose::Evidence { segment, draw, member };
         let sealed = seal(key, &purpose, &self.evidence, &mut rand::rng())?;
         let body = encode(&SealedEvidence { segment, draw, member, sealed });
-        let sent = self.http.post(format!("{url}/duty/v1/evidence")).timeout(TIMEOUT).body(body).send().await;
-        checked(sent).map(drop)
+        let address = format!("{}/duty/v1/evidence", url.trim_end_matches('/'));
+        let response = self.http.post(address).timeout(TIMEOUT).body(body).send().await;
+        let status = response.map_err(|error| Undelivered::Http(error.to_string()))?.status();
+        if status.is_success() { Ok(()) } else { Err(Undelivered::Status(status.as_u16())) }
     }
-
-    /// Asks the member for its sealing key. Whoever answers at its URL has to prove that it is the member.
-    async fn key(&self, url: &str) -> Result<SealingKey, Undelivered> {
-        let nonce: [u8; 32] = rand::random();
-        let address = format!("{url}/duty/v1/seal/{}", hex::encode(nonce));
-        let response = checked(self.http.get(address).timeout(TIMEOUT).send().await)?;
-        let proof = response.bytes().await.map_err(|error| Undelivered::Http(error.to_string()))?;
-        let proof: SealingKeyProof = decode(&proof).map_err(|_| Undelivered::Key)?;
-        proof.verify(&self.member, &nonce).ok_or(Undelivered::Key)
-    }
-}
-
-fn checked(sent: Result<reqwest::Response, reqwest::Error>) -> Result<reqwest::Response, Undelivered> {
-    let response = sent.map_err(|error| Undelivered::Http(error.to_string()))?;
-    let status = response.status();
-    if status.is_success() { Ok(response) } else { Err(Undelivered::Status(status.as_u16())) }
 }
 
 /// Evidence as it travels.

@@ -167,7 +167,7 @@ fn evidence_that_does_not_open_says_whether_sealing_it_anew_helps() {
     assert!(matches!(refused(old), Refused::Seal(SealError::UnknownKey)));
     let changes: [fn(&mut SealedEvidence); 4] = [
         |sealed| sealed.sealed.ciphertext[9] ^= 1,
-        |sealed| drop(sealed.sealed.ciphertext.pop()),
+        |sealed| sealed.sealed.ciphertext.truncate(20),
         |sealed| sealed.sealed.ciphertext.clear(),
         |sealed| sealed.sealed.encapsulated[9] ^= 1,
     ];

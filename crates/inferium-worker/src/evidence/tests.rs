@@ -9,7 +9,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use inferium_chain::GetError;
+use inferium_chain::{GetError, SealingKeyError};
 use inferium_seal::{SealError, SealingSecret};
 use inferium_types::{Digest, SealedEvidence, SealingKeyProof, SecretKey, SegmentId, decode, encode};
 use std::cell::{Cell, RefCell};
@@ -155,6 +155,6 @@ async fn a_member_that_starts_anew_gets_evidence_that_is_sealed_to_its_new_key()
 #[tokio::test]
 async fn nothing_is_sent_to_who_does_not_prove_that_it_is_the_member() {
     let (other, url) = serve(key(2), 0).await;
-    assert_eq!(parcel(&key(1)).send(url).await, Err(Undelivered::Key));
+    assert_eq!(parcel(&key(1)).send(url).await, Err(SealingKeyError::Proof.into()));
     assert!(other.bodies.lock().unwrap().is_empty());
 }

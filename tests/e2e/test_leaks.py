@@ -20,9 +20,10 @@ def words(count):
     return ["".join(random.choice(syllables) for _ in range(5)) for _ in range(count)]
 
 
-def parts_of(text, size=12):
-    """Pieces of an answer, one of which every longer piece of it holds."""
-    return {text[start : start + size] for start in range(0, max(len(text) - size + 1, 1))}
+def parts_of(text, size=24):
+    """Pieces of an answer, one of which every longer piece of it holds: so long that logs and metrics, which are
+    English too, hold none by chance."""
+    return {text[start : start + size] for start in range(len(text) - size + 1)}
 
 
 def found_in(content, parts):
@@ -51,7 +52,7 @@ def ask(network, secret, **fields):
     status, _, answer = network.chat(f"Tell a long story about these words: {' '.join(secret)}", max_tokens=48, **fields)
     assert status == 200, answer
     text = answer["choices"][0]["message"]["content"]
-    assert len(text) > 12, text
+    assert len(text) > 24, text
     return answer["inferium"]["job"], text
 
 

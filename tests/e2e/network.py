@@ -85,6 +85,10 @@ class Network:
             [str(BINARY), *[str(a) for a in arguments]], input=stdin, capture_output=True, text=True, timeout=120
         )
 
+    def nodes_by_name(self):
+        """Keys of the network's nodes, from its data folder."""
+        return dict(json.loads((self.data / "network.json").read_text())["nodes"])
+
     def nodes(self):
         """What `inferium node show` says, by name."""
         shown = self.run("node", "show", "--data", self.data, "--json")

@@ -28,7 +28,8 @@ def test_a_crime_is_caught_and_costs(tmp_path, crime):
         while not (nodes := network.nodes())[cheat]["slashes"]:
             assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
             time.sleep(0.5)
-        slash = nodes[cheat]["slashes"][0]
+        # The newest is first; several at once may leave nothing for it.
+        slash = nodes[cheat]["slashes"][-1]
         assert slash["rule"] == RULES[crime] and slash["amount_nano"] > 0 and slash["state"] == "held"
         assert nodes[cheat]["stake_nano"] < nodes["worker"]["stake_nano"]
         honest = [name for name in nodes if name != cheat]

@@ -21,6 +21,7 @@ use axum::{
 };
 use error::ApiError;
 use inferium_chain::VerifiedBlock;
+use inferium_seal::FRAME_OVERHEAD_MAX;
 use inferium_types::{Digest, ModelProfile, NetworkKey, ProfileId, limits};
 use serde_json::json;
 use std::sync::Arc;
@@ -159,8 +160,8 @@ async fn worker(
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|rejection| ApiError::NoWebSocket(rejection.body_text()))?;
     Ok(upgrade
-        .max_message_size(limits::MESSAGE_SIZE_MAX)
-        .max_frame_size(limits::MESSAGE_SIZE_MAX)
+        .max_message_size(limits::MESSAGE_SIZE_MAX + FRAME_OVERHEAD_MAX)
+        .max_frame_size(limits::MESSAGE_SIZE_MAX + FRAME_OVERHEAD_MAX)
         .on_upgrade(move |socket| crate::session::serve(state.hub, socket)))
 }
 

@@ -105,7 +105,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Store`].
     pub fn open(config: GatewayConfig, engine: Arc<dyn Engine>, chain: LightClient) -> Result<Self, GatewayError> {
-        let store = GatewayStore::open(&config.store)?;
+        let store = GatewayStore::open(&config.store, &config.key)?;
         for (key, budget) in &config.api_keys {
             store.ensure_key(key.hash(), *budget)?;
         }

@@ -13,7 +13,8 @@
 //!
 //! Invariants: a segment's leaves and what they cost are on disk before the gateway signs it; it
 //! signs one segment per lease and index for ever, and only results that are byte for byte what
-//! the client got; what it knows of the chain comes through the light client.
+//! the client got; what it knows of the chain comes through the light client; no text leaves it for
+//! other nodes but sealed to who has to read it (SPEC J2).
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,10 @@
-//! The other end of a worker's connection.
+//! The other end of a worker's connection: proven both ways, and sealed from then on (SPEC J2).
 
 use crate::hub::{Hub, NotSigned};
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures::{SinkExt as _, Stream, StreamExt as _};
+use inferium_seal::{SealError, SealingSecret, SessionOpener, SessionSealer};
 use inferium_types::{
     JobId, NodeId, SegmentTerms, Signature, decode, encode,
     wire::{GatewayMessage, Planting, SessionHello, WorkerMessage},
@@ -27,6 +28,8 @@ enum SessionError {
     Broken(#[from] axum::Error),
     #[error("not a message of the protocol, or not in its place")]
     Message,
+    #[error("{0}")]
+    Seal(#[from] SealError),
     #[error("worker {0} did not prove that it is")]
     Identity(NodeId),
     #[error("worker {0} has no lease with this gateway")]
@@ -38,8 +41,8 @@ enum SessionError {
 /// Serves one connection until it breaks.
 pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
     let handshake = tokio::time::timeout(HANDSHAKE, handshake(&hub, &mut socket)).await;
-    let worker = match handshake.unwrap_or(Err(SessionError::Timeout)) {
-        Ok(worker) => worker,
+    let Proven { worker, mut sealer, mut opener } = match handshake.unwrap_or(Err(SessionError::Timeout)) {
+        Ok(proven) => proven,
         Err(error) => {
             // Anyone can fail here: no reason to fill the log.
             debug!(%error, "a worker's handshake failed");
@@ -51,10 +54,10 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
     let (mut sink, mut source) = socket.split();
     let write = async {
         while let Some(message) = outgoing.recv().await {
-            sink.feed(binary(&message)).await?;
+            sink.feed(sealed(&mut sealer, &message)?).await?;
             // What is ready now goes out in one write.
             while let Ok(more) = outgoing.try_recv() {
-                sink.feed(binary(&more)).await?;
+                sink.feed(sealed(&mut sealer, &more)?).await?;
             }
             sink.flush().await?;
         }
@@ -62,7 +65,7 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
     };
     let ended = tokio::select! {
         ended = write => ended,
-        ended = listen(&hub, worker, &outbox, &mut source) => ended,
+        ended = listen(&hub, worker, &outbox, &mut opener, &mut source) => ended,
     };
     match ended {
         Ok(()) | Err(SessionError::Closed) => info!(%worker, "worker disconnected"),
@@ -71,37 +74,72 @@ pub(crate) async fn serve(hub: Arc<Hub>, mut socket: WebSocket) {
     hub.session_lost(worker, &outbox);
 }
 
-fn binary(message: &GatewayMessage) -> Message {
-    Message::Binary(Bytes::from(encode(message)))
+fn binary(bytes: Vec<u8>) -> Message {
+    Message::Binary(Bytes::from(bytes))
 }
 
-/// Both sides prove their keys; only workers that hold a lease get in.
-async fn handshake(hub: &Hub, socket: &mut WebSocket) -> Result<NodeId, SessionError> {
-    let WorkerMessage::Hello { worker, nonce: worker_nonce } = next(socket).await? else {
+fn sealed(sealer: &mut SessionSealer, message: &GatewayMessage) -> Result<Message, SealError> {
+    sealer.seal(encode(message)).map(binary)
+}
+
+/// What a handshake ends with.
+struct Proven {
+    worker: NodeId,
+    sealer: SessionSealer,
+    opener: SessionOpener,
+}
+
+/// Both sides prove their keys, and those that they seal to; only workers that hold a lease get in.
+async fn handshake(hub: &Hub, socket: &mut WebSocket) -> Result<Proven, SessionError> {
+    let WorkerMessage::Hello { worker, nonce: worker_nonce, key: worker_key } = next_clear(socket).await? else {
         return Err(SessionError::Message);
     };
-    let (gateway, gateway_nonce) = (hub.node(), rand::random());
-    let hello = SessionHello { worker, worker_nonce, gateway, gateway_nonce };
-    let answer = GatewayMessage::Hello { gateway, nonce: gateway_nonce, signature: hello.sign(&hub.key) };
-    socket.send(binary(&answer)).await?;
-    let WorkerMessage::Prove { signature } = next(socket).await? else { return Err(SessionError::Message) };
+    // Of this connection alone: what was said in it stays unread when a key is stolen later.
+    let own = SealingSecret::generate(&mut rand::rng());
+    let (gateway, gateway_nonce, gateway_key) = (hub.node(), rand::random(), own.public_key());
+    let hello = SessionHello { worker, worker_nonce, worker_key, gateway, gateway_nonce, gateway_key };
+    let (encapsulated, mut sealer) = SessionSealer::new(&own, &worker_key, &hello.from_gateway(), &mut rand::rng())?;
+    let signature = hello.sign(&hub.key);
+    let answer = GatewayMessage::Hello { gateway, nonce: gateway_nonce, key: gateway_key, encapsulated, signature };
+    socket.send(binary(encode(&answer))).await?;
+    let WorkerMessage::Prove { encapsulated, signature } = next_clear(socket).await? else {
+        return Err(SessionError::Message);
+    };
     if !hello.verify(&worker, &signature) {
         return Err(SessionError::Identity(worker));
     }
     if !hub.knows_worker(worker) {
         return Err(SessionError::NoLease(worker));
     }
-    socket.send(binary(&GatewayMessage::Welcome)).await?;
-    Ok(worker)
+    let opener = SessionOpener::new(&own, &worker_key, &encapsulated, &hello.from_worker())?;
+    socket.send(sealed(&mut sealer, &GatewayMessage::Welcome)?).await?;
+    Ok(Proven { worker, sealer, opener })
 }
 
-async fn next<S>(source: &mut S) -> Result<WorkerMessage, SessionError>
+/// A message of the handshake.
+async fn next_clear<S>(source: &mut S) -> Result<WorkerMessage, SessionError>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Unpin,
+{
+    decode(&next_frame(source).await?).map_err(|_| SessionError::Message)
+}
+
+/// A message after it. One that does not open ends the session: nothing after it could be trusted.
+async fn next<S>(opener: &mut SessionOpener, source: &mut S) -> Result<WorkerMessage, SessionError>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Unpin,
+{
+    let message = opener.open(&next_frame(source).await?)?;
+    decode(&message).map_err(|_| SessionError::Message)
+}
+
+async fn next_frame<S>(source: &mut S) -> Result<Bytes, SessionError>
 where
     S: Stream<Item = Result<Message, axum::Error>> + Unpin,
 {
     loop {
         match source.next().await.ok_or(SessionError::Closed)?? {
-            Message::Binary(bytes) => return decode(&bytes).map_err(|_| SessionError::Message),
+            Message::Binary(bytes) => return Ok(bytes),
             Message::Ping(_) | Message::Pong(_) => {}
             Message::Text(_) => return Err(SessionError::Message),
             Message::Close(_) => return Err(SessionError::Closed),
@@ -114,13 +152,14 @@ async fn listen<S>(
     hub: &Arc<Hub>,
     worker: NodeId,
     outbox: &mpsc::Sender<GatewayMessage>,
+    opener: &mut SessionOpener,
     source: &mut S,
 ) -> Result<(), SessionError>
 where
     S: Stream<Item = Result<Message, axum::Error>> + Unpin,
 {
     loop {
-        let message = next(source).await?;
+        let message = next(opener, source).await?;
         receive(hub, worker, outbox, message).await?;
     }
 }

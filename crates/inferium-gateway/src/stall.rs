@@ -2,10 +2,11 @@
 //! relays that the beacon draws, and the lease given jobs again once the claim is over.
 
 use crate::hub::Hub;
-use inferium_chain::{LightClient, Sender};
+use inferium_chain::{LightClient, Sender, sealing_key};
 use inferium_ledger::{Node, Stall, StateKey};
+use inferium_seal::seal;
 use inferium_types::{
-    JobPayload, JobRequest, NodeId, NodeRole, StallId, TransactionBody, encode, wire::RelayedRequest,
+    JobPayload, JobRequest, NodeId, NodeRole, SealPurpose, StallId, TransactionBody, encode, wire::RelayedRequest,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// How long a lease gets no jobs when its worker did not answer and the chain took no claim.
 const UNCLAIMED_WAIT: Duration = Duration::from_secs(60);
+/// Time for a relay to take a request.
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the chain is asked whether a claim is over: that one lapsed is in no event.
 const POLL_PAUSE: Duration = Duration::from_secs(2);
 
@@ -113,17 +116,26 @@ impl Stalls {
     async fn hand_over(self: Arc<Self>, id: StallId, relay: NodeId, request: bytes::Bytes) {
         let mut wait = FIRST_WAIT;
         for _ in 0..ATTEMPTS {
-            if let Some(url) = self.url(relay).await {
-                let address = format!("{}/duty/v1/stalls/{id}", url.trim_end_matches('/'));
-                match self.http.post(&address).body(request.clone()).send().await {
-                    Ok(response) if response.status().is_success() => return,
-                    Ok(response) => debug!(%relay, status = %response.status(), "relay did not take the request yet"),
-                    Err(error) => debug!(%relay, %error, "relay not reached yet"),
-                }
+            match self.lodge(id, relay, &request).await {
+                Ok(()) => return,
+                Err(reason) => debug!(%relay, reason, "relay did not take the request yet"),
             }
             tokio::time::sleep(wait).await;
             wait = wait.saturating_mul(2);
         }
+    }
+
+    /// Seals the request to the relay's key, which it has to prove first: a relay that started anew
+    /// has another one.
+    async fn lodge(&self, id: StallId, relay: NodeId, request: &[u8]) -> Result<(), String> {
+        let url = self.url(relay).await.ok_or("the chain does not say where it is")?;
+        let key = sealing_key(&self.http, &url, &relay, rand::random()).await.map_err(|error| error.to_string())?;
+        let sealed = seal(key, &SealPurpose::Lodged { stall: id, relay }, request, &mut rand::rng());
+        let body = encode(&sealed.map_err(|error| error.to_string())?);
+        let address = format!("{}/duty/v1/stalls/{id}", url.trim_end_matches('/'));
+        let sent = self.http.post(address).timeout(TIMEOUT).body(body).send().await;
+        let sent = sent.and_then(reqwest::Response::error_for_status);
+        sent.map(drop).map_err(|error| error.to_string())
     }
 
     async fn url(&self, relay: NodeId) -> Option<String> {

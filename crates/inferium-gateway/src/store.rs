@@ -3,10 +3,10 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;
 pub use inferium_store::StoreError;
-use inferium_store::{Store, Table, Transaction};
+use inferium_store::{StorageKey, Store, Table, Transaction};
 use inferium_types::{
-    Amount, Certificate, Digest, Header, JobId, JobLeaf, LeaseId, MerklePath, NodeId, Price, RejectReason, SegmentId,
-    SegmentOutcome, SegmentTerms, Signature, SlashedNode, TaskId, TaskTerms,
+    Amount, Certificate, Digest, Header, JobId, JobLeaf, LeaseId, MerklePath, NodeId, Price, RejectReason, SecretKey,
+    SegmentId, SegmentOutcome, SegmentTerms, Signature, SlashedNode, TaskId, TaskTerms,
 };
 use std::path::Path;
 
@@ -140,8 +140,9 @@ pub(crate) struct GatewayStore {
 }
 
 impl GatewayStore {
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Store::open(path)? })
+    /// Opens or creates the store of the gateway with this key.
+    pub(crate) fn open(path: &Path, key: &SecretKey) -> Result<Self, StoreError> {
+        Ok(Self { store: Store::open(path, StorageKey::derive(key, "gateway"))? })
     }
 
     pub(crate) fn cursor(&self) -> Result<Option<u64>, StoreError> {

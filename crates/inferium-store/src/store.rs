@@ -2,14 +2,19 @@
 
 use crate::key::Key;
 use borsh::{BorshDeserialize, BorshSerialize};
+use inferium_seal::StorageKey;
 use inferium_types::{decode, encode};
 use redb::{
     AccessGuard, Database, DatabaseError, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
-    ReadableTableMetadata as _, StorageError, TableDefinition, TableError, WriteTransaction,
+    ReadableTableMetadata as _, StorageError, TableDefinition, TableError, TableHandle as _, WriteTransaction,
 };
 use std::{fmt, marker::PhantomData, ops::Bound, path::Path};
 
 type Bytes<'a> = AccessGuard<'a, &'static [u8]>;
+
+/// Holds one entry: what tells the store's key from another.
+const SEAL: Table<(), String> = Table::new("inferium-store/seal");
+const SEAL_TEXT: &str = "sealed";
 
 /// The node's own disk failed, or holds what this node never wrote; the node stops (SPEC C8).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +41,7 @@ pub struct Table<K, V> {
 impl<K, V> Table<K, V> {
     /// Names a table. It is there, and empty, until something is put in it.
     ///
-    /// Requires: no other table of the store has the name.
+    /// Requires: no other table of the store has the name, and it does not begin with `inferium-store/`.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self { name, holds: PhantomData }
@@ -57,18 +62,38 @@ impl<K, V> Table<K, V> {
     }
 }
 
-impl<K: Key, V: BorshDeserialize> Table<K, V> {
+impl<K: Key, V> Table<K, V> {
     fn key(&self, bytes: &[u8]) -> Result<K, StoreError> {
         K::read(bytes).ok_or_else(|| self.failed("a key that is none of its keys"))
     }
 
-    fn value(&self, bytes: &[u8]) -> Result<V, StoreError> {
-        decode(bytes).map_err(|error| self.failed(error))
+    /// What a value is sealed for: nobody moves it to another key or table.
+    fn place(&self, key: &[u8]) -> Vec<u8> {
+        encode(&(self.name.to_owned(), key.to_vec()))
+    }
+}
+
+impl<K: Key, V: BorshSerialize> Table<K, V> {
+    /// The bytes that are kept of a value.
+    fn sealed(&self, seal: &StorageKey, key: &[u8], value: &V) -> Result<Vec<u8>, StoreError> {
+        let sealed = seal.seal(&self.place(key), &encode(value), rand::random());
+        sealed.map_err(|error| self.failed(error))
+    }
+}
+
+impl<K: Key, V: BorshDeserialize> Table<K, V> {
+    fn value(&self, seal: &StorageKey, key: &[u8], bytes: &[u8]) -> Result<V, StoreError> {
+        let opened = seal.open(&self.place(key), bytes).map_err(|error| self.failed(error))?;
+        decode(&opened).map_err(|error| self.failed(error))
     }
 
-    fn found<'a>(&self, entry: Result<(Bytes<'a>, Bytes<'a>), StorageError>) -> Result<(K, V), StoreError> {
+    fn found<'a>(
+        &self,
+        seal: &StorageKey,
+        entry: Result<(Bytes<'a>, Bytes<'a>), StorageError>,
+    ) -> Result<(K, V), StoreError> {
         let (key, value) = entry.map_err(|error| self.failed(error))?;
-        Ok((self.key(key.value())?, self.value(value.value())?))
+        Ok((self.key(key.value())?, self.value(seal, key.value(), value.value())?))
     }
 }
 
@@ -93,21 +118,43 @@ const CACHE_SIZE: usize = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Store {
     database: Database,
+    seal: StorageKey,
 }
 
 impl Store {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it; its values are sealed with `seal`.
     ///
     /// # Errors
-    /// [`StoreError`], also when another process has it open.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    /// [`StoreError`], also when another process has it open, and when it is sealed with another key
+    /// or not at all.
+    pub fn open(path: &Path, seal: StorageKey) -> Result<Self, StoreError> {
         let database = Database::builder().set_cache_size(CACHE_SIZE).create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => {
                 StoreError::new(format_args!("{} is in use: another node runs on the same data", path.display()))
             }
             error => StoreError::new(format_args!("{}: {error}", path.display())),
         })?;
-        Ok(Self { database })
+        let store = Self { database, seal };
+        store.check_seal().map_err(|reason| StoreError::new(format_args!("{}: {reason}", path.display())))?;
+        Ok(store)
+    }
+
+    /// A store tells at once that it is of another key: half of a node that runs on what it can't
+    /// read would be worse than none.
+    fn check_seal(&self) -> Result<(), String> {
+        let is_known = self.read(SEAL).map_err(|error| error.reason)?.is_some();
+        if is_known {
+            return match self.get(SEAL, &()) {
+                Ok(Some(text)) if text == SEAL_TEXT => Ok(()),
+                Ok(_) | Err(_) => Err("it is sealed with another key than this node's".into()),
+            };
+        }
+        let read = self.database.begin_read().map_err(|error| error.to_string())?;
+        let mut tables = read.list_tables().map_err(|error| error.to_string())?;
+        if let Some(table) = tables.next() {
+            return Err(format!("its table {} is from before stores were sealed", table.name()));
+        }
+        self.put(SEAL, &(), &SEAL_TEXT.to_owned()).map_err(|error| error.reason)
     }
 
     /// One value.
@@ -116,8 +163,9 @@ impl Store {
     /// [`StoreError`].
     pub fn get<K: Key, V: BorshDeserialize>(&self, table: Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
         let Some(read) = self.read(table)? else { return Ok(None) };
-        let bytes = read.get(key.to_bytes().as_slice()).map_err(|error| table.failed(error))?;
-        bytes.map(|bytes| table.value(bytes.value())).transpose()
+        let key = key.to_bytes();
+        let bytes = read.get(key.as_slice()).map_err(|error| table.failed(error))?;
+        bytes.map(|bytes| table.value(&self.seal, &key, bytes.value())).transpose()
     }
 
     /// Every entry, by key.
@@ -172,7 +220,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let Some(read) = self.read(table)? else { return Ok(()) };
         for entry in read.iter().map_err(|error| table.failed(error))? {
-            let (key, value) = table.found(entry)?;
+            let (key, value) = table.found(&self.seal, entry)?;
             look(key, value)?;
         }
         Ok(())
@@ -193,7 +241,7 @@ impl Store {
         let range = (from.as_deref().map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded);
         let Some(read) = self.read(table)? else { return Ok(Vec::new()) };
         let range = read.range::<&[u8]>(range).map_err(|error| table.failed(error))?;
-        range.take(count).map(|entry| table.found(entry)).collect()
+        range.take(count).map(|entry| table.found(&self.seal, entry)).collect()
     }
 
     /// The last `count` entries whose keys are less than `before`, highest key first; from the
@@ -211,7 +259,7 @@ impl Store {
         let range = (Bound::Unbounded, before.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
         let Some(read) = self.read(table)? else { return Ok(Vec::new()) };
         let range = read.range::<&[u8]>(range).map_err(|error| table.failed(error))?;
-        range.rev().take(count).map(|entry| table.found(entry)).collect()
+        range.rev().take(count).map(|entry| table.found(&self.seal, entry)).collect()
     }
 
     /// How many entries a table has.
@@ -243,7 +291,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`], also one of `change`.
     pub fn write<T>(&self, change: impl FnOnce(&Transaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let transaction = Transaction { write: self.database.begin_write().map_err(StoreError::new)? };
+        let write = self.database.begin_write().map_err(StoreError::new)?;
+        let transaction = Transaction { write, seal: self.seal.clone() };
         // Dropped without a commit, a transaction has never been.
         let value = change(&transaction)?;
         transaction.write.commit().map_err(StoreError::new)?;
@@ -268,6 +317,7 @@ impl Store {
 /// A change under way: it sees what it wrote itself, and no one else does until it is done.
 pub struct Transaction {
     write: WriteTransaction,
+    seal: StorageKey,
 }
 
 impl fmt::Debug for Transaction {
@@ -282,9 +332,9 @@ impl Transaction {
     /// # Errors
     /// [`StoreError`].
     pub fn get<K: Key, V: BorshDeserialize>(&self, table: Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
-        let open = self.open(table)?;
-        let bytes = open.get(key.to_bytes().as_slice()).map_err(|error| table.failed(error))?;
-        bytes.map(|bytes| table.value(bytes.value())).transpose()
+        let (open, key) = (self.open(table)?, key.to_bytes());
+        let bytes = open.get(key.as_slice()).map_err(|error| table.failed(error))?;
+        bytes.map(|bytes| table.value(&self.seal, &key, bytes.value())).transpose()
     }
 
     /// Puts one value.
@@ -293,7 +343,8 @@ impl Transaction {
     /// [`StoreError`].
     pub fn put<K: Key, V: BorshSerialize>(&self, table: Table<K, V>, key: &K, value: &V) -> Result<(), StoreError> {
         let mut open = self.open(table)?;
-        let (key, value) = (key.to_bytes(), encode(value));
+        let key = key.to_bytes();
+        let value = table.sealed(&self.seal, &key, value)?;
         open.insert(key.as_slice(), value.as_slice()).map_err(|error| table.failed(error))?;
         Ok(())
     }

@@ -97,6 +97,10 @@ byte_newtype! {
     /// A VRF proof: the unique signature over the input.
     VrfProof, 48
 }
+byte_newtype! {
+    /// An X25519 public key that text is sealed to (SPEC J2). It lives as long as a process, or a session.
+    SealingKey, 32
+}
 
 const VRF_NAMESPACE: &[u8] = b"inferium/vrf/1";
 

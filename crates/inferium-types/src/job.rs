@@ -4,14 +4,22 @@ use crate::{
     Amount, AmountOverflow, Digest, JobId, LeaseId, MeasuredEvidence, Price, SegmentId, VrfProof, leaf_hash, limits,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::fmt;
 
 /// One turn of a chat.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ChatMessage {
     /// `system`, `user` or `assistant`.
     pub role: String,
     /// Text.
     pub content: String,
+}
+
+/// Says nothing of the text: it may end up in a log (SPEC J2).
+impl fmt::Debug for ChatMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChatMessage({} bytes)", self.content.len())
+    }
 }
 
 /// How the next token is chosen from logits; integers, so that every machine reads the same.
@@ -168,7 +176,7 @@ pub enum ImpossibleJob {
 }
 
 /// The private half of a request.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct JobPayload {
     /// Makes the commitment say nothing about a guessable text.
     pub salt: [u8; 32],
@@ -176,6 +184,13 @@ pub struct JobPayload {
     pub messages: Vec<ChatMessage>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
+}
+
+/// Says nothing of text and salt: it may end up in a log (SPEC J2).
+impl fmt::Debug for JobPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobPayload({:?}, {} stop strings)", self.messages, self.stop.len())
+    }
 }
 
 impl JobPayload {
@@ -209,7 +224,7 @@ impl JobPayload {
 }
 
 /// The private half of a result.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct JobOutput {
     /// Makes the commitment say nothing about a guessable text.
     pub salt: [u8; 32],
@@ -217,6 +232,13 @@ pub struct JobOutput {
     pub tokens: Vec<u32>,
     /// The answer's text as the client got it.
     pub text: String,
+}
+
+/// Says nothing of text, tokens and salt: it may end up in a log (SPEC J2).
+impl fmt::Debug for JobOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobOutput({} tokens, {} bytes)", self.tokens.len(), self.text.len())
+    }
 }
 
 impl JobOutput {

@@ -32,6 +32,7 @@ mod network_key;
 mod parameters;
 mod profile;
 mod receipt;
+mod sealed;
 mod statistics;
 mod task;
 mod transaction;
@@ -40,7 +41,9 @@ pub mod wire;
 pub use amount::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Ppm};
 pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
 pub use codec::{InvalidEncoding, decode, encode};
-pub use crypto::{GroupKey, InvalidKey, PublicKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey};
+pub use crypto::{
+    GroupKey, InvalidKey, PublicKey, SealingKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey,
+};
 pub use digest::Digest;
 pub use equivocation::{ConsensusVote, VoteSubject};
 pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashedNode};
@@ -59,6 +62,7 @@ pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ModelProfile, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
+pub use sealed::{SealPurpose, Sealed, SealedEvidence, SealingKeyProof};
 pub use statistics::{
     ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, KindCount, LOGPROB_STEPS,
     MeasuredEvidence, MeasuredWindow, OPENED_WINDOWS, OpenedWindow, POSITION_KINDS, ReplayStatistics,

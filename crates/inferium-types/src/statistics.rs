@@ -3,6 +3,7 @@
 
 use crate::{Digest, Ppm, SegmentId, leaf_hash, merkle_root};
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::fmt;
 
 /// Sketch of a hidden state: 16 random projections in steps of one scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -52,12 +53,22 @@ impl OpenedWindow {
 }
 
 /// What a worker of a tolerance profile shows of a job, beside input and output.
-#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct MeasuredEvidence {
     /// Every window of the answer, in order.
     pub windows: Vec<MeasuredWindow>,
     /// The vectors of the windows that the verdict's draw opens, ascending. A worker keeps them of all.
     pub opened: Vec<OpenedWindow>,
+}
+
+/// Says how much there is, and none of it: a text can be read out of the states behind it (SPEC J2).
+impl fmt::Debug for MeasuredEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeasuredEvidence")
+            .field("windows", &self.windows.len())
+            .field("opened", &self.opened.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl MeasuredEvidence {

@@ -2,27 +2,37 @@
 //!
 //! The worker proves its key, the gateway proves its own, then jobs flow one way and text the
 //! other. Nothing here waits for a block: finished jobs are proposed as segments, which both sign.
+//!
+//! The first three messages are in the clear: the two hellos and the worker's proof. What both sign
+//! there holds a fresh sealing key of each, and every later message is sealed under these, each
+//! direction in one sequence (SPEC J2).
 
 use crate::{
-    Digest, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SecretKey, SegmentTerms, Signature,
-    StallId, VrfProof,
+    Digest, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SealPurpose, SealingKey, SecretKey,
+    SegmentTerms, Signature, StallId, VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::fmt;
 
-const SESSION_DOMAIN: &str = "inferium/session/1";
-const RELAY_FETCH_DOMAIN: &str = "inferium/relay-fetch/1";
+const SESSION_DOMAIN: &str = "inferium/session/2";
+const RELAY_FETCH_DOMAIN: &str = "inferium/relay-fetch/2";
 
-/// What both sides sign to open a session: the two keys and the two nonces.
+/// What both sides sign to open a session: of each its key, nonce and sealing key, so that nobody
+/// between them can put in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SessionHello {
     /// The worker.
     pub worker: NodeId,
     /// Chosen by the worker for this connection.
     pub worker_nonce: [u8; 32],
+    /// Made by the worker for this connection.
+    pub worker_key: SealingKey,
     /// The gateway.
     pub gateway: NodeId,
     /// Chosen by the gateway for this connection.
     pub gateway_nonce: [u8; 32],
+    /// Made by the gateway for this connection.
+    pub gateway_key: SealingKey,
 }
 
 impl SessionHello {
@@ -37,21 +47,37 @@ impl SessionHello {
     pub fn verify(&self, node: &NodeId, signature: &Signature) -> bool {
         node.verify(SESSION_DOMAIN, &crate::encode(self), signature)
     }
+
+    /// What the worker's messages are sealed for.
+    #[must_use]
+    pub const fn from_worker(self) -> SealPurpose {
+        SealPurpose::WorkerMessages { session: self }
+    }
+
+    /// What the gateway's messages are sealed for.
+    #[must_use]
+    pub const fn from_gateway(self) -> SealPurpose {
+        SealPurpose::GatewayMessages { session: self }
+    }
 }
 
 /// From a worker.
 #[expect(clippy::large_enum_variant, reason = "segments are rare, and messages are never kept in bulk")]
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum WorkerMessage {
-    /// Opens the session.
+    /// Opens the session. In the clear.
     Hello {
         /// Who.
         worker: NodeId,
         /// Fresh.
         nonce: [u8; 32],
+        /// Fresh: what the gateway seals to.
+        key: SealingKey,
     },
-    /// Answers the gateway's [`GatewayMessage::Hello`].
+    /// Answers the gateway's [`GatewayMessage::Hello`]. In the clear; everything after it is sealed.
     Prove {
+        /// HPKE's encapsulated key of this direction, made under the worker's sealing key.
+        encapsulated: [u8; 32],
         /// Over the [`SessionHello`].
         signature: Signature,
     },
@@ -102,6 +128,21 @@ pub enum WorkerMessage {
     },
 }
 
+/// Says nothing of what a client asked or got: a message may end up in a log.
+impl fmt::Debug for WorkerMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hello { worker, .. } => write!(f, "Hello({worker:?})"),
+            Self::Prove { .. } => f.write_str("Prove"),
+            Self::LeaseReady { lease, sequence_from, .. } => write!(f, "LeaseReady({lease:?} from {sequence_from})"),
+            Self::Delta { job, tokens, .. } => write!(f, "Delta({job:?}, {} tokens)", tokens.len()),
+            Self::Finished { job, result, .. } => write!(f, "Finished({job:?}, {:?})", result.usage),
+            Self::Refused { job, reason } => write!(f, "Refused({job:?}: {reason})"),
+            Self::Segment { terms, .. } => write!(f, "Segment({terms:?})"),
+        }
+    }
+}
+
 /// A planted job, as the gateway that has to sign for it sees it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Planting {
@@ -116,12 +157,16 @@ pub struct Planting {
 /// From a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum GatewayMessage {
-    /// Answers a worker's hello and proves the gateway's key.
+    /// Answers a worker's hello and proves the gateway's key. In the clear; everything after it is sealed.
     Hello {
         /// Who.
         gateway: NodeId,
         /// Fresh.
         nonce: [u8; 32],
+        /// Fresh: what the worker seals to.
+        key: SealingKey,
+        /// HPKE's encapsulated key of this direction, made under the gateway's sealing key.
+        encapsulated: [u8; 32],
         /// Over the [`SessionHello`].
         signature: Signature,
     },
@@ -161,16 +206,27 @@ pub enum GatewayMessage {
     },
 }
 
-/// The worker's signature by which it fetches a request from a relay.
-#[must_use]
-pub fn sign_relay_fetch(stall: StallId, key: &SecretKey) -> Signature {
-    key.sign(RELAY_FETCH_DOMAIN, stall.digest().as_bytes())
+/// What a worker sends a relay to get the request of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RelayFetch {
+    /// Fresh: what the request is sealed to.
+    pub key: SealingKey,
+    /// The worker's, over the claim and that key.
+    pub signature: Signature,
 }
 
-/// Checks the signature of [`sign_relay_fetch`].
-#[must_use]
-pub fn verify_relay_fetch(stall: StallId, worker: &NodeId, signature: &Signature) -> bool {
-    worker.verify(RELAY_FETCH_DOMAIN, stall.digest().as_bytes(), signature)
+impl RelayFetch {
+    /// Asks for the request of `stall`, sealed to `key`.
+    #[must_use]
+    pub fn sign(stall: StallId, key: SealingKey, worker: &SecretKey) -> Self {
+        Self { key, signature: worker.sign(RELAY_FETCH_DOMAIN, &crate::encode(&(stall, key))) }
+    }
+
+    /// True when the worker itself asks for the request of `stall`.
+    #[must_use]
+    pub fn is_from(&self, worker: &NodeId, stall: StallId) -> bool {
+        worker.verify(RELAY_FETCH_DOMAIN, &crate::encode(&(stall, self.key)), &self.signature)
+    }
 }
 
 /// A request that relays hold for a worker (SPEC T6).

@@ -10,11 +10,12 @@ use crate::store::VerdictStore;
 use inferium_chain::ValidatorHandle;
 use inferium_engine::{Engine, EngineError};
 use inferium_ledger::{Phase, SegmentState, StallState, State};
+use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_store::StoreError;
 use inferium_types::{
-    ImpossibleJob, InvalidEncoding, ModelProfile, NodeId, NodeRole, SecretKey, SegmentEvidence, SegmentId, Signature,
-    StallId, decode, limits,
-    wire::{RelayedRequest, verify_relay_fetch},
+    ImpossibleJob, InvalidEncoding, ModelProfile, NodeId, NodeRole, SealPurpose, Sealed, SealedEvidence,
+    SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
+    wire::{RelayFetch, RelayedRequest},
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -23,8 +24,8 @@ use tokio::sync::{mpsc, watch};
 const UNAVAILABLE_PART: u64 = 4;
 /// Pieces of news that wait for the loop; what finds no place is met with the next block.
 const NEWS_QUEUE: usize = 256;
-/// Bytes of a request that is relayed: its private half, and room for its public one.
-const RELAYED_SIZE_MAX: usize = limits::PAYLOAD_SIZE_MAX + 1_024;
+/// Bytes of a request that is relayed: its private half, and room for its public one and its seal.
+const RELAYED_SIZE_MAX: usize = limits::PAYLOAD_SIZE_MAX + 1_024 + Sealed::OVERHEAD;
 
 /// How a validator does its duties.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct Duties {
 struct Shared {
     node: NodeId,
     key: SecretKey,
+    /// Of this process alone.
+    sealing: SealingSecret,
     profile: ModelProfile,
     url: String,
     is_lazy: bool,
@@ -77,6 +80,18 @@ pub(crate) enum Refused {
     /// Not what the chain holds.
     #[error("{0}")]
     Evidence(#[from] InvalidEvidence),
+    /// For someone else.
+    #[error("sealed for {member}, not for this validator")]
+    Recipient {
+        /// Whom it is for.
+        member: NodeId,
+    },
+    /// Sealed to a former process of this node, or not openable at all.
+    #[error("{0}")]
+    Seal(#[from] SealError),
+    /// A sealing key was asked for with something else.
+    #[error("a nonce is 64 hexadecimal digits")]
+    Nonce,
     /// Bytes that are nothing.
     #[error("not decodable: {0}")]
     Encoding(#[from] InvalidEncoding),
@@ -134,6 +149,7 @@ impl Duties {
         let shared = Arc::new(Shared {
             node: config.key.public_key(),
             key: config.key,
+            sealing: SealingSecret::generate(&mut rand::rng()),
             profile: config.profile,
             url: config.url,
             is_lazy: config.is_lazy,
@@ -152,14 +168,21 @@ impl Duties {
         self.shared.chain.state()
     }
 
+    /// Proves the key that this process seals to (SPEC J2). It goes with the process, so that what was
+    /// sent to it stays unread when the node's key is stolen later.
+    pub(crate) fn prove_sealing_key(&self, nonce: &[u8; 32]) -> SealingKeyProof {
+        SealingKeyProof::sign(self.shared.sealing.public_key(), nonce, &self.shared.key)
+    }
+
     /// Takes a segment's evidence from its worker, who sends it once.
     ///
     /// Ensures: what was taken is on disk until the segment is judged.
-    pub(crate) fn lodge_evidence(&self, evidence: SegmentEvidence) -> Result<(), Refused> {
+    pub(crate) fn lodge_evidence(&self, sealed: &SealedEvidence) -> Result<(), Refused> {
         let shared = &self.shared;
         let state = shared.chain.state();
-        let facts = open_duty(&state, &shared.node, evidence.segment).ok_or(Refused::NoDuty)?;
-        authenticate(&facts.0, &evidence)?;
+        let evidence = open_evidence(&shared.node, &shared.sealing, sealed, |segment| {
+            open_duty(&state, &shared.node, segment).map(|(facts, _)| facts)
+        })?;
         let segment = evidence.segment;
         if !shared.shelf.put(state.height(), evidence)? {
             return Err(Refused::Full);
@@ -181,27 +204,47 @@ impl Duties {
         if bytes.len() > RELAYED_SIZE_MAX {
             return Err(Refused::TooLarge { size: bytes.len() });
         }
-        let relayed: RelayedRequest = decode(bytes)?;
+        let opened = shared.sealing.open(&SealPurpose::Lodged { stall: id, relay: shared.node }, &decode(bytes)?)?;
+        let relayed: RelayedRequest = decode(&opened)?;
         if !relayed.matches(&stall.request) {
             return Err(Refused::Request);
         }
         let lease = state.lease(&relayed.request.lease).ok_or(Refused::NoDuty)?;
         check_can_be_done(&relayed, lease.terms.context_tokens, &*shared.engine)?;
-        shared.store.record_relayed(id, state.height(), bytes)?;
+        shared.store.record_relayed(id, state.height(), &opened)?;
         let _ = shared.news.try_send(News::Request(id));
         Ok(())
     }
 
-    /// Hands a relayed request to the claim's worker, who signs for it.
-    pub(crate) fn fetch_request(&self, id: StallId, signature: &Signature) -> Result<Vec<u8>, Refused> {
+    /// Hands a relayed request to the claim's worker, who signs for it, sealed to the key that it names.
+    pub(crate) fn fetch_request(&self, id: StallId, fetch: &RelayFetch) -> Result<Sealed, Refused> {
         let shared = &self.shared;
         let state = shared.chain.state();
         let stall = state.stall(&id).ok_or(Refused::NoDuty)?;
-        if !verify_relay_fetch(id, &stall.worker, signature) {
+        if !fetch.is_from(&stall.worker, id) {
             return Err(Refused::NotTheWorker);
         }
-        shared.store.relayed(id)?.ok_or(Refused::NoDuty)
+        let request = shared.store.relayed(id)?.ok_or(Refused::NoDuty)?;
+        let purpose = SealPurpose::Fetched { stall: id, worker: stall.worker };
+        Ok(seal(fetch.key, &purpose, &request, &mut rand::rng())?)
     }
+}
+
+/// Opens evidence and checks that it is what the chain holds. What is cheap to see comes first: for
+/// whom it is, and whether it is wanted.
+fn open_evidence(
+    node: &NodeId,
+    sealing: &SealingSecret,
+    sealed: &SealedEvidence,
+    duty: impl FnOnce(SegmentId) -> Option<SegmentFacts>,
+) -> Result<SegmentEvidence, Refused> {
+    if sealed.member != *node {
+        return Err(Refused::Recipient { member: sealed.member });
+    }
+    let facts = duty(sealed.segment).filter(|facts| facts.seed == sealed.draw).ok_or(Refused::NoDuty)?;
+    let evidence: SegmentEvidence = decode(&sealing.open(&sealed.purpose(), &sealed.sealed)?)?;
+    authenticate(&facts, &evidence)?;
+    Ok(evidence)
 }
 
 /// Checks that a worker with this lease could do it: no one is held to another (SPEC T6).

@@ -11,16 +11,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use inferium_types::{Digest, NodeId, SegmentEvidence, SegmentId, Signature, StallId, TaskId, decode, limits};
+use inferium_seal::SealError;
+use inferium_types::{
+    Digest, NodeId, SealedEvidence, SegmentId, StallId, TaskId, decode, encode, limits, wire::RelayFetch,
+};
 
 /// The routes of a validator's duties, to be merged with its chain's routes.
 pub fn router(duties: Duties) -> Router {
     Router::new()
+        .route("/duty/v1/seal/{nonce}", get(sealing_key))
         .route("/duty/v1/evidence", post(evidence))
         .route("/duty/v1/stalls/{stall}", post(lodge))
         .route("/duty/v1/stalls/{stall}/fetch", post(fetch))
         .route("/why/v1/{what}/{id}", get(why))
-        .layer(DefaultBodyLimit::max(limits::MESSAGE_SIZE_MAX))
+        .layer(DefaultBodyLimit::max(limits::MESSAGE_SIZE_MAX + SealedEvidence::OVERHEAD))
         .with_state(duties)
 }
 
@@ -28,7 +32,9 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self {
             Self::NoDuty => StatusCode::NOT_FOUND,
-            Self::Evidence(_)
+            Self::Nonce
+            | Self::Seal(SealError::NotOpened | SealError::InvalidKey)
+            | Self::Evidence(_)
             | Self::Encoding(_)
             | Self::Request
             | Self::Impossible(_)
@@ -36,16 +42,25 @@ impl IntoResponse for Refused {
             | Self::PromptTokens { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotTheWorker => StatusCode::FORBIDDEN,
+            Self::Recipient { .. } => StatusCode::MISDIRECTED_REQUEST,
+            // Who asks for the key that is there now will be heard.
+            Self::Seal(SealError::UnknownKey) => StatusCode::CONFLICT,
             Self::Full => StatusCode::TOO_MANY_REQUESTS,
-            Self::Store(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::Internal | Self::Seal(SealError::Exhausted) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(serde_json::json!({"error": {"message": self.to_string()}}))).into_response()
     }
 }
 
+/// The key that this process seals to, proven to who asked with this nonce.
+async fn sealing_key(State(duties): State<Duties>, Path(nonce): Path<String>) -> Result<Vec<u8>, Refused> {
+    let nonce = Digest::from_hex(&nonce).ok_or(Refused::Nonce)?;
+    Ok(encode(&duties.prove_sealing_key(nonce.as_bytes())))
+}
+
 async fn evidence(State(duties): State<Duties>, body: Bytes) -> Result<StatusCode, Refused> {
-    let evidence: SegmentEvidence = decode(&body)?;
-    apart(move || duties.lodge_evidence(evidence)).await?;
+    let evidence: SealedEvidence = decode(&body)?;
+    apart(move || duties.lodge_evidence(&evidence)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -56,8 +71,8 @@ async fn lodge(State(duties): State<Duties>, Path(stall): Path<String>, body: By
 }
 
 async fn fetch(State(duties): State<Duties>, Path(stall): Path<String>, body: Bytes) -> Result<Vec<u8>, Refused> {
-    let signature: Signature = decode(&body)?;
-    duties.fetch_request(parse(&stall)?, &signature)
+    let fetch: RelayFetch = decode(&body)?;
+    duties.fetch_request(parse(&stall)?, &fetch).map(|sealed| encode(&sealed))
 }
 
 /// What the ledger says of a task, node or segment; 404 when it has none of this name.

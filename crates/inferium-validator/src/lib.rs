@@ -10,7 +10,8 @@
 //! Invariants: a verdict is on disk before it leaves, and there is one per segment for ever;
 //! evidence that was taken is on disk until it is judged, since no worker sends it twice; only
 //! evidence that matches what the chain holds is read, so no stranger can frame a worker; a
-//! verdict of `Invalid` comes from a comparison, never from a failure of our own.
+//! verdict of `Invalid` comes from a comparison, never from a failure of our own; the key that others
+//! seal to is made anew by each process, and written nowhere (SPEC J2).
 
 #![forbid(unsafe_code)]
 

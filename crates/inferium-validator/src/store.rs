@@ -1,7 +1,7 @@
 //! What a validator must not forget: its verdicts, requests it relays, evidence it took.
 
-use inferium_store::{Store, StoreError, Table};
-use inferium_types::{Digest, SegmentEvidence, SegmentId, StallId, VerdictVote};
+use inferium_store::{StorageKey, Store, StoreError, Table};
+use inferium_types::{Digest, SecretKey, SegmentEvidence, SegmentId, StallId, VerdictVote};
 use std::path::Path;
 
 const VERDICTS: Table<Judgement, VerdictVote> = Table::new("verdicts");
@@ -26,12 +26,12 @@ pub struct VerdictStore {
 }
 
 impl VerdictStore {
-    /// Opens or creates the store.
+    /// Opens or creates the store of the validator with this key.
     ///
     /// # Errors
-    /// [`StoreError`], also when another process has it open.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Store::open(path)? })
+    /// [`StoreError`], also when another process has it open, or it is another validator's.
+    pub fn open(path: &Path, key: &SecretKey) -> Result<Self, StoreError> {
+        Ok(Self { store: Store::open(path, StorageKey::derive(key, "validator"))? })
     }
 
     /// The verdict that was recorded.

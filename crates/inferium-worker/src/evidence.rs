@@ -1,10 +1,12 @@
-//! Sending the evidence of a segment to the members that were drawn to check it.
+//! Sending the evidence of a segment to the members that were drawn to check it, sealed to each.
 
 use crate::store::SegmentRecord;
-use inferium_chain::{GetError, LightClient};
+use inferium_chain::{GetError, LightClient, SealingKeyError, sealing_key};
 use inferium_ledger::{Lease, Node, StateKey};
+use inferium_seal::{SealError, seal};
 use inferium_types::{
-    Digest, JobEvidence, NodeId, NodeRole, Ppm, SegmentEvidence, VrfProof, VrfSecretKey, encode, vrf_input,
+    Digest, JobEvidence, NodeId, NodeRole, Ppm, SealPurpose, SealedEvidence, SegmentEvidence, SegmentId, VrfProof,
+    VrfSecretKey, encode, vrf_input,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,6 +53,10 @@ enum Undelivered {
     Status(u16),
     #[error("it can't be reached: {0}")]
     Http(String),
+    #[error(transparent)]
+    Key(#[from] SealingKeyError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 /// Evidence on its way to members of a committee.
@@ -77,11 +83,13 @@ impl Handover {
                 return;
             }
         };
-        let bytes = to_bytes(&assemble(&self.record, vrf_proof, &self.seed, self.replay, self.known_wrong));
+        let evidence = to_bytes(&assemble(&self.record, vrf_proof, &self.seed, self.replay, self.known_wrong));
         for member in members {
-            let (chain, http, bytes) = (self.chain.clone(), self.http.clone(), bytes.clone());
+            let chain = self.chain.clone();
+            let parcel =
+                Parcel { http: self.http.clone(), segment, draw: self.seed, member, evidence: evidence.clone() };
             tokio::spawn(async move {
-                let sent = deliver(until, || url(&chain, member), |url| post(&http, url, bytes.clone())).await;
+                let sent = deliver(until, || url(&chain, member), |url| parcel.send(url)).await;
                 if let Err(error) = sent {
                     warn!(%segment, %member, %error, "could not deliver evidence");
                 }
@@ -137,7 +145,8 @@ impl Undelivered {
     const fn may_pass(&self) -> bool {
         match self {
             // Members follow the chain too, and may not have reached the draw yet.
-            Self::Chain(_) | Self::Status(_) | Self::Http(_) => true,
+            // One that started anew has another sealing key.
+            Self::Chain(_) | Self::Status(_) | Self::Http(_) | Self::Key(_) | Self::Seal(_) => true,
             Self::Lease | Self::Member => false,
         }
     }
@@ -151,11 +160,28 @@ async fn url(chain: &LightClient, member: NodeId) -> Result<String, Undelivered>
     }
 }
 
-async fn post(http: &reqwest::Client, url: String, evidence: bytes::Bytes) -> Result<(), Undelivered> {
-    let address = format!("{}/duty/v1/evidence", url.trim_end_matches('/'));
-    let response = http.post(address).timeout(TIMEOUT).body(evidence).send().await;
-    let status = response.map_err(|error| Undelivered::Http(error.to_string()))?.status();
-    if status.is_success() { Ok(()) } else { Err(Undelivered::Status(status.as_u16())) }
+/// Evidence for one member.
+struct Parcel {
+    http: reqwest::Client,
+    segment: SegmentId,
+    draw: Digest,
+    member: NodeId,
+    evidence: bytes::Bytes,
+}
+
+impl Parcel {
+    /// Seals it to the key that the member has now, and hands it over.
+    async fn send(&self, url: String) -> Result<(), Undelivered> {
+        let key = sealing_key(&self.http, &url, &self.member, rand::random()).await?;
+        let Self { segment, draw, member, .. } = *self;
+        let purpose = SealPurpose::Evidence { segment, draw, member };
+        let sealed = seal(key, &purpose, &self.evidence, &mut rand::rng())?;
+        let body = encode(&SealedEvidence { segment, draw, member, sealed });
+        let address = format!("{}/duty/v1/evidence", url.trim_end_matches('/'));
+        let response = self.http.post(address).timeout(TIMEOUT).body(body).send().await;
+        let status = response.map_err(|error| Undelivered::Http(error.to_string()))?.status();
+        if status.is_success() { Ok(()) } else { Err(Undelivered::Status(status.as_u16())) }
+    }
 }
 
 /// Evidence as it travels.

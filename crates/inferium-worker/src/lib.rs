@@ -15,7 +15,7 @@
 //! result for a request whatever happens; a segment is on disk before its signature leaves, and only
 //! one that the gateway refused and never signed is replaced, in one write, by one without the jobs
 //! that it did not get (SPEC J3); a job takes its sampling seed from the lease's VRF output and the
-//! request alone.
+//! request alone; no text leaves it but sealed to who has to read it (SPEC J2).
 
 #![forbid(unsafe_code)]
 

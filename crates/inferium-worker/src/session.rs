@@ -1,14 +1,16 @@
-//! The connection to a gateway: opened by the worker, authenticated both ways, opened again when
-//! it breaks.
+//! The connection to a gateway: opened by the worker, authenticated both ways and sealed from then
+//! on (SPEC J2), opened again when it breaks.
 
-use futures::{SinkExt as _, StreamExt as _};
+use bytes::Bytes;
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
+use inferium_seal::{FRAME_OVERHEAD_MAX, SealError, SealingSecret, SessionOpener, SessionSealer};
 use inferium_types::{
     NodeId, SecretKey, decode, encode, limits,
     wire::{GatewayMessage, SessionHello, WorkerMessage},
 };
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio_tungstenite::tungstenite::{Message, protocol::WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message, protocol::WebSocketConfig};
 use tracing::{debug, info};
 
 /// Wait before the first new attempt; it doubles up to [`RETRY_MAX`].
@@ -46,6 +48,8 @@ enum SessionError {
     Identity,
     #[error("not a message of the protocol")]
     Message,
+    #[error("{0}")]
+    Seal(#[from] SealError),
     #[error("the gateway closed the connection")]
     Closed,
 }
@@ -96,31 +100,13 @@ async fn run(
     let gateway = id.gateway;
     let address = format!("{}/v1/worker", url.trim_end_matches('/').replacen("http", "ws", 1));
     let config = WebSocketConfig::default()
-        .max_message_size(Some(limits::MESSAGE_SIZE_MAX))
-        .max_frame_size(Some(limits::MESSAGE_SIZE_MAX));
+        .max_message_size(Some(limits::MESSAGE_SIZE_MAX + FRAME_OVERHEAD_MAX))
+        .max_frame_size(Some(limits::MESSAGE_SIZE_MAX + FRAME_OVERHEAD_MAX));
     let (socket, _) = tokio_tungstenite::connect_async_with_config(address, Some(config), true)
         .await
         .map_err(|e| SessionError::Connect(e.to_string()))?;
     let (mut sink, mut source) = socket.split();
-    let broken = |e: tokio_tungstenite::tungstenite::Error| SessionError::Broken(e.to_string());
-
-    let worker = key.public_key();
-    let worker_nonce: [u8; 32] = rand::random();
-    let hello = WorkerMessage::Hello { worker, nonce: worker_nonce };
-    sink.send(Message::Binary(encode(&hello).into())).await.map_err(broken)?;
-    let GatewayMessage::Hello { gateway: claimed, nonce: gateway_nonce, signature } = receive(&mut source).await?
-    else {
-        return Err(SessionError::Message);
-    };
-    let hello = SessionHello { worker, worker_nonce, gateway, gateway_nonce };
-    if claimed != gateway || !hello.verify(&gateway, &signature) {
-        return Err(SessionError::Identity);
-    }
-    let prove = WorkerMessage::Prove { signature: hello.sign(key) };
-    sink.send(Message::Binary(encode(&prove).into())).await.map_err(broken)?;
-    if receive(&mut source).await? != GatewayMessage::Welcome {
-        return Err(SessionError::Message);
-    }
+    let (mut sealer, mut opener) = handshake(key, gateway, &mut sink, &mut source).await?;
     info!(%gateway, url, "session open");
 
     let (outbox, mut outgoing) = mpsc::channel::<WorkerMessage>(OUTBOX_SIZE);
@@ -130,10 +116,10 @@ async fn run(
     }
     let write = async {
         while let Some(message) = outgoing.recv().await {
-            sink.feed(Message::Binary(encode(&message).into())).await.map_err(broken)?;
+            sink.feed(sealed(&mut sealer, &message)?).await.map_err(broken)?;
             // What is ready now goes out in one write.
             while let Ok(more) = outgoing.try_recv() {
-                sink.feed(Message::Binary(encode(&more).into())).await.map_err(broken)?;
+                sink.feed(sealed(&mut sealer, &more)?).await.map_err(broken)?;
             }
             sink.flush().await.map_err(broken)?;
         }
@@ -141,7 +127,7 @@ async fn run(
     };
     let read = async {
         loop {
-            let message = receive(&mut source).await?;
+            let message = receive(&mut opener, &mut source).await?;
             if events.send((id, SessionEvent::Received(message))).await.is_err() {
                 return Ok::<(), SessionError>(());
             }
@@ -153,13 +139,67 @@ async fn run(
     }
 }
 
-async fn receive<S>(source: &mut S) -> Result<GatewayMessage, SessionError>
+fn broken(error: WebSocketError) -> SessionError {
+    SessionError::Broken(error.to_string())
+}
+
+fn sealed(sealer: &mut SessionSealer, message: &WorkerMessage) -> Result<Message, SealError> {
+    sealer.seal(encode(message)).map(|frame| Message::Binary(frame.into()))
+}
+
+/// Both sides prove their keys, and those that they seal to.
+async fn handshake<W, R>(
+    key: &SecretKey,
+    gateway: NodeId,
+    sink: &mut W,
+    source: &mut R,
+) -> Result<(SessionSealer, SessionOpener), SessionError>
 where
-    S: futures::Stream<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin,
+    W: Sink<Message, Error = WebSocketError> + Unpin,
+    R: Stream<Item = Result<Message, WebSocketError>> + Unpin,
+{
+    // Of this connection alone: what was said in it stays unread when a key is stolen later.
+    let own = SealingSecret::generate(&mut rand::rng());
+    let (worker, worker_nonce, worker_key) = (key.public_key(), rand::random(), own.public_key());
+    let hello = WorkerMessage::Hello { worker, nonce: worker_nonce, key: worker_key };
+    sink.send(Message::Binary(encode(&hello).into())).await.map_err(broken)?;
+    let answer = decode(&receive_frame(source).await?).map_err(|_| SessionError::Message)?;
+    let GatewayMessage::Hello { gateway: claimed, nonce: gateway_nonce, key: gateway_key, encapsulated, signature } =
+        answer
+    else {
+        return Err(SessionError::Message);
+    };
+    let hello = SessionHello { worker, worker_nonce, worker_key, gateway, gateway_nonce, gateway_key };
+    if claimed != gateway || !hello.verify(&gateway, &signature) {
+        return Err(SessionError::Identity);
+    }
+    let mut opener = SessionOpener::new(&own, &gateway_key, &encapsulated, &hello.from_gateway())?;
+    let (encapsulated, sealer) = SessionSealer::new(&own, &gateway_key, &hello.from_worker(), &mut rand::rng())?;
+    let prove = WorkerMessage::Prove { encapsulated, signature: hello.sign(key) };
+    sink.send(Message::Binary(encode(&prove).into())).await.map_err(broken)?;
+    match receive(&mut opener, source).await? {
+        GatewayMessage::Welcome => Ok((sealer, opener)),
+        _ => Err(SessionError::Message),
+    }
+}
+
+/// A message after the handshake. One that does not open ends the session: nothing after it could be
+/// trusted.
+async fn receive<R>(opener: &mut SessionOpener, source: &mut R) -> Result<GatewayMessage, SessionError>
+where
+    R: Stream<Item = Result<Message, WebSocketError>> + Unpin,
+{
+    let message = opener.open(&receive_frame(source).await?)?;
+    decode(&message).map_err(|_| SessionError::Message)
+}
+
+async fn receive_frame<R>(source: &mut R) -> Result<Bytes, SessionError>
+where
+    R: Stream<Item = Result<Message, WebSocketError>> + Unpin,
 {
     loop {
         match source.next().await {
-            Some(Ok(Message::Binary(bytes))) => return decode(&bytes).map_err(|_| SessionError::Message),
+            Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Text(_))) => return Err(SessionError::Message),
             Some(Ok(Message::Close(_))) | None => return Err(SessionError::Closed),

@@ -7,9 +7,11 @@ use crate::job::{self, JobContext};
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Engine;
 use inferium_ledger::{Lease, Node, Stall, StateKey};
+use inferium_seal::SealingSecret;
 use inferium_types::{
-    Digest, NodeId, NodeRole, SecretKey, StallId, TransactionBody, VrfSecretKey, decode, encode, vrf_input,
-    wire::{RelayedRequest, sign_relay_fetch},
+    Digest, NodeId, NodeRole, SealPurpose, Sealed, SecretKey, StallId, TransactionBody, VrfSecretKey, decode, encode,
+    vrf_input,
+    wire::{RelayFetch, RelayedRequest},
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,21 +78,27 @@ impl Answerer {
     }
 
     async fn fetch(&self, request: &Digest) -> Option<RelayedRequest> {
-        let signature = sign_relay_fetch(self.id, &self.key);
+        let sealing = SealingSecret::generate(&mut rand::rng());
+        let body = encode(&RelayFetch::sign(self.id, sealing.public_key(), &self.key));
         for relay in &self.relays {
             let Ok(Some(node)) = self.chain.entry::<Node>(&StateKey::Node(*relay)).await else { continue };
             let NodeRole::Validator { url } = node.role else { continue };
             let address = format!("{}/duty/v1/stalls/{}/fetch", url.trim_end_matches('/'), self.id);
-            let Ok(response) = self.http.post(&address).timeout(FETCH_TIMEOUT).body(encode(&signature)).send().await
-            else {
+            let Ok(response) = self.http.post(&address).timeout(FETCH_TIMEOUT).body(body.clone()).send().await else {
                 continue;
             };
             let Ok(bytes) = response.bytes().await else { continue };
-            match decode::<RelayedRequest>(&bytes) {
-                Ok(relayed) if relayed.matches(request) => return Some(relayed),
+            match self.open(&sealing, &bytes) {
+                Some(relayed) if relayed.matches(request) => return Some(relayed),
                 _ => {}
             }
         }
         None
+    }
+
+    fn open(&self, sealing: &SealingSecret, bytes: &[u8]) -> Option<RelayedRequest> {
+        let sealed: Sealed = decode(bytes).ok()?;
+        let purpose = SealPurpose::Fetched { stall: self.id, worker: self.key.public_key() };
+        decode(&sealing.open(&purpose, &sealed).ok()?).ok()
     }
 }

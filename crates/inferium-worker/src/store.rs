@@ -2,10 +2,10 @@
 //! claims that it owes an answer.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use inferium_store::{Store, StoreError, Table};
+use inferium_store::{StorageKey, Store, StoreError, Table};
 use inferium_types::{
-    Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SegmentId, SegmentTerms, Signature, StallId, TaskTerms,
-    VrfProof,
+    Digest, JobEvidence, JobLeaf, LeaseId, NodeId, Price, SecretKey, SegmentId, SegmentTerms, Signature, StallId,
+    TaskTerms, VrfProof,
 };
 use std::path::Path;
 
@@ -61,8 +61,9 @@ pub(crate) struct WorkerStore {
 }
 
 impl WorkerStore {
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { store: Store::open(path)? })
+    /// Opens or creates the store of the worker with this key.
+    pub(crate) fn open(path: &Path, key: &SecretKey) -> Result<Self, StoreError> {
+        Ok(Self { store: Store::open(path, StorageKey::derive(key, "worker"))? })
     }
 
     /// The first block that was not handled yet.

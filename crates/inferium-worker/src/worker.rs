@@ -118,7 +118,7 @@ impl Worker {
         chain: LightClient,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), WorkerError> {
-        let store = WorkerStore::open(&config.store)?;
+        let store = WorkerStore::open(&config.store, &config.key)?;
         let (session_tx, mut session_rx) = mpsc::channel(1_024);
         let (own_tx, mut own_rx) = mpsc::channel(1_024);
         let from = store.cursor()?;

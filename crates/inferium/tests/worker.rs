@@ -8,11 +8,13 @@ use inferium_chain::{
     start_validators,
 };
 use inferium_engine::{Engine, MockEngine, MockOptions, SAMPLER_VERSION};
+use inferium_seal::{SealingSecret, seal};
 use inferium_types::{
     Amount, CapabilityReport, ChatMessage, Digest, EngineClass, Event, Genesis, GenesisNode, JobId, JobPayload,
-    JobRequest, LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SecretKey, StallId,
-    TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerificationMode, VrfSecretKey, encode,
-    wire::RelayedRequest,
+    JobRequest, LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SealPurpose,
+    SealingKeyProof, SecretKey, StallId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerificationMode,
+    VrfSecretKey, decode, encode,
+    wire::{RelayFetch, RelayedRequest},
 };
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
 use inferium_worker::{Worker, WorkerConfig};
@@ -103,7 +105,7 @@ impl World {
         let (listener, url) = listen().await;
         let handle = start_validator(&directory, &url).await;
         let (stop, stopped) = watch::channel(false);
-        let store = Arc::new(VerdictStore::open(&directory.join("validator.redb")).unwrap());
+        let store = Arc::new(VerdictStore::open(&directory.join("validator.redb"), &validator()).unwrap());
         let config = DutiesConfig { key: validator(), profile: profile(), url: url.clone(), is_lazy: false, store };
         let (duties, _task) = Duties::start(config, engine(), handle.clone(), stopped).unwrap();
         let (gives, may_give) = watch::channel(true);
@@ -155,6 +157,17 @@ impl World {
             }
         };
         in_time(what, find).await
+    }
+
+    /// Hands the relay the request of a claim, as who proves to be `relay` at its URL.
+    async fn lodge(&self, stall: StallId, relay: &SecretKey, request: Vec<u8>) -> StatusCode {
+        let (http, nonce, relay) = (reqwest::Client::new(), [9; 32], relay.public_key());
+        let proof = http.get(format!("{}/duty/v1/seal/{}", self.url, hex::encode(nonce))).send().await.unwrap();
+        let proof: SealingKeyProof = decode(&proof.bytes().await.unwrap()).unwrap();
+        let key = proof.verify(&validator().public_key(), &nonce).unwrap();
+        let sealed = seal(key, &SealPurpose::Lodged { stall, relay }, &request, &mut rand::rng()).unwrap();
+        let address = format!("{}/duty/v1/stalls/{stall}", self.url);
+        http.post(address).body(encode(&sealed)).send().await.unwrap().status()
     }
 
     /// A worker in a runtime of its own, so that it can be killed with everything it started.
@@ -296,19 +309,27 @@ async fn a_claim_that_was_open_when_the_worker_was_killed_is_answered() {
     let stall = StallId::of_job(lease, relayed.request.sequence);
     world.send(gateway(), TransactionBody::ReportStall { request: relayed.request.clone() }).await;
     world.event("the draw", |event| matches!(event, Event::StallReported { .. }).then_some(())).await;
-    let lodged = reqwest::Client::new()
-        .post(format!("{}/duty/v1/stalls/{stall}", world.url))
-        .body(encode(&relayed))
-        .send()
-        .await
-        .unwrap();
-    assert!(lodged.status().is_success(), "{}", lodged.status());
+    // For another relay, or no request at all.
+    assert_eq!(world.lodge(stall, &worker(), encode(&relayed)).await, StatusCode::BAD_REQUEST);
+    assert_eq!(world.lodge(stall, &validator(), b"are you there?".to_vec()).await, StatusCode::BAD_REQUEST);
+    assert_eq!(world.lodge(stall, &validator(), encode(&relayed)).await, StatusCode::ACCEPTED);
     world.event("the certificate", |event| matches!(event, Event::StallCertified { .. }).then_some(())).await;
     // It tries and, with the relay away, tries again: the block of the claim is behind it.
     in_time("the worker", world.asked.wait_for(|count| *count >= 2)).await.unwrap();
     tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
 
+    // What the relay gives is readable for the worker only, even when someone repeats what it asked.
     world.gives.send_replace(true);
+    let sealing = SealingSecret::generate(&mut rand::rng());
+    let address = format!("{}/duty/v1/stalls/{stall}/fetch", world.url);
+    let asked = |fetch: RelayFetch| reqwest::Client::new().post(&address).body(encode(&fetch)).send();
+    let stranger = asked(RelayFetch::sign(stall, sealing.public_key(), &gateway())).await.unwrap();
+    assert_eq!(stranger.status(), StatusCode::FORBIDDEN);
+    let given = asked(RelayFetch::sign(stall, sealing.public_key(), &worker())).await.unwrap().bytes().await.unwrap();
+    assert!(!given.windows(b"are you there?".len()).any(|window| window == b"are you there?"));
+    let purpose = SealPurpose::Fetched { stall, worker: worker().public_key() };
+    assert_eq!(sealing.open(&purpose, &decode(&given).unwrap()).unwrap(), encode(&relayed));
+
     let runtime = world.start_worker();
     let answered = |event: &Event| match event {
         Event::StallAnswered { stall, .. } => Some(*stall),

@@ -44,7 +44,7 @@ async fn serve() -> Served {
 /// A gateway over a store with what `earlier` left in it.
 async fn serve_with(engine: Arc<dyn Engine>, earlier: impl FnOnce(&GatewayStore)) -> Served {
     let path = std::env::temp_dir().join(format!("inferium-api-{:032x}", rand::random::<u128>()));
-    let store = GatewayStore::open(&path).unwrap();
+    let store = GatewayStore::open(&path, &SecretKey::from_bytes([1; 32]).unwrap()).unwrap();
     let key = ApiKey::from_entropy([1; 24]);
     store.ensure_key(key.hash(), Amount::from_ifr(1)).unwrap();
     earlier(&store);

@@ -34,6 +34,10 @@ struct Stage {
     folder: Folder,
 }
 
+fn key() -> SecretKey {
+    SecretKey::from_bytes([1; 32]).unwrap()
+}
+
 /// A folder that goes with the test.
 struct Folder(std::path::PathBuf);
 
@@ -46,7 +50,7 @@ impl Drop for Folder {
 fn stage(budget: Amount) -> Stage {
     let folder = Folder(std::env::temp_dir().join(format!("inferium-hub-{:032x}", rand::random::<u128>())));
     std::fs::create_dir_all(&folder.0).unwrap();
-    let store = GatewayStore::open(&folder.0.join("gateway.redb")).unwrap();
+    let store = GatewayStore::open(&folder.0.join("gateway.redb"), &key()).unwrap();
     let payer = Digest::sha256(b"payer");
     store.ensure_key(payer, budget).unwrap();
     let stage = stage_over(store, folder);
@@ -59,11 +63,10 @@ fn stage(budget: Amount) -> Stage {
 
 /// A gateway over what is in the store; its leases are not read from the chain yet.
 fn stage_over(store: GatewayStore, folder: Folder) -> Stage {
-    let key = SecretKey::from_bytes([1; 32]).unwrap();
     let worker = SecretKey::from_bytes([2; 32]).unwrap();
     let vrf = VrfSecretKey::from_entropy([3; 32]).unwrap();
     let engine = Arc::new(MockEngine::new(MockOptions::default()));
-    let (hub, Outlets { claims, unsigned, .. }) = Hub::new(key, engine, store).unwrap();
+    let (hub, Outlets { claims, unsigned, .. }) = Hub::new(key(), engine, store).unwrap();
     let profile = ProfileId::new(Digest::sha256(b"profile"));
     let lease = LeaseId::of_task(TaskId::new(TransactionId::new(Digest::sha256(b"task")).digest()));
     let (outbox, inbox) = mpsc::channel(64);

@@ -8,6 +8,10 @@ use inferium_types::{
 };
 use std::path::PathBuf;
 
+fn key() -> SecretKey {
+    SecretKey::from_bytes([1; 32]).unwrap()
+}
+
 /// A store in a file of its own, which goes with it.
 struct Scratch {
     path: PathBuf,
@@ -18,7 +22,7 @@ impl Scratch {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("inferium-gateway-{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
-        let store = Some(GatewayStore::open(&path).unwrap());
+        let store = Some(GatewayStore::open(&path, &key()).unwrap());
         Self { path, store }
     }
 
@@ -28,7 +32,7 @@ impl Scratch {
 
     fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(GatewayStore::open(&self.path).unwrap());
+        self.store = Some(GatewayStore::open(&self.path, &key()).unwrap());
     }
 
     fn spent(&self, key: u8) -> u64 {

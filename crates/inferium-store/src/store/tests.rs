@@ -1,12 +1,18 @@
-//! SPEC C8: what was written is there after reopening, all of it or nothing.
+//! SPEC C8, J2: what was written is there after reopening, all of it or nothing, and readable for its
+//! node only.
 
 use super::{Store, StoreError, Table};
-use inferium_types::{Digest, LeaseId};
+use inferium_seal::StorageKey;
+use inferium_types::{Digest, LeaseId, SecretKey};
 use std::path::PathBuf;
 
 const NUMBERS: Table<u64, String> = Table::new("numbers");
 const LEASES: Table<LeaseId, u32> = Table::new("leases");
 const CURSOR: Table<(), u64> = Table::new("cursor");
+
+fn seal(node: u8) -> StorageKey {
+    StorageKey::derive(&SecretKey::from_bytes([node; 32]).unwrap(), "test")
+}
 
 /// A store in a file of its own, which goes with it.
 struct Scratch {
@@ -18,7 +24,7 @@ impl Scratch {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("inferium-store-{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
-        let store = Some(Store::open(&path).unwrap());
+        let store = Some(Store::open(&path, seal(1)).unwrap());
         Self { path, store }
     }
 
@@ -28,7 +34,7 @@ impl Scratch {
 
     fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(Store::open(&self.path).unwrap());
+        self.store = Some(Store::open(&self.path, seal(1)).unwrap());
     }
 }
 
@@ -140,7 +146,7 @@ fn a_write_changes_several_tables_and_returns_its_value() {
 #[test]
 fn a_second_opener_is_told_why_not() {
     let scratch = Scratch::new("once");
-    let error = Store::open(&scratch.path).unwrap_err().to_string();
+    let error = Store::open(&scratch.path, seal(1)).unwrap_err().to_string();
     assert!(error.contains("is in use: another node runs on the same data"), "{error}");
     assert!(error.contains(&scratch.path.display().to_string()), "{error}");
 }
@@ -162,4 +168,72 @@ fn what_does_not_decode_is_an_error_that_names_the_table() {
     for error in errors {
         assert!(error.to_string().contains("table numbers"), "{error}");
     }
+}
+
+#[test]
+fn values_are_not_readable_in_the_file_and_names_are() {
+    const TEXTS: Table<LeaseId, String> = Table::new("texts");
+    let mut scratch = Scratch::new("unreadable");
+    for round in 0..3 {
+        let text = format!("quixotic zephyrs {round}");
+        scratch.store().put(TEXTS, &lease(0xee), &text).unwrap();
+        scratch.store().write(|tx| tx.put(TEXTS, &lease(round), &text)).unwrap();
+    }
+    scratch.store().remove(TEXTS, &lease(1)).unwrap();
+    scratch.reopen();
+    assert_eq!(scratch.store().get(TEXTS, &lease(0xee)).unwrap().as_deref(), Some("quixotic zephyrs 2"));
+    let file = std::fs::read(&scratch.path).unwrap();
+    let holds = |part: &[u8]| file.windows(part.len()).any(|window| window == part);
+    assert!(!holds(b"quixotic") && !holds(b"zephyrs"));
+    assert!(holds(&[0xee; 32]) && holds(b"texts"), "the same search finds what is there");
+}
+
+#[test]
+fn a_store_of_another_key_says_so_before_anything_is_read() {
+    let mut scratch = with_numbers("another", &[1]);
+    scratch.store = None;
+    for _ in 0..2 {
+        let error = Store::open(&scratch.path, seal(2)).unwrap_err().to_string();
+        assert!(error.contains("sealed with another key than this node's"), "{error}");
+        assert!(error.contains(&scratch.path.display().to_string()), "{error}");
+    }
+    let other_store = StorageKey::derive(&SecretKey::from_bytes([1; 32]).unwrap(), "other");
+    assert!(Store::open(&scratch.path, other_store).is_err());
+    scratch.reopen();
+    assert_eq!(scratch.store().get(NUMBERS, &1).unwrap().as_deref(), Some("1"), "and changes nothing");
+}
+
+#[test]
+fn a_store_from_before_stores_were_sealed_says_so() {
+    let mut scratch = Scratch::new("before");
+    scratch.store = None;
+    std::fs::remove_file(&scratch.path).unwrap();
+    let old = redb::Database::create(&scratch.path).unwrap();
+    let write = old.begin_write().unwrap();
+    write.open_table(NUMBERS.definition()).unwrap().insert(&[0u8; 8][..], &[0u8; 4][..]).unwrap();
+    write.commit().unwrap();
+    drop(old);
+    let error = Store::open(&scratch.path, seal(1)).unwrap_err().to_string();
+    assert!(error.contains("its table numbers is from before stores were sealed"), "{error}");
+}
+
+/// Who can write the file can't pass one value off as another's.
+#[test]
+fn a_value_that_was_moved_is_an_error() {
+    let mut scratch = with_numbers("moved", &[1, 2]);
+    scratch.store = None;
+    let file = redb::Database::create(&scratch.path).unwrap();
+    let write = file.begin_write().unwrap();
+    {
+        use redb::ReadableTable as _;
+        let mut table = write.open_table(NUMBERS.definition()).unwrap();
+        let first = table.get(&1u64.to_be_bytes()[..]).unwrap().unwrap().value().to_vec();
+        table.insert(&2u64.to_be_bytes()[..], first.as_slice()).unwrap();
+    }
+    write.commit().unwrap();
+    drop(file);
+    scratch.store = Some(Store::open(&scratch.path, seal(1)).unwrap());
+    assert_eq!(scratch.store().get(NUMBERS, &1).unwrap().as_deref(), Some("1"));
+    let error = scratch.store().get(NUMBERS, &2).unwrap_err().to_string();
+    assert!(error.contains("table numbers") && error.contains("don't open"), "{error}");
 }

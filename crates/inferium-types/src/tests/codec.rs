@@ -1,7 +1,7 @@
 //! One value, one encoding.
 
 use super::sample::{Gen, Sample, for_each_type};
-use crate::wire::{GatewayMessage, Planting, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{GatewayMessage, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt::Debug;
@@ -72,6 +72,7 @@ fn unknown_tags_are_refused() {
     check::<ProposalAction>(8);
     check::<VoteChoice>(4);
     check::<ForcedKind>(2);
+    check::<SealPurpose>(5);
     check::<VoteSubject>(3);
     check::<Suspicion>(3);
 }

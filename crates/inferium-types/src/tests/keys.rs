@@ -2,7 +2,7 @@
 
 use super::receipts::Group;
 use super::sample::Gen;
-use crate::wire::{SessionHello, sign_relay_fetch, verify_relay_fetch};
+use crate::wire::{GatewayMessage, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 
 fn secret(seed: u64) -> SecretKey {
@@ -220,13 +220,80 @@ fn session_and_relay_signatures_are_bound() {
     let (key, hello): (SecretKey, SessionHello) = (secret(1), g.next());
     let signature = hello.sign(&key);
     assert!(hello.verify(&key.public_key(), &signature));
-    assert!(!SessionHello { worker_nonce: g.next(), ..hello }.verify(&key.public_key(), &signature));
+    let others = [
+        SessionHello { worker: g.next(), ..hello },
+        SessionHello { worker_nonce: g.next(), ..hello },
+        SessionHello { worker_key: g.next(), ..hello },
+        SessionHello { gateway: g.next(), ..hello },
+        SessionHello { gateway_nonce: g.next(), ..hello },
+        SessionHello { gateway_key: g.next(), ..hello },
+    ];
+    assert!(others.iter().all(|other| !other.verify(&key.public_key(), &signature)));
     assert!(!hello.verify(&secret(2).public_key(), &signature));
     let stall: StallId = g.next();
-    let fetch = sign_relay_fetch(stall, &key);
-    assert!(verify_relay_fetch(stall, &key.public_key(), &fetch));
-    assert!(!verify_relay_fetch(g.next(), &key.public_key(), &fetch));
-    assert!(!verify_relay_fetch(stall, &secret(2).public_key(), &fetch));
+    let fetch = RelayFetch::sign(stall, g.next(), &key);
+    assert!(fetch.is_from(&key.public_key(), stall));
+    assert!(!fetch.is_from(&key.public_key(), g.next()));
+    assert!(!fetch.is_from(&secret(2).public_key(), stall));
+    assert!(!RelayFetch { key: g.next(), ..fetch }.is_from(&key.public_key(), stall), "another key to seal to");
+}
+
+/// Nobody can hand out a sealing key of another's, nor one that the node had before.
+#[test]
+fn a_sealing_key_is_proven_to_who_asks() {
+    let mut g = Gen::new(16);
+    let (node, key): (SecretKey, SealingKey) = (secret(1), g.next());
+    let nonce: [u8; 32] = g.next();
+    let proof = SealingKeyProof::sign(key, &nonce, &node);
+    assert_eq!(encode(&proof).len(), SealingKeyProof::SIZE);
+    assert_eq!(proof.verify(&node.public_key(), &nonce), Some(key));
+    assert_eq!(proof.verify(&secret(2).public_key(), &nonce), None);
+    assert_eq!(proof.verify(&node.public_key(), &g.next()), None, "an old answer");
+    assert_eq!(SealingKeyProof { key: g.next(), ..proof }.verify(&node.public_key(), &nonce), None);
+    // A signature for one thing says nothing of another.
+    let fetch = RelayFetch::sign(StallId::new(Digest::from(nonce)), key, &node);
+    assert_eq!(SealingKeyProof { key, signature: fetch.signature }.verify(&node.public_key(), &nonce), None);
+    assert!(!RelayFetch { key, signature: proof.signature }.is_from(&node.public_key(), g.next()));
+}
+
+#[test]
+fn sealed_bytes_are_for_one_thing() {
+    let mut g = Gen::new(17);
+    let session: SessionHello = g.next();
+    let (id, node): (Digest, PublicKey) = (g.next(), g.next());
+    let evidence = SealedEvidence { segment: SegmentId::new(id), draw: g.next(), member: node, sealed: g.next() };
+    let purposes = [
+        session.from_worker(),
+        session.from_gateway(),
+        evidence.purpose(),
+        SealPurpose::Lodged { stall: StallId::new(id), relay: node },
+        SealPurpose::Fetched { stall: StallId::new(id), worker: node },
+    ];
+    let infos: std::collections::BTreeSet<Vec<u8>> = purposes.iter().map(SealPurpose::info).collect();
+    assert_eq!(infos.len(), purposes.len());
+    // HPKE takes less than 64 KiB.
+    assert!(infos.iter().all(|info| info.len() < 1_000));
+}
+
+/// SPEC J2: what is printed by mistake says nothing of what a client asked or got.
+#[test]
+fn texts_and_salts_are_not_shown() {
+    let message = ChatMessage { role: "user".into(), content: "quixotic".into() };
+    let payload = JobPayload { salt: [0xab; 32], messages: vec![message], stop: vec!["quixotic".into()] };
+    let output = JobOutput { salt: [0xab; 32], tokens: vec![48_879], text: "quixotic".into() };
+    let job = JobId::new(Digest::ZERO);
+    let request = Gen::new(18).next();
+    let delta = WorkerMessage::Delta { job, tokens: vec![48_879], text: "quixotic".into() };
+    let finished = WorkerMessage::Finished { job, result: Gen::new(19).next(), output_salt: [0xab; 32] };
+    let shown = [
+        format!("{:?}", JobEvidence { payload: payload.clone(), output, measured: None }),
+        format!("{:#?}", GatewayMessage::Job { request, payload: payload.clone() }),
+        format!("{:?}", RelayedRequest { request: Gen::new(18).next(), payload }),
+        format!("{delta:?} {finished:?}"),
+    ];
+    for text in shown {
+        assert!(!text.contains("quixotic") && !text.contains("48879") && !text.contains("171"), "{text}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Seeded values of every type that is sent, stored or hashed.
 
-use crate::wire::{GatewayMessage, Planting, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{GatewayMessage, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 
 /// A deterministic source of values: a counter under SHA-256.
@@ -129,7 +129,7 @@ macro_rules! sample_bytes {
         }
     )+};
 }
-sample_bytes!(PublicKey, Signature, GroupKey, VrfPublicKey, VrfProof);
+sample_bytes!(PublicKey, Signature, GroupKey, VrfPublicKey, VrfProof, SealingKey);
 
 macro_rules! sample_structs {
     ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
@@ -202,7 +202,11 @@ sample_structs! {
         to_each_approver, settled,
     }
     Receipt { job, job_path, outcome, outcome_path, headers, certificate }
-    SessionHello { worker, worker_nonce, gateway, gateway_nonce }
+    SessionHello { worker, worker_nonce, worker_key, gateway, gateway_nonce, gateway_key }
+    Sealed { key, encapsulated, ciphertext }
+    SealedEvidence { segment, draw, member, sealed }
+    SealingKeyProof { key, signature }
+    RelayFetch { key, signature }
     RelayedRequest { request, payload }
     Parameters {
         fee_base, fee_per_byte, operator_bond_min, worker_stake_min, validator_stake_min, gateway_bond_min,
@@ -295,6 +299,13 @@ sample_enums! {
     }
     Suspicion { None {} Suspect {} Convicted {} }
     ForcedKind { Wrong {} Right {} }
+    SealPurpose {
+        WorkerMessages { session }
+        GatewayMessages { session }
+        Evidence { segment, draw, member }
+        Lodged { stall, relay }
+        Fetched { stall, worker }
+    }
     VoteSubject { Notarize { parent_view, block } Nullify {} Finalize { parent_view, block } }
     Event {
         NodeRegistered { node, role, operator }
@@ -336,8 +347,8 @@ sample_enums! {
         SuspicionChanged { worker, profile, suspicion, judged }
     }
     WorkerMessage {
-        Hello { worker, nonce }
-        Prove { signature }
+        Hello { worker, nonce, key }
+        Prove { encapsulated, signature }
         LeaseReady { lease, vrf_proof, sequence_from }
         Delta { job, tokens, text }
         Finished { job, result, output_salt }
@@ -345,7 +356,7 @@ sample_enums! {
         Segment { terms, jobs, signature, planted }
     }
     GatewayMessage {
-        Hello { gateway, nonce, signature }
+        Hello { gateway, nonce, key, encapsulated, signature }
         Welcome {}
         Job { request, payload }
         Cancel { job }
@@ -374,6 +385,11 @@ macro_rules! for_each_type {
             GroupKey,
             VrfPublicKey,
             VrfProof,
+            SealingKey,
+            SealPurpose,
+            Sealed,
+            SealedEvidence,
+            SealingKeyProof,
             ChatMessage,
             SamplingParams,
             Usage,
@@ -440,6 +456,7 @@ macro_rules! for_each_type {
             SessionHello,
             WorkerMessage,
             GatewayMessage,
+            RelayFetch,
             RelayedRequest,
             Parameters,
             GenesisNode,

@@ -1,10 +1,14 @@
 //! SPEC T6: what no worker would take is relayed to none, since the chain would hold it to the answer.
+//! SPEC J2: evidence is taken by the member that it is sealed to, for its draw, and by no other.
 
-use super::{Refused, check_can_be_done};
+use super::{Refused, check_can_be_done, open_evidence};
+use crate::check::{InvalidEvidence, SegmentFacts};
 use inferium_engine::{Engine, MockEngine, MockOptions};
+use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_types::{
-    ChatMessage, Digest, ImpossibleJob, JobId, JobPayload, JobRequest, LeaseId, SamplingParams, limits,
-    wire::RelayedRequest,
+    ChatMessage, Digest, FinishReason, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobResult, JobTotals,
+    LeaseId, NodeId, Ppm, SamplingParams, SealedEvidence, SecretKey, SegmentEvidence, SegmentTerms, TaskKind, Usage,
+    VrfSecretKey, encode, limits, merkle_root, vrf_input, wire::RelayedRequest,
 };
 
 const CONTEXT: u32 = 256;
@@ -74,4 +78,114 @@ fn a_prompt_of_another_length_is_not_the_requests() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+fn member(byte: u8) -> NodeId {
+    SecretKey::from_bytes([byte; 32]).unwrap().public_key()
+}
+
+/// A segment of one job that is not replayed.
+fn segment() -> (SegmentFacts, SegmentEvidence) {
+    let request = relayed().request;
+    let result = JobResult {
+        request: request.digest(),
+        output_commitment: Digest::ZERO,
+        evidence_root: Digest::ZERO,
+        usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens: 1 },
+        finish: FinishReason::EndOfText,
+    };
+    let (vrf, lease) = (VrfSecretKey::from_entropy([5; 32]).unwrap(), request.lease);
+    let leaves = vec![JobLeaf { request, result }];
+    let root = merkle_root(&[leaves[0].hash()]);
+    let terms = SegmentTerms { lease, index: 0, totals: JobTotals::of(&leaves).unwrap(), root };
+    let vrf_proof = vrf.prove(&vrf_input(&Digest::ZERO, lease));
+    let facts = SegmentFacts {
+        id: terms.id(),
+        terms,
+        vrf: vrf.public_key(),
+        beacon: Digest::ZERO,
+        seed: Digest::sha256(b"draw"),
+        replay: Ppm::new(0),
+        kind: TaskKind::Inference,
+        known_wrong: None,
+        calibration: None,
+    };
+    let evidence = SegmentEvidence { segment: facts.id, vrf_proof, leaves, jobs: Vec::new() };
+    (facts, evidence)
+}
+
+/// What the first member says to evidence that a worker sealed and `change` changed on the way.
+fn taken(bytes: &[u8], change: impl FnOnce(&mut SealedEvidence)) -> Result<SegmentEvidence, Refused> {
+    let (facts, _) = segment();
+    let secret = SealingSecret::generate(&mut rand::rng());
+    let mut rng = rand::rng();
+    let mut sealed = SealedEvidence {
+        segment: facts.id,
+        draw: facts.seed,
+        member: member(1),
+        sealed: seal(secret.public_key(), &evidence_for(member(1)), bytes, &mut rng).unwrap(),
+    };
+    change(&mut sealed);
+    open_evidence(&member(1), &secret, &sealed, |id| (id == facts.id).then_some(facts.clone()))
+}
+
+fn evidence_for(member: NodeId) -> inferium_types::SealPurpose {
+    let (facts, _) = segment();
+    inferium_types::SealPurpose::Evidence { segment: facts.id, draw: facts.seed, member }
+}
+
+#[test]
+fn evidence_that_is_sealed_to_the_member_is_taken() {
+    let (_, evidence) = segment();
+    assert_eq!(taken(&encode(&evidence), |_| ()).unwrap(), evidence);
+}
+
+#[test]
+fn evidence_for_another_member_draw_or_segment_is_refused() {
+    let (_, evidence) = segment();
+    let bytes = encode(&evidence);
+    let refused = |change: fn(&mut SealedEvidence)| taken(&bytes, change).unwrap_err();
+    assert!(matches!(refused(|sealed| sealed.member = member(2)), Refused::Recipient { .. }));
+    assert!(matches!(refused(|sealed| sealed.draw = Digest::ZERO), Refused::NoDuty));
+    let other = |sealed: &mut SealedEvidence| sealed.segment = SegmentTerms { index: 1, ..segment().0.terms }.id();
+    assert!(matches!(refused(other), Refused::NoDuty));
+    // Sealed for another member, and passed on under this one's name.
+    let renamed = |sealed: &mut SealedEvidence| {
+        sealed.sealed = seal(sealed.sealed.key, &evidence_for(member(2)), b"evidence", &mut rand::rng()).unwrap();
+    };
+    assert!(matches!(refused(renamed), Refused::Seal(SealError::NotOpened)));
+}
+
+#[test]
+fn evidence_that_does_not_open_says_whether_sealing_it_anew_helps() {
+    let (_, evidence) = segment();
+    let bytes = encode(&evidence);
+    let refused = |change: fn(&mut SealedEvidence)| taken(&bytes, change).unwrap_err();
+    // To the key of before a restart.
+    let old = |sealed: &mut SealedEvidence| {
+        sealed.sealed.key = SealingSecret::generate(&mut rand::rng()).public_key();
+    };
+    assert!(matches!(refused(old), Refused::Seal(SealError::UnknownKey)));
+    let changes: [fn(&mut SealedEvidence); 4] = [
+        |sealed| sealed.sealed.ciphertext[9] ^= 1,
+        |sealed| sealed.sealed.ciphertext.truncate(20),
+        |sealed| sealed.sealed.ciphertext.clear(),
+        |sealed| sealed.sealed.encapsulated[9] ^= 1,
+    ];
+    for change in changes {
+        assert!(matches!(refused(change), Refused::Seal(SealError::NotOpened)));
+    }
+}
+
+/// What opens is checked as before: a seal says who may read, not what is true.
+#[test]
+fn sealed_evidence_is_still_evidence_of_what_the_chain_holds_only() {
+    let (_, evidence) = segment();
+    let mut trailing = encode(&evidence);
+    trailing.push(0);
+    assert!(matches!(taken(&trailing, |_| ()).unwrap_err(), Refused::Encoding(_)));
+    assert!(matches!(taken(b"", |_| ()).unwrap_err(), Refused::Encoding(_)));
+    let mut other = evidence;
+    other.leaves[0].result.output_commitment = Digest::sha256(b"other");
+    assert!(matches!(taken(&encode(&other), |_| ()).unwrap_err(), Refused::Evidence(InvalidEvidence::Root)));
 }

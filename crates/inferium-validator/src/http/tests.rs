@@ -3,6 +3,8 @@
 use super::{apart, decode};
 use crate::duties::Refused;
 use axum::{http::StatusCode, response::IntoResponse};
+use inferium_seal::SealError;
+use inferium_types::PublicKey;
 
 fn status(refused: Refused) -> StatusCode {
     refused.into_response().status()
@@ -24,4 +26,16 @@ fn what_is_wrong_with_a_request_is_told_apart() {
     let miscounted = Refused::PromptTokens { found: 2, claimed: 3 };
     assert_eq!(miscounted.to_string(), "the prompt has 2 tokens, not 3");
     assert_eq!(status(miscounted), StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn what_can_be_sealed_anew_is_told_from_what_can_not() {
+    let unknown = Refused::from(SealError::UnknownKey);
+    assert_eq!(unknown.to_string(), "sealed to another key than this process has");
+    assert_eq!(status(unknown), StatusCode::CONFLICT);
+    let not_opened = Refused::from(SealError::NotOpened);
+    assert_eq!(not_opened.to_string(), "the sealed bytes don't open");
+    assert_eq!(status(not_opened), StatusCode::BAD_REQUEST);
+    assert_eq!(status(Refused::Recipient { member: PublicKey::from_bytes([1; 32]) }), StatusCode::MISDIRECTED_REQUEST);
+    assert_eq!(status(Refused::Nonce), StatusCode::BAD_REQUEST);
 }

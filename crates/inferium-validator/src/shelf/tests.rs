@@ -2,7 +2,7 @@
 
 use super::{Room, Shelf, size_of};
 use crate::store::VerdictStore;
-use crate::store::tests::{path, segment};
+use crate::store::tests::{key, path, segment};
 use inferium_types::{
     Digest, FinishReason, JobEvidence, JobId, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, LeaseId,
     SamplingParams, SegmentEvidence, Usage, VrfSecretKey,
@@ -40,7 +40,7 @@ fn evidence(byte: u8, text: &str) -> SegmentEvidence {
 }
 
 fn open(path: &Path, room: Room) -> Shelf {
-    Shelf::open(Arc::new(VerdictStore::open(path).unwrap()), room).unwrap()
+    Shelf::open(Arc::new(VerdictStore::open(path, &key()).unwrap()), room).unwrap()
 }
 
 #[test]

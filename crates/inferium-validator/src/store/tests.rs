@@ -1,8 +1,12 @@
 //! SPEC C8, V2: a verdict is on disk before it leaves, one per segment, for ever.
 
 use super::VerdictStore;
-use inferium_types::{Digest, JobFault, SegmentId, StallId, VerdictVote};
+use inferium_types::{Digest, JobFault, SecretKey, SegmentId, StallId, VerdictVote};
 use std::path::PathBuf;
+
+pub(crate) fn key() -> SecretKey {
+    SecretKey::from_bytes([1; 32]).unwrap()
+}
 
 pub(crate) fn path(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("inferium-verdicts-{name}-{}", std::process::id()));
@@ -22,7 +26,7 @@ const INVALID: VerdictVote = VerdictVote::Invalid { job: 3, fault: JobFault::Tok
 fn first_verdict_of_a_segment_stands_for_ever() {
     let path = path("first");
     {
-        let store = VerdictStore::open(&path).unwrap();
+        let store = VerdictStore::open(&path, &key()).unwrap();
         assert_eq!(store.verdict((segment(1), FIRST)).unwrap(), None);
         assert_eq!(store.record_verdict((segment(1), FIRST), VALID).unwrap(), VALID);
         assert_eq!(store.record_verdict((segment(1), FIRST), INVALID).unwrap(), VALID);
@@ -31,7 +35,7 @@ fn first_verdict_of_a_segment_stands_for_ever() {
             VerdictVote::Unavailable
         );
     }
-    let store = VerdictStore::open(&path).unwrap();
+    let store = VerdictStore::open(&path, &key()).unwrap();
     assert_eq!(store.verdict((segment(1), FIRST)).unwrap(), Some(VALID));
     assert_eq!(store.record_verdict((segment(1), FIRST), INVALID).unwrap(), VALID);
     assert_eq!(store.record_verdict((segment(2), FIRST), VALID).unwrap(), VerdictVote::Unavailable);
@@ -49,11 +53,11 @@ fn relayed_requests_survive_until_forgotten() {
     let path = path("relayed");
     let stall = StallId::new(Digest::from([7; 32]));
     {
-        let store = VerdictStore::open(&path).unwrap();
+        let store = VerdictStore::open(&path, &key()).unwrap();
         assert_eq!(store.relayed(stall).unwrap(), None);
         store.record_relayed(stall, 9, b"request").unwrap();
     }
-    let store = VerdictStore::open(&path).unwrap();
+    let store = VerdictStore::open(&path, &key()).unwrap();
     assert_eq!(store.relayed(stall).unwrap().as_deref(), Some(b"request".as_slice()));
     assert_eq!(store.relayed_claims().unwrap(), [(stall, 9)]);
     store.forget_relayed(stall).unwrap();
@@ -66,7 +70,7 @@ fn relayed_requests_survive_until_forgotten() {
 #[test]
 fn store_is_open_once() {
     let path = path("once");
-    let _store = VerdictStore::open(&path).unwrap();
-    assert!(VerdictStore::open(&path).is_err());
+    let _store = VerdictStore::open(&path, &key()).unwrap();
+    assert!(VerdictStore::open(&path, &key()).is_err());
     std::fs::remove_file(&path).unwrap();
 }

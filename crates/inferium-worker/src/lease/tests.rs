@@ -75,12 +75,12 @@ async fn second_segment_in_one_place_is_never_kept() {
     assert_eq!(standing.terms.id(), conflicting.terms.id());
     assert_ne!(standing.terms, conflicting.terms);
     for _ in 0..2 {
-        let store = WorkerStore::open(&path).unwrap();
+        let store = WorkerStore::open(&path, &key()).unwrap();
         store.put_segment(&standing).unwrap();
         assert!(store.put_segment(&conflicting).is_err());
         assert_eq!(store.segment(standing.terms.id()).unwrap(), Some(standing.clone()));
     }
-    let store = WorkerStore::open(&path).unwrap();
+    let store = WorkerStore::open(&path, &key()).unwrap();
     let agreed = SegmentRecord { gateway_signature: Some(standing.terms.sign_as_gateway(&key())), ..standing };
     store.put_segment(&agreed).unwrap();
     assert_eq!(store.segment_ids().unwrap(), [agreed.terms.id()]);
@@ -107,7 +107,7 @@ fn request(sequence: u64) -> (JobRequest, JobPayload) {
 fn sequences_below_the_durable_limit_are_not_taken_after_a_restart() {
     let path = path("sequences");
     let limit = {
-        let store = WorkerStore::open(&path).unwrap();
+        let store = WorkerStore::open(&path, &key()).unwrap();
         let mut work = LeaseWork::new(lease_record(1), &vrf(), 0, LeaseUse::default());
         store.put_lease(&work.record).unwrap();
         for sequence in [0, 1, 5] {
@@ -126,7 +126,7 @@ fn sequences_below_the_durable_limit_are_not_taken_after_a_restart() {
     };
     assert!(limit > 5);
     // Killed: what is left is on disk.
-    let store = WorkerStore::open(&path).unwrap();
+    let store = WorkerStore::open(&path, &key()).unwrap();
     let mut work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0, LeaseUse::default());
     for sequence in [0, 5, 6, limit - 1] {
         let (request, payload) = request(sequence);
@@ -187,7 +187,7 @@ fn last_sequence_is_taken_once() {
     let (request, payload) = request(last);
     let above = [last + 1, u64::MAX - 1, u64::MAX].map(|sequence| JobRequest { sequence, ..request.clone() });
     {
-        let store = WorkerStore::open(&path).unwrap();
+        let store = WorkerStore::open(&path, &key()).unwrap();
         let mut work = LeaseWork::new(lease_record(1), &vrf(), 0, LeaseUse::default());
         for request in &above {
             assert_eq!(work.check(gateway(), request, &payload), Err(ImpossibleJob::Sequence.into()));
@@ -196,7 +196,7 @@ fn last_sequence_is_taken_once() {
         store.put_lease(work.take(last).unwrap()).unwrap();
         assert_eq!(work.check(gateway(), &request, &payload), Err(NotTaken::Sequence { next: last + 1 }));
     }
-    let store = WorkerStore::open(&path).unwrap();
+    let store = WorkerStore::open(&path, &key()).unwrap();
     let work = LeaseWork::new(store.leases().unwrap().remove(0), &vrf(), 0, LeaseUse::default());
     for request in above.iter().chain([&request]) {
         assert!(work.check(gateway(), request, &payload).is_err(), "{}", request.sequence);
@@ -267,15 +267,15 @@ async fn kept_jobs_of_a_refused_segment_survive_a_kill() {
     let mut work = work(finished(0..2).await);
     let refused = work.make_segment(&key()).unwrap();
     let id = refused.terms.id();
-    WorkerStore::open(&path).unwrap().put_segment(&refused).unwrap();
+    WorkerStore::open(&path, &key()).unwrap().put_segment(&refused).unwrap();
     let other = work.take_back(refused, &[job(0).0.job], &key()).unwrap();
     {
-        let store = WorkerStore::open(&path).unwrap();
+        let store = WorkerStore::open(&path, &key()).unwrap();
         assert_eq!(sequences(&store.segment(id).unwrap().unwrap()), [0, 1], "killed before the write");
         store.replace_segment(id, Some(&other)).unwrap();
     }
     {
-        let store = WorkerStore::open(&path).unwrap();
+        let store = WorkerStore::open(&path, &key()).unwrap();
         assert_eq!(store.segment(id).unwrap().as_ref(), Some(&other), "killed after it");
         let elsewhere = SegmentRecord { terms: SegmentTerms { index: 8, ..other.terms }, ..other.clone() };
         assert!(store.replace_segment(id, Some(&elsewhere)).is_err());

@@ -2,9 +2,14 @@
 
 use super::{ClaimRecord, LeaseRecord, WorkerStore};
 use inferium_types::{
-    Amount, Digest, LeaseId, Price, ProfileId, PublicKey, SegmentId, StallId, TaskKind, TaskTerms, VerificationMode,
+    Amount, Digest, LeaseId, Price, ProfileId, PublicKey, SecretKey, SegmentId, StallId, TaskKind, TaskTerms,
+    VerificationMode,
 };
 use std::path::PathBuf;
+
+fn key() -> SecretKey {
+    SecretKey::from_bytes([8; 32]).unwrap()
+}
 
 pub(crate) fn path(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("inferium-worker-{name}-{}", std::process::id()));
@@ -42,7 +47,7 @@ pub(crate) fn lease_record(byte: u8) -> LeaseRecord {
 fn cursor_and_leases_survive_reopening() {
     let path = path("leases");
     {
-        let store = WorkerStore::open(&path).unwrap();
+        let store = WorkerStore::open(&path, &key()).unwrap();
         assert_eq!(store.cursor().unwrap(), None);
         assert_eq!(store.leases().unwrap(), []);
         store.set_cursor(41).unwrap();
@@ -53,7 +58,7 @@ fn cursor_and_leases_survive_reopening() {
         store.put_lease(&LeaseRecord { ended: true, ..lease_record(2) }).unwrap();
         store.remove_lease(lease_record(3).lease).unwrap();
     }
-    let store = WorkerStore::open(&path).unwrap();
+    let store = WorkerStore::open(&path, &key()).unwrap();
     assert_eq!(store.cursor().unwrap(), Some(42));
     assert_eq!(store.leases().unwrap(), [lease_record(1), LeaseRecord { ended: true, ..lease_record(2) }]);
     drop(store);
@@ -63,7 +68,7 @@ fn cursor_and_leases_survive_reopening() {
 #[test]
 fn unknown_things_are_absent_and_removing_them_is_no_harm() {
     let path = path("absent");
-    let store = WorkerStore::open(&path).unwrap();
+    let store = WorkerStore::open(&path, &key()).unwrap();
     let unknown = SegmentId::new(Digest::ZERO);
     assert_eq!(store.segment(unknown).unwrap(), None);
     store.remove_segment(unknown).unwrap();
@@ -76,8 +81,8 @@ fn unknown_things_are_absent_and_removing_them_is_no_harm() {
 #[test]
 fn store_is_open_once() {
     let path = path("once");
-    let _store = WorkerStore::open(&path).unwrap();
-    assert!(WorkerStore::open(&path).is_err());
+    let _store = WorkerStore::open(&path, &key()).unwrap();
+    assert!(WorkerStore::open(&path, &key()).is_err());
     std::fs::remove_file(&path).unwrap();
 }
 
@@ -90,13 +95,13 @@ fn claims_survive_until_they_are_over() {
         relays: vec![PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32])],
     };
     {
-        let store = WorkerStore::open(&path).unwrap();
+        let store = WorkerStore::open(&path, &key()).unwrap();
         assert_eq!(store.claims().unwrap(), []);
         store.put_claim(&claim(1)).unwrap();
         store.put_claim(&claim(2)).unwrap();
         store.remove_claim(claim(1).stall).unwrap();
         store.remove_claim(claim(3).stall).unwrap();
     }
-    assert_eq!(WorkerStore::open(&path).unwrap().claims().unwrap(), [claim(2)]);
+    assert_eq!(WorkerStore::open(&path, &key()).unwrap().claims().unwrap(), [claim(2)]);
     std::fs::remove_file(path).unwrap();
 }

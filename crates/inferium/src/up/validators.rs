@@ -70,9 +70,9 @@ pub(crate) async fn start(
         let address = listener.local_addr().map_err(|e| Failure::failed(e.to_string()))?;
         used.push(address.port());
         let url = format!("http://{address}");
-        let store = VerdictStore::open(&data.folder("validators")?.join(format!("validator-{index}.redb")))
-            .map_err(|e| Failure::failed(e.to_string()))?;
         let Some(key) = network.validators.get(index) else { continue };
+        let store = VerdictStore::open(&data.folder("validators")?.join(format!("validator-{index}.redb")), key)
+            .map_err(|e| Failure::failed(e.to_string()))?;
         let config = DutiesConfig {
             key: key.clone(),
             profile: served.profile.clone(),

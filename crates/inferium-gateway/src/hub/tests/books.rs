@@ -14,7 +14,7 @@ impl Stage {
     pub(super) fn killed(self) -> Stage {
         let Stage { hub, folder, .. } = self;
         drop(Arc::into_inner(hub).unwrap());
-        let store = GatewayStore::open(&folder.0.join("gateway.redb")).unwrap();
+        let store = GatewayStore::open(&folder.0.join("gateway.redb"), &key()).unwrap();
         stage_over(store, folder)
     }
 

@@ -5,39 +5,45 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command-line tool for developers")]
 
 use inferium_engine::{Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest};
+use inferium_sampling::Fingerprint;
 use inferium_types::SamplingParams;
 use std::path::Path;
 use std::time::Instant;
 
 const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
 
-fn generate(engine: &dyn Engine, prompts: usize, prompt_len: u32, max_tokens: u32) -> usize {
+/// Generates; where runs are shown, with what a worker of a tolerance profile shows of them.
+fn generate(engine: &dyn Engine, prompts: usize, prompt_len: u32, max_tokens: u32, shown: bool) -> usize {
     let receivers: Vec<_> = (0..prompts)
         .map(|index| {
             let prompt =
                 (0..prompt_len).map(|i| (1000 + i * 37 + index as u32 * 101) % engine.model().vocab_size).collect();
-            let request = GenerateRequest { prompt, max_tokens, sampling: GREEDY, seed: [1; 32], measure: false };
+            let request = GenerateRequest { prompt, max_tokens, sampling: GREEDY, seed: [1; 32], measure: shown };
             engine.generate(request).unwrap()
         })
         .collect();
     let mut count = 0;
     for mut receiver in receivers {
+        let mut fingerprint = Fingerprint::new([1; 32]);
         while let Some(step) = receiver.blocking_recv() {
-            step.unwrap();
+            if let Some(measured) = step.unwrap().measured {
+                fingerprint.push(measured.logprob, &measured.hidden);
+            }
             count += 1;
         }
+        fingerprint.finish();
     }
     count
 }
 
-fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32) {
+fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32, measure: bool) {
     let token = |i: u32| 1000 + (i * 37) % 40_000;
     let request = ReplayRequest {
         prompt: (0..prompt_len).map(token).collect(),
         output: (0..output_len).map(token).collect(),
         sampling: GREEDY,
         seed: [1; 32],
-        measure: false,
+        measure,
     };
     engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();
 }
@@ -70,7 +76,7 @@ fn main() {
     let tier = std::env::args().nth(2).map(|tier| tier.parse().unwrap());
     let mock = MockEngine::new(MockOptions::default());
     println!("mock, 1,000 requests of 64 tokens");
-    measure("mock", || generate(&mock, 1000, 8, 64));
+    measure("mock", || generate(&mock, 1000, 8, 64, false));
     for threads in [1, 2] {
         let start = Instant::now();
         let options = LoadOptions { threads, tier, ..LoadOptions::default() };
@@ -82,17 +88,23 @@ fn main() {
             start.elapsed().as_secs_f64(),
             resident_mib()
         );
-        generate(&engine, 1, 16, 16);
+        generate(&engine, 1, 16, 16, false);
         measure("prompt 512", || {
-            generate(&engine, 1, 512, 1);
+            generate(&engine, 1, 512, 1, false);
             512
         });
         measure("replay 512 (all heads)", || {
-            replay(&engine, 1, 512);
+            replay(&engine, 1, 512, false);
             512
         });
-        measure("decode, 1 stream", || generate(&engine, 1, 8, 128));
-        measure("decode, 8 streams", || generate(&engine, 8, 8, 128));
+        measure("replay 512, measured", || {
+            replay(&engine, 1, 512, true);
+            512
+        });
+        measure("decode, 1 stream", || generate(&engine, 1, 8, 128, false));
+        measure("decode, 1 stream, shown", || generate(&engine, 1, 8, 128, true));
+        measure("decode, 8 streams", || generate(&engine, 8, 8, 128, false));
+        measure("decode, 8 streams, shown", || generate(&engine, 8, 8, 128, true));
         println!("  resident: {} MiB", resident_mib());
     }
 }

@@ -129,7 +129,7 @@ fn centred_surprisal(scaled: &[(u32, f64)], kept: usize, claimed: u32) -> (f64, 
 
 /// The natural logarithm of the sum of the exponentials of a row, good to about 10⁻⁶ relative to the sum.
 ///
-/// For figures that are compared within tolerances only: its additions have no defined order across builds.
+/// Verifiers agree on it to the bit: its additions have one order, 16 lanes of 256 logits each, and nothing is fused.
 #[must_use]
 pub fn log_sum_exp(logits: &[f32]) -> f64 {
     const LANES: usize = 16;

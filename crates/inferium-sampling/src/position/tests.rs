@@ -75,6 +75,25 @@ fn sums_of_exponentials_are_near_the_exact_ones() {
     }
 }
 
+/// What verifiers measure is compared for equality, so its bits are pinned: another order of adding up, or a fused
+/// product, would show here.
+#[test]
+fn figures_that_verifiers_compare_have_pinned_bits() {
+    let mut seed = 1_u32;
+    let row: Vec<f32> = (0..49_152)
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / 524_288.0 - 16.0
+        })
+        .collect();
+    let sampling = SamplingParams { temperature_micro: 700_000, top_p_ppm: 950_000, top_k: 50 };
+    let check = Sampler::new(sampling, [3; 32]).check(5, &row, 11);
+    let figures = [log_sum_exp(&row), check.gap, check.surprisal, check.variance].map(f64::to_le_bytes).concat();
+    let projected = crate::Projection::new([4; 32]).apply(&row[..576]).map(f32::to_le_bytes).concat();
+    let digest = inferium_types::Digest::sha256(&[figures, projected].concat());
+    assert_eq!(digest.to_string(), "30e2fb0ffb807845c4615c3b70dbef518d07cc92522e9df88412c7685ee40d9e");
+}
+
 proptest! {
     #[test]
     fn the_choice_is_the_samplers(

@@ -242,7 +242,7 @@ impl State {
             SegmentState::Final { held_until_ms: Some(until_ms), .. } => {
                 let left_ms = until_ms.saturating_sub(self.meta().timestamp_ms);
                 format!(
-                    "final; its worker is suspect by what replays measured, so it is paid when that is over, or in {} s",
+                    "final; its worker is suspect by what replays measured: paid when that is over, or in {} s",
                     left_ms.div_ceil(1_000)
                 )
             }

@@ -219,19 +219,19 @@ fn who_voted_otherwise_loses_the_pay_of_that_check_only() {
         panic!("final")
     };
     let outsider = (0..6).map(|at| format!("v{at}")).find(|name| !approval.approvers.contains(&id(name))).unwrap();
-    let (stake, balance) = (chain.stake(&outsider), chain.balance(&outsider));
+    let approver = chain.name(&approval.approvers[0]);
+    let before = [&approver, &outsider].map(|name| (chain.balance(name), chain.stake(name)));
     chain.wait_until(settles_at_ms);
     assert!(is_paid(&chain, segment));
     let paid = chain.history.iter().find_map(|event| match event {
-        Event::SegmentApproved(of) if of.settled => Some(of.to_each_approver),
+        Event::SegmentApproved(of) if of.settled => Some(of.to_each_approver.nano()),
         _ => None,
     });
-    assert!(paid.unwrap() > Amount::ZERO);
-    // The common part of all validators may have come meanwhile.
-    let own = chain.balance(&outsider) - balance;
-    let approver = chain.name(&approval.approvers[0]);
-    assert_eq!(chain.stake(&outsider), stake);
-    assert!(own < paid.unwrap().nano() + chain.balance(&approver));
+    let after = [&approver, &outsider].map(|name| (chain.balance(name), chain.stake(name)));
+    // The common part of all validators may have come to both meanwhile.
+    assert_eq!((after[0].0 - before[0].0) - (after[1].0 - before[1].0), paid.unwrap());
+    assert!(paid.unwrap() > 0);
+    assert_eq!(after.map(|(_, stake)| stake), before.map(|(_, stake)| stake));
 }
 
 /// SPEC V6, S: a result proven wrong costs the worker as anywhere, and those who approved it nothing.

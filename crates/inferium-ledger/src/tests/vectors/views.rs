@@ -75,8 +75,8 @@ views! {
     struct ClippedSum { count, sum_ppm, bets }
     struct ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro }
     struct Calibration {
-        corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro, logprob_mean,
-        sketch_clip_micro, sketch_mean, sketch_gross_micro,
+        corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro,
+        logprob_mean, sketch_clip_micro, sketch_mean, sketch_gross_micro,
     }
     struct Conduct { test, suspicion, slash }
 }

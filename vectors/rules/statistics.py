@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 from .state import WHOLE, Entry, Ledger, Refused, late
@@ -148,9 +149,8 @@ def judge(test: Entry, calibration: Entry, measured: Entry) -> None:
             log += count["flips"] * flipped + (count["positions"] - count["flips"]) * stayed
         test["flips"][index] = times(min(test["flips"][index] + more, MOST), exp2(log))
     for name in ("logprobs", "sketches"):
-        if measured[name]["count"]:
-            for index, log in enumerate(measured[name]["bets"]):
-                test[name][index] = times(min(test[name][index] + more, MOST), exp2(log))
+        for index, log in enumerate(measured[name]["bets"]):
+            test[name][index] = times(min(test[name][index] + more, MOST), exp2(log))
 
 
 def suspicion_by(test: Entry, calibration: Entry) -> str:
@@ -173,6 +173,18 @@ def fresh_test() -> Entry:
 def suspicion(ledger: Ledger, worker: str, profile: str) -> str:
     conduct = ledger.table("conducts").get(f"{worker}/{profile}")
     return str(conduct["suspicion"]) if conduct else "none"
+
+
+def is_doubtful(ledger: Ledger, segment: Entry, members: list[Entry]) -> bool:
+    """V7: what was measured concerns a suspect worker, or would make it one."""
+    calibration, measured = calibration_of(ledger, segment["profile"]), agreeing(members)[1]
+    if calibration is None or measured is None:
+        return False
+    conduct = ledger.table("conducts").get(f"{segment['worker']}/{segment['profile']}")
+    test = copy.deepcopy(conduct["test"]) if conduct else fresh_test()
+    judge(test, calibration, measured)
+    is_suspect = suspicion(ledger, segment["worker"], segment["profile"]) != "none"
+    return is_suspect or suspicion_by(test, calibration) != "none"
 
 
 def check_bar(ledger: Ledger, worker: str, profile: str) -> None:

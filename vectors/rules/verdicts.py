@@ -222,6 +222,9 @@ def decide(ledger: Ledger, key: str) -> None:
     segment = ledger.table("segments")[key]
     state = segment["state"]
     verdict, members = _verdict(state), state["members"]
+    # V7: the word of a few makes nobody suspect, and clears nobody who is.
+    if state["stage"] == "committee" and verdict == "valid" and statistics.is_doubtful(ledger, segment, members):
+        verdict = "widen"
     # V5: what a member finds wrong may have been planted; before the doubt goes on, the worker is asked.
     if verdict in ("widen", "invalid") and voters(members, "invalid"):
         if is_asked(segment):

@@ -212,8 +212,13 @@ impl Block {
         let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
         let SegmentState::Judging { members, stage, seed, replay, due_at_ms, .. } = &mut segment.state else { return };
         let (members, stage, seed, replay) = (members.clone(), *stage, *seed, *replay);
+        let (worker, profile) = (segment.worker, segment.profile);
         let verdict = match stage {
-            Stage::Committee => tally_unanimous(&members),
+            Stage::Committee => match tally_unanimous(&members) {
+                // SPEC V7: the word of a few makes nobody suspect, and clears nobody who is.
+                Tally::Approved if self.state.is_doubtful(worker, profile, &members) => Tally::Widen,
+                tally => tally,
+            },
             Stage::Widened | Stage::FullCourt => tally_all(&members),
             Stage::Court => match tally_all(&members) {
                 Tally::Unresolved | Tally::Unavailable => Tally::Widen,

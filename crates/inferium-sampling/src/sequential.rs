@@ -139,11 +139,8 @@ fn likelihood_ratio(ratios: &[(i64, i64); POSITION_KINDS], measured: &ReplayStat
     exp2(log)
 }
 
-/// Multiplies what bets against means have by what the jobs of a step brought.
+/// Multiplies what bets against means have by what the jobs of a step brought: nothing, where nothing was measured.
 fn bet_on_means(capitals: &mut [u128; STAKES.len()], put_in: Q64, measured: &ClippedSum) {
-    if measured.count == 0 {
-        return;
-    }
     for (capital, log) in capitals.iter_mut().zip(measured.bets) {
         *capital = times(capital.saturating_add(put_in), exp2(log.into()));
     }

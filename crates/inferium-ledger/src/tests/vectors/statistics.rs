@@ -4,7 +4,7 @@ use super::book::{Book, Page, purse, with};
 use crate::entries::Conduct;
 use crate::tests::statistics::{calibration, measured, statistics, tolerance};
 use crate::tests::support::*;
-use crate::{Segment, SegmentState, StateKey};
+use crate::{Segment, SegmentState, Stage, StateKey};
 use inferium_types::{
     Calibration, ClippedSum, Digest, EngineClass, JobFault, KindCount, LeaseId, ModelProfile, OfferTerms,
     POSITION_KINDS, Ppm, ReplayStatistics, SegmentId, Suspicion, TaskKind, TaskTerms, Tier, TransactionBody,
@@ -15,6 +15,7 @@ use inferium_types::{
 const ONE: u128 = 1 << 64;
 
 /// A worker's known, so that a committee has one member and a step is one transaction.
+#[derive(Clone)]
 struct World {
     leased: Chain,
     lease: LeaseId,
@@ -34,8 +35,12 @@ pub(super) fn write(book: &mut Book) {
     let leased = chain.clone();
     let segment = chain.commit(lease, totals(1, 10, 10));
     let member = chain.draw(segment).remove(0);
+    let drawn = chain.clone();
+    // What makes a worker suspect is a court's to say.
+    let chain = widened_stage(&chain, segment);
     let world = World { leased, lease, chain, segment, member };
     votes(book, &world);
+    doubts(book, &World { chain: drawn, ..world.clone() });
     steps(book, &world);
     limits(book, &world);
     convictions(book, &world);
@@ -73,6 +78,32 @@ fn edited(chain: &Chain, segment: SegmentId, change: impl FnOnce(&mut Segment)) 
         change(&mut entry);
         state.set_segment(segment, Some(entry));
     })
+}
+
+/// The same segment before a court of the same members.
+fn widened_stage(chain: &Chain, segment: SegmentId) -> Chain {
+    edited(chain, segment, |segment| {
+        if let SegmentState::Judging { stage, .. } = &mut segment.state {
+            *stage = Stage::Widened;
+        }
+    })
+}
+
+/// V7: a drawn committee decides nothing about suspicion.
+fn doubts(book: &mut Book, world: &World) {
+    let page = &mut book.page("doubtful");
+    let World { chain, segment, member, .. } = world;
+    let more = ONE / 10 / 11;
+    let body = verdict(*segment, says(ReplayStatistics::default()));
+    for (name, before) in [
+        ("a last bit below suspicion, a committee decides", capital(100 * 3 * ONE - more - 1, Suspicion::None)),
+        ("what would make its worker suspect is a court's", capital(100 * 3 * ONE - more, Suspicion::None)),
+        ("so is what would clear a suspect", capital(0, Suspicion::Suspect)),
+    ] {
+        let chain = tested(chain, before);
+        page.valid(name, "V7", &chain, member, body.clone());
+        page.numbers(name, &chain, member, &body);
+    }
 }
 
 // V6.
@@ -329,6 +360,7 @@ fn finals(world: &World, due_ms: impl Fn(&Chain) -> (u64, Option<u64>)) -> (Chai
     }
     let last = chain.commit(world.lease, totals(1, 10, 10));
     let member = chain.draw(last).remove(0);
+    let chain = widened_stage(&chain, last);
     let (at_ms, until_ms) = due_ms(&chain);
     let due = edited(&chain, finals[0], |segment| {
         if let SegmentState::Final { settles_at_ms, held_until_ms, .. } = &mut segment.state {

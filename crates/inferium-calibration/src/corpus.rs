@@ -98,3 +98,17 @@ impl Corpus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inferium_sampling::covers;
+
+    /// What is bet on is what was measured.
+    #[test]
+    fn every_way_to_draw_of_the_corpus_is_covered() {
+        assert!(SAMPLING.iter().all(covers));
+        let corpus = Corpus { jobs: 48, tokens_max: 8 };
+        assert!((0..48).all(|index| corpus.question_at_070(index).sampling.temperature_micro == 700_000));
+    }
+}

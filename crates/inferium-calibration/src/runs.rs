@@ -8,7 +8,7 @@ use inferium_engine::{
 };
 use inferium_sampling::{
     Fingerprint, Inadmissible, InvalidWindows, JobMeasures, PositionCheck, PositionMeasures, ReplayedPosition, Run,
-    compare, fit,
+    compare, covers, fit,
 };
 use inferium_types::{Calibration, Digest, MeasuredEvidence};
 use std::path::Path;
@@ -292,7 +292,8 @@ fn judge(
         .filter_map(|own| Some(ReplayedPosition { check: own.check?, logprob: own.logprob, hidden: &own.hidden }))
         .collect();
     let fresh = *Digest::of("inferium/calibration-fresh/1", &[&question.seed]).as_bytes();
-    Ok(compare(question.seed, fresh, &evidence, &replayed, prompt_tokens)?)
+    let measures = compare(question.seed, fresh, &evidence, &replayed, prompt_tokens)?;
+    Ok(JobMeasures { is_covered: covers(&question.sampling), ..measures })
 }
 
 /// What the worker shows of its run. Half of its windows are opened, as in short answers.
@@ -359,7 +360,8 @@ fn read_run(path: &Path) -> Result<Option<Vec<JobMeasures>>, CalibrationError> {
     let kept: Vec<KeptJob> = borsh::from_slice(&bytes).map_err(|error| file_error(path, &error))?;
     let position = |([gap, margin, surprisal, variance, logprob_difference], choice, context_tokens): KeptPosition| {
         PositionMeasures {
-            check: PositionCheck { choice, gap, margin, surprisal, variance },
+            // How far a token reaches is for ends of answers, which no run keeps.
+            check: PositionCheck { choice, gap, margin, reach: margin, surprisal, variance },
             context_tokens,
             logprob_difference,
         }
@@ -369,6 +371,7 @@ fn read_run(path: &Path) -> Result<Option<Vec<JobMeasures>>, CalibrationError> {
             .map(|job| JobMeasures {
                 positions: job.positions.into_iter().map(position).collect(),
                 sketch_errors: job.sketch_errors,
+                is_covered: true,
             })
             .collect(),
     ))

@@ -199,6 +199,9 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// A replay lacks a position, or what was to be measured there.
+    #[error("the engine did not measure what it was asked to")]
+    Unmeasured,
     /// The engine's thread has ended.
     #[error("the engine has stopped")]
     Stopped,

@@ -9,7 +9,8 @@ mod common;
 
 use common::engine;
 use inferium_engine::{
-    Deviation, Engine, GenerateRequest, LlamaEngine, LoadOptions, Measured, ReplayRequest, Step, WeakCache, WeakFormat,
+    Deviation, Engine, GenerateRequest, LlamaEngine, LoadOptions, Measured, ReplayRequest, Step, Tier, WeakCache,
+    WeakFormat,
 };
 use inferium_sampling::{Projection, sketch, sketch_error};
 use inferium_types::{ChatMessage, SamplingParams};
@@ -140,5 +141,36 @@ fn only_what_is_asked_for_is_measured() {
         let measured = measured(&step);
         assert!(measured.check.is_none(), "its token is the sampler's own");
         assert!(measured.logprob <= 0.0 && measured.hidden.len() == 576);
+    }
+}
+
+/// Verifiers compare what they measure for equality: hidden states and log probabilities have the same bits on any threads,
+/// instruction sets, and in any batch.
+#[test]
+fn canonical_engines_measure_the_same_to_the_bit() {
+    let canonical = load(Deviation::default());
+    let request = GenerateRequest { max_tokens: 60, ..prompts(&canonical).remove(0) };
+    let steps = generate(&load(Deviation { batch_dependent: true, ..Deviation::default() }), &request);
+    let bits = |steps: &[Step]| -> Vec<(u64, Vec<u32>, [u64; 4])> {
+        let own = |step: &Step| {
+            let measured = measured(step);
+            let check = measured.check.unwrap();
+            let figures = [check.gap, check.margin, check.surprisal, check.variance].map(f64::to_bits);
+            (measured.logprob.to_bits(), measured.hidden.iter().map(|value| value.to_bits()).collect(), figures)
+        };
+        steps.iter().map(own).collect()
+    };
+    let expected = bits(&replay(&canonical, &request, &steps));
+    for tier in Tier::available() {
+        let engine = engine(LoadOptions { threads: 1, tier: Some(tier), ..LoadOptions::default() });
+        // Two at once: rows of both are in each step.
+        let other = prompts(&engine).remove(1);
+        let others = std::thread::scope(|scope| {
+            let beside = scope.spawn(|| generate(&engine, &GenerateRequest { max_tokens: 30, ..other.clone() }));
+            let own = replay(&engine, &request, &steps);
+            assert!(!beside.join().unwrap().is_empty());
+            own
+        });
+        assert!(bits(&others) == expected, "{tier:?}");
     }
 }

@@ -276,26 +276,16 @@ fn bad_positions(honest: &[Run], calibration: &Calibration) -> (Ppm, Ppm) {
     (ppm(worst * BAD_ROOM), ppm((correlation * 2.0).max(0.001)))
 }
 
-/// Above the worst engine's mean over jobs.
+/// Above the mean of the noisiest job of any engine.
+///
+/// Not of all jobs: a client chooses what it asks, and may ask the noisiest again and again. A bet is fair only if every job's
+/// expectation is below its ceiling.
 fn mean_ceiling(
     honest: &[Run],
     calibration: &Calibration,
     of: impl Fn(&inferium_types::ReplayStatistics) -> Option<u64>,
 ) -> Ppm {
-    let mut worst = 0.0_f64;
-    for engine in honest {
-        let means: Vec<f64> = engine
-            .part(false)
-            .filter_map(|job| of(&job.statistics(calibration)))
-            .map(|mean| mean as f64 / 1e6)
-            .collect();
-        let count = means.len() as f64;
-        if means.len() < 2 {
-            continue;
-        }
-        let mean = means.iter().sum::<f64>() / count;
-        let variance = means.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (count - 1.0);
-        worst = worst.max(mean + BOUND * libm::sqrt(variance / count));
-    }
-    ppm(worst * ROOM)
+    let jobs = honest.iter().flat_map(|engine| engine.part(false));
+    let means = jobs.filter_map(|job| of(&job.statistics(calibration)));
+    ppm(means.max().unwrap_or(0) as f64 / 1e6 * ROOM)
 }

@@ -8,6 +8,7 @@
 use crate::sketch::window_positions;
 use crate::{JobMeasures, PositionCheck, PositionMeasures, Projection, sketch, sketch_error};
 use inferium_types::{Digest, LOGPROB_STEPS, MeasuredEvidence, MeasuredWindow, OpenedWindow, WINDOW_TOKENS};
+use std::fmt;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,6 @@ fn to_steps(logprob: f64) -> i16 {
 }
 
 /// The fingerprint of an answer while it is made.
-#[derive(Debug)]
 pub struct Fingerprint {
     seed: [u8; 32],
     projection: Projection,
@@ -48,6 +48,13 @@ pub struct Fingerprint {
     logprobs: Vec<i16>,
     /// The window's hidden states so far, as bfloat16.
     hidden: Vec<Vec<u16>>,
+}
+
+/// Says how much there is, and none of it: a text can be read out of hidden states.
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({:?}, and {} positions)", self.evidence, self.logprobs.len())
+    }
 }
 
 impl Fingerprint {

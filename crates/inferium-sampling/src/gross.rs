@@ -14,8 +14,6 @@ pub const GROSS_SKETCHES_MIN: usize = 8;
 const LEVEL: f64 = 1e-6;
 /// How much further than nearly all honest margins the margin of a wrong end is.
 const ENDING_ROOM: f64 = 10.0;
-/// A token outside the truncation is a wrong end when the verifier gives it less than this natural logarithm of a probability.
-const UNLIKELY: f64 = -7.0;
 
 /// What is grossly wrong with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +47,7 @@ pub fn gross_fault(
 }
 
 /// Whether an answer ended, or went on, where no honest engine would: one position decides, so the margin must be far beyond
-/// what near-ties give. `ends` says of a token whether it ends an answer; `logprob` is the verifier's of the claimed token.
+/// what near-ties give, whatever the truncation leaves out. `ends` says of a token whether it ends an answer.
 ///
 /// What the tokens in between are is no matter of this: they are counted.
 #[must_use]
@@ -57,16 +55,12 @@ pub fn ends_wrongly(
     calibration: &Calibration,
     check: &PositionCheck,
     claimed: u32,
-    logprob: f64,
     ends: impl Fn(u32) -> bool,
 ) -> bool {
     if check.agrees() || ends(claimed) == ends(check.choice) {
         return false;
     }
-    if check.margin.is_infinite() {
-        return logprob < UNLIKELY;
-    }
-    check.margin * 1e6 > calibration.bad_margin_micro as f64 * ENDING_ROOM
+    check.reach * 1e6 > calibration.bad_margin_micro as f64 * ENDING_ROOM
 }
 
 /// The fewest bad positions among `positions` that honest jobs have less than once in a million: the upper tail of the

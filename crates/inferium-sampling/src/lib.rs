@@ -51,7 +51,7 @@ pub use digest::position_digest;
 pub use fingerprint::{Fingerprint, InvalidWindows, ReplayedPosition, compare};
 pub use gross::{GROSS_POSITIONS_MIN, GROSS_SKETCHES_MIN, GrossFault, bad_limit, ends_wrongly, gross_fault};
 pub use inferium_types::Suspicion;
-pub use measures::{JobMeasures, PositionMeasures, mean_bets, position_kind};
+pub use measures::{JobMeasures, PositionMeasures, covers, mean_bets, position_kind};
 pub use philox::philox4x32_10;
 pub use position::{PositionCheck, log_sum_exp};
 pub use sampler::{CANDIDATES_MAX, SAMPLER_VERSION, Sampler};

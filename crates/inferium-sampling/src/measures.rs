@@ -4,6 +4,7 @@ use crate::PositionCheck;
 use crate::fixed::log2_ratio;
 use inferium_types::{
     CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, POSITION_KINDS, Ppm, ReplayStatistics, STAKES,
+    SamplingParams,
 };
 
 #[cfg(test)]
@@ -31,6 +32,18 @@ pub struct JobMeasures {
     pub positions: Vec<PositionMeasures>,
     /// [`crate::sketch_error`] of every sketch.
     pub sketch_errors: Vec<f64>,
+    /// Whether it was drawn in a way that calibrations cover ([`covers`]).
+    pub is_covered: bool,
+}
+
+/// Whether calibrations measure answers that are drawn like this: others may be noisier on honest engines, and a client chooses.
+/// Flips are counted by how firm a choice is, which holds for every way to draw; means of figures are only bet on where this is
+/// true.
+#[must_use]
+pub const fn covers(sampling: &SamplingParams) -> bool {
+    let SamplingParams { temperature_micro, top_p_ppm, top_k } = *sampling;
+    let is_narrow = temperature_micro <= 700_000 && top_k >= 1 && top_k <= 50;
+    temperature_micro == 0 || is_narrow || (temperature_micro <= 1_000_000 && top_p_ppm <= 950_000)
 }
 
 /// The kind of a position among [`POSITION_KINDS`]: by its gap, then by its context.
@@ -62,12 +75,24 @@ impl JobMeasures {
         for error in &self.sketch_errors {
             add(&mut statistics.sketches, *error, calibration.sketch_clip_micro);
         }
-        statistics.logprobs.bets = mean_bets(&statistics.logprobs, calibration.logprob_mean);
-        statistics.sketches.bets = mean_bets(&statistics.sketches, calibration.sketch_mean);
+        if self.is_covered && self.has_known_contexts(calibration) {
+            statistics.logprobs.bets = mean_bets(&statistics.logprobs, calibration.logprob_mean);
+            statistics.sketches.bets = mean_bets(&statistics.sketches, calibration.sketch_mean);
+        }
         // Rounded once a job; a cast of a float saturates.
         statistics.surprisal_micro = libm::round(surprisal * MICRO) as i64;
         statistics.variance_micro = libm::round(variance * MICRO) as u64;
         statistics
+    }
+}
+
+impl JobMeasures {
+    /// True when the calibration measured contexts as long as this job's: its longest one has flips of some kind.
+    fn has_known_contexts(&self, calibration: &Calibration) -> bool {
+        let longest = self.positions.iter().map(|position| position.context_tokens).max().unwrap_or(0);
+        let gaps = GAP_ENDS_MICRO.len() + 1;
+        let kinds = calibration.flips.chunks(gaps).nth(position_kind(0.0, longest) / gaps);
+        kinds.is_some_and(|kinds| kinds.iter().any(|share| share.get() > 0))
     }
 }
 

@@ -24,6 +24,8 @@ pub struct PositionCheck {
     /// How far its choice is ahead of the claimed token, noise included; zero when they are one. Infinite for a token
     /// that the truncation leaves out.
     pub margin: f64,
+    /// The margin if nothing were left out: near-equal logits move a token over the truncation's edge, but never that far.
+    pub reach: f64,
     /// The claimed token's surprisal less the entropy of the distribution that was drawn from, in nats. Its expectation
     /// is zero for whoever draws honestly, whatever the seed.
     pub surprisal: f64,
@@ -58,6 +60,7 @@ impl Sampler {
                 choice: 0,
                 gap: f64::INFINITY,
                 margin: f64::INFINITY,
+                reach: f64::INFINITY,
                 surprisal: 0.0,
                 variance: 0.0,
             };
@@ -67,10 +70,13 @@ impl Sampler {
         let of_claimed =
             scaled.get(..relaxed).unwrap_or_default().iter().find(|&&(token, _)| token == claimed).map(sum);
         let margin = of_claimed.map_or(f64::INFINITY, |(_, own)| ((top - own) * temperature).max(0.0));
+        let logit = usize::try_from(claimed).ok().and_then(|index| logits.get(index)).copied().unwrap_or(f32::MIN);
+        let (_, without) = sum(&(claimed, f64::from(candidates::clean(logit)) / temperature));
+        let reach = if choice == claimed { 0.0 } else { ((top - without) * temperature).max(0.0) };
         let gap = second.map_or(f64::INFINITY, |(_, second)| (top - second) * temperature);
         let (surprisal, variance) = centred_surprisal(&scaled, kept, claimed);
         let margin = if choice == claimed { 0.0 } else { margin.max(f64::MIN_POSITIVE) };
-        PositionCheck { choice, gap, margin, surprisal, variance }
+        PositionCheck { choice, gap, margin, reach, surprisal, variance }
     }
 }
 
@@ -78,7 +84,14 @@ impl Sampler {
 fn greedy(logits: &[f32], claimed: u32) -> PositionCheck {
     let best = candidates::largest(logits, 2);
     let (Some(first), second) = (best.first(), best.get(1)) else {
-        return PositionCheck { choice: 0, gap: f64::INFINITY, margin: f64::INFINITY, surprisal: 0.0, variance: 0.0 };
+        return PositionCheck {
+            choice: 0,
+            gap: f64::INFINITY,
+            margin: f64::INFINITY,
+            reach: f64::INFINITY,
+            surprisal: 0.0,
+            variance: 0.0,
+        };
     };
     let top = f64::from(first.logit);
     let own = usize::try_from(claimed).ok().and_then(|index| logits.get(index));
@@ -88,7 +101,7 @@ fn greedy(logits: &[f32], claimed: u32) -> PositionCheck {
         None => f64::INFINITY,
     };
     let gap = second.map_or(f64::INFINITY, |second| top - f64::from(second.logit));
-    PositionCheck { choice: first.token, gap, margin, surprisal: 0.0, variance: 0.0 }
+    PositionCheck { choice: first.token, gap, margin, reach: margin, surprisal: 0.0, variance: 0.0 }
 }
 
 /// The largest sum and the one after it; of equal sums the lower id first, as in the draw.

@@ -142,17 +142,20 @@ impl Store {
     /// A store tells at once that it is of another key: half of a node that runs on what it can't
     /// read would be worse than none.
     fn check_seal(&self) -> Result<(), String> {
-        let is_known = self.read(SEAL).map_err(|error| error.reason)?.is_some();
-        if is_known {
-            return match self.get(SEAL, &()) {
-                Ok(Some(text)) if text == SEAL_TEXT => Ok(()),
-                Ok(_) | Err(_) => Err("it is sealed with another key than this node's".into()),
-            };
+        if let Some(table) = self.read(SEAL).map_err(|error| error.reason)? {
+            // A disk that fails is no other key.
+            let kept = table.get([].as_slice()).map_err(|error| error.to_string())?;
+            let opened = kept.and_then(|kept| SEAL.value(&self.seal, &[], kept.value()).ok());
+            let is_ours = opened.is_some_and(|text| text == SEAL_TEXT);
+            return is_ours.then_some(()).ok_or_else(|| "it is sealed with another key than this node's".into());
         }
         let read = self.database.begin_read().map_err(|error| error.to_string())?;
         let mut tables = read.list_tables().map_err(|error| error.to_string())?;
         if let Some(table) = tables.next() {
-            return Err(format!("its table {} is from before stores were sealed", table.name()));
+            return Err(format!(
+                "its table {} is from before stores were sealed; start the network over, or move the file away",
+                table.name()
+            ));
         }
         self.put(SEAL, &(), &SEAL_TEXT.to_owned()).map_err(|error| error.reason)
     }

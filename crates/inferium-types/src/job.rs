@@ -351,12 +351,12 @@ impl JobEvidence {
     /// `seed` opens (SPEC V6).
     #[must_use]
     pub fn opened(&self, segment: SegmentId, seed: &Digest, index: u32) -> Self {
-        let mut shown = self.clone();
-        if let Some(measured) = &mut shown.measured {
+        let measured = self.measured.as_ref().map(|measured| {
             let drawn = measured.drawn(segment, seed, index);
-            measured.opened.retain(|opened| drawn.contains(&opened.window));
-        }
-        shown
+            let opened = measured.opened.iter().filter(|opened| drawn.contains(&opened.window)).cloned().collect();
+            MeasuredEvidence { windows: measured.windows.clone(), opened }
+        });
+        Self { payload: self.payload.clone(), output: self.output.clone(), measured }
     }
 }
 

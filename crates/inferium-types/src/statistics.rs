@@ -24,7 +24,7 @@ pub const OPENED_WINDOWS: usize = 2;
 pub const LOGPROB_STEPS: f64 = 256.0;
 
 /// What a worker says of its run over a window of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct MeasuredWindow {
     /// Of each token its log probability before temperature and truncation, in [`LOGPROB_STEPS`]; never positive.
     pub logprobs: Vec<i16>,
@@ -35,13 +35,27 @@ pub struct MeasuredWindow {
 }
 
 /// The vectors behind a window's sketches: what only the run itself has at hand, and nothing that is chosen later replaces.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct OpenedWindow {
     /// Which window of the answer.
     pub window: u32,
     /// The inputs of the language-model head at the sketched positions, one after the other; each number a bfloat16, the
     /// upper half of an f32's bits.
     pub hidden: Vec<u16>,
+}
+
+/// Says how much there is, and none of it: a text can be read out of such figures (SPEC J2).
+impl fmt::Debug for MeasuredWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MeasuredWindow({} positions, {} sketches)", self.logprobs.len(), self.sketches.len())
+    }
+}
+
+/// As of [`MeasuredWindow`].
+impl fmt::Debug for OpenedWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenedWindow({}, {} numbers)", self.window, self.hidden.len())
+    }
 }
 
 impl OpenedWindow {
@@ -61,7 +75,7 @@ pub struct MeasuredEvidence {
     pub opened: Vec<OpenedWindow>,
 }
 
-/// Says how much there is, and none of it: a text can be read out of the states behind it (SPEC J2).
+/// As of [`MeasuredWindow`].
 impl fmt::Debug for MeasuredEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MeasuredEvidence")

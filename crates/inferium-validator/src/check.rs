@@ -244,10 +244,10 @@ async fn check_job(drawn: &DrawnJob<'_>, engine: &dyn Engine) -> Result<Result<R
         measure: facts.calibration.is_some(),
     })?;
     let steps = replay.await.map_err(|_| EngineError::Stopped)??;
-    Ok(match &facts.calibration {
-        None => equal(leaf, tokens, &steps),
+    match &facts.calibration {
+        None => Ok(equal(leaf, tokens, &steps)),
         Some(calibration) => measured::within(drawn, calibration, seed, &steps, engine.model()),
-    })
+    }
 }
 
 /// Compares a replay for equality.

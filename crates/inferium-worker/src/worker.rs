@@ -322,6 +322,9 @@ impl Core {
                     self.cancel_jobs(*node);
                 }
             }
+            Event::SuspicionChanged { worker, profile, suspicion, .. } if *worker == self.me => {
+                warn!(%profile, suspicion = suspicion.name(), "what replays say of this worker's results has changed");
+            }
             Event::Slashed(slash) if slash.node == self.me => {
                 warn!(rule = slash.rule.name(), amount = %slash.amount, "this worker was slashed");
             }

@@ -7,10 +7,17 @@ fn run(name: &str, every: usize, error: f64) -> Run {
     let job = |index: usize| {
         let position = |at: usize| {
             let margin = if (at + index).is_multiple_of(every) { error } else { 0.0 };
-            let check = PositionCheck { choice: 0, gap: 0.1 + at as f64 * 0.01, margin, surprisal: 0.0, variance: 1.0 };
+            let check = PositionCheck {
+                choice: 0,
+                gap: 0.1 + at as f64 * 0.01,
+                margin,
+                reach: margin,
+                surprisal: 0.0,
+                variance: 1.0,
+            };
             PositionMeasures { check, context_tokens: 100, logprob_difference: error * (1.0 + at as f64 / 100.0) }
         };
-        JobMeasures { positions: (0..100).map(position).collect(), sketch_errors: vec![error; 12] }
+        JobMeasures { positions: (0..100).map(position).collect(), sketch_errors: vec![error; 12], is_covered: true }
     };
     Run { name: name.to_owned(), jobs: (0..40).map(job).collect() }
 }

@@ -86,9 +86,13 @@ fn each_behaviour_shows_where_it_should() {
 fn runs_are_kept_whole_or_not_at_all() {
     let path = folder("kept").join("one.run");
     assert_eq!(read_run(&path).unwrap(), None);
-    let check = PositionCheck { choice: 7, gap: f64::INFINITY, margin: 0.5, surprisal: -0.25, variance: 2.0 };
+    let check =
+        PositionCheck { choice: 7, gap: f64::INFINITY, margin: 0.5, reach: 0.5, surprisal: -0.25, variance: 2.0 };
     let position = PositionMeasures { check, context_tokens: 3, logprob_difference: f64::INFINITY };
-    let jobs = vec![JobMeasures { positions: vec![position], sketch_errors: vec![0.5] }, JobMeasures::default()];
+    let jobs = vec![
+        JobMeasures { positions: vec![position], sketch_errors: vec![0.5], is_covered: true },
+        JobMeasures { is_covered: true, ..JobMeasures::default() },
+    ];
     write_run(&path, &jobs).unwrap();
     assert_eq!(read_run(&path).unwrap(), Some(jobs));
     std::fs::write(&path, [1, 2, 3]).unwrap();

@@ -33,11 +33,12 @@ impl Numbers {
 fn engine(name: &str, seed: u32, (noise, error): Noise) -> Run {
     let mut numbers = Numbers(seed, 0);
     let mut job = || {
-        let mut job = JobMeasures::default();
+        let mut job = JobMeasures { is_covered: true, ..JobMeasures::default() };
         for index in 0..100_u32 {
             let gap = -2.0 * numbers.uniform().ln();
             let margin = (numbers.normal() * noise - gap).max(0.0);
-            let check = PositionCheck { choice: 0, gap, margin, surprisal: numbers.normal(), variance: 1.0 };
+            let check =
+                PositionCheck { choice: 0, gap, margin, reach: margin, surprisal: numbers.normal(), variance: 1.0 };
             let logprob_difference = (numbers.normal() * noise).abs();
             job.positions.push(PositionMeasures { check, context_tokens: 50 + index, logprob_difference });
             if index % 8 == 0 {

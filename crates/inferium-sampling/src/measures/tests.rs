@@ -2,7 +2,7 @@ use super::*;
 use crate::calibration::tests::calibration;
 
 fn position(gap: f64, margin: f64, logprob_difference: f64) -> PositionMeasures {
-    let check = PositionCheck { choice: 0, gap, margin, surprisal: 0.25, variance: 0.5 };
+    let check = PositionCheck { choice: 0, gap, margin, reach: margin, surprisal: 0.25, variance: 0.5 };
     PositionMeasures { check, context_tokens: 100, logprob_difference }
 }
 
@@ -32,6 +32,7 @@ fn statistics_count_and_clip() {
             position(9.0, 0.0, f64::NAN),
         ],
         sketch_errors: vec![0.0, 2.0],
+        is_covered: true,
     };
     let statistics = job.statistics(&calibration);
     assert_eq!((statistics.positions(), statistics.flips(), statistics.bad), (5, 3, 2));
@@ -61,4 +62,40 @@ fn bets_on_a_mean_follow_its_ratio_to_the_honest_one() {
     assert_eq!(mean_bets(&sum(1, u64::MAX), honest), mean_bets(&sum(1, 1_000_000), honest));
     assert_eq!(mean_bets(&sum(0, 0), honest), [0; 8]);
     assert_eq!(mean_bets(&sum(1, 1_000_000), Ppm::new(0)), [0; 8]);
+}
+
+/// A client chooses how answers are drawn and how long contexts are: where no calibration measured honest engines, only flips count.
+#[test]
+fn means_are_not_bet_on_where_no_calibration_measured() {
+    let calibration = calibration();
+    let noisy = |is_covered, context_tokens| JobMeasures {
+        positions: vec![PositionMeasures { context_tokens, ..position(0.3, 0.0, 9.0) }],
+        sketch_errors: vec![2.0],
+        is_covered,
+    };
+    let bets = |job: JobMeasures, calibration: &Calibration| {
+        let statistics = job.statistics(calibration);
+        assert_eq!((statistics.logprobs.count, statistics.sketches.count), (1, 1), "measured all the same");
+        [statistics.logprobs.bets, statistics.sketches.bets].concat()
+    };
+    assert!(bets(noisy(true, 100), &calibration).iter().all(|bet| *bet > 0));
+    assert!(bets(noisy(false, 100), &calibration).iter().all(|bet| *bet == 0));
+    let mut short = calibration;
+    short.flips[6..].fill(Ppm::new(0));
+    assert!(bets(noisy(true, 1_023), &short).iter().all(|bet| *bet > 0));
+    assert!(bets(noisy(true, 1_024), &short).iter().all(|bet| *bet == 0), "no such context was measured");
+
+    let sampling = |temperature_micro, top_p_ppm, top_k| SamplingParams { temperature_micro, top_p_ppm, top_k };
+    for covered in [sampling(0, 1_000_000, 0), sampling(700_000, 1_000_000, 50), sampling(1_000_000, 950_000, 0)] {
+        assert!(covers(&covered), "{covered:?}");
+    }
+    for other in [
+        sampling(700_001, 1_000_000, 50),
+        sampling(700_000, 1_000_000, 51),
+        sampling(700_000, 1_000_000, 0),
+        sampling(1_000_000, 950_001, 0),
+        sampling(1_000_001, 950_000, 0),
+    ] {
+        assert!(!covers(&other), "{other:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The capability task: the worker measures its machine when the chain wants to know (SPEC N2).
 
-use super::{Core, Own, WorkerError};
+use super::{Core, Own, WorkerError, offer::is_barred};
 use crate::job::{self, FinishedJob, JobContext};
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_chain::{GetError, LightClient, Sender};
@@ -138,7 +138,7 @@ async fn ask(
         return Ok(());
     };
     let enough = usize::try_from(meta.parameters.profile_operators_min).unwrap_or(usize::MAX);
-    if !node.is_active(meta.epoch) || known.validators.len() < enough {
+    if !node.is_active(meta.epoch) || known.validators.len() < enough || is_barred(chain, me, profile).await? {
         return Ok(());
     }
     let capability: Option<Capability> = chain.entry(&StateKey::Capability(me)).await?;

@@ -1,9 +1,9 @@
 //! The standing offer: what the chain holds is made what the configuration says.
 
 use super::{Core, WorkerError};
-use inferium_chain::{LightClient, Sender};
-use inferium_ledger::{Meta, Node, Offer, Profile, StateKey};
-use inferium_types::{NodeId, OfferTerms, ProfileId, TransactionBody};
+use inferium_chain::{GetError, LightClient, Sender};
+use inferium_ledger::{Conduct, Meta, Node, Offer, Profile, StateKey};
+use inferium_types::{NodeId, OfferTerms, ProfileId, Suspicion, TransactionBody};
 use std::sync::Arc;
 use tracing::{debug, info, warn};
 
@@ -25,6 +25,13 @@ impl Core {
     }
 }
 
+/// True when statistics barred the worker from the profile for ever: whatever it asks for there is refused, and costs a fee
+/// (SPEC V7).
+pub(super) async fn is_barred(chain: &LightClient, me: NodeId, profile: ProfileId) -> Result<bool, GetError> {
+    let conduct: Option<Conduct> = chain.entry(&StateKey::Conduct((me, profile))).await?;
+    Ok(conduct.is_some_and(|conduct| conduct.suspicion == Suspicion::Convicted))
+}
+
 /// Posts the offer when the chain knows the profile, the node may work, and no such offer stands.
 async fn post_offer(
     chain: &LightClient,
@@ -39,7 +46,7 @@ async fn post_offer(
     let standing: Option<Offer> = chain.entry(&StateKey::Offer((profile, me))).await?;
     let is_standing = standing.is_some_and(|offer| offer.terms == terms);
     let may_work = node.zip(meta).is_some_and(|(node, meta)| node.is_active(meta.epoch));
-    if known.is_none() || is_standing || !may_work {
+    if known.is_none() || is_standing || !may_work || is_barred(chain, me, profile).await? {
         return Ok(());
     }
     let sent = sender.send(TransactionBody::SetOffer { profile, terms }).await;

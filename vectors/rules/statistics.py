@@ -183,8 +183,8 @@ def is_doubtful(ledger: Ledger, segment: Entry, members: list[Entry]) -> bool:
     conduct = ledger.table("conducts").get(f"{segment['worker']}/{segment['profile']}")
     test = copy.deepcopy(conduct["test"]) if conduct else fresh_test()
     judge(test, calibration, measured)
-    is_suspect = suspicion(ledger, segment["worker"], segment["profile"]) != "none"
-    return is_suspect or suspicion_by(test, calibration) != "none"
+    before = suspicion(ledger, segment["worker"], segment["profile"])
+    return before != "convicted" and (before == "suspect" or suspicion_by(test, calibration) != "none")
 
 
 def check_bar(ledger: Ledger, worker: str, profile: str) -> None:

@@ -87,14 +87,16 @@ impl State {
         }
     }
 
-    /// True when what a drawn committee measured concerns a suspect worker, or would make it one (SPEC V7).
+    /// True when what a drawn committee measured concerns a suspect worker, or would make it one (SPEC V7). Of a convicted one it
+    /// decides nothing any more.
     pub(crate) fn is_doubtful(&self, worker: NodeId, profile: ProfileId, members: &[Member]) -> bool {
         let (Some(bets), Some(measured)) = (self.calibration(profile).map(Bets::new), agreeing(members).1) else {
             return false;
         };
+        let suspicion = self.suspicion(worker, profile);
         let mut test = self.conduct(worker, profile).map(|conduct| conduct.test.clone()).unwrap_or_default();
         test.judge(&bets, &measured);
-        self.suspicion(worker, profile).max(test.suspicion(&bets)) > Suspicion::None
+        suspicion != Suspicion::Convicted && suspicion.max(test.suspicion(&bets)) > Suspicion::None
     }
 
     /// Final segments of a worker on a profile, ascending.

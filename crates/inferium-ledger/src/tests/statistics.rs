@@ -350,6 +350,40 @@ fn suspicion_begins_and_ends_at_its_limit() {
     assert_eq!(changes(&chain), [(Suspicion::Suspect, 1), (Suspicion::None, 2)]);
 }
 
+/// What a drawn committee measured is not enough, either way: the rest of the court is asked.
+#[test]
+fn the_word_of_a_few_makes_nobody_suspect_and_clears_no_suspect() {
+    let stage = |chain: &Chain, segment| match &chain.state.segment(&segment).unwrap().state {
+        SegmentState::Judging { stage, .. } => Some(*stage),
+        _ => None,
+    };
+    let mut chain = quiet();
+    let lease = chain.lease();
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(segment);
+    chain.vote(segment, &members, measured(CONVICTED));
+    assert_eq!((suspicion(&chain), stage(&chain, segment)), (Suspicion::None, Some(Stage::Widened)));
+    // The others measured nothing of the kind: no decision, and nobody pays.
+    chain.vote_rest(segment, measured(0));
+    assert_eq!((suspicion(&chain), rejected(&chain, segment)), (Suspicion::None, Some(RejectReason::Unresolved)));
+    assert!(slashes(&chain).is_empty() && changes(&chain).is_empty());
+
+    judged(&mut chain, lease, measured(SUSPECT));
+    assert_eq!(suspicion(&chain), Suspicion::Suspect);
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(segment);
+    chain.vote(segment, &members, measured(0));
+    assert_eq!((suspicion(&chain), stage(&chain, segment)), (Suspicion::Suspect, Some(Stage::Widened)));
+    chain.vote_rest(segment, measured(0));
+    assert_eq!(suspicion(&chain), Suspicion::None);
+    // Below suspicion a committee decides as ever.
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(segment);
+    chain.vote(segment, &members, measured(1));
+    assert_eq!(stage(&chain, segment), None);
+    assert_eq!(rejected(&chain, segment), None);
+}
+
 #[test]
 fn all_jobs_of_a_suspect_worker_are_replayed() {
     let mut chain = quiet();
@@ -504,7 +538,11 @@ fn what_is_due_when_the_worker_is_convicted_is_paid() {
         let first = judged(&mut chain, lease, measured(0));
         let last = chain.commit(lease, totals(1, 10, 10));
         let members = chain.draw(last);
-        let votes: Vec<(&str, VerdictVote)> = members.iter().map(|name| (name.as_str(), measured(60))).collect();
+        chain.vote(last, &members, measured(60));
+        // A court has to say it, too.
+        let others: Vec<String> =
+            (0..6).map(|index| format!("v{index}")).filter(|name| !members.contains(name)).collect();
+        let votes: Vec<(&str, VerdictVote)> = others.iter().map(|name| (name.as_str(), measured(60))).collect();
         let (name, body) = chain.last_reveal(last, &votes);
         let mut environment = chain.environment();
         environment.timestamp_ms = settles_at_ms(&chain, first) - late_ms;

@@ -140,7 +140,7 @@ fn in_words(answer: &Value) -> String {
         lines.push(format!("  block {height}: {}", event.get("text").map(text).unwrap_or_default()));
     }
     let scalars = answer.as_object().into_iter().flatten().filter(|(name, value)| {
-        !matches!(name.as_str(), "text" | "workers" | "history" | "reasons" | "offers") && !value.is_null()
+        !matches!(name.as_str(), "text" | "workers" | "history" | "reasons" | "offers" | "measured") && !value.is_null()
     });
     lines.extend(scalars.map(|(name, value)| format!("  {:<18} {}", name.replace('_', " "), text(value))));
     for offer in list("offers") {
@@ -152,6 +152,15 @@ fn in_words(answer: &Value) -> String {
             field("priority_ppm"),
             field("jobs"),
             field("failures"),
+        ));
+    }
+    for measured in list("measured") {
+        let field = |name: &str| measured.get(name).map(text).unwrap_or_default();
+        lines.push(format!(
+            "  replays say        suspicion: {}, after {} segments of profile {}",
+            field("suspicion"),
+            field("segments_judged"),
+            field("profile"),
         ));
     }
     lines.join("\n")

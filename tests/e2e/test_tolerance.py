@@ -1,6 +1,7 @@
 """Verdicts by statistics: honest noise is paid and never suspected, cheats that equality would see at once are found by
 their tokens, their hidden states, or all of their jobs together."""
 
+import concurrent.futures
 import json
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from network import Network
 
 TOLERANCE = ("--class", "tolerance")
+AT_ONCE = 4
 QUESTIONS = [
     "Why is the sky blue?",
     "Write a story about a whale.",
@@ -49,17 +51,19 @@ def test_honest_noise_is_final_and_paid_and_the_receipt_verifies(tmp_path):
         ("own-seed", "wrong_result", 6),
         ("skipped-layers", "wrong_result", 6),
         ("edited-text", "wrong_result", 6),
-        ("warmer", "statistics", 100),
+        # How many it takes is chance: some hundred of its tokens in the mean, rarely some thousand.
+        ("warmer", "statistics", 400),
     ],
 )
 def test_a_cheat_is_caught(tmp_path, crime, rule, jobs):
     with Network(tmp_path / "data", *TOLERANCE, "--crime", crime) as network:
         cheat = f"worker-{crime}"
-        deadline = time.monotonic() + 240
-        for number in range(jobs):
-            ask(network, number)
-            if (nodes := network.nodes())[cheat]["slashes"]:
-                break
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            for first in range(0, jobs, AT_ONCE):
+                list(pool.map(lambda number: ask(network, number), range(first, min(jobs, first + AT_ONCE))))
+                if network.nodes()[cheat]["slashes"]:
+                    break
+        deadline = time.monotonic() + 120
         while not (nodes := network.nodes())[cheat]["slashes"]:
             assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
             time.sleep(0.5)

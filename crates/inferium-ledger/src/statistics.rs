@@ -16,7 +16,7 @@ use inferium_types::{
 
 /// The members of the largest group whose approvals say the same, and what it measured (SPEC V6).
 ///
-/// Digests of effort are each member's own. Groups of one size are told apart by what they measured first, but none of
+/// Digests of effort are each member's own. Of groups of one size the one whose member comes first is taken, but none of
 /// these is two thirds of anything.
 pub(crate) fn agreeing(members: &[Member]) -> (Vec<NodeId>, Option<ReplayStatistics>) {
     let approvals = || {

@@ -8,7 +8,6 @@ use crate::reputation;
 use crate::segments::seed_window_ms;
 use crate::state::Due;
 use crate::statistics::agreeing;
-
 use inferium_types::{
     Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, Suspicion, TaskId, TaskKind,
     VerdictVote,

@@ -34,6 +34,16 @@ pub struct PositionCheck {
 }
 
 impl PositionCheck {
+    /// Of a row without candidates.
+    const OF_NOTHING: Self = Self {
+        choice: 0,
+        gap: f64::INFINITY,
+        margin: f64::INFINITY,
+        reach: f64::INFINITY,
+        surprisal: 0.0,
+        variance: 0.0,
+    };
+
     /// Whether the claimed token is the verifier's own choice.
     #[must_use]
     pub fn agrees(&self) -> bool {
@@ -55,16 +65,7 @@ impl Sampler {
         let sum = |&(token, z): &(u32, f64)| (token, z + self.noise(position, token));
         let sums: Vec<(u32, f64)> = scaled.get(..kept).unwrap_or_default().iter().map(sum).collect();
         let [best, second] = best_two(&sums);
-        let Some((choice, top)) = best else {
-            return PositionCheck {
-                choice: 0,
-                gap: f64::INFINITY,
-                margin: f64::INFINITY,
-                reach: f64::INFINITY,
-                surprisal: 0.0,
-                variance: 0.0,
-            };
-        };
+        let Some((choice, top)) = best else { return PositionCheck::OF_NOTHING };
         // A token at the edge of the truncation is judged as if it were inside.
         let relaxed = self.relaxed_size(&scaled, kept, RELAXED_CANDIDATES, RELAXED_TOP_P_PPM);
         let of_claimed =
@@ -83,16 +84,7 @@ impl Sampler {
 /// Without noise the choice is the best candidate, and says nothing about a distribution.
 fn greedy(logits: &[f32], claimed: u32) -> PositionCheck {
     let best = candidates::largest(logits, 2);
-    let (Some(first), second) = (best.first(), best.get(1)) else {
-        return PositionCheck {
-            choice: 0,
-            gap: f64::INFINITY,
-            margin: f64::INFINITY,
-            reach: f64::INFINITY,
-            surprisal: 0.0,
-            variance: 0.0,
-        };
-    };
+    let (Some(first), second) = (best.first(), best.get(1)) else { return PositionCheck::OF_NOTHING };
     let top = f64::from(first.logit);
     let own = usize::try_from(claimed).ok().and_then(|index| logits.get(index));
     let margin = match own {

@@ -45,17 +45,21 @@ def test_honest_noise_is_final_and_paid_and_the_receipt_verifies(tmp_path):
         assert network.stop() == 0
 
 
+# A gross job is a wrong result; until a whole court has said so, what others measured of its jobs may convict it first.
+GROSS = {"wrong_result", "statistics"}
+
+
 @pytest.mark.parametrize(
-    ("crime", "rule", "jobs"),
+    ("crime", "rules", "jobs"),
     [
-        ("own-seed", "wrong_result", 6),
-        ("skipped-layers", "wrong_result", 6),
-        ("edited-text", "wrong_result", 6),
+        ("own-seed", GROSS, 6),
+        ("skipped-layers", GROSS, 6),
+        ("edited-text", {"wrong_result"}, 6),
         # How many it takes is chance: some hundred of its tokens in the mean, rarely some thousand.
-        ("warmer", "statistics", 400),
+        ("warmer", {"statistics"}, 400),
     ],
 )
-def test_a_cheat_is_caught(tmp_path, crime, rule, jobs):
+def test_a_cheat_is_caught(tmp_path, crime, rules, jobs):
     with Network(tmp_path / "data", *TOLERANCE, "--crime", crime) as network:
         cheat = f"worker-{crime}"
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -67,13 +71,14 @@ def test_a_cheat_is_caught(tmp_path, crime, rule, jobs):
         while not (nodes := network.nodes())[cheat]["slashes"]:
             assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
             time.sleep(0.5)
-        slash = nodes[cheat]["slashes"][0]
-        assert slash["rule"] == rule and slash["amount_nano"] > 0 and slash["state"] == "held"
+        # The newest come first, and may be for jobs of a worker that has nothing left.
+        slash = nodes[cheat]["slashes"][-1]
+        assert slash["rule"] in rules and slash["amount_nano"] > 0 and slash["state"] == "held", nodes[cheat]["slashes"]
         assert not any(node["slashes"] for name, node in nodes.items() if name != cheat)
         shown = json.loads(network.run("slashes", "--data", network.data, "--json").stdout)
         assert {told["node"] for told in shown["data"]} == {nodes[cheat]["node"]}
         why = json.loads(network.run("why", cheat, "--data", network.data, "--json").stdout)
-        if rule == "statistics":
+        if slash["rule"] == "statistics":
             assert [told["suspicion"] for told in why["measured"]] == ["convicted"], why
             assert "barred it from that profile for ever" in why["text"]
         assert network.stop() == 0

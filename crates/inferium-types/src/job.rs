@@ -1,7 +1,8 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
 use crate::{
-    Amount, AmountOverflow, Digest, JobId, LeaseId, MeasuredEvidence, Price, SegmentId, VrfProof, leaf_hash, limits,
+    Amount, AmountOverflow, Digest, JobId, LeaseId, MeasuredEvidence, ModelTask, Price, SegmentId, VrfProof, leaf_hash,
+    limits,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -33,12 +34,17 @@ pub struct SamplingParams {
     pub top_k: u32,
 }
 
+impl SamplingParams {
+    /// The likeliest token, always.
+    pub const GREEDY: Self = Self { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
+}
+
 /// Tokens of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
-    /// Tokens of the answer, the one that ends it included.
+    /// Tokens of the answer, the one that ends it included; of texts to embed, embeddings (SPEC J8).
     pub completion_tokens: u32,
 }
 
@@ -93,9 +99,9 @@ pub struct JobRequest {
     pub input_commitment: Digest,
     /// Tokens of the prompt, which the fee is counted from.
     pub prompt_tokens: u32,
-    /// Tokens of the answer at most.
+    /// Tokens of the answer at most; of texts to embed, their number (SPEC J8).
     pub tokens_max: u32,
-    /// Sampling.
+    /// Sampling; unused and neutral for texts to embed.
     pub sampling: SamplingParams,
     /// The client's own seed, if it gave one (SPEC J7).
     pub client_seed: Option<u64>,
@@ -170,9 +176,44 @@ pub enum ImpossibleJob {
         /// How many.
         count: usize,
     },
+    /// No text to embed, or too many.
+    #[error("{count} texts; 1 to {} are allowed", limits::TEXTS_MAX)]
+    Texts {
+        /// How many.
+        count: usize,
+    },
     /// Too many bytes.
     #[error("the input is larger than {} bytes", limits::PAYLOAD_SIZE_MAX)]
     Size,
+}
+
+/// What a client gave a model, as it sent it.
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum JobInput {
+    /// A conversation to answer.
+    Chat {
+        /// Its turns.
+        messages: Vec<ChatMessage>,
+        /// Texts that end the answer.
+        stop: Vec<String>,
+    },
+    /// Texts to embed, each on its own (SPEC J8).
+    Embed {
+        /// The texts.
+        texts: Vec<String>,
+    },
+}
+
+/// Says nothing of the text: it may end up in a log (SPEC J2).
+impl fmt::Debug for JobInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chat { messages, stop } => write!(f, "Chat({messages:?}, {} stop strings)", stop.len()),
+            Self::Embed { texts } => {
+                write!(f, "Embed({} texts, {} bytes)", texts.len(), texts.iter().map(String::len).sum::<usize>())
+            }
+        }
+    }
 }
 
 /// The private half of a request.
@@ -180,20 +221,30 @@ pub enum ImpossibleJob {
 pub struct JobPayload {
     /// Makes the commitment say nothing about a guessable text.
     pub salt: [u8; 32],
-    /// The conversation as the client sent it.
-    pub messages: Vec<ChatMessage>,
-    /// Texts that end the answer.
-    pub stop: Vec<String>,
+    /// What the model is given.
+    pub input: JobInput,
 }
 
 /// Says nothing of text and salt: it may end up in a log (SPEC J2).
 impl fmt::Debug for JobPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobPayload({:?}, {} stop strings)", self.messages, self.stop.len())
+        write!(f, "JobPayload({:?})", self.input)
     }
 }
 
 impl JobPayload {
+    /// A conversation to answer.
+    #[must_use]
+    pub const fn chat(salt: [u8; 32], messages: Vec<ChatMessage>, stop: Vec<String>) -> Self {
+        Self { salt, input: JobInput::Chat { messages, stop } }
+    }
+
+    /// Texts to embed.
+    #[must_use]
+    pub const fn embed(salt: [u8; 32], texts: Vec<String>) -> Self {
+        Self { salt, input: JobInput::Embed { texts } }
+    }
+
     /// The commitment that the request carries.
     #[must_use]
     pub fn commitment(&self) -> Digest {
@@ -205,15 +256,12 @@ impl JobPayload {
     /// # Errors
     /// [`ImpossibleJob`].
     pub fn check(&self) -> Result<(), ImpossibleJob> {
-        if self.stop.len() > limits::STOP_STRINGS_MAX {
-            return Err(ImpossibleJob::StopStrings { count: self.stop.len() });
-        }
-        let fits = |text: &&String| !text.is_empty() && text.len() <= limits::STOP_STRING_SIZE_MAX;
-        if let Some(text) = self.stop.iter().find(|text| !fits(text)) {
-            return Err(ImpossibleJob::StopString { size: text.len() });
-        }
-        if self.messages.len() > limits::MESSAGES_MAX {
-            return Err(ImpossibleJob::Messages { count: self.messages.len() });
+        match &self.input {
+            JobInput::Chat { messages, stop } => check_chat(messages, stop)?,
+            JobInput::Embed { texts } if texts.is_empty() || texts.len() > limits::TEXTS_MAX => {
+                return Err(ImpossibleJob::Texts { count: texts.len() });
+            }
+            JobInput::Embed { .. } => {}
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
@@ -223,25 +271,117 @@ impl JobPayload {
     }
 }
 
+/// Limits of a conversation.
+fn check_chat(messages: &[ChatMessage], stop: &[String]) -> Result<(), ImpossibleJob> {
+    if stop.len() > limits::STOP_STRINGS_MAX {
+        return Err(ImpossibleJob::StopStrings { count: stop.len() });
+    }
+    let fits = |text: &&String| !text.is_empty() && text.len() <= limits::STOP_STRING_SIZE_MAX;
+    if let Some(text) = stop.iter().find(|text| !fits(text)) {
+        return Err(ImpossibleJob::StopString { size: text.len() });
+    }
+    if messages.len() > limits::MESSAGES_MAX {
+        return Err(ImpossibleJob::Messages { count: messages.len() });
+    }
+    Ok(())
+}
+
+/// The vector that a model gives a text: the bits of its values, so that equal means equal.
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Embedding {
+    bits: Vec<u32>,
+}
+
+/// Says nothing of the values, from which a text can be guessed (SPEC J2).
+impl fmt::Debug for Embedding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Embedding({} values)", self.bits.len())
+    }
+}
+
+impl Embedding {
+    /// Of these values.
+    #[must_use]
+    pub fn new(values: &[f32]) -> Self {
+        Self { bits: values.iter().map(|value| value.to_bits()).collect() }
+    }
+
+    /// The values: of an honest worker finite, of another any bits.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = f32> + '_ {
+        self.bits.iter().map(|bits| f32::from_bits(*bits))
+    }
+
+    /// A leaf of its result's evidence (SPEC J8).
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_value("inferium/embedding/1", self)
+    }
+}
+
+/// What a model answered, as the client got it.
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum JobAnswer {
+    /// To a conversation.
+    Text {
+        /// Its tokens.
+        tokens: Vec<u32>,
+        /// Their text.
+        text: String,
+    },
+    /// To texts: one for each, in their order.
+    Embeddings(Vec<Embedding>),
+}
+
+impl JobAnswer {
+    /// What [`Usage::completion_tokens`] counts: tokens, or embeddings.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Text { tokens, .. } => tokens.len(),
+            Self::Embeddings(embeddings) => embeddings.len(),
+        }
+    }
+
+    /// True when nothing was answered.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Says nothing of text, tokens and values: it may end up in a log (SPEC J2).
+impl fmt::Debug for JobAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text { tokens, text } => write!(f, "Text({} tokens, {} bytes)", tokens.len(), text.len()),
+            Self::Embeddings(embeddings) => write!(f, "Embeddings({})", embeddings.len()),
+        }
+    }
+}
+
 /// The private half of a result.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct JobOutput {
-    /// Makes the commitment say nothing about a guessable text.
+    /// Makes the commitment say nothing about a guessable answer.
     pub salt: [u8; 32],
-    /// The answer's tokens.
-    pub tokens: Vec<u32>,
-    /// The answer's text as the client got it.
-    pub text: String,
+    /// The answer.
+    pub answer: JobAnswer,
 }
 
-/// Says nothing of text, tokens and salt: it may end up in a log (SPEC J2).
+/// Says nothing of answer and salt: it may end up in a log (SPEC J2).
 impl fmt::Debug for JobOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobOutput({} tokens, {} bytes)", self.tokens.len(), self.text.len())
+        write!(f, "JobOutput({:?})", self.answer)
     }
 }
 
 impl JobOutput {
+    /// Of a conversation.
+    #[must_use]
+    pub const fn text(salt: [u8; 32], tokens: Vec<u32>, text: String) -> Self {
+        Self { salt, answer: JobAnswer::Text { tokens, text } }
+    }
+
     /// The commitment that the result carries.
     #[must_use]
     pub fn commitment(&self) -> Digest {
@@ -257,7 +397,7 @@ pub struct JobResult {
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
-    /// what the worker says of each window ([`MeasuredEvidence::root`]).
+    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings over their digests.
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,
@@ -373,7 +513,7 @@ pub struct SegmentEvidence {
     pub jobs: Vec<(u32, JobEvidence)>,
 }
 
-/// Tokens of the answer of each job of a capability task (SPEC N2).
+/// Tokens of the answer of each job of a capability task (SPEC N2); an embedding model embeds one text.
 pub const ASSESSMENT_TOKENS: u32 = 16;
 
 /// The private half of job `index` of a capability task (SPEC N2): set by the beacon and the result
@@ -381,16 +521,16 @@ pub const ASSESSMENT_TOKENS: u32 = 16;
 ///
 /// `last` is the [`JobLeaf::hash`] of the job before; zero for the first.
 #[must_use]
-pub fn assessment_payload(beacon: &Digest, lease: LeaseId, index: u32, last: &Digest) -> JobPayload {
+pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, index: u32, last: &Digest) -> JobPayload {
     let item = Digest::of(
         "inferium/assessment-item/1",
         &[beacon.as_bytes(), lease.digest().as_bytes(), &index.to_be_bytes(), last.as_bytes()],
     );
     let content = format!("Go on with these numbers: {}", hex::encode(item.as_bytes()));
-    JobPayload {
-        salt: *item.as_bytes(),
-        messages: vec![ChatMessage { role: "user".to_owned(), content }],
-        stop: Vec::new(),
+    let salt = *item.as_bytes();
+    match task {
+        ModelTask::Chat => JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new()),
+        ModelTask::Embed { .. } => JobPayload::embed(salt, vec![content]),
     }
 }
 
@@ -404,8 +544,11 @@ pub fn assessment_request(lease: LeaseId, index: u32, payload: &JobPayload, prom
         attempt: 0,
         input_commitment: payload.commitment(),
         prompt_tokens,
-        tokens_max: ASSESSMENT_TOKENS,
-        sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+        tokens_max: match &payload.input {
+            JobInput::Chat { .. } => ASSESSMENT_TOKENS,
+            JobInput::Embed { texts } => u32::try_from(texts.len()).unwrap_or(u32::MAX),
+        },
+        sampling: SamplingParams::GREEDY,
         client_seed: None,
     }
 }

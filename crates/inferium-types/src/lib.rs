@@ -53,14 +53,14 @@ pub use governance::{ParameterChange, ProposalAction, ProposalOutcome, ProposalT
 pub use header::{HEADER_VERSION, Header};
 pub use ids::{AccountId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId};
 pub use job::{
-    ASSESSMENT_TOKENS, ChatMessage, FinishReason, ImpossibleJob, JobEvidence, JobLeaf, JobOutput, JobPayload,
-    JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage, assessment_payload, assessment_request,
-    replay_seed, vrf_input,
+    ASSESSMENT_TOKENS, ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf,
+    JobOutput, JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
+    assessment_payload, assessment_request, replay_seed, vrf_input,
 };
 pub use merkle::{MerklePath, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
-pub use profile::{EngineClass, ModelProfile, Price};
+pub use profile::{EngineClass, ModelProfile, ModelTask, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
 pub use sealed::{SealPurpose, Sealed, SealedEvidence, SealingKeyProof};
 pub use statistics::{

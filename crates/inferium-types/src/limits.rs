@@ -23,6 +23,10 @@ pub const STOP_STRINGS_MAX: usize = 4;
 pub const STOP_STRING_SIZE_MAX: usize = 256;
 /// Messages of one chat request.
 pub const MESSAGES_MAX: usize = 4_096;
+/// Texts of one request to embed them, as clients of embedding APIs expect.
+pub const TEXTS_MAX: usize = 2_048;
+/// Values of an embedding.
+pub const EMBEDDING_WIDTH_MAX: u32 = 8_192;
 /// Bytes of a request's private half. No context has room for more text, and one job's evidence
 /// must fit into a segment's.
 pub const PAYLOAD_SIZE_MAX: usize = MESSAGE_SIZE_MAX / 4;

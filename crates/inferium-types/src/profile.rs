@@ -1,6 +1,9 @@
 //! Model profiles: what exactly is served, by hash (SPEC, "Words").
 
-use crate::{Amount, AmountOverflow, Calibration, Digest, ProfileId, Usage, VerificationMode, limits::NAME_SIZE_MAX};
+use crate::{
+    Amount, AmountOverflow, Calibration, Digest, ProfileId, Usage, VerificationMode,
+    limits::{EMBEDDING_WIDTH_MAX, NAME_SIZE_MAX},
+};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// How far two runs of an engine agree, and so how a verdict is found.
@@ -52,22 +55,47 @@ impl EngineClass {
     }
 }
 
+/// What a model does with what it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum ModelTask {
+    /// Answers conversations.
+    Chat,
+    /// Gives texts vectors (SPEC J8).
+    Embed {
+        /// Values of a vector.
+        width: u32,
+    },
+}
+
+impl ModelTask {
+    /// Its name in words and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embed { .. } => "embedding",
+        }
+    }
+}
+
 /// Weights, tokenizer, template and engine class, pinned by hash.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ModelProfile {
     /// Name that clients ask for.
     pub name: String,
+    /// What it does.
+    pub task: ModelTask,
     /// Root over the served tensors.
     pub weights_root: Digest,
     /// Digest of the tokenizer.
     pub tokenizer_hash: Digest,
-    /// Digest of the chat template.
+    /// Digest of the chat template; zero for a model that has no use for one.
     pub template_hash: Digest,
     /// How results are compared.
     pub engine: EngineClass,
-    /// Version of the canonical sampler.
+    /// Version of the canonical sampler; 0 for a model that draws nothing.
     pub sampler_version: u16,
-    /// Tokens that end an answer.
+    /// Tokens that end an answer; none of a model that gives vectors.
     pub eos_tokens: Vec<u32>,
 }
 
@@ -78,10 +106,17 @@ impl ModelProfile {
         ProfileId::new(Digest::of_value("inferium/profile/1", self))
     }
 
-    /// True when the name's size is within its maximum.
+    /// True when name and vectors are within their maxima, and a model that gives vectors is verified by equality:
+    /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6).
     #[must_use]
     pub const fn is_well_formed(&self) -> bool {
-        !self.name.is_empty() && self.name.len() <= NAME_SIZE_MAX
+        let fits = match self.task {
+            ModelTask::Chat => true,
+            ModelTask::Embed { width } => {
+                width > 0 && width <= EMBEDDING_WIDTH_MAX && matches!(self.engine, EngineClass::Canonical { .. })
+            }
+        };
+        fits && !self.name.is_empty() && self.name.len() <= NAME_SIZE_MAX
     }
 }
 

@@ -142,6 +142,8 @@ pub enum JobFault {
     GrossTokens,
     /// On a tolerance profile: hidden states that are not the model's.
     GrossSketches,
+    /// An embedding is not the one that the model gives the text, or there is not one for each text (SPEC J8).
+    Embedding,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).

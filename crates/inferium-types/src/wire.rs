@@ -8,8 +8,8 @@
 //! direction in one sequence (SPEC J2).
 
 use crate::{
-    Digest, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SealPurpose, SealingKey, SecretKey,
-    SegmentTerms, Signature, StallId, VrfProof,
+    Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SealPurpose, SealingKey,
+    SecretKey, SegmentTerms, Signature, StallId, VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -99,6 +99,13 @@ pub enum WorkerMessage {
         /// Their text, as far as it is certain.
         text: String,
     },
+    /// The next embeddings of a job, in the order of its texts.
+    Embeddings {
+        /// Which job.
+        job: JobId,
+        /// Some of them.
+        embeddings: Vec<Embedding>,
+    },
     /// The end of an answer.
     Finished {
         /// Which job.
@@ -136,6 +143,7 @@ impl fmt::Debug for WorkerMessage {
             Self::Prove { .. } => f.write_str("Prove"),
             Self::LeaseReady { lease, sequence_from, .. } => write!(f, "LeaseReady({lease:?} from {sequence_from})"),
             Self::Delta { job, tokens, .. } => write!(f, "Delta({job:?}, {} tokens)", tokens.len()),
+            Self::Embeddings { job, embeddings } => write!(f, "Embeddings({job:?}, {})", embeddings.len()),
             Self::Finished { job, result, .. } => write!(f, "Finished({job:?}, {:?})", result.usage),
             Self::Refused { job, reason } => write!(f, "Refused({job:?}: {reason})"),
             Self::Segment { terms, .. } => write!(f, "Segment({terms:?})"),

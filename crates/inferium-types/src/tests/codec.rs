@@ -57,11 +57,14 @@ fn unknown_tags_are_refused() {
     }
     check::<TransactionBody>(26);
     check::<Event>(37);
-    check::<WorkerMessage>(7);
+    check::<WorkerMessage>(8);
     check::<GatewayMessage>(6);
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(9);
+    check::<JobFault>(10);
+    check::<JobInput>(2);
+    check::<JobAnswer>(2);
+    check::<ModelTask>(2);
     check::<FinishReason>(4);
     check::<SlashRule>(12);
     check::<LeaseEnd>(5);

@@ -1,7 +1,10 @@
 //! What a worker can be asked, at each limit and one beyond it (SPEC J1, T6).
 
+use super::sample::Gen;
 use crate::{
-    ChatMessage, Digest, ImpossibleJob, JobId, JobPayload, JobRequest, LeaseId, SamplingParams, encode, limits,
+    ASSESSMENT_TOKENS, ChatMessage, Digest, Embedding, EngineClass, ImpossibleJob, JobAnswer, JobId, JobInput,
+    JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, assessment_payload, assessment_request,
+    encode, limits,
 };
 
 fn request(sequence: u64, prompt_tokens: u32, tokens_max: u32) -> JobRequest {
@@ -13,18 +16,15 @@ fn request(sequence: u64, prompt_tokens: u32, tokens_max: u32) -> JobRequest {
         input_commitment: Digest::ZERO,
         prompt_tokens,
         tokens_max,
-        sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+        sampling: SamplingParams::GREEDY,
         client_seed: None,
     }
 }
 
 fn payload(messages: usize, content: usize, stop: &[usize]) -> JobPayload {
     let message = ChatMessage { role: "user".into(), content: "x".repeat(content) };
-    JobPayload {
-        salt: [0; 32],
-        messages: vec![message; messages],
-        stop: stop.iter().map(|size| "s".repeat(*size)).collect(),
-    }
+    let stop = stop.iter().map(|size| "s".repeat(*size)).collect();
+    JobPayload::chat([0; 32], vec![message; messages], stop)
 }
 
 #[test]
@@ -58,4 +58,63 @@ fn private_half_has_limits() {
     let room = limits::PAYLOAD_SIZE_MAX - encode(&payload(1, 0, &[])).len();
     assert_eq!(payload(1, room, &[]).check(), Ok(()));
     assert_eq!(payload(1, room + 1, &[]).check(), Err(ImpossibleJob::Size));
+    let texts = |count: usize| JobPayload::embed([0; 32], vec![String::new(); count]).check();
+    assert_eq!(texts(0), Err(ImpossibleJob::Texts { count: 0 }));
+    assert_eq!((texts(1), texts(limits::TEXTS_MAX)), (Ok(()), Ok(())));
+    assert_eq!(texts(limits::TEXTS_MAX + 1), Err(ImpossibleJob::Texts { count: limits::TEXTS_MAX + 1 }));
+    let room = limits::PAYLOAD_SIZE_MAX - encode(&JobPayload::embed([0; 32], vec![String::new()])).len();
+    let text = |size: usize| JobPayload::embed([0; 32], vec!["x".repeat(size)]).check();
+    assert_eq!((text(room), text(room + 1)), (Ok(()), Err(ImpossibleJob::Size)));
+}
+
+/// SPEC J8: equal bits, and nothing else, are equal embeddings; what a worker may put there instead has digests of its own.
+#[test]
+fn embeddings_are_their_bits() {
+    let values = [1.0, -0.0, f32::NAN, f32::from_bits(1)];
+    let embedding = Embedding::new(&values);
+    let bits: Vec<u32> = embedding.values().map(f32::to_bits).collect();
+    assert_eq!(bits, values.map(f32::to_bits));
+    assert_eq!(crate::decode::<Embedding>(&encode(&embedding)).unwrap(), embedding);
+    let positive = Embedding::new(&[1.0, 0.0, f32::NAN, f32::from_bits(1)]);
+    assert!(positive != embedding && positive.digest() != embedding.digest());
+    assert_ne!(Embedding::new(&values[..3]).digest(), embedding.digest());
+    let answer = JobAnswer::Embeddings(vec![embedding]);
+    assert_eq!((answer.len(), answer.is_empty(), JobAnswer::Embeddings(Vec::new()).is_empty()), (1, false, true));
+}
+
+/// SPEC N2: an embedding model is measured on texts, one a job, and the chain of jobs binds each to the one before.
+#[test]
+fn assessment_asks_a_model_what_it_can_do() {
+    let lease = LeaseId::new(Digest::ZERO);
+    let of = |task, last: &Digest| assessment_payload(task, &Digest::ZERO, lease, 0, last);
+    let chat = of(ModelTask::Chat, &Digest::ZERO);
+    assert!(matches!(&chat.input, JobInput::Chat { messages, .. } if messages.len() == 1));
+    assert_eq!(assessment_request(lease, 0, &chat, 9).tokens_max, ASSESSMENT_TOKENS);
+    let texts = of(ModelTask::Embed { width: 4 }, &Digest::ZERO);
+    assert!(matches!(&texts.input, JobInput::Embed { texts } if texts.len() == 1));
+    assert_eq!(assessment_request(lease, 0, &texts, 9).tokens_max, 1);
+    assert_ne!(texts, of(ModelTask::Embed { width: 4 }, &Digest::of("x", &[])));
+}
+
+#[test]
+fn profile_of_vectors_is_verified_by_equality() {
+    let profile = |width, engine| ModelProfile {
+        name: "m".into(),
+        task: ModelTask::Embed { width },
+        weights_root: Digest::ZERO,
+        tokenizer_hash: Digest::ZERO,
+        template_hash: Digest::ZERO,
+        engine,
+        sampler_version: 0,
+        eos_tokens: Vec::new(),
+    };
+    let canonical = || EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() };
+    let tolerance = EngineClass::Tolerance { verifier: Digest::ZERO, calibration: Gen::new(3).next() };
+    assert!(
+        profile(1, canonical()).is_well_formed() && profile(limits::EMBEDDING_WIDTH_MAX, canonical()).is_well_formed()
+    );
+    assert!(!profile(0, canonical()).is_well_formed());
+    assert!(!profile(limits::EMBEDDING_WIDTH_MAX + 1, canonical()).is_well_formed());
+    assert!(!profile(1, tolerance.clone()).is_well_formed());
+    assert!(ModelProfile { task: ModelTask::Chat, ..profile(1, tolerance) }.is_well_formed());
 }

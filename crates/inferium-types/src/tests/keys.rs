@@ -279,17 +279,21 @@ fn sealed_bytes_are_for_one_thing() {
 #[test]
 fn texts_and_salts_are_not_shown() {
     let message = ChatMessage { role: "user".into(), content: "quixotic".into() };
-    let payload = JobPayload { salt: [0xab; 32], messages: vec![message], stop: vec!["quixotic".into()] };
-    let output = JobOutput { salt: [0xab; 32], tokens: vec![48_879], text: "quixotic".into() };
+    let payload = JobPayload::chat([0xab; 32], vec![message], vec!["quixotic".into()]);
+    let texts = JobPayload::embed([0xab; 32], vec!["quixotic".into()]);
+    let output = JobOutput::text([0xab; 32], vec![48_879], "quixotic".into());
+    let embedding = Embedding::new(&[f32::from_bits(48_879)]);
+    let vectors = JobOutput { salt: [0xab; 32], answer: JobAnswer::Embeddings(vec![embedding.clone()]) };
     let job = JobId::new(Digest::ZERO);
     let request = Gen::new(18).next();
+    let embeddings = WorkerMessage::Embeddings { job, embeddings: vec![embedding] };
     let delta = WorkerMessage::Delta { job, tokens: vec![48_879], text: "quixotic".into() };
     let finished = WorkerMessage::Finished { job, result: Gen::new(19).next(), output_salt: [0xab; 32] };
     let shown = [
         format!("{:?}", JobEvidence { payload: payload.clone(), output, measured: None }),
         format!("{:#?}", GatewayMessage::Job { request, payload: payload.clone() }),
         format!("{:?}", RelayedRequest { request: Gen::new(18).next(), payload }),
-        format!("{delta:?} {finished:?}"),
+        format!("{delta:?} {finished:?} {embeddings:?} {texts:?} {vectors:?}"),
     ];
     for text in shown {
         assert!(!text.contains("quixotic") && !text.contains("48879") && !text.contains("171"), "{text}");

@@ -103,6 +103,13 @@ impl Sample for Amount {
     }
 }
 
+impl Sample for Embedding {
+    fn sample(g: &mut Gen) -> Self {
+        let bits: Vec<u32> = g.next();
+        Self::new(&bits.into_iter().map(f32::from_bits).collect::<Vec<_>>())
+    }
+}
+
 impl Sample for Ppm {
     fn sample(g: &mut Gen) -> Self {
         Self::new(u32::try_from(g.below(1_000_001)).unwrap())
@@ -148,8 +155,8 @@ sample_structs! {
     JobRequest {
         job, lease, sequence, attempt, input_commitment, prompt_tokens, tokens_max, sampling, client_seed,
     }
-    JobPayload { salt, messages, stop }
-    JobOutput { salt, tokens, text }
+    JobPayload { salt, input }
+    JobOutput { salt, answer }
     JobResult { request, output_commitment, evidence_root, usage, finish }
     JobLeaf { request, result }
     JobTotals { jobs, prompt_tokens, completion_tokens }
@@ -174,7 +181,7 @@ sample_structs! {
     Certificate { epoch, view, parent_view, signature }
     SeedSignature { view, signature }
     NetworkKey { chain, group }
-    ModelProfile { name, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
+    ModelProfile { name, task, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
     Price { prompt_token, completion_token }
     OfferTerms { slots, price, context_tokens }
     TaskTerms {
@@ -241,6 +248,9 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
+    JobInput { Chat { messages, stop } Embed { texts } }
+    JobAnswer { Text { tokens, text } Embeddings { 0 } }
+    ModelTask { Chat {} Embed { width } }
     FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
     EngineClass { Canonical { build, tier } Tolerance { verifier, calibration } }
     Tier { Low {} Mid {} High {} }
@@ -261,6 +271,7 @@ sample_enums! {
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault {
         Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
+        Embedding {}
     }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
@@ -351,6 +362,7 @@ sample_enums! {
         Prove { encapsulated, signature }
         LeaseReady { lease, vrf_proof, sequence_from }
         Delta { job, tokens, text }
+        Embeddings { job, embeddings }
         Finished { job, result, output_salt }
         Refused { job, reason }
         Segment { terms, jobs, signature, planted }
@@ -395,7 +407,10 @@ macro_rules! for_each_type {
             Usage,
             FinishReason,
             JobRequest,
+            JobInput,
             JobPayload,
+            Embedding,
+            JobAnswer,
             JobOutput,
             JobResult,
             JobLeaf,
@@ -413,6 +428,7 @@ macro_rules! for_each_type {
             SeedSignature,
             NetworkKey,
             EngineClass,
+            ModelTask,
             ModelProfile,
             Price,
             NodeRole,

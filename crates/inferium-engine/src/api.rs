@@ -185,6 +185,14 @@ pub enum EngineError {
     /// The prompt, the output or the number of tokens asked for is zero.
     #[error("prompt and output need at least one token each")]
     EmptyPrompt,
+    /// One call has too many texts to embed.
+    #[error("{texts} texts are more than the {texts_max} that one call may have")]
+    TooManyTexts {
+        /// Texts of the call.
+        texts: u64,
+        /// The most possible.
+        texts_max: u32,
+    },
     /// A token is not in the vocabulary.
     #[error("token {token} is not in the vocabulary of {vocab_size}")]
     UnknownToken {
@@ -202,6 +210,9 @@ pub enum EngineError {
     /// A replay lacks a position, or what was to be measured there.
     #[error("the engine did not measure what it was asked to")]
     Unmeasured,
+    /// The numbers left the range of floats on the way: the text has no vector.
+    #[error("the text has no finite vector")]
+    NotFinite,
     /// The engine's thread has ended.
     #[error("the engine has stopped")]
     Stopped,

@@ -17,6 +17,7 @@
 mod answer;
 mod api;
 mod deviation;
+mod embedder;
 mod engine;
 mod error;
 mod gguf;
@@ -35,6 +36,7 @@ pub use api::{
     StepReceiver,
 };
 pub use deviation::{Deviation, WeakCache};
+pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, VectorReceiver};
 pub use engine::{LlamaEngine, LoadOptions};
 pub use error::LoadError;
 pub use gguf::WeakFormat;

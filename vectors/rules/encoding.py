@@ -8,7 +8,7 @@ import hashlib
 from .state import Entry, digest
 
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
-FAULTS = ["leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches"]
+FAULTS = ["leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding"]
 DEPTH_MAX = 32
 
 
@@ -43,7 +43,8 @@ def profile_id(profile: Entry) -> str:
     hashes = b"".join(bytes.fromhex(profile[name]) for name in ("weights_root", "tokenizer_hash", "template_hash"))
     engine = _engine(profile["engine"])
     tokens = _le(len(profile["eos_tokens"]), 4) + b"".join(_le(token, 4) for token in profile["eos_tokens"])
-    raw = _text(profile["name"]) + hashes + engine + _le(profile["sampler_version"], 2) + tokens
+    task = b"\0" if profile["task"]["kind"] == "chat" else b"\1" + _le(profile["task"]["width"], 4)
+    raw = _text(profile["name"]) + task + hashes + engine + _le(profile["sampler_version"], 2) + tokens
     return digest("inferium/profile/1", raw)
 
 

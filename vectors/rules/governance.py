@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import stake
+from . import nodes, stake
 from .encoding import profile_id
 from .slashing import restitute
 from .state import WHOLE, Entry, Ledger, Refused, decayed, ends, late, share
@@ -21,7 +21,7 @@ def _is_well_formed(terms: Entry) -> bool:
     action = terms["action"]
     if action["kind"] == "change_parameters" and not 0 < len(action["changes"]) <= CHANGES_MAX:
         return False
-    if action["kind"] == "approve_profile" and not 0 < len(action["profile"]["name"].encode()) <= NAME_SIZE_MAX:
+    if action["kind"] == "approve_profile" and not nodes.is_well_formed(action["profile"]):
         return False
     title = terms["title"]
     return bool(title.strip()) and len(title.encode()) <= NAME_SIZE_MAX and \

@@ -8,6 +8,7 @@ from .state import Entry, Ledger, Refused, late
 
 URL_SIZE_MAX = 256
 NAME_SIZE_MAX = 128
+EMBEDDING_WIDTH_MAX = 8_192
 
 
 def register_operator(ledger: Ledger, operation: Entry) -> None:
@@ -70,12 +71,21 @@ def set_url(ledger: Ledger, operation: Entry) -> None:
     node["role"]["url"] = operation["url"]
 
 
+def is_well_formed(profile: Entry) -> bool:
+    """SPEC J8: vectors have a width, and are verified by equality."""
+    task = profile["task"]
+    if task["kind"] == "embed":
+        if not 0 < task["width"] <= EMBEDDING_WIDTH_MAX or profile["engine"]["kind"] != "canonical":
+            return False
+    return 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX
+
+
 def declare_profile(ledger: Ledger, operation: Entry) -> None:
     """SPEC N4: a validator lists what it can replay."""
     sender, profile = operation["sender"], operation["profile"]
     ledger.acting(sender, "validator", "a validator")
-    if not 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX:
-        raise Refused("out_of_bounds", field="profile name")
+    if not is_well_formed(profile):
+        raise Refused("out_of_bounds", field="profile")
     fresh = {"profile": profile, "validators": [], "listing": "declared", "slashed": [0, 0], "draws": [0] * 3}
     entry = ledger.table("profiles").setdefault(profile_id(profile), fresh)
     if sender in entry["validators"]:

@@ -49,6 +49,8 @@ def _check_task(ledger: Ledger, terms: Entry) -> None:
     if terms["mode"] not in ("exact", "sampled"):
         raise Refused("not_served", what=terms["mode"])
     least_tier, deadline_ms = SERVED[terms["kind"]]
+    if workers.embeds(ledger, terms["profile"]):
+        least_tier = "low"
     bounds = [
         ("tier", workers.TIERS.index(terms["tier"]) >= workers.TIERS.index(least_tier)),
         ("jobs_max", 0 < terms["jobs_max"] <= LEASE_JOBS_MAX),

@@ -154,7 +154,7 @@ STATISTICS = record(
     surprisal_micro=signed, variance_micro=wide,
 )
 MODEL = record(
-    name=text, weights_root=ID, tokenizer_hash=ID, template_hash=ID,
+    name=text, task=choice(chat={}, embed={"width": narrow}), weights_root=ID, tokenizer_hash=ID, template_hash=ID,
     engine=choice(canonical={"build": ID, "tier": text}, tolerance={"verifier": ID, "calibration": CALIBRATION}),
     sampler_version=narrow, eos_tokens=many(narrow),
 )
@@ -168,7 +168,7 @@ SEGMENT_TERMS = record(
     lease=ID, index=narrow, root=ID, totals=record(jobs=narrow, prompt_tokens=wide, completion_tokens=wide),
 )
 FAULT = words(
-    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches",
+    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding",
 )
 VOTE_ON_SEGMENT = choice(
     valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={},

@@ -119,6 +119,12 @@ def lose_tier(ledger: Ledger, worker: str) -> None:
         _set(ledger, worker, old | {"tier": None, "call_due_ms": None, "draw_at_ms": NEVER})
 
 
+def embeds(ledger: Ledger, profile: str) -> bool:
+    """T1, N3: embeddings are work of the lowest tier, and measure nothing above it."""
+    entry = ledger.table("profiles").get(profile)
+    return entry is not None and entry["profile"]["task"]["kind"] == "embed"
+
+
 def measure(ledger: Ledger, segment: Entry) -> None:
     """N2: prompt tokens + 8 x answer tokens, by the chain's seconds."""
     worker, totals = segment["worker"], segment["terms"]["totals"]
@@ -129,6 +135,8 @@ def measure(ledger: Ledger, segment: Entry) -> None:
     score = units * 1_000 // segment["elapsed_ms"] if segment["elapsed_ms"] else 0
     tier = 2 if score >= ledger["tier_high_score"] else 1 if score >= ledger["tier_mid_score"] else 0
     tier = min(tier, TIERS.index(old["report"]["tier"]))
+    if embeds(ledger, segment["profile"]):
+        tier = 0
     _set(ledger, worker, old | {
         "profile": segment["profile"], "score": score, "tier": TIERS[tier], "measured_at_ms": ledger.now_ms,
         "call_due_ms": None, "draw_at_ms": late(ledger.now_ms + ledger["epoch_ms"]),

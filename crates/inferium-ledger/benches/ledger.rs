@@ -15,8 +15,8 @@ use inferium_ledger::{
 };
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GroupKey, JobTotals, LeaseId,
-    ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProposalAction, ProposalTerms, SecretKey,
-    SegmentId, SegmentTerms, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote,
+    ModelProfile, ModelTask, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProposalAction, ProposalTerms,
+    SecretKey, SegmentId, SegmentTerms, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote,
     VerificationMode, VerifiedTransaction, VoteChoice, VrfPublicKey, encode,
 };
 use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ fn nobody(index: usize) -> NodeId {
 fn profile() -> ModelProfile {
     ModelProfile {
         name: "bench".into(),
+        task: ModelTask::Chat,
         weights_root: Digest::ZERO,
         tokenizer_hash: Digest::ZERO,
         template_hash: Digest::ZERO,

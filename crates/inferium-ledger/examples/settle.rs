@@ -13,9 +13,9 @@
 use inferium_ledger::{Ballot, BlockEnvironment, Member, SegmentState, State, execute};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobTotals,
-    LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SecretKey, SeedSignature, SegmentCommitment,
-    SegmentTerms, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote, VerificationMode,
-    VerifiedTransaction, VrfSecretKey,
+    LeaseId, ModelProfile, ModelTask, NodeRole, OfferTerms, Parameters, Price, SecretKey, SeedSignature,
+    SegmentCommitment, SegmentTerms, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote,
+    VerificationMode, VerifiedTransaction, VrfSecretKey,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -43,6 +43,7 @@ fn key(name: &str) -> Outcome<SecretKey> {
 fn profile() -> ModelProfile {
     ModelProfile {
         name: "bench".into(),
+        task: ModelTask::Chat,
         weights_root: Digest::ZERO,
         tokenizer_hash: Digest::ZERO,
         template_hash: Digest::ZERO,

@@ -83,7 +83,8 @@ impl Block {
         let units = totals.prompt_tokens.saturating_add(totals.completion_tokens.saturating_mul(COMPLETION_WEIGHT));
         let meta = self.state.meta();
         let score = units.saturating_mul(1_000).checked_div(segment.elapsed_ms).unwrap_or(0);
-        let tier = tier_of(score, &meta.parameters).min(capability.report.tier);
+        let most = self.state.task_of(segment.profile).most_tier();
+        let tier = tier_of(score, &meta.parameters).min(capability.report.tier).min(most);
         capability.profile = segment.profile;
         capability.score = score;
         capability.tier = Some(tier);

@@ -77,7 +77,7 @@ impl Block {
     pub(crate) fn declare_profile(&mut self, sender: NodeId, profile: &ModelProfile) -> Result<(), Rejection> {
         self.active_node(sender, "a validator", Node::is_validator)?;
         if !profile.is_well_formed() {
-            return Err(Rejection::OutOfBounds { field: "profile name" });
+            return Err(Rejection::OutOfBounds { field: "profile" });
         }
         let id = profile.id();
         let mut entry = self.state.profiles.get(&id).cloned().unwrap_or_else(|| Profile {

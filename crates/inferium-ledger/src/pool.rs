@@ -4,8 +4,8 @@ use crate::Rejection;
 use crate::entries::{Lease, LeaseState, Listing, Node, Offer, Task};
 use crate::execute::Block;
 use inferium_types::{
-    Amount, AmountOverflow, Event, LeaseEnd, LeaseId, NodeId, OfferTerms, Parameters, Price, ProfileId, TaskId,
-    TaskKind, TaskTerms, Tier, TransactionId,
+    Amount, AmountOverflow, Event, LeaseEnd, LeaseId, ModelTask, NodeId, OfferTerms, Parameters, Price, ProfileId,
+    TaskId, TaskKind, TaskTerms, Tier, TransactionId,
 };
 
 /// Slots that one offer may have.
@@ -28,7 +28,7 @@ impl Block {
         if bond < parameters.gateway_bond_min {
             return Err(Rejection::Insufficient { needed: parameters.gateway_bond_min, available: bond });
         }
-        check_task(&terms, parameters)?;
+        check_task(&terms, self.state.task_of(terms.profile), parameters)?;
         self.check_leasable(terms.profile)?;
         // SPEC T2: how results are verified follows from the profile.
         let mode = self.state.mode_of(terms.profile);
@@ -249,7 +249,7 @@ impl Block {
     }
 }
 
-fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Rejection> {
+fn check_task(terms: &TaskTerms, model: ModelTask, parameters: &Parameters) -> Result<(), Rejection> {
     // SPEC T1, T2: what nobody can serve is refused at once, with the reason.
     let policy = terms.kind.policy();
     if !policy.is_served {
@@ -258,7 +258,7 @@ fn check_task(terms: &TaskTerms, parameters: &Parameters) -> Result<(), Rejectio
     if !terms.mode.is_served() {
         return Err(Rejection::NotServed { what: terms.mode.name() });
     }
-    if terms.tier < policy.tier {
+    if terms.tier < model.least_tier(policy.tier) {
         return Err(Rejection::OutOfBounds { field: "tier" });
     }
     if terms.jobs_max == 0 || terms.jobs_max > LEASE_JOBS_MAX {

@@ -10,8 +10,8 @@ use crate::execute::Block;
 use crate::state::State;
 use inferium_sampling::Bets;
 use inferium_types::{
-    Calibration, Event, LeaseEnd, LeaseId, NodeId, ProfileId, RejectReason, ReplayStatistics, SegmentId, Suspicion,
-    VerdictVote, VerificationMode,
+    Calibration, Event, LeaseEnd, LeaseId, ModelTask, NodeId, ProfileId, RejectReason, ReplayStatistics, SegmentId,
+    Suspicion, VerdictVote, VerificationMode,
 };
 
 /// The members of the largest group whose approvals say the same, and what it measured (SPEC V6).
@@ -64,6 +64,11 @@ impl State {
     #[must_use]
     pub fn calibration(&self, profile: ProfileId) -> Option<&Calibration> {
         self.profiles.get(&profile).and_then(|entry| entry.engine().calibration())
+    }
+
+    /// What a profile's model does; a chat's for one that nobody declared.
+    pub(crate) fn task_of(&self, profile: ProfileId) -> ModelTask {
+        self.profiles.get(&profile).map_or(ModelTask::Chat, |entry| entry.profile.task)
     }
 
     /// How results of a profile are verified (SPEC T2).

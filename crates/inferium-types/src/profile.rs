@@ -1,7 +1,7 @@
 //! Model profiles: what exactly is served, by hash (SPEC, "Words").
 
 use crate::{
-    Amount, AmountOverflow, Calibration, Digest, ProfileId, Usage, VerificationMode,
+    Amount, AmountOverflow, Calibration, Digest, ProfileId, Tier, Usage, VerificationMode,
     limits::{EMBEDDING_WIDTH_MAX, NAME_SIZE_MAX},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -74,6 +74,25 @@ impl ModelTask {
         match self {
             Self::Chat => "chat",
             Self::Embed { .. } => "embedding",
+        }
+    }
+
+    /// The least tier that serves it, of a kind of task whose least tier is `kind` (SPEC T1).
+    #[must_use]
+    pub const fn least_tier(self, kind: Tier) -> Tier {
+        match self {
+            Self::Chat => kind,
+            Self::Embed { .. } => Tier::Low,
+        }
+    }
+
+    /// The most that a worker is good for that was measured on it: how fast a machine embeds says
+    /// nothing of how fast it answers (SPEC N3).
+    #[must_use]
+    pub const fn most_tier(self) -> Tier {
+        match self {
+            Self::Chat => Tier::High,
+            Self::Embed { .. } => Tier::Low,
         }
     }
 }

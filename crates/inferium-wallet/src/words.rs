@@ -5,7 +5,7 @@
 
 use inferium_types::{
     Amount, CapabilityReport, ConsensusVote, EngineClass, JobFault, JobLeaf, JobProof, JobRequest, ModelProfile,
-    NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof,
+    ModelTask, NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof,
     SegmentCommitment, SegmentOpening, SignedTotals, TaskTerms, Transaction, TransactionBody, VerdictVote, VoteSubject,
 };
 use std::fmt;
@@ -262,7 +262,7 @@ fn describe_proposal(proposal: &ProposalTerms) -> Description {
 
 fn describe_profile(profile: &ModelProfile) -> Description {
     let id = profile.id();
-    let ModelProfile { name, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens } =
+    let ModelProfile { name, task, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens } =
         profile;
     let class = match engine {
         EngineClass::Canonical { build, tier } => format!("canonical, build {build}, tier {}", plain(tier)),
@@ -271,9 +271,14 @@ fn describe_profile(profile: &ModelProfile) -> Description {
             calibration.corpus, calibration.positions
         ),
     };
+    let does = match task {
+        ModelTask::Chat => "answers conversations".to_owned(),
+        ModelTask::Embed { width } => format!("gives texts vectors of {width} values"),
+    };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)
         .with("model", plain(name))
+        .with("what it does", does)
         .with("weights root", weights_root)
         .with("tokenizer", tokenizer_hash)
         .with("template", template_hash)
@@ -398,6 +403,7 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::Windows => "what is shown of its run contradicts itself",
         JobFault::GrossTokens => "more tokens differ than an honest engine's",
         JobFault::GrossSketches => "its hidden states are not the model's",
+        JobFault::Embedding => "an embedding is not the one that the model gives the text",
     }
 }
 

@@ -2,8 +2,8 @@
 
 use inferium_ledger::{BlockEnvironment, Rejection, SegmentState, State, assemble};
 use inferium_types::{
-    AccountId, Amount, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, ModelProfile, NodeId, Parameters,
-    SecretKey, SeedSignature, SegmentId, Transaction, TransactionBody, VerdictVote,
+    AccountId, Amount, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, ModelProfile, ModelTask, NodeId,
+    Parameters, SecretKey, SeedSignature, SegmentId, Transaction, TransactionBody, VerdictVote,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -79,6 +79,7 @@ impl World {
     pub(crate) fn new(beginning: Beginning, seed: u64) -> Self {
         let profile = ModelProfile {
             name: "economy".into(),
+            task: ModelTask::Chat,
             weights_root: Digest::ZERO,
             tokenizer_hash: Digest::ZERO,
             template_hash: Digest::ZERO,

@@ -110,7 +110,7 @@ fn profiles_are_declared_by_validators_once_each() {
     chain.fails("v0", declare("model"), &Rejection::Exists { what: "declaration" });
     chain.fails("w0", declare("model"), &Rejection::NotAllowed { expected: "a validator" });
     chain.fails("x0", declare("model"), &Rejection::NotAllowed { expected: "a validator" });
-    let field = Rejection::OutOfBounds { field: "profile name" };
+    let field = Rejection::OutOfBounds { field: "profile" };
     chain.fails("v0", declare(""), &field);
     let longest = "m".repeat(limits::NAME_SIZE_MAX);
     chain.fails("v0", declare(&format!("{longest}m")), &field);

@@ -6,10 +6,10 @@ use crate::execute::Block;
 use crate::{Ballot, BlockEnvironment, Executed, InvalidBlock, Phase, Rejection, State, assemble, execute};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault,
-    JobTotals, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalAction,
-    ProposalOutcome, ProposalTerms, SecretKey, SeedSignature, SegmentCommitment, SegmentId, SegmentTerms, TaskId,
-    TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote, VerificationMode, VerifiedTransaction,
-    VoteChoice, VrfSecretKey,
+    JobTotals, LeaseId, ModelProfile, ModelTask, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId,
+    ProposalAction, ProposalOutcome, ProposalTerms, SecretKey, SeedSignature, SegmentCommitment, SegmentId,
+    SegmentTerms, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote, VerificationMode,
+    VerifiedTransaction, VoteChoice, VrfSecretKey,
 };
 use std::collections::BTreeMap;
 
@@ -58,6 +58,7 @@ pub(super) fn validator_role() -> NodeRole {
 pub(super) fn model(name: &str) -> ModelProfile {
     ModelProfile {
         name: name.into(),
+        task: ModelTask::Chat,
         weights_root: Digest::of("weights", &[name.as_bytes()]),
         tokenizer_hash: Digest::ZERO,
         template_hash: Digest::ZERO,

@@ -4,8 +4,8 @@ use super::key;
 use crate::{describe, takes};
 use inferium_types::{
     Accelerator, AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, FinishReason, JobFault, JobId,
-    JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, NodeRole, OfferTerms,
-    ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof, SamplingParams,
+    JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, ModelTask, NodeRole,
+    OfferTerms, ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof, SamplingParams,
     SegmentCommitment, SegmentId, SegmentTerms, Signature, SignedTotals, StallId, TaskKind, TaskTerms, Tier,
     Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
 };
@@ -91,6 +91,7 @@ fn every_kind_of_transaction_has_its_words() {
     let profile = ProfileId::new(digest("profile"));
     let model = ModelProfile {
         name: "a model".into(),
+        task: ModelTask::Chat,
         weights_root: digest("weights"),
         tokenizer_hash: digest("tokenizer"),
         template_hash: digest("template"),

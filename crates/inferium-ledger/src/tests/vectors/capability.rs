@@ -2,6 +2,7 @@
 
 use super::book::{Book, Page, near, with};
 use super::nodes::barred;
+use super::pool::embedding;
 use crate::entries::{Capability, Offer, Task};
 use crate::tests::support::*;
 use crate::{Segment, StateKey};
@@ -51,6 +52,7 @@ fn measurement(book: &mut Book) {
     measure("tier Mid from its least score on", &took(10_240));
     measure("tier Low just below it", &took(10_241));
     measure("tier High from its least score on", &took(51));
+    measure("tier Low at most on an embedding profile", &embedding(&took(51)));
     measure("in no time at all: no score", &took(0));
     measure(
         "never above what the worker asked for",

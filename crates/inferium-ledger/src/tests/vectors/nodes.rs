@@ -3,10 +3,11 @@
 use super::book::{Book, purse_for, with};
 use crate::entries::{LeaseState, Listing, Offer};
 use crate::execute;
+use crate::tests::statistics::tolerance;
 use crate::tests::support::*;
 use inferium_types::{
-    Accelerator, Amount, CapabilityReport, Digest, LeaseId, ModelProfile, NodeRole, OfferTerms, Price, ProfileId,
-    TaskId, Tier, TransactionBody,
+    Accelerator, Amount, CapabilityReport, Digest, LeaseId, ModelProfile, ModelTask, NodeRole, OfferTerms, Price,
+    ProfileId, TaskId, Tier, TransactionBody,
 };
 
 pub(super) fn write(book: &mut Book) {
@@ -123,6 +124,17 @@ fn declare_profile(book: &mut Book) {
     page.invalid("again", "N4", &second, "v0", body.clone(), "exists");
     page.invalid("a name of one byte too many", "N4", &chain, "v0", named("n".repeat(129)), "out_of_bounds");
     page.invalid("no name", "N4", &chain, "v0", named(String::new()), "out_of_bounds");
+    let embeds = |width, engine| {
+        let profile = ModelProfile { task: ModelTask::Embed { width }, engine, ..model("other") };
+        TransactionBody::DeclareProfile { profile }
+    };
+    let exact = model("other").engine;
+    page.valid("vectors of one value", "J8", &chain, "v0", embeds(1, exact.clone()));
+    page.valid("vectors of the most values", "J8", &chain, "v0", embeds(8_192, exact.clone()));
+    page.invalid("vectors of nothing", "J8", &chain, "v0", embeds(0, exact.clone()), "out_of_bounds");
+    page.invalid("vectors of one value too many", "J8", &chain, "v0", embeds(8_193, exact), "out_of_bounds");
+    let within = tolerance().engine;
+    page.invalid("vectors within a tolerance", "J8", &chain, "v0", embeds(1, within), "out_of_bounds");
     page.invalid("a worker", "N4", &chain, "w0", body.clone(), "not_allowed");
     page.invalid("a gateway", "N4", &chain, "g0", body.clone(), "not_allowed");
     page.invalid("a stranger", "N4", &chain, "x0", body.clone(), "not_allowed");

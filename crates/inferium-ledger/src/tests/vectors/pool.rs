@@ -6,7 +6,7 @@ use crate::entries::{Lease, LeaseState, Listing, Offer, Task};
 use crate::tests::support::*;
 use crate::{StateKey, execute};
 use inferium_types::{
-    Amount, Digest, LeaseEnd, LeaseId, OfferTerms, Price, ProfileId, TaskId, TaskKind, TaskTerms, Tier,
+    Amount, Digest, LeaseEnd, LeaseId, ModelTask, OfferTerms, Price, ProfileId, TaskId, TaskKind, TaskTerms, Tier,
     TransactionBody, VerificationMode,
 };
 
@@ -58,6 +58,21 @@ fn open_task(book: &mut Book, chain: &Chain) {
         ..usual
     };
     page.valid("the least of everything", "T1", chain, "g0", open(least));
+    let embeds = embedding(chain);
+    page.valid(
+        "a tier Low, of an embedding profile",
+        "T1",
+        &embeds,
+        "g0",
+        open(TaskTerms { tier: Tier::Low, ..usual }),
+    );
+    page.valid(
+        "a tier Mid, of an embedding profile",
+        "T1",
+        &embeds,
+        "g0",
+        open(TaskTerms { tier: Tier::Mid, ..usual }),
+    );
     page.valid("a profile that a vote approved", "G1", &listed(chain, Listing::Approved), "g0", body.clone());
     page.doors(chain, "g0", &body);
     let short = purse_for(chain, "g0", &body, escrow - 1);
@@ -84,6 +99,13 @@ fn open_task(book: &mut Book, chain: &Chain) {
     page.invalid("a worker", "T3", chain, "w0", body.clone(), "not_allowed");
     page.invalid("a disqualified gateway", "S3", &barred(chain, "g0"), "g0", body.clone(), "disqualified");
     page.invalid("a gateway of a barred operator", "S3", &operator_barred(chain, "g0"), "g0", body, "disqualified");
+}
+
+/// The chain whose profile is an embedding model's.
+pub(super) fn embedding(chain: &Chain) -> Chain {
+    with(chain, |state| {
+        state.profiles.get_mut(&profile()).unwrap().profile.task = ModelTask::Embed { width: 384 };
+    })
 }
 
 fn task_bounds(page: &mut Page<'_>, chain: &Chain) {

@@ -7,11 +7,11 @@ use inferium_sampling::SequentialTest;
 use inferium_types::{
     Accelerator, Calibration, CapabilityReport, ClippedSum, ConsensusVote, Digest, EngineClass, FinishReason,
     ForcedKind, ForcedOrder, InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest, JobResult, JobTotals,
-    KindCount, LeaseEnd, MerklePath, ModelProfile, NodeRole, OfferTerms, PARAMETERS, ParameterChange, Parameters,
-    PlantedJob, Price, ProposalAction, ProposalOutcome, ProposalTerms, ReplayStatistics, RequestProof, SamplingParams,
-    SegmentOpening, SegmentTerms, SignedTotals, SlashRule, Suspicion, TaskKind, TaskTerms, Tier, Transaction,
-    TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction, VoteChoice, VoteSubject, VoteTally,
-    VrfPublicKey, decode, encode,
+    KindCount, LeaseEnd, MerklePath, ModelProfile, ModelTask, NodeRole, OfferTerms, PARAMETERS, ParameterChange,
+    Parameters, PlantedJob, Price, ProposalAction, ProposalOutcome, ProposalTerms, ReplayStatistics, RequestProof,
+    SamplingParams, SegmentOpening, SegmentTerms, SignedTotals, SlashRule, Suspicion, TaskKind, TaskTerms, Tier,
+    Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction, VoteChoice, VoteSubject,
+    VoteTally, VrfPublicKey, decode, encode,
 };
 
 views! {
@@ -23,7 +23,7 @@ views! {
         delegated, unbonding, commission, commission_before, holds, fresh, fresh_shares,
     }
     struct Profile { profile, validators, listing, slashed, draws }
-    struct ModelProfile { name, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
+    struct ModelProfile { name, task, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
     struct Price { prompt_token, completion_token }
     struct OfferTerms { slots, price, context_tokens }
     struct Offer { terms, slots_used, waits_from }
@@ -89,7 +89,7 @@ views! {
     words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault }
     words Stage { Committee, Widened, Court, FullCourt }
     words Phase { Committing, Revealing, Closed }
-    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches }
+    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding }
     words Suspicion { None, Suspect, Convicted }
     words FinishReason { EndOfText, StopString, Length, Cancelled }
     words VoteChoice { Yes, No, Abstain, Veto }
@@ -103,6 +103,7 @@ views! {
 
 views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
+    enum ModelTask { Chat, Embed { width } }
     enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration } }
     enum LeaseState { Active, Draining { end, until_ms, commits_until_ms } }
     enum Ballot { Blank, Committed { commitment }, Given { vote } }

@@ -207,6 +207,12 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// The model does something else.
+    #[error("the model is for {does}, and was given another input")]
+    Task {
+        /// What it is for.
+        does: &'static str,
+    },
     /// A replay lacks a position, or what was to be measured there.
     #[error("the engine did not measure what it was asked to")]
     Unmeasured,

@@ -1,0 +1,56 @@
+//! Models read what they can do something with, and nothing else.
+
+use super::{Model, Prompt};
+use crate::{EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions};
+use inferium_types::{ChatMessage, Digest, JobInput, ModelTask};
+use std::sync::Arc;
+
+fn chat() -> Model {
+    Model::Chat(Arc::new(MockEngine::new(MockOptions::default())))
+}
+
+fn embedder(flavour: u64) -> Model {
+    Model::Embedder(Arc::new(MockEmbedder::new(MockEmbedderOptions { flavour, ..MockEmbedderOptions::default() })))
+}
+
+fn texts(texts: &[&str]) -> JobInput {
+    JobInput::Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect() }
+}
+
+#[test]
+fn inputs_are_read_by_models_that_take_them() {
+    let message = ChatMessage { role: "user".into(), content: "hello".into() };
+    let conversation = JobInput::Chat { messages: vec![message], stop: Vec::new() };
+    assert!(matches!(chat().read(&conversation), Ok(Prompt::Chat(tokens)) if !tokens.is_empty()));
+    assert_eq!(embedder(0).read(&conversation), Err(EngineError::Task { does: "embedding" }));
+    assert_eq!(chat().read(&texts(&["hello"])), Err(EngineError::Task { does: "chat" }));
+    let Ok(Prompt::Texts(read)) = embedder(0).read(&texts(&["one", "two and more"])) else { panic!("not read") };
+    assert_eq!(read.len(), 2);
+    assert_eq!(Prompt::Texts(read.clone()).tokens(), read[0].len() + read[1].len());
+}
+
+#[test]
+fn a_text_is_as_long_as_the_model_reads() {
+    let model = embedder(0);
+    let longest = model.context_tokens();
+    let length = |text: &str| match model.read(&texts(&["short", text])) {
+        Ok(Prompt::Texts(read)) => Ok(read[1].len()),
+        Ok(Prompt::Chat(_)) => panic!("a conversation"),
+        Err(error) => Err(error),
+    };
+    // The mock's tokens are bytes, and some of its own: the longest text is found from below.
+    let fits = (1..).find(|size| length(&"x".repeat(size + 1)).is_err()).unwrap();
+    assert_eq!(length(&"x".repeat(fits)), Ok(longest as usize));
+    let tokens = u64::from(longest) + 1;
+    assert_eq!(length(&"x".repeat(fits + 1)), Err(EngineError::TooLong { tokens, context_tokens: longest }));
+}
+
+#[test]
+fn profiles_say_what_a_model_does() {
+    let (chat, embedder, other) =
+        (chat().profile("m", "all"), embedder(0).profile("m", "all"), embedder(1).profile("m", "all"));
+    assert_eq!(chat.task, ModelTask::Chat);
+    assert!(matches!(embedder.task, ModelTask::Embed { width } if width > 0));
+    assert!(embedder.is_well_formed() && embedder.template_hash == Digest::ZERO && embedder.eos_tokens.is_empty());
+    assert_ne!(embedder.id(), other.id());
+}

@@ -245,6 +245,15 @@ impl JobPayload {
         Self { salt, input: JobInput::Embed { texts } }
     }
 
+    /// Messages and stop strings of a conversation.
+    #[must_use]
+    pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
+        match &self.input {
+            JobInput::Chat { messages, stop } => Some((messages, stop)),
+            JobInput::Embed { .. } => None,
+        }
+    }
+
     /// The commitment that the request carries.
     #[must_use]
     pub fn commitment(&self) -> Digest {
@@ -380,6 +389,15 @@ impl JobOutput {
     #[must_use]
     pub const fn text(salt: [u8; 32], tokens: Vec<u32>, text: String) -> Self {
         Self { salt, answer: JobAnswer::Text { tokens, text } }
+    }
+
+    /// Tokens and text of an answer to a conversation.
+    #[must_use]
+    pub fn as_text(&self) -> Option<(&[u32], &str)> {
+        match &self.answer {
+            JobAnswer::Text { tokens, text } => Some((tokens, text)),
+            JobAnswer::Embeddings(_) => None,
+        }
     }
 
     /// The commitment that the result carries.

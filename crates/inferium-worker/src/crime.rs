@@ -1,7 +1,7 @@
 //! Ways of cheating that a devnet can watch being caught. An honest worker commits none.
 
 use inferium_engine::{Deviation, Engine, EngineError, GenerateRequest, WeakCache, WeakFormat};
-use inferium_types::{Digest, JobPayload};
+use inferium_types::{ChatMessage, Digest};
 use std::{fmt, str::FromStr};
 
 /// Answers that a worker which picks the best one makes.
@@ -30,7 +30,7 @@ pub enum Crime {
     OwnSeed,
     /// Answers several times with seeds of its own, and sends the longest answer.
     BestOfFour,
-    /// Sends a text that its tokens don't say.
+    /// Sends a text that its tokens don't say; of embeddings, other values than the model gave.
     EditedText,
     /// Stops early and says that the model ended the answer.
     Truncated,
@@ -38,13 +38,15 @@ pub enum Crime {
     ForgedLogprobs,
     /// Shows the hidden states of other positions.
     ForgedSketches,
+    /// Answers every text of a request with the embedding of the first.
+    Copied,
     /// Takes leases and never answers.
     Silent,
 }
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::WrongWeights,
         Self::CoarseRows,
         Self::Fp8Cache,
@@ -59,6 +61,7 @@ impl Crime {
         Self::Truncated,
         Self::ForgedLogprobs,
         Self::ForgedSketches,
+        Self::Copied,
         Self::Silent,
     ];
 
@@ -80,6 +83,7 @@ impl Crime {
             Self::Truncated => "truncated",
             Self::ForgedLogprobs => "forged-logprobs",
             Self::ForgedSketches => "forged-sketches",
+            Self::Copied => "copied",
             Self::Silent => "silent",
         }
     }
@@ -104,21 +108,34 @@ impl Crime {
             | Self::EditedText
             | Self::Truncated
             | Self::ForgedSketches
+            | Self::Copied
             | Self::Silent => None,
         }
+    }
+
+    /// True when a worker of embeddings can commit it.
+    #[must_use]
+    pub const fn is_of_embeddings(self) -> bool {
+        matches!(self, Self::SkippedLayers | Self::EditedText | Self::Copied | Self::Silent)
+    }
+
+    /// True when a worker of conversations can.
+    #[must_use]
+    pub const fn is_of_chats(self) -> bool {
+        !matches!(self, Self::Copied)
     }
 
     /// What the worker asks of its engine instead of what it was asked for.
     pub(crate) async fn bend(
         self,
         engine: &dyn Engine,
-        payload: &JobPayload,
+        messages: &[ChatMessage],
         honest: GenerateRequest,
     ) -> Result<GenerateRequest, EngineError> {
         let mut bent = honest;
         match self {
             Self::NoSystemPrompt => {
-                let mut messages = payload.messages.clone();
+                let mut messages = messages.to_vec();
                 messages.retain(|message| message.role != "system");
                 bent.prompt = engine.render_chat(&messages)?;
             }
@@ -135,6 +152,7 @@ impl Crime {
             | Self::Truncated
             | Self::ForgedLogprobs
             | Self::ForgedSketches
+            | Self::Copied
             | Self::Silent => {}
         }
         Ok(bent)

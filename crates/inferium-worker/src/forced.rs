@@ -1,12 +1,12 @@
 //! Planting: the unpaid jobs that the worker's own VRF orders it to put among its clients' (SPEC V5).
 //!
 //! A planted job must look like a client's to whoever does not replay it: it is made from the
-//! conversation of a job beside it, cut short, done by the same engine in the same way, and named by a
+//! input of a job beside it, cut short, done by the same engine in the same way, and named by a
 //! sequence that no client's job has. A known-wrong one then gets the evidence root that was ordered.
 
 use crate::job::{self, FinishedJob, JobContext, JobRefusal};
-use inferium_engine::{Engine, EngineError};
-use inferium_types::{FORCED_TOKENS, ForcedKind, ForcedOrder, JobPayload, JobRequest, LeaseId};
+use inferium_engine::{EngineError, Model};
+use inferium_types::{FORCED_TOKENS, ForcedKind, ForcedOrder, JobInput, JobPayload, JobRequest, LeaseId};
 use std::time::Duration;
 
 /// Tokens of a planted answer at most.
@@ -29,8 +29,7 @@ pub(crate) struct Planting {
 /// Does the planted job.
 pub(crate) async fn plant(context: JobContext, lease: LeaseId, planting: Planting) -> Result<FinishedJob, JobRefusal> {
     let template = &planting.template.leaf;
-    let tokens_max = template.result.usage.completion_tokens.clamp(1, ANSWER_TOKENS_MAX);
-    let (payload, prompt_tokens) = conversation(&planting, tokens_max, &*context.engine)?;
+    let (payload, prompt_tokens) = shortened(&planting, &context.model)?;
     let request = JobRequest {
         job: planting.order.job(),
         lease,
@@ -38,7 +37,7 @@ pub(crate) async fn plant(context: JobContext, lease: LeaseId, planting: Plantin
         attempt: 0,
         input_commitment: payload.commitment(),
         prompt_tokens,
-        tokens_max,
+        tokens_max: planting.tokens_max(),
         sampling: template.request.sampling,
         client_seed: template.request.client_seed,
     };
@@ -56,37 +55,66 @@ pub(crate) async fn plant(context: JobContext, lease: LeaseId, planting: Plantin
     Ok(finished)
 }
 
-/// The template's conversation with its last message cut short, so short that the whole job has at
-/// most [`FORCED_TOKENS`]; and the tokens of its prompt.
-fn conversation(planting: &Planting, tokens_max: u32, engine: &dyn Engine) -> Result<(JobPayload, u32), JobRefusal> {
+impl Planting {
+    /// Tokens of its answer at most; of texts to embed, one.
+    fn tokens_max(&self) -> u32 {
+        match &self.template.evidence.payload.input {
+            JobInput::Chat { .. } => self.template.leaf.result.usage.completion_tokens.clamp(1, ANSWER_TOKENS_MAX),
+            JobInput::Embed { .. } => 1,
+        }
+    }
+
+    /// How many of `words` stay at first: half of them at least.
+    fn words(&self, words: usize) -> usize {
+        let half = words / 2;
+        let more = self.order.choice("words").draw(u64::try_from(words - half).unwrap_or(u64::MAX).saturating_add(1));
+        half + usize::try_from(more).unwrap_or(0)
+    }
+}
+
+/// The template's input cut short, so short that the whole job has at most [`FORCED_TOKENS`]: of a conversation its last
+/// message, of texts to embed one of them; and the tokens of its prompt.
+fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), JobRefusal> {
     let mut payload = planting.template.evidence.payload.clone();
     payload.salt = *planting.order.choice("salt").as_bytes();
-    let limit = FORCED_TOKENS.saturating_sub(tokens_max.into());
-    let mut words = payload.messages.last().map_or(0, |last| last.content.split_whitespace().count());
-    // Half of the words at least stay, at first.
-    let half = words / 2;
-    let more = planting.order.choice("words").draw(u64::try_from(words - half).unwrap_or(u64::MAX).saturating_add(1));
-    words = half + usize::try_from(more).unwrap_or(0);
+    if let JobInput::Embed { texts } = &mut payload.input {
+        let chosen = planting.order.choice("text").draw(u64::try_from(texts.len()).unwrap_or(u64::MAX));
+        *texts = texts.drain(..).skip(usize::try_from(chosen).unwrap_or(0)).take(1).collect();
+    }
+    let limit = FORCED_TOKENS.saturating_sub(planting.tokens_max().into());
+    let mut words = planting.words(last(&mut payload.input).map_or(0, |text| text.split_whitespace().count()));
     loop {
-        if let Some(last) = payload.messages.last_mut() {
-            last.content = first_words(&last.content, words.max(1)).to_owned();
+        if let Some(text) = last(&mut payload.input) {
+            *text = first_words(text, words.max(1)).to_owned();
         }
-        let found = engine.render_chat(&payload.messages)?.len();
+        let found = model.read(&payload.input)?.tokens();
         if u64::try_from(found).is_ok_and(|found| found <= limit) {
             return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
         }
-        if payload.messages.len() > 1 {
+        if let JobInput::Chat { messages, .. } = &mut payload.input
+            && messages.len() > 1
+        {
             // A long conversation, or a long system prompt: the last message alone.
-            payload.messages.drain(..payload.messages.len() - 1);
-        } else if words > 1 {
-            words /= 2;
-        } else {
-            let last = payload.messages.last_mut().filter(|last| last.content.chars().count() > 1);
-            let Some(last) = last else { return Err(JobRefusal::PromptTokens { expected: 0, found }) };
-            // One word without end.
-            let half = last.content.chars().count() / 2;
-            last.content = last.content.chars().take(half).collect();
+            messages.drain(..messages.len() - 1);
+            continue;
         }
+        if words > 1 {
+            words /= 2;
+            continue;
+        }
+        let text = last(&mut payload.input).filter(|text| text.chars().count() > 1);
+        let Some(text) = text else { return Err(JobRefusal::PromptTokens { expected: 0, found }) };
+        // One word without end.
+        let half = text.chars().count() / 2;
+        *text = text.chars().take(half).collect();
+    }
+}
+
+/// The text that is cut.
+fn last(input: &mut JobInput) -> Option<&mut String> {
+    match input {
+        JobInput::Chat { messages, .. } => messages.last_mut().map(|message| &mut message.content),
+        JobInput::Embed { texts } => texts.last_mut(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! One job: from a request to a result and its evidence.
 
 use crate::crime::Crime;
-use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Measured, ReplayRequest, Step};
+use inferium_engine::{
+    Answer, Embedder, Engine, EngineError, GenerateRequest, Measured, Model, Prompt, ReplayRequest, Step,
+};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    Digest, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, MeasuredEvidence, Usage,
-    VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
+    Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
+    JobResult, MeasuredEvidence, Usage, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -25,14 +27,14 @@ pub(crate) struct FinishedJob {
 /// What a job needs besides its request.
 #[derive(Debug, Clone)]
 pub(crate) struct JobContext {
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) model: Model,
     /// The worker's VRF output for the lease.
     pub(crate) vrf_output: Digest,
     /// How the lease's results are verified.
     pub(crate) mode: VerificationMode,
     pub(crate) crime: Option<Crime>,
     /// The true model, for a crime that forges what it says.
-    pub(crate) truth: Option<Arc<dyn Engine>>,
+    pub(crate) truth: Option<Model>,
 }
 
 /// Why a job was not done.
@@ -44,6 +46,8 @@ pub(crate) enum JobRefusal {
     PromptTokens { expected: u32, found: usize },
     #[error("{0}")]
     Engine(#[from] EngineError),
+    #[error("{texts} texts, the request says {tokens_max}")]
+    Texts { texts: usize, tokens_max: u32 },
     #[error("the gateway is gone")]
     GatewayGone,
 }
@@ -60,16 +64,44 @@ pub(crate) async fn run(
     request: JobRequest,
     payload: JobPayload,
     outbox: mpsc::Sender<WorkerMessage>,
-    mut cancel: watch::Receiver<bool>,
+    cancel: watch::Receiver<bool>,
 ) -> Result<FinishedJob, JobRefusal> {
-    let engine = &*context.engine;
     if payload.commitment() != request.input_commitment {
         return Err(JobRefusal::Payload);
     }
-    let prompt = engine.render_chat(&payload.messages)?;
-    if u32::try_from(prompt.len()) != Ok(request.prompt_tokens) {
-        return Err(JobRefusal::PromptTokens { expected: request.prompt_tokens, found: prompt.len() });
+    let prompt = context.model.read(&payload.input)?;
+    if u32::try_from(prompt.tokens()) != Ok(request.prompt_tokens) {
+        return Err(JobRefusal::PromptTokens { expected: request.prompt_tokens, found: prompt.tokens() });
     }
+    let finished = match (&context.model, prompt) {
+        (Model::Chat(engine), Prompt::Chat(prompt)) => {
+            answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
+        }
+        (Model::Embedder(embedder), Prompt::Texts(texts)) => {
+            embed(&context, &**embedder, texts, (request, payload), &outbox, cancel).await?
+        }
+        // A model reads only what it can do something with.
+        (model, _) => return Err(EngineError::Task { does: model.task().name() }.into()),
+    };
+    let message = WorkerMessage::Finished {
+        job: finished.leaf.request.job,
+        result: finished.leaf.result.clone(),
+        output_salt: finished.evidence.output.salt,
+    };
+    outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+    Ok(finished)
+}
+
+/// Answers a conversation.
+async fn answer(
+    context: &JobContext,
+    engine: &dyn Engine,
+    prompt: Vec<u32>,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+    mut cancel: watch::Receiver<bool>,
+) -> Result<FinishedJob, JobRefusal> {
+    let JobInput::Chat { messages, stop } = &payload.input else { return Err(JobRefusal::Payload) };
     let seed = replay_seed(&request, &prompt, &context.vrf_output);
     let mut evidence = Evidence::new(context.mode, seed);
     let mut asked = GenerateRequest {
@@ -80,10 +112,10 @@ pub(crate) async fn run(
         measure: context.mode == VerificationMode::Sampled,
     };
     if let Some(crime) = context.crime {
-        asked = crime.bend(engine, &payload, asked).await?;
+        asked = crime.bend(engine, messages, asked).await?;
     }
     let mut steps = engine.generate(asked)?;
-    let mut answer = Answer::new(&payload.stop, request.tokens_max);
+    let mut answer = Answer::new(stop, request.tokens_max);
     let mut own = Vec::new();
     while answer.finish().is_none() {
         let step: Step = tokio::select! {
@@ -91,7 +123,7 @@ pub(crate) async fn run(
             changed = cancel.changed() => {
                 if changed.is_err() || *cancel.borrow() {
                     let text = answer.cancel();
-                    send_delta(&outbox, &request, Vec::new(), text).await?;
+                    send_delta(outbox, &request, Vec::new(), text).await?;
                 }
                 continue;
             }
@@ -103,26 +135,65 @@ pub(crate) async fn run(
         evidence.push(&step, context.crime);
         let text = answer.push(engine, step.token);
         let text = if context.crime == Some(Crime::EditedText) { edited(&text) } else { text };
-        send_delta(&outbox, &request, vec![step.token], text).await?;
+        send_delta(outbox, &request, vec![step.token], text).await?;
         if context.crime == Some(Crime::Truncated) && answer.tokens().len() >= TRUNCATED_TOKENS {
             break;
         }
     }
     // Stops the engine when the answer ended before the model did.
     drop(steps);
-    if let (false, Some(truth)) = (own.is_empty(), &context.truth) {
+    if let (false, Some(Model::Chat(truth))) = (own.is_empty(), &context.truth) {
         let replay =
             ReplayRequest { prompt, output: answer.tokens().to_vec(), sampling: request.sampling, seed, measure: true };
         evidence = forge(&**truth, replay, &own).await?;
     }
-    let finished = finish(&context, request, payload, &answer, evidence);
-    let message = WorkerMessage::Finished {
-        job: finished.leaf.request.job,
-        result: finished.leaf.result.clone(),
-        output_salt: finished.evidence.output.salt,
-    };
-    outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
-    Ok(finished)
+    let text = if context.crime == Some(Crime::EditedText) { edited(answer.text()) } else { answer.text().to_owned() };
+    let end = answer.finish().unwrap_or(FinishReason::EndOfText);
+    let answer = JobAnswer::Text { tokens: answer.tokens().to_vec(), text };
+    Ok(finish(context, (request, payload), answer, end, evidence))
+}
+
+/// Embeds texts (SPEC J8). What was embedded when the client left is the answer, as with a conversation.
+async fn embed(
+    context: &JobContext,
+    embedder: &dyn Embedder,
+    texts: Vec<Vec<u32>>,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+    mut cancel: watch::Receiver<bool>,
+) -> Result<FinishedJob, JobRefusal> {
+    if u32::try_from(texts.len()) != Ok(request.tokens_max) {
+        return Err(JobRefusal::Texts { texts: texts.len(), tokens_max: request.tokens_max });
+    }
+    let wanted = texts.len();
+    let mut vectors = embedder.embed(texts)?;
+    let mut embeddings = Vec::with_capacity(wanted);
+    let mut end = FinishReason::EndOfText;
+    while embeddings.len() < wanted {
+        let vector = tokio::select! {
+            biased;
+            changed = cancel.changed() => {
+                if changed.is_err() || *cancel.borrow() {
+                    end = FinishReason::Cancelled;
+                    break;
+                }
+                continue;
+            }
+            vector = vectors.recv() => vector.ok_or(EngineError::Stopped)??,
+        };
+        let mut embedding = Embedding::new(&vector);
+        match context.crime {
+            Some(Crime::EditedText) => embedding = edited_embedding(&vector),
+            // What it computed once serves for all.
+            Some(Crime::Copied) => embedding = embeddings.first().cloned().unwrap_or(embedding),
+            _ => {}
+        }
+        let message = WorkerMessage::Embeddings { job: request.job, embeddings: vec![embedding.clone()] };
+        outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+        embeddings.push(embedding);
+    }
+    let evidence = Evidence::Exact(embeddings.iter().map(Embedding::digest).collect());
+    Ok(finish(context, (request, payload), JobAnswer::Embeddings(embeddings), end, evidence))
 }
 
 /// Runs a job whose pieces nobody reads.
@@ -203,14 +274,12 @@ async fn send_delta(
 
 fn finish(
     context: &JobContext,
-    request: JobRequest,
-    payload: JobPayload,
-    answer: &Answer,
+    (request, payload): (JobRequest, JobPayload),
+    answer: JobAnswer,
+    finish: FinishReason,
     evidence: Evidence,
 ) -> FinishedJob {
-    let text = if context.crime == Some(Crime::EditedText) { edited(answer.text()) } else { answer.text().to_owned() };
-    let salt = output_salt(&context.vrf_output, &request);
-    let output = JobOutput { salt, tokens: answer.tokens().to_vec(), text };
+    let output = JobOutput { salt: output_salt(&context.vrf_output, &request), answer };
     let (evidence_root, measured) = evidence.finish();
     let result = JobResult {
         request: request.digest(),
@@ -218,11 +287,20 @@ fn finish(
         evidence_root,
         usage: Usage {
             prompt_tokens: request.prompt_tokens,
-            completion_tokens: u32::try_from(output.tokens.len()).unwrap_or(u32::MAX),
+            completion_tokens: u32::try_from(output.answer.len()).unwrap_or(u32::MAX),
         },
-        finish: answer.finish().unwrap_or(FinishReason::EndOfText),
+        finish,
     };
     FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured } }
+}
+
+/// Another vector of the same length: one that a neighbour search would hardly tell from the model's.
+fn edited_embedding(vector: &[f32]) -> Embedding {
+    let mut other = vector.to_vec();
+    if let Some(first) = other.first_mut() {
+        *first = -*first;
+    }
+    Embedding::new(&other)
 }
 
 /// Another text of the same length, letter by letter, so that pieces and whole agree.

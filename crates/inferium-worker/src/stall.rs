@@ -5,7 +5,7 @@
 
 use crate::job::{self, JobContext};
 use inferium_chain::{GetError, LightClient, Sender};
-use inferium_engine::Engine;
+use inferium_engine::Model;
 use inferium_ledger::{Lease, Node, Stall, StateKey};
 use inferium_seal::SealingSecret;
 use inferium_types::{
@@ -13,7 +13,6 @@ use inferium_types::{
     vrf_input,
     wire::{RelayFetch, RelayedRequest},
 };
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -32,7 +31,7 @@ pub(crate) struct Answerer {
     pub(crate) chain: LightClient,
     pub(crate) sender: Sender,
     pub(crate) http: reqwest::Client,
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) model: Model,
 }
 
 impl Answerer {
@@ -59,7 +58,7 @@ impl Answerer {
         let Some(lease) = lease else { return Ok(true) };
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
         let mode = lease.terms.mode;
-        let context = JobContext { engine: Arc::clone(&self.engine), vrf_output, mode, crime: None, truth: None };
+        let context = JobContext { model: self.model.clone(), vrf_output, mode, crime: None, truth: None };
         self.answer(&claim.request, context).await.map(|()| false)
     }
 

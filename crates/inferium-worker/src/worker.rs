@@ -16,7 +16,7 @@ use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
 use crate::store::{LeaseRecord, SegmentRecord, WorkerStore};
 use inferium_chain::{GetError, LightClient, Sender, VerifiedBlock};
-use inferium_engine::Engine;
+use inferium_engine::Model;
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
@@ -44,7 +44,7 @@ pub struct WorkerConfig {
     pub key: SecretKey,
     /// Seeds its sampling.
     pub vrf: VrfSecretKey,
-    /// What its engine serves.
+    /// The profile of the model that it serves.
     pub profile: ProfileId,
     /// What it offers.
     pub offer: OfferTerms,
@@ -57,7 +57,7 @@ pub struct WorkerConfig {
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.
-    pub assessed: Option<Arc<dyn Engine>>,
+    pub assessed: Option<Model>,
 }
 
 /// Why a worker ended.
@@ -114,7 +114,7 @@ impl Worker {
     /// [`WorkerError`]: it can't go on, and must not.
     pub async fn run(
         config: WorkerConfig,
-        engine: Arc<dyn Engine>,
+        model: Model,
         chain: LightClient,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), WorkerError> {
@@ -129,7 +129,7 @@ impl Worker {
             sender: Sender::new(chain.clone(), config.key.clone()),
             sessions: Sessions::new(config.key.clone(), session_tx),
             config,
-            engine,
+            model,
             chain,
             store,
             http: reqwest::Client::new(),
@@ -187,7 +187,7 @@ impl Worker {
 struct Core {
     me: NodeId,
     config: WorkerConfig,
-    engine: Arc<dyn Engine>,
+    model: Model,
     chain: LightClient,
     sender: Sender,
     store: WorkerStore,

@@ -475,7 +475,7 @@ prop_state_machine! {
 fn histories_meet_every_way_money_moves() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut met: BTreeMap<&'static str, u32> = BTreeMap::new();
-    for _ in 0..96 {
+    for _ in 0..160 {
         let (world, blocks, _) = World::sequential_strategy(200).new_tree(&mut runner).unwrap().current();
         let mut ledgers = MoneyAgrees::init_test(&world);
         for block in blocks {

@@ -2,12 +2,12 @@
 
 use super::{Planting, first_words, plant};
 use crate::job::FinishedJob;
-use crate::job::tests::{context, done, is_right, job};
+use crate::job::tests::{context, done, embedding_context, embedding_job, is_embedded, is_right, job};
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::store::{LeaseRecord, tests::lease_record};
 use inferium_types::{
-    ChatMessage, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobLeaf, LeaseId, Ppm, SecretKey,
-    TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
+    ChatMessage, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobInput, JobLeaf, JobPayload, LeaseId,
+    Ppm, SecretKey, TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
 };
 
 const SHARE: Ppm = Ppm::ONE;
@@ -160,12 +160,27 @@ async fn a_long_conversation_is_cut_to_size() {
         vec![long(10), long(3_000)],
         vec![ChatMessage { role: "user".into(), content: "x".repeat(20_000) }],
     ] {
-        planting.template.evidence.payload.messages = messages;
+        planting.template.evidence.payload = JobPayload::chat([0; 32], messages, Vec::new());
         let job = planted(planting.clone(), work.record.lease).await;
         assert!(job.leaf.result.usage.tokens() <= FORCED_TOKENS);
-        assert!(!job.evidence.payload.messages.last().unwrap().content.is_empty());
+        assert!(!job.evidence.payload.as_chat().unwrap().0.last().unwrap().content.is_empty());
         assert!(is_right(&job).await);
     }
+}
+
+/// Of texts to embed, one that a neighbour has, cut short.
+#[tokio::test]
+async fn a_planted_text_is_a_neighbours() {
+    let mut work = ordered(ForcedKind::Right, &[3]).await;
+    let mut planting = work.begin_planting(SHARE).unwrap();
+    let long = format!("{}!", "word ".repeat(45));
+    let texts = ["one", long.as_str(), "x"];
+    planting.template.evidence.payload = embedding_job(&texts).1;
+    let job = plant(embedding_context(None), work.record.lease, planting).await.unwrap();
+    let JobInput::Embed { texts: planted } = &job.evidence.payload.input else { panic!("no texts") };
+    assert_eq!((planted.len(), job.leaf.request.tokens_max), (1, 1));
+    assert!(texts.iter().any(|text| text.starts_with(&*planted[0])) && !planted[0].is_empty());
+    assert!(job.leaf.result.usage.tokens() <= FORCED_TOKENS && is_embedded(&job).await);
 }
 
 #[test]

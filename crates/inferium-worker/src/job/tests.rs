@@ -2,10 +2,12 @@
 
 use super::{FinishedJob, JobContext, JobRefusal, run};
 use crate::crime::Crime;
-use inferium_engine::{Answer, Engine, MockEngine, MockOptions, ReplayRequest};
+use inferium_engine::{
+    Answer, Embedder, Engine, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, ReplayRequest,
+};
 use inferium_types::{
-    ChatMessage, Digest, FinishReason, JobId, JobPayload, JobRequest, LeaseId, SamplingParams, VerificationMode,
-    merkle_root, replay_seed, wire::WorkerMessage,
+    ChatMessage, Digest, FinishReason, JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId, SamplingParams,
+    VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -16,7 +18,7 @@ fn engine(flavour: u64) -> Arc<dyn Engine> {
 
 pub(crate) fn context(crime: Option<Crime>) -> JobContext {
     JobContext {
-        engine: engine(0),
+        model: Model::Chat(engine(0)),
         vrf_output: Digest::sha256(b"vrf"),
         mode: VerificationMode::Exact,
         crime,
@@ -24,10 +26,15 @@ pub(crate) fn context(crime: Option<Crime>) -> JobContext {
     }
 }
 
+/// The tokens of a conversation.
+fn prompt_of(payload: &JobPayload) -> Vec<u32> {
+    engine(0).render_chat(payload.as_chat().unwrap().0).unwrap()
+}
+
 pub(crate) fn job(sequence: u64) -> (JobRequest, JobPayload) {
     let messages = vec![ChatMessage { role: "user".into(), content: "tell me something".into() }];
-    let payload = JobPayload { salt: [1; 32], messages, stop: Vec::new() };
-    let prompt = engine(0).render_chat(&payload.messages).unwrap();
+    let payload = JobPayload::chat([1; 32], messages, Vec::new());
+    let prompt = prompt_of(&payload);
     let request = JobRequest {
         job: JobId::new(Digest::of("job", &[&sequence.to_be_bytes()])),
         lease: LeaseId::new(Digest::sha256(b"lease")),
@@ -60,40 +67,41 @@ pub(crate) async fn done(
 /// What a validator recomputes: the answer from its tokens, the tokens and logits from the seed.
 pub(crate) async fn is_right(job: &FinishedJob) -> bool {
     let (request, result) = (&job.leaf.request, &job.leaf.result);
-    let output = &job.evidence.output;
+    let (tokens, text) = job.evidence.output.as_text().unwrap();
     let engine = engine(0);
-    let mut answer = Answer::new(&job.evidence.payload.stop, request.tokens_max);
-    for token in &output.tokens {
+    let mut answer = Answer::new(job.evidence.payload.as_chat().unwrap().1, request.tokens_max);
+    for token in tokens {
         answer.push(&*engine, *token);
     }
     if result.finish == FinishReason::Cancelled {
         answer.cancel();
     }
-    let prompt = engine.render_chat(&job.evidence.payload.messages).unwrap();
+    let prompt = prompt_of(&job.evidence.payload);
     let seed = replay_seed(request, &prompt, &Digest::sha256(b"vrf"));
     let mut digests = Vec::new();
-    if !output.tokens.is_empty() {
+    if !tokens.is_empty() {
         let replay =
-            ReplayRequest { prompt, output: output.tokens.clone(), sampling: request.sampling, seed, measure: false };
+            ReplayRequest { prompt, output: tokens.to_vec(), sampling: request.sampling, seed, measure: false };
         let steps = engine.replay(replay).unwrap().await.unwrap().unwrap();
-        if steps.iter().zip(&output.tokens).any(|(step, token)| step.token != *token) {
+        if steps.iter().zip(tokens).any(|(step, token)| step.token != *token) {
             return false;
         }
         digests.extend(steps.iter().map(|step| step.digest));
     }
     job.leaf.is_consistent()
         && answer.finish() == Some(result.finish)
-        && answer.text() == output.text
-        && answer.tokens() == output.tokens
+        && answer.text() == text
+        && answer.tokens() == tokens
         && result.evidence_root == merkle_root(&digests)
-        && result.output_commitment == output.commitment()
-        && u32::try_from(output.tokens.len()) == Ok(result.usage.completion_tokens)
+        && result.output_commitment == job.evidence.output.commitment()
+        && u32::try_from(tokens.len()) == Ok(result.usage.completion_tokens)
 }
 
 #[tokio::test]
 async fn honest_result_is_what_a_validator_recomputes() {
     let stopped = |(request, mut payload): (JobRequest, JobPayload)| {
-        payload.stop = vec!["e".into(), "a".into(), "t".into()];
+        let JobInput::Chat { stop, .. } = &mut payload.input else { panic!("no conversation") };
+        *stop = vec!["e".into(), "a".into(), "t".into()];
         (JobRequest { input_commitment: payload.commitment(), ..request }, payload)
     };
     for (job, finish) in [(job(0), FinishReason::Length), (stopped(job(1)), FinishReason::StopString)] {
@@ -121,7 +129,7 @@ async fn pieces_are_the_committed_answer() {
             _ => {}
         }
     }
-    assert_eq!((text, tokens), (finished.evidence.output.text.clone(), finished.evidence.output.tokens.clone()));
+    assert_eq!(finished.evidence.output.as_text(), Some((&*tokens, &*text)));
     assert_eq!(end, Some((finished.leaf.result.clone(), finished.evidence.output.salt)));
 }
 
@@ -148,7 +156,7 @@ async fn every_crime_in_a_result_differs_from_honest_work() {
         assert_ne!(finished.leaf, honest.leaf, "{crime}");
         assert!(!is_right(&finished).await, "{crime}");
     }
-    let wrong_weights = JobContext { engine: engine(1), ..context(Some(Crime::WrongWeights)) };
+    let wrong_weights = JobContext { model: Model::Chat(engine(1)), ..context(Some(Crime::WrongWeights)) };
     let finished = done(wrong_weights, job(0)).await.0.unwrap();
     assert!(!is_right(&finished).await);
 }
@@ -171,7 +179,8 @@ async fn a_run_is_shown_where_replay_is_no_equality() {
 /// What is forged is bound like the truth: only a replay tells them apart.
 #[tokio::test]
 async fn forged_figures_are_the_only_thing_that_differs() {
-    let sampled = |crime| JobContext { mode: VerificationMode::Sampled, truth: Some(engine(0)), ..context(crime) };
+    let sampled =
+        |crime| JobContext { mode: VerificationMode::Sampled, truth: Some(Model::Chat(engine(0))), ..context(crime) };
     let honest = done(sampled(None), job(0)).await.0.unwrap();
     let sketches = done(sampled(Some(Crime::ForgedSketches)), job(0)).await.0.unwrap();
     assert_eq!(sketches.evidence.output, honest.evidence.output);
@@ -181,11 +190,11 @@ async fn forged_figures_are_the_only_thing_that_differs() {
     assert!(shown(&sketches).opens(&[0, 1]));
 
     // The true model's log probabilities of what other weights answered.
-    let other = JobContext { engine: engine(1), ..sampled(Some(Crime::ForgedLogprobs)) };
+    let other = JobContext { model: Model::Chat(engine(1)), ..sampled(Some(Crime::ForgedLogprobs)) };
     let forged = done(other, job(0)).await.0.unwrap();
-    let prompt = engine(0).render_chat(&job(0).1.messages).unwrap();
+    let prompt = prompt_of(&job(0).1);
     let seed = replay_seed(&forged.leaf.request, &prompt, &Digest::sha256(b"vrf"));
-    let output = forged.evidence.output.tokens.clone();
+    let output = forged.evidence.output.as_text().unwrap().0.to_vec();
     let replay = ReplayRequest { prompt, output, sampling: forged.leaf.request.sampling, seed, measure: true };
     let truth = engine(0).replay(replay).unwrap().await.unwrap().unwrap();
     let logprobs = shown(&forged).windows.into_iter().flat_map(|window| window.logprobs);
@@ -265,4 +274,120 @@ async fn job_ends_when_the_gateway_is_gone() {
     let (request, payload) = job(0);
     let outcome = run(context(None), request, payload, outbox, cancelled).await;
     assert!(matches!(outcome, Err(JobRefusal::GatewayGone)));
+}
+
+fn embedder(flavour: u64) -> Arc<dyn Embedder> {
+    Arc::new(MockEmbedder::new(MockEmbedderOptions { flavour, ..MockEmbedderOptions::default() }))
+}
+
+pub(crate) fn embedding_context(crime: Option<Crime>) -> JobContext {
+    JobContext { model: Model::Embedder(embedder(0)), ..context(crime) }
+}
+
+pub(crate) fn embedding_job(texts: &[&str]) -> (JobRequest, JobPayload) {
+    let payload = JobPayload::embed([1; 32], texts.iter().map(|text| (*text).to_owned()).collect());
+    let tokens = Model::Embedder(embedder(0)).read(&payload.input).unwrap().tokens();
+    let request = JobRequest {
+        input_commitment: payload.commitment(),
+        prompt_tokens: u32::try_from(tokens).unwrap(),
+        tokens_max: u32::try_from(texts.len()).unwrap(),
+        sampling: SamplingParams::GREEDY,
+        ..job(0).0
+    };
+    (request, payload)
+}
+
+/// What a validator recomputes: every text's vector, to the bit.
+pub(crate) async fn is_embedded(job: &FinishedJob) -> bool {
+    let JobInput::Embed { texts } = &job.evidence.payload.input else { panic!("no texts") };
+    let JobAnswer::Embeddings(embeddings) = &job.evidence.output.answer else { panic!("no embeddings") };
+    let embedder = embedder(0);
+    let texts: Vec<Vec<u32>> = texts.iter().map(|text| embedder.encode(text).unwrap()).take(embeddings.len()).collect();
+    let mut expected = Vec::new();
+    if !texts.is_empty() {
+        let mut vectors = embedder.embed(texts).unwrap();
+        while let Some(vector) = vectors.recv().await {
+            expected.push(inferium_types::Embedding::new(&vector.unwrap()));
+        }
+    }
+    let digests: Vec<Digest> = embeddings.iter().map(inferium_types::Embedding::digest).collect();
+    job.leaf.is_consistent()
+        && *embeddings == expected
+        && job.leaf.result.evidence_root == merkle_root(&digests)
+        && job.leaf.result.output_commitment == job.evidence.output.commitment()
+        && usize::try_from(job.leaf.result.usage.completion_tokens) == Ok(embeddings.len())
+}
+
+/// SPEC J8: a vector for each text, each sent when it is there, and what was sent is what is committed.
+#[tokio::test]
+async fn texts_get_their_embeddings() {
+    let (outcome, messages) = done(embedding_context(None), embedding_job(&["one", "two", "one"])).await;
+    let finished = outcome.unwrap();
+    assert!(is_embedded(&finished).await);
+    assert_eq!(finished.leaf.result.finish, FinishReason::EndOfText);
+    let mut sent = Vec::new();
+    for message in &messages[..messages.len() - 1] {
+        let WorkerMessage::Embeddings { job, embeddings } = message else { panic!("{message:?}") };
+        assert_eq!(*job, finished.leaf.request.job);
+        sent.extend_from_slice(embeddings);
+    }
+    assert!(sent.len() == 3 && sent[0] == sent[2] && sent[0] != sent[1]);
+    assert_eq!(finished.evidence.output.answer, JobAnswer::Embeddings(sent));
+    assert!(matches!(messages.last(), Some(WorkerMessage::Finished { .. })));
+}
+
+#[tokio::test]
+async fn every_crime_of_an_embedder_differs_from_honest_work() {
+    for crime in Crime::ALL.into_iter().filter(|crime| crime.is_of_embeddings() && *crime != Crime::Silent) {
+        let other = JobContext { model: Model::Embedder(embedder(1)), ..embedding_context(Some(crime)) };
+        let context = if crime == Crime::SkippedLayers { other } else { embedding_context(Some(crime)) };
+        let finished = done(context, embedding_job(&["one", "two"])).await.0.unwrap();
+        assert!(!is_embedded(&finished).await, "{crime}");
+        assert_eq!(finished.leaf.result.usage.completion_tokens, 2, "{crime}");
+    }
+}
+
+#[tokio::test]
+async fn texts_of_another_model_count_or_length_are_refused() {
+    let refusal = async |context, job| done(context, job).await.0.unwrap_err().to_string();
+    let texts = || embedding_job(&["one", "two"]);
+    assert_eq!(refusal(context(None), texts()).await, "the model is for chat, and was given another input");
+    assert_eq!(
+        refusal(embedding_context(None), job(0)).await,
+        "the model is for embedding, and was given another input"
+    );
+    for tokens_max in [1, 3] {
+        let (request, payload) = texts();
+        let job = (JobRequest { tokens_max, ..request }, payload);
+        assert_eq!(refusal(embedding_context(None), job).await, format!("2 texts, the request says {tokens_max}"));
+    }
+    let payload = JobPayload::embed([1; 32], vec!["x".repeat(10_000)]);
+    let long = (JobRequest { input_commitment: payload.commitment(), ..texts().0 }, payload);
+    assert!(refusal(embedding_context(None), long).await.contains("do not fit"));
+}
+
+#[tokio::test]
+async fn embeddings_that_were_ready_when_the_client_left_are_the_answer() {
+    let delay = std::time::Duration::from_millis(1);
+    let slow = MockEmbedderOptions { text_delay: delay, ..MockEmbedderOptions::default() };
+    for leave_after in [0, 2] {
+        let (outbox, mut sent) = mpsc::channel(1);
+        let (cancel, cancelled) = watch::channel(false);
+        if leave_after == 0 {
+            cancel.send(true).unwrap();
+        }
+        let context = JobContext { model: Model::Embedder(Arc::new(MockEmbedder::new(slow.clone()))), ..context(None) };
+        let (request, payload) = embedding_job(&["a"; 100]);
+        let running = tokio::spawn(run(context, request, payload, outbox, cancelled));
+        for _ in 0..leave_after {
+            assert!(matches!(sent.recv().await, Some(WorkerMessage::Embeddings { .. })));
+        }
+        cancel.send(true).unwrap();
+        while sent.recv().await.is_some() {}
+        let finished = running.await.unwrap().unwrap();
+        assert_eq!(finished.leaf.result.finish, FinishReason::Cancelled);
+        let count = finished.leaf.result.usage.completion_tokens;
+        assert!((leave_after..100).contains(&count), "{count}");
+        assert!(is_embedded(&finished).await);
+    }
 }

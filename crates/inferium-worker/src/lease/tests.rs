@@ -8,8 +8,8 @@ use crate::job::tests::{context, done, job};
 use crate::store::tests::{lease_record, path};
 use crate::store::{SegmentRecord, WorkerStore};
 use inferium_types::{
-    ChatMessage, Digest, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, Ppm, PublicKey, SecretKey,
-    SegmentTerms, Usage, VrfSecretKey, encode, limits, merkle_root,
+    ChatMessage, Digest, ImpossibleJob, JobAnswer, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, Ppm, PublicKey,
+    SecretKey, SegmentTerms, Usage, VrfSecretKey, encode, limits, merkle_root,
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -166,14 +166,14 @@ fn what_a_stranger_sends_is_bounded() {
     let work = work(Vec::new());
     let (request, payload) = request(0);
     let (count, size) = (limits::STOP_STRINGS_MAX, limits::STOP_STRING_SIZE_MAX);
-    let most = JobPayload { stop: vec!["s".repeat(size); count], ..payload.clone() };
+    let most = JobPayload::chat([0; 32], Vec::new(), vec!["s".repeat(size); count]);
     assert_eq!(work.check(gateway(), &request, &most), Ok(()));
-    let more = JobPayload { stop: vec!["s".into(); count + 1], ..payload.clone() };
+    let more = JobPayload::chat([0; 32], Vec::new(), vec!["s".into(); count + 1]);
     let refused = work.check(gateway(), &request, &more).unwrap_err();
     assert_eq!(refused, NotTaken::Impossible(ImpossibleJob::StopStrings { count: 5 }));
     assert_eq!(refused.to_string(), "5 stop strings; at most 4 are allowed");
     let message = ChatMessage { role: "user".into(), content: "m".repeat(limits::PAYLOAD_SIZE_MAX) };
-    let large = JobPayload { messages: vec![message], ..payload.clone() };
+    let large = JobPayload::chat([0; 32], vec![message], Vec::new());
     assert_eq!(work.check(gateway(), &request, &large), Err(ImpossibleJob::Size.into()));
     let empty = JobRequest { tokens_max: 0, ..request };
     assert_eq!(work.check(gateway(), &empty, &payload), Err(ImpossibleJob::NoTokens.into()));
@@ -294,7 +294,9 @@ async fn segment_has_its_largest_size_in_bytes() {
     let size = |job: &FinishedJob| encode(&job.leaf).len() + encode(&job.evidence).len() + 4;
     let sized = |bytes: usize| {
         let mut job = small.clone();
-        job.evidence.output.text.push_str(&"x".repeat(bytes - size(&job)));
+        let more = "x".repeat(bytes - size(&job));
+        let JobAnswer::Text { text, .. } = &mut job.evidence.output.answer else { panic!("no text") };
+        text.push_str(&more);
         assert_eq!(size(&job), bytes);
         job
     };

@@ -170,7 +170,7 @@ async fn a_session_that_breaks_is_opened_again() {
 /// A job whose text is easy to find.
 fn job() -> GatewayMessage {
     let messages = vec![ChatMessage { role: "user".into(), content: "quixotic zephyrs".into() }];
-    let payload = JobPayload { salt: [1; 32], messages, stop: Vec::new() };
+    let payload = JobPayload::chat([1; 32], messages, Vec::new());
     let request = JobRequest {
         job: JobId::new(Digest::ZERO),
         lease: LeaseId::new(Digest::ZERO),

@@ -4,7 +4,7 @@ use super::{Core, Own, WorkerError, offer::is_barred};
 use crate::job::{self, FinishedJob, JobContext};
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_chain::{GetError, LightClient, Sender};
-use inferium_engine::Engine;
+use inferium_engine::Model;
 use inferium_ledger::{Capability, Lease, LeaseState, Meta, Node, Profile, StateKey};
 use inferium_types::{
     CapabilityReport, Digest, JobTotals, NodeId, ProfileId, SegmentTerms, TransactionBody, VrfSecretKey,
@@ -36,12 +36,12 @@ impl Core {
     /// Works on the task that the chain just set, and hands its segment back to the loop.
     pub(super) fn begin_assessment(&self, record: LeaseRecord) {
         info!(lease = %record.lease, "measuring this machine");
-        let engine = self.config.assessed.as_ref().unwrap_or(&self.engine);
-        let (engine, chain, own) = (Arc::clone(engine), self.chain.clone(), self.own_tx.clone());
+        let model = self.config.assessed.as_ref().unwrap_or(&self.model).clone();
+        let (chain, own) = (self.chain.clone(), self.own_tx.clone());
         let (vrf, key) = (self.config.vrf.clone(), self.config.key.clone());
         tokio::spawn(async move {
             let done = match window(&chain).await {
-                Ok((time, items)) => run(&record, engine, &vrf, time, items).await,
+                Ok((time, items)) => run(&record, &model, &vrf, time, items).await,
                 Err(error) => Err(error.to_string()),
             };
             match done {
@@ -92,7 +92,7 @@ async fn window(chain: &LightClient) -> Result<(Duration, u32), GetError> {
 /// Does one job after the other until the time is over.
 async fn run(
     record: &LeaseRecord,
-    engine: Arc<dyn Engine>,
+    model: &Model,
     vrf: &VrfSecretKey,
     time: Duration,
     items: u32,
@@ -104,16 +104,16 @@ async fn run(
         if index > 0 && Instant::now() >= until {
             break;
         }
-        let payload = assessment_payload(&record.beacon, record.lease, index, &last);
-        let prompt = engine.render_chat(&payload.messages).map_err(|error| error.to_string())?;
-        let prompt_tokens = u32::try_from(prompt.len()).map_err(|_| "a prompt without end".to_owned())?;
+        let payload = assessment_payload(model.task(), &record.beacon, record.lease, index, &last);
+        let prompt = model.read(&payload.input).map_err(|error| error.to_string())?;
+        let prompt_tokens = u32::try_from(prompt.tokens()).map_err(|_| "a prompt without end".to_owned())?;
         let request = assessment_request(record.lease, index, &payload, prompt_tokens);
         tokens = tokens.saturating_add(request.tokens());
         if index > 0 && tokens > limits::SEGMENT_TOKENS_MAX.min(record.terms.tokens_max) {
             break;
         }
         let mode = record.terms.mode;
-        let context = JobContext { engine: Arc::clone(&engine), vrf_output, mode, crime: None, truth: None };
+        let context = JobContext { model: model.clone(), vrf_output, mode, crime: None, truth: None };
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);

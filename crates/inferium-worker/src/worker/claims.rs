@@ -5,7 +5,6 @@ use crate::crime::Crime;
 use crate::stall::Answerer;
 use crate::store::ClaimRecord;
 use inferium_types::{NodeId, StallId};
-use std::sync::Arc;
 
 impl Core {
     /// Enough relays hold a request: the worker's time runs.
@@ -34,7 +33,7 @@ impl Core {
             chain: self.chain.clone(),
             sender: self.sender.clone(),
             http: self.http.clone(),
-            engine: Arc::clone(&self.engine),
+            model: self.model.clone(),
         };
         let own = self.own_tx.clone();
         tokio::spawn(async move {

@@ -7,7 +7,6 @@ use inferium_types::{
     JobId, JobPayload, JobRequest, NodeId,
     wire::{GatewayMessage, WorkerMessage},
 };
-use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
@@ -67,7 +66,7 @@ impl Core {
         let crime = self.config.crime;
         let mode = work.record.terms.mode;
         let context = JobContext {
-            engine: Arc::clone(&self.engine),
+            model: self.model.clone(),
             vrf_output: work.vrf_output,
             mode,
             crime,

@@ -12,7 +12,6 @@ use inferium_types::{
     Digest, JobId, LeaseId, NodeId, Ppm, SegmentCommitment, SegmentId, SegmentTerms, Signature, TransactionBody,
     wire::{Planting, WorkerMessage},
 };
-use std::sync::Arc;
 use std::time::Duration;
 use tracing::debug;
 
@@ -57,7 +56,7 @@ impl Core {
         // SPEC V5: what the VRF orders is done first.
         if let Some(planting) = work.begin_planting(self.parameters.forced_share) {
             let context = JobContext {
-                engine: Arc::clone(&self.engine),
+                model: self.model.clone(),
                 vrf_output: work.vrf_output,
                 mode: work.record.terms.mode,
                 crime: None,

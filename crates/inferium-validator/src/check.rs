@@ -1,12 +1,13 @@
 //! The judgement of a segment: exact checks and replay (SPEC V, J4).
 
+mod embedded;
 mod measured;
 
-use inferium_engine::{Answer, Engine, EngineError, ReplayRequest, Step};
+use inferium_engine::{Answer, Engine, EngineError, Model, Prompt, ReplayRequest, Step};
 use inferium_types::{
-    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm, ReplayStatistics,
-    SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey, assessment_payload,
-    assessment_request, merkle_root, replay_seed, vrf_input,
+    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm, ProfileId,
+    ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey,
+    assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
 };
 use std::collections::BTreeSet;
 
@@ -25,6 +26,8 @@ pub struct SegmentFacts {
     pub seed: Digest,
     /// Share of jobs to replay.
     pub replay: Ppm,
+    /// Profile of the lease.
+    pub profile: ProfileId,
     /// Kind of the lease's task.
     pub kind: TaskKind,
     /// A planted job that is known to be wrong, and not judged again (SPEC V5).
@@ -123,13 +126,13 @@ pub async fn check_segment(
     facts: &SegmentFacts,
     evidence: &SegmentEvidence,
     validator: &NodeId,
-    engine: &dyn Engine,
+    model: &Model,
 ) -> Result<VerdictVote, EngineError> {
     if let Some((job, fault)) = check_leaves(facts, &evidence.leaves) {
         return Ok(VerdictVote::Invalid { job, fault });
     }
     if facts.kind == TaskKind::Benchmark
-        && let Some((job, fault)) = check_assessment(facts, &evidence.leaves, engine)?
+        && let Some((job, fault)) = check_assessment(facts, &evidence.leaves, model)?
     {
         return Ok(VerdictVote::Invalid { job, fault });
     }
@@ -139,7 +142,7 @@ pub async fn check_segment(
     for (index, job) in &evidence.jobs {
         let Some(leaf) = usize::try_from(*index).ok().and_then(|i| evidence.leaves.get(i)) else { continue };
         let drawn = DrawnJob { facts, index: *index, leaf, job, vrf_output: &vrf_output };
-        match check_job(&drawn, engine).await? {
+        match check_job(&drawn, model).await? {
             Ok(replayed) => {
                 effort.extend(replayed.digests.iter().flat_map(|digest| *digest.as_bytes()));
                 statistics = statistics.with(&replayed.statistics);
@@ -190,14 +193,14 @@ fn check_leaves(facts: &SegmentFacts, leaves: &[JobLeaf]) -> Option<(u32, JobFau
 fn check_assessment(
     facts: &SegmentFacts,
     leaves: &[JobLeaf],
-    engine: &dyn Engine,
+    model: &Model,
 ) -> Result<Option<(u32, JobFault)>, EngineError> {
     let mut last = Digest::ZERO;
     for (index, leaf) in (0u32..).zip(leaves) {
         let lease = facts.terms.lease;
-        let payload = assessment_payload(&facts.beacon, lease, index, &last);
-        let prompt = engine.render_chat(&payload.messages)?;
-        let Ok(prompt_tokens) = u32::try_from(prompt.len()) else { return Ok(Some((index, JobFault::Prompt))) };
+        let payload = assessment_payload(model.task(), &facts.beacon, lease, index, &last);
+        let prompt = model.read(&payload.input)?;
+        let Ok(prompt_tokens) = u32::try_from(prompt.tokens()) else { return Ok(Some((index, JobFault::Prompt))) };
         if leaf.request.prompt_tokens != prompt_tokens {
             return Ok(Some((index, JobFault::Prompt)));
         }
@@ -212,22 +215,39 @@ fn check_assessment(
 }
 
 /// Exact checks and replay of one job.
-async fn check_job(drawn: &DrawnJob<'_>, engine: &dyn Engine) -> Result<Result<Replayed, JobFault>, EngineError> {
-    let DrawnJob { facts, leaf, job, .. } = drawn;
-    let (request, result) = (&leaf.request, &leaf.result);
-    let prompt = match engine.render_chat(&job.payload.messages) {
+async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replayed, JobFault>, EngineError> {
+    let prompt = match model.read(&drawn.job.payload.input) {
         Ok(prompt) => prompt,
-        // The template itself refuses: no honest worker serves such a conversation.
-        Err(EngineError::Text { .. }) => return Ok(Err(JobFault::Prompt)),
+        // The model does not read it: no honest worker serves such an input.
+        Err(EngineError::Text { .. } | EngineError::Task { .. }) => {
+            return Ok(Err(JobFault::Prompt));
+        }
         Err(error) => return Err(error),
     };
-    if u32::try_from(prompt.len()) != Ok(request.prompt_tokens) {
+    if u32::try_from(prompt.tokens()) != Ok(drawn.leaf.request.prompt_tokens) {
         return Ok(Err(JobFault::Prompt));
     }
-    if let Err(fault) = check_answer(leaf, job, engine) {
+    match (model, prompt) {
+        (Model::Chat(engine), Prompt::Chat(prompt)) => check_text(drawn, &**engine, prompt).await,
+        (Model::Embedder(embedder), Prompt::Texts(texts)) => embedded::check(drawn, &**embedder, texts).await,
+        // A model reads only what it can do something with.
+        (model, _) => Err(EngineError::Task { does: model.task().name() }),
+    }
+}
+
+/// The answer to a conversation: exact checks, then its replay.
+async fn check_text(
+    drawn: &DrawnJob<'_>,
+    engine: &dyn Engine,
+    prompt: Vec<u32>,
+) -> Result<Result<Replayed, JobFault>, EngineError> {
+    let DrawnJob { facts, leaf, job, .. } = drawn;
+    let (request, result) = (&leaf.request, &leaf.result);
+    let Some((tokens, text)) = job.output.as_text() else { return Ok(Err(JobFault::Text)) };
+    let stop = job.payload.as_chat().map_or(&[][..], |(_, stop)| stop);
+    if let Err(fault) = check_answer(leaf, stop, (tokens, text), engine) {
         return Ok(Err(fault));
     }
-    let tokens = &job.output.tokens;
     if tokens.is_empty() {
         let is_empty = result.evidence_root == merkle_root(&[]);
         return Ok(if is_empty { Ok(Replayed::default()) } else { Err(JobFault::Logits) });
@@ -238,7 +258,7 @@ async fn check_job(drawn: &DrawnJob<'_>, engine: &dyn Engine) -> Result<Result<R
     let seed = replay_seed(request, &prompt, drawn.vrf_output);
     let replay = engine.replay(ReplayRequest {
         prompt,
-        output: tokens.clone(),
+        output: tokens.to_vec(),
         sampling: request.sampling,
         seed,
         measure: facts.calibration.is_some(),
@@ -246,7 +266,7 @@ async fn check_job(drawn: &DrawnJob<'_>, engine: &dyn Engine) -> Result<Result<R
     let steps = replay.await.map_err(|_| EngineError::Stopped)??;
     match &facts.calibration {
         None => Ok(equal(leaf, tokens, &steps)),
-        Some(calibration) => measured::within(drawn, calibration, seed, &steps, engine.model()),
+        Some(calibration) => measured::within(drawn, calibration, seed, (tokens, &steps), engine.model()),
     }
 }
 
@@ -263,14 +283,19 @@ fn equal(leaf: &JobLeaf, tokens: &[u32], steps: &[Step]) -> Result<Replayed, Job
 }
 
 /// Reads the answer from its tokens again: same text, same end, same count.
-fn check_answer(leaf: &JobLeaf, job: &JobEvidence, engine: &dyn Engine) -> Result<(), JobFault> {
+fn check_answer(
+    leaf: &JobLeaf,
+    stop: &[String],
+    (tokens, text): (&[u32], &str),
+    engine: &dyn Engine,
+) -> Result<(), JobFault> {
     let (request, result) = (&leaf.request, &leaf.result);
-    let mut answer = Answer::new(&job.payload.stop, request.tokens_max);
-    for token in &job.output.tokens {
+    let mut answer = Answer::new(stop, request.tokens_max);
+    for token in tokens {
         answer.push(engine, *token);
     }
-    let is_counted = u32::try_from(job.output.tokens.len()) == Ok(result.usage.completion_tokens);
-    if !is_counted || answer.tokens() != job.output.tokens {
+    let is_counted = u32::try_from(tokens.len()) == Ok(result.usage.completion_tokens);
+    if !is_counted || answer.tokens() != tokens {
         return Err(JobFault::Finish);
     }
     if result.finish == FinishReason::Cancelled {
@@ -279,7 +304,7 @@ fn check_answer(leaf: &JobLeaf, job: &JobEvidence, engine: &dyn Engine) -> Resul
     if answer.finish() != Some(result.finish) {
         return Err(JobFault::Finish);
     }
-    if answer.text() != job.output.text {
+    if answer.text() != text {
         return Err(JobFault::Text);
     }
     Ok(())

@@ -8,15 +8,16 @@ use crate::check::{InvalidEvidence, SegmentFacts, authenticate};
 use crate::shelf::{Room, Shelf};
 use crate::store::VerdictStore;
 use inferium_chain::ValidatorHandle;
-use inferium_engine::{Engine, EngineError};
+use inferium_engine::{EngineError, Model};
 use inferium_ledger::{Phase, SegmentState, StallState, State};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_store::StoreError;
 use inferium_types::{
-    ImpossibleJob, InvalidEncoding, ModelProfile, NodeId, NodeRole, SealPurpose, Sealed, SealedEvidence,
-    SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
+    ImpossibleJob, InvalidEncoding, JobInput, ModelProfile, NodeId, NodeRole, ProfileId, SealPurpose, Sealed,
+    SealedEvidence, SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
     wire::{RelayFetch, RelayedRequest},
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -32,8 +33,8 @@ const RELAYED_SIZE_MAX: usize = limits::PAYLOAD_SIZE_MAX + 1_024 + Sealed::OVERH
 pub struct DutiesConfig {
     /// Its key.
     pub key: SecretKey,
-    /// The profile that its engine serves.
-    pub profile: ModelProfile,
+    /// What it replays: each model under its profile.
+    pub models: Vec<(ModelProfile, Model)>,
     /// Where others reach it.
     pub url: String,
     /// On a devnet: it approves everything and replays nothing.
@@ -54,11 +55,10 @@ struct Shared {
     key: SecretKey,
     /// Of this process alone.
     sealing: SealingSecret,
-    profile: ModelProfile,
+    models: BTreeMap<ProfileId, (ModelProfile, Model)>,
     url: String,
     is_lazy: bool,
     store: Arc<VerdictStore>,
-    engine: Arc<dyn Engine>,
     chain: ValidatorHandle,
     shelf: Shelf,
     news: mpsc::Sender<News>,
@@ -118,6 +118,14 @@ pub(crate) enum Refused {
         /// As the request says.
         claimed: u32,
     },
+    /// Another number of texts than the request names.
+    #[error("there are {found} texts, not {claimed}")]
+    Texts {
+        /// In the payload.
+        found: usize,
+        /// As the request says.
+        claimed: u32,
+    },
     /// Only the claim's worker gets the request.
     #[error("only the claim's worker may fetch the request")]
     NotTheWorker,
@@ -141,7 +149,6 @@ impl Duties {
     /// [`StoreError`]: what a former run left can't be read.
     pub fn start(
         config: DutiesConfig,
-        engine: Arc<dyn Engine>,
         chain: ValidatorHandle,
         stop: watch::Receiver<bool>,
     ) -> Result<(Self, tokio::task::JoinHandle<Result<(), StoreError>>), StoreError> {
@@ -150,12 +157,11 @@ impl Duties {
             node: config.key.public_key(),
             key: config.key,
             sealing: SealingSecret::generate(&mut rand::rng()),
-            profile: config.profile,
+            models: config.models.into_iter().map(|(profile, model)| (profile.id(), (profile, model))).collect(),
             url: config.url,
             is_lazy: config.is_lazy,
             shelf: Shelf::open(Arc::clone(&config.store), Room::default())?,
             store: config.store,
-            engine,
             chain,
             news,
         });
@@ -210,7 +216,9 @@ impl Duties {
             return Err(Refused::Request);
         }
         let lease = state.lease(&relayed.request.lease).ok_or(Refused::NoDuty)?;
-        check_can_be_done(&relayed, lease.terms.context_tokens, &*shared.engine)?;
+        // It has the duty only because it declared the profile; it may serve another one since.
+        let (_, model) = shared.models.get(&lease.terms.profile).ok_or(Refused::NoDuty)?;
+        check_can_be_done(&relayed, lease.terms.context_tokens, model)?;
         shared.store.record_relayed(id, state.height(), &opened)?;
         let _ = shared.news.try_send(News::Request(id));
         Ok(())
@@ -248,12 +256,18 @@ fn open_evidence(
 }
 
 /// Checks that a worker with this lease could do it: no one is held to another (SPEC T6).
-fn check_can_be_done(relayed: &RelayedRequest, context_tokens: u32, engine: &dyn Engine) -> Result<(), Refused> {
+fn check_can_be_done(relayed: &RelayedRequest, context_tokens: u32, model: &Model) -> Result<(), Refused> {
     relayed.request.check(context_tokens)?;
     relayed.payload.check()?;
-    let (found, claimed) = (engine.render_chat(&relayed.payload.messages)?.len(), relayed.request.prompt_tokens);
+    let (found, claimed) = (model.read(&relayed.payload.input)?.tokens(), relayed.request.prompt_tokens);
     if u32::try_from(found) != Ok(claimed) {
         return Err(Refused::PromptTokens { found, claimed });
+    }
+    if let JobInput::Embed { texts } = &relayed.payload.input {
+        let (found, claimed) = (texts.len(), relayed.request.tokens_max);
+        if u32::try_from(found) != Ok(claimed) {
+            return Err(Refused::Texts { found, claimed });
+        }
     }
     Ok(())
 }
@@ -277,6 +291,7 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
         beacon,
         seed: *seed,
         replay: *replay,
+        profile: segment.profile,
         kind: segment.kind,
         known_wrong: segment.opening.known_wrong(),
         calibration: state.profile(&segment.profile)?.engine().calibration().cloned(),

@@ -39,7 +39,8 @@ impl IntoResponse for Refused {
             | Self::Request
             | Self::Impossible(_)
             | Self::Prompt(_)
-            | Self::PromptTokens { .. } => StatusCode::BAD_REQUEST,
+            | Self::PromptTokens { .. }
+            | Self::Texts { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotTheWorker => StatusCode::FORBIDDEN,
             Self::Recipient { .. } => StatusCode::MISDIRECTED_REQUEST,

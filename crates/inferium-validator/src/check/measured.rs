@@ -13,10 +13,9 @@ pub(super) fn within(
     drawn: &DrawnJob<'_>,
     calibration: &Calibration,
     seed: [u8; 32],
-    steps: &[Step],
+    (tokens, steps): (&[u32], &[Step]),
     model: &ModelInfo,
 ) -> Result<Result<Replayed, JobFault>, EngineError> {
-    let tokens = &drawn.job.output.tokens;
     let mut replayed = Vec::with_capacity(steps.len());
     for step in steps {
         let measured = step.measured.as_deref().and_then(|own| Some((own, own.check?)));

@@ -1,20 +1,26 @@
 //! The judgement: honest work is valid, and each lie has its fault. Each lie is the smallest one:
 //! everything but it is made consistent again.
 
+mod embeddings;
 mod tolerance;
 
 use super::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
-use inferium_engine::{Answer, Engine, GenerateRequest, MockEngine, MockOptions};
+use inferium_engine::{Answer, Engine, GenerateRequest, MockEngine, MockOptions, Model};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    ChatMessage, Digest, FinishReason, JobEvidence, JobFault, JobId, JobLeaf, JobOutput, JobPayload, JobRequest,
-    JobResult, JobTotals, LeaseId, MeasuredEvidence, Ppm, PublicKey, SamplingParams, SegmentEvidence, SegmentTerms,
-    TaskKind, Usage, VerdictVote, VrfSecretKey, assessment_payload, assessment_request, merkle_root, replay_seed,
-    vrf_input,
+    ChatMessage, Digest, FinishReason, JobAnswer, JobEvidence, JobFault, JobId, JobInput, JobLeaf, JobOutput,
+    JobPayload, JobRequest, JobResult, JobTotals, LeaseId, MeasuredEvidence, ModelTask, Ppm, ProfileId, PublicKey,
+    SamplingParams, SegmentEvidence, SegmentTerms, TaskKind, Usage, VerdictVote, VrfSecretKey, assessment_payload,
+    assessment_request, merkle_root, replay_seed, vrf_input,
 };
+use std::sync::Arc;
 
 fn engine_of(flavour: u64) -> MockEngine {
     MockEngine::new(MockOptions { flavour, ..MockOptions::default() })
+}
+
+fn model_of(flavour: u64) -> Model {
+    Model::Chat(Arc::new(engine_of(flavour)))
 }
 
 fn lease() -> LeaseId {
@@ -79,11 +85,23 @@ impl Job {
         self.leaf.result.usage.prompt_tokens = self.leaf.request.prompt_tokens;
     }
 
+    /// Changes the answer's tokens, and makes its text fit.
+    fn write(&mut self, change: impl FnOnce(&mut Vec<u32>)) {
+        let JobAnswer::Text { tokens, text } = &mut self.evidence.output.answer else { panic!("no text") };
+        change(tokens);
+        *text = engine_of(0).decode(tokens);
+    }
+
+    /// The answer's text, to be changed.
+    fn text(&mut self) -> &mut String {
+        let JobAnswer::Text { text, .. } = &mut self.evidence.output.answer else { panic!("no text") };
+        text
+    }
+
     /// Cuts the answer and makes counts, text and evidence fit.
     fn cut(&mut self, size: usize, finish: FinishReason) {
         self.digests.truncate(size);
-        self.evidence.output.tokens.truncate(size);
-        self.evidence.output.text = engine_of(0).decode(&self.evidence.output.tokens);
+        self.write(|tokens| tokens.truncate(size));
         self.leaf.result.evidence_root = merkle_root(&self.digests);
         self.leaf.result.usage.completion_tokens = u32::try_from(size).unwrap();
         self.leaf.result.finish = finish;
@@ -95,8 +113,8 @@ async fn work(plan: Plan) -> Job {
     let options = MockOptions { noise_milli: plan.noise_milli.unwrap_or(0), ..MockOptions::default() };
     let engine = MockEngine::new(MockOptions { flavour: plan.flavour, ..options });
     let messages = vec![ChatMessage { role: "user".into(), content: plan.text.into() }];
-    let payload = JobPayload { salt: [1; 32], messages, stop: plan.stop.clone() };
-    let prompt = engine.render_chat(&payload.messages).unwrap();
+    let payload = JobPayload::chat([1; 32], messages, plan.stop.clone());
+    let prompt = engine.render_chat(payload.as_chat().unwrap().0).unwrap();
     let request = JobRequest {
         job: JobId::new(Digest::of("job", &[&plan.sequence.to_be_bytes()])),
         lease: lease(),
@@ -113,7 +131,7 @@ async fn work(plan: Plan) -> Job {
 
 /// Does a request, honestly but for the plan.
 async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, plan: &Plan) -> Job {
-    let prompt = engine.render_chat(&payload.messages).unwrap();
+    let prompt = engine.render_chat(payload.as_chat().unwrap().0).unwrap();
     let mut seed = replay_seed(&request, &prompt, &vrf_output());
     let mut fingerprint = plan.noise_milli.map(|_| Fingerprint::new(seed));
     if plan.own_seed {
@@ -127,7 +145,7 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         measure: fingerprint.is_some(),
     };
     let mut steps = engine.generate(generation).unwrap();
-    let mut answer = Answer::new(&payload.stop, request.tokens_max);
+    let mut answer = Answer::new(payload.as_chat().unwrap().1, request.tokens_max);
     let mut digests = Vec::new();
     while answer.finish().is_none() {
         if plan.cancel_after == Some(digests.len()) {
@@ -142,7 +160,7 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         answer.push(&engine, step.token);
     }
     let measured = fingerprint.map(Fingerprint::finish);
-    let output = JobOutput { salt: [2; 32], tokens: answer.tokens().to_vec(), text: answer.text().to_owned() };
+    let output = JobOutput::text([2; 32], answer.tokens().to_vec(), answer.text().to_owned());
     let result = JobResult {
         request: request.digest(),
         output_commitment: output.commitment(),
@@ -166,6 +184,7 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
         beacon: beacon(),
         seed: Digest::sha256(b"committee"),
         replay,
+        profile: ProfileId::new(Digest::ZERO),
         kind: TaskKind::Inference,
         known_wrong: None,
         calibration: None,
@@ -182,7 +201,7 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
 
 async fn vote(facts: &SegmentFacts, evidence: &SegmentEvidence) -> VerdictVote {
     authenticate(facts, evidence).unwrap();
-    check_segment(facts, evidence, &PublicKey::from_bytes([9; 32]), &engine_of(0)).await.unwrap()
+    check_segment(facts, evidence, &PublicKey::from_bytes([9; 32]), &model_of(0)).await.unwrap()
 }
 
 async fn judge(jobs: &[Job]) -> VerdictVote {
@@ -223,7 +242,7 @@ async fn honest_segment_is_valid() {
 #[tokio::test]
 async fn edited_text_is_found() {
     let mut job = work(plan(1)).await;
-    job.evidence.output.text.push('!');
+    job.text().push('!');
     job.recommit();
     assert_eq!(fault_of(job).await, Some(JobFault::Text));
 }
@@ -266,9 +285,10 @@ async fn copied_tokens_without_the_logits_are_found() {
 async fn one_changed_token_is_found_wherever_it_is() {
     for position in 0..12 {
         let mut job = work(plan(1)).await;
-        let token = &mut job.evidence.output.tokens[position];
-        *token = if *token == u32::from(b'q') { u32::from(b'r') } else { u32::from(b'q') };
-        job.evidence.output.text = engine_of(0).decode(&job.evidence.output.tokens);
+        job.write(|tokens| {
+            let token = &mut tokens[position];
+            *token = if *token == u32::from(b'q') { u32::from(b'r') } else { u32::from(b'q') };
+        });
         job.recommit();
         assert_eq!(fault_of(job).await, Some(JobFault::Token), "{position}");
     }
@@ -278,8 +298,7 @@ async fn one_changed_token_is_found_wherever_it_is() {
 async fn token_outside_the_vocabulary_is_a_fault_not_a_failure() {
     for token in [258, u32::MAX] {
         let mut job = work(plan(1)).await;
-        job.evidence.output.tokens[3] = token;
-        job.evidence.output.text = engine_of(0).decode(&job.evidence.output.tokens);
+        job.write(|tokens| tokens[3] = token);
         job.recommit();
         assert_eq!(fault_of(job).await, Some(JobFault::Token));
     }
@@ -312,7 +331,8 @@ async fn billing_for_more_or_fewer_tokens_is_found() {
 #[tokio::test]
 async fn tokens_after_the_end_are_found() {
     let mut job = work(Plan { tokens_max: 200, stop: vec!["e".into()], ..plan(1) }).await;
-    job.evidence.output.tokens.push(u32::from(b'x'));
+    let JobAnswer::Text { tokens, .. } = &mut job.evidence.output.answer else { panic!("no text") };
+    tokens.push(u32::from(b'x'));
     job.digests.push(Digest::ZERO);
     job.leaf.result.usage.completion_tokens += 1;
     job.leaf.result.evidence_root = merkle_root(&job.digests);
@@ -323,8 +343,9 @@ async fn tokens_after_the_end_are_found() {
 #[tokio::test]
 async fn ignored_stop_string_is_found() {
     let mut job = work(plan(1)).await;
-    let letter = job.evidence.output.text.chars().nth(3).unwrap();
-    job.evidence.payload.stop = vec![letter.to_string()];
+    let letter = job.text().chars().nth(3).unwrap();
+    let (messages, _) = job.evidence.payload.as_chat().unwrap();
+    job.evidence.payload = JobPayload::chat([1; 32], messages.to_vec(), vec![letter.to_string()]);
     job.recommit();
     assert!(matches!(fault_of(job).await, Some(JobFault::Finish | JobFault::Token)));
 }
@@ -337,12 +358,11 @@ async fn cancellation_hides_nothing() {
     job.leaf.result.evidence_root = Digest::sha256(b"something");
     assert_eq!(fault_of(job).await, Some(JobFault::Logits));
     let mut job = cancelled(0).await;
-    job.evidence.output.text = "text from nowhere".into();
+    *job.text() = "text from nowhere".into();
     job.recommit();
     assert_eq!(fault_of(job).await, Some(JobFault::Text));
     let mut job = cancelled(3).await;
-    job.evidence.output.tokens[1] ^= 1;
-    job.evidence.output.text = engine_of(0).decode(&job.evidence.output.tokens);
+    job.write(|tokens| tokens[1] ^= 1);
     job.recommit();
     assert_eq!(fault_of(job).await, Some(JobFault::Token));
     // The answer had ended by itself.
@@ -413,10 +433,13 @@ async fn evidence_of_something_else_is_refused() {
     assert_eq!(check(&|_, evidence| evidence.jobs[2].0 = 3), jobs_refused);
     let input_refused = Err(InvalidEvidence::Input { job: 1 });
     assert_eq!(check(&|_, evidence| evidence.jobs[1].1.payload.salt[0] ^= 1), input_refused);
-    assert_eq!(check(&|_, evidence| evidence.jobs[1].1.payload.stop.push("x".into())), input_refused);
+    assert_eq!(check(&|_, evidence| evidence.jobs[1].1.payload.salt[0] ^= 1), input_refused);
     let output_refused = Err(InvalidEvidence::Output { job: 2 });
-    assert_eq!(check(&|_, evidence| evidence.jobs[2].1.output.text.push('x')), output_refused);
-    assert_eq!(check(&|_, evidence| evidence.jobs[2].1.output.tokens.truncate(3)), output_refused);
+    assert_eq!(check(&|_, evidence| evidence.jobs[2].1.output.salt[0] ^= 1), output_refused);
+    assert_eq!(
+        check(&|_, evidence| evidence.jobs[2].1.output.answer = JobAnswer::Embeddings(Vec::new())),
+        output_refused
+    );
 }
 
 /// SPEC R3, J2: only drawn payloads are shown, and only drawn jobs are replayed.
@@ -442,7 +465,7 @@ async fn only_drawn_jobs_are_shown_and_replayed() {
         for sequence in 0..12 {
             lying.push(work(plan(sequence)).await);
         }
-        lying[position].evidence.output.text.push('!');
+        lying[position].text().push('!');
         lying[position].recommit();
         let (facts, evidence) = segment(&lying, half);
         let vote = vote(&facts, &evidence).await;
@@ -456,7 +479,7 @@ async fn effort_is_each_validators_own() {
     let effort = async |jobs: &[Job], validator: u8| {
         let (facts, evidence) = segment(jobs, Ppm::ONE);
         let validator = PublicKey::from_bytes([validator; 32]);
-        match check_segment(&facts, &evidence, &validator, &engine_of(0)).await {
+        match check_segment(&facts, &evidence, &validator, &model_of(0)).await {
             Ok(VerdictVote::Valid { effort }) => effort,
             other => panic!("{other:?}"),
         }
@@ -476,7 +499,7 @@ async fn failing_engine_convicts_no_one() {
         MockOptions { max_active: 0, ..MockOptions::default() },
         MockOptions { context_tokens: 4, ..MockOptions::default() },
     ] {
-        let broken = MockEngine::new(options);
+        let broken = Model::Chat(Arc::new(MockEngine::new(options)));
         assert!(check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &broken).await.is_err());
     }
 }
@@ -486,8 +509,9 @@ async fn failing_engine_convicts_no_one() {
 async fn assess(count: u32, lie: impl Fn(u32, &mut Job)) -> Vec<Job> {
     let (mut jobs, mut last): (Vec<Job>, _) = (Vec::new(), Digest::ZERO);
     for index in 0..count {
-        let payload = assessment_payload(&beacon(), lease(), index, &last);
-        let prompt_tokens = u32::try_from(engine_of(0).render_chat(&payload.messages).unwrap().len()).unwrap();
+        let payload = assessment_payload(ModelTask::Chat, &beacon(), lease(), index, &last);
+        let prompt_tokens =
+            u32::try_from(engine_of(0).render_chat(payload.as_chat().unwrap().0).unwrap().len()).unwrap();
         let request = assessment_request(lease(), index, &payload, prompt_tokens);
         let mut job = answer(engine_of(0), payload, request, &plan(0)).await;
         lie(index, &mut job);

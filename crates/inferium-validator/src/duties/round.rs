@@ -76,13 +76,14 @@ impl Round {
         self.forget_relayed(&state)
     }
 
-    /// Keeps the node's own entries right: its profile and its URL.
+    /// Keeps the node's own entries right: its profiles and its URL.
     fn serve_node(&mut self, state: &State) {
         let shared = &self.shared;
-        let declared = state.profile(&shared.profile.id()).is_some_and(|entry| entry.validators.contains(&shared.node));
-        if !declared {
-            let body = TransactionBody::DeclareProfile { profile: shared.profile.clone() };
-            self.sent.send(shared, state, b"profile", body);
+        for (id, (profile, _)) in &shared.models {
+            if state.profile(id).is_none_or(|entry| !entry.validators.contains(&shared.node)) {
+                let body = TransactionBody::DeclareProfile { profile: profile.clone() };
+                self.sent.send(shared, state, id.digest().as_bytes(), body);
+            }
         }
         let Some(node) = state.node(&shared.node) else { return };
         if matches!(&node.role, NodeRole::Validator { url } if *url != shared.url) {
@@ -126,15 +127,18 @@ impl Round {
         }
         let tried = self.running.get(&id).copied();
         let has_evidence = shared.shelf.has(id);
+        // Whoever does not serve any more what a former run declared can't judge it.
+        let model = shared.models.get(&facts.profile).map(|(_, model)| model.clone());
         // Without evidence, with evidence that our engine can't replay, or with more of it than there
         // was time for: no verdict but this one.
-        if is_late && (!has_evidence || tried.is_some()) {
+        if is_late && (!has_evidence || tried.is_some() || model.is_none()) {
             self.record(state, about, VerdictVote::Unavailable)?;
             return Ok(true);
         }
         if !has_evidence || tried == Some(None) || tried == Some(Some(state.height())) {
             return Ok(true);
         }
+        let Some(model) = model else { return Ok(true) };
         self.running.insert(id, None);
         let (shared, judged) = (Arc::clone(shared), self.judged.clone());
         tokio::spawn(async move {
@@ -143,7 +147,7 @@ impl Round {
                 Ok(Some(evidence)) if authenticate(&facts, &evidence).is_err() => {
                     return drop(shared.shelf.remove(id).inspect_err(|error| warn!(%error, "evidence stays")));
                 }
-                Ok(Some(evidence)) => Ok(check_segment(&facts, &evidence, &shared.node, &*shared.engine).await),
+                Ok(Some(evidence)) => Ok(check_segment(&facts, &evidence, &shared.node, &model).await),
                 // The duty ended meanwhile.
                 Ok(None) => return,
                 Err(error) => Err(error),

@@ -3,13 +3,14 @@
 
 use super::{Refused, check_can_be_done, open_evidence};
 use crate::check::{InvalidEvidence, SegmentFacts};
-use inferium_engine::{Engine, MockEngine, MockOptions};
+use inferium_engine::{Engine, EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_types::{
     ChatMessage, Digest, FinishReason, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobResult, JobTotals,
-    LeaseId, NodeId, Ppm, SamplingParams, SealedEvidence, SecretKey, SegmentEvidence, SegmentTerms, TaskKind, Usage,
-    VrfSecretKey, encode, limits, merkle_root, vrf_input, wire::RelayedRequest,
+    LeaseId, NodeId, Ppm, ProfileId, SamplingParams, SealedEvidence, SecretKey, SegmentEvidence, SegmentTerms,
+    TaskKind, Usage, VrfSecretKey, encode, limits, merkle_root, vrf_input, wire::RelayedRequest,
 };
+use std::sync::Arc;
 
 const CONTEXT: u32 = 256;
 
@@ -20,7 +21,7 @@ fn engine() -> MockEngine {
 fn relayed() -> RelayedRequest {
     let messages = vec![ChatMessage { role: "user".into(), content: "are you there?".into() }];
     let prompt = engine().render_chat(&messages).unwrap();
-    let payload = JobPayload { salt: [1; 32], messages, stop: vec!["stop".into()] };
+    let payload = JobPayload::chat([1; 32], messages, vec!["stop".into()]);
     let request = JobRequest {
         job: JobId::new(Digest::ZERO),
         lease: LeaseId::new(Digest::ZERO),
@@ -38,7 +39,7 @@ fn relayed() -> RelayedRequest {
 fn refusal(change: impl FnOnce(&mut RelayedRequest)) -> Option<Refused> {
     let mut relayed = relayed();
     change(&mut relayed);
-    check_can_be_done(&relayed, CONTEXT, &engine()).err()
+    check_can_be_done(&relayed, CONTEXT, &Model::Chat(Arc::new(engine()))).err()
 }
 
 fn impossible(change: impl FnOnce(&mut RelayedRequest)) -> ImpossibleJob {
@@ -63,9 +64,12 @@ fn a_request_that_every_worker_refuses_is_not() {
     assert_eq!(reason, ImpossibleJob::Context { tokens: u64::from(CONTEXT) + 1, context_tokens: CONTEXT });
     let reason = impossible(|relayed| relayed.request.sequence = limits::SEQUENCE_MAX + 1);
     assert_eq!(reason, ImpossibleJob::Sequence);
-    assert_eq!(impossible(|relayed| relayed.payload.stop = vec![String::new()]), ImpossibleJob::StopString { size: 0 });
+    assert_eq!(
+        impossible(|relayed| relayed.payload = JobPayload::chat([1; 32], Vec::new(), vec![String::new()])),
+        ImpossibleJob::StopString { size: 0 }
+    );
     let size = limits::STOP_STRING_SIZE_MAX + 1;
-    let reason = impossible(|relayed| relayed.payload.stop = vec!["x".repeat(size)]);
+    let reason = impossible(|relayed| relayed.payload = JobPayload::chat([1; 32], Vec::new(), vec!["x".repeat(size)]));
     assert_eq!(reason, ImpossibleJob::StopString { size });
 }
 
@@ -78,6 +82,24 @@ fn a_prompt_of_another_length_is_not_the_requests() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// SPEC J8: of texts the request names the number, and only a model that embeds takes them.
+#[test]
+fn texts_are_relayed_in_their_number_to_models_that_embed() {
+    let embedder = Model::Embedder(Arc::new(MockEmbedder::new(MockEmbedderOptions::default())));
+    let payload = JobPayload::embed([1; 32], vec!["one".into(), "two".into()]);
+    let tokens = embedder.read(&payload.input).unwrap().tokens();
+    let refusal = |tokens_max, model: &Model| {
+        let prompt_tokens = u32::try_from(tokens).unwrap();
+        let request = JobRequest { tokens_max, prompt_tokens, ..relayed().request };
+        check_can_be_done(&RelayedRequest { request, payload: payload.clone() }, CONTEXT, model).err()
+    };
+    assert!(refusal(2, &embedder).is_none());
+    assert!(matches!(refusal(1, &embedder), Some(Refused::Texts { found: 2, claimed: 1 })));
+    assert!(matches!(refusal(3, &embedder), Some(Refused::Texts { found: 2, claimed: 3 })));
+    let chat = Model::Chat(Arc::new(engine()));
+    assert!(matches!(refusal(2, &chat), Some(Refused::Prompt(EngineError::Task { does: "chat" }))));
 }
 
 fn member(byte: u8) -> NodeId {
@@ -106,6 +128,7 @@ fn segment() -> (SegmentFacts, SegmentEvidence) {
         beacon: Digest::ZERO,
         seed: Digest::sha256(b"draw"),
         replay: Ppm::new(0),
+        profile: ProfileId::new(Digest::ZERO),
         kind: TaskKind::Inference,
         known_wrong: None,
         calibration: None,

@@ -29,8 +29,8 @@ fn evidence(byte: u8, text: &str) -> SegmentEvidence {
         usage: Usage::default(),
         finish: FinishReason::EndOfText,
     };
-    let payload = JobPayload { salt: [0; 32], messages: Vec::new(), stop: Vec::new() };
-    let output = JobOutput { salt: [0; 32], tokens: Vec::new(), text: text.into() };
+    let payload = JobPayload::chat([0; 32], Vec::new(), Vec::new());
+    let output = JobOutput::text([0; 32], Vec::new(), text.into());
     SegmentEvidence {
         segment: segment(byte),
         vrf_proof: VrfSecretKey::from_entropy([5; 32]).unwrap().prove(&Digest::ZERO),

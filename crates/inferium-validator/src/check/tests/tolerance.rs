@@ -77,7 +77,7 @@ async fn honest_noise_is_measured_and_nothing_is_wrong_with_it() {
 
     // Whoever replays on the canonical engine measures the same to the bit; the effort is each one's own.
     let (facts, evidence) = drawn(&jobs);
-    let other = check_segment(&facts, &evidence, &PublicKey::from_bytes([8; 32]), &engine_of(0)).await.unwrap();
+    let other = check_segment(&facts, &evidence, &PublicKey::from_bytes([8; 32]), &model_of(0)).await.unwrap();
     assert_eq!(statistics(&other), found);
     assert_ne!(other, vote);
 
@@ -95,7 +95,7 @@ async fn gross_faults_of_one_job_are_found() {
 
     // The right tokens over other hidden states.
     let mut states = work(noisy(0)).await;
-    let prompt = engine_of(0).render_chat(&states.evidence.payload.messages).unwrap();
+    let prompt = engine_of(0).render_chat(states.evidence.payload.as_chat().unwrap().0).unwrap();
     let mut fingerprint = Fingerprint::new(replay_seed(&states.leaf.request, &prompt, &vrf_output()));
     for logprob in states.evidence.measured.iter().flat_map(|shown| &shown.windows).flat_map(|window| &window.logprobs)
     {
@@ -108,13 +108,12 @@ async fn gross_faults_of_one_job_are_found() {
 #[tokio::test]
 async fn checks_without_noise_are_as_exact_as_ever() {
     let mut edited = work(noisy(0)).await;
-    edited.evidence.output.text.push('!');
+    edited.text().push('!');
     edited.recommit();
     assert_eq!(fault(measured(&[edited]).await), (0, JobFault::Text));
 
     let mut unknown = work(noisy(0)).await;
-    unknown.evidence.output.tokens[3] = 99_999;
-    unknown.evidence.output.text = engine_of(0).decode(&unknown.evidence.output.tokens);
+    unknown.write(|tokens| tokens[3] = 99_999);
     unknown.recommit();
     assert_eq!(fault(measured(&[unknown]).await), (0, JobFault::Token));
 }
@@ -124,10 +123,10 @@ async fn checks_without_noise_are_as_exact_as_ever() {
 async fn an_end_that_the_model_did_not_make_is_found() {
     const END: u32 = 257;
     let mut job = work(noisy(0)).await;
-    let output = &mut job.evidence.output;
-    output.tokens.truncate(9);
-    output.tokens.push(END);
-    output.text = engine_of(0).decode(&output.tokens);
+    job.write(|tokens| {
+        tokens.truncate(9);
+        tokens.push(END);
+    });
     job.leaf.result.usage.completion_tokens = 10;
     job.leaf.result.finish = FinishReason::EndOfText;
     let measured_part = work(Plan { tokens_max: 10, ..noisy(0) }).await.evidence.measured;

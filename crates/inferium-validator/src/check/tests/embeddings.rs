@@ -1,0 +1,204 @@
+//! SPEC J8: embeddings are computed again, and every lie about them has its fault.
+
+use super::*;
+use inferium_engine::{Embedder, MockEmbedder, MockEmbedderOptions};
+use inferium_types::Embedding;
+
+const TEXTS: [&str; 3] = ["one", "two words", "one"];
+
+fn embedder(flavour: u64) -> MockEmbedder {
+    MockEmbedder::new(MockEmbedderOptions { flavour, ..MockEmbedderOptions::default() })
+}
+
+fn model() -> Model {
+    Model::Embedder(Arc::new(embedder(0)))
+}
+
+/// A request for `texts`, done by a model of this flavour up to `count` of them.
+async fn embedded(payload: JobPayload, request: JobRequest, flavour: u64, count: usize) -> Job {
+    let JobInput::Embed { texts } = &payload.input else { panic!("no texts") };
+    let texts: Vec<Vec<u32>> = texts.iter().map(|text| embedder(flavour).encode(text).unwrap()).take(count).collect();
+    let whole = texts.len() == usize::try_from(request.tokens_max).unwrap();
+    let mut embeddings = Vec::new();
+    if !texts.is_empty() {
+        let mut vectors = embedder(flavour).embed(texts).unwrap();
+        while let Some(vector) = vectors.recv().await {
+            embeddings.push(Embedding::new(&vector.unwrap()));
+        }
+    }
+    let finish = if whole { FinishReason::EndOfText } else { FinishReason::Cancelled };
+    rebound(payload, request, embeddings, finish)
+}
+
+/// The job of these embeddings, with everything that binds them.
+fn rebound(payload: JobPayload, request: JobRequest, embeddings: Vec<Embedding>, finish: FinishReason) -> Job {
+    let digests: Vec<Digest> = embeddings.iter().map(Embedding::digest).collect();
+    let completion_tokens = u32::try_from(embeddings.len()).unwrap();
+    let output = JobOutput { salt: [2; 32], answer: JobAnswer::Embeddings(embeddings) };
+    let result = JobResult {
+        request: request.digest(),
+        output_commitment: output.commitment(),
+        evidence_root: merkle_root(&digests),
+        usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens },
+        finish,
+    };
+    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured: None }, digests }
+}
+
+fn asked(sequence: u64) -> (JobPayload, JobRequest) {
+    let payload = JobPayload::embed([1; 32], TEXTS.map(str::to_owned).to_vec());
+    let tokens = model().read(&payload.input).unwrap().tokens();
+    let request = JobRequest {
+        job: JobId::new(Digest::of("job", &[&sequence.to_be_bytes()])),
+        lease: lease(),
+        sequence,
+        attempt: 0,
+        input_commitment: payload.commitment(),
+        prompt_tokens: u32::try_from(tokens).unwrap(),
+        tokens_max: 3,
+        sampling: SamplingParams::GREEDY,
+        client_seed: None,
+    };
+    (payload, request)
+}
+
+async fn honest(sequence: u64) -> Job {
+    let (payload, request) = asked(sequence);
+    embedded(payload, request, 0, 3).await
+}
+
+async fn fault_of(job: Job) -> Option<JobFault> {
+    let (facts, evidence) = segment(&[honest(0).await, job], Ppm::ONE);
+    authenticate(&facts, &evidence).unwrap();
+    match check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &model()).await.unwrap() {
+        VerdictVote::Valid { .. } => None,
+        VerdictVote::Invalid { job: 1, fault } => Some(fault),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn embeddings(job: &Job) -> Vec<Embedding> {
+    let JobAnswer::Embeddings(embeddings) = &job.evidence.output.answer else { panic!("no embeddings") };
+    embeddings.clone()
+}
+
+#[tokio::test]
+async fn honest_embeddings_are_valid() {
+    assert_eq!(fault_of(honest(1).await).await, None);
+    // Who left early got those that were ready.
+    for count in [0, 1, 2] {
+        let (payload, request) = asked(1);
+        assert_eq!(fault_of(embedded(payload, request, 0, count).await).await, None, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn another_model_or_one_other_bit_is_found() {
+    let (payload, request) = asked(1);
+    assert_eq!(fault_of(embedded(payload, request, 1, 3).await).await, Some(JobFault::Embedding));
+    for position in 0..3 {
+        let job = honest(1).await;
+        let mut changed = embeddings(&job);
+        let mut values: Vec<f32> = changed[position].values().collect();
+        values[7] = f32::from_bits(values[7].to_bits() ^ 1);
+        changed[position] = Embedding::new(&values);
+        let job = rebound(job.evidence.payload, job.leaf.request, changed, FinishReason::EndOfText);
+        assert_eq!(fault_of(job).await, Some(JobFault::Embedding), "{position}");
+    }
+}
+
+/// The right embeddings under a root that is not theirs: what a planted job looks like (SPEC V5).
+#[tokio::test]
+async fn another_root_is_found() {
+    let mut job = honest(1).await;
+    job.leaf.result.evidence_root = Digest::sha256(b"something");
+    assert_eq!(fault_of(job).await, Some(JobFault::Embedding));
+    let (payload, request) = asked(1);
+    let mut nothing = embedded(payload, request, 0, 0).await;
+    nothing.leaf.result.evidence_root = Digest::sha256(b"something");
+    assert_eq!(fault_of(nothing).await, Some(JobFault::Embedding));
+}
+
+#[tokio::test]
+async fn fewer_more_or_other_answers_than_texts_are_found() {
+    // Two of three, and said to be all.
+    let job = honest(1).await;
+    let two = embeddings(&job)[..2].to_vec();
+    let job = rebound(job.evidence.payload, job.leaf.request, two, FinishReason::EndOfText);
+    assert_eq!(fault_of(job).await, Some(JobFault::Finish));
+    // All of them, and said to be cancelled: it would have ended by itself.
+    for finish in [FinishReason::Cancelled, FinishReason::Length, FinishReason::StopString] {
+        let job = honest(1).await;
+        let all = embeddings(&job);
+        let job = rebound(job.evidence.payload, job.leaf.request, all, finish);
+        assert_eq!(fault_of(job).await, Some(JobFault::Finish), "{finish:?}");
+    }
+    // More than there are texts: the request allows four.
+    let (payload, request) = asked(1);
+    let request = JobRequest { tokens_max: 4, ..request };
+    let mut four = embeddings(&honest(1).await);
+    four.push(four[0].clone());
+    assert_eq!(fault_of(rebound(payload, request, four, FinishReason::EndOfText)).await, Some(JobFault::Prompt));
+    // Billed for another number than there are.
+    let mut job = honest(1).await;
+    job.leaf.result.usage.completion_tokens = 2;
+    assert_eq!(fault_of(job).await, Some(JobFault::Finish));
+    // A text.
+    let mut job = honest(1).await;
+    job.evidence.output = JobOutput::text([2; 32], vec![1, 2, 3], "abc".into());
+    job.recommit();
+    assert_eq!(fault_of(job).await, Some(JobFault::Embedding));
+}
+
+#[tokio::test]
+async fn what_the_model_does_not_read_is_no_honest_work() {
+    let mut job = honest(1).await;
+    job.evidence.payload = JobPayload::chat([1; 32], Vec::new(), Vec::new());
+    job.recommit();
+    assert_eq!(fault_of(job).await, Some(JobFault::Prompt));
+    let mut dearer = honest(1).await;
+    dearer.leaf.request.prompt_tokens += 1;
+    dearer.recommit();
+    assert_eq!(fault_of(dearer).await, Some(JobFault::Prompt));
+    // A conversation is answered by text.
+    let mut chat = work(plan(1)).await;
+    chat.evidence.output.answer = JobAnswer::Embeddings(Vec::new());
+    chat.recommit();
+    assert_eq!(super::fault_of(chat).await, Some(JobFault::Text));
+}
+
+/// A failure of our own engine is no verdict, and a text that is too long for it is one.
+#[tokio::test]
+async fn failing_embedder_convicts_no_one() {
+    let (facts, evidence) = segment(&[honest(0).await], Ppm::ONE);
+    for options in [
+        MockEmbedderOptions { max_active: 0, ..MockEmbedderOptions::default() },
+        MockEmbedderOptions { max_texts: 2, ..MockEmbedderOptions::default() },
+        MockEmbedderOptions { context_tokens: 4, ..MockEmbedderOptions::default() },
+    ] {
+        let broken = Model::Embedder(Arc::new(MockEmbedder::new(options.clone())));
+        let vote = check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &broken).await;
+        assert!(vote.is_err(), "{options:?}: {vote:?}");
+    }
+}
+
+/// SPEC N2: a capability task of an embedding model is a chain of texts.
+#[tokio::test]
+async fn capability_task_of_an_embedder_is_checked() {
+    let assessed = async |lie: bool| {
+        let (mut jobs, mut last): (Vec<Job>, _) = (Vec::new(), Digest::ZERO);
+        for index in 0..3 {
+            let payload = assessment_payload(model().task(), &beacon(), lease(), index, &last);
+            let tokens = u32::try_from(model().read(&payload.input).unwrap().tokens()).unwrap();
+            let request = assessment_request(lease(), index, &payload, tokens);
+            let job = embedded(payload, request, u64::from(lie && index == 1), 1).await;
+            last = job.leaf.hash();
+            jobs.push(job);
+        }
+        let (facts, evidence) = segment(&jobs, Ppm::ONE);
+        let facts = SegmentFacts { kind: TaskKind::Benchmark, ..facts };
+        check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &model()).await.unwrap()
+    };
+    assert!(matches!(assessed(false).await, VerdictVote::Valid { .. }));
+    assert_eq!(assessed(true).await, VerdictVote::Invalid { job: 1, fault: JobFault::Embedding });
+}

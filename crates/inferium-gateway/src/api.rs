@@ -1,17 +1,21 @@
 //! The HTTP surface: what clients of OpenAI-compatible servers expect.
 
 mod chat;
+mod embeddings;
 mod error;
 mod models;
 mod receipts;
 mod request;
 
+use crate::gateway::ServedModel;
 use crate::hub::Hub;
 use crate::keys::ApiKey;
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{
         DefaultBodyLimit, Request, State,
+        rejection::BytesRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
@@ -21,6 +25,7 @@ use axum::{
 };
 use error::ApiError;
 use inferium_chain::VerifiedBlock;
+use inferium_engine::Model;
 use inferium_seal::FRAME_OVERHEAD_MAX;
 use inferium_types::{Digest, ModelProfile, NetworkKey, ProfileId, limits};
 use serde_json::json;
@@ -40,11 +45,18 @@ pub(crate) struct ApiState {
     network: NetworkKey,
     /// The newest verified block.
     head: watch::Receiver<Option<Arc<VerifiedBlock>>>,
-    profile: Arc<ModelProfile>,
-    profile_id: ProfileId,
+    models: Arc<[Arc<ApiModel>]>,
+    created_s: u64,
+}
+
+/// A model that clients may ask for.
+#[derive(Debug)]
+struct ApiModel {
+    id: ProfileId,
+    profile: ModelProfile,
+    model: Model,
     /// Longest prompt with its answer that leases are asked for.
     context_tokens: u32,
-    created_s: u64,
 }
 
 impl ApiState {
@@ -52,11 +64,31 @@ impl ApiState {
         hub: Arc<Hub>,
         network: NetworkKey,
         head: watch::Receiver<Option<Arc<VerifiedBlock>>>,
-        profile: ModelProfile,
-        context_tokens: u32,
+        models: &[ServedModel],
     ) -> Self {
-        let profile_id = profile.id();
-        Self { hub, network, head, profile: Arc::new(profile), profile_id, context_tokens, created_s: unix_s() }
+        let models = models.iter().map(|served| {
+            Arc::new(ApiModel {
+                id: served.profile.id(),
+                profile: served.profile.clone(),
+                model: served.model.clone(),
+                context_tokens: served.demand.context_tokens,
+            })
+        });
+        Self { hub, network, head, models: models.collect(), created_s: unix_s() }
+    }
+
+    /// The model of this name.
+    fn model(&self, name: &str) -> Result<&Arc<ApiModel>, ApiError> {
+        self.models.iter().find(|model| model.profile.name == name).ok_or_else(|| {
+            let served = self.models.iter().map(|model| model.profile.name.clone()).collect();
+            ApiError::ModelNotFound { model: name.to_owned(), served }
+        })
+    }
+
+    /// Leases that are open, of all models, and whether each model has one.
+    fn leases(&self) -> (usize, bool) {
+        let open = self.models.iter().map(|model| self.hub.open_leases(model.id).0);
+        open.fold((0, true), |(sum, all), leases| (leases.saturating_add(sum), all && leases > 0))
     }
 
     /// The payer behind a request's bearer token.
@@ -83,6 +115,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .expose_headers([REQUEST_ID, JOB_HEADER, header::RETRY_AFTER, RETRY_AFTER_MS]);
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
         .route("/v1/receipts/{job}", get(receipts::receipt))
@@ -136,13 +169,13 @@ async fn version() -> Json<serde_json::Value> {
     Json(json!({"version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// Ready: the chain moves, and a worker is connected.
+/// Ready: the chain moves, and a worker of each model is connected.
 async fn ready(State(state): State<ApiState>) -> Response {
     let head = state.head.borrow().as_ref().map(|block| (block.header.height, block.header.timestamp_ms));
     let (height, head_ms) = head.unwrap_or_default();
     let age_ms = (unix_s() * 1_000).saturating_sub(head_ms);
-    let (leases, _) = state.hub.open_leases(state.profile_id);
-    let is_ready = age_ms <= HEAD_AGE_MAX_MS && leases > 0;
+    let (leases, is_served) = state.leases();
+    let is_ready = age_ms <= HEAD_AGE_MAX_MS && is_served;
     let status = if is_ready { axum::http::StatusCode::OK } else { axum::http::StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({"ready": is_ready, "height": height, "head_age_ms": age_ms, "leases": leases})))
         .into_response()
@@ -163,6 +196,29 @@ async fn worker(
         .max_message_size(limits::MESSAGE_SIZE_MAX + FRAME_OVERHEAD_MAX)
         .max_frame_size(limits::MESSAGE_SIZE_MAX + FRAME_OVERHEAD_MAX)
         .on_upgrade(move |socket| crate::session::serve(state.hub, socket)))
+}
+
+/// Bytes of a request up to which it is read and tokenised on a thread that serves others too.
+const INLINE_MAX: usize = 16 * 1024;
+
+/// Does what takes its time by the size of the request: at once when that is little, and where no
+/// other request waits for it when it is not.
+async fn sized<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    if size <= INLINE_MAX {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+/// A request's body, whole.
+fn whole_body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
+    body.map_err(|rejection| {
+        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::TooLarge
+        } else {
+            ApiError::Json(rejection.body_text())
+        }
+    })
 }
 
 fn unix_s() -> u64 {

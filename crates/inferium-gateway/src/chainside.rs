@@ -1,7 +1,7 @@
 //! The gateway's half of the chain: tasks that it keeps open, and what became of its segments.
 
 use crate::demand::Demand;
-use crate::gateway::{DemandTerms, GatewayError};
+use crate::gateway::{GatewayError, ServedModel};
 use crate::hub::{Hub, LeaseUse};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashState};
@@ -9,8 +9,9 @@ use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_ledger::{Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
     Event, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId, TaskTerms, TransactionBody,
-    VerificationMode, VrfPublicKey,
+    VrfPublicKey,
 };
+use std::collections::BTreeMap;
 use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -21,18 +22,20 @@ const REOPEN_WAIT: Duration = Duration::from_secs(1);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
 
+/// A task that was sent for a profile, and the block that holds it.
+type Sent = (ProfileId, Option<u64>);
+
 /// Follows the chain for the hub.
 pub(crate) struct ChainSide {
     hub: Arc<Hub>,
     chain: LightClient,
     sender: Sender,
-    profile: (ProfileId, VerificationMode),
-    terms: DemandTerms,
+    /// What is asked for, and what is in the pool of it.
+    demands: BTreeMap<ProfileId, (TaskTerms, Demand)>,
     stalls: Arc<Stalls>,
     me: NodeId,
-    demand: Demand,
     /// Blocks that hold the tasks that were sent; none for one that no block will hold.
-    sent: (mpsc::Sender<Option<u64>>, mpsc::Receiver<Option<u64>>),
+    sent: (mpsc::Sender<Sent>, mpsc::Receiver<Sent>),
     saved_cursor: u64,
 }
 
@@ -41,8 +44,7 @@ impl ChainSide {
         hub: Arc<Hub>,
         chain: LightClient,
         sender: Sender,
-        profile: (ProfileId, VerificationMode),
-        terms: DemandTerms,
+        models: &[ServedModel],
         stalls: Arc<Stalls>,
     ) -> Self {
         let me = hub.node();
@@ -50,11 +52,12 @@ impl ChainSide {
             hub,
             chain,
             sender,
-            profile,
-            terms,
+            demands: models
+                .iter()
+                .map(|served| (served.profile.id(), (served.demand.task(&served.profile), Demand::new(None))))
+                .collect(),
             stalls,
             me,
-            demand: Demand::new(None),
             sent: mpsc::channel(4),
             saved_cursor: 0,
         }
@@ -67,7 +70,9 @@ impl ChainSide {
         self.saved_cursor = from.unwrap_or(0);
         // What was followed before does not come again.
         let head = self.chain.height();
-        self.demand = Demand::new(from.filter(|next| *next <= head).map(|_| head));
+        for (_, demand) in self.demands.values_mut() {
+            *demand = Demand::new(from.filter(|next| *next <= head).map(|_| head));
+        }
         self.read_forced_share().await?;
         self.recover().await?;
         loop {
@@ -77,7 +82,11 @@ impl ChainSide {
                     Some(block) => self.on_block(&block).await?,
                     None => return Err(GatewayError::Chain { reason: "the stream of blocks ended".into() }),
                 },
-                Some(height) = self.sent.1.recv() => self.demand.sent(height),
+                Some((profile, height)) = self.sent.1.recv() => {
+                    if let Some((_, demand)) = self.demands.get_mut(&profile) {
+                        demand.sent(height);
+                    }
+                }
                 _ = stop.changed() => return Ok(()),
             }
         }
@@ -98,8 +107,8 @@ impl ChainSide {
         self.add_leases(known).await?;
         for task in self.hub.disk(|hub| hub.store.tasks()).await? {
             let on_chain: Option<Task> = self.chain.entry(&StateKey::Task(task)).await?;
-            if on_chain.is_some() {
-                self.demand.opened(task);
+            if let Some(on_chain) = on_chain {
+                self.task_opened(task, on_chain.terms.profile);
             } else {
                 self.hub.disk(move |hub| hub.store.remove_task(task)).await?;
             }
@@ -107,23 +116,31 @@ impl ChainSide {
         Ok(())
     }
 
-    /// Keeps one task waiting in the pool at any time, so that a worker that joins, or has slots
-    /// free again, is leased in the very block that says so.
+    /// Keeps one task of each profile waiting in the pool at any time, so that a worker that joins, or
+    /// has slots free again, is leased in the very block that says so.
     fn keep_demand(&mut self) {
-        if !self.demand.take() {
-            return;
-        }
-        let (profile, mode) = self.profile;
-        let (sender, done, terms) = (self.sender.clone(), self.sent.0.clone(), self.terms.task(profile, mode));
-        let chain = self.chain.clone();
-        tokio::spawn(async move {
-            let height = open_task(&chain, &sender, terms).await;
-            if height.is_none() {
-                tokio::time::sleep(REOPEN_WAIT).await;
+        for (profile, (terms, demand)) in &mut self.demands {
+            if !demand.take() {
+                continue;
             }
-            // The follower is gone only when the gateway stops.
-            let _ = done.send(height).await;
-        });
+            let (profile, terms) = (*profile, *terms);
+            let (chain, sender, done) = (self.chain.clone(), self.sender.clone(), self.sent.0.clone());
+            tokio::spawn(async move {
+                let height = open_task(&chain, &sender, terms).await;
+                if height.is_none() {
+                    tokio::time::sleep(REOPEN_WAIT).await;
+                }
+                // The follower is gone only when the gateway stops.
+                let _ = done.send((profile, height)).await;
+            });
+        }
+    }
+
+    /// One of a profile that is not served any more is left to expire.
+    fn task_opened(&mut self, task: TaskId, profile: ProfileId) {
+        if let Some((_, demand)) = self.demands.get_mut(&profile) {
+            demand.opened(task);
+        }
     }
 
     async fn on_block(&mut self, block: &VerifiedBlock) -> Result<(), GatewayError> {
@@ -138,17 +155,19 @@ impl ChainSide {
             self.hub.disk(move |hub| hub.store.set_cursor(next)).await?;
             self.saved_cursor = next;
         }
-        self.demand.followed(height);
+        for (_, demand) in self.demands.values_mut() {
+            demand.followed(height);
+        }
         Ok(())
     }
 
     /// True when the event was this gateway's business.
     async fn on_event(&mut self, block: &VerifiedBlock, position: usize, event: &Event) -> Result<bool, GatewayError> {
         match event {
-            Event::TaskOpened { task, requester, .. } if *requester == self.me => {
+            Event::TaskOpened { task, requester, profile } if *requester == self.me => {
                 let task = *task;
                 self.hub.disk(move |hub| hub.store.put_task(task)).await?;
-                self.demand.opened(task);
+                self.task_opened(task, *profile);
             }
             Event::TaskExpired { task, requester } if *requester == self.me => self.task_gone(*task).await?,
             Event::LeaseGranted { lease, task, worker, gateway, terms, price, beacon, expires_at_ms }
@@ -220,7 +239,9 @@ impl ChainSide {
     }
 
     async fn task_gone(&mut self, task: TaskId) -> Result<(), GatewayError> {
-        self.demand.gone(task);
+        for (_, demand) in self.demands.values_mut() {
+            demand.gone(task);
+        }
         Ok(self.hub.disk(move |hub| hub.store.remove_task(task)).await?)
     }
 

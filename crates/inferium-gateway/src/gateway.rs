@@ -8,8 +8,8 @@ use crate::stall::Stalls;
 use crate::store::{GatewayStore, StoreError};
 use axum::Router;
 use inferium_chain::{GetError, LightClient, Sender};
-use inferium_engine::Engine;
-use inferium_types::{Amount, ModelProfile, Price, ProfileId, SecretKey, TaskKind, TaskTerms, VerificationMode};
+use inferium_engine::Model;
+use inferium_types::{Amount, ModelProfile, Price, SecretKey, TaskKind, TaskTerms};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -34,12 +34,13 @@ pub struct DemandTerms {
 }
 
 impl DemandTerms {
-    pub(crate) const fn task(&self, profile: ProfileId, mode: VerificationMode) -> TaskTerms {
+    pub(crate) fn task(&self, profile: &ModelProfile) -> TaskTerms {
+        let kind = TaskKind::Inference;
         TaskTerms {
-            kind: TaskKind::Inference,
-            mode,
-            tier: TaskKind::Inference.policy().tier,
-            profile,
+            kind,
+            mode: profile.engine.mode(),
+            tier: profile.task.least_tier(kind.policy().tier),
+            profile: profile.id(),
             price_max: self.price_max,
             jobs_max: self.jobs_max,
             tokens_max: self.tokens_max,
@@ -51,15 +52,24 @@ impl DemandTerms {
     }
 }
 
+/// A model that a gateway serves.
+#[derive(Debug, Clone)]
+pub struct ServedModel {
+    /// What workers are asked for, and the name that clients ask for.
+    pub profile: ModelProfile,
+    /// Reads and counts what clients send.
+    pub model: Model,
+    /// What is asked of the pool.
+    pub demand: DemandTerms,
+}
+
 /// How a gateway serves.
 #[derive(Debug)]
 pub struct GatewayConfig {
     /// Its key: account, node and signatures.
     pub key: SecretKey,
-    /// The model that it serves.
-    pub profile: ModelProfile,
-    /// What it asks of the pool.
-    pub demand: DemandTerms,
+    /// What it serves: names of its own, each.
+    pub models: Vec<ServedModel>,
     /// Where it keeps what it must not forget.
     pub store: PathBuf,
     /// Keys that may spend, with their budgets.
@@ -93,8 +103,7 @@ pub struct Gateway {
     hub: Arc<Hub>,
     chain: LightClient,
     sender: Sender,
-    profile: ModelProfile,
-    demand: DemandTerms,
+    models: Vec<ServedModel>,
     outlets: Outlets,
 }
 
@@ -104,14 +113,14 @@ impl Gateway {
     ///
     /// # Errors
     /// [`GatewayError::Store`].
-    pub fn open(config: GatewayConfig, engine: Arc<dyn Engine>, chain: LightClient) -> Result<Self, GatewayError> {
+    pub fn open(config: GatewayConfig, chain: LightClient) -> Result<Self, GatewayError> {
         let store = GatewayStore::open(&config.store, &config.key)?;
         for (key, budget) in &config.api_keys {
             store.ensure_key(key.hash(), *budget)?;
         }
         let sender = Sender::new(chain.clone(), config.key.clone());
-        let (hub, outlets) = Hub::new(config.key, engine, store)?;
-        Ok(Self { hub, chain, sender, profile: config.profile, demand: config.demand, outlets })
+        let (hub, outlets) = Hub::new(config.key, store)?;
+        Ok(Self { hub, chain, sender, models: config.models, outlets })
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.
@@ -125,13 +134,7 @@ impl Gateway {
     }
 
     fn api_state(&self) -> api::ApiState {
-        api::ApiState::new(
-            Arc::clone(&self.hub),
-            self.chain.network_key(),
-            self.chain.head(),
-            self.profile.clone(),
-            self.demand.context_tokens,
-        )
+        api::ApiState::new(Arc::clone(&self.hub), self.chain.network_key(), self.chain.head(), &self.models)
     }
 
     /// Follows the chain until `stop` turns true.
@@ -142,14 +145,7 @@ impl Gateway {
         let Outlets { mut fatal, claims, unsigned } = self.outlets;
         let keeper = tokio::spawn(keep_unsigned(Arc::clone(&self.hub), unsigned, stop.clone()));
         let stalls = Arc::new(Stalls::new(Arc::clone(&self.hub), self.chain.clone(), self.sender.clone()));
-        let side = ChainSide::new(
-            Arc::clone(&self.hub),
-            self.chain,
-            self.sender,
-            (self.profile.id(), self.profile.engine.mode()),
-            self.demand,
-            Arc::clone(&stalls),
-        );
+        let side = ChainSide::new(Arc::clone(&self.hub), self.chain, self.sender, &self.models, Arc::clone(&stalls));
         tokio::select! {
             outcome = side.run(stop) => outcome?,
             Some(error) = fatal.recv() => return Err(error.into()),

@@ -35,7 +35,6 @@ use crate::metrics::Metrics;
 use crate::stall::Claim;
 use crate::store::{GatewayStore, KeyRecord, SegmentStatus, StoreError, UnsignedRecord};
 use budgets::Budgets;
-use inferium_engine::Engine;
 use inferium_types::{Amount, Digest, JobId, LeaseId, NodeId, SecretKey, SegmentId};
 use jobs::RunningJob;
 use leases::{Early, LeaseEntry};
@@ -88,7 +87,6 @@ pub(crate) struct Outlets {
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) key: SecretKey,
-    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) store: GatewayStore,
     pub(crate) metrics: Metrics,
     inner: Mutex<Inner>,
@@ -108,11 +106,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// A hub with what an earlier run left in `store`.
-    pub(crate) fn new(
-        key: SecretKey,
-        engine: Arc<dyn Engine>,
-        store: GatewayStore,
-    ) -> Result<(Arc<Self>, Outlets), StoreError> {
+    pub(crate) fn new(key: SecretKey, store: GatewayStore) -> Result<(Arc<Self>, Outlets), StoreError> {
         let mut inner = Inner { budgets: Budgets::new(store.keys()?), ..Inner::default() };
         for record in store.unsigned()? {
             inner.budgets.reserve(record.payer, record.cost);
@@ -123,7 +117,6 @@ impl Hub {
         let (unsigned_tx, unsigned) = mpsc::channel(UNSIGNED_QUEUE);
         let hub = Self {
             key,
-            engine,
             store,
             metrics: Metrics::new(),
             inner: Mutex::new(inner),

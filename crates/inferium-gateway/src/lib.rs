@@ -8,8 +8,7 @@
 //! Nothing between request and last token waits for a block: leases are open before they are
 //! needed, and answers are marked provisional until the chain has approved them.
 //!
-//! What this crate is *not*: it runs no model (it uses an engine for its tokenizer and template
-//! only) and decides no money on the chain (`inferium-ledger`).
+//! What this crate is *not*: it runs no model (it uses them for tokenizer and template only) and decides no money on the chain (`inferium-ledger`).
 //!
 //! Invariants: a segment's leaves and what they cost are on disk before the gateway signs it; it
 //! signs one segment per lease and index for ever, and only results that are byte for byte what
@@ -31,6 +30,6 @@ mod stall;
 mod store;
 
 pub use document::{InvalidDocument, receipt_document, verify_document};
-pub use gateway::{DemandTerms, Gateway, GatewayConfig, GatewayError};
+pub use gateway::{DemandTerms, Gateway, GatewayConfig, GatewayError, ServedModel};
 pub use keys::{ApiKey, InvalidApiKey};
 pub use store::StoreError;

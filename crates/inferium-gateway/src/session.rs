@@ -175,6 +175,7 @@ async fn receive(
             hub.lease_ready(worker, lease, &vrf_proof, sequence_from, outbox);
         }
         WorkerMessage::Delta { job, tokens, text } => hub.delta(worker, job, &tokens, text),
+        WorkerMessage::Embeddings { job, embeddings } => hub.embeddings(worker, job, embeddings),
         WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt).await,
         WorkerMessage::Refused { job, reason } => hub.refused(worker, job, &reason),
         WorkerMessage::Segment { terms, jobs, signature, planted } => {

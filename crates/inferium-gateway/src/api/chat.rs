@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`.
 
-use super::{ApiState, JOB_HEADER, error::ApiError, request::ChatRequest, unix_s};
+use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, request::ChatRequest, sized, unix_s, whole_body};
 use crate::hub::{Attempts, JobEvent, JobSpec};
 use axum::{
     Json,
@@ -9,17 +9,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use inferium_types::{Digest, FinishReason, JobPayload, Usage};
+use inferium_types::{Digest, FinishReason, JobPayload, ModelTask, Usage};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Bytes of a request up to which it is read and tokenised on a thread that serves others too.
-const INLINE_MAX: usize = 16 * 1024;
-
 /// An answer under way.
 struct Running {
     state: ApiState,
+    model: Arc<ApiModel>,
     attempts: Attempts,
     started: Instant,
     seen_text: bool,
@@ -32,40 +30,37 @@ pub(super) async fn completions(
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     let payer = state.payer(&headers)?;
-    let body = body.map_err(|rejection| {
-        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            ApiError::TooLarge
-        } else {
-            ApiError::Json(rejection.body_text())
-        }
-    })?;
+    let body = whole_body(body)?;
     let request = sized(body.len(), move || ChatRequest::parse(&body)).await??;
     let (is_stream, include_usage) = (request.stream, request.include_usage);
-    let spec = prepare(&state, request, payer).await?;
+    let model = Arc::clone(state.model(&request.model)?);
+    let spec = prepare(Arc::clone(&model), request, payer).await?;
     let attempts = Attempts::start(&state.hub, spec).await?;
-    let running = Running { state, attempts, started, seen_text: false };
+    let running = Running { state, model, attempts, started, seen_text: false };
     if is_stream { stream(running, include_usage).await } else { whole(running).await }
 }
 
 /// Tokenises, commits to the input, and checks all that a worker would: what it had to refuse is not sent.
-async fn prepare(state: &ApiState, mut request: ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
-    if request.model != state.profile.name {
-        let served = state.profile.name.clone();
-        return Err(ApiError::ModelNotFound { model: request.model, served });
+async fn prepare(model: Arc<ApiModel>, mut request: ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
+    if model.profile.task != ModelTask::Chat {
+        return Err(ApiError::OtherTask {
+            model: request.model,
+            does: model.profile.task.name(),
+            url: "/v1/embeddings",
+        });
     }
     let size = request.messages.iter().map(|message| message.content.len()).sum();
-    let engine = Arc::clone(&state.hub.engine);
-    let (context_tokens, profile) = (state.context_tokens, state.profile_id);
     sized(size, move || -> Result<JobSpec, ApiError> {
         let (messages, stop) = (std::mem::take(&mut request.messages), std::mem::take(&mut request.stop));
-        let payload = JobPayload { salt: rand::random(), messages, stop };
+        let payload = JobPayload::chat(rand::random(), messages, stop);
         payload.check()?;
-        let prompt = engine.render_chat(&payload.messages);
+        let prompt = model.model.read(&payload.input);
         let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
-        let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
-        let tokens_max = request.answer_limit(prompt_tokens, context_tokens)?;
+        let prompt_tokens = u32::try_from(prompt.tokens()).unwrap_or(u32::MAX);
+        let tokens_max = request.answer_limit(prompt_tokens, model.context_tokens)?;
         let spec = JobSpec {
-            profile,
+            profile: model.id,
+            task: model.profile.task,
             input_commitment: payload.commitment(),
             payload: Arc::new(payload),
             prompt_tokens,
@@ -74,19 +69,10 @@ async fn prepare(state: &ApiState, mut request: ChatRequest, payer: Digest) -> R
             client_seed: request.seed,
             payer,
         };
-        spec.check(context_tokens)?;
+        spec.check(model.context_tokens)?;
         Ok(spec)
     })
     .await?
-}
-
-/// Does what takes its time by the size of the request: at once when that is little, and where no
-/// other request waits for it when it is not.
-async fn sized<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    if size <= INLINE_MAX {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
 impl Running {
@@ -118,7 +104,7 @@ impl Running {
     }
 
     fn fingerprint(&self) -> String {
-        format!("inf_{}", self.state.profile_id.to_string().get(..12).unwrap_or_default())
+        format!("inf_{}", self.model.id.to_string().get(..12).unwrap_or_default())
     }
 
     fn chunk(&self, created: u64, choices: &Value) -> Value {
@@ -126,7 +112,7 @@ impl Running {
             "id": self.id(),
             "object": "chat.completion.chunk",
             "created": created,
-            "model": self.state.profile.name,
+            "model": self.model.profile.name,
             "system_fingerprint": self.fingerprint(),
             "choices": choices,
         })
@@ -155,6 +141,8 @@ async fn whole(mut running: Running) -> Result<Response, ApiError> {
     let (usage, finish) = loop {
         match running.next().await {
             JobEvent::Text(text) => content.push_str(&text),
+            // A conversation has none: the hub ends a job that sends some.
+            JobEvent::Embeddings(_) => {}
             JobEvent::Done { usage, finish } => break (usage, finish),
             JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
         }
@@ -163,7 +151,7 @@ async fn whole(mut running: Running) -> Result<Response, ApiError> {
         "id": running.id(),
         "object": "chat.completion",
         "created": unix_s(),
-        "model": running.state.profile.name,
+        "model": running.model.profile.name,
         "system_fingerprint": running.fingerprint(),
         "choices": [{
             "index": 0,
@@ -240,6 +228,8 @@ fn render(running: &Running, created: u64, event: JobEvent, include_usage: bool)
             out.extend_from_slice(b"data: [DONE]\n\n");
             (Bytes::from(out), true)
         }
+        // A conversation has none: the hub ends a job that sends some.
+        JobEvent::Embeddings(_) => (Bytes::new(), false),
         // Never a quiet end: clients read this event as an error.
         JobEvent::Failed { reason } => (sse(&ApiError::WorkerFailed(reason).body()), true),
     }

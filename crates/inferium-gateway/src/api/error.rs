@@ -24,8 +24,12 @@ pub(crate) enum ApiError {
     Invalid { param: String, message: String },
     #[error("`{param}` is not supported by this gateway")]
     Unsupported { param: String },
-    #[error("the model `{model}` does not exist here; this gateway serves `{served}`")]
-    ModelNotFound { model: String, served: String },
+    #[error("the model `{model}` does not exist here; this gateway serves {}", names(.served))]
+    ModelNotFound { model: String, served: Vec<String> },
+    #[error("the model `{model}` is for {does}; its URL is {url}")]
+    OtherTask { model: String, does: &'static str, url: &'static str },
+    #[error("text {index} has {tokens} tokens; `{model}` reads at most {context} of one text")]
+    TextLength { index: usize, tokens: u64, model: String, context: u32 },
     #[error("the prompt has {prompt} tokens and asks for {wanted} more, but the context holds {context} in all")]
     ContextLength { prompt: u32, wanted: u32, context: u32 },
     #[error("{tokens} tokens of prompt and answer do not fit the {context} that workers measured here")]
@@ -52,6 +56,11 @@ pub(crate) enum ApiError {
     NoWebSocket(String),
 }
 
+/// Names of models, each in backticks.
+fn names(models: &[String]) -> String {
+    models.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
 impl ApiError {
     pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
         Self::Invalid { param: param.into(), message: message.into() }
@@ -67,6 +76,8 @@ impl ApiError {
             Self::Invalid { param, .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some(param)),
             Self::Unsupported { param } => (StatusCode::BAD_REQUEST, INVALID, "unsupported_parameter", Some(param)),
             Self::ModelNotFound { .. } => (StatusCode::NOT_FOUND, INVALID, "model_not_found", Some("model")),
+            Self::OtherTask { .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some("model")),
+            Self::TextLength { .. } => (StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", Some("input")),
             Self::ContextLength { .. } | Self::MeasuredContext { .. } => {
                 (StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", Some("messages"))
             }
@@ -110,6 +121,7 @@ impl From<ImpossibleJob> for ApiError {
                 Self::invalid("stop", reason.to_string())
             }
             ImpossibleJob::NoTokens | ImpossibleJob::Messages { .. } => Self::invalid("messages", reason.to_string()),
+            ImpossibleJob::Texts { .. } => Self::invalid("input", reason.to_string()),
             ImpossibleJob::Size => Self::TooLarge,
             // Chosen by the gateway, of leases that still have some.
             ImpossibleJob::Sequence => Self::NoWorker,

@@ -1,15 +1,15 @@
 //! What this gateway serves.
 
-use super::{ApiState, error::ApiError};
+use super::{ApiModel, ApiState, error::ApiError};
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use inferium_types::EngineClass;
+use inferium_types::{EngineClass, ModelTask};
 use serde_json::{Value, json};
 
 pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
-    Json(json!({"object": "list", "data": [model(&state)]}))
+    Json(json!({"object": "list", "data": state.models.iter().map(|model| shown(&state, model)).collect::<Vec<_>>()}))
 }
 
 pub(super) async fn show(
@@ -17,16 +17,18 @@ pub(super) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let Path(id) = id.map_err(|rejection| ApiError::invalid("model", rejection.body_text()))?;
-    if id != state.profile.name {
-        return Err(ApiError::ModelNotFound { model: id, served: state.profile.name.clone() });
-    }
-    Ok(Json(model(&state)))
+    Ok(Json(shown(&state, state.model(&id)?)))
 }
 
-fn model(state: &ApiState) -> Value {
-    let profile = &state.profile;
-    let (leases, measured) = state.hub.open_leases(state.profile_id);
-    let context = if leases > 0 { measured } else { state.context_tokens };
+fn shown(state: &ApiState, model: &ApiModel) -> Value {
+    let profile = &model.profile;
+    let (leases, measured) = state.hub.open_leases(model.id);
+    let context = match profile.task {
+        ModelTask::Chat if leases > 0 => measured,
+        ModelTask::Chat => model.context_tokens,
+        // Of one text, however many a lease has room for.
+        ModelTask::Embed { .. } => model.model.context_tokens(),
+    };
     let class = profile.engine.name();
     let engine = match &profile.engine {
         EngineClass::Canonical { build, tier } => json!({"class": class, "build": build.to_string(), "tier": tier}),
@@ -34,16 +36,21 @@ fn model(state: &ApiState) -> Value {
             json!({"class": class, "verifier": verifier.to_string(), "calibration": calibration.corpus.to_string()})
         }
     };
-    json!({
+    let mut shown = json!({
         "id": profile.name,
         "object": "model",
         "created": state.created_s,
         "owned_by": "inferium",
+        "task": profile.task.name(),
         "context_length": context,
-        "model_profile": state.profile_id.to_string(),
+        "model_profile": model.id.to_string(),
         "weights_root": profile.weights_root.to_string(),
         "engine": engine,
         "verification": profile.engine.mode().name(),
         "leases_ready": leases,
-    })
+    });
+    if let (ModelTask::Embed { width }, Some(fields)) = (profile.task, shown.as_object_mut()) {
+        fields.insert("dimensions".into(), width.into());
+    }
+    shown
 }

@@ -1,13 +1,14 @@
 //! What clients see over real HTTP: every answer that is no success is an error object.
 
 use super::*;
+use crate::gateway::DemandTerms;
 use crate::store::{GatewayStore, UnsignedRecord, tests as records};
 use inferium_engine::{
-    Engine, EngineError, EngineLoad, GenerateRequest, MockEngine, MockOptions, ModelInfo, ReplayReceiver,
-    ReplayRequest, StepReceiver,
+    Engine, EngineError, EngineLoad, GenerateRequest, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
+    Model, ModelInfo, ReplayReceiver, ReplayRequest, StepReceiver,
 };
 use inferium_types::{
-    AccountId, Amount, ChainId, ChatMessage, EngineClass, GroupKey, ImpossibleJob, PublicKey, SecretKey, SlashRule,
+    AccountId, Amount, ChainId, ChatMessage, GroupKey, ImpossibleJob, Price, PublicKey, SecretKey, SlashRule,
     SlashedNode,
 };
 use serde_json::Value;
@@ -41,6 +42,14 @@ async fn serve() -> Served {
     serve_with(Arc::new(MockEngine::new(MockOptions::default())), |_| ()).await
 }
 
+/// A model whose leases have room for this many tokens.
+fn served(name: &str, model: Model, context_tokens: u32) -> ServedModel {
+    let price_max = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(1) };
+    let demand =
+        DemandTerms { price_max, jobs_max: 1, tokens_max: 1, slots: 1, context_tokens, open_ms: 1, lease_ms: 1 };
+    ServedModel { profile: model.profile(name, "mock"), model, demand }
+}
+
 /// A gateway over a store with what `earlier` left in it.
 async fn serve_with(engine: Arc<dyn Engine>, earlier: impl FnOnce(&GatewayStore)) -> Served {
     let path = std::env::temp_dir().join(format!("inferium-api-{:032x}", rand::random::<u128>()));
@@ -48,19 +57,12 @@ async fn serve_with(engine: Arc<dyn Engine>, earlier: impl FnOnce(&GatewayStore)
     let key = ApiKey::from_entropy([1; 24]);
     store.ensure_key(key.hash(), Amount::from_ifr(1)).unwrap();
     earlier(&store);
-    let (hub, _) = Hub::new(SecretKey::from_bytes([1; 32]).unwrap(), engine, store).unwrap();
-    let profile = ModelProfile {
-        name: "mock".into(),
-        weights_root: Digest::ZERO,
-        tokenizer_hash: Digest::ZERO,
-        template_hash: Digest::ZERO,
-        engine: EngineClass::Canonical { build: Digest::ZERO, tier: "mock".into() },
-        sampler_version: 1,
-        eos_tokens: Vec::new(),
-    };
+    let (hub, _) = Hub::new(SecretKey::from_bytes([1; 32]).unwrap(), store).unwrap();
+    let embedder = Arc::new(MockEmbedder::new(MockEmbedderOptions::default()));
+    let models = [served("mock", Model::Chat(engine), 100), served("vectors", Model::Embedder(embedder), 4_096)];
     let network = NetworkKey { chain: ChainId::new(Digest::ZERO), group: GroupKey::from_bytes([0; 96]) };
     let (_, head) = watch::channel(None);
-    let state = ApiState::new(Arc::clone(&hub), network, head, profile, 100);
+    let state = ApiState::new(Arc::clone(&hub), network, head, &models);
     let (url, admin_url) = (listen(router(state.clone())).await, listen(admin_router(state)).await);
     Served { hub, url, admin_url, client: reqwest::Client::new(), key: key.reveal(), path }
 }
@@ -304,4 +306,61 @@ async fn a_job_whose_segment_was_never_committed_is_not_said_to_be_judged() {
     let expected =
         json!({"object": "inferium.receipt", "job": job.to_string(), "status": "rejected", "reason": reason});
     assert_eq!((status, body), (200, expected));
+}
+
+#[tokio::test]
+async fn models_say_what_they_do() {
+    let served = serve().await;
+    let (status, list) = served.get("/v1/models").await;
+    let told: Vec<_> =
+        list["data"].as_array().unwrap().iter().map(|m| (&m["id"], &m["task"], &m["dimensions"])).collect();
+    let (chat, vectors) = (json!("mock"), json!("vectors"));
+    assert_eq!(status, 200);
+    assert_eq!(told, [(&chat, &json!("chat"), &Value::Null), (&vectors, &json!("embedding"), &json!(32))]);
+    let (_, one) = served.get("/v1/models/vectors").await;
+    assert_eq!((&one, &one["context_length"]), (&list["data"][1], &json!(256)));
+    let (status, missing) = served.get("/v1/models/other").await;
+    assert_eq!(status, 404);
+    assert!(missing["error"]["message"].as_str().unwrap().ends_with("this gateway serves `mock`, `vectors`"));
+}
+
+#[tokio::test]
+async fn each_model_has_its_url() {
+    let served = serve().await;
+    let wrong = (400, "invalid_value", Some("model"));
+    let cases = [
+        ("/v1/chat/completions", json!({"model": "vectors", "messages": [{"role": "user", "content": "hi"}]}), wrong),
+        ("/v1/embeddings", json!({"model": "mock", "input": "hi"}), wrong),
+        ("/v1/embeddings", json!({"model": "other", "input": "hi"}), (404, "model_not_found", Some("model"))),
+        ("/v1/embeddings", json!({"model": "vectors", "input": "hi"}), (503, "no_worker_available", None)),
+        (
+            "/v1/embeddings",
+            json!({"model": "vectors", "input": "hi", "dimensions": 31}),
+            (400, "invalid_value", Some("dimensions")),
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "vectors", "input": "hi", "dimensions": 32}),
+            (503, "no_worker_available", None),
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "vectors", "input": ["hi", "x".repeat(254)]}),
+            (503, "no_worker_available", None),
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "vectors", "input": ["hi", "x".repeat(255)]}),
+            (400, "context_length_exceeded", Some("input")),
+        ),
+        ("/v1/embeddings", json!([]), (400, "invalid_json", None)),
+    ];
+    for (path, body, expected) in cases {
+        let request = served.client.post(format!("{}{path}", served.url));
+        let response = request.bearer_auth(&served.key).json(&body).send().await.unwrap();
+        let (status, answer) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        assert_eq!(shape(status, &answer), expected, "{body}: {answer}");
+    }
+    let response = served.client.post(format!("{}/v1/embeddings", served.url)).json(&json!({})).send().await.unwrap();
+    assert_eq!(response.status(), 401);
 }

@@ -13,6 +13,8 @@ pub(crate) enum Ending {
     Refused(String),
     /// The worker sent more than was asked for.
     TooMuch,
+    /// The worker sent text for an embedding, an embedding for text, or one of another form.
+    NotAsAsked,
     /// The worker's result is not what it sent.
     NotAsSent,
     /// The chain closed its lease.
@@ -26,6 +28,7 @@ impl fmt::Display for Ending {
             Self::Disconnected => f.write_str("the worker's connection broke"),
             Self::Refused(reason) => write!(f, "the worker refused: {reason}"),
             Self::TooMuch => f.write_str("the worker sent more than was asked for"),
+            Self::NotAsAsked => f.write_str("the worker sent something else than was asked for"),
             Self::NotAsSent => f.write_str("the worker's result is not what it sent"),
             Self::LeaseClosed => f.write_str("the lease was closed"),
         }

@@ -9,8 +9,8 @@ use super::{Ending, Hub, Inner, NoLease};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
-    Amount, Digest, FinishReason, ImpossibleJob, JobId, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, LeaseId,
-    NodeId, ProfileId, SamplingParams, StallId, Usage, wire::GatewayMessage,
+    Amount, Digest, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobId, JobLeaf, JobOutput, JobPayload,
+    JobRequest, JobResult, LeaseId, ModelTask, NodeId, ProfileId, SamplingParams, StallId, Usage, wire::GatewayMessage,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,10 @@ const TOKEN_TEXT_MAX: usize = 256;
 /// What a job tells the request that waits for it.
 #[derive(Debug, Clone)]
 pub(crate) enum JobEvent {
-    /// More of the answer.
+    /// More of the answer to a conversation.
     Text(String),
+    /// The next embeddings, in the order of the texts.
+    Embeddings(Vec<Embedding>),
     /// The end.
     Done { usage: Usage, finish: FinishReason },
     /// No answer, or no more of it.
@@ -39,6 +41,8 @@ pub(crate) enum JobEvent {
 #[derive(Debug, Clone)]
 pub(crate) struct JobSpec {
     pub(crate) profile: ProfileId,
+    /// What the profile's model does.
+    pub(crate) task: ModelTask,
     pub(crate) payload: Arc<JobPayload>,
     /// To the payload: hashing a long prompt takes a while, so it is done once.
     pub(crate) input_commitment: Digest,
@@ -78,8 +82,10 @@ pub(super) struct RunningJob {
     payload: Arc<JobPayload>,
     payer: Digest,
     cost_max: Amount,
-    tokens: Vec<u32>,
-    text: String,
+    /// Values of an embedding.
+    width: usize,
+    /// As far as it has come.
+    answer: JobAnswer,
     events: mpsc::UnboundedSender<JobEvent>,
     /// The client left: only then may the worker say that the answer was cancelled.
     cancelled: bool,
@@ -181,8 +187,14 @@ impl Hub {
             payload: Arc::clone(&spec.payload),
             payer: spec.payer,
             cost_max: cost,
-            tokens: Vec::new(),
-            text: String::new(),
+            width: match spec.task {
+                ModelTask::Chat => 0,
+                ModelTask::Embed { width } => usize::try_from(width).unwrap_or(usize::MAX),
+            },
+            answer: match spec.task {
+                ModelTask::Chat => JobAnswer::Text { tokens: Vec::new(), text: String::new() },
+                ModelTask::Embed { .. } => JobAnswer::Embeddings(Vec::new()),
+            },
             events: sender,
             cancelled: false,
             deadline,
@@ -223,14 +235,19 @@ impl Hub {
         let Some(running) = inner.running.get_mut(&job) else { return };
         let room = usize::try_from(running.request.tokens_max).unwrap_or(usize::MAX);
         let text_room = room.saturating_add(1).saturating_mul(TOKEN_TEXT_MAX);
-        let is_text_over = running.text.len().saturating_add(text.len()) > text_room;
-        if is_text_over || running.tokens.len().saturating_add(tokens.len()) > room {
+        let JobAnswer::Text { tokens: so_far, text: text_so_far } = &mut running.answer else {
+            drop(inner);
+            self.end(job, &Ending::NotAsAsked);
+            return;
+        };
+        let is_text_over = text_so_far.len().saturating_add(text.len()) > text_room;
+        if is_text_over || so_far.len().saturating_add(tokens.len()) > room {
             drop(inner);
             self.end(job, &Ending::TooMuch);
             return;
         }
-        running.tokens.extend_from_slice(tokens);
-        running.text.push_str(&text);
+        so_far.extend_from_slice(tokens);
+        text_so_far.push_str(&text);
         if !text.is_empty() {
             // A receiver that is gone has cancelled the job.
             let _ = running.events.send(JobEvent::Text(text));
@@ -238,6 +255,44 @@ impl Hub {
         // A token may have no text of its own yet, and text alone is no progress. A job that was
         // cancelled has no more time for any.
         if !tokens.is_empty() && !running.cancelled && inner.set_deadline(job, Instant::now() + NEXT_TOKEN) {
+            drop(inner);
+            self.sooner.notify_one();
+        }
+    }
+
+    /// More embeddings of a job: of the model's width and finite, or they are none.
+    pub(crate) fn embeddings(&self, worker: NodeId, job: JobId, embeddings: Vec<Embedding>) {
+        let mut inner = self.lock();
+        if !inner.serves(worker, job) {
+            return;
+        }
+        let Some(running) = inner.running.get_mut(&job) else { return };
+        let room = usize::try_from(running.request.tokens_max).unwrap_or(usize::MAX);
+        let width = running.width;
+        let is_whole = |embedding: &Embedding| {
+            let mut values = embedding.values();
+            values.len() == width && values.all(f32::is_finite)
+        };
+        let ending = match &mut running.answer {
+            JobAnswer::Embeddings(so_far) if embeddings.iter().all(is_whole) => {
+                if so_far.len().saturating_add(embeddings.len()) <= room {
+                    so_far.extend_from_slice(&embeddings);
+                    None
+                } else {
+                    Some(Ending::TooMuch)
+                }
+            }
+            JobAnswer::Embeddings(_) | JobAnswer::Text { .. } => Some(Ending::NotAsAsked),
+        };
+        if let Some(ending) = ending {
+            drop(inner);
+            self.end(job, &ending);
+            return;
+        }
+        let is_progress = !embeddings.is_empty() && !running.cancelled;
+        // A receiver that is gone has cancelled the job.
+        let _ = running.events.send(JobEvent::Embeddings(embeddings));
+        if is_progress && inner.set_deadline(job, Instant::now() + NEXT_TOKEN) {
             drop(inner);
             self.sooner.notify_one();
         }
@@ -261,11 +316,17 @@ impl Hub {
             return None;
         }
         let running = inner.running.get_mut(&job)?;
+        // The job ends here, whatever comes of it.
         let output =
-            JobOutput { salt, tokens: std::mem::take(&mut running.tokens), text: std::mem::take(&mut running.text) };
+            JobOutput { salt, answer: std::mem::replace(&mut running.answer, JobAnswer::Embeddings(Vec::new())) };
         let leaf = JobLeaf { request: running.request.clone(), result };
-        let is_counted = u32::try_from(output.tokens.len()) == Ok(leaf.result.usage.completion_tokens);
-        let is_early = leaf.result.finish == FinishReason::Cancelled && !running.cancelled;
+        let is_counted = u32::try_from(output.answer.len()) == Ok(leaf.result.usage.completion_tokens);
+        let is_cancelled = leaf.result.finish == FinishReason::Cancelled;
+        // Every text has its embedding, unless nobody waits for it any more (SPEC J8).
+        let is_short = matches!(output.answer, JobAnswer::Embeddings(_))
+            && !is_cancelled
+            && leaf.result.usage.completion_tokens != leaf.request.tokens_max;
+        let is_early = is_short || (is_cancelled && !running.cancelled);
         if is_early || !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {
             drop(guard);
             self.end(job, &Ending::NotAsSent);

@@ -2,17 +2,17 @@
 
 mod attempts;
 mod books;
+mod embeddings;
 mod endings;
 mod sequences;
 
 use super::segments::SegmentRefusal;
 use super::*;
 use crate::store::LeaseRecord;
-use inferium_engine::{MockEngine, MockOptions};
 use inferium_types::{
     Amount, ChatMessage, FinishReason, ImpossibleJob, JobLeaf, JobOutput, JobPayload, JobProof, JobResult, JobTotals,
-    Price, ProfileId, SamplingParams, SegmentTerms, Signature, TaskId, TaskKind, TaskTerms, TransactionId, Usage,
-    VerificationMode, VrfSecretKey, limits, merkle_path, merkle_root, vrf_input, wire::GatewayMessage,
+    ModelTask, Price, ProfileId, SamplingParams, SegmentTerms, Signature, TaskId, TaskKind, TaskTerms, TransactionId,
+    Usage, VerificationMode, VrfSecretKey, limits, merkle_path, merkle_root, vrf_input, wire::GatewayMessage,
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -65,8 +65,7 @@ fn stage(budget: Amount) -> Stage {
 fn stage_over(store: GatewayStore, folder: Folder) -> Stage {
     let worker = SecretKey::from_bytes([2; 32]).unwrap();
     let vrf = VrfSecretKey::from_entropy([3; 32]).unwrap();
-    let engine = Arc::new(MockEngine::new(MockOptions::default()));
-    let (hub, Outlets { claims, unsigned, .. }) = Hub::new(key(), engine, store).unwrap();
+    let (hub, Outlets { claims, unsigned, .. }) = Hub::new(key(), store).unwrap();
     let profile = ProfileId::new(Digest::sha256(b"profile"));
     let lease = LeaseId::of_task(TaskId::new(TransactionId::new(Digest::sha256(b"task")).digest()));
     let (outbox, inbox) = mpsc::channel(64);
@@ -92,9 +91,10 @@ impl Stage {
 
     fn spec(&self, tokens_max: u32) -> JobSpec {
         let messages = vec![ChatMessage { role: "user".into(), content: "hello".into() }];
-        let payload = JobPayload { salt: [4; 32], messages, stop: Vec::new() };
+        let payload = JobPayload::chat([4; 32], messages, Vec::new());
         JobSpec {
             profile: self.profile,
+            task: ModelTask::Chat,
             input_commitment: payload.commitment(),
             payload: Arc::new(payload),
             prompt_tokens: 5,
@@ -112,8 +112,8 @@ impl Stage {
 
     /// The worker's answer "abc" to a job.
     fn answer(&self, handle: &JobHandle) -> JobResult {
-        let output = JobOutput { salt: [5; 32], tokens: vec![97, 98, 99], text: "abc".into() };
-        self.hub.delta(self.worker.public_key(), handle.job, &output.tokens, output.text.clone());
+        let output = JobOutput::text([5; 32], vec![97, 98, 99], "abc".into());
+        self.hub.delta(self.worker.public_key(), handle.job, &[97, 98, 99], "abc".into());
         JobResult {
             request: handle.request.digest(),
             output_commitment: output.commitment(),

@@ -6,7 +6,6 @@ use crate::store::tests::lease_record;
 use crate::store::{GatewayStore, LeaseRecord};
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use futures::{SinkExt as _, StreamExt as _};
-use inferium_engine::{MockEngine, MockOptions};
 use inferium_seal::{SealingSecret, SessionOpener, SessionSealer};
 use inferium_types::{
     JobId, SecretKey, VrfPublicKey, decode, encode,
@@ -119,8 +118,8 @@ fn worker() -> SecretKey {
 async fn heard(attack: &str) -> Option<Result<GatewayMessage, String>> {
     let path = std::env::temp_dir().join(format!("inferium-session-{:032x}", rand::random::<u128>()));
     let key = SecretKey::from_bytes([1; 32]).unwrap();
-    let (store, engine) = (GatewayStore::open(&path, &key).unwrap(), Arc::new(MockEngine::new(MockOptions::default())));
-    let (hub, _outlets) = Hub::new(key.clone(), engine, store).unwrap();
+    let store = GatewayStore::open(&path, &key).unwrap();
+    let (hub, _outlets) = Hub::new(key.clone(), store).unwrap();
     let (record, vrf) =
         (LeaseRecord { worker: worker().public_key(), ..lease_record(1) }, VrfPublicKey::from_bytes([0; 96]));
     hub.add_leases(vec![(record, vrf, LeaseUse::default())]);

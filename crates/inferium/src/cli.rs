@@ -119,6 +119,9 @@ pub(crate) struct UpArgs {
     pub(crate) validators: u32,
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
+    /// Serve embeddings too, on a worker of their own, with this model if it is named.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = crate::model::EMBEDDER)]
+    pub(crate) embeddings: Option<String>,
     /// Forget the network in the data folder and start a new one.
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -129,8 +132,8 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
-    /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches
-    /// or silent; or let a validator cheat: lazy-validator.
+    /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
+    /// silent, or copied (of embeddings); or let a validator cheat: lazy-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
     /// Begin a new network with another parameter than a devnet's; may be given several times.
@@ -577,6 +580,9 @@ pub(crate) struct JoinArgs {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
+    /// Serve embeddings instead, with this model if it is named.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = crate::model::EMBEDDER)]
+    pub(crate) embeddings: Option<String>,
     /// The highest tier to serve, whatever is measured.
     #[arg(long, value_enum, default_value_t = WantedTier::High)]
     pub(crate) tier: WantedTier,

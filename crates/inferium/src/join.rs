@@ -4,11 +4,12 @@ use crate::cli::{Failure, JoinArgs, WantedTier, WorkerCommand};
 use crate::hardware;
 use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
 use crate::progress::{Step, print, say};
+use crate::up::engine::{serve, serve_embeddings};
 use crate::up::register::{self, Registration};
-use crate::up::{self, Interrupt, NetworkFile, PRICE, engine::serve};
+use crate::up::{self, Interrupt, NetworkFile, offer_of};
 use inferium_chain::{LightClient, Sender};
 use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
-use inferium_types::{AccountId, Amount, Event, NodeId, NodeRole, OfferTerms, ProfileId, Tier, VrfSecretKey};
+use inferium_types::{AccountId, Amount, Event, NodeId, NodeRole, ProfileId, Tier, VrfSecretKey};
 use inferium_worker::{Worker, WorkerConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,10 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     news.tell("hardware", hardware::as_json(&report))?;
 
     let models = models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from));
-    let served = serve(&arguments.serving, None, &models)?;
+    let served = match &arguments.embeddings {
+        Some(name) => serve_embeddings(name, &arguments.serving, None, &models)?,
+        None => serve(&arguments.serving, None, &models)?,
+    };
     let step = Step::begin("network");
     let (file, chain) = up::connect(&network).await?;
     step.done();
@@ -78,19 +82,18 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
 
     let (stop, stopped) = watch::channel(false);
     let events = chain.subscribe();
-    let context_tokens = served.engine.model().context_tokens;
     let config = WorkerConfig {
         key,
         vrf,
         profile,
-        offer: OfferTerms { slots: arguments.slots, price: PRICE, context_tokens },
+        offer: offer_of(&served, arguments.slots),
         store: data.path().join("worker.redb"),
         report,
         drain: Duration::from_secs(arguments.drain),
         crime: None,
         assessed: None,
     };
-    let worker = tokio::spawn(Worker::run(config, Arc::clone(&served.working), chain.clone(), stopped));
+    let worker = tokio::spawn(Worker::run(config, served.working.clone(), chain.clone(), stopped));
     say(&format!("worker {me} works; Ctrl-C stops it"));
     let told = tokio::select! {
         told = follow(events, me, &news) => told,
@@ -130,8 +133,8 @@ async fn check_profile(chain: &LightClient, file: &NetworkFile, profile: Profile
     let known: Option<Profile> = chain.entry(&StateKey::Profile(profile)).await?;
     if known.is_none() {
         return Err(Failure::refused(format!(
-            "this network serves the model profile {}, this machine would serve {profile}: another model, or another build of inferium",
-            file.profile
+            "this network serves the model profiles {}, this machine would serve {profile}: another model, or another build of inferium",
+            file.profiles.join(", ")
         )));
     }
     Ok(())

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The model of a network that names none.
 pub(crate) const DEFAULT: &str = "smollm2-135m-instruct";
 
+/// The embedding model of a network that names none.
+pub(crate) const EMBEDDER: &str = "all-minilm-l6-v2";
+
 fn failure(error: SourceError) -> Failure {
     match error {
         SourceError::AllFailed { .. } => Failure::network(error.to_string()),

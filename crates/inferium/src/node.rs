@@ -41,7 +41,8 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
         return Err(Failure::network(reason));
     }
     let meta: Meta = chain.entry(&StateKey::Meta).await?.ok_or_else(|| Failure::failed("the chain has no state"))?;
-    let profile = Digest::from_hex(&file.profile).map(ProfileId::new);
+    let profiles: Vec<ProfileId> =
+        file.profiles.iter().filter_map(|profile| Digest::from_hex(profile)).map(ProfileId::new).collect();
     let wanted: Vec<(String, NodeId)> = file
         .nodes
         .iter()
@@ -54,10 +55,13 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
     let mut shown = Vec::new();
     for (name, id) in wanted {
         let Some(node) = chain.entry::<Node>(&StateKey::Node(id)).await? else { continue };
-        let record = match profile {
-            Some(profile) => chain.entry(&StateKey::Record((id, profile))).await?.unwrap_or_default(),
-            None => Record::default(),
-        };
+        // A worker serves one of them.
+        let mut record = Record::default();
+        for profile in &profiles {
+            if let Some(known) = chain.entry(&StateKey::Record((id, *profile))).await? {
+                record = known;
+            }
+        }
         let account = chain.entry(&StateKey::Account(id)).await?.unwrap_or_default();
         let capability = chain.entry(&StateKey::Capability(id)).await?;
         shown.push(Shown { name, id, node, record, account, capability });

@@ -20,8 +20,8 @@ use inferium_types::{NetworkKey, NodeId};
 use network::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-pub(crate) use services::PRICE;
 use services::Services;
+pub(crate) use services::offer_of;
 use std::path::{Path, PathBuf};
 
 /// What later commands read of a running network.
@@ -33,7 +33,8 @@ pub(crate) struct NetworkFile {
     pub(crate) rpc_urls: Vec<String>,
     /// Names of the network's nodes and their keys.
     pub(crate) nodes: Vec<(String, String)>,
-    pub(crate) profile: String,
+    /// Profiles that it serves, the one that chats first.
+    pub(crate) profiles: Vec<String>,
 }
 
 /// The file that [`NetworkFile`] is in.
@@ -200,7 +201,7 @@ fn describe(
     services: &Services,
     validators: &validators::Validators,
     gateway_url: &str,
-    served: &engine::Served,
+    served: &[engine::Served],
 ) -> NetworkFile {
     let mut nodes: Vec<(String, String)> = network
         .validators
@@ -215,7 +216,7 @@ fn describe(
         admin_url: services.admin_url.clone(),
         rpc_urls: validators.urls.clone(),
         nodes,
-        profile: served.profile.id().to_string(),
+        profiles: served.iter().map(|served| served.profile.id().to_string()).collect(),
     }
 }
 
@@ -239,14 +240,21 @@ fn announce(
         return print(&ready.to_string());
     }
     let model = &services.model;
+    let also = services.embeddings.as_ref().map_or_else(String::new, |name| format!(" and {name}"));
+    let embeddings = services.embeddings.as_ref().map_or_else(String::new, |name| {
+        format!(
+            "  curl {base}/embeddings -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n    \
+             -d '{{\"model\":\"{name}\",\"input\":[\"Why is the sky blue?\",\"How tall is it?\"]}}'\n\n"
+        )
+    });
     print(&format!(
-        "\nThe network is up: {} validators, {} worker{}, 1 gateway, serving {model}.\n\n  \
+        "\nThe network is up: {} validators, {} worker{}, 1 gateway, serving {model}{also}.\n\n  \
          base URL      {base}\n  API key       {key}\n  network key   {}\n  \
          metrics       {}/metrics\n  data          {}\n  test account  {}\n\n\
          Paste this:\n\n  export OPENAI_BASE_URL={base} OPENAI_API_KEY={key}\n\n  \
          curl {base}/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n    \
          -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}}],\"max_tokens\":48}}'\n\n\
-         Ctrl-C stops it.",
+         {embeddings}Ctrl-C stops it.",
         network.validators.len(),
         services.workers,
         if services.workers == 1 { "" } else { "s" },

@@ -7,13 +7,12 @@ use inferium_chain::{
     LightClient, Pace, Sender, ValidatorHandle, ValidatorSetup, VerifiedBlock, deal, free_loopback, router,
     start_validators,
 };
-use inferium_engine::{Engine, MockEngine, MockOptions, SAMPLER_VERSION};
+use inferium_engine::{Engine, MockEngine, MockOptions, Model};
 use inferium_seal::{SealingSecret, seal};
 use inferium_types::{
-    Amount, CapabilityReport, ChatMessage, Digest, EngineClass, Event, Genesis, GenesisNode, JobId, JobPayload,
-    JobRequest, LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SealPurpose,
-    SealingKeyProof, SecretKey, StallId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerificationMode,
-    VrfSecretKey, decode, encode,
+    Amount, CapabilityReport, ChatMessage, Digest, Event, Genesis, GenesisNode, JobId, JobPayload, JobRequest, LeaseId,
+    ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SealPurpose, SealingKeyProof, SecretKey,
+    StallId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerificationMode, VrfSecretKey, decode, encode,
     wire::{RelayFetch, RelayedRequest},
 };
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
@@ -61,16 +60,7 @@ fn engine() -> Arc<dyn Engine> {
 }
 
 fn profile() -> ModelProfile {
-    let model = engine().model().clone();
-    ModelProfile {
-        name: "mock".into(),
-        weights_root: model.weights_root,
-        tokenizer_hash: model.tokenizer_hash,
-        template_hash: model.template_hash,
-        engine: EngineClass::Canonical { build: model.engine_build, tier: "mock".into() },
-        sampler_version: SAMPLER_VERSION,
-        eos_tokens: Vec::new(),
-    }
+    Model::Chat(engine()).profile("mock", "mock")
 }
 
 async fn listen() -> (TcpListener, String) {
@@ -106,8 +96,14 @@ impl World {
         let handle = start_validator(&directory, &url).await;
         let (stop, stopped) = watch::channel(false);
         let store = Arc::new(VerdictStore::open(&directory.join("validator.redb"), &validator()).unwrap());
-        let config = DutiesConfig { key: validator(), profile: profile(), url: url.clone(), is_lazy: false, store };
-        let (duties, _task) = Duties::start(config, engine(), handle.clone(), stopped).unwrap();
+        let config = DutiesConfig {
+            key: validator(),
+            models: vec![(profile(), Model::Chat(engine()))],
+            url: url.clone(),
+            is_lazy: false,
+            store,
+        };
+        let (duties, _task) = Duties::start(config, handle.clone(), stopped).unwrap();
         let (gives, may_give) = watch::channel(true);
         let (count, asked) = watch::channel(0);
         let gate = middleware::from_fn(move |request: Request, next: middleware::Next| {
@@ -195,7 +191,7 @@ impl World {
         runtime.spawn(async move {
             let (_stop, stopped) = watch::channel(false);
             let chain = LightClient::connect(network, vec![url]).await.unwrap();
-            Worker::run(config, engine(), chain, stopped).await.unwrap();
+            Worker::run(config, Model::Chat(engine()), chain, stopped).await.unwrap();
         });
         runtime
     }
@@ -281,8 +277,8 @@ async fn start_validator(directory: &std::path::Path, url: &str) -> ValidatorHan
 /// A request that the worker never saw, as a gateway may claim.
 fn request(lease: LeaseId) -> RelayedRequest {
     let messages = vec![ChatMessage { role: "user".into(), content: "are you there?".into() }];
-    let payload = JobPayload { salt: [1; 32], messages, stop: Vec::new() };
-    let prompt = engine().render_chat(&payload.messages).unwrap();
+    let payload = JobPayload::chat([1; 32], messages, Vec::new());
+    let prompt = engine().render_chat(payload.as_chat().unwrap().0).unwrap();
     let request = JobRequest {
         job: JobId::new(Digest::sha256(b"job")),
         lease,

@@ -1,11 +1,13 @@
-//! One load of the model for all roles of the process; another one for workers whose engine is another.
+//! One load of each model for all roles of the process; another one for workers whose engine is another.
 
 use super::Cheat;
 use crate::cli::{ClassKind, EngineKind, Failure, ServingArgs, UpArgs};
 use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
-use inferium_engine::{Deviation, Engine, LlamaEngine, LoadOptions, MockEngine, MockOptions, SAMPLER_VERSION};
-use inferium_types::{Calibration, EngineClass, ModelProfile};
+use inferium_engine::{
+    Deviation, LlamaEngine, LoadOptions, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model,
+};
+use inferium_types::{Calibration, EngineClass, ModelProfile, ModelTask};
 use inferium_worker::Crime;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,19 +19,40 @@ const CACHE_TOKENS: u32 = 16_384;
 /// How far a mock of the tolerance class is off.
 const MOCK_NOISE_MILLI: u16 = 20;
 
-/// What is served.
+/// A model that is served.
 pub(crate) struct Served {
     /// Verifies, and reads and writes text.
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) model: Model,
     /// What workers run: the same, where replay is equality.
-    pub(crate) working: Arc<dyn Engine>,
+    pub(crate) working: Model,
     pub(crate) profile: ModelProfile,
     /// What a worker runs whose crime is another engine, when one is to be watched.
-    pub(crate) crooked: Option<Arc<dyn Engine>>,
+    pub(crate) crooked: Option<Model>,
 }
 
-pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Served, Failure> {
-    serve(&arguments.serving, arguments.crime.and_then(Cheat::worker), models)
+impl Served {
+    /// True when a worker of this model can commit a crime.
+    pub(crate) const fn knows(&self, crime: Crime) -> bool {
+        match self.profile.task {
+            ModelTask::Chat => crime.is_of_chats(),
+            ModelTask::Embed { .. } => crime.is_of_embeddings(),
+        }
+    }
+}
+
+/// All models of a network, the one that chats first.
+pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Failure> {
+    let crime = arguments.crime.and_then(Cheat::worker);
+    let mut served = vec![serve(&arguments.serving, crime, models)?];
+    if let Some(name) = &arguments.embeddings {
+        served.push(serve_embeddings(name, &arguments.serving, crime, models)?);
+    }
+    if let Some(crime) = crime
+        && !served.iter().any(|served| served.knows(crime))
+    {
+        return Err(Failure::usage(format!("{crime} is a crime of embeddings: serve them too, by --embeddings")));
+    }
+    Ok(served)
 }
 
 /// Loads a model, fetched first if need be; for a crime that takes another engine, that too.
@@ -42,13 +65,13 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
     match arguments.engine {
         EngineKind::Mock => {
             let calibration = calibration(arguments, "mock")?;
-            let mock = |flavour, noise_milli| -> Arc<dyn Engine> {
-                Arc::new(MockEngine::new(MockOptions { flavour, noise_milli, ..MockOptions::default() }))
+            let mock = |flavour, noise_milli| {
+                Model::Chat(Arc::new(MockEngine::new(MockOptions { flavour, noise_milli, ..MockOptions::default() })))
             };
-            let engine = mock(0, 0);
-            let working = if is_exact { Arc::clone(&engine) } else { mock(0, MOCK_NOISE_MILLI) };
-            let profile = profile_of("mock", &*engine, calibration);
-            Ok(Served { engine, working, profile, crooked: deviation.map(|_| mock(1, 0)) })
+            let model = mock(0, 0);
+            let working = if is_exact { model.clone() } else { mock(0, MOCK_NOISE_MILLI) };
+            let profile = profile_of("mock", &model, calibration);
+            Ok(Served { model, working, profile, crooked: deviation.map(|_| mock(1, 0)) })
         }
         EngineKind::Llama => {
             let (name, path) = crate::model::pull(&arguments.model, models)?;
@@ -58,13 +81,37 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             let loaded = |deviation: Deviation| {
                 llama(&path, arguments.threads, Deviation { batch_dependent: !is_exact, ..deviation })
             };
-            let engine = llama(&path, arguments.threads, Deviation::default())?;
-            let working = if is_exact { Arc::clone(&engine) } else { loaded(Deviation::default())? };
-            let profile = profile_of(&name, &*engine, calibration);
+            let model = llama(&path, arguments.threads, Deviation::default())?;
+            let working = if is_exact { model.clone() } else { loaded(Deviation::default())? };
+            let profile = profile_of(&name, &model, calibration);
             let crooked = deviation.map(loaded).transpose()?;
             step.done();
-            Ok(Served { engine, working, profile, crooked })
+            Ok(Served { model, working, profile, crooked })
         }
+    }
+}
+
+/// Loads an embedding model: with the mock engine, a mock under the same name.
+pub(crate) fn serve_embeddings(
+    name: &str,
+    arguments: &ServingArgs,
+    crime: Option<Crime>,
+    models: &Path,
+) -> Result<Served, Failure> {
+    let is_crooked = crime.is_some_and(|crime| crime == Crime::SkippedLayers);
+    match arguments.engine {
+        EngineKind::Mock => {
+            let mock = |flavour| {
+                Model::Embedder(Arc::new(MockEmbedder::new(MockEmbedderOptions {
+                    flavour,
+                    ..MockEmbedderOptions::default()
+                })))
+            };
+            let model = mock(0);
+            let profile = model.profile("mock-embedder", TIER);
+            Ok(Served { working: model.clone(), model, profile, crooked: is_crooked.then(|| mock(1)) })
+        }
+        EngineKind::Llama => Err(Failure::usage(format!("{name} {}", models.display()))),
     }
 }
 
@@ -86,27 +133,22 @@ fn calibration(arguments: &ServingArgs, model: &str) -> Result<Option<Calibratio
     }
 }
 
-fn llama(path: &Path, threads: Option<u16>, deviation: Deviation) -> Result<Arc<dyn Engine>, Failure> {
+fn llama(path: &Path, threads: Option<u16>, deviation: Deviation) -> Result<Model, Failure> {
     let mut options = LoadOptions { kv_tokens: CACHE_TOKENS, deviation, ..LoadOptions::default() };
     if let Some(threads) = threads {
         options.threads = usize::from(threads);
     }
     let engine = LlamaEngine::load(path, options).map_err(|e| Failure::failed(e.to_string()))?;
-    Ok(Arc::new(engine))
+    Ok(Model::Chat(Arc::new(engine)))
 }
 
-fn profile_of(name: &str, engine: &dyn Engine, calibration: Option<Calibration>) -> ModelProfile {
-    let model = engine.model();
-    ModelProfile {
-        name: name.to_owned(),
-        weights_root: model.weights_root,
-        tokenizer_hash: model.tokenizer_hash,
-        template_hash: model.template_hash,
-        engine: match calibration {
-            None => EngineClass::Canonical { build: model.engine_build, tier: TIER.to_owned() },
-            Some(calibration) => EngineClass::Tolerance { verifier: model.engine_build, calibration },
-        },
-        sampler_version: SAMPLER_VERSION,
-        eos_tokens: model.eos_tokens.clone(),
-    }
+fn profile_of(name: &str, model: &Model, calibration: Option<Calibration>) -> ModelProfile {
+    let profile = model.profile(name, TIER);
+    let engine = match (profile.engine, calibration) {
+        (EngineClass::Canonical { build, .. }, Some(calibration)) => {
+            EngineClass::Tolerance { verifier: build, calibration }
+        }
+        (class, _) => class,
+    };
+    ModelProfile { engine, ..profile }
 }

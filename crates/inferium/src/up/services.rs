@@ -10,18 +10,19 @@ use crate::hardware;
 use crate::home::DataDir;
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
-use inferium_engine::Engine;
-use inferium_gateway::{ApiKey, DemandTerms, Gateway, GatewayConfig};
-use inferium_types::{Amount, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey};
+use inferium_gateway::{ApiKey, DemandTerms, Gateway, GatewayConfig, ServedModel};
+use inferium_types::{Amount, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey};
 use inferium_worker::{Crime, Worker, WorkerConfig};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, Sender as Signal};
 
 /// What the devnet's worker asks for a token.
-pub(crate) const PRICE: Price =
-    Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
+const PRICE: Price = Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
+/// What it asks for a token of a text to embed; the embedding itself costs nothing more.
+const EMBEDDING_PRICE: Price = Price { prompt_token: Amount::from_nano(100), completion_token: Amount::ZERO };
+/// Tokens that a lease of an embedding model has room for in one job: many texts, each far shorter.
+const EMBEDDING_CONTEXT: u32 = 4_096;
 /// Two leases of this many slots fill a worker's offer; the next task meets another worker.
 const LEASE_SLOTS: u32 = 8;
 const OFFER_SLOTS: u32 = 16;
@@ -47,6 +48,8 @@ pub(crate) struct Services {
     pub(crate) admin_url: String,
     pub(crate) nodes: Vec<(String, NodeId)>,
     pub(crate) model: String,
+    /// The embedding model, if one is served.
+    pub(crate) embeddings: Option<String>,
     pub(crate) workers: usize,
     gateway_url: String,
     stop: Signal<bool>,
@@ -59,7 +62,7 @@ impl Services {
     pub(crate) async fn start(
         data: &DataDir,
         network: &Network,
-        served: &Served,
+        served: &[Served],
         chain: &LightClient,
         arguments: &UpArgs,
         listener: TcpListener,
@@ -74,7 +77,8 @@ impl Services {
             api_key: ApiKey::from_entropy(data.secret("api-key", rand::random)?),
             admin_url,
             nodes: Vec::new(),
-            model: served.profile.name.clone(),
+            model: served.first().map_or_else(String::new, |served| served.profile.name.clone()),
+            embeddings: served.get(1).map(|served| served.profile.name.clone()),
             workers: 0,
             gateway_url: gateway_url.to_owned(),
             stop,
@@ -82,10 +86,20 @@ impl Services {
             tasks: Vec::new(),
         };
         let start = Start { data, network, served, chain, faucet: &faucet, arguments, failing, stopped };
-        let mut workers = vec![("worker".to_owned(), None)];
-        workers.extend(arguments.crime.and_then(Cheat::worker).map(|crime| (format!("worker-{crime}"), Some(crime))));
+        let crime = arguments.crime.and_then(Cheat::worker);
+        let mut workers = Vec::new();
+        for served in served {
+            let name = match served.profile.task {
+                ModelTask::Chat => "worker",
+                ModelTask::Embed { .. } => "embedder",
+            };
+            workers.push((name.to_owned(), served, None));
+            if let Some(crime) = crime.filter(|crime| served.knows(*crime)) {
+                workers.push((format!("{name}-{crime}"), served, Some(crime)));
+            }
+        }
         // Registrations wait for blocks, not for each other.
-        let registrations = workers.iter().map(|(name, _)| start.register_worker(name));
+        let registrations = workers.iter().map(|(name, ..)| start.register_worker(name));
         let (gateway, registered) = futures::join!(
             start.register_gateway(&services.gateway_url),
             futures::future::try_join_all(registrations),
@@ -93,8 +107,8 @@ impl Services {
         gateway?;
         registered?;
         start.gateway(&mut services, listener, admin)?;
-        for (name, crime) in workers {
-            start.worker(&mut services, &name, crime)?;
+        for (name, served, crime) in workers {
+            start.worker(&mut services, &name, served, crime)?;
         }
         Ok(services)
     }
@@ -138,7 +152,7 @@ impl Services {
 struct Start<'a> {
     data: &'a DataDir,
     network: &'a Network,
-    served: &'a Served,
+    served: &'a [Served],
     chain: &'a LightClient,
     faucet: &'a Sender,
     arguments: &'a UpArgs,
@@ -167,13 +181,11 @@ impl Start<'_> {
         services.nodes.push(("gateway".into(), key.public_key()));
         let config = GatewayConfig {
             key,
-            profile: self.served.profile.clone(),
-            demand: self.demand(),
+            models: self.served.iter().map(|served| self.model(served)).collect(),
             store: self.data.path().join("gateway.redb"),
             api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
         };
-        let gateway = Gateway::open(config, Arc::clone(&self.served.engine), self.chain.clone())
-            .map_err(|e| Failure::failed(e.to_string()))?;
+        let gateway = Gateway::open(config, self.chain.clone()).map_err(|e| Failure::failed(e.to_string()))?;
         for (listener, routes) in [(listener, gateway.routes()), (admin, gateway.admin_routes())] {
             let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
                 // Tokens are small; waiting to merge them would delay each.
@@ -197,7 +209,13 @@ impl Start<'_> {
         Ok(())
     }
 
-    fn worker(&self, services: &mut Services, name: &str, crime: Option<Crime>) -> Result<(), Failure> {
+    fn worker(
+        &self,
+        services: &mut Services,
+        name: &str,
+        served: &Served,
+        crime: Option<Crime>,
+    ) -> Result<(), Failure> {
         let key = self.data.key(name)?;
         let vrf = self.vrf(name)?;
         services.nodes.push((name.to_owned(), key.public_key()));
@@ -205,27 +223,27 @@ impl Start<'_> {
         if let Some(crime) = crime {
             say(&format!("  a worker that cheats has joined ({crime}): {}", key.public_key()));
         }
-        let engine: Arc<dyn Engine> = match (&self.served.crooked, crime) {
-            (Some(crooked), Some(_)) => Arc::clone(crooked),
-            _ => Arc::clone(&self.served.working),
+        let model = match (&served.crooked, crime) {
+            (Some(crooked), Some(_)) => crooked.clone(),
+            _ => served.working.clone(),
         };
         let config = WorkerConfig {
             key,
             vrf,
-            profile: self.served.profile.id(),
-            offer: self.offer(),
+            profile: served.profile.id(),
+            offer: self.offer(served),
             store: self.data.path().join(format!("{name}.redb")),
-            // What serves chats: a higher tier would wait until they starve.
-            report: hardware::report(TaskKind::Inference.policy().tier),
+            // What serves these tasks: a higher tier would wait until they starve.
+            report: hardware::report(served.profile.task.least_tier(TaskKind::Inference.policy().tier)),
             // The network stops as a whole, and goes on where it was.
             drain: Duration::ZERO,
             crime,
             // A cheat is measured with what it claims to run.
-            assessed: crime.map(|_| Arc::clone(&self.served.working)),
+            assessed: crime.map(|_| served.working.clone()),
         };
         let (chain, stopped) = (self.chain.clone(), self.stopped.clone());
         self.supervise(services, name, async move {
-            Worker::run(config, engine, chain, stopped).await.map_err(|e| e.to_string())
+            Worker::run(config, model, chain, stopped).await.map_err(|e| e.to_string())
         });
         Ok(())
     }
@@ -235,24 +253,22 @@ impl Start<'_> {
         VrfSecretKey::from_entropy(bytes).map_err(|_| Failure::failed(format!("the VRF key of {name} is damaged")))
     }
 
-    fn demand(&self) -> DemandTerms {
-        DemandTerms {
-            price_max: PRICE,
+    fn model(&self, served: &Served) -> ServedModel {
+        let OfferTerms { price, context_tokens, .. } = self.offer(served);
+        let demand = DemandTerms {
+            price_max: price,
             jobs_max: LEASE_JOBS,
             tokens_max: LEASE_TOKENS,
             slots: if self.is_mock() { MOCK_LEASE_SLOTS } else { LEASE_SLOTS },
-            context_tokens: self.served.engine.model().context_tokens,
+            context_tokens,
             open_ms: OPEN_MS,
             lease_ms: LEASE_MS,
-        }
+        };
+        ServedModel { profile: served.profile.clone(), model: served.model.clone(), demand }
     }
 
-    fn offer(&self) -> OfferTerms {
-        OfferTerms {
-            slots: if self.is_mock() { MOCK_OFFER_SLOTS } else { OFFER_SLOTS },
-            price: PRICE,
-            context_tokens: self.served.engine.model().context_tokens,
-        }
+    fn offer(&self, served: &Served) -> OfferTerms {
+        offer_of(served, if self.is_mock() { MOCK_OFFER_SLOTS } else { OFFER_SLOTS })
     }
 
     fn is_mock(&self) -> bool {
@@ -267,5 +283,13 @@ impl Start<'_> {
         service: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
         services.tasks.push(self.failing.watch(name.to_owned(), tokio::spawn(service)));
+    }
+}
+
+/// What a worker offers for a model.
+pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
+    match served.profile.task {
+        ModelTask::Chat => OfferTerms { slots, price: PRICE, context_tokens: served.model.context_tokens() },
+        ModelTask::Embed { .. } => OfferTerms { slots, price: EMBEDDING_PRICE, context_tokens: EMBEDDING_CONTEXT },
     }
 }

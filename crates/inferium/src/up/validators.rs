@@ -28,7 +28,7 @@ pub(crate) struct Validators {
 pub(crate) async fn start(
     data: &DataDir,
     network: &Network,
-    served: &Served,
+    served: &[Served],
     arguments: &UpArgs,
 ) -> Result<Validators, Failure> {
     let pace = Pace {
@@ -75,13 +75,13 @@ pub(crate) async fn start(
             .map_err(|e| Failure::failed(e.to_string()))?;
         let config = DutiesConfig {
             key: key.clone(),
-            profile: served.profile.clone(),
+            models: served.iter().map(|served| (served.profile.clone(), served.model.clone())).collect(),
             url: url.clone(),
             store: Arc::new(store),
             is_lazy: arguments.crime == Some(Cheat::LazyValidator) && index + 1 == handles.len(),
         };
-        let (duties, task) = Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone())
-            .map_err(|e| Failure::failed(e.to_string()))?;
+        let (duties, task) =
+            Duties::start(config, handle.clone(), stopped.clone()).map_err(|e| Failure::failed(e.to_string()))?;
         let routes = router(handle.clone()).merge(inferium_validator::router(duties));
         failing.serve(format!("validator-{index}"), listener, routes);
         failing.watch(format!("validator-{index}"), task);

@@ -8,8 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Crates whose version may change results, by name in the lock file.
-const INFLUENTIAL: [&str; 7] =
-    ["blake3", "candle-core", "libm", "minijinja", "minijinja-contrib", "tokenizers", "inferium-sampling"];
+const INFLUENTIAL: [&str; 9] = [
+    "blake3",
+    "candle-core",
+    "libm",
+    "minijinja",
+    "minijinja-contrib",
+    "tokenizers",
+    // What letters and accents are, for tokenizers.
+    "unicode-normalization-alignments",
+    "unicode_categories",
+    "inferium-sampling",
+];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);

@@ -2,7 +2,7 @@
 
 use crate::deviation::Deviation;
 use crate::gguf::Gguf;
-use crate::kernel::{Kernel, Tier};
+use crate::kernel::{ARITHMETIC_VERSION, Kernel, Tier};
 use crate::llama::{Cache, Config, Forward, Weights};
 use crate::pool::Pool;
 use crate::scheduler::{Gauges, Job, Limits, Scheduler};
@@ -101,7 +101,7 @@ impl LlamaEngine {
             weights_root,
             tokenizer_hash: tokenizer.hash(),
             template_hash: template.hash(),
-            engine_build: options.deviation.build(engine_build()),
+            engine_build: options.deviation.build(engine_build(ARITHMETIC_VERSION)),
             kernel_tier: tier.name().to_owned(),
             context_tokens: u32::try_from(context).unwrap_or(u32::MAX),
             vocab_size: u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX),
@@ -208,10 +208,13 @@ impl Drop for LlamaEngine {
     }
 }
 
-/// The digest of everything that can change results, computed by the build script.
-pub(crate) fn engine_build() -> Digest {
+/// The digest of everything that can change results of an arithmetic, computed by the build script.
+pub(crate) fn engine_build(arithmetic: &str) -> Digest {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(crate::kernel::ARITHMETIC_VERSION.as_bytes());
+    hasher.update(arithmetic.as_bytes());
+    // Which characters are letters or spaces, and their lower case, come with the compiler.
+    let (major, minor, update) = char::UNICODE_VERSION;
+    hasher.update(&[major, minor, update]);
     hasher.update(env!("INFERIUM_ENGINE_BUILD").as_bytes());
     Digest::from(*hasher.finalize().as_bytes())
 }

@@ -1,6 +1,6 @@
 //! Why a model cannot be loaded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a model file cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,22 @@ pub enum LoadError {
         /// The shape of the file.
         found: Vec<usize>,
     },
+    /// A file of a model in several files cannot be made sense of.
+    #[error("{path} is damaged, or not what its name says: {reason}", path = path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What the reader says.
+        reason: String,
+    },
+    /// A tensor cannot be computed with.
+    #[error("tensor `{tensor}` {reason}")]
+    Tensor {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The model is of a kind that this engine does not know.
     #[error("unsupported model: {reason}")]
     Unsupported {
@@ -85,6 +101,18 @@ pub enum LoadError {
 impl LoadError {
     pub(crate) fn file(source: impl std::fmt::Display) -> Self {
         Self::File { reason: source.to_string() }
+    }
+
+    pub(crate) fn open(path: &Path, error: &std::io::Error) -> Self {
+        Self::Open { path: path.to_path_buf(), reason: error.to_string() }
+    }
+
+    pub(crate) fn damaged(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn tensor(tensor: &str, reason: impl Into<String>) -> Self {
+        Self::Tensor { tensor: tensor.to_owned(), reason: reason.into() }
     }
 
     pub(crate) fn unsupported(reason: impl Into<String>) -> Self {

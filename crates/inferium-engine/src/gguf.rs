@@ -36,8 +36,7 @@ pub(crate) struct Q8Tensor {
 
 impl Gguf {
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
-        let file = File::open(path)
-            .map_err(|source| LoadError::Open { path: path.to_path_buf(), reason: source.to_string() })?;
+        let file = File::open(path).map_err(|source| LoadError::open(path, &source))?;
         let mut file = BufReader::with_capacity(1 << 20, file);
         let content = Content::read(&mut file).map_err(LoadError::file)?;
         Ok(Self { content, file })

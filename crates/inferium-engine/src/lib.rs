@@ -4,24 +4,29 @@
 //! bits whether they are computed while generating, in a prompt, in a replay, alone or in a batch, on one thread or many,
 //! with AVX-512, AVX2 or portable code. A validator therefore replays a claimed output ([`Engine::replay`]) and compares
 //! [`Step`]s for equality. [`MockEngine`] offers the same without weights, for tests and for measuring everything else.
-//! [`source`] fetches model files.
+//!
+//! [`BertEmbedder`] turns texts into vectors in the same way: encoders of the BERT family in single precision, each text alone,
+//! with the same bits on every machine ([`Embedder`]); [`MockEmbedder`] is its stand-in. [`source`] fetches models.
 //!
 //! It is *not* a text service: stop strings, prices, leases and evidence belong to the callers.
 //!
 //! # Invariants
-//! - Equal requests to engines with equal [`ModelInfo`] (but for name, tier and context) give equal steps.
+//! - Equal requests to engines with equal [`ModelInfo`] (but for name, tier and context) give equal steps; equal texts to
+//!   embedders with equal [`EmbedderInfo`] (but for the same) give equal vectors.
 //! - Callers never block, queues and memory are bounded, an idle engine uses no processor time.
-//! - Special tokens come from the chat template only, never from the text of a message.
+//! - Special tokens come from the chat template only, never from the text of a message; an embedder puts them around a text.
 #![expect(unsafe_code, reason = "SIMD intrinsics; every use states why it is sound")]
 
 mod answer;
 mod api;
+mod bert;
 mod deviation;
 mod embedder;
 mod engine;
 mod error;
 mod gguf;
 mod kernel;
+mod leaf;
 mod llama;
 mod measure;
 mod mock;
@@ -36,6 +41,7 @@ pub use api::{
     Engine, EngineError, EngineLoad, GenerateRequest, Measured, ModelInfo, ReplayReceiver, ReplayRequest, Step,
     StepReceiver,
 };
+pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use deviation::{Deviation, WeakCache};
 pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, VectorReceiver};
 pub use engine::{LlamaEngine, LoadOptions};

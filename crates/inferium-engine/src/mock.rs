@@ -82,7 +82,7 @@ impl MockEngine {
             tokenizer_hash: finish(digest("tokenizer")),
             template_hash: finish(digest("template")),
             engine_build: match options.noise_milli {
-                0 => crate::engine::engine_build(),
+                0 => crate::engine::engine_build(crate::kernel::ARITHMETIC_VERSION),
                 noise => finish(digest(&format!("noise {noise}"))),
             },
             kernel_tier: "mock".to_owned(),

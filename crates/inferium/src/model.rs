@@ -4,7 +4,7 @@ use crate::cli::{Failure, ModelCommand};
 use crate::home::models_dir;
 use crate::progress::{DownloadBar, print, say};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use inferium_engine::source::{self, CATALOGUE, CatalogueEntry, SourceError};
+use inferium_engine::source::{self, CATALOGUE, CatalogueEntry, ModelKind, SourceError};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -77,18 +77,21 @@ fn list(dir: &Path, as_json: bool) -> Result<(), Failure> {
         return print(&json!({"installed": models, "catalogue": catalogue}).to_string());
     }
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["model", "size", "here", "licence"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["model", "for", "size", "here", "licence"]);
     for entry in CATALOGUE {
         let here = installed.iter().any(|m| m.name == entry.name);
         table.add_row([
             entry.name.into(),
-            megabytes(entry.size_bytes),
+            entry.kind.to_string(),
+            megabytes(entry.size_bytes()),
             (if here { "yes" } else { "no" }).into(),
             entry.license.to_owned(),
         ]);
     }
     for model in installed.iter().filter(|m| !m.is_catalogued) {
-        table.add_row([model.name.clone(), megabytes(model.size_bytes), "yes".into(), "imported".into()]);
+        let kind = if model.path.is_dir() { ModelKind::Embedding } else { ModelKind::Chat };
+        let size = megabytes(model.size_bytes);
+        table.add_row([model.name.clone(), kind.to_string(), size, "yes".into(), "imported".into()]);
     }
     print(&table.to_string())
 }
@@ -106,13 +109,15 @@ fn show(name: &str, dir: &Path, as_json: bool) -> Result<(), Failure> {
     let mut lines = Vec::new();
     if let Some(entry) = entry {
         lines.push(format!(
-            "{}\n  file     {}\n  size     {}\n  sha256   {}\n  licence  {}",
+            "{}\n  for      {}\n  size     {}\n  licence  {}",
             entry.name,
-            entry.file,
-            megabytes(entry.size_bytes),
-            entry.sha256,
+            entry.kind,
+            megabytes(entry.size_bytes()),
             entry.license
         ));
+        for file in entry.files {
+            lines.push(format!("  file     {}\n  sha256   {}", file.name, file.sha256));
+        }
         lines.extend(entry.sources.iter().map(|source| format!("  source   {source}")));
     }
     match installed {
@@ -126,9 +131,13 @@ fn entry_json(entry: &CatalogueEntry) -> serde_json::Value {
     json!({
         "name": entry.name,
         "aliases": entry.aliases,
-        "file": entry.file,
-        "sha256": entry.sha256,
-        "size_bytes": entry.size_bytes,
+        "for": entry.kind.to_string(),
+        "files": entry
+            .files
+            .iter()
+            .map(|file| json!({"name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes}))
+            .collect::<Vec<_>>(),
+        "size_bytes": entry.size_bytes(),
         "license": entry.license,
         "sources": entry.sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })

@@ -76,7 +76,7 @@ impl MockEmbedder {
             name: "mock-embedder".to_owned(),
             weights_root: digest("weights", &[options.flavour, options.width.into()]),
             tokenizer_hash: digest("tokenizer", &[]),
-            engine_build: crate::engine::engine_build(),
+            engine_build: crate::engine::engine_build(crate::kernel::ENCODER_ARITHMETIC_VERSION),
             kernel_tier: "mock".to_owned(),
             width: options.width,
             context_tokens: options.context_tokens,

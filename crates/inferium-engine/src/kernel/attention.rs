@@ -113,9 +113,9 @@ fn scores<const D: usize>(query: &Query<'_>, heads: &[[f32; D]], scores: &mut [f
     }
 }
 
-/// Turns scores into `exp(s − max)`, zero beyond the length, and returns their sum.
+/// Turns scores into `exp(s − max)`, zero beyond the length, and returns their sum. There is a multiple of 16 of them.
 #[inline(always)]
-fn softmax(scores: &mut [f32], length: usize) -> f32 {
+pub(crate) fn softmax(scores: &mut [f32], length: usize) -> f32 {
     for score in &mut scores[length..] {
         *score = f32::NEG_INFINITY;
     }

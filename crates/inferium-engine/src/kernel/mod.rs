@@ -23,9 +23,24 @@
 //!   `((a0+a1)+(a2+a3)) · (1/√D)`; softmax `exp(s − max)` with the 16-lane sum; the values are added sequentially
 //!   over positions and multiplied by `1/sum` at the end ([`attention`]).
 //!
+//! # Canonical arithmetic of encoders, version 1
+//! No freedom here either; weights and activations are single-precision. A change of a rule changes vectors' bits and raises
+//! [`ENCODER_ARITHMETIC_VERSION`].
+//!
+//! - **Matrix product**: `y = 0; for k in order { y = y + w · x }`, and then the bias is added ([`dense`]).
+//! - **Embedding**: `(word + type) + position`, then the layer norm.
+//! - **Layer norm**: `μ = Σx/n`, `((x − μ) · (1 / √(Σ(x − μ)²/n + ε))) · w + b`, both sums in 16 lanes.
+//! - **Attention**, each head alone: `(q · k) · (1/√D)` with a product as above; softmax `exp(s − max)` with the 16-lane
+//!   sum; the values are added sequentially over positions and multiplied by `1/sum` at the end ([`full_attention`]).
+//! - **After attention and feed-forward**: `(y + bias) + residual`, then the layer norm.
+//! - **GELU**: `(x · 0.5) · (1 + erf(x · (1/√2)))`; **erf** is a rational function, see [`math::erf`].
+//! - **Pooling**: `Σx/n` over the tokens in order; then `x / √(Σx²)`, the sum in 16 lanes.
+//!
 //! The tiers ([`Tier`]) differ in instructions only; tests compare them bit for bit.
 
 pub(crate) mod attention;
+pub(crate) mod dense;
+pub(crate) mod full_attention;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod q8;
@@ -36,3 +51,6 @@ pub use tier::Tier;
 
 /// Names the arithmetic; a part of the engine's build digest.
 pub(crate) const ARITHMETIC_VERSION: &str = "canonical-q8-1";
+
+/// Names the arithmetic of encoders; a part of their build digest.
+pub(crate) const ENCODER_ARITHMETIC_VERSION: &str = "canonical-f32-1";

@@ -4,6 +4,7 @@ use super::Config;
 use crate::LoadError;
 use crate::gguf::{Gguf, Q8Tensor, WeakFormat};
 use crate::kernel::q8::Q8Matrix;
+use crate::leaf::leaf;
 use inferium_types::{Digest, merkle_root};
 use std::collections::BTreeMap;
 
@@ -110,22 +111,6 @@ impl Reader<'_> {
         let bytes: Vec<&[u8]> = tensors.iter().map(|tensor| tensor.bytes.as_slice()).collect();
         Q8Matrix::pack(columns, &bytes).ok_or_else(|| LoadError::unsupported(format!("rows of {columns} numbers")))
     }
-}
-
-/// BLAKE3 over a domain tag, the name, the type, the shape and the hash of the bytes; texts with their length before them.
-fn leaf(name: &str, kind: &str, shape: &[usize], bytes: blake3::Hash) -> Digest {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"inferium/tensor/1\0");
-    for text in [name, kind] {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    }
-    hasher.update(&(shape.len() as u64).to_le_bytes());
-    for &size in shape {
-        hasher.update(&(size as u64).to_le_bytes());
-    }
-    hasher.update(bytes.as_bytes());
-    Digest::from(*hasher.finalize().as_bytes())
 }
 
 /// `position · base^(−2i/D)` as (cos, sin), computed in f64 with `libm`.

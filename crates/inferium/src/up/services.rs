@@ -113,16 +113,17 @@ impl Services {
         Ok(services)
     }
 
-    /// Resolves when the first lease is served.
+    /// Resolves when leases of every model are served.
     pub(crate) async fn ready(&self) -> Result<(), Failure> {
         let client = reqwest::Client::new();
         let address = format!("{}/ready", self.gateway_url);
         let poll = async {
             loop {
                 if let Ok(response) = client.get(&address).send().await {
-                    let leases = response.json::<serde_json::Value>().await.ok();
-                    let leases = leases.and_then(|body| body.get("leases").and_then(serde_json::Value::as_u64));
-                    if leases.unwrap_or(0) >= u64::try_from(self.workers).unwrap_or(u64::MAX) {
+                    let body = response.json::<serde_json::Value>().await.unwrap_or_default();
+                    let is_ready = body.get("ready").and_then(serde_json::Value::as_bool).unwrap_or(false);
+                    let leases = body.get("leases").and_then(serde_json::Value::as_u64).unwrap_or(0);
+                    if is_ready && leases >= u64::try_from(self.workers).unwrap_or(u64::MAX) {
                         return;
                     }
                 }

@@ -3,6 +3,7 @@ The same scans find what does stand there, and what is put there on purpose."""
 
 import random
 import signal
+import struct
 import time
 import urllib.request
 
@@ -27,7 +28,7 @@ def parts_of(text, size=24):
 
 
 def found_in(content, parts):
-    return [part for part in parts if part.encode() in content]
+    return [part for part in parts if (part if isinstance(part, bytes) else part.encode()) in content]
 
 
 def scan(data, parts):
@@ -122,3 +123,28 @@ def test_a_request_that_relays_hold_is_not_readable_either(tmp_path, loud):
         assert b"reported" in log, "no request was relayed"
         assert found_in(log, parts) == []
         check_controls(network, jobs[-1], secret)
+
+
+def test_texts_and_their_embeddings_are_not_readable(tmp_path, loud):
+    secret = words(8)
+    with Network(tmp_path / "data", "--engine", "mock", "--embeddings", model="mock") as network:
+        request = {"model": "mock-embedder", "input": [" ".join(secret), secret[0]]}
+        status, _, answer = network.request("/v1/embeddings", request)
+        assert status == 200, answer
+        job = answer["inferium"]["jobs"][0]["job"]
+        vectors = [item["embedding"] for item in answer["data"]]
+        # Four values beside each other, as they stand in any encoding of ours.
+        bits = {struct.pack("<4f", *vector[at : at + 4]) for vector in vectors for at in range(len(vector) - 3)}
+        parts = {*secret, *bits}
+        for fields in ({"input": [secret[1], 7]}, {"encoding_format": secret[2]}, {secret[3]: 1}, {"dimensions": 5}):
+            assert network.request("/v1/embeddings", {**request, **fields})[0] == 400
+        deadline = time.monotonic() + 60
+        while (told := network.request(f"/v1/receipts/{job}"))[0] == 202:
+            assert scan(network.data, parts) == [] and time.monotonic() < deadline
+        assert told[2]["status"] in ("final", "settled")
+        assert scan(network.data, parts) == [] and found_in(metrics(network), parts) == []
+        assert found_in(end(network), parts) == []
+        check_controls(network, job, secret)
+        planted = network.data / "chain" / "planted"
+        planted.write_bytes(b"\x00" + struct.pack("<32f", *vectors[0]))
+        assert {name for name, _ in scan(network.data, bits)} == {"planted"}

@@ -244,6 +244,17 @@ fn rename(bytes: &mut [u8], from: &str, to: &str) {
     bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
 }
 
+/// The bytes of a tensor's first number.
+fn first_number<'a>(bytes: &'a mut [u8], tensor: &str) -> &'a mut [u8; 4] {
+    let header = usize::try_from(u64::from_le_bytes(*bytes.first_chunk().unwrap())).unwrap();
+    let names: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let offset = usize::try_from(names[tensor]["data_offsets"][0].as_u64().unwrap()).unwrap();
+    bytes[8 + header + offset..].first_chunk_mut().unwrap()
+}
+
+/// A tensor of the last layer.
+const LAST: &str = "encoder.layer.5.output.LayerNorm.weight";
+
 #[test]
 fn missing_and_damaged_files_are_refused_with_a_reason() {
     let missing = BertEmbedder::load(Path::new("/nonexistent"), one_thread()).unwrap_err();
@@ -258,12 +269,7 @@ fn missing_and_damaged_files_are_refused_with_a_reason() {
     Copy::new("type")
         .with_weights(|bytes| rename(bytes, "\"F32\",\"shape\":[384]", "\"I32\",\"shape\":[384]"))
         .refused("is of type I32");
-    Copy::new("nan")
-        .with_weights(|bytes| {
-            let last = bytes.len() - 4 - (384 * 384 + 384) * 4;
-            bytes[last..last + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-        })
-        .refused("not finite");
+    Copy::new("nan").with_weights(|bytes| *first_number(bytes, LAST) = f32::NAN.to_le_bytes()).refused("not finite");
     Copy::new("layers")
         .with_weights(|_| ())
         .with_text("config.json", "\"num_hidden_layers\": 6", "\"num_hidden_layers\": 7")
@@ -278,16 +284,9 @@ fn missing_and_damaged_files_are_refused_with_a_reason() {
 #[test]
 fn a_changed_weight_or_setting_is_another_model() {
     let honest = embedder(one_thread());
-    let changed = Copy::new("changed").with_weights(|bytes| {
-        // The last bit of a weight of the last layer, before the pooler's.
-        let last = bytes.len() - 4 - (384 * 384 + 384) * 4;
-        bytes[last] ^= 1;
-    });
+    let changed = Copy::new("changed").with_weights(|bytes| first_number(bytes, LAST)[0] ^= 1);
     assert_ne!(changed.load().unwrap().model().weights_root, honest.model().weights_root);
-    let pooler = Copy::new("pooler").with_weights(|bytes| {
-        let last = bytes.len() - 4;
-        bytes[last] ^= 1;
-    });
+    let pooler = Copy::new("pooler").with_weights(|bytes| first_number(bytes, "pooler.dense.weight")[0] ^= 1);
     // What is not computed with does not count.
     assert_eq!(pooler.load().unwrap().model().weights_root, honest.model().weights_root);
     let setting = Copy::new("setting").with_weights(|_| ()).with_text(
@@ -299,4 +298,28 @@ fn a_changed_weight_or_setting_is_another_model() {
     let shorter = Copy::new("shorter").with_weights(|_| ()).with_text("sentence_bert_config.json", "256", "128");
     let shorter = shorter.load().unwrap();
     assert_eq!((shorter.model().context_tokens, shorter.model().weights_root), (128, honest.model().weights_root));
+}
+
+#[test]
+fn a_text_whose_numbers_leave_the_range_of_floats_is_an_error() {
+    let copy = Copy::new("large").with_weights(|bytes| *first_number(bytes, LAST) = 1e30_f32.to_le_bytes());
+    let embedder = copy.load().unwrap();
+    let tokens = embedder.encode("a").unwrap();
+    assert_eq!(collect(embedder.embed(vec![tokens; 2]).unwrap()), [Err(EngineError::NotFinite)]);
+}
+
+#[test]
+fn a_dropped_receiver_cancels_and_a_dropped_embedder_ends() {
+    let embedder = embedder(EmbedderOptions { max_active: 1, ..one_thread() });
+    let long = vec![embedder.encode(&"hello ".repeat(254)).unwrap(); 2048];
+    let mut cancelled = embedder.embed(long.clone()).unwrap();
+    cancelled.blocking_recv().unwrap().unwrap();
+    drop(cancelled);
+    // A minute's work stood before this one.
+    assert_eq!(vectors(&embedder, vec![vec![101, 102]]).len(), 1);
+    let mut unfinished = embedder.embed(long).unwrap();
+    unfinished.blocking_recv().unwrap().unwrap();
+    drop(embedder);
+    let rest = collect(unfinished);
+    assert!(rest.len() < 2047 && rest.last() == Some(&Err(EngineError::Stopped)), "{} results", rest.len());
 }

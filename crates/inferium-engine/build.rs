@@ -8,12 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Crates whose version may change results, by name in the lock file.
-const INFLUENTIAL: [&str; 9] = [
+const INFLUENTIAL: [&str; 10] = [
     "blake3",
     "candle-core",
     "libm",
     "minijinja",
     "minijinja-contrib",
+    "safetensors",
     "tokenizers",
     // What letters and accents are, for tokenizers.
     "unicode-normalization-alignments",

@@ -182,8 +182,8 @@ pub enum EngineError {
         /// The longest possible.
         context_tokens: u32,
     },
-    /// The prompt, the output or the number of tokens asked for is zero.
-    #[error("prompt and output need at least one token each")]
+    /// The prompt, the output, a text to embed, or the number of tokens or texts asked for is empty.
+    #[error("prompts, outputs and texts need at least one token each")]
     EmptyPrompt,
     /// One call has too many texts to embed.
     #[error("{texts} texts are more than the {texts_max} that one call may have")]

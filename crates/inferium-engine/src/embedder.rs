@@ -49,7 +49,7 @@ pub type VectorReceiver = mpsc::Receiver<Result<Vec<f32>, EngineError>>;
 /// Of the fields, `name`, `kernel_tier` and `context_tokens` don't influence results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbedderInfo {
-    /// The model's own name, from its files.
+    /// The model's own name.
     pub name: String,
     /// Merkle root over the served tensors (name, type, shape and bytes as computed with) and the settings of the model.
     pub weights_root: Digest,

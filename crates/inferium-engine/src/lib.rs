@@ -4,9 +4,10 @@
 //! bits whether they are computed while generating, in a prompt, in a replay, alone or in a batch, on one thread or many,
 //! with AVX-512, AVX2 or portable code. A validator therefore replays a claimed output ([`Engine::replay`]) and compares
 //! [`Step`]s for equality. [`MockEngine`] offers the same without weights, for tests and for measuring everything else.
+//! [`source`] fetches model files.
 //!
 //! [`BertEmbedder`] turns texts into vectors in the same way: encoders of the BERT family in single precision, each text alone,
-//! with the same bits on every machine ([`Embedder`]); [`MockEmbedder`] is its stand-in. [`source`] fetches models.
+//! with the same bits on every machine ([`Embedder`]); [`MockEmbedder`] is its stand-in.
 //!
 //! It is *not* a text service: stop strings, prices, leases and evidence belong to the callers.
 //!

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Generates all-minilm-l6-v2.json: texts, their tokens and their vectors, by a second tokenizer and a second forward pass.
+"""Generates all-minilm-l6-v2.json: texts, their tokens and their vectors, by a second tokenizer and two more forward passes.
 
 Run `python3 embeddings.py FOLDER > all-minilm-l6-v2.json` with the model's folder; needs numpy. The tokenizer is BERT's
-original algorithm over the vocabulary; the forward pass is the textbook's in 64-bit floats with the platform's exp and erf.
+original algorithm over the vocabulary. One forward pass is the textbook's in 64-bit floats with the platform's exp and erf:
+what is right. The other one is the canonical arithmetic, rule by rule as src/kernel/mod.rs has it, in 32-bit floats: which bits
+are right. Takes about half a minute.
 """
+import hashlib
 import json
 import math
 import struct
@@ -136,12 +139,115 @@ class Model:
         return mean / numpy.linalg.norm(mean)
 
 
+F = numpy.float32
+LANES = 16
+
+
+def lanes_sum(rows):
+    """Sums of rows: lane `i mod 16` in order, then halves: 8, 4, 2, 1."""
+    lanes = numpy.zeros((len(rows), LANES), F)
+    for first in range(0, rows.shape[1], LANES):
+        lanes = lanes + rows[:, first : first + LANES]
+    half = LANES // 2
+    while half:
+        lanes = lanes[:, :half] + lanes[:, half : 2 * half]
+        half //= 2
+    return lanes
+
+
+def product(x, weights):
+    """`y = 0; for k in order { y = y + w * x }` for each row of x and each row of the weights."""
+    y = numpy.zeros((len(x), len(weights)), F)
+    for k in range(x.shape[1]):
+        y = y + weights[:, k] * x[:, k, None]
+    return y
+
+
+def canonical_exp(x):
+    rounder = F(12_582_912.0)
+    x = numpy.minimum(numpy.maximum(x, F(-87)), F(88))
+    shifted = x * F(1.4426950408889634) + rounder
+    n = shifted - rounder
+    r = (x - n * F(0.6933594)) - n * F(-2.1219444e-4)
+    p = numpy.full_like(x, F(1.9875691e-4))
+    for coefficient in (1.3981999e-3, 8.333452e-3, 4.1665796e-2, 1.6666665e-1, 0.5):
+        p = p * r + F(coefficient)
+    value = (p * (r * r) + r) + F(1)
+    exponent = shifted.view(numpy.int32) - rounder.view(numpy.int32) + numpy.int32(127)
+    return value * (exponent << 23).view(F)
+
+
+def canonical_erf(x):
+    x = numpy.minimum(numpy.maximum(x, F(-4)), F(4))
+    square = x * x
+    p = numpy.full_like(x, F(-2.7261423e-10))
+    for coefficient in (2.7706814e-8, -2.101024e-6, -5.6925064e-5, -7.3499063e-4, -2.9546e-3, -1.6096033e-2):
+        p = p * square + F(coefficient)
+    q = numpy.full_like(x, F(-1.4566072e-5))
+    for coefficient in (-2.1337405e-4, -1.682827e-3, -7.3733292e-3, -1.4264739e-2):
+        q = q * square + F(coefficient)
+    return (x * p) / q
+
+
+class Canonical(Model):
+    """The same with every operation in the canonical order."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        # They are 32-bit floats in the file.
+        self.tensors = {name: tensor.astype(F) for name, tensor in self.tensors.items()}
+
+    def linear(self, name, x):
+        return product(x, self.tensors[f"{name}.weight"]) + self.tensors[f"{name}.bias"]
+
+    def norm(self, name, x):
+        count = F(x.shape[1])
+        centred = x - lanes_sum(x) / count
+        inverse = F(1) / numpy.sqrt(lanes_sum(centred * centred) / count + F(self.config["layer_norm_eps"]))
+        return (centred * inverse) * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
+
+    def head(self, q, k, v):
+        scores = product(q, k) * (F(1) / numpy.sqrt(F(q.shape[1])))
+        weights = canonical_exp(scores - scores.max(axis=1, keepdims=True))
+        padded = numpy.zeros((len(weights), -(-len(k) // LANES) * LANES), F)
+        padded[:, : len(k)] = weights
+        return product(weights, v.T) * (F(1) / lanes_sum(padded))
+
+    def attention(self, name, x):
+        heads = self.config["num_attention_heads"]
+        parts = [self.linear(f"{name}.self.{part}", x) for part in ("query", "key", "value")]
+        split = [numpy.split(part, heads, axis=1) for part in parts]
+        answers = numpy.concatenate([self.head(q, k, v) for q, k, v in zip(*split)], axis=1)
+        return self.norm(f"{name}.output.LayerNorm", self.linear(f"{name}.output.dense", answers) + x)
+
+    def vector(self, ids):
+        name = "embeddings"
+        x = self.tensors[f"{name}.word_embeddings.weight"][ids]
+        x = x + self.tensors[f"{name}.token_type_embeddings.weight"][0]
+        x = self.norm(f"{name}.LayerNorm", x + self.tensors[f"{name}.position_embeddings.weight"][: len(ids)])
+        for layer in range(self.config["num_hidden_layers"]):
+            name = f"encoder.layer.{layer}"
+            x = self.attention(f"{name}.attention", x)
+            inner = self.linear(f"{name}.intermediate.dense", x)
+            inner = (inner * F(0.5)) * (F(1) + canonical_erf(inner * F(0.7071067811865476)))
+            x = self.norm(f"{name}.output.LayerNorm", self.linear(f"{name}.output.dense", inner) + x)
+        mean = numpy.zeros(x.shape[1], F)
+        for row in x:
+            mean = mean + row
+        mean = mean / F(len(x))
+        return mean / numpy.sqrt(lanes_sum((mean * mean)[None, :])[0])
+
+
 def main():
-    model = Model(sys.argv[1])
+    model, canonical = Model(sys.argv[1]), Canonical(sys.argv[1])
     cases = []
     for text in TEXTS:
         ids = tokens(text, model.vocabulary)
-        cases.append({"text": text, "tokens": ids, "vector": [round(x, 7) for x in model.vector(ids)]})
+        bits = canonical.vector(ids)
+        assert bits.dtype == F
+        digest = hashlib.sha256(bits.astype("<f4").tobytes()).hexdigest()
+        vector = [round(x, 7) for x in model.vector(ids)]
+        cases.append({"text": text, "tokens": ids, "bits": digest, "vector": vector})
     print("[" + ",\n".join(json.dumps(case, ensure_ascii=True) for case in cases) + "]")
 
 

@@ -18,6 +18,7 @@ from network import Network  # noqa: E402
 CRIMES = [
     "coarse-rows", "fp8-cache", "int4-cache", "wrong-weights", "skipped-layers", "no-system-prompt", "warmer", "hotter",
     "own-seed", "best-of-four", "forged-logprobs", "forged-sketches", "truncated", "edited-text",
+    "over-generation", "copied",
 ]
 SYSTEM = "You are a careful assistant of a public library. Answer politely, in complete sentences, and say when you are not sure."
 QUESTIONS = [

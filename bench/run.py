@@ -139,7 +139,33 @@ def gateway_delay(folder):
         yield "first token of a 24-word prompt through the gateway against the engine alone: p50 (ms)", value
 
 
-ALL = [overhead, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
+def embeddings(folder, texts=1_000):
+    """Texts embedded through the network: many of one request, and one alone."""
+    with Network(folder / "data", "--embeddings") as network:
+        def embed(texts):
+            began = time.perf_counter()
+            status, _, body = network.request("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": texts})
+            assert status == 200 and len(body["data"]) == len(texts), body
+            return time.perf_counter() - began, body
+
+        embed(["a first one"])
+        alone = [embed([f"What is number {number} good for?"])[0] for number in range(60)]
+        yield "one text of 10 tokens embedded, one after the other, n=60: p50 / p99 (ms)", (
+            f"{1e3 * statistics.median(alone):.1f} / {1e3 * percentile(alone, 99):.1f}"
+        )
+        seconds, body = embed([f"This is sentence number {number} of a longer list." for number in range(texts)])
+        yield f"{texts} texts of {body['usage']['prompt_tokens'] / texts:.0f} tokens in one request", (
+            f"{texts / seconds:.0f} texts/s in {len(body['inferium']['jobs'])} jobs"
+        )
+        ended = time.perf_counter()
+        for job in body["inferium"]["jobs"]:
+            assert network.receipt(job["job"])[1]["status"] in ("final", "settled")
+        yield "from its answer to the last of its receipts, every job replayed by two members (s)", (
+            f"{time.perf_counter() - ended:.1f}"
+        )
+
+
+ALL = [overhead, embeddings, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
 
 
 def main():

@@ -11,6 +11,7 @@ RULES = {
     "edited-text": "wrong_result",
     "truncated": "wrong_result",
     "own-seed": "wrong_result",
+    "copied": "wrong_result",
     "silent": "deadline_missed",
 }
 

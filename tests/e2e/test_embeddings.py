@@ -120,10 +120,16 @@ def test_a_network_without_an_embedder_says_so(tmp_path):
     with Network(tmp_path / "data", "--engine", "mock", model="mock") as network:
         status, _, body = network.request("/v1/embeddings", {"model": EMBEDDER, "input": "a"})
         assert status == 404 and body["error"]["code"] == "model_not_found" and "`mock`" in body["error"]["message"]
-    refused = Network(tmp_path / "other").run(
-        "up", "--data", tmp_path / "other", "--listen", "127.0.0.1:0", "--engine", "mock", "--crime", "copied"
-    )
-    assert refused.returncode == 2 and "--embeddings" in refused.stderr, refused
+
+
+def test_a_model_is_named_for_what_it_does(tmp_path):
+    def refused(*arguments):
+        ended = Network(tmp_path).run("up", "--data", tmp_path / "data", "--listen", "127.0.0.1:0", *arguments)
+        assert ended.returncode == 2, ended
+        return ended.stderr
+
+    assert "is for embeddings: name it with --embeddings" in refused("--model", EMBEDDER)
+    assert "is for chat: name it with --model" in refused("--embeddings", "smollm2-135m-instruct")
 
 
 @pytest.mark.parametrize("crime", ["copied", "edited-text", "skipped-layers"])

@@ -38,7 +38,9 @@ pub enum Crime {
     ForgedLogprobs,
     /// Shows the hidden states of other positions.
     ForgedSketches,
-    /// Answers every text of a request with the embedding of the first.
+    /// Goes on after the model ended, and bills for it.
+    OverGeneration,
+    /// Answers with what it answered before; every text of a request with the embedding of the first.
     Copied,
     /// Takes leases and never answers.
     Silent,
@@ -46,7 +48,7 @@ pub enum Crime {
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::WrongWeights,
         Self::CoarseRows,
         Self::Fp8Cache,
@@ -61,6 +63,7 @@ impl Crime {
         Self::Truncated,
         Self::ForgedLogprobs,
         Self::ForgedSketches,
+        Self::OverGeneration,
         Self::Copied,
         Self::Silent,
     ];
@@ -83,6 +86,7 @@ impl Crime {
             Self::Truncated => "truncated",
             Self::ForgedLogprobs => "forged-logprobs",
             Self::ForgedSketches => "forged-sketches",
+            Self::OverGeneration => "over-generation",
             Self::Copied => "copied",
             Self::Silent => "silent",
         }
@@ -108,6 +112,7 @@ impl Crime {
             | Self::EditedText
             | Self::Truncated
             | Self::ForgedSketches
+            | Self::OverGeneration
             | Self::Copied
             | Self::Silent => None,
         }
@@ -117,12 +122,6 @@ impl Crime {
     #[must_use]
     pub const fn is_of_embeddings(self) -> bool {
         matches!(self, Self::SkippedLayers | Self::EditedText | Self::Copied | Self::Silent)
-    }
-
-    /// True when a worker of conversations can.
-    #[must_use]
-    pub const fn is_of_chats(self) -> bool {
-        !matches!(self, Self::Copied)
     }
 
     /// What the worker asks of its engine instead of what it was asked for.
@@ -152,6 +151,7 @@ impl Crime {
             | Self::Truncated
             | Self::ForgedLogprobs
             | Self::ForgedSketches
+            | Self::OverGeneration
             | Self::Copied
             | Self::Silent => {}
         }

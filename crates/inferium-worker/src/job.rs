@@ -1,9 +1,11 @@
 //! One job: from a request to a result and its evidence.
 
+mod crooked;
+
+pub(crate) use crooked::Copies;
+
 use crate::crime::Crime;
-use inferium_engine::{
-    Answer, Embedder, Engine, EngineError, GenerateRequest, Measured, Model, Prompt, ReplayRequest, Step,
-};
+use inferium_engine::{Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, Step};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
@@ -35,6 +37,8 @@ pub(crate) struct JobContext {
     pub(crate) crime: Option<Crime>,
     /// The true model, for a crime that forges what it says.
     pub(crate) truth: Option<Model>,
+    /// What a crime that copies has to copy from.
+    pub(crate) copies: Copies,
 }
 
 /// Why a job was not done.
@@ -74,6 +78,9 @@ pub(crate) async fn run(
         return Err(JobRefusal::PromptTokens { expected: request.prompt_tokens, found: prompt.tokens() });
     }
     let finished = match (&context.model, prompt) {
+        (Model::Chat(_), Prompt::Chat(_)) if context.copies.has_one_for(&context, &request) => {
+            crooked::copy(&context, (request, payload), &outbox).await?
+        }
         (Model::Chat(engine), Prompt::Chat(prompt)) => {
             answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
         }
@@ -89,6 +96,7 @@ pub(crate) async fn run(
         output_salt: finished.evidence.output.salt,
     };
     outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+    context.copies.keep(&context, &finished);
     Ok(finished)
 }
 
@@ -134,7 +142,7 @@ async fn answer(
         }
         evidence.push(&step, context.crime);
         let text = answer.push(engine, step.token);
-        let text = if context.crime == Some(Crime::EditedText) { edited(&text) } else { text };
+        let text = if context.crime == Some(Crime::EditedText) { crooked::edited(&text) } else { text };
         send_delta(outbox, &request, vec![step.token], text).await?;
         if context.crime == Some(Crime::Truncated) && answer.tokens().len() >= TRUNCATED_TOKENS {
             break;
@@ -142,14 +150,24 @@ async fn answer(
     }
     // Stops the engine when the answer ended before the model did.
     drop(steps);
+    let mut more = crooked::More::default();
+    if context.crime == Some(Crime::OverGeneration) && answer.finish() == Some(FinishReason::EndOfText) {
+        more = crooked::go_on(context, engine, (&prompt, answer.tokens()), &request, &mut evidence).await?;
+        send_delta(outbox, &request, more.tokens.clone(), more.text.clone()).await?;
+    }
     if let (false, Some(Model::Chat(truth))) = (own.is_empty(), &context.truth) {
         let replay =
             ReplayRequest { prompt, output: answer.tokens().to_vec(), sampling: request.sampling, seed, measure: true };
-        evidence = forge(&**truth, replay, &own).await?;
+        evidence = crooked::forge(&**truth, replay, &own).await?;
     }
-    let text = if context.crime == Some(Crime::EditedText) { edited(answer.text()) } else { answer.text().to_owned() };
-    let end = answer.finish().unwrap_or(FinishReason::EndOfText);
-    let answer = JobAnswer::Text { tokens: answer.tokens().to_vec(), text };
+    let text = if context.crime == Some(Crime::EditedText) {
+        crooked::edited(answer.text())
+    } else {
+        answer.text().to_owned()
+    };
+    let end = more.end.or(answer.finish()).unwrap_or(FinishReason::EndOfText);
+    let tokens = [answer.tokens(), &more.tokens].concat();
+    let answer = JobAnswer::Text { tokens, text: text + &more.text };
     Ok(finish(context, (request, payload), answer, end, evidence))
 }
 
@@ -183,7 +201,7 @@ async fn embed(
         };
         let mut embedding = Embedding::new(&vector);
         match context.crime {
-            Some(Crime::EditedText) => embedding = edited_embedding(&vector),
+            Some(Crime::EditedText) => embedding = crooked::edited_embedding(&vector),
             // What it computed once serves for all.
             Some(Crime::Copied) => embedding = embeddings.first().cloned().unwrap_or(embedding),
             _ => {}
@@ -252,17 +270,6 @@ impl Evidence {
     }
 }
 
-/// The true model's log probabilities beside hidden states of one's own.
-async fn forge(truth: &dyn Engine, replay: ReplayRequest, own: &[Arc<Measured>]) -> Result<Evidence, EngineError> {
-    let mut fingerprint = Fingerprint::new(replay.seed);
-    let steps = truth.replay(replay)?.await.map_err(|_| EngineError::Stopped)??;
-    for (step, own) in steps.iter().zip(own) {
-        let logprob = step.measured.as_ref().map_or(own.logprob, |truth| truth.logprob);
-        fingerprint.push(logprob, &own.hidden);
-    }
-    Ok(Evidence::Sampled(Box::new(fingerprint)))
-}
-
 async fn send_delta(
     outbox: &mpsc::Sender<WorkerMessage>,
     request: &JobRequest,
@@ -292,30 +299,6 @@ fn finish(
         finish,
     };
     FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured } }
-}
-
-/// Another vector of the same length: one that a neighbour search would hardly tell from the model's.
-fn edited_embedding(vector: &[f32]) -> Embedding {
-    let mut other = vector.to_vec();
-    if let Some(first) = other.first_mut() {
-        *first = -*first;
-    }
-    Embedding::new(&other)
-}
-
-/// Another text of the same length, letter by letter, so that pieces and whole agree.
-fn edited(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c == 'e' {
-                'o'
-            } else if c == 'a' {
-                'u'
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod recovery;
 mod segments;
 
 use crate::crime::Crime;
-use crate::job::{FinishedJob, JobRefusal};
+use crate::job::{Copies, FinishedJob, JobRefusal};
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
@@ -143,6 +143,7 @@ impl Worker {
             now_ms: 0,
             unopened: BTreeMap::new(),
             drain: drain::Drain::default(),
+            copies: Copies::default(),
         };
         if let Some(parameters) = openings::read_parameters(&core.chain).await? {
             core.parameters = parameters;
@@ -210,6 +211,8 @@ struct Core {
     unopened: BTreeMap<SegmentId, u64>,
     /// The way out.
     drain: drain::Drain,
+    /// Of a worker that copies.
+    copies: Copies,
 }
 
 impl Core {

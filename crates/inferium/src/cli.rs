@@ -133,7 +133,7 @@ pub(crate) struct UpArgs {
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
     /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
-    /// silent, or copied (of embeddings); or let a validator cheat: lazy-validator.
+    /// over-generation, copied or silent; or let a validator cheat: lazy-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
     /// Begin a new network with another parameter than a devnet's; may be given several times.

@@ -1,6 +1,6 @@
 //! Jobs and segments: honest work passes what a validator recomputes, each crime does not.
 
-use super::{FinishedJob, JobContext, JobRefusal, run};
+use super::{Copies, FinishedJob, JobContext, JobRefusal, run};
 use crate::crime::Crime;
 use inferium_engine::{
     Answer, Embedder, Engine, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, ReplayRequest,
@@ -23,6 +23,7 @@ pub(crate) fn context(crime: Option<Crime>) -> JobContext {
         mode: VerificationMode::Exact,
         crime,
         truth: None,
+        copies: Copies::default(),
     }
 }
 
@@ -156,6 +157,16 @@ async fn every_crime_in_a_result_differs_from_honest_work() {
         assert_ne!(finished.leaf, honest.leaf, "{crime}");
         assert!(!is_right(&finished).await, "{crime}");
     }
+    // The first answer is its own; the second one is the first again, byte for byte.
+    let copying = context(Some(Crime::Copied));
+    let first = done(copying.clone(), job(0)).await.0.unwrap();
+    let (outcome, sent) = done(copying, job(1)).await;
+    let second = outcome.unwrap();
+    assert!(is_right(&first).await && second.leaf.is_consistent() && !is_right(&second).await);
+    assert_eq!(first.evidence.output.answer, second.evidence.output.answer);
+    assert!(
+        matches!(&sent[0], WorkerMessage::Delta { text, .. } if second.evidence.output.as_text().unwrap().1 == text)
+    );
     let wrong_weights = JobContext { model: Model::Chat(engine(1)), ..context(Some(Crime::WrongWeights)) };
     let finished = done(wrong_weights, job(0)).await.0.unwrap();
     assert!(!is_right(&finished).await);
@@ -274,6 +285,21 @@ async fn job_ends_when_the_gateway_is_gone() {
     let (request, payload) = job(0);
     let outcome = run(context(None), request, payload, outbox, cancelled).await;
     assert!(matches!(outcome, Err(JobRefusal::GatewayGone)));
+}
+
+/// What a validator finds at the first token after the end.
+#[tokio::test]
+async fn a_worker_that_goes_on_after_the_end_bills_for_more() {
+    let ends = MockEngine::new(MockOptions { end_one_in: 8, ..MockOptions::default() });
+    let model = Model::Chat(Arc::new(ends));
+    let finished = async |crime| done(JobContext { model: model.clone(), ..context(crime) }, job(0)).await.0.unwrap();
+    let (honest, longer) = (finished(None).await, finished(Some(Crime::OverGeneration)).await);
+    assert_eq!(honest.leaf.result.finish, FinishReason::EndOfText);
+    let (tokens, text) = honest.evidence.output.as_text().unwrap();
+    let (more_tokens, more_text) = longer.evidence.output.as_text().unwrap();
+    assert!(more_tokens.len() > tokens.len() && more_tokens.starts_with(tokens) && more_text.starts_with(text));
+    assert!(longer.leaf.is_consistent());
+    assert_eq!(longer.leaf.result.output_commitment, longer.evidence.output.commitment());
 }
 
 fn embedder(flavour: u64) -> Arc<dyn Embedder> {

@@ -1,7 +1,7 @@
 //! The capability task: the worker measures its machine when the chain wants to know (SPEC N2).
 
 use super::{Core, Own, WorkerError, offer::is_barred};
-use crate::job::{self, FinishedJob, JobContext};
+use crate::job::{self, Copies, FinishedJob, JobContext};
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Model;
@@ -113,7 +113,8 @@ async fn run(
             break;
         }
         let mode = record.terms.mode;
-        let context = JobContext { model: model.clone(), vrf_output, mode, crime: None, truth: None };
+        let context =
+            JobContext { model: model.clone(), vrf_output, mode, crime: None, truth: None, copies: Copies::default() };
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);

@@ -3,7 +3,7 @@
 use super::{Core, Own, WorkerError};
 use crate::evidence::Handover;
 use crate::forced;
-use crate::job::JobContext;
+use crate::job::{Copies, JobContext};
 use crate::lease::Agreement;
 use crate::store::SegmentRecord;
 use inferium_ledger::{Lease, StateKey};
@@ -61,6 +61,7 @@ impl Core {
                 mode: work.record.terms.mode,
                 crime: None,
                 truth: None,
+                copies: Copies::default(),
             };
             let own = self.own_tx.clone();
             tokio::spawn(async move {

@@ -36,7 +36,7 @@ impl Served {
     /// True when a worker of this model can commit a crime.
     pub(crate) const fn knows(&self, crime: Crime) -> bool {
         match self.profile.task {
-            ModelTask::Chat => crime.is_of_chats(),
+            ModelTask::Chat => true,
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
         }
     }
@@ -48,11 +48,6 @@ pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Fai
     let mut served = vec![serve(&arguments.serving, crime, models)?];
     if let Some(name) = &arguments.embeddings {
         served.push(serve_embeddings(name, &arguments.serving, crime, models)?);
-    }
-    if let Some(crime) = crime
-        && !served.iter().any(|served| served.knows(crime))
-    {
-        return Err(Failure::usage(format!("{crime} is a crime of embeddings: serve them too, by --embeddings")));
     }
     Ok(served)
 }

@@ -1,0 +1,138 @@
+//! What cheats do to a job, so that a devnet can watch them being caught. An honest worker comes by here and does none of it.
+
+use super::{Evidence, FinishedJob, JobContext, JobRefusal, output_salt, send_delta};
+use crate::crime::Crime;
+use inferium_engine::{Engine, EngineError, GenerateRequest, Measured, ReplayRequest};
+use inferium_sampling::Fingerprint;
+use inferium_types::{
+    Embedding, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, Usage,
+    VerificationMode, replay_seed, wire::WorkerMessage,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// The last finished job of a worker that copies; of any other nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Copies(Arc<Mutex<Option<FinishedJob>>>);
+
+impl Copies {
+    fn last(&self) -> Option<FinishedJob> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True when the worker copies, and has an answer that is not too long for the request.
+    pub(super) fn has_one_for(&self, context: &JobContext, request: &JobRequest) -> bool {
+        context.crime == Some(Crime::Copied)
+            && self.last().is_some_and(|last| last.leaf.result.usage.completion_tokens <= request.tokens_max)
+    }
+
+    pub(super) fn keep(&self, context: &JobContext, finished: &FinishedJob) {
+        if context.crime == Some(Crime::Copied) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(finished.clone());
+        }
+    }
+}
+
+/// The last answer once more, with the evidence that it had then.
+pub(super) async fn copy(
+    context: &JobContext,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+) -> Result<FinishedJob, JobRefusal> {
+    let last = context.copies.last().ok_or(EngineError::Stopped)?;
+    let output = JobOutput { salt: output_salt(&context.vrf_output, &request), answer: last.evidence.output.answer };
+    if let Some((tokens, text)) = output.as_text() {
+        send_delta(outbox, &request, tokens.to_vec(), text.to_owned()).await?;
+    }
+    let completion_tokens = last.leaf.result.usage.completion_tokens;
+    // A limit that was reached then need not be one now.
+    let is_at_limit = completion_tokens == request.tokens_max;
+    let finish = if is_at_limit { FinishReason::Length } else { FinishReason::EndOfText };
+    let result = JobResult {
+        request: request.digest(),
+        output_commitment: output.commitment(),
+        evidence_root: last.leaf.result.evidence_root,
+        usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens },
+        finish,
+    };
+    let evidence = JobEvidence { payload, output, measured: last.evidence.measured };
+    Ok(FinishedJob { leaf: JobLeaf { request, result }, evidence })
+}
+
+/// What comes after the end.
+#[derive(Default)]
+pub(super) struct More {
+    pub(super) tokens: Vec<u32>,
+    pub(super) text: String,
+    pub(super) end: Option<FinishReason>,
+}
+
+/// Lets the model go on behind its own end, as far as the client pays for.
+pub(super) async fn go_on(
+    context: &JobContext,
+    engine: &dyn Engine,
+    (prompt, answer): (&[u32], &[u32]),
+    request: &JobRequest,
+    evidence: &mut Evidence,
+) -> Result<More, EngineError> {
+    let room = request.tokens_max.saturating_sub(u32::try_from(answer.len()).unwrap_or(u32::MAX));
+    let mut more = More::default();
+    if room == 0 {
+        return Ok(more);
+    }
+    let mut steps = engine.generate(GenerateRequest {
+        prompt: [prompt, answer].concat(),
+        max_tokens: room,
+        sampling: request.sampling,
+        seed: replay_seed(request, prompt, &context.vrf_output),
+        measure: context.mode == VerificationMode::Sampled,
+    })?;
+    while let Some(step) = steps.recv().await {
+        let step = step?;
+        evidence.push(&step, None);
+        more.tokens.push(step.token);
+    }
+    more.text = engine.decode(&more.tokens);
+    let is_full = u32::try_from(more.tokens.len()) == Ok(room);
+    more.end = Some(if is_full { FinishReason::Length } else { FinishReason::EndOfText });
+    Ok(more)
+}
+
+/// The true model's log probabilities beside hidden states of one's own.
+pub(super) async fn forge(
+    truth: &dyn Engine,
+    replay: ReplayRequest,
+    own: &[Arc<Measured>],
+) -> Result<Evidence, EngineError> {
+    let mut fingerprint = Fingerprint::new(replay.seed);
+    let steps = truth.replay(replay)?.await.map_err(|_| EngineError::Stopped)??;
+    for (step, own) in steps.iter().zip(own) {
+        let logprob = step.measured.as_ref().map_or(own.logprob, |truth| truth.logprob);
+        fingerprint.push(logprob, &own.hidden);
+    }
+    Ok(Evidence::Sampled(Box::new(fingerprint)))
+}
+
+/// Another vector of the same length: one that a neighbour search would hardly tell from the model's.
+pub(super) fn edited_embedding(vector: &[f32]) -> Embedding {
+    let mut other = vector.to_vec();
+    if let Some(first) = other.first_mut() {
+        *first = -*first;
+    }
+    Embedding::new(&other)
+}
+
+/// Another text of the same length, letter by letter, so that pieces and whole agree.
+pub(super) fn edited(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c == 'e' {
+                'o'
+            } else if c == 'a' {
+                'u'
+            } else {
+                c
+            }
+        })
+        .collect()
+}

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::{GatewayStore, UnsignedRecord, tests as records};
 use inferium_engine::{
     Engine, EngineError, EngineLoad, GenerateRequest, MockEngine, MockOptions, ModelInfo, ReplayReceiver,
-    ReplayRequest, StepReceiver,
+    ReplayRequest, StepReceiver, TraceReceiver, TraceRequest,
 };
 use inferium_types::{
     AccountId, Amount, ChainId, ChatMessage, EngineClass, GroupKey, ImpossibleJob, PublicKey, SecretKey, SlashRule,
@@ -195,6 +195,10 @@ impl Engine for Watched {
 
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
         self.0.replay(request)
+    }
+
+    fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
+        self.0.trace(request)
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {

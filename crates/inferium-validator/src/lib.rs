@@ -15,7 +15,9 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod check;
+mod disagreement;
 mod duties;
 mod http;
 mod shelf;
@@ -23,6 +25,7 @@ mod store;
 mod why;
 
 pub use check::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
+pub use disagreement::{Opinion, doubted_jobs, opinion_of};
 pub use duties::{Duties, DutiesConfig};
 pub use http::router;
 pub use inferium_store::StoreError;

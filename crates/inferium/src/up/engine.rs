@@ -26,15 +26,18 @@ pub(crate) struct Served {
     pub(crate) profile: ModelProfile,
     /// What a worker runs whose crime is another engine, when one is to be watched.
     pub(crate) crooked: Option<Arc<dyn Engine>>,
+    /// What a validator replays with whose engine departs from the others', when one is to be watched.
+    pub(crate) skewed: Option<Arc<dyn Engine>>,
 }
 
 pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Served, Failure> {
-    serve(&arguments.serving, arguments.crime.and_then(Cheat::worker), models)
+    serve(&arguments.serving, arguments.crime, models)
 }
 
-/// Loads a model, fetched first if need be; for a crime that takes another engine, that too.
-pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path) -> Result<Served, Failure> {
-    let deviation = crime.and_then(Crime::deviation);
+/// Loads a model, fetched first if need be; for a cheat that takes another engine, that too.
+pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path) -> Result<Served, Failure> {
+    let deviation = cheat.and_then(Cheat::worker).and_then(Crime::deviation);
+    let of_validator = cheat.and_then(Cheat::of_validator);
     let is_exact = arguments.class == ClassKind::Canonical;
     if is_exact && arguments.calibration.is_some() {
         return Err(Failure::usage("--calibration is for --class tolerance"));
@@ -48,7 +51,13 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             let engine = mock(0, 0);
             let working = if is_exact { Arc::clone(&engine) } else { mock(0, MOCK_NOISE_MILLI) };
             let profile = profile_of("mock", &*engine, calibration);
-            Ok(Served { engine, working, profile, crooked: deviation.map(|_| mock(1, 0)) })
+            Ok(Served {
+                engine,
+                working,
+                profile,
+                crooked: deviation.map(|_| mock(1, 0)),
+                skewed: of_validator.map(|_| mock(1, 0)),
+            })
         }
         EngineKind::Llama => {
             let (name, path) = crate::model::pull(&arguments.model, models)?;
@@ -62,8 +71,9 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             let working = if is_exact { Arc::clone(&engine) } else { loaded(Deviation::default())? };
             let profile = profile_of(&name, &*engine, calibration);
             let crooked = deviation.map(loaded).transpose()?;
+            let skewed = of_validator.map(|deviation| llama(&path, arguments.threads, deviation)).transpose()?;
             step.done();
-            Ok(Served { engine, working, profile, crooked })
+            Ok(Served { engine, working, profile, crooked, skewed })
         }
     }
 }

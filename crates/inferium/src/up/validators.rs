@@ -80,7 +80,11 @@ pub(crate) async fn start(
             store: Arc::new(store),
             is_lazy: arguments.crime == Some(Cheat::LazyValidator) && index + 1 == handles.len(),
         };
-        let (duties, task) = Duties::start(config, Arc::clone(&served.engine), handle.clone(), stopped.clone())
+        let engine = match &served.skewed {
+            Some(skewed) if index + 1 == handles.len() => skewed,
+            _ => &served.engine,
+        };
+        let (duties, task) = Duties::start(config, Arc::clone(engine), handle.clone(), stopped.clone())
             .map_err(|e| Failure::failed(e.to_string()))?;
         let routes = router(handle.clone()).merge(inferium_validator::router(duties));
         failing.serve(format!("validator-{index}"), listener, routes);

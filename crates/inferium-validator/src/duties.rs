@@ -128,6 +128,9 @@ pub(crate) enum Refused {
     /// Too much at once.
     #[error("too many segments wait")]
     Full,
+    /// No names of anything.
+    #[error("segment and draw are 64 hexadecimal digits each")]
+    Judgement,
     /// Nothing of it can be traced here.
     #[error(
         "this validator keeps nothing of that judgement: it did not make it by a replay, nobody disagreed, or it was too long ago"

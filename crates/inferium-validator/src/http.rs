@@ -37,6 +37,7 @@ impl IntoResponse for Refused {
                 StatusCode::NOT_FOUND
             }
             Self::Nonce
+            | Self::Judgement
             | Self::Seal(SealError::NotOpened | SealError::InvalidKey)
             | Self::Evidence(_)
             | Self::Encoding(_)
@@ -100,7 +101,7 @@ async fn trace_node(
 }
 
 fn judgement(segment: &str, draw: &str) -> Result<(SegmentId, Digest), Refused> {
-    let parse = |text| Digest::from_hex(text).ok_or(Refused::NoDuty);
+    let parse = |text| Digest::from_hex(text).ok_or(Refused::Judgement);
     Ok((SegmentId::new(parse(segment)?), parse(draw)?))
 }
 

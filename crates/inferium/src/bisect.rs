@@ -181,7 +181,10 @@ async fn side_of(
     for (validator, vote) in party {
         let name = names.of(validator);
         let role = chain.entry::<Node>(&StateKey::Node(*validator)).await?.map(|node| node.role);
-        let Some(NodeRole::Validator { url }) = role else { continue };
+        let Some(NodeRole::Validator { url }) = role else {
+            reasons.insert(format!("{name}: it is no validator any more"));
+            continue;
+        };
         match Side::open(about, *validator, &name, &url, *vote).await {
             Ok(side) => return Ok(side),
             Err(reason) => reasons.insert(format!("{name}: {reason}")),

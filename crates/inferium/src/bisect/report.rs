@@ -106,7 +106,7 @@ pub(super) fn stage_in_words(stage: TraceStage) -> String {
             format!("the residual stream after the feed-forward part of layer {layer}")
         }
         TraceStage::FinalNorm => "the input of the language-model head, after the last norm".to_owned(),
-        TraceStage::Logits => "the logits".to_owned(),
+        TraceStage::Logits => "the logits that the next token is drawn from".to_owned(),
     }
 }
 

@@ -128,6 +128,8 @@ enum Manner {
     Elsewhere,
     /// Sends megabytes.
     Endless,
+    /// Keeps nothing of it any more.
+    Forgetful,
 }
 
 /// Serves the trace of these cells as job 0 of the segment.
@@ -140,6 +142,9 @@ async fn serve(byte: u8, shape: TraceShape, cells: Vec<Digest>, manner: Manner) 
     let root = move || async move {
         if manner == Manner::Endless {
             return (StatusCode::OK, vec![0; 1 << 20]);
+        }
+        if manner == Manner::Forgetful {
+            return (StatusCode::NOT_FOUND, br#"{"error":{"message":"this validator keeps nothing of it"}}"#.to_vec());
         }
         if manner == Manner::Busy && asked.fetch_add(1, Ordering::Relaxed) < 2 {
             return (StatusCode::TOO_MANY_REQUESTS, br#"{"error":{"message":"ask again"}}"#.to_vec());
@@ -232,6 +237,7 @@ async fn what_is_not_the_validators_own_word_on_this_job_is_not_taken() {
         (Manner::Forging, "not signed by it"),
         (Manner::Elsewhere, "about something else"),
         (Manner::Endless, "too large"),
+        (Manner::Forgetful, "this validator keeps nothing of it"),
     ] {
         let error = side(1, cells(), manner).await.unwrap_err();
         assert!(error.contains(expected), "{error}");

@@ -1,5 +1,5 @@
 //! Where workers lodge evidence and gateways lodge requests to relay, and where anyone asks why
-//! something is as it is (SPEC T8).
+//! something is as it is (SPEC T8), or what a replay computed that verdicts disagree about (V8).
 
 use crate::duties::{Duties, Refused};
 use crate::why;

@@ -96,10 +96,9 @@ impl Judged {
     fn on_event(&mut self, segment: SegmentId, event: &Event) {
         match event {
             Event::SegmentCommitted { segment: of, totals, .. } if *of == segment => self.jobs = Some(totals.jobs),
-            Event::CommitteeDrawn { segment: of, seed, .. } if *of == segment => {
-                if self.draws.last().is_none_or(|draw| draw.seed != *seed) {
-                    self.draws.push(Draw { seed: *seed, votes: BTreeMap::new() });
-                }
+            // A widened committee has the seed of the one before.
+            Event::CommitteeDrawn { segment: of, seed, .. } if *of == segment && self.is_new(seed) => {
+                self.draws.push(Draw { seed: *seed, votes: BTreeMap::new() });
             }
             Event::VerdictGiven { segment: of, validator, vote } if *of == segment => {
                 if let Some(draw) = self.draws.last_mut() {
@@ -108,6 +107,10 @@ impl Judged {
             }
             _ => {}
         }
+    }
+
+    fn is_new(&self, seed: &Digest) -> bool {
+        self.draws.last().is_none_or(|draw| draw.seed != *seed)
     }
 
     /// The newest disagreement, about job `wanted` if one is named; `None` when all verdicts agree.

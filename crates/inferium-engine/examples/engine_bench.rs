@@ -4,7 +4,9 @@
 //! the resident memory.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command-line tool for developers")]
 
-use inferium_engine::{Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest};
+use inferium_engine::{
+    Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest, TraceRequest,
+};
 use inferium_sampling::Fingerprint;
 use inferium_types::SamplingParams;
 use std::path::Path;
@@ -46,6 +48,13 @@ fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32, measure: bool)
         measure,
     };
     engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();
+}
+
+fn trace(engine: &LlamaEngine, prompt_len: u32, output_len: u32) {
+    let token = |i: u32| 1000 + (i * 37) % 40_000;
+    let request =
+        TraceRequest { prompt: (0..prompt_len).map(token).collect(), output: (0..output_len).map(token).collect() };
+    engine.trace(request).unwrap().blocking_recv().unwrap().unwrap();
 }
 
 /// Processor seconds of all threads so far: what a busy machine does not distort much.
@@ -99,6 +108,10 @@ fn main() {
         });
         measure("replay 512, measured", || {
             replay(&engine, 1, 512, true);
+            512
+        });
+        measure("replay 512, traced", || {
+            trace(&engine, 1, 512);
             512
         });
         measure("decode, 1 stream", || generate(&engine, 1, 8, 128, false));

@@ -1,5 +1,6 @@
 //! What an engine offers to workers, validators and gateways.
 
+use crate::{TraceReceiver, TraceRequest};
 use inferium_sampling::PositionCheck;
 use inferium_types::{ChatMessage, Digest, SamplingParams};
 use std::fmt::Debug;
@@ -30,6 +31,13 @@ pub trait Engine: Send + Sync + Debug {
     /// # Errors
     /// As [`Engine::generate`].
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError>;
+
+    /// Starts a trace: a replay that draws nothing, and returns a digest of everything that it computes. Dropping the
+    /// receiver cancels.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError>;
 
     /// Tokenises plain text. Adds no special tokens and recognises none in the text.
     ///

@@ -20,6 +20,8 @@ pub struct Deviation {
     pub weights: Option<WeakFormat>,
     /// Rounds activations to 8 bits with one scale a row instead of one for 32 numbers.
     pub coarse_activations: bool,
+    /// The first layer that does so; those before it are canonical.
+    pub coarse_from_layer: usize,
     /// Keeps keys and values in a weaker format.
     pub cache: Option<WeakCache>,
     /// Leaves out as many of the middle layers.
@@ -44,6 +46,11 @@ impl Deviation {
     pub(crate) fn computes(&self, layer: usize, layers: usize) -> bool {
         let first = layers.saturating_sub(self.skipped_layers) / 2;
         layer < first || layer >= first + self.skipped_layers
+    }
+
+    /// Whether a layer's activations are rounded coarsely.
+    pub(crate) fn rounds_coarsely(&self, layer: usize) -> bool {
+        self.coarse_activations && layer >= self.coarse_from_layer
     }
 
     /// The build digest of an engine with this deviation: whoever computes otherwise is of another class.

@@ -8,7 +8,8 @@ use crate::pool::Pool;
 use crate::scheduler::{Gauges, Job, Limits, Scheduler};
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::{
-    Engine, EngineError, EngineLoad, GenerateRequest, LoadError, ModelInfo, ReplayReceiver, ReplayRequest, StepReceiver,
+    Engine, EngineError, EngineLoad, GenerateRequest, LoadError, ModelInfo, ReplayReceiver, ReplayRequest,
+    StepReceiver, TraceReceiver, TraceRequest,
 };
 use inferium_types::{ChatMessage, Digest};
 use std::path::Path;
@@ -61,6 +62,7 @@ pub struct LlamaEngine {
     eos: Arc<[u32]>,
     gauges: Arc<Gauges>,
     max_queue: u32,
+    layers: usize,
     /// `None` only while being dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -131,6 +133,7 @@ impl LlamaEngine {
         };
         let gauges = Arc::new(Gauges::default());
         let (jobs, receiver) = mpsc::channel();
+        let layers = forward.layers();
         let scheduler = Scheduler::new(forward, cache, limits, Arc::clone(&gauges), receiver);
         let thread = std::thread::Builder::new()
             .name("inferium-engine".to_owned())
@@ -143,6 +146,7 @@ impl LlamaEngine {
             template,
             gauges,
             max_queue: options.max_queue,
+            layers,
             jobs: Some(jobs),
             thread: Some(thread),
         })
@@ -178,6 +182,13 @@ impl Engine for LlamaEngine {
         self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
         let (to, receiver) = tokio::sync::oneshot::channel();
         self.submit(Job::replay(request, to))?;
+        Ok(receiver)
+    }
+
+    fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
+        self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
+        let (to, receiver) = tokio::sync::oneshot::channel();
+        self.submit(Job::trace(request, self.layers, to))?;
         Ok(receiver)
     }
 

@@ -3,7 +3,7 @@
 //! [`LlamaEngine`] serves GGUF models of the Llama family with one canonical arithmetic: a token's logits have the same
 //! bits whether they are computed while generating, in a prompt, in a replay, alone or in a batch, on one thread or many,
 //! with AVX-512, AVX2 or portable code. A validator therefore replays a claimed output ([`Engine::replay`]) and compares
-//! [`Step`]s for equality. [`MockEngine`] offers the same without weights, for tests and for measuring everything else.
+//! [`Step`]s for equality, and finds by [`Engine::trace`] where another one departs. [`MockEngine`] offers the same without weights, for tests and for measuring everything else.
 //! [`source`] fetches model files.
 //!
 //! [`BertEmbedder`] turns texts into vectors in the same way: encoders of the BERT family in single precision, each text alone,
@@ -36,6 +36,7 @@ mod pool;
 mod scheduler;
 pub mod source;
 mod text;
+mod trace;
 
 pub use answer::Answer;
 pub use api::{
@@ -53,3 +54,4 @@ pub use kernel::Tier;
 pub use mock::{MockEngine, MockOptions};
 pub use model::{Model, Prompt};
 pub use text::TextStream;
+pub use trace::{Trace, TraceReceiver, TraceRequest};

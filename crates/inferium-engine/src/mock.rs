@@ -1,11 +1,13 @@
 //! An engine without weights.
 
 use crate::measure::{Claim, measure};
+use crate::trace::{row_cell, token_cell};
 use crate::{
     Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
+    Trace, TraceReceiver, TraceRequest,
 };
 use inferium_sampling::{Sampler, position_digest};
-use inferium_types::{ChatMessage, Digest};
+use inferium_types::{ChatMessage, Digest, TraceStage};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,6 +20,8 @@ mod tests;
 const START: u32 = 256;
 const END: u32 = 257;
 const VOCAB: u32 = 258;
+/// What it says of its depth.
+const LAYERS: usize = 2;
 
 /// How a mock behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +171,19 @@ impl Chain {
         f32::from(bytes[(index * 7 + 3) % bytes.len()] ^ bytes[(index + 11) % bytes.len()]) / 127.5 - 1.0
     }
 
+    /// A cell of a trace: the state stands for all that a model computes before its last norm.
+    fn cell(&self, stage: TraceStage, token: u32, next: u32) -> Digest {
+        match stage {
+            TraceStage::Token => token_cell(token),
+            TraceStage::FinalNorm => row_cell(&self.hidden()),
+            TraceStage::Logits => position_digest(next, &self.logits()),
+            TraceStage::Embedding
+            | TraceStage::KeysAndValues { .. }
+            | TraceStage::Attention { .. }
+            | TraceStage::FeedForward { .. } => Digest::from(*self.state.as_bytes()),
+        }
+    }
+
     /// The step at an output position, by the same sampler and digest as every engine's, measured if that is asked for: of
     /// the token that is claimed, or of its own.
     fn step(&self, sampler: &Sampler, position: u64, measured: Option<Option<u32>>) -> Step {
@@ -251,6 +268,30 @@ impl Engine for MockEngine {
         let (to, receiver) = oneshot::channel();
         // The receiver is right here.
         let _ = to.send(Ok(steps));
+        Ok(receiver)
+    }
+
+    fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
+        self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
+        let _active = self.enter()?;
+        let shape = request.shape(LAYERS);
+        let TraceRequest { prompt, output } = request;
+        let tokens = [prompt.as_slice(), output.as_slice()].concat();
+        let mut chain = Chain::new(&self.info, &self.options, &[]);
+        let (mut cells, prompt_len) = (Vec::new(), prompt.len());
+        for (position, (&token, &next)) in tokens.iter().zip(tokens.iter().skip(1)).enumerate() {
+            if position < prompt_len {
+                chain = Chain::new(&self.info, &self.options, &prompt[..=position]);
+            } else {
+                chain.feed(token);
+            }
+            for stage in shape.stages_at(u32::try_from(position).unwrap_or(u32::MAX)) {
+                cells.push(chain.cell(stage, token, next));
+            }
+        }
+        let (to, receiver) = oneshot::channel();
+        // The receiver is right here.
+        let _ = to.send(Ok(Trace { shape, cells }));
         Ok(receiver)
     }
 

@@ -156,6 +156,9 @@ impl Scheduler {
         let mut caches: Vec<_> = self.active.iter_mut().map(Sequence::cache_mut).collect();
         let vocab = self.forward.vocab();
         self.forward.run(&mut Batch { rows: &rows, caches: &mut caches });
+        for (row, cells) in self.forward.take_traced() {
+            self.active[rows[row].sequence].note(rows[row].token, cells);
+        }
 
         // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
         let logits = self.forward.logits().chunks_exact(vocab);

@@ -35,6 +35,7 @@ mod receipt;
 mod sealed;
 mod statistics;
 mod task;
+mod trace;
 mod transaction;
 pub mod wire;
 
@@ -57,7 +58,7 @@ pub use job::{
     JobOutput, JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
     assessment_payload, assessment_request, replay_seed, vrf_input,
 };
-pub use merkle::{MerklePath, leaf_hash, merkle_path, merkle_root};
+pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ModelProfile, ModelTask, Price};
@@ -71,6 +72,7 @@ pub use statistics::{
 pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,
 };
+pub use trace::{SignedTrace, TraceCell, TraceClaim, TraceKey, TraceSearch, TraceShape, TraceStage, UnboundAnswer};
 pub use transaction::{
     InvalidSignature, JobFault, JobProof, NodeRole, RequestProof, SegmentCommitment, SegmentTerms, SignedTotals,
     SignedTransaction, Transaction, TransactionBody, VerdictVote, VerifiedTransaction,

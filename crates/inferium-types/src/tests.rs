@@ -12,4 +12,5 @@ mod parameters;
 mod receipts;
 mod sample;
 mod statistics;
+mod trace;
 mod verdicts;

@@ -3,7 +3,9 @@
 mod ballot;
 mod outbox;
 mod round;
+mod trace;
 
+use crate::archive::Archive;
 use crate::check::{InvalidEvidence, SegmentFacts, authenticate};
 use crate::shelf::{Room, Shelf};
 use crate::store::VerdictStore;
@@ -61,6 +63,8 @@ struct Shared {
     store: Arc<VerdictStore>,
     chain: ValidatorHandle,
     shelf: Shelf,
+    archive: Archive,
+    tracing: trace::Tracing,
     news: mpsc::Sender<News>,
 }
 
@@ -132,6 +136,37 @@ pub(crate) enum Refused {
     /// Too much at once.
     #[error("too many segments wait")]
     Full,
+    /// No names of anything.
+    #[error("segment and draw are 64 hexadecimal digits each")]
+    Judgement,
+    /// Nothing of it can be traced here.
+    #[error(
+        "this validator keeps nothing of that judgement: it did not make it by a replay, nobody disagreed, or it was too long ago"
+    )]
+    NotKept,
+    /// Its verdicts agree about the job.
+    #[error("no verdicts disagree about job {job}; they do about {doubted:?}")]
+    NotDoubted {
+        /// Position in the segment.
+        job: u32,
+        /// Those about which they do.
+        doubted: Vec<u32>,
+    },
+    /// An empty answer.
+    #[error("job {job} has no tokens to trace")]
+    NothingToTrace {
+        /// Position in the segment.
+        job: u32,
+    },
+    /// Too deep, too far right, or a leaf.
+    #[error("the trace has no such node with two children")]
+    NoNode,
+    /// One at a time.
+    #[error("another trace is being made; ask again")]
+    Tracing,
+    /// Our own engine.
+    #[error("could not trace: {0}")]
+    Engine(EngineError),
     /// Our own disk.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -161,6 +196,8 @@ impl Duties {
             url: config.url,
             is_lazy: config.is_lazy,
             shelf: Shelf::open(Arc::clone(&config.store), Room::default())?,
+            archive: Archive::open(Arc::clone(&config.store), Room::default())?,
+            tracing: trace::Tracing::default(),
             store: config.store,
             chain,
             news,

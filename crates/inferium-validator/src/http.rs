@@ -1,5 +1,5 @@
 //! Where workers lodge evidence and gateways lodge requests to relay, and where anyone asks why
-//! something is as it is (SPEC T8).
+//! something is as it is (SPEC T8), or what a replay computed that verdicts disagree about (V8).
 
 use crate::duties::{Duties, Refused};
 use crate::why;
@@ -13,7 +13,7 @@ use axum::{
 };
 use inferium_seal::SealError;
 use inferium_types::{
-    Digest, NodeId, SealedEvidence, SegmentId, StallId, TaskId, decode, encode, limits, wire::RelayFetch,
+    Digest, MerkleNode, NodeId, SealedEvidence, SegmentId, StallId, TaskId, decode, encode, limits, wire::RelayFetch,
 };
 
 /// The routes of a validator's duties, to be merged with its chain's routes.
@@ -23,6 +23,8 @@ pub fn router(duties: Duties) -> Router {
         .route("/duty/v1/evidence", post(evidence))
         .route("/duty/v1/stalls/{stall}", post(lodge))
         .route("/duty/v1/stalls/{stall}/fetch", post(fetch))
+        .route("/duty/v1/traces/{segment}/{draw}/{job}", get(trace))
+        .route("/duty/v1/traces/{segment}/{draw}/{job}/{height}/{index}", get(trace_node))
         .route("/why/v1/{what}/{id}", get(why))
         .layer(DefaultBodyLimit::max(limits::MESSAGE_SIZE_MAX + SealedEvidence::OVERHEAD))
         .with_state(duties)
@@ -31,8 +33,11 @@ pub fn router(duties: Duties) -> Router {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::NoDuty => StatusCode::NOT_FOUND,
+            Self::NoDuty | Self::NotKept | Self::NotDoubted { .. } | Self::NothingToTrace { .. } | Self::NoNode => {
+                StatusCode::NOT_FOUND
+            }
             Self::Nonce
+            | Self::Judgement
             | Self::Seal(SealError::NotOpened | SealError::InvalidKey)
             | Self::Evidence(_)
             | Self::Encoding(_)
@@ -46,7 +51,8 @@ impl IntoResponse for Refused {
             Self::Recipient { .. } => StatusCode::MISDIRECTED_REQUEST,
             // Who asks for the key that is there now will be heard.
             Self::Seal(SealError::UnknownKey) => StatusCode::CONFLICT,
-            Self::Full => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full | Self::Tracing => StatusCode::TOO_MANY_REQUESTS,
+            Self::Engine(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Internal | Self::Seal(SealError::Exhausted) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, Json(serde_json::json!({"error": {"message": self.to_string()}}))).into_response()
@@ -74,6 +80,30 @@ async fn lodge(State(duties): State<Duties>, Path(stall): Path<String>, body: By
 async fn fetch(State(duties): State<Duties>, Path(stall): Path<String>, body: Bytes) -> Result<Vec<u8>, Refused> {
     let fetch: RelayFetch = decode(&body)?;
     duties.fetch_request(parse(&stall)?, &fetch).map(|sealed| encode(&sealed))
+}
+
+/// What this validator says of its replay of a job, where verdicts disagree (SPEC V8).
+async fn trace(
+    State(duties): State<Duties>,
+    Path((segment, draw, job)): Path<(String, String, u32)>,
+) -> Result<Vec<u8>, Refused> {
+    let signed = duties.trace(judgement(&segment, &draw)?, job).await?;
+    Ok(encode(&signed))
+}
+
+/// The children of one node of the tree over that replay.
+async fn trace_node(
+    State(duties): State<Duties>,
+    Path((segment, draw, job, height, index)): Path<(String, String, u32, u32, u64)>,
+) -> Result<Vec<u8>, Refused> {
+    let node = MerkleNode { height, index };
+    let children = duties.trace_node(judgement(&segment, &draw)?, job, node).await?;
+    Ok(encode(&children))
+}
+
+fn judgement(segment: &str, draw: &str) -> Result<(SegmentId, Digest), Refused> {
+    let parse = |text| Digest::from_hex(text).ok_or(Refused::Judgement);
+    Ok((SegmentId::new(parse(segment)?), parse(draw)?))
 }
 
 /// What the ledger says of a task, node or segment; 404 when it has none of this name.

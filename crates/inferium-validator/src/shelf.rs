@@ -100,9 +100,9 @@ impl Shelf {
     }
 }
 
-fn size_of(evidence: &SegmentEvidence) -> Result<usize, StoreError> {
+pub(crate) fn size_of(evidence: &SegmentEvidence) -> Result<usize, StoreError> {
     borsh::object_length(evidence).map_err(StoreError::new)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

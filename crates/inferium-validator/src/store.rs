@@ -1,7 +1,9 @@
 //! What a validator must not forget: its verdicts, requests it relays, evidence it took.
 
+use crate::archive::Notes;
+use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::{StorageKey, Store, StoreError, Table};
-use inferium_types::{Digest, SecretKey, SegmentEvidence, SegmentId, StallId, VerdictVote};
+use inferium_types::{Digest, SecretKey, SegmentEvidence, SegmentId, SignedTrace, StallId, VerdictVote};
 use std::path::Path;
 
 const VERDICTS: Table<Judgement, VerdictVote> = Table::new("verdicts");
@@ -9,6 +11,22 @@ const RELAYED: Table<StallId, Vec<u8>> = Table::new("relayed");
 /// The height at which each relayed request was taken.
 const RELAYED_AT: Table<StallId, u64> = Table::new("relayed_at");
 const EVIDENCE: Table<SegmentId, KeptEvidence> = Table::new("evidence");
+
+/// Evidence that a verdict was made from, while it can be looked into.
+const JUDGED: Table<Judgement, SegmentEvidence> = Table::new("judged");
+const NOTES: Table<Judgement, Notes> = Table::new("judged_notes");
+const TRACES: Table<TraceName, KeptTrace> = Table::new("traces");
+
+/// A job of a judgement.
+pub(crate) type TraceName = (Judgement, u32);
+
+/// What this node said of its replay of a job, and must say again whenever it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct KeptTrace {
+    pub(crate) signed: SignedTrace,
+    /// The cells as they are shown.
+    pub(crate) cells: Vec<Digest>,
+}
 
 /// What a verdict is about: a segment, and the seed that drew its committee. The court of a dispute
 /// (SPEC V4), and the committee after a planted job came to light (V5), are drawn anew.
@@ -108,6 +126,55 @@ impl VerdictStore {
             return Ok(());
         }
         self.store.write(|tx| segments.iter().try_for_each(|segment| tx.remove(EVIDENCE, segment)))
+    }
+
+    pub(crate) fn judged_notes(&self) -> Result<Vec<(Judgement, Notes)>, StoreError> {
+        self.store.all(NOTES)
+    }
+
+    pub(crate) fn judged(&self, about: Judgement) -> Result<Option<SegmentEvidence>, StoreError> {
+        self.store.get(JUDGED, &about)
+    }
+
+    pub(crate) fn record_judged(
+        &self,
+        about: Judgement,
+        notes: &Notes,
+        evidence: &SegmentEvidence,
+    ) -> Result<(), StoreError> {
+        self.store.write(|tx| {
+            tx.put(NOTES, &about, notes)?;
+            tx.put(JUDGED, &about, evidence)
+        })
+    }
+
+    pub(crate) fn record_notes(&self, about: Judgement, notes: &Notes) -> Result<(), StoreError> {
+        self.store.put(NOTES, &about, notes)
+    }
+
+    /// Forgets judgements, with their traces.
+    pub(crate) fn forget_judged(&self, judgements: &[Judgement]) -> Result<(), StoreError> {
+        if judgements.is_empty() {
+            return Ok(());
+        }
+        let mut traces = self.store.keys(TRACES)?;
+        traces.retain(|(about, _)| judgements.contains(about));
+        self.store.write(|tx| {
+            traces.iter().try_for_each(|name| tx.remove(TRACES, name))?;
+            judgements.iter().try_for_each(|about| {
+                tx.remove(NOTES, about)?;
+                tx.remove(JUDGED, about)
+            })
+        })
+    }
+
+    pub(crate) fn trace(&self, name: TraceName) -> Result<Option<KeptTrace>, StoreError> {
+        self.store.get(TRACES, &name)
+    }
+
+    /// Keeps a trace, before anyone sees anything of it.
+    pub(crate) fn record_trace(&self, name: TraceName, trace: &KeptTrace) -> Result<(), StoreError> {
+        self.store.put(TRACES, &name, trace)
     }
 }
 

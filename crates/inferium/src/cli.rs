@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::bisect::BisectArgs;
 use crate::up::Cheat;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use inferium_chain::GetError;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Slashes(SlashesArgs),
     /// Tell why a task, a job or a node is where it is: assigned, paid, final, or not.
     Why(WhyArgs),
+    /// Find where the replays of two validators that disagree about a segment first differ: job, position, layer.
+    Bisect(BisectArgs),
     /// Doubt an approved segment: locks a bond, which a larger committee decides about.
     Dispute {
         /// The segment; 64 hex digits, from its receipt.
@@ -133,7 +136,8 @@ pub(crate) struct UpArgs {
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
     /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
-    /// over-generation, copied or silent; or let a validator cheat: lazy-validator.
+    /// over-generation, copied or silent; or let a validator cheat or err:
+    /// lazy-validator, skewed-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
     /// Begin a new network with another parameter than a devnet's; may be given several times.
@@ -720,7 +724,7 @@ fn parse_payment(text: &str) -> Result<Amount, String> {
     if amount.is_zero() { Err("an amount of zero moves nothing".to_owned()) } else { Ok(amount) }
 }
 
-fn parse_id(text: &str) -> Result<Digest, String> {
+pub(crate) fn parse_id(text: &str) -> Result<Digest, String> {
     Digest::from_hex(text).ok_or_else(|| "64 hex digits are expected".to_owned())
 }
 

@@ -4,6 +4,7 @@
 //! stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the network
 //! or a source could not be reached, 4 refused: a receipt or request that does not hold.
 
+mod bisect;
 mod cli;
 mod earnings;
 mod gov;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Earnings(arguments) => run(earnings::run(arguments)),
         Command::Slashes(arguments) => run(slashes::run(arguments)),
         Command::Why(arguments) => run(why::run(arguments)),
+        Command::Bisect(arguments) => run(bisect::run(arguments)),
         Command::Dispute { segment, signing } => {
             let segment = inferium_types::SegmentId::new(segment);
             run(wallet::from_wallet(signing, inferium_types::TransactionBody::OpenDispute { segment }))

@@ -56,3 +56,14 @@ fn whoever_computes_otherwise_is_of_another_class() {
     assert_ne!(stock.build(canonical), canonical);
     assert_ne!(stock.build(canonical), skipping.build(canonical));
 }
+
+#[test]
+fn coarse_rounding_begins_at_its_layer_and_is_another_build() {
+    let from = |coarse_from_layer| Deviation { coarse_activations: true, coarse_from_layer, ..Deviation::default() };
+    let coarse = |deviation: &Deviation| (0..5).filter(|layer| deviation.rounds_coarsely(*layer)).collect::<Vec<_>>();
+    assert_eq!(coarse(&from(0)), [0, 1, 2, 3, 4]);
+    assert_eq!(coarse(&from(3)), [3, 4]);
+    assert!(coarse(&from(5)).is_empty());
+    assert!(coarse(&Deviation { coarse_activations: false, ..from(0) }).is_empty());
+    assert_ne!(from(3).build(Digest::ZERO), from(4).build(Digest::ZERO));
+}

@@ -8,6 +8,8 @@ use crate::kernel::matmul::{Lane16, matmul, untile};
 use crate::kernel::q8::{Q8Rows, RowBlock, quantise_row, quantise_row_coarsely};
 use crate::kernel::{Kernel, math};
 use crate::pool::Pool;
+use crate::trace::Tracer;
+use inferium_types::Digest;
 
 /// One token of one sequence at one position.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Row {
     pub(crate) position: usize,
     /// Whether the logits after this token are wanted.
     pub(crate) logits: bool,
+    /// Whether everything that is computed for it is noted.
+    pub(crate) traced: bool,
 }
 
 /// What one step computes. The rows of a sequence stand in the order of their positions.
@@ -44,6 +48,7 @@ pub(crate) struct Forward {
     attended: Vec<f32>,
     logits: Vec<f32>,
     hidden: Vec<f32>,
+    tracer: Tracer,
     deviation: Deviation,
 }
 
@@ -55,6 +60,7 @@ impl Forward {
         Self {
             deviation,
             hidden: Vec::new(),
+            tracer: Tracer::default(),
             weights,
             kernel,
             pool,
@@ -69,17 +75,37 @@ impl Forward {
 
     /// Computes all rows and stores their keys and values; [`Forward::logits`] then has the wanted logits.
     pub(crate) fn run(&mut self, batch: &mut Batch<'_>) {
-        let Self { weights, kernel, pool, stream, inputs, product, queries, attended, logits, hidden, deviation } =
-            self;
+        let Self {
+            weights,
+            kernel,
+            pool,
+            stream,
+            inputs,
+            product,
+            queries,
+            attended,
+            logits,
+            hidden,
+            tracer,
+            deviation,
+        } = self;
+        tracer.begin(batch.rows.iter().enumerate().filter(|(_, row)| row.traced).map(|(index, _)| index));
         pool.install(|| {
+            let kernel = *kernel;
             let mut pass =
-                Pass { weights, kernel: *kernel, pool, stream, inputs, product, queries, attended, deviation };
+                Pass { weights, kernel, pool, stream, inputs, product, queries, attended, tracer, deviation };
             pass.embed(batch.rows);
+            pass.note_stream();
             let count = pass.weights.layers.len();
-            let layers = pass.weights.layers.iter().enumerate();
-            for (index, layer) in layers.filter(|(index, _)| deviation.computes(*index, count)) {
+            for (index, layer) in weights.layers.iter().enumerate() {
+                if !deviation.computes(index, count) {
+                    pass.tracer.left_out(pool, pass.stream, weights.config.width);
+                    continue;
+                }
                 pass.attention(index, layer, batch);
-                pass.feed_forward(layer, batch.rows.len());
+                pass.note_stream();
+                pass.feed_forward(index, layer, batch.rows.len());
+                pass.note_stream();
             }
             pass.head(batch.rows, logits, hidden);
         });
@@ -93,6 +119,15 @@ impl Forward {
     /// The inputs of the head for the same rows, in the same order, before they are quantised.
     pub(crate) fn hidden(&self) -> &[f32] {
         &self.hidden
+    }
+
+    /// What the last run noted of the traced rows, by their index, ascending: cells from the embedding to the final norm.
+    pub(crate) fn take_traced(&mut self) -> Vec<(usize, Vec<Digest>)> {
+        self.tracer.take()
+    }
+
+    pub(crate) fn layers(&self) -> usize {
+        self.weights.layers.len()
     }
 
     pub(crate) fn width(&self) -> usize {
@@ -117,6 +152,7 @@ struct Pass<'a> {
     product: &'a mut Vec<Lane16>,
     queries: &'a mut Vec<f32>,
     attended: &'a mut Vec<f32>,
+    tracer: &'a mut Tracer,
     deviation: &'a Deviation,
 }
 
@@ -129,10 +165,14 @@ impl Pass<'_> {
         }
     }
 
+    fn note_stream(&mut self) {
+        self.tracer.stream(self.pool, self.stream, self.weights.config.width);
+    }
+
     fn attention(&mut self, layer_index: usize, layer: &Layer, batch: &mut Batch<'_>) {
         let config = &self.weights.config;
-        let (rows, kernel) = (batch.rows, self.kernel);
-        self.normalise(&layer.attention_norm);
+        let (rows, kernel, coarsely) = (batch.rows, self.kernel, self.deviation.rounds_coarsely(layer_index));
+        self.normalise(&layer.attention_norm, coarsely);
         matmul(kernel, self.pool, &layer.query_key_value, self.inputs, self.product);
         self.queries.resize(rows.len() * config.query_width(), 0.0);
         self.attended.resize(rows.len() * config.query_width(), 0.0);
@@ -156,7 +196,7 @@ impl Pass<'_> {
 
         self.inputs.reshape(rows.len(), config.query_width());
         let blocks = self.inputs.blocks_per_row();
-        let (attended, coarsely) = (&*self.attended, self.deviation.coarse_activations);
+        let attended = &*self.attended;
         for_rows(self.pool, self.inputs.blocks_mut(), blocks, |row, to| {
             quantise(kernel, &attended[row * config.query_width()..][..config.query_width()], coarsely, to);
         });
@@ -164,13 +204,14 @@ impl Pass<'_> {
         self.add_product();
     }
 
-    fn feed_forward(&mut self, layer: &Layer, rows: usize) {
+    fn feed_forward(&mut self, layer_index: usize, layer: &Layer, rows: usize) {
         let (kernel, hidden) = (self.kernel, self.weights.config.hidden);
-        self.normalise(&layer.ffn_norm);
+        let coarsely = self.deviation.rounds_coarsely(layer_index);
+        self.normalise(&layer.ffn_norm, coarsely);
         matmul(kernel, self.pool, &layer.gate_up, self.inputs, self.product);
         self.inputs.reshape(rows, hidden);
         let blocks = self.inputs.blocks_per_row();
-        let (product, coarsely) = (&*self.product, self.deviation.coarse_activations);
+        let product = &*self.product;
         for_rows(self.pool, self.inputs.blocks_mut(), blocks, |row, to| {
             let mut both = vec![0.0; hidden * 2];
             untile(product, rows, row, 0, &mut both);
@@ -186,11 +227,11 @@ impl Pass<'_> {
     }
 
     /// Norms the stream and quantises it as the next inputs.
-    fn normalise(&mut self, norm: &[f32]) {
+    fn normalise(&mut self, norm: &[f32], coarsely: bool) {
         let (kernel, width, epsilon) = (self.kernel, self.weights.config.width, self.weights.config.norm_epsilon);
         self.inputs.reshape(self.stream.len() / width, width);
         let blocks = self.inputs.blocks_per_row();
-        let (stream, coarsely) = (&*self.stream, self.deviation.coarse_activations);
+        let stream = &*self.stream;
         for_rows(self.pool, self.inputs.blocks_mut(), blocks, |row, to| {
             let mut normed = vec![0.0; width];
             normalise_row(kernel, &stream[row * width..][..width], norm, epsilon, &mut normed);
@@ -213,7 +254,7 @@ impl Pass<'_> {
         });
     }
 
-    fn store_keys_and_values(&self, layer_index: usize, batch: &mut Batch<'_>) {
+    fn store_keys_and_values(&mut self, layer_index: usize, batch: &mut Batch<'_>) {
         let config = &self.weights.config;
         let (size, width) = (config.head_size, config.kv_width());
         let mut key = vec![0.0; width];
@@ -225,6 +266,7 @@ impl Pass<'_> {
             if let Some(format) = self.deviation.cache {
                 key.chunks_exact_mut(size).chain(value.chunks_exact_mut(size)).for_each(|head| format.round(head));
             }
+            self.tracer.cached(index, &key, &value);
             let page = &mut batch.caches[row.sequence].pages[row.position / PAGE_TOKENS];
             let heads = key.chunks_exact(size).zip(value.chunks_exact(size));
             let first = layer_index * config.kv_heads * head_page_len(size);
@@ -264,6 +306,7 @@ impl Pass<'_> {
         for (row, (to, normed)) in wanted.iter().zip(outputs) {
             let stream = &self.stream[row * config.width..][..config.width];
             normalise_row(kernel, stream, &self.weights.output_norm, config.norm_epsilon, normed);
+            self.tracer.head(*row, normed);
             quantise(kernel, normed, self.deviation.coarse_activations, to);
         }
         matmul(kernel, self.pool, self.weights.head(), self.inputs, self.product);

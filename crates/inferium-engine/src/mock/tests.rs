@@ -1,6 +1,6 @@
 use super::{MockEngine, MockOptions, VOCAB};
-use crate::{Engine, EngineError, GenerateRequest, ReplayRequest, Step};
-use inferium_types::{ChatMessage, SamplingParams};
+use crate::{Engine, EngineError, GenerateRequest, ReplayRequest, Step, Trace, TraceRequest};
+use inferium_types::{ChatMessage, SamplingParams, TraceStage};
 use std::time::Duration;
 
 const SAMPLING: SamplingParams = SamplingParams { temperature_micro: 700_000, top_p_ppm: 900_000, top_k: 40 };
@@ -85,4 +85,60 @@ fn chats_render_and_text_round_trips() {
     let tokens = engine.render_chat(&[ChatMessage { role: "user".into(), content: "é".into() }]).unwrap();
     assert_eq!(engine.decode(&tokens), "user\néassistant\n");
     assert_eq!(engine.decode(&engine.encode("漢 🦀").unwrap()), "漢 🦀");
+}
+
+fn traced(engine: &MockEngine, output: &[u32]) -> Trace {
+    let request = TraceRequest { prompt: request(1).prompt, output: output.to_vec() };
+    engine.trace(request).unwrap().blocking_recv().unwrap().unwrap()
+}
+
+/// The stage and position of the first cell that differs.
+fn first_difference(one: &Trace, other: &Trace) -> Option<(u32, TraceStage)> {
+    assert_eq!(one.shape, other.shape);
+    let index = one.cells.iter().zip(&other.cells).position(|(one, other)| one != other)?;
+    one.shape.cell(index as u64).map(|cell| (cell.position, cell.stage))
+}
+
+#[test]
+fn a_trace_has_every_cell_and_ends_in_the_digests_of_the_generation() {
+    let engine = MockEngine::new(MockOptions::default());
+    let generated = steps(&engine, 20);
+    let output: Vec<u32> = generated.iter().map(|step| step.token).collect();
+    let trace = traced(&engine, &output);
+    assert_eq!(trace.cells.len() as u64, trace.shape.cells());
+    let cells = (0..)
+        .zip(&trace.cells)
+        .filter(|(index, _)| trace.shape.cell(*index).is_some_and(|cell| cell.stage == TraceStage::Logits));
+    let logits: Vec<_> = cells.map(|(_, digest)| *digest).collect();
+    assert_eq!(logits, generated.iter().map(|step| step.digest).collect::<Vec<_>>());
+    assert_eq!(traced(&engine, &output), trace);
+}
+
+#[test]
+fn a_trace_finds_another_flavour_noise_and_a_changed_token_where_they_begin() {
+    let engine = MockEngine::new(MockOptions::default());
+    let output: Vec<u32> = steps(&engine, 20).iter().map(|step| step.token).collect();
+    let honest = traced(&engine, &output);
+    let other = |options| traced(&MockEngine::new(options), &output);
+    let flavour = other(MockOptions { flavour: 1, ..MockOptions::default() });
+    assert_eq!(first_difference(&honest, &flavour), Some((0, TraceStage::Embedding)));
+    let noise = other(MockOptions { noise_milli: 20, ..MockOptions::default() });
+    assert_eq!(first_difference(&honest, &noise), Some((1, TraceStage::FinalNorm)));
+    let mut changed = output;
+    changed[7] ^= 1;
+    // The position before drew it, and says so in the digest of its logits.
+    assert_eq!(first_difference(&honest, &traced(&engine, &changed)), Some((8, TraceStage::Logits)));
+}
+
+#[test]
+fn what_can_not_be_replayed_can_not_be_traced() {
+    let engine = MockEngine::new(MockOptions { context_tokens: 4, ..MockOptions::default() });
+    let refused = |prompt: &[u32], output: &[u32]| {
+        engine.trace(TraceRequest { prompt: prompt.to_vec(), output: output.to_vec() }).unwrap_err()
+    };
+    assert!(engine.trace(TraceRequest { prompt: vec![1, 2], output: vec![3, 4] }).is_ok());
+    assert_eq!(refused(&[1, 2], &[3, 4, 5]), EngineError::TooLong { tokens: 5, context_tokens: 4 });
+    assert_eq!(refused(&[], &[3]), EngineError::EmptyPrompt);
+    assert_eq!(refused(&[1], &[]), EngineError::EmptyPrompt);
+    assert_eq!(refused(&[1], &[VOCAB]), EngineError::UnknownToken { token: VOCAB, vocab_size: VOCAB });
 }

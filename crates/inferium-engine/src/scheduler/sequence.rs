@@ -2,8 +2,10 @@
 
 use crate::llama::{Row, SequenceCache};
 use crate::measure::{Claim, measure};
-use crate::{EngineError, GenerateRequest, ReplayRequest, Step};
+use crate::trace::token_cell;
+use crate::{EngineError, GenerateRequest, ReplayRequest, Step, Trace, TraceRequest};
 use inferium_sampling::{Sampler, position_digest};
+use inferium_types::{Digest, SamplingParams, TraceShape};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +34,18 @@ enum Reply {
         /// The claimed token that is never fed.
         last: Option<u32>,
     },
+    Trace {
+        to: oneshot::Sender<Result<Trace, EngineError>>,
+        shape: TraceShape,
+        /// The cells of each position so far.
+        positions: Vec<Vec<Digest>>,
+        /// The claimed token that is never fed.
+        last: Option<u32>,
+    },
 }
+
+/// For jobs that draw nothing.
+const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
 
 impl Job {
     pub(crate) fn generate(
@@ -51,18 +64,27 @@ impl Job {
     }
 
     pub(crate) fn replay(request: ReplayRequest, to: oneshot::Sender<Result<Vec<Step>, EngineError>>) -> Self {
-        let (mut tokens, output) = (request.prompt, request.output);
-        let prompt_len = tokens.len();
-        if let Some((_, fed)) = output.split_last() {
-            tokens.extend_from_slice(fed);
-        }
+        let (prompt_len, output) = (request.prompt.len(), request.output);
         Self {
-            tokens,
+            tokens: fed(request.prompt, &output),
             prompt_len,
             output_len: output.len(),
             sampler: Sampler::new(request.sampling, request.seed),
             measure: request.measure,
             reply: Reply::Whole { to, steps: Vec::with_capacity(output.len()), last: output.last().copied() },
+        }
+    }
+
+    pub(crate) fn trace(request: TraceRequest, layers: usize, to: oneshot::Sender<Result<Trace, EngineError>>) -> Self {
+        let shape = request.shape(layers);
+        let (prompt_len, output) = (request.prompt.len(), request.output);
+        Self {
+            tokens: fed(request.prompt, &output),
+            prompt_len,
+            output_len: output.len(),
+            sampler: Sampler::new(GREEDY, [0; 32]),
+            measure: false,
+            reply: Reply::Trace { to, shape, positions: Vec::new(), last: output.last().copied() },
         }
     }
 
@@ -72,15 +94,29 @@ impl Job {
     }
 
     pub(crate) fn is_replay(&self) -> bool {
-        matches!(self.reply, Reply::Whole { .. })
+        !matches!(self.reply, Reply::Stream { .. })
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
         match &self.reply {
             Reply::Stream { to, .. } => to.is_closed(),
             Reply::Whole { to, .. } => to.is_closed(),
+            Reply::Trace { to, .. } => to.is_closed(),
         }
     }
+
+    fn is_trace(&self) -> bool {
+        matches!(self.reply, Reply::Trace { .. })
+    }
+}
+
+/// What a replay feeds: the prompt with all but the last of the claimed tokens.
+fn fed(prompt: Vec<u32>, output: &[u32]) -> Vec<u32> {
+    let mut tokens = prompt;
+    if let Some((_, fed)) = output.split_last() {
+        tokens.extend_from_slice(fed);
+    }
+    tokens
 }
 
 /// An active job.
@@ -133,13 +169,15 @@ impl Sequence {
             token,
             position,
             logits: position >= first_output,
+            traced: self.job.is_trace(),
         })
     }
 
     /// The step of the output position that follows `position`; `hidden` is what the logits were made from.
     pub(crate) fn sample(&self, position: usize, logits: &[f32], hidden: &[f32]) -> Step {
         let output_position = (position + 1 - self.job.prompt_len) as u64;
-        let token = self.job.sampler.choose(output_position, logits);
+        let claimed = self.claimed(position + 1).filter(|_| self.job.is_trace());
+        let token = claimed.unwrap_or_else(|| self.job.sampler.choose(output_position, logits));
         let measured = self.job.measure.then(|| {
             let claim = self.claimed(position + 1).map_or(Claim::Own(token), Claim::Token);
             Arc::new(measure(&self.job.sampler, output_position, logits, claim, hidden))
@@ -151,13 +189,20 @@ impl Sequence {
     fn claimed(&self, position: usize) -> Option<u32> {
         match &self.job.reply {
             Reply::Stream { .. } => None,
-            Reply::Whole { last, .. } => self.job.tokens.get(position).copied().or(*last),
+            Reply::Whole { last, .. } | Reply::Trace { last, .. } => self.job.tokens.get(position).copied().or(*last),
         }
     }
 
     /// Notes that one more token has been computed.
     pub(crate) fn advance(&mut self) {
         self.fed += 1;
+    }
+
+    /// Takes what was noted of the next position, from the embedding to the final norm.
+    pub(crate) fn note(&mut self, token: u32, cells: Vec<Digest>) {
+        if let Reply::Trace { positions, .. } = &mut self.job.reply {
+            positions.push([vec![token_cell(token)], cells].concat());
+        }
     }
 
     /// Takes the step of the next output position.
@@ -178,14 +223,26 @@ impl Sequence {
                 steps.push(step);
                 self.ended = full;
             }
+            Reply::Trace { positions, .. } => {
+                // Of several positions that were noted at once, the one that this step belongs to.
+                let position = self.job.prompt_len + self.produced - 2;
+                if let Some(cells) = positions.get_mut(position) {
+                    cells.push(step.digest);
+                }
+                self.ended = full;
+            }
         }
     }
 
     /// Sends what is sent at the end, and gives the cache back.
     pub(crate) fn finish(self) -> SequenceCache {
-        if let Reply::Whole { to, steps, .. } = self.job.reply {
-            // An error means that nobody waits any more.
-            let _ = to.send(Ok(steps));
+        // An error means that nobody waits any more.
+        match self.job.reply {
+            Reply::Stream { .. } => {}
+            Reply::Whole { to, steps, .. } => drop(to.send(Ok(steps))),
+            Reply::Trace { to, shape, positions, .. } => {
+                drop(to.send(Ok(Trace { shape, cells: positions.concat() })));
+            }
         }
         self.cache
     }

@@ -5,7 +5,7 @@ use crate::gateway::DemandTerms;
 use crate::store::{GatewayStore, UnsignedRecord, tests as records};
 use inferium_engine::{
     Engine, EngineError, EngineLoad, GenerateRequest, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
-    Model, ModelInfo, ReplayReceiver, ReplayRequest, StepReceiver,
+    Model, ModelInfo, ReplayReceiver, ReplayRequest, StepReceiver, TraceReceiver, TraceRequest,
 };
 use inferium_types::{
     AccountId, Amount, ChainId, ChatMessage, GroupKey, ImpossibleJob, Price, PublicKey, SecretKey, SlashRule,
@@ -197,6 +197,10 @@ impl Engine for Watched {
 
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
         self.0.replay(request)
+    }
+
+    fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
+        self.0.trace(request)
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {

@@ -213,6 +213,9 @@ sample_structs! {
     Sealed { key, encapsulated, ciphertext }
     SealedEvidence { segment, draw, member, sealed }
     SealingKeyProof { key, signature }
+    TraceShape { prompt_tokens, output_tokens, layers }
+    TraceClaim { segment, draw, job, shape, root }
+    SignedTrace { claim, signature }
     RelayFetch { key, signature }
     RelayedRequest { request, payload }
     Parameters {
@@ -402,6 +405,9 @@ macro_rules! for_each_type {
             Sealed,
             SealedEvidence,
             SealingKeyProof,
+            TraceShape,
+            TraceClaim,
+            SignedTrace,
             ChatMessage,
             SamplingParams,
             Usage,

@@ -14,6 +14,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
+/// Blocks that are looked at for judged segments with one new head.
+const FOLLOWED_MAX: usize = 1_000;
+
 /// What a replay came to; the outer error is that of our own disk.
 type Judged = (Judgement, Result<Result<VerdictVote, EngineError>, StoreError>);
 
@@ -73,6 +76,7 @@ impl Round {
         for (id, _) in state.stalls() {
             self.certify(&state, *id)?;
         }
+        self.follow_judged(&state)?;
         self.forget_relayed(&state)
     }
 
@@ -164,6 +168,7 @@ impl Round {
         match outcome {
             Ok(vote) => {
                 self.running.remove(&id);
+                self.archive(&state, about)?;
                 self.record(&state, about, vote)
             }
             Err(error) => {
@@ -172,6 +177,37 @@ impl Round {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps what a verdict was made from, in case others disagree (SPEC V8): not on tolerance profiles, where replays are not
+    /// compared for equality.
+    fn archive(&self, state: &State, about: Judgement) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let profile = state.segment(&about.0).map(|segment| segment.profile);
+        let known = profile.and_then(|profile| shared.models.get(&profile));
+        if known.is_none_or(|(profile, _)| profile.engine.calibration().is_some()) {
+            return Ok(());
+        }
+        match shared.shelf.get(about.0)? {
+            Some(evidence) => shared.archive.put(state, about, &evidence),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes how segments that this node judged went on, by the blocks since the last look.
+    fn follow_judged(&self, state: &State) -> Result<(), StoreError> {
+        let (archive, index) = (&self.shared.archive, self.shared.chain.index());
+        for _ in 0..FOLLOWED_MAX {
+            let Some(height) = archive.next_block(state.height()) else { break };
+            let (now_ms, events) = match index.get(height).map_err(StoreError::new)? {
+                Some(block) => (block.header.timestamp_ms, block.events.clone()),
+                // Not there yet; or not any more, and then it says nothing to us.
+                None if index.first_height().map_err(StoreError::new)?.is_none_or(|first| height >= first) => break,
+                None => (0, Vec::new()),
+            };
+            archive.follow(height, now_ms, &events)?;
+        }
+        archive.tidy(state.meta().timestamp_ms)
     }
 
     /// SPEC C8: on disk, then on its way.

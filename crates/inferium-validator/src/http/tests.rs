@@ -1,6 +1,6 @@
 //! Who sent something learns whose fault it is.
 
-use super::{apart, decode};
+use super::{apart, decode, judgement};
 use crate::duties::Refused;
 use axum::{http::StatusCode, response::IntoResponse};
 use inferium_seal::SealError;
@@ -26,6 +26,18 @@ fn what_is_wrong_with_a_request_is_told_apart() {
     let miscounted = Refused::PromptTokens { found: 2, claimed: 3 };
     assert_eq!(miscounted.to_string(), "the prompt has 2 tokens, not 3");
     assert_eq!(status(miscounted), StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn a_judgement_is_named_by_segment_and_draw() {
+    let (name, other) = ("0a".repeat(32), "0b".repeat(32));
+    let (segment, draw) = judgement(&name, &other).unwrap();
+    assert_eq!((segment.to_string(), draw.to_string()), (name.clone(), other.clone()));
+    for (segment, draw) in [(&name[2..], other.as_str()), (&name, "draw"), ("", ""), (&format!("{name}00"), &other)] {
+        let refused = judgement(segment, draw).unwrap_err();
+        assert_eq!(refused.to_string(), "segment and draw are 64 hexadecimal digits each");
+        assert_eq!(status(refused), StatusCode::BAD_REQUEST);
+    }
 }
 
 #[test]

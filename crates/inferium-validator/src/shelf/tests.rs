@@ -10,7 +10,7 @@ use inferium_types::{
 use std::path::Path;
 use std::sync::Arc;
 
-fn evidence(byte: u8, text: &str) -> SegmentEvidence {
+pub(crate) fn evidence(byte: u8, text: &str) -> SegmentEvidence {
     let request = JobRequest {
         job: JobId::new(Digest::ZERO),
         lease: LeaseId::new(Digest::ZERO),

@@ -1,10 +1,15 @@
 //! Who cheats on a devnet, to be watched being caught.
 
+use inferium_engine::Deviation;
 use inferium_worker::Crime;
 use std::str::FromStr;
 
 /// The name of [`Cheat::LazyValidator`] on the command line.
 const LAZY: &str = "lazy-validator";
+/// The name of [`Cheat::SkewedValidator`] on the command line.
+const SKEWED: &str = "skewed-validator";
+/// The first layer that a skewed validator computes otherwise.
+const SKEWED_LAYER: usize = 15;
 
 /// A cheat of `inferium up --crime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +18,8 @@ pub(crate) enum Cheat {
     Worker(Crime),
     /// The last validator approves everything and replays nothing.
     LazyValidator,
+    /// The last validator's engine departs from the canonical arithmetic, so that it rejects what is right.
+    SkewedValidator,
 }
 
 impl Cheat {
@@ -20,7 +27,17 @@ impl Cheat {
     pub(crate) const fn worker(self) -> Option<Crime> {
         match self {
             Self::Worker(crime) => Some(crime),
-            Self::LazyValidator => None,
+            Self::LazyValidator | Self::SkewedValidator => None,
+        }
+    }
+
+    /// How the engine of a validator departs from the profile's, if it is one's.
+    pub(crate) fn of_validator(self) -> Option<Deviation> {
+        match self {
+            Self::SkewedValidator => {
+                Some(Deviation { coarse_activations: true, coarse_from_layer: SKEWED_LAYER, ..Deviation::default() })
+            }
+            Self::Worker(_) | Self::LazyValidator => None,
         }
     }
 }
@@ -29,10 +46,11 @@ impl FromStr for Cheat {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        if name == LAZY {
-            return Ok(Self::LazyValidator);
+        match name {
+            LAZY => Ok(Self::LazyValidator),
+            SKEWED => Ok(Self::SkewedValidator),
+            name => name.parse().map(Self::Worker).map_err(|error| format!("{error}, and {LAZY}, {SKEWED}")),
         }
-        name.parse().map(Self::Worker).map_err(|error| format!("{error}, and {LAZY}"))
     }
 }
 
@@ -43,10 +61,15 @@ mod tests {
     #[test]
     fn every_cheat_has_a_name_and_no_other_name_is_one() {
         assert_eq!("lazy-validator".parse(), Ok(Cheat::LazyValidator));
+        assert_eq!("skewed-validator".parse(), Ok(Cheat::SkewedValidator));
         for crime in Crime::ALL {
             assert_eq!(crime.name().parse(), Ok(Cheat::Worker(crime)));
         }
+        for cheat in [Cheat::LazyValidator, Cheat::SkewedValidator] {
+            assert_eq!(cheat.worker(), None);
+            assert_eq!(cheat.of_validator().is_some(), cheat == Cheat::SkewedValidator);
+        }
         let error = Cheat::from_str("lazy").unwrap_err();
-        assert!(error.contains("\"lazy\"") && error.ends_with(LAZY), "{error}");
+        assert!(error.contains("\"lazy\"") && error.contains(LAZY) && error.ends_with(SKEWED), "{error}");
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Served {
     pub(crate) profile: ModelProfile,
     /// What a worker runs whose crime is another engine, when one is to be watched.
     pub(crate) crooked: Option<Model>,
+    /// What a validator replays with whose engine departs from the others', when one is to be watched.
+    pub(crate) skewed: Option<Model>,
 }
 
 impl Served {
@@ -44,17 +46,17 @@ impl Served {
 
 /// All models of a network, the one that chats first.
 pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Failure> {
-    let crime = arguments.crime.and_then(Cheat::worker);
-    let mut served = vec![serve(&arguments.serving, crime, models)?];
+    let mut served = vec![serve(&arguments.serving, arguments.crime, models)?];
     if let Some(name) = &arguments.embeddings {
-        served.push(serve_embeddings(name, &arguments.serving, crime, models)?);
+        served.push(serve_embeddings(name, &arguments.serving, arguments.crime, models)?);
     }
     Ok(served)
 }
 
-/// Loads a model, fetched first if need be; for a crime that takes another engine, that too.
-pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path) -> Result<Served, Failure> {
-    let deviation = crime.and_then(Crime::deviation);
+/// Loads a model, fetched first if need be; for a cheat that takes another engine, that too.
+pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path) -> Result<Served, Failure> {
+    let deviation = cheat.and_then(Cheat::worker).and_then(Crime::deviation);
+    let of_validator = cheat.and_then(Cheat::of_validator);
     let is_exact = arguments.class == ClassKind::Canonical;
     if is_exact && arguments.calibration.is_some() {
         return Err(Failure::usage("--calibration is for --class tolerance"));
@@ -68,7 +70,13 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             let model = mock(0, 0);
             let working = if is_exact { model.clone() } else { mock(0, MOCK_NOISE_MILLI) };
             let profile = profile_of("mock", &model, calibration);
-            Ok(Served { model, working, profile, crooked: deviation.map(|_| mock(1, 0)) })
+            Ok(Served {
+                model,
+                working,
+                profile,
+                crooked: deviation.map(|_| mock(1, 0)),
+                skewed: of_validator.map(|_| mock(1, 0)),
+            })
         }
         EngineKind::Llama => {
             let (name, path) = crate::model::pull(&arguments.model, ModelKind::Chat, models)?;
@@ -82,8 +90,9 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
             let working = if is_exact { model.clone() } else { loaded(Deviation::default())? };
             let profile = profile_of(&name, &model, calibration);
             let crooked = deviation.map(loaded).transpose()?;
+            let skewed = of_validator.map(|deviation| llama(&path, arguments.threads, deviation)).transpose()?;
             step.done();
-            Ok(Served { model, working, profile, crooked })
+            Ok(Served { model, working, profile, crooked, skewed })
         }
     }
 }
@@ -92,10 +101,10 @@ pub(crate) fn serve(arguments: &ServingArgs, crime: Option<Crime>, models: &Path
 pub(crate) fn serve_embeddings(
     name: &str,
     arguments: &ServingArgs,
-    crime: Option<Crime>,
+    cheat: Option<Cheat>,
     models: &Path,
 ) -> Result<Served, Failure> {
-    let is_crooked = crime.is_some_and(|crime| crime == Crime::SkippedLayers);
+    let is_crooked = cheat.and_then(Cheat::worker) == Some(Crime::SkippedLayers);
     match arguments.engine {
         EngineKind::Mock => {
             let mock = |flavour| {
@@ -106,7 +115,7 @@ pub(crate) fn serve_embeddings(
             };
             let model = mock(0);
             let profile = model.profile("mock-embedder", TIER);
-            Ok(Served { working: model.clone(), model, profile, crooked: is_crooked.then(|| mock(1)) })
+            Ok(Served { working: model.clone(), model, profile, crooked: is_crooked.then(|| mock(1)), skewed: None })
         }
         EngineKind::Llama => {
             let (name, path) = crate::model::pull(name, ModelKind::Embedding, models)?;
@@ -123,7 +132,7 @@ pub(crate) fn serve_embeddings(
             let profile = model.profile(&name, TIER);
             let crooked = is_crooked.then(|| loaded(EmbedderDeviation { skipped_layers: 1 })).transpose()?;
             step.done();
-            Ok(Served { working: model.clone(), model, profile, crooked })
+            Ok(Served { working: model.clone(), model, profile, crooked, skewed: None })
         }
     }
 }

@@ -75,7 +75,13 @@ pub(crate) async fn start(
             .map_err(|e| Failure::failed(e.to_string()))?;
         let config = DutiesConfig {
             key: key.clone(),
-            models: served.iter().map(|served| (served.profile.clone(), served.model.clone())).collect(),
+            models: served
+                .iter()
+                .map(|served| {
+                    let skewed = served.skewed.as_ref().filter(|_| index + 1 == handles.len());
+                    (served.profile.clone(), skewed.unwrap_or(&served.model).clone())
+                })
+                .collect(),
             url: url.clone(),
             store: Arc::new(store),
             is_lazy: arguments.crime == Some(Cheat::LazyValidator) && index + 1 == handles.len(),

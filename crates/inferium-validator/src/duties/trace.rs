@@ -8,7 +8,8 @@ use crate::archive::Archive;
 use crate::store::{Judgement, KeptTrace, TraceName, VerdictStore};
 use inferium_engine::{Engine, EngineError, TraceRequest};
 use inferium_types::{
-    Digest, JobEvidence, MerkleNode, MerkleTree, SecretKey, SegmentEvidence, SignedTrace, TraceClaim, TraceKey,
+    Digest, JobEvidence, MerkleNode, MerkleTree, ProfileId, SecretKey, SegmentEvidence, SignedTrace, TraceClaim,
+    TraceKey,
 };
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
@@ -50,12 +51,14 @@ pub(super) struct Source<'a> {
     archive: &'a Archive,
     store: &'a VerdictStore,
     key: &'a SecretKey,
-    engine: &'a Arc<dyn Engine>,
+    /// What this node replays, and with what.
+    serves: (ProfileId, &'a Arc<dyn Engine>),
 }
 
 impl Shared {
     fn source(&self) -> Source<'_> {
-        Source { archive: &self.archive, store: &self.store, key: &self.key, engine: &self.engine }
+        let serves = (self.profile.id(), &self.engine);
+        Source { archive: &self.archive, store: &self.store, key: &self.key, serves }
     }
 }
 
@@ -85,7 +88,12 @@ impl Tracing {
             Some(kept) => kept,
             None => {
                 let evidence = from.archive.get(about)?.ok_or(Refused::NotKept)?;
-                let kept = trace_job(name, &evidence, from.key, from.engine).await?;
+                let (profile, engine) = from.serves;
+                // Another engine's trace would be no word on that judgement.
+                if from.archive.profile(about) != Some(profile) {
+                    return Err(Refused::NotServed);
+                }
+                let kept = trace_job(name, &evidence, from.key, engine).await?;
                 from.store.record_trace(name, &kept)?;
                 kept
             }

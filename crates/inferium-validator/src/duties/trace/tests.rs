@@ -1,7 +1,7 @@
 //! SPEC V8: a trace is made where verdicts disagree, once, and two of them lead to where engines depart.
 
 use super::{Source, Tracing};
-use crate::archive::Archive;
+use crate::archive::{Archive, tests as archive_tests};
 use crate::duties::Refused;
 use crate::shelf::{Room, tests::evidence};
 use crate::store::tests::{key, path, segment};
@@ -9,10 +9,9 @@ use crate::store::{Judgement, VerdictStore};
 use axum::{http::StatusCode, response::IntoResponse};
 use inferium_engine::{Engine, GenerateRequest, MockEngine, MockOptions};
 use inferium_types::{
-    ChatMessage, Digest, JobFault, MerkleNode, NodeId, SamplingParams, SecretKey, SegmentEvidence, SignedTrace,
+    ChatMessage, Digest, JobFault, MerkleNode, ProfileId, SamplingParams, SecretKey, SegmentEvidence, SignedTrace,
     TraceSearch, TraceStage, VerdictVote,
 };
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -48,15 +47,17 @@ impl Member {
     }
 
     fn source(&self) -> Source<'_> {
-        Source { archive: &self.archive, store: &self.store, key: &self.key, engine: &self.engine }
+        self.serving(archive_tests::profile())
+    }
+
+    fn serving(&self, profile: ProfileId) -> Source<'_> {
+        Source { archive: &self.archive, store: &self.store, key: &self.key, serves: (profile, &self.engine) }
     }
 
     /// Keeps the evidence of an honest answer, about whose job `wrong` verdicts disagree.
     fn keep(&self, wrong: u32) {
         let invalid = VerdictVote::Invalid { job: wrong, fault: JobFault::Logits };
-        let votes = BTreeMap::from([1, 2].map(|byte| NodeId::from_bytes([byte; 32])).map(|id| (id, VALID)));
-        let votes = votes.into_iter().chain([(NodeId::from_bytes([3; 32]), invalid)]).collect();
-        self.archive.keep(about(), 1, 1, votes, &honest()).unwrap();
+        archive_tests::keep_votes(&self.archive, about(), 1, &[(1, VALID), (2, VALID), (3, invalid)], &honest());
     }
 
     async fn signed(&self, job: u32) -> Result<SignedTrace, Refused> {
@@ -149,7 +150,7 @@ async fn a_trace_is_made_once_and_stands() {
 async fn what_nobody_disagrees_about_is_not_traced() {
     let member = Member::new("trace-refused", MockOptions::default());
     assert_eq!(member.signed(0).await.map_err(status), Err(StatusCode::NOT_FOUND), "nothing is kept");
-    member.archive.keep(about(), 1, 1, BTreeMap::new(), &honest()).unwrap();
+    archive_tests::keep_votes(&member.archive, about(), 1, &[], &honest());
     assert!(matches!(member.signed(0).await, Err(Refused::NotKept)), "nobody voted");
     let member = Member::new("trace-doubted", MockOptions::default());
     member.keep(1);
@@ -160,6 +161,20 @@ async fn what_nobody_disagrees_about_is_not_traced() {
     }
     let unknown = member.tracing.signed(&member.source(), ((segment(1), Digest::ZERO), 1)).await;
     assert!(matches!(unknown, Err(Refused::NotKept)), "another draw");
+}
+
+/// A validator that was started anew with another model says nothing new of what the old one judged.
+#[tokio::test]
+async fn only_the_engine_that_judged_is_traced() {
+    let member = Member::new("trace-served", MockOptions::default());
+    member.keep(0);
+    let other = ProfileId::new(Digest::ZERO);
+    let refused = member.tracing.signed(&member.serving(other), (about(), 0)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "this validator does not serve the segment's model any more");
+    assert_eq!(status(refused), StatusCode::NOT_FOUND);
+    let signed = member.signed(0).await.unwrap();
+    // What it said before stands.
+    assert_eq!(member.tracing.signed(&member.serving(other), (about(), 0)).await.unwrap(), signed);
 }
 
 #[tokio::test]

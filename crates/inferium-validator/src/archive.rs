@@ -136,6 +136,8 @@ impl Archive {
         kept.notes.retain(|judgement, _| !surplus.contains(judgement));
         let notes = Notes { size: size.try_into().unwrap_or(u64::MAX), ..notes };
         self.store.record_judged(about, &notes, evidence)?;
+        // A crash may have thrown the state back behind what was looked at: for this one it is looked at again.
+        kept.height = kept.height.min(notes.height);
         kept.notes.insert(about, notes);
         Ok(())
     }

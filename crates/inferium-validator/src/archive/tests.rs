@@ -216,3 +216,19 @@ fn traces_go_with_their_evidence() {
     assert_eq!(store.trace((about(3), 0)).unwrap(), Some(trace(3)));
     std::fs::remove_file(path).unwrap();
 }
+
+/// A node's state may be behind its own store after a crash, and it judges in that state.
+#[test]
+fn blocks_are_looked_at_again_for_what_was_judged_before_them() {
+    let path = path("archive-thrown-back");
+    let (archive, _) = open(&path, Room::default());
+    keep(&archive, 1, 5, &[(1, VALID)]);
+    archive.follow(6, 6_000, &[given(segment(1), node(2), VALID)]).unwrap();
+    keep(&archive, 2, 5, &[(1, VALID)]);
+    assert_eq!(archive.next_block(6), Some(6));
+    archive.follow(6, 6_000, &[given(segment(1), node(2), VALID), given(segment(2), node(2), WRONG)]).unwrap();
+    assert_eq!(archive.doubted(about(1)), Some(BTreeSet::new()));
+    assert_eq!(archive.doubted(about(2)), Some(BTreeSet::from([0])));
+    assert_eq!(archive.next_block(6), None);
+    std::fs::remove_file(path).unwrap();
+}

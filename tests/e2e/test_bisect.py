@@ -21,9 +21,12 @@ def found(network, segment, *arguments):
     return json.loads(done.stdout)
 
 
+QUESTION = "What is the sea made of, besides frobnication?"
+
+
 def approved(network):
     """Chats once, and returns the answer's receipt once it is final."""
-    status, _, answer = network.chat("What is the sea made of?")
+    status, _, answer = network.chat(QUESTION)
     assert status == 200, answer
     status, receipt = network.receipt(answer["inferium"]["job"], timeout=120)
     assert status == 200 and receipt["status"] in ("final", "settled"), receipt
@@ -59,6 +62,11 @@ def test_a_skewed_validator_is_slashed_and_found_at_its_layer(tmp_path):
         words = bisect(network, segment)
         assert words.returncode == 0
         assert f"the keys and values that layer {SKEWED_LAYER} stores" in words.stdout, words.stdout
+
+        # What validators keep for this, and show of it, has no word of what was asked (SPEC J2).
+        kept = [path for path in (network.data / "validators").iterdir()]
+        assert len(kept) == 4 and not any(b"frobnication" in path.read_bytes() for path in kept)
+        assert "frobnication" not in words.stdout + json.dumps(report)
 
         for arguments, code, expected in [
             ((segment, "--job", 4096), 4, "there is no job 4096"),

@@ -16,7 +16,7 @@ const KEPT_MS: u64 = 24 * 3_600_000;
 /// What is known of a judgement whose evidence is kept.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Notes {
-    /// Profile of the segment's lease.
+    /// Whose engine judged it.
     profile: ProfileId,
     /// What blocks up to this one said is in here.
     height: u64,
@@ -95,25 +95,26 @@ impl Archive {
 
     /// Keeps the evidence that a verdict was made from, while its committee still sits. What was kept longest makes room,
     /// first of what nobody disagrees about.
+    ///
+    /// Nothing is kept on tolerance profiles, where replays are not compared for equality.
     pub(crate) fn put(&self, state: &State, about: Judgement, evidence: &SegmentEvidence) -> Result<(), StoreError> {
         let Some(segment) = state.segment(&about.0) else { return Ok(()) };
         let SegmentState::Judging { members, seed, .. } = &segment.state else { return Ok(()) };
-        if *seed != about.1 {
+        let is_exact = state.profile(&segment.profile).is_some_and(|entry| entry.engine().calibration().is_none());
+        if *seed != about.1 || !is_exact {
             return Ok(());
         }
         let votes = members.iter().filter_map(|member| Some((member.validator, member.ballot.vote()?))).collect();
-        self.keep((about, segment.profile), state.height(), state.meta().timestamp_ms, votes, evidence)
+        let (height, taken_ms) = (state.height(), state.meta().timestamp_ms);
+        self.keep(
+            about,
+            Notes { profile: segment.profile, height, taken_ms, size: 0, votes, closed_ms: None },
+            evidence,
+        )
     }
 
-    /// [`Self::put`], at a height whose state has these votes.
-    pub(crate) fn keep(
-        &self,
-        (about, profile): (Judgement, ProfileId),
-        height: u64,
-        taken_ms: u64,
-        votes: BTreeMap<NodeId, VerdictVote>,
-        evidence: &SegmentEvidence,
-    ) -> Result<(), StoreError> {
+    /// [`Self::put`], with what is known at first; the size follows from the evidence.
+    fn keep(&self, about: Judgement, notes: Notes, evidence: &SegmentEvidence) -> Result<(), StoreError> {
         let size = size_of(evidence)?;
         let mut kept = self.lock();
         if kept.notes.contains_key(&about) || size > self.room.size {
@@ -133,9 +134,10 @@ impl Archive {
         }
         self.store.forget_judged(&surplus)?;
         kept.notes.retain(|judgement, _| !surplus.contains(judgement));
-        let notes =
-            Notes { profile, height, taken_ms, size: size.try_into().unwrap_or(u64::MAX), votes, closed_ms: None };
+        let notes = Notes { size: size.try_into().unwrap_or(u64::MAX), ..notes };
         self.store.record_judged(about, &notes, evidence)?;
+        // A crash may have thrown the state back behind what was looked at: for this one it is looked at again.
+        kept.height = kept.height.min(notes.height);
         kept.notes.insert(about, notes);
         Ok(())
     }
@@ -178,7 +180,7 @@ impl Archive {
         self.lock().notes.get(&about).map(Notes::doubted)
     }
 
-    /// The profile that a judgement is about; `None` when nothing of it is kept.
+    /// The profile of a judgement; `None` when nothing of it is kept.
     pub(crate) fn profile(&self, about: Judgement) -> Option<ProfileId> {
         self.lock().notes.get(&about).map(|notes| notes.profile)
     }
@@ -194,4 +196,4 @@ impl Archive {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -144,6 +144,9 @@ pub(crate) enum Refused {
         "this validator keeps nothing of that judgement: it did not make it by a replay, nobody disagreed, or it was too long ago"
     )]
     NotKept,
+    /// It judged with another engine than it has now.
+    #[error("this validator does not serve the segment's model any more")]
+    NotServed,
     /// Its verdicts agree about the job.
     #[error("no verdicts disagree about job {job}; they do about {doubted:?}")]
     NotDoubted {

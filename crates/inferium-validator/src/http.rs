@@ -33,9 +33,12 @@ pub fn router(duties: Duties) -> Router {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::NoDuty | Self::NotKept | Self::NotDoubted { .. } | Self::NothingToTrace { .. } | Self::NoNode => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NoDuty
+            | Self::NotServed
+            | Self::NotKept
+            | Self::NotDoubted { .. }
+            | Self::NothingToTrace { .. }
+            | Self::NoNode => StatusCode::NOT_FOUND,
             Self::Nonce
             | Self::Judgement
             | Self::Seal(SealError::NotOpened | SealError::InvalidKey)

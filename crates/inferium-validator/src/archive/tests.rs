@@ -1,12 +1,12 @@
 //! SPEC V8: what a verdict was made from is kept while members may disagree, and for a day when they do.
 
-use super::{Archive, KEPT_MS};
+use super::{Archive, KEPT_MS, Notes};
 use crate::shelf::{Room, size_of, tests::evidence};
 use crate::store::tests::{key, path, segment};
 use crate::store::{Judgement, KeptTrace, VerdictStore};
 use inferium_types::{
-    Amount, Digest, Event, JobFault, JobTotals, LeaseId, NodeId, Ppm, Price, ProfileId, RejectReason, SegmentId,
-    SegmentOutcome, SignedTrace, TraceClaim, TraceShape, VerdictVote,
+    Amount, Digest, Event, JobFault, JobTotals, LeaseId, NodeId, Ppm, Price, ProfileId, RejectReason, SegmentEvidence,
+    SegmentId, SegmentOutcome, SignedTrace, TraceClaim, TraceShape, VerdictVote,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -66,13 +66,29 @@ fn about(byte: u8) -> Judgement {
 }
 
 fn keep(archive: &Archive, byte: u8, height: u64, votes: &[(u8, VerdictVote)]) {
+    keep_votes(archive, about(byte), height, votes, &evidence(byte, "text"));
+}
+
+/// The profile of what tests keep.
+pub(crate) fn profile() -> ProfileId {
+    ProfileId::new(Digest::sha256(b"profile"))
+}
+
+/// Keeps evidence as of a height at which these votes are public.
+pub(crate) fn keep_votes(
+    archive: &Archive,
+    about: Judgement,
+    height: u64,
+    votes: &[(u8, VerdictVote)],
+    evidence: &SegmentEvidence,
+) {
     let votes: BTreeMap<NodeId, VerdictVote> = votes.iter().map(|(voter, vote)| (node(*voter), *vote)).collect();
-    archive
-        .keep((about(byte), ProfileId::new(Digest::ZERO)), height, height * 1_000, votes, &evidence(byte, "text"))
-        .unwrap();
+    let notes = Notes { profile: profile(), height, taken_ms: height * 1_000, size: 0, votes, closed_ms: None };
+    archive.keep(about, notes, evidence).unwrap();
 }
 
 fn is_kept(archive: &Archive, byte: u8) -> bool {
+    assert_eq!(archive.profile(about(byte)), archive.doubted(about(byte)).map(|_| profile()));
     assert_eq!(archive.doubted(about(byte)).is_some(), archive.get(about(byte)).unwrap().is_some());
     archive.doubted(about(byte)).is_some()
 }
@@ -198,5 +214,21 @@ fn traces_go_with_their_evidence() {
     store.record_trace((about(3), 0), &trace(3)).unwrap();
     archive.tidy(4_000).unwrap();
     assert_eq!(store.trace((about(3), 0)).unwrap(), Some(trace(3)));
+    std::fs::remove_file(path).unwrap();
+}
+
+/// A node's state may be behind its own store after a crash, and it judges in that state.
+#[test]
+fn blocks_are_looked_at_again_for_what_was_judged_before_them() {
+    let path = path("archive-thrown-back");
+    let (archive, _) = open(&path, Room::default());
+    keep(&archive, 1, 5, &[(1, VALID)]);
+    archive.follow(6, 6_000, &[given(segment(1), node(2), VALID)]).unwrap();
+    keep(&archive, 2, 5, &[(1, VALID)]);
+    assert_eq!(archive.next_block(6), Some(6));
+    archive.follow(6, 6_000, &[given(segment(1), node(2), VALID), given(segment(2), node(2), WRONG)]).unwrap();
+    assert_eq!(archive.doubted(about(1)), Some(BTreeSet::new()));
+    assert_eq!(archive.doubted(about(2)), Some(BTreeSet::from([0])));
+    assert_eq!(archive.next_block(6), None);
     std::fs::remove_file(path).unwrap();
 }

@@ -179,15 +179,9 @@ impl Round {
         }
     }
 
-    /// Keeps what a verdict was made from, in case others disagree (SPEC V8): not on tolerance profiles, where replays are not
-    /// compared for equality.
+    /// Keeps what a verdict was made from, in case others disagree (SPEC V8).
     fn archive(&self, state: &State, about: Judgement) -> Result<(), StoreError> {
         let shared = &self.shared;
-        let profile = state.segment(&about.0).map(|segment| segment.profile);
-        let known = profile.and_then(|profile| shared.models.get(&profile));
-        if known.is_none_or(|(profile, _)| profile.engine.calibration().is_some()) {
-            return Ok(());
-        }
         match shared.shelf.get(about.0)? {
             Some(evidence) => shared.archive.put(state, about, &evidence),
             None => Ok(()),

@@ -68,7 +68,8 @@ impl Source<'_> {
         match self.models.get(&profile) {
             Some((_, Model::Chat(engine))) => Ok(engine),
             Some((_, model)) => Err(Refused::Engine(EngineError::Task { does: model.task().name() })),
-            None => Err(Refused::NotKept),
+            // Another engine's trace would be no word on that judgement.
+            None => Err(Refused::NotServed),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! SPEC V8: a trace is made where verdicts disagree, once, and two of them lead to where engines depart.
 
 use super::{Source, Tracing};
-use crate::archive::Archive;
+use crate::archive::{Archive, tests as archive_tests};
 use crate::duties::Refused;
 use crate::shelf::{Room, tests::evidence};
 use crate::store::tests::{key, path, segment};
 use crate::store::{Judgement, VerdictStore};
 use axum::{http::StatusCode, response::IntoResponse};
-use inferium_engine::{Engine, GenerateRequest, MockEngine, MockOptions, Model};
+use inferium_engine::{Engine, GenerateRequest, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model};
 use inferium_types::{
-    ChatMessage, Digest, JobFault, JobOutput, JobPayload, MerkleNode, ModelProfile, NodeId, ProfileId, SamplingParams,
+    ChatMessage, Digest, JobFault, JobOutput, JobPayload, MerkleNode, ModelProfile, ProfileId, SamplingParams,
     SecretKey, SegmentEvidence, SignedTrace, TraceSearch, TraceStage, VerdictVote,
 };
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ impl Member {
         let store = Arc::new(VerdictStore::open(&path, &key()).unwrap());
         let archive = Archive::open(Arc::clone(&store), Room::default()).unwrap();
         let model = Model::Chat(Arc::new(MockEngine::new(options)));
-        let models = BTreeMap::from([(profile(), (model.profile("mock", "all"), model))]);
+        let models = BTreeMap::from([(archive_tests::profile(), (model.profile("mock", "all"), model))]);
         Self { archive, store, key: key(), models, tracing: Tracing::default(), path }
     }
 
@@ -55,9 +55,7 @@ impl Member {
     /// Keeps the evidence of an honest answer, about whose job `wrong` verdicts disagree.
     fn keep(&self, wrong: u32) {
         let invalid = VerdictVote::Invalid { job: wrong, fault: JobFault::Logits };
-        let votes = BTreeMap::from([1, 2].map(|byte| NodeId::from_bytes([byte; 32])).map(|id| (id, VALID)));
-        let votes = votes.into_iter().chain([(NodeId::from_bytes([3; 32]), invalid)]).collect();
-        self.archive.keep((about(), profile()), 1, 1, votes, &honest()).unwrap();
+        archive_tests::keep_votes(&self.archive, about(), 1, &[(1, VALID), (2, VALID), (3, invalid)], &honest());
     }
 
     async fn signed(&self, job: u32) -> Result<SignedTrace, Refused> {
@@ -67,10 +65,6 @@ impl Member {
     async fn children(&self, job: u32, node: MerkleNode) -> Result<[Digest; 2], Refused> {
         self.tracing.children(&self.source(), (about(), job), node).await
     }
-}
-
-fn profile() -> ProfileId {
-    ProfileId::new(Digest::sha256(b"profile"))
 }
 
 fn about() -> Judgement {
@@ -154,7 +148,7 @@ async fn a_trace_is_made_once_and_stands() {
 async fn what_nobody_disagrees_about_is_not_traced() {
     let member = Member::new("trace-refused", MockOptions::default());
     assert_eq!(member.signed(0).await.map_err(status), Err(StatusCode::NOT_FOUND), "nothing is kept");
-    member.archive.keep((about(), profile()), 1, 1, BTreeMap::new(), &honest()).unwrap();
+    archive_tests::keep_votes(&member.archive, about(), 1, &[], &honest());
     assert!(matches!(member.signed(0).await, Err(Refused::NotKept)), "nobody voted");
     let member = Member::new("trace-doubted", MockOptions::default());
     member.keep(1);
@@ -165,6 +159,34 @@ async fn what_nobody_disagrees_about_is_not_traced() {
     }
     let unknown = member.tracing.signed(&member.source(), ((segment(1), Digest::ZERO), 1)).await;
     assert!(matches!(unknown, Err(Refused::NotKept)), "another draw");
+}
+
+/// A validator that was started anew with another model says nothing new of what the old one judged.
+#[tokio::test]
+async fn only_the_engine_that_judged_is_traced() {
+    let member = Member::new("trace-served", MockOptions::default());
+    member.keep(0);
+    let (_, served) = member.models.first_key_value().unwrap();
+    let other = BTreeMap::from([(ProfileId::new(Digest::ZERO), served.clone())]);
+    let other = Source { models: &other, ..member.source() };
+    let refused = member.tracing.signed(&other, (about(), 0)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "this validator does not serve the segment's model any more");
+    assert_eq!(status(refused), StatusCode::NOT_FOUND);
+    let signed = member.signed(0).await.unwrap();
+    // What it said before stands.
+    assert_eq!(member.tracing.signed(&other, (about(), 0)).await.unwrap(), signed);
+}
+
+/// Embeddings are compared whole, vector by vector.
+#[tokio::test]
+async fn embeddings_have_no_trace() {
+    let member = Member::new("trace-embedder", MockOptions::default());
+    member.keep(0);
+    let embedder = Model::Embedder(Arc::new(MockEmbedder::new(MockEmbedderOptions::default())));
+    let models = BTreeMap::from([(archive_tests::profile(), (embedder.profile("mock", "all"), embedder))]);
+    let of_texts = Source { models: &models, ..member.source() };
+    let refused = member.tracing.signed(&of_texts, (about(), 0)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "could not trace: the model is for embedding, and was given another input");
 }
 
 #[tokio::test]

@@ -83,10 +83,11 @@ pub(crate) async fn run(arguments: BisectArgs) -> Result<(), Failure> {
     };
     let names = Names::new(&file);
     let [first, second] = &quarrel.parties;
-    let sides = [
-        side_of(&chain, &names, (segment, quarrel.seed, quarrel.job), first).await?,
-        side_of(&chain, &names, (segment, quarrel.seed, quarrel.job), second).await?,
-    ];
+    let about = (segment, quarrel.seed, quarrel.job);
+    // Both replay at the same time.
+    let (first, second) =
+        futures::try_join!(side_of(&chain, &names, about, first), side_of(&chain, &names, about, second))?;
+    let sides = [first, second];
     let (found, exchanges, paths) = search(&sides).await?;
     let report = report::bisected(&sides, found, exchanges, &paths);
     print(&if arguments.json { report.to_string() } else { report::in_words(&report) })

@@ -8,7 +8,7 @@ from .state import Entry, Ledger, Refused, late
 
 URL_SIZE_MAX = 256
 NAME_SIZE_MAX = 128
-EMBEDDING_WIDTH_MAX = 8_192
+EMBEDDING_WIDTH_MAX = 4_096
 
 
 def register_operator(ledger: Ledger, operation: Entry) -> None:

@@ -41,12 +41,22 @@ pub trait Embedder: Send + Sync + Debug {
     fn load(&self) -> EngineLoad;
 }
 
-/// The vectors of a call, one a text: shape `[width]`, length 1.
-pub type VectorReceiver = mpsc::Receiver<Result<Vec<f32>, EngineError>>;
+/// The vectors of a call, one a text.
+pub type VectorReceiver = mpsc::Receiver<Result<TextVector, EngineError>>;
+
+/// What a model computes for a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextVector {
+    /// The vector: shape `[width]`, length 1.
+    pub values: Vec<f32>,
+    /// Digest of the states that the vector is the mean of: shape `[tokens, width]`, the bits of each number. Nobody who
+    /// knows the vector alone can name it, so it shows that the text was read (SPEC J8).
+    pub states: Digest,
+}
 
 /// What an embedder serves; equal for two exactly if they must agree bit for bit.
 ///
-/// Of the fields, `name`, `kernel_tier` and `context_tokens` don't influence results.
+/// Of the fields, `name` and `kernel_tier` don't influence results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbedderInfo {
     /// The model's own name.

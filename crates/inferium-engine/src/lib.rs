@@ -45,7 +45,7 @@ pub use api::{
 };
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use deviation::{Deviation, WeakCache};
-pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, VectorReceiver};
+pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, TextVector, VectorReceiver};
 pub use engine::{LlamaEngine, LoadOptions};
 pub use error::LoadError;
 pub use gguf::WeakFormat;

@@ -27,7 +27,7 @@ use error::ApiError;
 use inferium_chain::VerifiedBlock;
 use inferium_engine::Model;
 use inferium_seal::FRAME_OVERHEAD_MAX;
-use inferium_types::{Digest, ModelProfile, NetworkKey, ProfileId, limits};
+use inferium_types::{Digest, ModelProfile, NetworkKey, Price, ProfileId, limits};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -57,6 +57,8 @@ struct ApiModel {
     model: Model,
     /// Longest prompt with its answer that leases are asked for.
     context_tokens: u32,
+    /// What leases cost at most.
+    price_max: Price,
 }
 
 impl ApiState {
@@ -72,6 +74,7 @@ impl ApiState {
                 profile: served.profile.clone(),
                 model: served.model.clone(),
                 context_tokens: served.demand.context_tokens,
+                price_max: served.demand.price_max,
             })
         });
         Self { hub, network, head, models: models.collect(), created_s: unix_s() }
@@ -85,10 +88,10 @@ impl ApiState {
         })
     }
 
-    /// Leases that are open, of all models, and whether each model has one.
-    fn leases(&self) -> (usize, bool) {
-        let open = self.models.iter().map(|model| self.hub.open_leases(model.id).0);
-        open.fold((0, true), |(sum, all), leases| (leases.saturating_add(sum), all && leases > 0))
+    /// Leases that are open, by model.
+    fn leases(&self) -> serde_json::Map<String, serde_json::Value> {
+        let of = |model: &Arc<ApiModel>| (model.profile.name.clone(), self.hub.open_leases(model.id).0.into());
+        self.models.iter().map(of).collect()
     }
 
     /// The payer behind a request's bearer token.
@@ -169,15 +172,19 @@ async fn version() -> Json<serde_json::Value> {
     Json(json!({"version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// Ready: the chain moves, and a worker of each model is connected.
+/// Ready: the chain moves, and a worker is connected; which models have one is told as well.
 async fn ready(State(state): State<ApiState>) -> Response {
     let head = state.head.borrow().as_ref().map(|block| (block.header.height, block.header.timestamp_ms));
     let (height, head_ms) = head.unwrap_or_default();
     let age_ms = (unix_s() * 1_000).saturating_sub(head_ms);
-    let (leases, is_served) = state.leases();
-    let is_ready = age_ms <= HEAD_AGE_MAX_MS && is_served;
+    let models = state.leases();
+    let leases = models.values().filter_map(serde_json::Value::as_u64).fold(0, u64::saturating_add);
+    let is_ready = age_ms <= HEAD_AGE_MAX_MS && leases > 0;
     let status = if is_ready { axum::http::StatusCode::OK } else { axum::http::StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": is_ready, "height": height, "head_age_ms": age_ms, "leases": leases})))
+    (
+        status,
+        Json(json!({"ready": is_ready, "height": height, "head_age_ms": age_ms, "leases": leases, "models": models})),
+    )
         .into_response()
 }
 

@@ -320,10 +320,11 @@ impl Embedding {
         self.bits.iter().map(|bits| f32::from_bits(*bits))
     }
 
-    /// A leaf of its result's evidence (SPEC J8).
+    /// A leaf of its result's evidence (SPEC J8): with the digest of the states that it is made from, so that nobody finds
+    /// it who has the answer and has not computed it.
     #[must_use]
-    pub fn digest(&self) -> Digest {
-        Digest::of_value("inferium/embedding/1", self)
+    pub fn leaf(&self, states: &Digest) -> Digest {
+        Digest::of_value("inferium/embedding/1", &(self, states))
     }
 }
 
@@ -415,7 +416,8 @@ pub struct JobResult {
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
-    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings over their digests.
+    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings over their leaves
+    /// ([`Embedding::leaf`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,

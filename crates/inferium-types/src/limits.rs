@@ -23,10 +23,12 @@ pub const STOP_STRINGS_MAX: usize = 4;
 pub const STOP_STRING_SIZE_MAX: usize = 256;
 /// Messages of one chat request.
 pub const MESSAGES_MAX: usize = 4_096;
-/// Texts of one request to embed them, as clients of embedding APIs expect.
-pub const TEXTS_MAX: usize = 2_048;
+/// Texts of one job. With vectors of the greatest width its answer has a [`PAYLOAD_SIZE_MAX`], so that its evidence fits into
+/// a segment's.
+pub const TEXTS_MAX: usize = 512;
 /// Values of an embedding.
-pub const EMBEDDING_WIDTH_MAX: u32 = 8_192;
+pub const EMBEDDING_WIDTH_MAX: u32 = 4_096;
+const _: () = assert!(TEXTS_MAX * EMBEDDING_WIDTH_MAX as usize * 4 <= PAYLOAD_SIZE_MAX);
 /// Bytes of a request's private half. No context has room for more text, and one job's evidence
 /// must fit into a segment's.
 pub const PAYLOAD_SIZE_MAX: usize = MESSAGE_SIZE_MAX / 4;

@@ -6,7 +6,7 @@ use crate::store::{Judgement, VerdictStore};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_ledger::{SegmentState, State};
 use inferium_store::StoreError;
-use inferium_types::{Event, NodeId, ProfileId, SegmentEvidence, VerdictVote};
+use inferium_types::{Event, ModelTask, NodeId, ProfileId, SegmentEvidence, VerdictVote};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -100,8 +100,11 @@ impl Archive {
     pub(crate) fn put(&self, state: &State, about: Judgement, evidence: &SegmentEvidence) -> Result<(), StoreError> {
         let Some(segment) = state.segment(&about.0) else { return Ok(()) };
         let SegmentState::Judging { members, seed, .. } = &segment.state else { return Ok(()) };
-        let is_exact = state.profile(&segment.profile).is_some_and(|entry| entry.engine().calibration().is_none());
-        if *seed != about.1 || !is_exact {
+        // Of nothing else there are traces: tolerances have no equality, and embeddings are compared whole.
+        let has_traces = state
+            .profile(&segment.profile)
+            .is_some_and(|entry| entry.engine().calibration().is_none() && entry.profile.task == ModelTask::Chat);
+        if *seed != about.1 || !has_traces {
             return Ok(());
         }
         let votes = members.iter().filter_map(|member| Some((member.validator, member.ballot.vote()?))).collect();

@@ -219,7 +219,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
     let prompt = match model.read(&drawn.job.payload.input) {
         Ok(prompt) => prompt,
         // The model does not read it: no honest worker serves such an input.
-        Err(EngineError::Text { .. } | EngineError::Task { .. }) => {
+        Err(EngineError::Text { .. } | EngineError::Task { .. } | EngineError::TooLong { .. }) => {
             return Ok(Err(JobFault::Prompt));
         }
         Err(error) => return Err(error),

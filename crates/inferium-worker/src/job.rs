@@ -5,7 +5,9 @@ mod crooked;
 pub(crate) use crooked::Copies;
 
 use crate::crime::Crime;
-use inferium_engine::{Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, Step};
+use inferium_engine::{
+    Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, Step, TextVector,
+};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
@@ -85,7 +87,7 @@ pub(crate) async fn run(
             answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
         }
         (Model::Embedder(embedder), Prompt::Texts(texts)) => {
-            embed(&context, &**embedder, texts, (request, payload), &outbox, cancel).await?
+            embed(&context, &**embedder, texts, (request, payload), &outbox).await?
         }
         // A model reads only what it can do something with.
         (model, _) => return Err(EngineError::Task { does: model.task().name() }.into()),
@@ -171,47 +173,36 @@ async fn answer(
     Ok(finish(context, (request, payload), answer, end, evidence))
 }
 
-/// Embeds texts (SPEC J8). What was embedded when the client left is the answer, as with a conversation.
+/// Embeds texts (SPEC J8): all of them, whoever still waits, since a part of them is worth nothing to anyone.
 async fn embed(
     context: &JobContext,
     embedder: &dyn Embedder,
     texts: Vec<Vec<u32>>,
     (request, payload): (JobRequest, JobPayload),
     outbox: &mpsc::Sender<WorkerMessage>,
-    mut cancel: watch::Receiver<bool>,
 ) -> Result<FinishedJob, JobRefusal> {
-    if u32::try_from(texts.len()) != Ok(request.tokens_max) {
-        return Err(JobRefusal::Texts { texts: texts.len(), tokens_max: request.tokens_max });
-    }
     let wanted = texts.len();
+    if u32::try_from(wanted) != Ok(request.tokens_max) {
+        return Err(JobRefusal::Texts { texts: wanted, tokens_max: request.tokens_max });
+    }
     let mut vectors = embedder.embed(texts)?;
-    let mut embeddings = Vec::with_capacity(wanted);
-    let mut end = FinishReason::EndOfText;
+    let (mut embeddings, mut leaves) = (Vec::with_capacity(wanted), Vec::with_capacity(wanted));
     while embeddings.len() < wanted {
-        let vector = tokio::select! {
-            biased;
-            changed = cancel.changed() => {
-                if changed.is_err() || *cancel.borrow() {
-                    end = FinishReason::Cancelled;
-                    break;
-                }
-                continue;
-            }
-            vector = vectors.recv() => vector.ok_or(EngineError::Stopped)??,
-        };
-        let mut embedding = Embedding::new(&vector);
+        let TextVector { values, states } = vectors.recv().await.ok_or(EngineError::Stopped)??;
+        let mut embedding = Embedding::new(&values);
         match context.crime {
-            Some(Crime::EditedText) => embedding = crooked::edited_embedding(&vector),
+            Some(Crime::EditedText) => embedding = crooked::edited_embedding(&values),
             // What it computed once serves for all.
             Some(Crime::Copied) => embedding = embeddings.first().cloned().unwrap_or(embedding),
             _ => {}
         }
         let message = WorkerMessage::Embeddings { job: request.job, embeddings: vec![embedding.clone()] };
         outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+        leaves.push(embedding.leaf(&states));
         embeddings.push(embedding);
     }
-    let evidence = Evidence::Exact(embeddings.iter().map(Embedding::digest).collect());
-    Ok(finish(context, (request, payload), JobAnswer::Embeddings(embeddings), end, evidence))
+    let answer = JobAnswer::Embeddings(embeddings);
+    Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, Evidence::Exact(leaves)))
 }
 
 /// Runs a job whose pieces nobody reads.

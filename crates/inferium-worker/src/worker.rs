@@ -236,6 +236,12 @@ impl Core {
             Event::LeaseGranted { lease, worker, gateway, terms, price, beacon, expires_at_ms, .. }
                 if *worker == self.me =>
             {
+                // An offer of a former run, with another model: this one could only answer wrongly.
+                if terms.profile != self.config.profile {
+                    warn!(%lease, profile = %terms.profile, "closing a lease of a model that is not served here now");
+                    self.close(*lease);
+                    return Ok(true);
+                }
                 // A block that is handled again must not set back what the lease has come to.
                 if self.leases.contains_key(lease) {
                     return Ok(true);

@@ -16,7 +16,7 @@ use ask::Side;
 use clap::Args;
 use inferium_chain::LightClient;
 use inferium_ledger::{Node, StateKey};
-use inferium_types::{Digest, Event, NodeId, NodeRole, SegmentId, TraceCell, TraceSearch, VerdictVote};
+use inferium_types::{Digest, Event, JobFault, NodeId, NodeRole, SegmentId, TraceCell, TraceSearch, VerdictVote};
 use inferium_validator::{Opinion, doubted_jobs, opinion_of};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,7 +127,11 @@ impl Judged {
         }
         let doubts = self.draws.iter().rev().map(|draw| (draw, doubted_jobs(draw.votes.values())));
         let Some((draw, doubted)) = doubts.into_iter().find(|(_, doubted)| !doubted.is_empty()) else {
-            return Ok(None);
+            return self.draws.iter().find_map(|draw| untraced(&draw.votes)).map_or(Ok(None), |job| {
+                Err(Failure::refused(format!(
+                    "verdicts disagree about the embeddings of job {job}: vectors are compared whole, and have no trace"
+                )))
+            });
         };
         let job = match wanted {
             None => doubted.first().copied().unwrap_or(0),
@@ -140,6 +144,16 @@ impl Judged {
         };
         Ok(Some(Quarrel { seed: draw.seed, job, parties: parties(&draw.votes, job) }))
     }
+}
+
+/// A job about whose embeddings votes disagree.
+fn untraced(votes: &BTreeMap<NodeId, VerdictVote>) -> Option<u32> {
+    let named = votes.values().find_map(|vote| match vote {
+        VerdictVote::Invalid { job, fault: JobFault::Embedding } => Some(*job),
+        _ => None,
+    })?;
+    let doubts = |vote| opinion_of(vote, named).is_some_and(|opinion| opinion != Opinion::Wrong(JobFault::Embedding));
+    votes.values().any(doubts).then_some(named)
 }
 
 /// Who says what of a job: those of one opinion, and those of the first other one.

@@ -104,9 +104,9 @@ impl Config {
         self.width / self.heads
     }
 
-    /// What else than the tensors shapes a vector, as numbers for its digest.
-    pub(crate) fn settings(&self) -> [usize; 2] {
-        [self.layers, self.heads]
+    /// What else than the tensors says what a text's vector is, and whether it has one, as numbers for its digest.
+    pub(crate) fn settings(&self) -> [usize; 3] {
+        [self.layers, self.heads, self.context]
     }
 
     fn check(&self) -> Result<(), LoadError> {

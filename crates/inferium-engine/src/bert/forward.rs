@@ -1,11 +1,12 @@
 //! The forward pass over one text.
 
 use super::weights::{Layer, Linear, Norm, Weights};
-use crate::EngineError;
 use crate::kernel::dense::{Rows, product};
 use crate::kernel::matmul::{Lane16, untile};
 use crate::kernel::{Kernel, full_attention, math};
 use crate::pool::Pool;
+use crate::{EngineError, TextVector};
+use inferium_types::Digest;
 
 /// The forward pass: what it needs besides a text.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl Forward {
     ///
     /// # Errors
     /// [`EngineError::NotFinite`] for a text whose numbers leave the range of floats.
-    pub(crate) fn vectors(&self, texts: &[&[u32]]) -> Vec<Result<Vec<f32>, EngineError>> {
+    pub(crate) fn vectors(&self, texts: &[&[u32]]) -> Vec<Result<TextVector, EngineError>> {
         let mut results = vec![Err(EngineError::NotFinite); texts.len()];
         self.pool.install(|| {
             self.pool.for_each_chunk(&mut results, 1, |index, result| {
@@ -42,19 +43,19 @@ impl Forward {
         results
     }
 
-    fn vector(&self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+    fn vector(&self, tokens: &[u32]) -> Result<TextVector, EngineError> {
         let mut stream = self.embed(tokens);
         let count = self.weights.layers.len().saturating_sub(self.skipped_layers);
         for layer in self.weights.layers.iter().take(count) {
             self.attention(layer, &mut stream);
             self.feed_forward(layer, &mut stream);
         }
-        let mut vector = self.mean(&stream);
+        let mut values = self.mean(&stream);
         let unit = self.kernel.run(
             #[inline(always)]
-            || math::unit(&mut vector),
+            || math::unit(&mut values),
         );
-        unit.map(|()| vector).ok_or(EngineError::NotFinite)
+        unit.map(|()| TextVector { values, states: states_digest(&stream) }).ok_or(EngineError::NotFinite)
     }
 
     fn width(&self) -> usize {
@@ -176,4 +177,14 @@ impl Forward {
             }
         });
     }
+}
+
+/// The digest of all rows' bits.
+fn states_digest(stream: &[f32]) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"inferium/states/1\0");
+    for number in stream {
+        hasher.update(&number.to_le_bytes());
+    }
+    Digest::from(*hasher.finalize().as_bytes())
 }

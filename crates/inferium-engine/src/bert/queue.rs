@@ -3,7 +3,7 @@
 //! Calls share the thread in turns, text by text, so that a call of a thousand texts does not hold up one of one. A step takes
 //! as many texts as there are threads.
 
-use crate::{EngineError, EngineLoad, VectorReceiver};
+use crate::{EngineError, EngineLoad, TextVector, VectorReceiver};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Limits {
 }
 
 /// The results of a step's texts, in their order.
-pub(crate) type Vectors = Vec<Result<Vec<f32>, EngineError>>;
+pub(crate) type Vectors = Vec<Result<TextVector, EngineError>>;
 
 /// The callers' end. Dropping it ends the thread after the current step.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ struct Call {
     texts: Vec<Vec<u32>>,
     /// The text whose vector comes next.
     next: usize,
-    to: Sender<Result<Vec<f32>, EngineError>>,
+    to: Sender<Result<TextVector, EngineError>>,
     place: Place,
 }
 
@@ -133,7 +133,7 @@ impl Call {
     }
 
     /// Sends the next result; an error is the last.
-    fn deliver(&mut self, result: Result<Vec<f32>, EngineError>) {
+    fn deliver(&mut self, result: Result<TextVector, EngineError>) {
         self.next = if result.is_ok() { self.next + 1 } else { self.texts.len() };
         // There is a place for every text; a receiver that is gone shows in `is_done`.
         let _ = self.to.try_send(result);

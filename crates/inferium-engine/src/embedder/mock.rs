@@ -1,6 +1,6 @@
 //! An embedder without weights.
 
-use super::{Embedder, EmbedderInfo, VectorReceiver};
+use super::{Embedder, EmbedderInfo, TextVector, VectorReceiver};
 use crate::{EngineError, EngineLoad};
 use inferium_types::Digest;
 use std::sync::Arc;
@@ -105,20 +105,22 @@ impl Drop for Active {
     }
 }
 
+/// What everything about a text is a hash of.
+fn bytes_of(info: &EmbedderInfo, tokens: &[u32]) -> Vec<u8> {
+    let tokens = tokens.iter().flat_map(|token| token.to_le_bytes());
+    info.weights_root.as_bytes().iter().copied().chain(tokens).collect()
+}
+
 /// The vector of a text: the stretched hash of weights and tokens, as numbers within ±1, brought to length 1.
-fn vector(info: &EmbedderInfo, tokens: &[u32]) -> Vec<f32> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(info.weights_root.as_bytes());
-    for token in tokens {
-        hasher.update(&token.to_le_bytes());
-    }
+fn vector(info: &EmbedderInfo, tokens: &[u32]) -> TextVector {
     let mut bytes = vec![0; info.width as usize];
-    hasher.finalize_xof().fill(&mut bytes);
+    blake3::Hasher::new().update(&bytes_of(info, tokens)).finalize_xof().fill(&mut bytes);
     // No byte becomes zero, so that the length never is.
     let mut values: Vec<f32> = bytes.into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
     let length = values.iter().fold(0.0_f32, |sum, value| sum + value * value).sqrt();
     values.iter_mut().for_each(|value| *value /= length);
-    values
+    let states = Digest::of("inferium/mock-states/1", &[&bytes_of(info, tokens)]);
+    TextVector { values, states }
 }
 
 impl Embedder for MockEmbedder {

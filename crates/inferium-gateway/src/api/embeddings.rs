@@ -4,7 +4,7 @@
 //! be replayed in a moment, which run beside each other on whatever workers there are.
 
 use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, whole_body};
-use crate::hub::{Attempts, Hub, JobEvent, JobSpec};
+use crate::hub::{Attempts, Hub, JobEvent, JobSpec, NoLease};
 use axum::{
     Json,
     body::Bytes,
@@ -15,7 +15,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures::{StreamExt as _, TryStreamExt as _};
 use inferium_engine::{EngineError, Prompt};
-use inferium_types::{Digest, Embedding, JobInput, JobPayload, ModelTask, SamplingParams, limits};
+use inferium_types::{Amount, Digest, Embedding, JobInput, JobPayload, ModelTask, SamplingParams, Usage};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -26,6 +26,13 @@ const JOB_TEXTS_MAX: usize = 64;
 const JOB_TOKENS_MAX: usize = 2_048;
 /// Jobs of one request that run at a time.
 const AT_ONCE: usize = 4;
+/// Texts of one request at most, as clients of embedding APIs expect.
+const TEXTS_MAX: usize = 2_048;
+/// Tries of one job: nothing of it was shown when it failed.
+const TRIES: usize = 2;
+/// What a text counts for beside its bytes, and a value of a vector as it is written, where it is asked how long something takes.
+const TEXT_SIZE: usize = 256;
+const VALUE_SIZE: usize = 12;
 /// Parameters that don't change an answer; taken and not used.
 const HARMLESS: [&str; 2] = ["user", "metadata"];
 
@@ -96,8 +103,8 @@ fn input(value: Value) -> Result<Vec<String>, ApiError> {
         Value::Array(items) => items,
         _ => return wrong("`input` must be a string or an array of strings".into()),
     };
-    if items.len() > limits::TEXTS_MAX {
-        return wrong(format!("`input` has {} texts; at most {} are allowed", items.len(), limits::TEXTS_MAX));
+    if items.len() > TEXTS_MAX {
+        return wrong(format!("`input` has {} texts; at most {TEXTS_MAX} are allowed", items.len()));
     }
     let mut texts = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
@@ -181,9 +188,10 @@ pub(super) async fn create(
         return Err(ApiError::invalid("dimensions", message));
     }
     let EmbeddingRequest { texts, format, .. } = request;
-    let size = texts.iter().map(String::len).sum();
+    let size = texts.iter().map(|text| text.len().saturating_add(TEXT_SIZE)).sum();
     let preparing = Arc::clone(&model);
     let specs = sized(size, move || prepare(&preparing, texts, payer)).await??;
+    check_budget(&state.hub, &model, &specs, payer)?;
     let prompt_tokens = specs.iter().map(|spec| u64::from(spec.prompt_tokens)).sum();
     // In the order of the texts; the first failure ends all of them.
     let done: Vec<Done> = futures::stream::iter(specs.into_iter().map(|spec| run(&state.hub, spec)))
@@ -191,7 +199,19 @@ pub(super) async fn create(
         .try_collect()
         .await?;
     let usage = EmbeddingUsage { prompt_tokens, total_tokens: prompt_tokens };
-    Ok(answer(&model, done, usage, format))
+    let values = done.iter().flat_map(|done| &done.embeddings).map(|embedding| embedding.values().len());
+    let size = values.sum::<usize>().saturating_mul(VALUE_SIZE);
+    sized(size, move || answer(&model, done, usage, format)).await
+}
+
+/// A request whose key can't pay for all of it is refused before any of it is done.
+fn check_budget(hub: &Hub, model: &ApiModel, specs: &[JobSpec], payer: Digest) -> Result<(), ApiError> {
+    let cost = specs.iter().try_fold(Amount::ZERO, |sum, spec| {
+        let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
+        sum.add(model.price_max.fee(&usage)?)
+    });
+    let (cost, left) = (cost.unwrap_or(Amount::from_nano(u64::MAX)), hub.left(payer));
+    if cost > left { Err(NoLease::Budget { cost, left }.into()) } else { Ok(()) }
 }
 
 /// Tokenises, packs texts into jobs, and checks all that a worker would: what it had to refuse is not sent.
@@ -245,7 +265,18 @@ struct Done {
     embeddings: Vec<Embedding>,
 }
 
+/// A job, done anew when its worker failed: whatever of it had come, the client has seen nothing of it.
 async fn run(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
+    for _ in 1..TRIES {
+        match run_once(hub, spec.clone()).await {
+            Err(ApiError::WorkerFailed(_)) => {}
+            done => return done,
+        }
+    }
+    run_once(hub, spec).await
+}
+
+async fn run_once(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
     let started = Instant::now();
     let mut attempts = Attempts::start(hub, spec).await?;
     let mut embeddings = Vec::new();

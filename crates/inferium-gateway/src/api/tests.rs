@@ -368,3 +368,20 @@ async fn each_model_has_its_url() {
     let response = served.client.post(format!("{}/v1/embeddings", served.url)).json(&json!({})).send().await.unwrap();
     assert_eq!(response.status(), 401);
 }
+
+/// All of a request is paid for, or none of it is begun.
+#[tokio::test]
+async fn a_request_that_its_key_cannot_pay_is_refused_whole() {
+    let payer = ApiKey::from_entropy([1; 24]).hash();
+    let engine = Arc::new(MockEngine::new(MockOptions::default()));
+    // 100 texts of 3 tokens and an embedding, at 1 each.
+    for (budget, expected) in [(400, (503, "no_worker_available", None)), (399, (402, "payment_required", None))] {
+        let served =
+            serve_with(engine.clone(), |store| store.ensure_key(payer, Amount::from_nano(budget)).unwrap()).await;
+        let body = json!({"model": "vectors", "input": vec!["a"; 100]});
+        let request = served.client.post(format!("{}/v1/embeddings", served.url)).bearer_auth(&served.key);
+        let response = request.json(&body).send().await.unwrap();
+        let (status, answer) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        assert_eq!(shape(status, &answer), expected, "{answer}");
+    }
+}

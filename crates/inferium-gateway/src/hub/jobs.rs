@@ -322,11 +322,13 @@ impl Hub {
         let leaf = JobLeaf { request: running.request.clone(), result };
         let is_counted = u32::try_from(output.answer.len()) == Ok(leaf.result.usage.completion_tokens);
         let is_cancelled = leaf.result.finish == FinishReason::Cancelled;
-        // Every text has its embedding, unless nobody waits for it any more (SPEC J8).
-        let is_short = matches!(output.answer, JobAnswer::Embeddings(_))
-            && !is_cancelled
-            && leaf.result.usage.completion_tokens != leaf.request.tokens_max;
-        let is_early = is_short || (is_cancelled && !running.cancelled);
+        // Every text has its embedding, whoever still waits: a part of them is worth nothing (SPEC J8).
+        let is_whole = leaf.result.finish == FinishReason::EndOfText
+            && leaf.result.usage.completion_tokens == leaf.request.tokens_max;
+        let is_early = match &output.answer {
+            JobAnswer::Embeddings(_) => !is_whole,
+            JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
+        };
         if is_early || !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {
             drop(guard);
             self.end(job, &Ending::NotAsSent);

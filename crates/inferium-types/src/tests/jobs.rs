@@ -76,8 +76,10 @@ fn embeddings_are_their_bits() {
     assert_eq!(bits, values.map(f32::to_bits));
     assert_eq!(crate::decode::<Embedding>(&encode(&embedding)).unwrap(), embedding);
     let positive = Embedding::new(&[1.0, 0.0, f32::NAN, f32::from_bits(1)]);
-    assert!(positive != embedding && positive.digest() != embedding.digest());
-    assert_ne!(Embedding::new(&values[..3]).digest(), embedding.digest());
+    let leaf = |embedding: &Embedding| embedding.leaf(&Digest::ZERO);
+    assert!(positive != embedding && leaf(&positive) != leaf(&embedding));
+    assert_ne!(leaf(&Embedding::new(&values[..3])), leaf(&embedding));
+    assert_ne!(embedding.leaf(&Digest::sha256(b"states")), leaf(&embedding));
     let answer = JobAnswer::Embeddings(vec![embedding]);
     assert_eq!((answer.len(), answer.is_empty(), JobAnswer::Embeddings(Vec::new()).is_empty()), (1, false, true));
 }

@@ -131,18 +131,19 @@ impl Round {
         }
         let tried = self.running.get(&id).copied();
         let has_evidence = shared.shelf.has(id);
-        // Whoever does not serve any more what a former run declared can't judge it.
-        let model = shared.models.get(&facts.profile).map(|(_, model)| model.clone());
         // Without evidence, with evidence that our engine can't replay, or with more of it than there
         // was time for: no verdict but this one.
-        if is_late && (!has_evidence || tried.is_some() || model.is_none()) {
+        if is_late && (!has_evidence || tried.is_some()) {
             self.record(state, about, VerdictVote::Unavailable)?;
             return Ok(true);
         }
         if !has_evidence || tried == Some(None) || tried == Some(Some(state.height())) {
             return Ok(true);
         }
-        let Some(model) = model else { return Ok(true) };
+        // Whoever does not serve any more what a former run declared is silent, and pays for it itself: to say that there is
+        // no evidence would cost the worker.
+        let Some((_, model)) = shared.models.get(&facts.profile) else { return Ok(true) };
+        let model = model.clone();
         self.running.insert(id, None);
         let (shared, judged) = (Arc::clone(shared), self.judged.clone());
         tokio::spawn(async move {
@@ -168,8 +169,8 @@ impl Round {
         match outcome {
             Ok(vote) => {
                 self.running.remove(&id);
-                self.archive(&state, about)?;
-                self.record(&state, about, vote)
+                self.record(&state, about, vote)?;
+                self.archive(&state, about)
             }
             Err(error) => {
                 warn!(segment = %id, %error, "could not replay; trying again with the next block");

@@ -33,7 +33,7 @@ impl Duties {
     ///
     /// Ensures: what it returns is on disk, and the same whenever it is asked.
     pub(crate) async fn trace(&self, about: Judgement, job: u32) -> Result<SignedTrace, Refused> {
-        self.shared.tracing.signed(&self.shared.source(), (about, job)).await
+        self.outlive(move |shared| async move { shared.tracing.signed(&shared.source(), (about, job)).await }).await
     }
 
     /// The children of a node of the tree over a job's trace.
@@ -43,7 +43,19 @@ impl Duties {
         job: u32,
         node: MerkleNode,
     ) -> Result<[Digest; 2], Refused> {
-        self.shared.tracing.children(&self.shared.source(), (about, job), node).await
+        let children = move |shared: Arc<Shared>| async move {
+            shared.tracing.children(&shared.source(), (about, job), node).await
+        };
+        self.outlive(children).await
+    }
+
+    /// What was begun goes on when the asker is gone: a trace is paid for once, and not again by everyone who does not wait.
+    async fn outlive<T, F>(&self, work: impl FnOnce(Arc<Shared>) -> F) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refused>> + Send + 'static,
+    {
+        tokio::spawn(work(Arc::clone(&self.shared))).await.map_err(|_| Refused::Internal)?
     }
 }
 

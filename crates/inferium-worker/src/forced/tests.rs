@@ -6,8 +6,8 @@ use crate::job::tests::{context, done, embedding_context, embedding_job, is_embe
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::store::{LeaseRecord, tests::lease_record};
 use inferium_types::{
-    ChatMessage, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobInput, JobLeaf, JobPayload, LeaseId,
-    Ppm, SecretKey, TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
+    ChatMessage, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobAnswer, JobInput, JobLeaf, JobPayload,
+    LeaseId, Ppm, SecretKey, TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
 };
 
 const SHARE: Ppm = Ppm::ONE;
@@ -176,11 +176,21 @@ async fn a_planted_text_is_a_neighbours() {
     let long = format!("{}!", "word ".repeat(45));
     let texts = ["one", long.as_str(), "x"];
     planting.template.evidence.payload = embedding_job(&texts).1;
-    let job = plant(embedding_context(None), work.record.lease, planting).await.unwrap();
+    let job = plant(embedding_context(None), work.record.lease, planting.clone()).await.unwrap();
     let JobInput::Embed { texts: planted } = &job.evidence.payload.input else { panic!("no texts") };
     assert_eq!((planted.len(), job.leaf.request.tokens_max), (1, 1));
     assert!(texts.iter().any(|text| text.starts_with(&*planted[0])) && !planted[0].is_empty());
     assert!(job.leaf.result.usage.tokens() <= FORCED_TOKENS && is_embedded(&job).await);
+    // A known-wrong one is wrong in its root alone, and whoever has the vectors, but did not compute them, can't tell.
+    let wrong = Planting { kind: ForcedKind::Wrong, template: job.clone(), ..planting };
+    let order = wrong.order;
+    let wrong = plant(embedding_context(None), work.record.lease, wrong).await.unwrap();
+    assert!(wrong.leaf.result.evidence_root == order.wrong_root() && !is_embedded(&wrong).await);
+    let JobAnswer::Embeddings(embeddings) = &job.evidence.output.answer else { panic!("no embeddings") };
+    for guess in [Digest::ZERO, Digest::sha256(b"states")] {
+        let leaves: Vec<Digest> = embeddings.iter().map(|embedding| embedding.leaf(&guess)).collect();
+        assert_ne!(merkle_root(&leaves), job.leaf.result.evidence_root, "a right one is no different");
+    }
 }
 
 #[test]

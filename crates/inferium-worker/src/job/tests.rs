@@ -323,23 +323,23 @@ pub(crate) fn embedding_job(texts: &[&str]) -> (JobRequest, JobPayload) {
     (request, payload)
 }
 
-/// What a validator recomputes: every text's vector, to the bit.
+/// What a validator recomputes: every text's vector, to the bit, and what it is made from.
 pub(crate) async fn is_embedded(job: &FinishedJob) -> bool {
     let JobInput::Embed { texts } = &job.evidence.payload.input else { panic!("no texts") };
     let JobAnswer::Embeddings(embeddings) = &job.evidence.output.answer else { panic!("no embeddings") };
     let embedder = embedder(0);
-    let texts: Vec<Vec<u32>> = texts.iter().map(|text| embedder.encode(text).unwrap()).take(embeddings.len()).collect();
-    let mut expected = Vec::new();
-    if !texts.is_empty() {
-        let mut vectors = embedder.embed(texts).unwrap();
-        while let Some(vector) = vectors.recv().await {
-            expected.push(inferium_types::Embedding::new(&vector.unwrap()));
-        }
+    let mut vectors = embedder.embed(texts.iter().map(|text| embedder.encode(text).unwrap()).collect()).unwrap();
+    let (mut expected, mut leaves) = (Vec::new(), Vec::new());
+    while let Some(vector) = vectors.recv().await {
+        let vector = vector.unwrap();
+        let embedding = inferium_types::Embedding::new(&vector.values);
+        leaves.push(embedding.leaf(&vector.states));
+        expected.push(embedding);
     }
-    let digests: Vec<Digest> = embeddings.iter().map(inferium_types::Embedding::digest).collect();
     job.leaf.is_consistent()
+        && job.leaf.result.finish == FinishReason::EndOfText
         && *embeddings == expected
-        && job.leaf.result.evidence_root == merkle_root(&digests)
+        && job.leaf.result.evidence_root == merkle_root(&leaves)
         && job.leaf.result.output_commitment == job.evidence.output.commitment()
         && usize::try_from(job.leaf.result.usage.completion_tokens) == Ok(embeddings.len())
 }
@@ -392,28 +392,25 @@ async fn texts_of_another_model_count_or_length_are_refused() {
     assert!(refusal(embedding_context(None), long).await.contains("do not fit"));
 }
 
+/// A part of the vectors is worth nothing: whoever leaves pays for all of them, and the worker is paid for nothing less.
 #[tokio::test]
-async fn embeddings_that_were_ready_when_the_client_left_are_the_answer() {
-    let delay = std::time::Duration::from_millis(1);
-    let slow = MockEmbedderOptions { text_delay: delay, ..MockEmbedderOptions::default() };
-    for leave_after in [0, 2] {
-        let (outbox, mut sent) = mpsc::channel(1);
-        let (cancel, cancelled) = watch::channel(false);
-        if leave_after == 0 {
-            cancel.send(true).unwrap();
-        }
-        let context = JobContext { model: Model::Embedder(Arc::new(MockEmbedder::new(slow.clone()))), ..context(None) };
-        let (request, payload) = embedding_job(&["a"; 100]);
-        let running = tokio::spawn(run(context, request, payload, outbox, cancelled));
-        for _ in 0..leave_after {
-            assert!(matches!(sent.recv().await, Some(WorkerMessage::Embeddings { .. })));
-        }
-        cancel.send(true).unwrap();
-        while sent.recv().await.is_some() {}
-        let finished = running.await.unwrap().unwrap();
-        assert_eq!(finished.leaf.result.finish, FinishReason::Cancelled);
-        let count = finished.leaf.result.usage.completion_tokens;
-        assert!((leave_after..100).contains(&count), "{count}");
-        assert!(is_embedded(&finished).await);
-    }
+async fn texts_are_embedded_to_the_end_whoever_waits() {
+    let (outbox, mut sent) = mpsc::channel(1);
+    let (cancel, cancelled) = watch::channel(false);
+    let (request, payload) = embedding_job(&["a"; 20]);
+    let running = tokio::spawn(run(embedding_context(None), request, payload, outbox, cancelled));
+    assert!(matches!(sent.recv().await, Some(WorkerMessage::Embeddings { .. })));
+    cancel.send(true).unwrap();
+    while sent.recv().await.is_some() {}
+    assert!(is_embedded(&running.await.unwrap().unwrap()).await);
+}
+
+#[tokio::test]
+async fn embedding_ends_when_the_gateway_is_gone() {
+    let (outbox, sent) = mpsc::channel(1);
+    drop(sent);
+    let (_cancel, cancelled) = watch::channel(false);
+    let (request, payload) = embedding_job(&["a"; 20]);
+    let outcome = run(embedding_context(None), request, payload, outbox, cancelled).await;
+    assert!(matches!(outcome, Err(JobRefusal::GatewayGone)));
 }

@@ -14,7 +14,12 @@ impl Core {
             let on_chain: Option<Lease> = self.chain.entry(&StateKey::Lease(record.lease)).await?;
             match on_chain {
                 Some(lease) => {
-                    let ended = lease.state != LeaseState::Active;
+                    // Of a model that is not served any more it takes no jobs; what it did is still handed in.
+                    let is_other = record.terms.profile != self.config.profile;
+                    if is_other {
+                        self.close(record.lease);
+                    }
+                    let ended = is_other || lease.state != LeaseState::Active;
                     let used = LeaseUse { jobs: lease.jobs, tokens: lease.tokens };
                     self.serve(LeaseRecord { ended, ..record }, lease.segments, used);
                 }

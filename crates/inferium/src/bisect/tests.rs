@@ -82,6 +82,17 @@ fn two_who_find_the_same_job_wrong_for_other_reasons_are_two_sides() {
     assert_ne!(one[0].1, other[0].1);
 }
 
+/// SPEC J8: embeddings have no trace; that members disagree about them is said all the same.
+#[test]
+fn embeddings_are_not_said_to_be_agreed_on() {
+    let seed = Digest::sha256(b"first");
+    let votes = [given(1, VALID), given(2, wrong(3, JobFault::Embedding))];
+    let disagree = judged(&[drawn(seed), votes[0].clone(), votes[1].clone()]);
+    assert!(refusal(disagree.quarrel(segment(), None)).starts_with("verdicts disagree about the embeddings of job 3"));
+    let alone = judged(&[drawn(seed), votes[1].clone()]);
+    assert_eq!(alone.quarrel(segment(), None).unwrap(), None);
+}
+
 #[test]
 fn agreement_is_no_failure() {
     let judged = judged(&[drawn(Digest::ZERO), given(1, VALID), given(2, VALID)]);

@@ -121,9 +121,11 @@ impl Services {
             loop {
                 if let Ok(response) = client.get(&address).send().await {
                     let body = response.json::<serde_json::Value>().await.unwrap_or_default();
-                    let is_ready = body.get("ready").and_then(serde_json::Value::as_bool).unwrap_or(false);
+                    let models = body.get("models").and_then(serde_json::Value::as_object);
+                    let is_served =
+                        models.is_some_and(|models| models.values().all(|leases| leases.as_u64() > Some(0)));
                     let leases = body.get("leases").and_then(serde_json::Value::as_u64).unwrap_or(0);
-                    if is_ready && leases >= u64::try_from(self.workers).unwrap_or(u64::MAX) {
+                    if is_served && leases >= u64::try_from(self.workers).unwrap_or(u64::MAX) {
                         return;
                     }
                 }

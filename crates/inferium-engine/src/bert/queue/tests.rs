@@ -1,12 +1,17 @@
 use super::{Limits, Queue, Vectors};
-use crate::{EngineError, VectorReceiver};
+use crate::{EngineError, TextVector, VectorReceiver};
+use inferium_types::Digest;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 const LIMITS: Limits = Limits { active: 2, queued: 2, texts: 1 };
 
+fn vector(first: u32) -> TextVector {
+    TextVector { values: vec![first as f32], states: Digest::ZERO }
+}
+
 /// The first token of each text as its vector.
 fn echo(texts: &[&[u32]]) -> Vectors {
-    texts.iter().map(|text| Ok(vec![text[0] as f32])).collect()
+    texts.iter().map(|text| Ok(vector(text[0]))).collect()
 }
 
 /// A queue that computes a step for every message that is sent, after it reported the step's texts.
@@ -35,7 +40,7 @@ fn vectors_arrive_in_order_and_then_the_channel_closes() {
     for width in [1, 2, 3, 16] {
         let queue = Queue::start(Limits { texts: width, ..LIMITS }, echo).unwrap();
         let found = collect(queue.submit(texts(0..7)).unwrap());
-        assert_eq!(found, (0..7).map(|token| Ok(vec![token as f32])).collect::<Vec<_>>(), "{width} texts a step");
+        assert_eq!(found, (0..7).map(|token| Ok(vector(token))).collect::<Vec<_>>(), "{width} texts a step");
     }
 }
 
@@ -62,7 +67,7 @@ fn calls_take_turns_and_a_full_queue_is_busy() {
     // There is room again.
     let receiver = queue.submit(texts([50])).unwrap();
     go.send(()).unwrap();
-    assert_eq!(collect(receiver), [Ok(vec![50.0])]);
+    assert_eq!(collect(receiver), [Ok(vector(50))]);
 }
 
 #[test]
@@ -91,16 +96,16 @@ fn a_dropped_receiver_cancels() {
     go.send(()).unwrap();
     assert_eq!(steps.recv().unwrap(), [5000]);
     go.send(()).unwrap();
-    assert_eq!(collect(next), [Ok(vec![5000.0])]);
+    assert_eq!(collect(next), [Ok(vector(5000))]);
 }
 
 #[test]
 fn an_error_is_the_last_that_arrives() {
     let queue = Queue::start(Limits { texts: 4, ..LIMITS }, |texts| {
-        texts.iter().map(|text| if text[0] == 1 { Err(EngineError::NotFinite) } else { Ok(vec![0.0]) }).collect()
+        texts.iter().map(|text| if text[0] == 1 { Err(EngineError::NotFinite) } else { Ok(vector(0)) }).collect()
     })
     .unwrap();
-    assert_eq!(collect(queue.submit(texts(0..4)).unwrap()), [Ok(vec![0.0]), Err(EngineError::NotFinite)]);
+    assert_eq!(collect(queue.submit(texts(0..4)).unwrap()), [Ok(vector(0)), Err(EngineError::NotFinite)]);
     assert_eq!(collect(queue.submit(texts([7, 8])).unwrap()).len(), 2);
 }
 
@@ -137,7 +142,7 @@ fn a_dropped_queue_tells_who_still_waits() {
     go.send(()).unwrap();
     drop(go);
     let running = collect(running);
-    assert!(running.len() <= 3 && running.first() == Some(&Ok(vec![1.0])), "{running:?}");
+    assert!(running.len() <= 3 && running.first() == Some(&Ok(vector(1))), "{running:?}");
     let _ = collect(waiting);
     dropping.join().unwrap();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 fn vectors(embedder: &MockEmbedder, texts: &[&str]) -> Vec<Vec<f32>> {
     let tokens = texts.iter().map(|text| embedder.encode(text).unwrap()).collect();
     let mut receiver = embedder.embed(tokens).unwrap();
-    std::iter::from_fn(|| receiver.blocking_recv()).map(Result::unwrap).collect()
+    std::iter::from_fn(|| receiver.blocking_recv()).map(|vector| vector.unwrap().values).collect()
 }
 
 #[test]

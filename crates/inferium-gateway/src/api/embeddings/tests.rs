@@ -2,6 +2,7 @@
 
 use super::*;
 use inferium_engine::{MockEmbedder, MockEmbedderOptions, Model};
+use inferium_types::Price;
 use serde_json::json;
 
 fn parse(body: &Value) -> Result<EmbeddingRequest, ApiError> {
@@ -26,7 +27,7 @@ fn what_clients_send_is_read() {
     let many = many.unwrap();
     assert_eq!((many.texts.len(), many.format, many.dimensions), (2, Format::Base64, Some(3)));
     assert_eq!(parse(&json!({"model": "m", "input": "x", "dimensions": null})).unwrap().dimensions, None);
-    assert_eq!(parse(&json!({"model": "m", "input": vec!["x"; limits::TEXTS_MAX]})).unwrap().texts.len(), 2_048);
+    assert_eq!(parse(&json!({"model": "m", "input": vec!["x"; TEXTS_MAX]})).unwrap().texts.len(), 2_048);
 }
 
 #[test]
@@ -74,7 +75,8 @@ fn whatever_is_wrong_is_refused_by_its_name() {
 fn model() -> ApiModel {
     let model = Model::Embedder(Arc::new(MockEmbedder::new(MockEmbedderOptions::default())));
     let profile = model.profile("m", "mock");
-    ApiModel { id: profile.id(), profile, model, context_tokens: 4_096 }
+    let price = Price { prompt_token: Amount::from_nano(2), completion_token: Amount::ZERO };
+    ApiModel { id: profile.id(), profile, model, context_tokens: 4_096, price_max: price }
 }
 
 /// The mock's tokens are bytes, with one at each end.

@@ -103,7 +103,7 @@ async fn text_for_texts_and_embeddings_for_a_conversation_end_the_job() {
     assert_eq!(failure(&mut chat).await, asked);
 }
 
-/// Every text has its embedding, unless the client left; and a result is what was sent.
+/// Every text has its embedding, and a result is what was sent.
 #[tokio::test]
 async fn a_result_with_fewer_embeddings_is_not_taken() {
     let not_sent = "the worker's result is not what it sent";
@@ -111,6 +111,8 @@ async fn a_result_with_fewer_embeddings_is_not_taken() {
     for (sent, claimed, finish) in [
         (2, 2, FinishReason::EndOfText),
         (2, 2, FinishReason::Cancelled),
+        (3, 3, FinishReason::Cancelled),
+        (3, 3, FinishReason::Length),
         (3, 2, FinishReason::EndOfText),
         (2, 3, FinishReason::EndOfText),
         (0, 0, FinishReason::EndOfText),
@@ -129,24 +131,30 @@ async fn a_result_with_fewer_embeddings_is_not_taken() {
     assert_eq!(failure(&mut handle).await, not_sent);
 }
 
-/// What was ready when the client left is paid for like any other work.
+/// A client that left pays for the whole, which is done in a moment; for a part of it nobody pays.
 #[tokio::test]
-async fn a_client_that_leaves_pays_for_what_it_got() {
-    let mut stage = stage(PLENTY);
-    let mut unsigned = stage.unsigned.take().unwrap();
-    let handle = stage.submit_texts().await;
-    let (job, request) = (handle.job, handle.request.clone());
-    stage.embed(&handle, &[embedding(1.0)]);
-    drop(handle);
-    let output = JobOutput { salt: [5; 32], answer: JobAnswer::Embeddings(vec![embedding(1.0)]) };
-    let result = JobResult {
-        request: request.digest(),
-        output_commitment: output.commitment(),
-        evidence_root: Digest::ZERO,
-        usage: Usage { prompt_tokens: 5, completion_tokens: 1 },
-        finish: FinishReason::Cancelled,
-    };
-    stage.hub.finished(stage.worker.public_key(), job, result, [5; 32]).await;
-    // 5 tokens read at 1, and one embedding at 10.
-    assert_eq!(unsigned.recv().await.unwrap().cost.nano(), 15);
+async fn a_client_that_leaves_pays_for_all_or_nothing() {
+    let all = [embedding(1.0), embedding(2.0), embedding(3.0)];
+    for (sent, is_paid) in [(3, true), (1, false)] {
+        let mut stage = stage(PLENTY);
+        let mut unsigned = stage.unsigned.take().unwrap();
+        let handle = stage.submit_texts().await;
+        let (job, request) = (handle.job, handle.request.clone());
+        stage.embed(&handle, &all[..1]);
+        drop(handle);
+        stage.hub.embeddings(stage.worker.public_key(), job, all[1..sent].to_vec());
+        let output = JobOutput { salt: [5; 32], answer: JobAnswer::Embeddings(all[..sent].to_vec()) };
+        let completion_tokens = u32::try_from(sent).unwrap();
+        let result = JobResult {
+            request: request.digest(),
+            output_commitment: output.commitment(),
+            evidence_root: Digest::ZERO,
+            usage: Usage { prompt_tokens: 5, completion_tokens },
+            finish: FinishReason::EndOfText,
+        };
+        stage.hub.finished(stage.worker.public_key(), job, result, [5; 32]).await;
+        // 5 tokens read at 1, and three embeddings at 10.
+        assert_eq!(unsigned.try_recv().map(|record| record.cost.nano()).ok(), is_paid.then_some(35));
+        assert_eq!(stage.hub.has_failed(job), !is_paid);
+    }
 }

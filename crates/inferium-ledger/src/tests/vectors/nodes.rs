@@ -130,9 +130,19 @@ fn declare_profile(book: &mut Book) {
     };
     let exact = model("other").engine;
     page.valid("vectors of one value", "J8", &chain, "v0", embeds(1, exact.clone()));
-    page.valid("vectors of the most values", "J8", &chain, "v0", embeds(8_192, exact.clone()));
+    page.valid("vectors of the most values", "J8", &chain, "v0", embeds(4_096, exact.clone()));
     page.invalid("vectors of nothing", "J8", &chain, "v0", embeds(0, exact.clone()), "out_of_bounds");
-    page.invalid("vectors of one value too many", "J8", &chain, "v0", embeds(8_193, exact), "out_of_bounds");
+    page.invalid("vectors of one value too many", "J8", &chain, "v0", embeds(4_097, exact), "out_of_bounds");
+    let vectors = embeds(384, model("other").engine);
+    for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
+        page.invalid(&format!("vectors, by {name}"), "J8", &chain, sender, vectors.clone(), "not_allowed");
+    }
+    let mut declared = chain.clone();
+    declared.ok("v0", vectors.clone());
+    page.invalid("vectors, again", "J8", &declared, "v0", vectors.clone(), "exists");
+    page.invalid("vectors, by who is barred", "J8", &barred(&chain, "v0"), "v0", vectors, "disqualified");
+    let most = embeds(u32::MAX, model("other").engine);
+    page.invalid("vectors without end", "J8", &chain, "v0", most, "out_of_bounds");
     let within = tolerance().engine;
     page.invalid("vectors within a tolerance", "J8", &chain, "v0", embeds(1, within), "out_of_bounds");
     page.invalid("a worker", "N4", &chain, "w0", body.clone(), "not_allowed");

@@ -14,25 +14,28 @@ fn model() -> Model {
     Model::Embedder(Arc::new(embedder(0)))
 }
 
-/// A request for `texts`, done by a model of this flavour up to `count` of them.
-async fn embedded(payload: JobPayload, request: JobRequest, flavour: u64, count: usize) -> Job {
+/// A request for texts, done by a model of this flavour.
+async fn embedded(payload: JobPayload, request: JobRequest, flavour: u64) -> Job {
     let JobInput::Embed { texts } = &payload.input else { panic!("no texts") };
-    let texts: Vec<Vec<u32>> = texts.iter().map(|text| embedder(flavour).encode(text).unwrap()).take(count).collect();
-    let whole = texts.len() == usize::try_from(request.tokens_max).unwrap();
-    let mut embeddings = Vec::new();
-    if !texts.is_empty() {
-        let mut vectors = embedder(flavour).embed(texts).unwrap();
-        while let Some(vector) = vectors.recv().await {
-            embeddings.push(Embedding::new(&vector.unwrap()));
-        }
+    let texts = texts.iter().map(|text| embedder(flavour).encode(text).unwrap()).collect();
+    let mut vectors = embedder(flavour).embed(texts).unwrap();
+    let (mut embeddings, mut leaves) = (Vec::new(), Vec::new());
+    while let Some(vector) = vectors.recv().await {
+        let vector = vector.unwrap();
+        let embedding = Embedding::new(&vector.values);
+        leaves.push(embedding.leaf(&vector.states));
+        embeddings.push(embedding);
     }
-    let finish = if whole { FinishReason::EndOfText } else { FinishReason::Cancelled };
-    rebound(payload, request, embeddings, finish)
+    rebound(payload, request, (embeddings, leaves), FinishReason::EndOfText)
 }
 
-/// The job of these embeddings, with everything that binds them.
-fn rebound(payload: JobPayload, request: JobRequest, embeddings: Vec<Embedding>, finish: FinishReason) -> Job {
-    let digests: Vec<Digest> = embeddings.iter().map(Embedding::digest).collect();
+/// The job of these embeddings and leaves, with everything that binds them.
+fn rebound(
+    payload: JobPayload,
+    request: JobRequest,
+    (embeddings, digests): (Vec<Embedding>, Vec<Digest>),
+    finish: FinishReason,
+) -> Job {
     let completion_tokens = u32::try_from(embeddings.len()).unwrap();
     let output = JobOutput { salt: [2; 32], answer: JobAnswer::Embeddings(embeddings) };
     let result = JobResult {
@@ -64,7 +67,7 @@ fn asked(sequence: u64) -> (JobPayload, JobRequest) {
 
 async fn honest(sequence: u64) -> Job {
     let (payload, request) = asked(sequence);
-    embedded(payload, request, 0, 3).await
+    embedded(payload, request, 0).await
 }
 
 async fn fault_of(job: Job) -> Option<JobFault> {
@@ -77,56 +80,58 @@ async fn fault_of(job: Job) -> Option<JobFault> {
     }
 }
 
-fn embeddings(job: &Job) -> Vec<Embedding> {
+/// The embeddings of a job, and the leaves of its evidence.
+fn embeddings(job: &Job) -> (Vec<Embedding>, Vec<Digest>) {
     let JobAnswer::Embeddings(embeddings) = &job.evidence.output.answer else { panic!("no embeddings") };
-    embeddings.clone()
+    (embeddings.clone(), job.digests.clone())
 }
 
 #[tokio::test]
 async fn honest_embeddings_are_valid() {
     assert_eq!(fault_of(honest(1).await).await, None);
-    // Who left early got those that were ready.
-    for count in [0, 1, 2] {
-        let (payload, request) = asked(1);
-        assert_eq!(fault_of(embedded(payload, request, 0, count).await).await, None, "{count}");
-    }
 }
 
 #[tokio::test]
 async fn another_model_or_one_other_bit_is_found() {
     let (payload, request) = asked(1);
-    assert_eq!(fault_of(embedded(payload, request, 1, 3).await).await, Some(JobFault::Embedding));
+    assert_eq!(fault_of(embedded(payload, request, 1).await).await, Some(JobFault::Embedding));
     for position in 0..3 {
         let job = honest(1).await;
-        let mut changed = embeddings(&job);
+        let (mut changed, leaves) = embeddings(&job);
         let mut values: Vec<f32> = changed[position].values().collect();
         values[7] = f32::from_bits(values[7].to_bits() ^ 1);
         changed[position] = Embedding::new(&values);
+        let changed = (changed, leaves);
         let job = rebound(job.evidence.payload, job.leaf.request, changed, FinishReason::EndOfText);
         assert_eq!(fault_of(job).await, Some(JobFault::Embedding), "{position}");
     }
 }
 
-/// The right embeddings under a root that is not theirs: what a planted job looks like (SPEC V5).
+/// The right embeddings under a root that is not theirs: what a planted job looks like (SPEC V5), and a worker that has
+/// the vectors from somebody else and never read the texts.
 #[tokio::test]
 async fn another_root_is_found() {
     let mut job = honest(1).await;
     job.leaf.result.evidence_root = Digest::sha256(b"something");
     assert_eq!(fault_of(job).await, Some(JobFault::Embedding));
-    let (payload, request) = asked(1);
-    let mut nothing = embedded(payload, request, 0, 0).await;
-    nothing.leaf.result.evidence_root = Digest::sha256(b"something");
-    assert_eq!(fault_of(nothing).await, Some(JobFault::Embedding));
+    let job = honest(1).await;
+    let (copied, _) = embeddings(&job);
+    let leaves = copied.iter().map(|embedding| embedding.leaf(&Digest::ZERO)).collect();
+    let job = rebound(job.evidence.payload, job.leaf.request, (copied, leaves), FinishReason::EndOfText);
+    assert_eq!(fault_of(job).await, Some(JobFault::Embedding));
 }
 
 #[tokio::test]
 async fn fewer_more_or_other_answers_than_texts_are_found() {
     // Two of three, and said to be all.
     let job = honest(1).await;
-    let two = embeddings(&job)[..2].to_vec();
-    let job = rebound(job.evidence.payload, job.leaf.request, two, FinishReason::EndOfText);
-    assert_eq!(fault_of(job).await, Some(JobFault::Finish));
-    // All of them, and said to be cancelled: it would have ended by itself.
+    let (two, leaves) = embeddings(&job);
+    let two = || (two[..2].to_vec(), leaves[..2].to_vec());
+    for finish in [FinishReason::EndOfText, FinishReason::Cancelled] {
+        let job = rebound(job.evidence.payload.clone(), job.leaf.request.clone(), two(), finish);
+        assert_eq!(fault_of(job).await, Some(JobFault::Finish), "{finish:?}");
+    }
+    // All of them, and said to have ended otherwise.
     for finish in [FinishReason::Cancelled, FinishReason::Length, FinishReason::StopString] {
         let job = honest(1).await;
         let all = embeddings(&job);
@@ -136,8 +141,10 @@ async fn fewer_more_or_other_answers_than_texts_are_found() {
     // More than there are texts: the request allows four.
     let (payload, request) = asked(1);
     let request = JobRequest { tokens_max: 4, ..request };
-    let mut four = embeddings(&honest(1).await);
+    let (mut four, mut leaves) = embeddings(&honest(1).await);
     four.push(four[0].clone());
+    leaves.push(leaves[0]);
+    let four = (four, leaves);
     assert_eq!(fault_of(rebound(payload, request, four, FinishReason::EndOfText)).await, Some(JobFault::Prompt));
     // Billed for another number than there are.
     let mut job = honest(1).await;
@@ -167,14 +174,23 @@ async fn what_the_model_does_not_read_is_no_honest_work() {
     assert_eq!(super::fault_of(chat).await, Some(JobFault::Text));
 }
 
-/// A failure of our own engine is no verdict, and a text that is too long for it is one.
+/// A text that the model does not read is no honest work: how much it reads belongs to its profile.
+#[tokio::test]
+async fn a_text_that_is_too_long_is_a_fault_and_no_failure() {
+    let (facts, evidence) = segment(&[honest(0).await], Ppm::ONE);
+    let short = MockEmbedderOptions { context_tokens: 4, ..MockEmbedderOptions::default() };
+    let reads_less = Model::Embedder(Arc::new(MockEmbedder::new(short)));
+    let vote = check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &reads_less).await;
+    assert_eq!(vote, Ok(VerdictVote::Invalid { job: 0, fault: JobFault::Prompt }));
+}
+
+/// A failure of our own engine is no verdict.
 #[tokio::test]
 async fn failing_embedder_convicts_no_one() {
     let (facts, evidence) = segment(&[honest(0).await], Ppm::ONE);
     for options in [
         MockEmbedderOptions { max_active: 0, ..MockEmbedderOptions::default() },
         MockEmbedderOptions { max_texts: 2, ..MockEmbedderOptions::default() },
-        MockEmbedderOptions { context_tokens: 4, ..MockEmbedderOptions::default() },
     ] {
         let broken = Model::Embedder(Arc::new(MockEmbedder::new(options.clone())));
         let vote = check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &broken).await;
@@ -191,7 +207,7 @@ async fn capability_task_of_an_embedder_is_checked() {
             let payload = assessment_payload(model().task(), &beacon(), lease(), index, &last);
             let tokens = u32::try_from(model().read(&payload.input).unwrap().tokens()).unwrap();
             let request = assessment_request(lease(), index, &payload, tokens);
-            let job = embedded(payload, request, u64::from(lie && index == 1), 1).await;
+            let job = embedded(payload, request, u64::from(lie && index == 1)).await;
             last = job.leaf.hash();
             jobs.push(job);
         }

@@ -366,9 +366,7 @@ impl Tally {
 /// The exact 95 % interval of a share, of which `hits` of `count` were seen.
 #[must_use]
 pub fn clopper_pearson(hits: u64, count: u64) -> [f64; 2] {
-    let (k, n) = (hits as f64, count as f64);
-    // P(hits or more) is 2.5 % at the lower end, P(hits or fewer) at the upper one; both are regularised beta functions.
-    let at_least = |k: f64, share: f64| puruspe::betai(k, n - k + 1.0, share);
+    // P(hits or more) is 2.5 % at the lower end, P(hits or fewer) at the upper one.
     let solve = |is_below: &dyn Fn(f64) -> bool| {
         let (mut low, mut high) = (0.0_f64, 1.0_f64);
         for _ in 0..200 {
@@ -377,7 +375,37 @@ pub fn clopper_pearson(hits: u64, count: u64) -> [f64; 2] {
         }
         low
     };
-    let lower = if hits == 0 { 0.0 } else { solve(&|share| at_least(k, share) < 0.025) };
-    let upper = if hits >= count { 1.0 } else { solve(&|share| at_least(k + 1.0, share) < 0.975) };
+    let lower = hits.checked_sub(1).map_or(0.0, |fewer| solve(&|share| 1.0 - at_most(fewer, count, share) < 0.025));
+    let upper = if hits >= count { 1.0 } else { solve(&|share| at_most(hits, count, share) > 0.025) };
     [lower, upper]
+}
+
+/// P(`hits` or fewer of `count`), from the side that has less of it. The library that was tried for this is wrong where there are
+/// thousands of hits.
+fn at_most(hits: u64, count: u64, share: f64) -> f64 {
+    if share <= 0.0 || share >= 1.0 {
+        return if share <= 0.0 || hits >= count { 1.0 } else { 0.0 };
+    }
+    let n = count as f64;
+    let exactly = |k: f64| {
+        let choices = libm::lgamma(n + 1.0) - libm::lgamma(k + 1.0) - libm::lgamma(n - k + 1.0);
+        (choices + k * share.ln() + (n - k) * (-share).ln_1p()).exp()
+    };
+    let odds = share / (1.0 - share);
+    let mut k = hits as f64;
+    let is_below = k < n * share;
+    k += if is_below { 0.0 } else { 1.0 };
+    let (mut term, mut sum) = (exactly(k), 0.0);
+    // Each term is smaller than the one before.
+    while term > sum * 1e-17 {
+        sum += term;
+        if is_below {
+            term *= k / (n - k + 1.0) / odds;
+            k -= 1.0;
+        } else {
+            term *= (n - k) / (k + 1.0) * odds;
+            k += 1.0;
+        }
+    }
+    if is_below { sum } else { 1.0 - sum }
 }

@@ -7,16 +7,20 @@
 //!
 //! It is not the verdict: that is `inferium-sampling`, which validators and the ledger share.
 //!
+//! [`NullWorker`] simulates honest workers at a calibration's ceilings, and says how often the sequential test accuses one.
+//!
 //! # Invariants
 //! - Runs depend on the corpus, the model and the setting only; finished ones are kept in a folder and not repeated.
 //! - Thresholds are fitted to one half of the jobs and confirmed on the other.
 
 mod corpus;
+mod nulls;
 mod record;
 mod report;
 mod runs;
 
 pub use corpus::{Corpus, Question};
+pub use nulls::{Means, NullWorker, Tally, clopper_pearson};
 pub use record::{InvalidRecord, known_calibration, read_calibration};
 pub use report::{CalibrationReport, ReportError, write_report};
 pub use runs::{CalibrationError, Control, Progress, Setting, calibrate, controls, honest_settings};

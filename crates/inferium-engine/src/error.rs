@@ -103,6 +103,15 @@ impl LoadError {
         Self::File { reason: source.to_string() }
     }
 
+    /// What the library that reads GGUF files says, without the backtrace that it adds where `RUST_BACKTRACE` is set: that is no
+    /// reason for people, and to name its places reads the whole program's symbols.
+    pub(crate) fn library(error: candle_core::Error) -> Self {
+        match error {
+            candle_core::Error::WithBacktrace { inner, .. } => Self::library(*inner),
+            other => Self::file(other),
+        }
+    }
+
     pub(crate) fn open(path: &Path, error: &std::io::Error) -> Self {
         Self::Open { path: path.to_path_buf(), reason: error.to_string() }
     }

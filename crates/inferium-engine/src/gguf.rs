@@ -1,7 +1,10 @@
 //! Reading GGUF files: metadata with checked types, tensors as floats or as Q8_0.
 
+mod alignment;
+
 use crate::LoadError;
 use crate::kernel::q8::{BLOCK, Q8_0_BYTES, quantise_weights, sanitise_weights};
+use alignment::refuse_alignment_of_nothing;
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -38,7 +41,8 @@ impl Gguf {
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let file = File::open(path).map_err(|source| LoadError::open(path, &source))?;
         let mut file = BufReader::with_capacity(1 << 20, file);
-        let content = Content::read(&mut file).map_err(LoadError::file)?;
+        refuse_alignment_of_nothing(&mut file)?;
+        let content = Content::read(&mut file).map_err(LoadError::library)?;
         Ok(Self { content, file })
     }
 
@@ -126,8 +130,8 @@ impl Gguf {
         }
         let bytes = match weaken {
             Some(WeakFormat::Q4_0) => {
-                let full = tensor.dequantize(&Device::Cpu).map_err(LoadError::file)?;
-                let weak = QTensor::quantize(&full, GgmlDType::Q4_0).map_err(LoadError::file)?;
+                let full = tensor.dequantize(&Device::Cpu).map_err(LoadError::library)?;
+                let weak = QTensor::quantize(&full, GgmlDType::Q4_0).map_err(LoadError::library)?;
                 quantise_weights(&floats(&weak)?)
             }
             Some(WeakFormat::Q8Rows) => {
@@ -136,7 +140,7 @@ impl Gguf {
                 quantise_weights(&weights)
             }
             None if tensor.dtype() == GgmlDType::Q8_0 => {
-                let mut bytes = tensor.data().map_err(LoadError::file)?.into_owned();
+                let mut bytes = tensor.data().map_err(LoadError::library)?.into_owned();
                 sanitise_weights(&mut bytes);
                 bytes
             }
@@ -153,7 +157,7 @@ impl Gguf {
         if !self.has_tensor(name) {
             return Err(LoadError::MissingTensor { tensor: name.to_owned() });
         }
-        self.content.tensor(&mut self.file, name, &Device::Cpu).map_err(LoadError::file)
+        self.content.tensor(&mut self.file, name, &Device::Cpu).map_err(LoadError::library)
     }
 }
 
@@ -166,8 +170,8 @@ fn round_to_8_bits(row: &mut [f32]) {
 }
 
 fn floats(tensor: &QTensor) -> Result<Vec<f32>, LoadError> {
-    let dense = tensor.dequantize(&Device::Cpu).map_err(LoadError::file)?;
-    dense.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(LoadError::file)
+    let dense = tensor.dequantize(&Device::Cpu).map_err(LoadError::library)?;
+    dense.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(LoadError::library)
 }
 
 fn integer(value: &Value) -> Option<u32> {

@@ -1,5 +1,7 @@
 //! Bytes open for one key, one purpose and one place, or not at all.
 
+mod fuzz;
+
 use crate::{
     Aead, FRAME_OVERHEAD_MAX, Kdf, Kem, SealError, SealingSecret, SessionOpener, SessionSealer, StorageKey, seal,
 };

@@ -5,6 +5,7 @@ mod codec;
 mod conformance;
 mod equivocation;
 mod forced;
+mod fuzz;
 mod jobs;
 mod keys;
 mod merkle;

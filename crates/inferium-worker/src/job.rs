@@ -23,9 +23,11 @@ const UNREAD: usize = 64;
 
 /// A finished job, as it goes into a segment.
 #[derive(Debug, Clone)]
-pub(crate) struct FinishedJob {
-    pub(crate) leaf: JobLeaf,
-    pub(crate) evidence: JobEvidence,
+pub struct FinishedJob {
+    /// Request and result.
+    pub leaf: JobLeaf,
+    /// What a committee may ask for.
+    pub evidence: JobEvidence,
 }
 
 /// What a job needs besides its request.
@@ -45,15 +47,31 @@ pub(crate) struct JobContext {
 
 /// Why a job was not done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum JobRefusal {
+#[non_exhaustive]
+pub enum JobRefusal {
+    /// The payload is another one's.
     #[error("the payload is not what the request commits to")]
     Payload,
+    /// The prompt was counted otherwise.
     #[error("the prompt has {found} tokens, the request says {expected}")]
-    PromptTokens { expected: u32, found: usize },
+    PromptTokens {
+        /// What the request says.
+        expected: u32,
+        /// What there is.
+        found: usize,
+    },
+    /// The engine refused, or failed.
     #[error("{0}")]
     Engine(#[from] EngineError),
+    /// The texts were counted otherwise.
     #[error("{texts} texts, the request says {tokens_max}")]
-    Texts { texts: usize, tokens_max: u32 },
+    Texts {
+        /// What there is.
+        texts: usize,
+        /// What the request says.
+        tokens_max: u32,
+    },
+    /// Nobody takes the answer.
     #[error("the gateway is gone")]
     GatewayGone,
 }
@@ -203,6 +221,22 @@ async fn embed(
     }
     let answer = JobAnswer::Embeddings(embeddings);
     Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, Evidence::Exact(leaves)))
+}
+
+/// Does one job as an honest worker does it, with no gateway and no chain: for tools that measure workers.
+///
+/// `vrf_output` is the worker's for the request's lease; `mode` says what is shown of the run.
+///
+/// # Errors
+/// [`JobRefusal`].
+pub async fn answer_honestly(
+    model: Model,
+    mode: VerificationMode,
+    vrf_output: Digest,
+    request: JobRequest,
+    payload: JobPayload,
+) -> Result<FinishedJob, JobRefusal> {
+    run_unread(JobContext { model, vrf_output, mode, crime: None, truth: None }, request, payload).await
 }
 
 /// Runs a job whose pieces nobody reads.

@@ -32,4 +32,5 @@ mod worker;
 
 pub use crime::{Crime, UnknownCrime};
 pub use inferium_store::StoreError;
+pub use job::{FinishedJob, JobRefusal, answer_honestly};
 pub use worker::{Worker, WorkerConfig, WorkerError};

@@ -174,6 +174,10 @@ pub(crate) enum ProfileCommand {
         #[command(flatten)]
         models: ModelsDir,
     },
+    /// Let honest engines answer and judge each answer as a validator does: none may be rejected.
+    ///
+    /// Finished jobs are kept: the same command goes on, and a larger number of jobs adds to them.
+    Honest(crate::honest::HonestArgs),
 }
 
 /// `inferium receipt`.

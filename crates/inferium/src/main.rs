@@ -11,6 +11,7 @@ mod gov;
 mod hardware;
 mod history;
 mod home;
+mod honest;
 mod join;
 mod model;
 mod node;

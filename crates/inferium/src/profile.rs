@@ -1,4 +1,4 @@
-//! `inferium profile`: calibration of tolerance profiles.
+//! `inferium profile`: calibration of tolerance profiles, and what honest engines come to.
 
 use crate::cli::{Failure, ProfileCommand};
 use crate::home::{calibration_dir, models_dir};
@@ -7,7 +7,10 @@ use inferium_calibration::{CalibrationReport, Corpus, calibrate, write_report};
 use inferium_engine::source::ModelKind;
 
 pub(crate) fn run(command: ProfileCommand) -> Result<(), Failure> {
-    let ProfileCommand::Calibrate { name, jobs, tokens, out, json, models } = command;
+    let (name, jobs, tokens, out, json, models) = match command {
+        ProfileCommand::Calibrate { name, jobs, tokens, out, json, models } => (name, jobs, tokens, out, json, models),
+        ProfileCommand::Honest(arguments) => return crate::run(crate::honest::run(arguments)),
+    };
     let (name, path) = crate::model::pull(&name, ModelKind::Chat, &models_dir(models.dir))?;
     let folder = calibration_dir(out, &name);
     let mut bar = PartsBar::new();

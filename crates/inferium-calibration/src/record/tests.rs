@@ -1,7 +1,10 @@
 use super::*;
 use crate::{CalibrationReport, controls, honest_settings};
-use inferium_sampling::Run;
-use inferium_types::{Digest, POSITION_KINDS, Ppm};
+use inferium_fuzz::{Form, Memory, Outcome, Target};
+use inferium_sampling::{
+    Bets, JobMeasures, PositionCheck, PositionMeasures, Run, SequentialTest, bad_limit, ends_wrongly, gross_fault,
+};
+use inferium_types::{Digest, POSITION_KINDS, Ppm, encode};
 
 fn calibration() -> Calibration {
     Calibration {
@@ -18,6 +21,77 @@ fn calibration() -> Calibration {
         sketch_mean: Ppm::new(60_000),
         sketch_gross_micro: 400_000,
     }
+}
+
+/// Figures of a worker that hands in what it likes.
+fn job(figures: [f64; 4]) -> JobMeasures {
+    let position = |index: u32| {
+        let [gap, margin, logprob_difference, surprisal] = figures;
+        let check = PositionCheck { choice: 1, gap, margin, reach: margin, surprisal, variance: gap };
+        PositionMeasures { check, context_tokens: index.wrapping_mul(1_000), logprob_difference }
+    };
+    JobMeasures { positions: (0..40).map(position).collect(), sketch_errors: figures.repeat(3), is_covered: true }
+}
+
+/// Everything that a verdict makes of a calibration.
+fn judge_with(calibration: &Calibration) {
+    let bets = Bets::new(calibration);
+    let mut test = SequentialTest::default();
+    for figures in [
+        [0.1, 0.2, 0.01, 3.0],
+        [f64::NAN; 4],
+        [f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN],
+        [5e-324, -5e-324, f64::MIN_POSITIVE, -0.0],
+    ] {
+        let job = job(figures);
+        let statistics = job.statistics(calibration);
+        assert!(statistics.is_well_formed(), "{statistics:?}");
+        test.judge(&bets, &statistics.with(&statistics));
+        let _ = (
+            gross_fault(calibration, &statistics, &job.sketch_errors),
+            test.suspicion(&bets),
+            bad_limit(calibration, 1_000),
+        );
+        assert!(test.capital_log10(&bets).is_finite());
+        assert!(!ends_wrongly(calibration, &job.positions[0].check, 1, |_| true), "the same token ends no other way");
+    }
+}
+
+#[test]
+fn damaged_records_are_refused_and_what_is_read_can_be_judged_with() {
+    let samples: Vec<Vec<u8>> =
+        KNOWN.iter().map(|(_, text)| text.as_bytes().to_vec()).chain([written(false).into_bytes()]).collect();
+    // The record's bytes, from text that is twice as long; a claimed length is read a mebibyte at a time.
+    let memory = Memory { fixed: 1_200_000, per_byte: 64 };
+    let target = Target { name: "calibration.json", form: Form::Text, cases: 2_000, memory };
+    let tally = target.run(&samples, |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return Outcome::Refused };
+        match read_calibration(text) {
+            Ok(calibration) => {
+                judge_with(&calibration);
+                Outcome::Value
+            }
+            Err(_) => Outcome::Refused,
+        }
+    });
+    assert!(tally.unwrap().refused > 0);
+
+    // Whatever numbers a well-formed record has.
+    let known = KNOWN.iter().filter_map(|(model, _)| known_calibration(model));
+    let records: Vec<Vec<u8>> = known.chain([calibration()]).map(|value| encode(&value)).collect();
+    let target = Target { name: "a calibration's record", form: Form::Binary, cases: 3_000, memory };
+    let tally = target.run(&records, |bytes| {
+        let text = serde_json::json!({"admissible": true, "record": hex::encode(bytes)}).to_string();
+        match read_calibration(&text) {
+            Ok(calibration) => {
+                judge_with(&calibration);
+                Outcome::Encodes(encode(&calibration))
+            }
+            Err(_) => Outcome::Refused,
+        }
+    });
+    let tally = tally.unwrap();
+    assert!(tally.refused > 100 && tally.refused < tally.cases, "{tally:?}");
 }
 
 fn written(refused: bool) -> String {

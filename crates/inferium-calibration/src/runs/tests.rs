@@ -1,5 +1,6 @@
 use super::*;
 use inferium_engine::source;
+use inferium_fuzz::{Form, Memory, Outcome, Target};
 use inferium_types::{LOGPROB_STEPS, SKETCHES_PER_WINDOW, WINDOW_TOKENS};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -112,4 +113,30 @@ fn a_finished_run_is_not_repeated_and_too_little_is_refused() {
     assert_eq!(again, 0);
     // Other questions are another calibration.
     assert_ne!(corpus.digest(), CORPUS.digest());
+}
+
+/// What lies on a disk may be anything: it is fitted to, or refused, whatever numbers it has.
+#[test]
+fn damaged_runs_are_refused_or_fitted_to() {
+    let check = PositionCheck { choice: 7, gap: 0.3, margin: 0.5, reach: 0.5, surprisal: -0.25, variance: 2.0 };
+    let position = PositionMeasures { check, context_tokens: 3, logprob_difference: 0.01 };
+    let job = JobMeasures { positions: vec![position; 300], sketch_errors: vec![0.5; 8], is_covered: true };
+    let path = folder("damaged").join("one.run");
+    write_run(&path, &vec![job; 8]).unwrap();
+    let sample = std::fs::read(&path).unwrap();
+    // Everything that is read is copied, and sorted, several times.
+    let memory = Memory { fixed: 1 << 20, per_byte: 64 };
+    let target = Target { name: "a kept run", form: Form::Binary, cases: 300, memory };
+    let tally = target.run(&[sample], |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        let Ok(Some(jobs)) = read_run(&path) else { return Outcome::Refused };
+        let runs = [Run { name: "one".to_owned(), jobs }];
+        if let Ok(calibration) = fit(Digest::ZERO, &runs, &runs, &["one"]) {
+            let _ = inferium_sampling::confirm(&calibration, &runs, &runs);
+        }
+        write_run(&path, &runs[0].jobs).unwrap();
+        Outcome::Encodes(std::fs::read(&path).unwrap())
+    });
+    let tally = tally.unwrap();
+    assert!(tally.refused > 20 && tally.refused < tally.cases, "{tally:?}");
 }

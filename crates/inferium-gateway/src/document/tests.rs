@@ -183,3 +183,42 @@ fn what_is_no_json_is_refused() {
     }
     assert!(matches!(verify_document(b"[]", &key), Err(InvalidDocument::NoProof)));
 }
+
+/// A receipt is handed around as a file: whatever becomes of it, it says what it said, or nothing.
+#[test]
+fn damaged_documents_are_refused_or_say_the_same() {
+    use inferium_fuzz::{Form, Memory, Outcome, Target};
+    let (key, settled) = document(true);
+    let (_, approved) = document(false);
+    let known: Vec<_> =
+        [&settled, &approved].map(|d| verify_document(&serde_json::to_vec(d).unwrap(), &key).unwrap()).into();
+    let samples = [
+        serde_json::to_vec(&settled).unwrap(),
+        serde_json::to_vec_pretty(&approved).unwrap(),
+        serde_json::to_vec(&json!({"proof": settled["proof"]})).unwrap(),
+    ];
+    // A value of JSON is larger than its text, and a claimed length is read a mebibyte at a time.
+    let memory = Memory { fixed: 1_300_000, per_byte: 256 };
+    let target = Target { name: "a receipt's document", form: Form::Text, cases: 1_500, memory };
+    let tally = target.run(&samples, |bytes| match verify_document(bytes, &key) {
+        Ok(facts) => {
+            assert!(known.iter().any(|known| format!("{known:?}") == format!("{facts:?}")), "other facts");
+            Outcome::Value
+        }
+        Err(_) => Outcome::Refused,
+    });
+    assert!(tally.unwrap().refused > 500);
+
+    // Documents whose proof is damaged, and everything else with it.
+    let (_, receipt) = receipt(true);
+    let target = Target { name: "a document's proof", form: Form::Binary, ..target };
+    let tally = target.run(&[inferium_types::encode(&receipt)], |bytes| {
+        let mut document = settled.clone();
+        document["proof"] = json!(hex::encode(bytes));
+        match verify_document(&serde_json::to_vec(&document).unwrap(), &key) {
+            Ok(_) => Outcome::Encodes(inferium_types::encode(&receipt)),
+            Err(_) => Outcome::Refused,
+        }
+    });
+    assert!(tally.unwrap().refused > 500);
+}

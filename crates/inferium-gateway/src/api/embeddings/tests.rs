@@ -131,3 +131,30 @@ async fn vectors_are_written_as_they_were_asked_for() {
     let bytes = BASE64.decode(encoded["data"][0]["embedding"].as_str().unwrap()).unwrap();
     assert_eq!(bytes, [0.1f32.to_le_bytes(), (-2.0f32).to_le_bytes()].concat());
 }
+
+#[test]
+fn damaged_bodies_are_refused_or_within_limits() {
+    use inferium_fuzz::{Form, Memory, Outcome, Target};
+    let body = |value: &Value| value.to_string().into_bytes();
+    let samples = [
+        body(&json!({"model": "m", "input": "text"})),
+        body(&json!({
+            "model": "m", "input": ["a", "b", "c"], "encoding_format": "base64", "dimensions": 3, "user": "u", "metadata": {},
+        })),
+        body(&json!({"model": "m", "input": [[1, 2], [3]], "encoding_format": "float"})),
+    ];
+    // A value of JSON is larger than its text.
+    let memory = Memory { fixed: 16 * 1024, per_byte: 256 };
+    let target = Target { name: "an embedding request", form: Form::Text, cases: 20_000, memory };
+    let tally = target.run(&samples, |bytes| match EmbeddingRequest::parse(bytes) {
+        Ok(request) => {
+            assert!(!request.model.is_empty() && request.dimensions != Some(0), "{request:?}");
+            assert!((1..=limits::TEXTS_MAX).contains(&request.texts.len()), "{request:?}");
+            assert!(request.texts.iter().all(|text| !text.is_empty()), "{request:?}");
+            Outcome::Value
+        }
+        Err(_) => Outcome::Refused,
+    });
+    let tally = tally.unwrap();
+    assert!(tally.refused > tally.cases / 4 && tally.refused < tally.cases, "{tally:?}");
+}

@@ -232,3 +232,42 @@ fn negative_zero_is_zero() {
     assert_eq!(good(&json!({"temperature": -0.0})).sampling.temperature_micro, 0);
     assert_eq!(good(&json!({"top_p": -0.0})).sampling.top_p_ppm, 1);
 }
+
+/// What a client's bytes are read as is within the limits that a request has, whatever they are.
+#[test]
+fn damaged_bodies_are_refused_or_within_limits() {
+    use inferium_fuzz::{Form, Memory, Outcome, Target};
+    let samples = [
+        body(&json!({})),
+        body(&json!({
+            "stream": true, "stream_options": {"include_usage": true}, "max_completion_tokens": 5, "max_tokens": 7,
+            "temperature": 0.7, "top_p": 0.9, "top_k": 40, "stop": ["a", "b"], "seed": 42, "user": "u", "n": 1,
+            "presence_penalty": 0, "logit_bias": {}, "tools": [], "tool_choice": "none",
+            "response_format": {"type": "text"}, "modalities": ["text"],
+        })),
+        body(&json!({"stop": "x", "seed": -1, "temperature": 0, "top_p": 1, "messages": [
+            {"role": "system", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b", "name": "c"},
+        ]})),
+    ];
+    // A value of JSON is larger than its text.
+    let memory = Memory { fixed: 16 * 1024, per_byte: 256 };
+    let target = Target { name: "a chat request", form: Form::Text, cases: 20_000, memory };
+    let tally = target.run(&samples, |bytes| match ChatRequest::parse(bytes) {
+        Ok(request) => {
+            let SamplingParams { temperature_micro, top_p_ppm, .. } = request.sampling;
+            assert!(temperature_micro <= 2_000_000 && (1..=1_000_000).contains(&top_p_ppm), "{request:?}");
+            assert!(!request.model.is_empty() && !request.messages.is_empty(), "{request:?}");
+            assert!(request.messages.len() <= limits::MESSAGES_MAX && request.stop.len() <= limits::STOP_STRINGS_MAX);
+            assert!(request.tokens_max != Some(0), "{request:?}");
+            // A limit that the context has no room for is an error, never a wrapped number.
+            assert!(
+                request.answer_limit(10, 100).is_ok_and(|limit| (1..=90).contains(&limit))
+                    || request.tokens_max > Some(90)
+            );
+            Outcome::Value
+        }
+        Err(_) => Outcome::Refused,
+    });
+    let tally = tally.unwrap();
+    assert!(tally.refused > tally.cases / 4 && tally.refused < tally.cases, "{tally:?}");
+}

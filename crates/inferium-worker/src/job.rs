@@ -236,7 +236,12 @@ pub async fn answer_honestly(
     request: JobRequest,
     payload: JobPayload,
 ) -> Result<FinishedJob, JobRefusal> {
-    run_unread(JobContext { model, vrf_output, mode, crime: None, truth: None }, request, payload).await
+    run_unread(
+        JobContext { model, vrf_output, mode, crime: None, truth: None, copies: Copies::default() },
+        request,
+        payload,
+    )
+    .await
 }
 
 /// Runs a job whose pieces nobody reads.

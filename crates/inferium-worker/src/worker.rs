@@ -230,22 +230,37 @@ impl Core {
         self.open_segments()
     }
 
+    fn on_granted(&mut self, record: LeaseRecord) -> Result<(), WorkerError> {
+        let lease = record.lease;
+        // An offer of a former run, with another model: this one could only answer wrongly.
+        if record.terms.profile != self.config.profile {
+            warn!(%lease, profile = %record.terms.profile, "closing a lease of a model that is not served here now");
+            self.close(lease);
+            return Ok(());
+        }
+        // A block that is handled again must not set back what the lease has come to.
+        if self.leases.contains_key(&lease) {
+            return Ok(());
+        }
+        if record.terms.kind == TaskKind::Benchmark {
+            self.begin_assessment(record);
+            return Ok(());
+        }
+        self.store.put_lease(&record)?;
+        info!(%lease, gateway = %record.gateway, "got a lease");
+        if self.drain.begun {
+            self.close(lease);
+        }
+        self.serve(record, 0, LeaseUse::default());
+        Ok(())
+    }
+
     /// Handles one event of the chain; true when it was about this worker.
     fn on_event(&mut self, event: &Event) -> Result<bool, WorkerError> {
         match event {
             Event::LeaseGranted { lease, worker, gateway, terms, price, beacon, expires_at_ms, .. }
                 if *worker == self.me =>
             {
-                // An offer of a former run, with another model: this one could only answer wrongly.
-                if terms.profile != self.config.profile {
-                    warn!(%lease, profile = %terms.profile, "closing a lease of a model that is not served here now");
-                    self.close(*lease);
-                    return Ok(true);
-                }
-                // A block that is handled again must not set back what the lease has come to.
-                if self.leases.contains_key(lease) {
-                    return Ok(true);
-                }
                 let record = LeaseRecord {
                     lease: *lease,
                     gateway: *gateway,
@@ -256,16 +271,7 @@ impl Core {
                     ended: false,
                     sequence_limit: 0,
                 };
-                if terms.kind == TaskKind::Benchmark {
-                    self.begin_assessment(record);
-                    return Ok(true);
-                }
-                self.store.put_lease(&record)?;
-                info!(%lease, %gateway, "got a lease");
-                if self.drain.begun {
-                    self.close(*lease);
-                }
-                self.serve(record, 0, LeaseUse::default());
+                self.on_granted(record)?;
             }
             Event::LeaseEnded { lease, worker, end, .. } if *worker == self.me => {
                 debug!(%lease, ?end, "lease ended");

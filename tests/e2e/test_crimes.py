@@ -11,7 +11,6 @@ RULES = {
     "edited-text": "wrong_result",
     "truncated": "wrong_result",
     "own-seed": "wrong_result",
-    "copied": "wrong_result",
     "silent": "deadline_missed",
 }
 
@@ -49,4 +48,20 @@ def test_a_crime_is_caught_and_costs(tmp_path, crime):
         assert shown["rate"]["slashes"] >= 1 and shown["rate"]["overturned"] == 0
         told = next(s for s in shown["data"] if s["node"] == cheat_id)
         assert told["state"] == "held" and (crime == "silent" or any("invalid" in v for v in told["verdicts"]))
+        assert network.stop() == 0
+
+
+def test_an_answer_that_was_given_before_is_caught(tmp_path):
+    """Its first answer is its own, and may be paid; every later one is the first again."""
+    with Network(tmp_path / "data", "--crime", "copied") as network:
+        deadline = time.monotonic() + 120
+        asked = 0
+        while not (nodes := network.nodes())["worker-copied"]["slashes"]:
+            assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
+            asked += 1
+            status, _, answer = network.chat(f"Question {asked}: what is water?", temperature=0.8)
+            assert status == 200, answer
+        slash = nodes["worker-copied"]["slashes"][-1]
+        assert slash["rule"] == "wrong_result" and slash["amount_nano"] > 0 and slash["state"] == "held"
+        assert not any(node["slashes"] for name, node in nodes.items() if name != "worker-copied")
         assert network.stop() == 0

@@ -38,7 +38,7 @@ const SYSTEM: &str = "You are a careful assistant of a public library. Answer po
 const SAMPLING: [SamplingParams; 4] = [
     SamplingParams { temperature_micro: 700_000, top_p_ppm: 1_000_000, top_k: 50 },
     SamplingParams { temperature_micro: 1_000_000, top_p_ppm: 950_000, top_k: 0 },
-    SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+    SamplingParams::GREEDY,
     SamplingParams { temperature_micro: 700_000, top_p_ppm: 950_000, top_k: 0 },
 ];
 

@@ -12,15 +12,14 @@ use inferium_types::SamplingParams;
 use std::path::Path;
 use std::time::Instant;
 
-const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
-
 /// Generates; where runs are shown, with what a worker of a tolerance profile shows of them.
 fn generate(engine: &dyn Engine, prompts: usize, prompt_len: u32, max_tokens: u32, shown: bool) -> usize {
     let receivers: Vec<_> = (0..prompts)
         .map(|index| {
             let prompt =
                 (0..prompt_len).map(|i| (1000 + i * 37 + index as u32 * 101) % engine.model().vocab_size).collect();
-            let request = GenerateRequest { prompt, max_tokens, sampling: GREEDY, seed: [1; 32], measure: shown };
+            let request =
+                GenerateRequest { prompt, max_tokens, sampling: SamplingParams::GREEDY, seed: [1; 32], measure: shown };
             engine.generate(request).unwrap()
         })
         .collect();
@@ -43,7 +42,7 @@ fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32, measure: bool)
     let request = ReplayRequest {
         prompt: (0..prompt_len).map(token).collect(),
         output: (0..output_len).map(token).collect(),
-        sampling: GREEDY,
+        sampling: SamplingParams::GREEDY,
         seed: [1; 32],
         measure,
     };

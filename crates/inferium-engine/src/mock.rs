@@ -96,20 +96,23 @@ impl MockEngine {
         };
         Self { info, options, active: Arc::new(AtomicU32::new(0)), bytes: (0..=u8::MAX).collect() }
     }
+}
 
-    fn enter(&self) -> Result<Active, EngineError> {
-        let count = self.active.fetch_add(1, Ordering::Relaxed);
-        let guard = Active(Arc::clone(&self.active));
-        if count >= self.options.max_active {
+/// Counts a request to a mock while it lives.
+#[derive(Debug)]
+pub(crate) struct Active(Arc<AtomicU32>);
+
+impl Active {
+    /// Counts one more, if that is at most `max`.
+    pub(crate) fn enter(active: &Arc<AtomicU32>, max: u32) -> Result<Self, EngineError> {
+        let count = active.fetch_add(1, Ordering::Relaxed);
+        let guard = Self(Arc::clone(active));
+        if count >= max {
             return Err(EngineError::Busy { queued: count });
         }
         Ok(guard)
     }
 }
-
-/// Counts a request while it lives.
-#[derive(Debug)]
-struct Active(Arc<AtomicU32>);
 
 impl Drop for Active {
     fn drop(&mut self) {
@@ -227,7 +230,7 @@ impl Engine for MockEngine {
 
     fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError> {
         self.info.admit(&request.prompt, &[], request.max_tokens.into())?;
-        let active = self.enter()?;
+        let active = Active::enter(&self.active, self.options.max_active)?;
         let (to, receiver) = mpsc::channel(request.max_tokens as usize);
         let mut generation = Generation {
             measure: request.measure,
@@ -257,7 +260,7 @@ impl Engine for MockEngine {
 
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
         self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
-        let _active = self.enter()?;
+        let _active = Active::enter(&self.active, self.options.max_active)?;
         let sampler = Sampler::new(request.sampling, request.seed);
         let mut chain = Chain::new(&self.info, &self.options, &request.prompt);
         let mut steps = Vec::with_capacity(request.output.len());
@@ -273,7 +276,7 @@ impl Engine for MockEngine {
 
     fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
         self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
-        let _active = self.enter()?;
+        let _active = Active::enter(&self.active, self.options.max_active)?;
         let shape = request.shape(LAYERS);
         let TraceRequest { prompt, output } = request;
         let tokens = [prompt.as_slice(), output.as_slice()].concat();

@@ -1,6 +1,7 @@
 //! An embedder without weights.
 
 use super::{Embedder, EmbedderInfo, TextVector, VectorReceiver};
+use crate::mock::Active;
 use crate::{EngineError, EngineLoad};
 use inferium_types::Digest;
 use std::sync::Arc;
@@ -84,42 +85,19 @@ impl MockEmbedder {
         };
         Self { info, options, active: Arc::new(AtomicU32::new(0)) }
     }
-
-    fn enter(&self) -> Result<Active, EngineError> {
-        let count = self.active.fetch_add(1, Ordering::Relaxed);
-        let guard = Active(Arc::clone(&self.active));
-        if count >= self.options.max_active {
-            return Err(EngineError::Busy { queued: count });
-        }
-        Ok(guard)
-    }
-}
-
-/// Counts a call while it lives.
-#[derive(Debug)]
-struct Active(Arc<AtomicU32>);
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What everything about a text is a hash of.
-fn bytes_of(info: &EmbedderInfo, tokens: &[u32]) -> Vec<u8> {
-    let tokens = tokens.iter().flat_map(|token| token.to_le_bytes());
-    info.weights_root.as_bytes().iter().copied().chain(tokens).collect()
 }
 
 /// The vector of a text: the stretched hash of weights and tokens, as numbers within ±1, brought to length 1.
 fn vector(info: &EmbedderInfo, tokens: &[u32]) -> TextVector {
+    let mut hashed = info.weights_root.as_bytes().to_vec();
+    hashed.extend(tokens.iter().flat_map(|token| token.to_le_bytes()));
     let mut bytes = vec![0; info.width as usize];
-    blake3::Hasher::new().update(&bytes_of(info, tokens)).finalize_xof().fill(&mut bytes);
+    blake3::Hasher::new().update(&hashed).finalize_xof().fill(&mut bytes);
     // No byte becomes zero, so that the length never is.
     let mut values: Vec<f32> = bytes.into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
     let length = values.iter().fold(0.0_f32, |sum, value| sum + value * value).sqrt();
     values.iter_mut().for_each(|value| *value /= length);
-    let states = Digest::of("inferium/mock-states/1", &[&bytes_of(info, tokens)]);
+    let states = Digest::of("inferium/mock-states/1", &[&hashed]);
     TextVector { values, states }
 }
 
@@ -134,7 +112,7 @@ impl Embedder for MockEmbedder {
 
     fn embed(&self, texts: Vec<Vec<u32>>) -> Result<VectorReceiver, EngineError> {
         self.info.admit(&texts, self.options.max_texts)?;
-        let active = self.enter()?;
+        let active = Active::enter(&self.active, self.options.max_active)?;
         let (to, receiver) = mpsc::channel(texts.len());
         if self.options.text_delay.is_zero() {
             for tokens in &texts {

@@ -44,9 +44,6 @@ enum Reply {
     },
 }
 
-/// For jobs that draw nothing.
-const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
-
 impl Job {
     pub(crate) fn generate(
         request: GenerateRequest,
@@ -82,7 +79,8 @@ impl Job {
             tokens: fed(request.prompt, &output),
             prompt_len,
             output_len: output.len(),
-            sampler: Sampler::new(GREEDY, [0; 32]),
+            // It draws nothing.
+            sampler: Sampler::new(SamplingParams::GREEDY, [0; 32]),
             measure: false,
             reply: Reply::Trace { to, shape, positions: Vec::new(), last: output.last().copied() },
         }

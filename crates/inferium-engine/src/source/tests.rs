@@ -46,6 +46,16 @@ fn entry(sources: Vec<Source>) -> CatalogueEntry {
     }
 }
 
+/// A request up to the empty line.
+fn head_of(stream: &mut std::net::TcpStream) -> String {
+    let (mut request, mut byte) = (Vec::new(), [0]);
+    while !request.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        request.push(byte[0]);
+    }
+    String::from_utf8(request).unwrap()
+}
+
 /// Serves one request on the loopback and returns what was asked.
 fn serve_once(
     answer: impl FnOnce(&str) -> Vec<u8> + Send + 'static,
@@ -54,13 +64,7 @@ fn serve_once(
     let url = format!("http://{}/test.gguf", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        let mut byte = [0];
-        while !request.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).unwrap();
-            request.push(byte[0]);
-        }
-        let request = String::from_utf8(request).unwrap().to_lowercase();
+        let request = head_of(&mut stream).to_lowercase();
         stream.write_all(&answer(&request)).unwrap();
         request
     });
@@ -310,14 +314,9 @@ fn downloads_of_several_files_count_together() {
     let server = std::thread::spawn(move || {
         WHOLE.map(|(_, content)| {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            let mut byte = [0];
-            while !request.ends_with(b"\r\n\r\n") {
-                stream.read_exact(&mut byte).unwrap();
-                request.push(byte[0]);
-            }
+            let request = head_of(&mut stream);
             stream.write_all(&response("200 OK", content)).unwrap();
-            String::from_utf8(request).unwrap().split(' ').nth(1).unwrap().to_owned()
+            request.split(' ').nth(1).unwrap().to_owned()
         })
     });
     let mut received = Vec::new();

@@ -55,7 +55,7 @@ fn leaf_of(id: LeaseId, order: &ForcedOrder, kind: ForcedKind, usage: Usage) -> 
         input_commitment: order.choice("salt"),
         prompt_tokens: usage.prompt_tokens,
         tokens_max: usage.completion_tokens,
-        sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+        sampling: SamplingParams::GREEDY,
         client_seed: None,
     };
     let evidence_root = match kind {

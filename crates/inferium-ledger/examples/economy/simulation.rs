@@ -555,7 +555,7 @@ impl Simulation {
             input_commitment: Digest::ZERO,
             prompt_tokens: 190,
             tokens_max: 190,
-            sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
+            sampling: SamplingParams::GREEDY,
             client_seed: None,
         };
         self.world.send(lease.gateway, TransactionBody::ReportStall { request });

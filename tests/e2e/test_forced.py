@@ -21,8 +21,23 @@ def ask(network, number):
     return answer["inferium"]["job"]
 
 
-def test_a_lazy_validator_loses_everything_and_its_seat(tmp_path):
-    with Network(tmp_path / "data", *OFTEN, "--crime", "lazy-validator", model="mock") as network:
+def test_a_lazy_validator_is_told_by_its_effort(tmp_path):
+    with Network(tmp_path / "data", "--engine", "mock", "--crime", "lazy-validator", model="mock") as network:
+        jobs = []
+        deadline = time.monotonic() + 120
+        while not (nodes := network.nodes())["validator-3"]["slashes"]:
+            assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
+            jobs += [ask(network, len(jobs)) for _ in range(2)]
+        slash = nodes["validator-3"]["slashes"][0]
+        assert slash["rule"] == "false_replay" and not slash["disqualified"]
+        assert not any(node["slashes"] for name, node in nodes.items() if name != "validator-3")
+        outcomes = [network.receipt(job, timeout=90)[1] for job in jobs]
+        assert all(outcome["status"] in ("final", "settled") for outcome in outcomes), outcomes
+        assert network.stop() == 0
+
+
+def test_a_complacent_validator_loses_everything_and_its_seat(tmp_path):
+    with Network(tmp_path / "data", *OFTEN, "--crime", "complacent-validator", model="mock") as network:
         jobs = []
         deadline = time.monotonic() + 180
         while not (nodes := network.nodes())["validator-3"]["slashes"]:

@@ -178,7 +178,7 @@ BALLOT_ON_SEGMENT = choice(blank={}, committed={"commitment": ID}, given={"vote"
 SLASH_RULE = words(
     "deadline_missed", "wrong_result", "conflicting_results", "wrong_approval", "wrong_rejection", "missed_duty",
     "double_signing", "equivocation", "forged_proof", "evidence_withheld",
-    "double_request", "statistics",
+    "double_request", "statistics", "false_replay",
 )
 REPORT = record(
     tier=TIER, cpu=text, features=many(text), cores=narrow, memory_mib=wide,

@@ -133,11 +133,14 @@ def slash_withheld(ledger: Ledger, key: str, segment: Entry, replayed: int) -> N
     _slash(ledger, segment["worker"], 0, "evidence_withheld", segment=key, amount=cost)
 
 
-def slash_wrong_rejection(ledger: Ledger, validator: str, key: str, segment: Entry, provers: list[str]) -> None:
+def slash_wrong_verdict(
+    ledger: Ledger, validator: str, rule: str, key: str, segment: Entry, provers: list[str]
+) -> None:
+    """S, V2: it rejected what is right, or attested a replay that the others have not made."""
     is_first = _remember_fault(ledger, validator) <= 1
     parts = ledger["slash_wrong_rejection" if is_first else "slash_rejection_again"]
     _slash(
-        ledger, validator, parts, "wrong_rejection", segment=key, profile=segment["profile"], provers=provers,
+        ledger, validator, parts, rule, segment=key, profile=segment["profile"], provers=provers,
         harmed=segment["worker"], harm=segment["fee"],
     )
 
@@ -290,7 +293,7 @@ def restitute(ledger: Ledger, number: str) -> None:
     wrong = [one for one in ledger.table("holds").values() if one["node"] == hold["node"]]
     if hold["rule"] == "wrong_result" and not any(one["rule"] == "wrong_result" for one in wrong):
         node["active_from_epoch"] = min(node["active_from_epoch"], ledger.meta["epoch"])
-    is_fault = hold["rule"] in ("wrong_result", "wrong_rejection")
+    is_fault = hold["rule"] in ("wrong_result", "wrong_rejection", "false_replay")
     if is_fault and hold["taken_at_ms"] in node["faults_ms"]:
         node["faults_ms"].remove(hold["taken_at_ms"])
     for back in nobodys:

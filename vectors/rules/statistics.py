@@ -39,14 +39,13 @@ def approves(vote: Entry | None) -> bool:
 
 
 def agreeing(members: list[Entry]) -> tuple[list[str], Entry | None]:
-    """V6: the most members whose approvals say the same, and what; efforts are each one's own."""
+    """V2, V6: the most members whose approvals say the same, effort included, and what they measured."""
     approvals = [(one["validator"], one["ballot"]["vote"]) for one in members if approves(one["ballot"].get("vote"))]
     best: tuple[list[str], Entry | None] = ([], None)
     for _, vote in approvals:
-        said = vote.get("statistics")
-        group = [validator for validator, other in approvals if other.get("statistics") == said]
+        group = [validator for validator, other in approvals if other == vote]
         if len(group) > len(best[0]):
-            best = (group, said)
+            best = (group, vote.get("statistics"))
     return best
 
 

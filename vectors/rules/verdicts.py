@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import statistics, workers
 from .encoding import vote_bytes
 from .segments import approve, dismiss_dispute, pay, reject, return_bond, seed_window_ms, unresolved
-from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_rejection
+from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_verdict
 from .state import WHOLE, Entry, Ledger, Refused, digest, late
 
 ASSESSMENT_REPLAY = 250_000
@@ -255,7 +255,10 @@ def _approved(ledger: Ledger, key: str, segment: Entry, members: list[Entry]) ->
     approvers, measured = statistics.agreeing(members)
     is_tolerance = statistics.calibration_of(ledger, segment["profile"]) is not None
     for rejecter in [] if is_tolerance else voters(members, "invalid"):
-        slash_wrong_rejection(ledger, rejecter, key, segment, approvers)
+        slash_wrong_verdict(ledger, rejecter, "wrong_rejection", key, segment, approvers)
+    for other in [] if is_tolerance else voters(members, "valid"):
+        if other not in approvers:
+            slash_wrong_verdict(ledger, other, "false_replay", key, segment, approvers)
     if segment["dispute"]:
         dismiss_dispute(ledger, segment, approvers)
     else:

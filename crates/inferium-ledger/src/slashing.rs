@@ -102,9 +102,12 @@ impl Block {
         }
     }
 
-    pub(crate) fn slash_wrong_rejection(
+    /// What the others agree on is not what this one said: it rejected what is right, or attested a replay that it has not
+    /// made.
+    pub(crate) fn slash_wrong_verdict(
         &mut self,
         validator: NodeId,
+        rule: SlashRule,
         segment: &Segment,
         id: SegmentId,
         provers: &[NodeId],
@@ -118,7 +121,7 @@ impl Block {
             provers: provers.to_vec(),
             harmed: Some(segment.worker),
             harm: segment.fee,
-            ..Cause::new(SlashRule::WrongRejection)
+            ..Cause::new(rule)
         };
         self.slash(validator, Taken::Share(share), cause);
     }
@@ -416,7 +419,8 @@ impl Block {
         if hold.rule == SlashRule::WrongResult && !of_node(SlashRule::WrongResult) {
             node.active_from_epoch = node.active_from_epoch.min(self.state.meta().epoch);
         }
-        let is_fault = matches!(hold.rule, SlashRule::WrongResult | SlashRule::WrongRejection);
+        let is_fault =
+            matches!(hold.rule, SlashRule::WrongResult | SlashRule::WrongRejection | SlashRule::FalseReplay);
         if let Some(fault) = node.faults_ms.iter().position(|at_ms| is_fault && *at_ms == hold.taken_at_ms) {
             node.faults_ms.remove(fault);
         }

@@ -14,23 +14,22 @@ use inferium_types::{
     Suspicion, VerdictVote, VerificationMode,
 };
 
-/// The members of the largest group whose approvals say the same, and what it measured (SPEC V6).
+/// The members of the largest group whose approvals say the same, effort included (SPEC V2), and what it measured (SPEC V6).
 ///
-/// Digests of effort are each member's own. Of groups of one size the one whose member comes first is taken, but none of
-/// these is two thirds of anything.
+/// Of groups of one size the one whose member comes first is taken, but none of these is two thirds of anything.
 pub(crate) fn agreeing(members: &[Member]) -> (Vec<NodeId>, Option<ReplayStatistics>) {
     let approvals = || {
         members.iter().filter_map(|member| {
             let vote = member.ballot.vote().filter(VerdictVote::approves)?;
-            Some((member.validator, vote.statistics().copied()))
+            Some((member.validator, vote))
         })
     };
-    let group = |said: Option<ReplayStatistics>| approvals().filter(move |(_, other)| *other == said).map(|(id, _)| id);
+    let group = |said: VerdictVote| approvals().filter(move |(_, other)| *other == said).map(|(id, _)| id);
     let mut largest = (Vec::new(), None);
     for (_, said) in approvals() {
         let of: Vec<NodeId> = group(said).collect();
         if of.len() > largest.0.len() {
-            largest = (of, said);
+            largest = (of, said.statistics().copied());
         }
     }
     largest

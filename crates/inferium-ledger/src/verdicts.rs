@@ -273,7 +273,11 @@ impl Block {
         // SPEC V6: on a tolerance profile no verdict costs stake, either way.
         if self.state.calibration(segment.profile).is_none() {
             for rejecter in voters(members, |vote| matches!(vote, VerdictVote::Invalid { .. })) {
-                self.slash_wrong_rejection(rejecter, &segment, id, &approvers);
+                self.slash_wrong_verdict(rejecter, SlashRule::WrongRejection, &segment, id, &approvers);
+            }
+            // SPEC V2: who replayed the drawn jobs has the effort that the others have.
+            for other in voters(members, VerdictVote::approves).into_iter().filter(|one| !approvers.contains(one)) {
+                self.slash_wrong_verdict(other, SlashRule::FalseReplay, &segment, id, &approvers);
             }
         }
         if segment.dispute.is_some() {

@@ -72,6 +72,8 @@ pub enum SlashRule {
     DoubleRequest,
     /// What replays measured of a worker over many jobs is no honest work of the profile.
     Statistics,
+    /// A verdict attested a replay of what was proven right, and not the one that the others made.
+    FalseReplay,
 }
 
 impl SlashRule {
@@ -91,6 +93,7 @@ impl SlashRule {
             Self::EvidenceWithheld => "evidence_withheld",
             Self::DoubleRequest => "double_request",
             Self::Statistics => "statistics",
+            Self::FalseReplay => "false_replay",
         }
     }
 }

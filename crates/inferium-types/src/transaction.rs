@@ -152,7 +152,7 @@ pub enum JobFault {
 pub enum VerdictVote {
     /// Every check passed; the drawn jobs were replayed.
     Valid {
-        /// Digest over validator, segment and every replayed position: can't be copied from a peer.
+        /// The replay that the member attests ([`VerdictVote::effort`]).
         effort: Digest,
     },
     /// A check failed.
@@ -174,6 +174,16 @@ pub enum VerdictVote {
 }
 
 impl VerdictVote {
+    /// Proof that the jobs of a segment which a draw's `seed` chose were replayed: a digest over what each position of
+    /// them was computed to, `replayed` in the order of the jobs (SPEC V2).
+    ///
+    /// It can't be known before the draw, nor without the replay; and whoever made the replay has the same.
+    #[must_use]
+    pub fn effort(segment: SegmentId, seed: &Digest, replayed: &[Digest]) -> Digest {
+        let positions: Vec<u8> = replayed.iter().flat_map(|digest| *digest.as_bytes()).collect();
+        Digest::of("inferium/effort/1", &[segment.digest().as_bytes(), seed.as_bytes(), &positions])
+    }
+
     /// True for a vote that finds nothing wrong with any job.
     #[must_use]
     pub const fn approves(&self) -> bool {

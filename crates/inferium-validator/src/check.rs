@@ -5,7 +5,7 @@ mod measured;
 
 use inferium_engine::{Answer, Engine, EngineError, Model, Prompt, ReplayRequest, Step};
 use inferium_types::{
-    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, NodeId, Ppm, ProfileId,
+    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, Ppm, ProfileId,
     ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey,
     assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
 };
@@ -125,7 +125,6 @@ fn shows_its_windows(facts: &SegmentFacts, leaf: &JobLeaf, job: &JobEvidence, in
 pub async fn check_segment(
     facts: &SegmentFacts,
     evidence: &SegmentEvidence,
-    validator: &NodeId,
     model: &Model,
 ) -> Result<VerdictVote, EngineError> {
     if let Some((job, fault)) = check_leaves(facts, &evidence.leaves) {
@@ -137,20 +136,20 @@ pub async fn check_segment(
         return Ok(VerdictVote::Invalid { job, fault });
     }
     let vrf_output = evidence.vrf_proof.output();
-    let mut effort: Vec<u8> = Vec::new();
+    let mut positions = Vec::new();
     let mut statistics = ReplayStatistics::default();
     for (index, job) in &evidence.jobs {
         let Some(leaf) = usize::try_from(*index).ok().and_then(|i| evidence.leaves.get(i)) else { continue };
         let drawn = DrawnJob { facts, index: *index, leaf, job, vrf_output: &vrf_output };
         match check_job(&drawn, model).await? {
             Ok(replayed) => {
-                effort.extend(replayed.digests.iter().flat_map(|digest| *digest.as_bytes()));
+                positions.extend(replayed.digests);
                 statistics = statistics.with(&replayed.statistics);
             }
             Err(fault) => return Ok(VerdictVote::Invalid { job: *index, fault }),
         }
     }
-    let effort = Digest::of("inferium/effort/1", &[validator.as_bytes(), facts.id.digest().as_bytes(), &effort]);
+    let effort = VerdictVote::effort(facts.id, &facts.seed, &positions);
     Ok(match facts.calibration {
         None => VerdictVote::Valid { effort },
         Some(_) => VerdictVote::Measured { effort, statistics },

@@ -39,10 +39,19 @@ pub struct DutiesConfig {
     pub models: Vec<(ModelProfile, Model)>,
     /// Where others reach it.
     pub url: String,
-    /// On a devnet: it approves everything and replays nothing.
-    pub is_lazy: bool,
+    /// How it cheats, on a devnet that is to watch it.
+    pub crime: Option<ValidatorCrime>,
     /// Its record of verdicts.
     pub store: Arc<VerdictStore>,
+}
+
+/// A way to cheat as a validator, to be watched being caught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValidatorCrime {
+    /// It approves everything and replays nothing.
+    Lazy,
+    /// It replays, and approves what it finds wrong.
+    Complacent,
 }
 
 /// A validator's duties under way. Clones share them.
@@ -59,7 +68,7 @@ struct Shared {
     sealing: SealingSecret,
     models: BTreeMap<ProfileId, (ModelProfile, Model)>,
     url: String,
-    is_lazy: bool,
+    crime: Option<ValidatorCrime>,
     store: Arc<VerdictStore>,
     chain: ValidatorHandle,
     shelf: Shelf,
@@ -197,7 +206,7 @@ impl Duties {
             sealing: SealingSecret::generate(&mut rand::rng()),
             models: config.models.into_iter().map(|(profile, model)| (profile.id(), (profile, model))).collect(),
             url: config.url,
-            is_lazy: config.is_lazy,
+            crime: config.crime,
             shelf: Shelf::open(Arc::clone(&config.store), Room::default())?,
             archive: Archive::open(Arc::clone(&config.store), Room::default())?,
             tracing: trace::Tracing::default(),

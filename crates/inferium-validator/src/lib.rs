@@ -28,7 +28,7 @@ mod why;
 
 pub use check::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 pub use disagreement::{Opinion, doubted_jobs, opinion_of};
-pub use duties::{Duties, DutiesConfig};
+pub use duties::{Duties, DutiesConfig, ValidatorCrime};
 pub use http::router;
 pub use inferium_store::StoreError;
 pub use store::VerdictStore;

@@ -137,7 +137,7 @@ pub(crate) struct UpArgs {
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
     /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
     /// over-generation, copied or silent; or let a validator cheat or err:
-    /// lazy-validator, skewed-validator.
+    /// lazy-validator, complacent-validator, skewed-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
     /// Begin a new network with another parameter than a devnet's; may be given several times.

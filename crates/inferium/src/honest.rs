@@ -262,7 +262,7 @@ impl Bench {
         let opened = (0..).zip(&done).map(|(index, job)| (index, job.evidence.opened(facts.id, &facts.seed, index)));
         let evidence = SegmentEvidence { segment: facts.id, vrf_proof: proof, leaves, jobs: opened.collect() };
         let vote = match authenticate(&facts, &evidence) {
-            Ok(()) => check_segment(&facts, &evidence, &PublicKey::from_bytes([1; 32]), &self.validator)
+            Ok(()) => check_segment(&facts, &evidence, &self.validator)
                 .await
                 .map_err(|error| failed(&error))?,
             Err(error) => return Err(failed(&error)),

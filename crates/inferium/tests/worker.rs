@@ -100,7 +100,7 @@ impl World {
             key: validator(),
             models: vec![(profile(), Model::Chat(engine()))],
             url: url.clone(),
-            is_lazy: false,
+            crime: None,
             store,
         };
         let (duties, _task) = Duties::start(config, handle.clone(), stopped).unwrap();

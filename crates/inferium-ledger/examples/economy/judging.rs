@@ -5,6 +5,7 @@ use crate::simulation::{Simulation, ifr};
 use inferium_ledger::SegmentState;
 use inferium_types::{Digest, ForcedKind, JobFault, NodeId, Ppm, SegmentId, VerdictVote};
 
+/// The approval of who replayed.
 const APPROVES: VerdictVote = VerdictVote::Valid { effort: Digest::ZERO };
 
 /// What members know of the drawn jobs.
@@ -128,7 +129,8 @@ impl Simulation {
             if tells && !truth.is_kept_back {
                 of.risk += order * f64::from(truth.replay.get()) / 1e6 * stake * at_stake;
             }
-            self.world.vote(member, id, APPROVES);
+            // Nobody knows the replay's effort without the replay.
+            self.world.vote(member, id, VerdictVote::Valid { effort: Digest::sha256(member.as_bytes()) });
         }
     }
 

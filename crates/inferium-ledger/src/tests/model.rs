@@ -59,9 +59,9 @@ impl ModelSegment {
         voters
     }
 
-    /// SPEC V6: those whose approvals say the same as most.
+    /// SPEC V2, V6: those whose approvals say the same as most.
     fn agreed(&self) -> Vec<NodeId> {
-        let said = |member: &NodeId| self.votes.iter().find(|(of, _)| of == member).map(|(_, vote)| vote.statistics());
+        let said = |member: &NodeId| self.votes.iter().find(|(of, _)| of == member).map(|(_, vote)| vote);
         let same = |as_of: &NodeId| {
             let approvers = self.voters(is_valid).into_iter();
             approvers.filter(|member| said(member) == said(as_of)).collect::<Vec<_>>()
@@ -610,13 +610,17 @@ impl Model {
             && slash.segment.is_some_and(|segment| self.blind.remove(&(segment, slash.node)));
         // One of how many parts it takes.
         let mut harm = segment.as_ref().filter(|_| !is_blind).map_or(0, |segment| segment.fee);
-        assert!(!self.is_tolerance || !matches!(slash.rule, SlashRule::WrongApproval | SlashRule::WrongRejection));
+        let is_verdict =
+            matches!(slash.rule, SlashRule::WrongApproval | SlashRule::WrongRejection | SlashRule::FalseReplay);
+        assert!(!(self.is_tolerance && is_verdict));
         let (divisor, provers, harmed) = match slash.rule {
             SlashRule::DeadlineMissed | SlashRule::MissedDuty => (1_000, Vec::new(), None),
             SlashRule::WrongApproval if is_blind => (1, Vec::new(), None),
             SlashRule::WrongApproval => (1, about().provers(), gateway_of(about())),
-            SlashRule::WrongRejection => {
-                (if faults == 1 { 20 } else { 4 }, about().voters(is_valid), Some(about().worker))
+            SlashRule::WrongRejection | SlashRule::FalseReplay => {
+                let approvers = about().agreed();
+                assert!(!approvers.contains(&slash.node));
+                (if faults == 1 { 20 } else { 4 }, approvers, Some(about().worker))
             }
             SlashRule::WrongResult => {
                 let divisor = match faults {
@@ -663,7 +667,7 @@ impl Model {
             SlashRule::WrongResult => faults >= 3,
             _ => false,
         };
-        if matches!(slash.rule, SlashRule::WrongResult | SlashRule::WrongRejection) {
+        if matches!(slash.rule, SlashRule::WrongResult | SlashRule::WrongRejection | SlashRule::FalseReplay) {
             self.faults.insert(slash.node, faults);
         }
         assert_eq!(slash.disqualified, is_whole);

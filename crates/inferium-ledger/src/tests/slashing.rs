@@ -170,6 +170,54 @@ fn wrong_rejection_costs_a_twentieth_then_a_quarter() {
     assert_eq!(rejections, 3);
 }
 
+/// SPEC V2: who approves without having replayed what was drawn has no effort that others have: 5 %, then 25 %, and no part of
+/// the fee. The segment is approved all the same.
+#[test]
+fn a_false_replay_costs_a_twentieth_then_a_quarter() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let (mut false_ones, mut stake) = (0, chain.stake("v0"));
+    for _ in 0..20 {
+        if false_ones == 2 {
+            break;
+        }
+        let segment = chain.commit(lease, totals(1, 10, 10));
+        let members = chain.draw(segment);
+        if !members.contains(&"v0".to_owned()) {
+            chain.vote(segment, &members, valid());
+            continue;
+        }
+        chain.dissent(segment, "v0", unseen(), valid());
+        let amount = stake * if false_ones == 0 { 50 } else { 250 } / 1_000;
+        false_ones += 1;
+        stake -= amount;
+        assert_eq!(chain.stake("v0"), stake);
+        let slash = slashes(&chain).pop().unwrap();
+        assert_eq!((slash.rule, slash.amount.nano(), slash.disqualified), (SlashRule::FalseReplay, amount, false));
+        let crate::SegmentState::Final { approval, .. } = &chain.state.segment(&segment).unwrap().state else {
+            panic!("not final")
+        };
+        assert!(!approval.approvers.contains(&id("v0")) && approval.approvers.len() == 3);
+    }
+    assert_eq!(false_ones, 2);
+}
+
+/// SPEC V2, V3: two who approved by different replays are a doubt, and without more than two thirds of one mind there is no
+/// decision and no slash: nobody is called a liar by a tie.
+#[test]
+fn different_replays_without_a_majority_decide_nothing() {
+    let mut chain = Chain::ready(1);
+    let lease = chain.lease();
+    let segment = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(segment);
+    chain.cast(segment, &[(&members[0], valid()), (&members[1], unseen())]);
+    let rest = chain.silent_members(segment);
+    assert_eq!(rest.len(), 2);
+    chain.cast(segment, &[(&rest[0], valid()), (&rest[1], unseen())]);
+    assert!(chain.state.segment(&segment).is_none());
+    assert_eq!(slashes(&chain), []);
+}
+
 #[test]
 fn missed_duty_costs_a_thousandth() {
     let mut chain = Chain::ready(1);

@@ -165,18 +165,24 @@ fn approvals_have_the_form_of_the_profiles_class() {
     canonical.fails(&members[1], verdict(segment, measured(0)), &refused);
 }
 
-/// SPEC V6: the digests of effort are each member's own.
+/// SPEC V2, V6: a committee agrees on what it measured, and on what it was measured by; who alone says something else of
+/// that loses nothing here.
 #[test]
-fn a_committee_agrees_on_statistics_and_not_on_efforts() {
+fn a_committee_agrees_on_statistics_and_on_efforts() {
     let mut chain = quiet();
     let lease = chain.lease();
     let segment = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(segment);
     assert_eq!(members.len(), 2);
-    let by =
-        |name: &str| VerdictVote::Measured { effort: id(name).as_bytes().to_owned().into(), statistics: statistics(1) };
-    chain.cast(segment, &[(&members[0], by(&members[0])), (&members[1], by(&members[1]))]);
+    let by = |name: &str| VerdictVote::Measured { effort: Digest::sha256(name.as_bytes()), statistics: statistics(1) };
+    chain.cast(segment, &[(&members[0], by("one")), (&members[1], by("one"))]);
     assert!(matches!(chain.state.segment(&segment).unwrap().state, SegmentState::Final { .. }));
+    let doubted = chain.commit(lease, totals(1, 10, 10));
+    let members = chain.draw(doubted);
+    chain.cast(doubted, &[(&members[0], by("one")), (&members[1], by("another"))]);
+    chain.vote_rest(doubted, by("one"));
+    assert!(matches!(chain.state.segment(&doubted).unwrap().state, SegmentState::Final { .. }));
+    assert_eq!(slashes(&chain), []);
     let other = chain.commit(lease, totals(1, 10, 10));
     let members = chain.draw(other);
     chain.cast(other, &[(&members[0], measured(1)), (&members[1], measured(2))]);

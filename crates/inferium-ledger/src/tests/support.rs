@@ -154,6 +154,11 @@ pub(super) fn valid() -> VerdictVote {
     VerdictVote::Valid { effort: Digest::ZERO }
 }
 
+/// An approval by a member that has not replayed.
+pub(super) fn unseen() -> VerdictVote {
+    VerdictVote::Valid { effort: Digest::sha256(b"not the replay's") }
+}
+
 pub(super) fn invalid() -> VerdictVote {
     VerdictVote::Invalid { job: 0, fault: JobFault::Token }
 }

@@ -66,7 +66,7 @@ fn unknown_tags_are_refused() {
     check::<JobAnswer>(2);
     check::<ModelTask>(2);
     check::<FinishReason>(4);
-    check::<SlashRule>(12);
+    check::<SlashRule>(13);
     check::<LeaseEnd>(5);
     check::<RejectReason>(5);
     check::<Tier>(3);

@@ -310,6 +310,7 @@ sample_enums! {
     SlashRule {
         DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {}
         DoubleSigning {} Equivocation {} ForgedProof {} EvidenceWithheld {} DoubleRequest {} Statistics {}
+        FalseReplay {}
     }
     Suspicion { None {} Suspect {} Convicted {} }
     ForcedKind { Wrong {} Right {} }

@@ -201,7 +201,7 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
 
 async fn vote(facts: &SegmentFacts, evidence: &SegmentEvidence) -> VerdictVote {
     authenticate(facts, evidence).unwrap();
-    check_segment(facts, evidence, &PublicKey::from_bytes([9; 32]), &model_of(0)).await.unwrap()
+    check_segment(facts, evidence, &model_of(0)).await.unwrap()
 }
 
 async fn judge(jobs: &[Job]) -> VerdictVote {
@@ -473,22 +473,31 @@ async fn only_drawn_jobs_are_shown_and_replayed() {
     }
 }
 
-/// SPEC V2: effort can't be copied from a peer, and binds every replayed position.
+/// SPEC V2: whoever replays has the same effort. It binds every replayed position and the draw, and what it is made from is
+/// in no evidence.
 #[tokio::test]
-async fn effort_is_each_validators_own() {
-    let effort = async |jobs: &[Job], validator: u8| {
-        let (facts, evidence) = segment(jobs, Ppm::ONE);
-        let validator = PublicKey::from_bytes([validator; 32]);
-        match check_segment(&facts, &evidence, &validator, &model_of(0)).await {
+async fn effort_follows_from_the_replay_and_from_nothing_else() {
+    let effort = async |(facts, evidence): (SegmentFacts, SegmentEvidence)| {
+        match check_segment(&facts, &evidence, &model_of(0)).await {
             Ok(VerdictVote::Valid { effort }) => effort,
             other => panic!("{other:?}"),
         }
     };
     let jobs = [work(plan(0)).await, work(plan(1)).await];
-    let own = effort(&jobs, 1).await;
-    assert_eq!(effort(&jobs, 1).await, own);
-    assert_ne!(effort(&jobs, 2).await, own);
-    assert_ne!(effort(&jobs[..1], 1).await, own);
+    let whole = effort(segment(&jobs, Ppm::ONE)).await;
+    assert_eq!(effort(segment(&jobs, Ppm::ONE)).await, whole);
+    assert_ne!(effort(segment(&jobs[..1], Ppm::ONE)).await, whole);
+    let (mut facts, evidence) = segment(&jobs, Ppm::ONE);
+    facts.seed = Digest::sha256(b"another draw");
+    assert_ne!(effort((facts.clone(), evidence)).await, whole);
+    // Positions one by one, as an engine finds them.
+    let mut replayed = Vec::new();
+    for job in &jobs {
+        let steps = replay(job).await;
+        assert_eq!(merkle_root(&steps), job.leaf.result.evidence_root);
+        replayed.extend(steps);
+    }
+    assert_eq!(VerdictVote::effort(facts.id, &segment(&jobs, Ppm::ONE).0.seed, &replayed), whole);
 }
 
 /// A failure of our own engine is no verdict.
@@ -500,7 +509,7 @@ async fn failing_engine_convicts_no_one() {
         MockOptions { context_tokens: 4, ..MockOptions::default() },
     ] {
         let broken = Model::Chat(Arc::new(MockEngine::new(options)));
-        assert!(check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &broken).await.is_err());
+        assert!(check_segment(&facts, &evidence, &broken).await.is_err());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The loop that turns the chain's assignments into verdicts and certifications: everything is
 //! looked at once per block, and between blocks only what news is about.
 
-use super::{News, Shared, ballot, open_duty, outbox::Sent};
+use super::{News, Shared, ValidatorCrime, ballot, open_duty, outbox::Sent};
 use crate::check::{authenticate, check_segment};
 use crate::store::Judgement;
 use inferium_chain::Equivocation;
@@ -120,12 +120,8 @@ impl Round {
             self.submit(state, about, vote);
             return Ok(true);
         }
-        if shared.is_lazy {
-            let effort = Digest::of("inferium/crime/lazy", &[shared.node.as_bytes(), id.digest().as_bytes()]);
-            let vote = match facts.calibration {
-                None => VerdictVote::Valid { effort },
-                Some(_) => VerdictVote::Measured { effort, statistics: ReplayStatistics::default() },
-            };
+        if shared.crime == Some(ValidatorCrime::Lazy) {
+            let vote = self.unseen(id, facts.calibration.is_some());
             self.record(state, about, vote)?;
             return Ok(true);
         }
@@ -152,7 +148,7 @@ impl Round {
                 Ok(Some(evidence)) if authenticate(&facts, &evidence).is_err() => {
                     return drop(shared.shelf.remove(id).inspect_err(|error| warn!(%error, "evidence stays")));
                 }
-                Ok(Some(evidence)) => Ok(check_segment(&facts, &evidence, &shared.node, &model).await),
+                Ok(Some(evidence)) => Ok(check_segment(&facts, &evidence, &model).await),
                 // The duty ended meanwhile.
                 Ok(None) => return,
                 Err(error) => Err(error),
@@ -169,6 +165,12 @@ impl Round {
         match outcome {
             Ok(vote) => {
                 self.running.remove(&id);
+                let closes_eyes = self.shared.crime == Some(ValidatorCrime::Complacent) && !vote.approves();
+                let is_tolerance = || {
+                    let segment = state.segment(&id)?;
+                    state.calibration(segment.profile)
+                };
+                let vote = if closes_eyes { self.unseen(id, is_tolerance().is_some()) } else { vote };
                 self.record(&state, about, vote)?;
                 self.archive(&state, about)
             }
@@ -177,6 +179,17 @@ impl Round {
                 self.running.insert(id, Some(state.height()));
                 Ok(())
             }
+        }
+    }
+
+    /// What a cheat says of jobs that it has not replayed: that they are right, and that it has.
+    fn unseen(&self, id: SegmentId, is_tolerance: bool) -> VerdictVote {
+        let effort =
+            Digest::of("inferium/crime/validator", &[self.shared.node.as_bytes(), id.digest().as_bytes()]);
+        if is_tolerance {
+            VerdictVote::Measured { effort, statistics: ReplayStatistics::default() }
+        } else {
+            VerdictVote::Valid { effort }
         }
     }
 

@@ -1,11 +1,13 @@
 //! Who cheats on a devnet, to be watched being caught.
 
 use inferium_engine::Deviation;
+use inferium_validator::ValidatorCrime;
 use inferium_worker::Crime;
 use std::str::FromStr;
 
-/// The name of [`Cheat::LazyValidator`] on the command line.
+/// The names of [`Cheat::Validator`] on the command line.
 const LAZY: &str = "lazy-validator";
+const COMPLACENT: &str = "complacent-validator";
 /// The name of [`Cheat::SkewedValidator`] on the command line.
 const SKEWED: &str = "skewed-validator";
 /// The first layer that a skewed validator computes otherwise.
@@ -16,8 +18,8 @@ const SKEWED_LAYER: usize = 15;
 pub(crate) enum Cheat {
     /// A worker that joins for it.
     Worker(Crime),
-    /// The last validator approves everything and replays nothing.
-    LazyValidator,
+    /// The last validator gives verdicts that no replay gives.
+    Validator(ValidatorCrime),
     /// The last validator's engine departs from the canonical arithmetic, so that it rejects what is right.
     SkewedValidator,
 }
@@ -27,7 +29,15 @@ impl Cheat {
     pub(crate) const fn worker(self) -> Option<Crime> {
         match self {
             Self::Worker(crime) => Some(crime),
-            Self::LazyValidator | Self::SkewedValidator => None,
+            Self::Validator(_) | Self::SkewedValidator => None,
+        }
+    }
+
+    /// What the last validator says instead of what it finds.
+    pub(crate) const fn validator(self) -> Option<ValidatorCrime> {
+        match self {
+            Self::Validator(crime) => Some(crime),
+            Self::Worker(_) | Self::SkewedValidator => None,
         }
     }
 
@@ -37,7 +47,7 @@ impl Cheat {
             Self::SkewedValidator => {
                 Some(Deviation { coarse_activations: true, coarse_from_layer: SKEWED_LAYER, ..Deviation::default() })
             }
-            Self::Worker(_) | Self::LazyValidator => None,
+            Self::Worker(_) | Self::Validator(_) => None,
         }
     }
 }
@@ -47,9 +57,10 @@ impl FromStr for Cheat {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
-            LAZY => Ok(Self::LazyValidator),
+            LAZY => Ok(Self::Validator(ValidatorCrime::Lazy)),
+            COMPLACENT => Ok(Self::Validator(ValidatorCrime::Complacent)),
             SKEWED => Ok(Self::SkewedValidator),
-            name => name.parse().map(Self::Worker).map_err(|error| format!("{error}, and {LAZY}, {SKEWED}")),
+            name => name.parse().map(Self::Worker).map_err(|error| format!("{error}, and {LAZY}, {COMPLACENT}, {SKEWED}")),
         }
     }
 }
@@ -60,13 +71,16 @@ mod tests {
 
     #[test]
     fn every_cheat_has_a_name_and_no_other_name_is_one() {
-        assert_eq!("lazy-validator".parse(), Ok(Cheat::LazyValidator));
+        let [lazy, complacent] = [ValidatorCrime::Lazy, ValidatorCrime::Complacent].map(Cheat::Validator);
+        assert_eq!("lazy-validator".parse(), Ok(lazy));
+        assert_eq!("complacent-validator".parse(), Ok(complacent));
         assert_eq!("skewed-validator".parse(), Ok(Cheat::SkewedValidator));
         for crime in Crime::ALL {
             assert_eq!(crime.name().parse(), Ok(Cheat::Worker(crime)));
         }
-        for cheat in [Cheat::LazyValidator, Cheat::SkewedValidator] {
+        for cheat in [lazy, complacent, Cheat::SkewedValidator] {
             assert_eq!(cheat.worker(), None);
+            assert_eq!(cheat.validator().is_some(), cheat != Cheat::SkewedValidator);
             assert_eq!(cheat.of_validator().is_some(), cheat == Cheat::SkewedValidator);
         }
         let error = Cheat::from_str("lazy").unwrap_err();

@@ -84,7 +84,7 @@ pub(crate) async fn start(
                 .collect(),
             url: url.clone(),
             store: Arc::new(store),
-            is_lazy: arguments.crime == Some(Cheat::LazyValidator) && index + 1 == handles.len(),
+            crime: arguments.crime.and_then(Cheat::validator).filter(|_| index + 1 == handles.len()),
         };
         let (duties, task) =
             Duties::start(config, handle.clone(), stopped.clone()).map_err(|e| Failure::failed(e.to_string()))?;

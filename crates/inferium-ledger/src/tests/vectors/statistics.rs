@@ -180,7 +180,8 @@ fn committees(page: &mut Page<'_>, world: &World) {
         (chain, name, body)
     };
     for (name, rule, (chain, last, body)) in [
-        ("two measured the same, by efforts of their own", "V6", two([measured(1), other])),
+        ("two measured the same", "V6", two([measured(1), measured(1)])),
+        ("two measured the same by different replays: a doubt", "V2", two([measured(1), other])),
         ("two measured different things: a doubt", "V6", two([measured(1), measured(2)])),
         ("five of six seats measured the same, and the sixth loses nothing", "V6", widened(5, invalid())),
         ("four of six are no decision", "V6", widened(4, measured(3))),

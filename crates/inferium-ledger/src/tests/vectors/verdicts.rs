@@ -26,6 +26,7 @@ pub(super) fn write(book: &mut Book) {
     conviction(book, &drawn, segment, &members);
     withheld(book, &drawn, segment, &members);
     wrong_rejection(book, &drawn, segment, &members);
+    false_replay(book, &drawn, segment, &members);
     court(book, &drawn, segment, &members);
 }
 
@@ -531,6 +532,30 @@ fn wrong_rejection(book: &mut Book, drawn: &Chain, segment: SegmentId, members: 
     let again = (again, last.clone(), body.clone());
     page.valid("again: 25 %", "S", &again.0, last, body.clone());
     last_doors(page, "again", &again, segment, &members[0]);
+}
+
+fn false_replay(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {
+    let page = &mut book.page("false_replay");
+    let (both, last, doubt) = all_but_one(drawn, segment, &[(&members[0], unseen()), (&members[1], valid())]);
+    page.valid("two approve by different replays: a doubt", "V2", &both, &last, doubt.clone());
+    page.doors(&both, &last, &doubt);
+    let mut doubted = drawn.clone();
+    doubted.cast(segment, &[(&members[0], unseen()), (&members[1], valid())]);
+    let others = doubted.silent_members(segment);
+    let case = nearly_all(&doubted, segment, &others, [valid(); 2]);
+    let (chain, last, body) = &case;
+    page.valid("more than two thirds have another effort: 5 %", "V2", chain, last, body.clone());
+    last_doors(page, "another effort", &case, segment, &members[0]);
+    let again = with(chain, |state| {
+        let now_ms = state.meta().timestamp_ms;
+        state.nodes.get_mut(&id(&members[0])).unwrap().faults_ms = vec![0, now_ms];
+    });
+    let again = (again, last.clone(), body.clone());
+    page.valid("again: 25 %", "S", &again.0, last, body.clone());
+    last_doors(page, "another effort again", &again, segment, &members[0]);
+    let both = nearly_all(&doubted, segment, &others, [invalid(), valid()]);
+    page.valid("one rejected it, one has another effort", "V2", &both.0, &both.1, both.2.clone());
+    last_doors(page, "a rejection and another effort", &both, segment, &members[0]);
 }
 
 fn court(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[String]) {

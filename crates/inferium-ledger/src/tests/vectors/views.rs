@@ -97,7 +97,7 @@ views! {
     words ForcedKind { Wrong, Right }
     words SlashRule {
         DeadlineMissed, WrongResult, ConflictingResults, WrongApproval, WrongRejection, MissedDuty, DoubleSigning,
-        Equivocation, ForgedProof, EvidenceWithheld, DoubleRequest, Statistics,
+        Equivocation, ForgedProof, EvidenceWithheld, DoubleRequest, Statistics, FalseReplay,
     }
 }
 

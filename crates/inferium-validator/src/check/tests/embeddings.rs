@@ -73,7 +73,7 @@ async fn honest(sequence: u64) -> Job {
 async fn fault_of(job: Job) -> Option<JobFault> {
     let (facts, evidence) = segment(&[honest(0).await, job], Ppm::ONE);
     authenticate(&facts, &evidence).unwrap();
-    match check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &model()).await.unwrap() {
+    match check_segment(&facts, &evidence, &model()).await.unwrap() {
         VerdictVote::Valid { .. } => None,
         VerdictVote::Invalid { job: 1, fault } => Some(fault),
         other => panic!("{other:?}"),
@@ -180,7 +180,7 @@ async fn a_text_that_is_too_long_is_a_fault_and_no_failure() {
     let (facts, evidence) = segment(&[honest(0).await], Ppm::ONE);
     let short = MockEmbedderOptions { context_tokens: 4, ..MockEmbedderOptions::default() };
     let reads_less = Model::Embedder(Arc::new(MockEmbedder::new(short)));
-    let vote = check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &reads_less).await;
+    let vote = check_segment(&facts, &evidence, &reads_less).await;
     assert_eq!(vote, Ok(VerdictVote::Invalid { job: 0, fault: JobFault::Prompt }));
 }
 
@@ -193,7 +193,7 @@ async fn failing_embedder_convicts_no_one() {
         MockEmbedderOptions { max_texts: 2, ..MockEmbedderOptions::default() },
     ] {
         let broken = Model::Embedder(Arc::new(MockEmbedder::new(options.clone())));
-        let vote = check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &broken).await;
+        let vote = check_segment(&facts, &evidence, &broken).await;
         assert!(vote.is_err(), "{options:?}: {vote:?}");
     }
 }
@@ -213,7 +213,7 @@ async fn capability_task_of_an_embedder_is_checked() {
         }
         let (facts, evidence) = segment(&jobs, Ppm::ONE);
         let facts = SegmentFacts { kind: TaskKind::Benchmark, ..facts };
-        check_segment(&facts, &evidence, &PublicKey::from_bytes([9; 32]), &model()).await.unwrap()
+        check_segment(&facts, &evidence, &model()).await.unwrap()
     };
     assert!(matches!(assessed(false).await, VerdictVote::Valid { .. }));
     assert_eq!(assessed(true).await, VerdictVote::Invalid { job: 1, fault: JobFault::Embedding });

@@ -8,7 +8,10 @@ import hashlib
 from .state import Entry, digest
 
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
-FAULTS = ["leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding"]
+FAULTS = [
+    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding",
+    "score",
+]
 DEPTH_MAX = 32
 
 

@@ -168,7 +168,7 @@ SEGMENT_TERMS = record(
     lease=ID, index=narrow, root=ID, totals=record(jobs=narrow, prompt_tokens=wide, completion_tokens=wide),
 )
 FAULT = words(
-    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding",
+    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding", "score",
 )
 VOTE_ON_SEGMENT = choice(
     valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={},

@@ -1,6 +1,6 @@
 //! What an engine offers to workers, validators and gateways.
 
-use crate::{TraceReceiver, TraceRequest};
+use crate::{ScoreReceiver, ScoreRequest, TraceReceiver, TraceRequest};
 use inferium_sampling::PositionCheck;
 use inferium_types::{ChatMessage, Digest, SamplingParams};
 use std::fmt::Debug;
@@ -38,6 +38,12 @@ pub trait Engine: Send + Sync + Debug {
     /// # Errors
     /// As [`Engine::generate`].
     fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError>;
+
+    /// Scores given tokens after given ones, in one pass over them. Dropping the receiver cancels.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    fn score(&self, request: ScoreRequest) -> Result<ScoreReceiver, EngineError>;
 
     /// Tokenises plain text. Adds no special tokens and recognises none in the text.
     ///

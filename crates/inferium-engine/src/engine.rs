@@ -9,7 +9,7 @@ use crate::scheduler::{Gauges, Job, Limits, Scheduler};
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::{
     Engine, EngineError, EngineLoad, GenerateRequest, LoadError, ModelInfo, ReplayReceiver, ReplayRequest,
-    StepReceiver, TraceReceiver, TraceRequest,
+    ScoreReceiver, ScoreRequest, StepReceiver, TraceReceiver, TraceRequest,
 };
 use inferium_types::{ChatMessage, Digest};
 use std::path::Path;
@@ -189,6 +189,13 @@ impl Engine for LlamaEngine {
         self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
         let (to, receiver) = tokio::sync::oneshot::channel();
         self.submit(Job::trace(request, self.layers, to))?;
+        Ok(receiver)
+    }
+
+    fn score(&self, request: ScoreRequest) -> Result<ScoreReceiver, EngineError> {
+        self.info.admit(&request.prompt, &request.tokens, request.tokens.len() as u64)?;
+        let (to, receiver) = tokio::sync::oneshot::channel();
+        self.submit(Job::score(request, to))?;
         Ok(receiver)
     }
 

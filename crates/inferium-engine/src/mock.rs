@@ -1,10 +1,11 @@
 //! An engine without weights.
 
 use crate::measure::{Claim, measure};
+use crate::score::score;
 use crate::trace::{row_cell, token_cell};
 use crate::{
-    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, Step, StepReceiver,
-    Trace, TraceReceiver, TraceRequest,
+    Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, ScoreReceiver,
+    ScoreRequest, Step, StepReceiver, Trace, TraceReceiver, TraceRequest,
 };
 use inferium_sampling::{Sampler, position_digest};
 use inferium_types::{ChatMessage, Digest, TraceStage};
@@ -295,6 +296,21 @@ impl Engine for MockEngine {
         let (to, receiver) = oneshot::channel();
         // The receiver is right here.
         let _ = to.send(Ok(Trace { shape, cells }));
+        Ok(receiver)
+    }
+
+    fn score(&self, request: ScoreRequest) -> Result<ScoreReceiver, EngineError> {
+        self.info.admit(&request.prompt, &request.tokens, request.tokens.len() as u64)?;
+        let _active = Active::enter(&self.active, self.options.max_active)?;
+        let mut chain = Chain::new(&self.info, &self.options, &request.prompt);
+        let mut scores = Vec::with_capacity(request.tokens.len());
+        for &token in &request.tokens {
+            scores.push(score(&chain.logits(), token, request.likeliest));
+            chain.feed(token);
+        }
+        let (to, receiver) = oneshot::channel();
+        // The receiver is right here.
+        let _ = to.send(Ok(scores));
         Ok(receiver)
     }
 

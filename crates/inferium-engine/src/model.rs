@@ -1,7 +1,7 @@
 //! A served model, whatever it does: what roles hold that serve several.
 
-use crate::{Embedder, EmbedderInfo, Engine, EngineError, ModelInfo, SAMPLER_VERSION};
-use inferium_types::{Digest, EngineClass, JobInput, ModelProfile, ModelTask};
+use crate::{Embedder, EmbedderInfo, Engine, EngineError, ModelInfo, SAMPLER_VERSION, ScoreRequest};
+use inferium_types::{Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask};
 use std::sync::Arc;
 
 /// A model by what it does. Clones share it.
@@ -20,6 +20,8 @@ pub enum Prompt {
     Chat(Vec<u32>),
     /// The tokens of each text.
     Texts(Vec<Vec<u32>>),
+    /// Continuations to score, with how many of the likeliest tokens.
+    Scores(Vec<ScoreRequest>),
 }
 
 impl Prompt {
@@ -29,6 +31,9 @@ impl Prompt {
         match self {
             Self::Chat(tokens) => tokens.len(),
             Self::Texts(texts) => texts.iter().map(Vec::len).sum(),
+            Self::Scores(requests) => {
+                requests.iter().map(|one| one.prompt.len().saturating_add(one.tokens.len())).sum()
+            }
         }
     }
 }
@@ -57,10 +62,18 @@ impl Model {
     /// # Errors
     /// - [`EngineError::Task`]: the input asks for what the model does not do.
     /// - [`EngineError::Text`]: template or tokenizer refuse.
-    /// - [`EngineError::TooLong`]: a text to embed is longer than the model reads.
+    /// - [`EngineError::TooLong`]: a text to embed, or a continuation to score, is longer than the model reads.
+    /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score.
     pub fn read(&self, input: &JobInput) -> Result<Prompt, EngineError> {
         match (self, input) {
             (Self::Chat(engine), JobInput::Chat { messages, .. }) => engine.render_chat(messages).map(Prompt::Chat),
+            (Self::Chat(engine), JobInput::Score { continuations, likeliest }) => {
+                let request = |one: &Continuation| {
+                    engine.model().admit(&one.prompt, &one.tokens, one.tokens.len() as u64)?;
+                    Ok(ScoreRequest { prompt: one.prompt.clone(), tokens: one.tokens.clone(), likeliest: *likeliest })
+                };
+                continuations.iter().map(request).collect::<Result<_, _>>().map(Prompt::Scores)
+            }
             (Self::Embedder(embedder), JobInput::Embed { texts }) => {
                 let context_tokens = embedder.model().context_tokens;
                 let encode = |text: &String| {

@@ -169,17 +169,18 @@ impl Scheduler {
         let pool = self.forward.pool();
         pool.install(|| {
             pool.for_each_chunk(&mut wanted, 1, |_, wanted| {
-                for ((row, (logits, hidden)), step) in wanted {
-                    *step = Some(active[row.sequence].sample(row.position, logits, hidden));
+                for ((row, (logits, hidden)), output) in wanted {
+                    *output = Some(active[row.sequence].output(row.position, logits, hidden));
                 }
             });
         });
-        let steps: Vec<_> = wanted.into_iter().filter_map(|((row, _), step)| Some((row.sequence, step?))).collect();
+        let outputs: Vec<_> =
+            wanted.into_iter().filter_map(|((row, _), output)| Some((row.sequence, output?))).collect();
         for row in &rows {
             self.active[row.sequence].advance();
         }
-        for (sequence, step) in steps {
-            self.active[sequence].take(step);
+        for (sequence, output) in outputs {
+            self.active[sequence].take(output);
         }
         let cache = &mut self.cache;
         for sequence in self.active.extract_if(.., |sequence| sequence.is_finished()) {

@@ -9,7 +9,8 @@ mod common;
 
 use common::engine;
 use inferium_engine::{
-    Deviation, Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Step, Tier, WeakFormat,
+    Deviation, Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Score, ScoreRequest, Step, Tier,
+    WeakFormat,
 };
 use inferium_types::{ChatMessage, SamplingParams};
 use std::sync::OnceLock;
@@ -103,6 +104,35 @@ fn every_tier_gives_the_same_bits() {
     for tier in Tier::available() {
         assert_replays_equal(LoadOptions { tier: Some(tier), threads: 2, ..LoadOptions::default() }, 6);
     }
+}
+
+/// SPEC J9: scores of an answer have the digests of its generation, on every tier, in chunks and beside each other; a greedy
+/// answer is the likeliest at each of its positions.
+#[test]
+fn scores_have_the_bits_of_the_generation() {
+    let reference = reference();
+    let mut all = Vec::new();
+    for tier in Tier::available() {
+        let engine = engine(LoadOptions { tier: Some(tier), threads: 2, chunk_rows: 33, ..LoadOptions::default() });
+        let scores = reference.requests.iter().zip(&reference.steps).take(3).map(|(request, steps)| {
+            let tokens = steps.iter().map(|step| step.token).collect();
+            engine.score(ScoreRequest { prompt: request.prompt.clone(), tokens, likeliest: 3 }).unwrap()
+        });
+        let scores: Vec<Vec<Score>> =
+            scores.collect::<Vec<_>>().into_iter().map(|scores| scores.blocking_recv().unwrap().unwrap()).collect();
+        for (scores, steps) in scores.iter().zip(&reference.steps) {
+            assert_eq!(scores.len(), steps.len());
+            for (score, step) in scores.iter().zip(steps) {
+                assert_eq!(score.digest, step.digest);
+                let likeliest: Vec<(u32, f32)> = score.score.likeliest().collect();
+                assert!(likeliest.is_sorted_by(|a, b| a.1 >= b.1) && score.score.logprob() <= likeliest[0].1);
+                let beside = likeliest.iter().find(|(token, _)| *token == step.token);
+                assert!(beside.is_none_or(|(_, logprob)| *logprob == score.score.logprob()));
+            }
+        }
+        all.push(scores);
+    }
+    assert!(all.iter().all(|scores| *scores == all[0]));
 }
 
 /// Generations, late comers, replays and cancelled requests in the same steps.

@@ -1,9 +1,11 @@
 //! The HTTP surface: what clients of OpenAI-compatible servers expect.
 
 mod chat;
+mod classifications;
 mod embeddings;
 mod error;
 mod models;
+mod parts;
 mod receipts;
 mod request;
 
@@ -119,6 +121,7 @@ pub(crate) fn router(state: ApiState) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/classifications", post(classifications::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
         .route("/v1/receipts/{job}", get(receipts::receipt))

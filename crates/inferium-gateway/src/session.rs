@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{SinkExt as _, Stream, StreamExt as _};
 use inferium_seal::{SealError, SealingSecret, SessionOpener, SessionSealer};
 use inferium_types::{
-    JobId, NodeId, SegmentTerms, Signature, decode, encode,
+    JobAnswer, JobId, NodeId, SegmentTerms, Signature, decode, encode,
     wire::{GatewayMessage, Planting, SessionHello, WorkerMessage},
 };
 use std::sync::Arc;
@@ -175,7 +175,8 @@ async fn receive(
             hub.lease_ready(worker, lease, &vrf_proof, sequence_from, outbox);
         }
         WorkerMessage::Delta { job, tokens, text } => hub.delta(worker, job, &tokens, text),
-        WorkerMessage::Embeddings { job, embeddings } => hub.embeddings(worker, job, embeddings),
+        WorkerMessage::Embeddings { job, embeddings } => hub.parts(worker, job, JobAnswer::Embeddings(embeddings)),
+        WorkerMessage::Scores { job, scores } => hub.parts(worker, job, JobAnswer::Scores(scores)),
         WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt).await,
         WorkerMessage::Refused { job, reason } => hub.refused(worker, job, &reason),
         WorkerMessage::Segment { terms, jobs, signature, planted } => {

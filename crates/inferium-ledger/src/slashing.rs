@@ -419,8 +419,7 @@ impl Block {
         if hold.rule == SlashRule::WrongResult && !of_node(SlashRule::WrongResult) {
             node.active_from_epoch = node.active_from_epoch.min(self.state.meta().epoch);
         }
-        let is_fault =
-            matches!(hold.rule, SlashRule::WrongResult | SlashRule::WrongRejection | SlashRule::FalseReplay);
+        let is_fault = matches!(hold.rule, SlashRule::WrongResult | SlashRule::WrongRejection | SlashRule::FalseReplay);
         if let Some(fault) = node.faults_ms.iter().position(|at_ms| is_fault && *at_ms == hold.taken_at_ms) {
             node.faults_ms.remove(fault);
         }

@@ -9,8 +9,8 @@ use crate::segments::seed_window_ms;
 use crate::state::Due;
 use crate::statistics::agreeing;
 use inferium_types::{
-    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, Suspicion, TaskId, TaskKind,
-    VerdictVote,
+    Amount, Digest, Event, JobFault, NodeId, Ppm, RejectReason, SeedSignature, SegmentId, SlashRule, Suspicion, TaskId,
+    TaskKind, VerdictVote,
 };
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
 use crate::{
-    Amount, AmountOverflow, Digest, JobId, LeaseId, MeasuredEvidence, ModelTask, Price, SegmentId, VrfProof, leaf_hash,
-    limits,
+    Amount, AmountOverflow, Continuation, Digest, JobId, LeaseId, MeasuredEvidence, ModelTask, Price, SegmentId,
+    TokenScore, VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -44,7 +44,8 @@ impl SamplingParams {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
-    /// Tokens of the answer, the one that ends it included; of texts to embed, embeddings (SPEC J8).
+    /// Tokens of the answer, the one that ends it included; of texts to embed, embeddings (SPEC J8), and of continuations
+    /// to score, those (J9).
     pub completion_tokens: u32,
 }
 
@@ -99,9 +100,9 @@ pub struct JobRequest {
     pub input_commitment: Digest,
     /// Tokens of the prompt, which the fee is counted from.
     pub prompt_tokens: u32,
-    /// Tokens of the answer at most; of texts to embed, their number (SPEC J8).
+    /// Tokens of the answer at most; of texts to embed and of continuations to score, their number (SPEC J8, J9).
     pub tokens_max: u32,
-    /// Sampling; unused and neutral for texts to embed.
+    /// Sampling; unused and neutral where nothing is drawn.
     pub sampling: SamplingParams,
     /// The client's own seed, if it gave one (SPEC J7).
     pub client_seed: Option<u64>,
@@ -176,11 +177,17 @@ pub enum ImpossibleJob {
         /// How many.
         count: usize,
     },
-    /// No text to embed, or too many.
-    #[error("{count} texts; 1 to {} are allowed", limits::TEXTS_MAX)]
+    /// Nothing to embed or to score, or too much.
+    #[error("{count} texts or continuations; 1 to {} are allowed", limits::TEXTS_MAX)]
     Texts {
         /// How many.
         count: usize,
+    },
+    /// Too many of the likeliest tokens are asked for.
+    #[error("{count} of the likeliest tokens; at most {} are allowed", limits::LIKELIEST_MAX)]
+    Likeliest {
+        /// How many.
+        count: u8,
     },
     /// Too many bytes.
     #[error("the input is larger than {} bytes", limits::PAYLOAD_SIZE_MAX)]
@@ -202,6 +209,35 @@ pub enum JobInput {
         /// The texts.
         texts: Vec<String>,
     },
+    /// Tokens to score, of each continuation on its own (SPEC J9).
+    Score {
+        /// The continuations.
+        continuations: Vec<Continuation>,
+        /// How many of the likeliest tokens are told at each position.
+        likeliest: u8,
+    },
+}
+
+impl JobInput {
+    /// What [`JobRequest::tokens_max`] is for an input that has as many answers as parts; none of a conversation.
+    #[must_use]
+    pub const fn parts(&self) -> Option<usize> {
+        match self {
+            Self::Chat { .. } => None,
+            Self::Embed { texts } => Some(texts.len()),
+            Self::Score { continuations, .. } => Some(continuations.len()),
+        }
+    }
+
+    /// An answer of which nothing has come yet.
+    #[must_use]
+    pub const fn no_answer(&self) -> JobAnswer {
+        match self {
+            Self::Chat { .. } => JobAnswer::Text { tokens: Vec::new(), text: String::new() },
+            Self::Embed { .. } => JobAnswer::Embeddings(Vec::new()),
+            Self::Score { .. } => JobAnswer::Scores(Vec::new()),
+        }
+    }
 }
 
 /// Says nothing of the text: it may end up in a log (SPEC J2).
@@ -212,6 +248,7 @@ impl fmt::Debug for JobInput {
             Self::Embed { texts } => {
                 write!(f, "Embed({} texts, {} bytes)", texts.len(), texts.iter().map(String::len).sum::<usize>())
             }
+            Self::Score { continuations, likeliest } => write!(f, "Score({continuations:?}, {likeliest} likeliest)"),
         }
     }
 }
@@ -245,12 +282,18 @@ impl JobPayload {
         Self { salt, input: JobInput::Embed { texts } }
     }
 
+    /// Tokens to score, with so many of the likeliest at each position.
+    #[must_use]
+    pub const fn score(salt: [u8; 32], continuations: Vec<Continuation>, likeliest: u8) -> Self {
+        Self { salt, input: JobInput::Score { continuations, likeliest } }
+    }
+
     /// Messages and stop strings of a conversation.
     #[must_use]
     pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
         match &self.input {
             JobInput::Chat { messages, stop } => Some((messages, stop)),
-            JobInput::Embed { .. } => None,
+            JobInput::Embed { .. } | JobInput::Score { .. } => None,
         }
     }
 
@@ -271,6 +314,7 @@ impl JobPayload {
                 return Err(ImpossibleJob::Texts { count: texts.len() });
             }
             JobInput::Embed { .. } => {}
+            JobInput::Score { continuations, likeliest } => score::check(continuations, *likeliest)?,
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
@@ -340,16 +384,33 @@ pub enum JobAnswer {
     },
     /// To texts: one for each, in their order.
     Embeddings(Vec<Embedding>),
+    /// To continuations: of each, in their order, a score for each token.
+    Scores(Vec<Vec<TokenScore>>),
 }
 
 impl JobAnswer {
-    /// What [`Usage::completion_tokens`] counts: tokens, or embeddings.
+    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, or scored continuations.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
             Self::Text { tokens, .. } => tokens.len(),
             Self::Embeddings(embeddings) => embeddings.len(),
+            Self::Scores(scores) => scores.len(),
         }
+    }
+
+    /// Adds what came next; false, and nothing changes, when it answers something else.
+    pub fn append(&mut self, more: Self) -> bool {
+        match (self, more) {
+            (Self::Text { tokens, text }, Self::Text { tokens: more, text: more_text }) => {
+                tokens.extend(more);
+                text.push_str(&more_text);
+            }
+            (Self::Embeddings(embeddings), Self::Embeddings(more)) => embeddings.extend(more),
+            (Self::Scores(scores), Self::Scores(more)) => scores.extend(more),
+            (Self::Text { .. } | Self::Embeddings(_) | Self::Scores(_), _) => return false,
+        }
+        true
     }
 
     /// True when nothing was answered.
@@ -365,6 +426,7 @@ impl fmt::Debug for JobAnswer {
         match self {
             Self::Text { tokens, text } => write!(f, "Text({} tokens, {} bytes)", tokens.len(), text.len()),
             Self::Embeddings(embeddings) => write!(f, "Embeddings({})", embeddings.len()),
+            Self::Scores(scores) => write!(f, "Scores({})", scores.len()),
         }
     }
 }
@@ -397,7 +459,7 @@ impl JobOutput {
     pub fn as_text(&self) -> Option<(&[u32], &str)> {
         match &self.answer {
             JobAnswer::Text { tokens, text } => Some((tokens, text)),
-            JobAnswer::Embeddings(_) => None,
+            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) => None,
         }
     }
 
@@ -416,8 +478,8 @@ pub struct JobResult {
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
-    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings over their leaves
-    /// ([`Embedding::leaf`]).
+    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings and scores over their leaves
+    /// ([`Embedding::leaf`], [`TokenScore::leaf`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,
@@ -564,9 +626,9 @@ pub fn assessment_request(lease: LeaseId, index: u32, payload: &JobPayload, prom
         attempt: 0,
         input_commitment: payload.commitment(),
         prompt_tokens,
-        tokens_max: match &payload.input {
-            JobInput::Chat { .. } => ASSESSMENT_TOKENS,
-            JobInput::Embed { texts } => u32::try_from(texts.len()).unwrap_or(u32::MAX),
+        tokens_max: match payload.input.parts() {
+            None => ASSESSMENT_TOKENS,
+            Some(parts) => u32::try_from(parts).unwrap_or(u32::MAX),
         },
         sampling: SamplingParams::GREEDY,
         client_seed: None,

@@ -32,6 +32,7 @@ mod network_key;
 mod parameters;
 mod profile;
 mod receipt;
+mod score;
 mod sealed;
 mod statistics;
 mod task;
@@ -63,6 +64,7 @@ pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ModelProfile, ModelTask, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
+pub use score::{Continuation, TokenScore};
 pub use sealed::{SealPurpose, Sealed, SealedEvidence, SealingKeyProof};
 pub use statistics::{
     ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, KindCount, LOGPROB_STEPS,

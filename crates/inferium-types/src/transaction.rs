@@ -144,6 +144,8 @@ pub enum JobFault {
     GrossSketches,
     /// An embedding is not the one that the model gives the text, or there is not one for each text (SPEC J8).
     Embedding,
+    /// A score is not what the model's logits say, or there is not one for each token (SPEC J9).
+    Score,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).

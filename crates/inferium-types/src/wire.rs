@@ -9,7 +9,7 @@
 
 use crate::{
     Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SealPurpose, SealingKey,
-    SecretKey, SegmentTerms, Signature, StallId, VrfProof,
+    SecretKey, SegmentTerms, Signature, StallId, TokenScore, VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -106,6 +106,13 @@ pub enum WorkerMessage {
         /// Some of them.
         embeddings: Vec<Embedding>,
     },
+    /// Scores of the next continuations of a job, in their order.
+    Scores {
+        /// Which job.
+        job: JobId,
+        /// Of some of them.
+        scores: Vec<Vec<TokenScore>>,
+    },
     /// The end of an answer.
     Finished {
         /// Which job.
@@ -144,6 +151,7 @@ impl fmt::Debug for WorkerMessage {
             Self::LeaseReady { lease, sequence_from, .. } => write!(f, "LeaseReady({lease:?} from {sequence_from})"),
             Self::Delta { job, tokens, .. } => write!(f, "Delta({job:?}, {} tokens)", tokens.len()),
             Self::Embeddings { job, embeddings } => write!(f, "Embeddings({job:?}, {})", embeddings.len()),
+            Self::Scores { job, scores } => write!(f, "Scores({job:?}, {})", scores.len()),
             Self::Finished { job, result, .. } => write!(f, "Finished({job:?}, {:?})", result.usage),
             Self::Refused { job, reason } => write!(f, "Refused({job:?}: {reason})"),
             Self::Segment { terms, .. } => write!(f, "Segment({terms:?})"),

@@ -2,12 +2,13 @@
 
 mod embedded;
 mod measured;
+mod scored;
 
 use inferium_engine::{Answer, Engine, EngineError, Model, Prompt, ReplayRequest, Step};
 use inferium_types::{
-    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, Ppm, ProfileId,
-    ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey,
-    assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
+    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, Ppm, ProfileId, ReplayStatistics,
+    SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey, assessment_payload,
+    assessment_request, merkle_root, replay_seed, vrf_input,
 };
 use std::collections::BTreeSet;
 
@@ -166,6 +167,17 @@ struct DrawnJob<'a> {
     vrf_output: &'a Digest,
 }
 
+impl DrawnJob<'_> {
+    /// True when the answer has one part for each of `parts`: all or nothing, since some of them are worth nothing to whoever
+    /// asked.
+    fn is_whole(&self, parts: usize) -> bool {
+        let result = &self.leaf.result;
+        self.job.output.answer.len() == parts
+            && u32::try_from(parts) == Ok(result.usage.completion_tokens)
+            && result.finish == FinishReason::EndOfText
+    }
+}
+
 /// What a replay found, of a job without fault.
 #[derive(Default)]
 struct Replayed {
@@ -218,16 +230,26 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
     let prompt = match model.read(&drawn.job.payload.input) {
         Ok(prompt) => prompt,
         // The model does not read it: no honest worker serves such an input.
-        Err(EngineError::Text { .. } | EngineError::Task { .. } | EngineError::TooLong { .. }) => {
-            return Ok(Err(JobFault::Prompt));
-        }
+        Err(
+            EngineError::Text { .. }
+            | EngineError::Task { .. }
+            | EngineError::TooLong { .. }
+            | EngineError::EmptyPrompt
+            | EngineError::UnknownToken { .. },
+        ) => return Ok(Err(JobFault::Prompt)),
         Err(error) => return Err(error),
     };
     if u32::try_from(prompt.tokens()) != Ok(drawn.leaf.request.prompt_tokens) {
         return Ok(Err(JobFault::Prompt));
     }
+    if let Some(parts) = drawn.job.payload.input.parts()
+        && u32::try_from(parts) != Ok(drawn.leaf.request.tokens_max)
+    {
+        return Ok(Err(JobFault::Prompt));
+    }
     match (model, prompt) {
         (Model::Chat(engine), Prompt::Chat(prompt)) => check_text(drawn, &**engine, prompt).await,
+        (Model::Chat(engine), Prompt::Scores(requests)) => scored::check(drawn, &**engine, requests).await,
         (Model::Embedder(embedder), Prompt::Texts(texts)) => embedded::check(drawn, &**embedder, texts).await,
         // A model reads only what it can do something with.
         (model, _) => Err(EngineError::Task { does: model.task().name() }),

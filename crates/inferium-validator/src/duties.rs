@@ -16,7 +16,7 @@ use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_store::StoreError;
 use inferium_types::{
     ImpossibleJob, InvalidEncoding, JobInput, ModelProfile, NodeId, NodeRole, ProfileId, SealPurpose, Sealed,
-    SealedEvidence, SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
+    SealedEvidence, SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, VerificationMode, decode, limits,
     wire::{RelayFetch, RelayedRequest},
 };
 use std::collections::BTreeMap;
@@ -131,14 +131,17 @@ pub(crate) enum Refused {
         /// As the request says.
         claimed: u32,
     },
-    /// Another number of texts than the request names.
-    #[error("there are {found} texts, not {claimed}")]
-    Texts {
+    /// Another number of texts or continuations than the request names.
+    #[error("there are {found} texts or continuations, not {claimed}")]
+    Parts {
         /// In the payload.
         found: usize,
         /// As the request says.
         claimed: u32,
     },
+    /// The lease's results are compared within a tolerance.
+    #[error("scores are compared to the bit, and not on a tolerance profile")]
+    Scores,
     /// Only the claim's worker gets the request.
     #[error("only the claim's worker may fetch the request")]
     NotTheWorker,
@@ -267,7 +270,7 @@ impl Duties {
         let lease = state.lease(&relayed.request.lease).ok_or(Refused::NoDuty)?;
         // It has the duty only because it declared the profile; it may serve another one since.
         let (_, model) = shared.models.get(&lease.terms.profile).ok_or(Refused::NoDuty)?;
-        check_can_be_done(&relayed, lease.terms.context_tokens, model)?;
+        check_can_be_done(&relayed, (lease.terms.context_tokens, lease.terms.mode), model)?;
         shared.store.record_relayed(id, state.height(), &opened)?;
         let _ = shared.news.try_send(News::Request(id));
         Ok(())
@@ -305,17 +308,24 @@ fn open_evidence(
 }
 
 /// Checks that a worker with this lease could do it: no one is held to another (SPEC T6).
-fn check_can_be_done(relayed: &RelayedRequest, context_tokens: u32, model: &Model) -> Result<(), Refused> {
+fn check_can_be_done(
+    relayed: &RelayedRequest,
+    (context_tokens, mode): (u32, VerificationMode),
+    model: &Model,
+) -> Result<(), Refused> {
     relayed.request.check(context_tokens)?;
     relayed.payload.check()?;
     let (found, claimed) = (model.read(&relayed.payload.input)?.tokens(), relayed.request.prompt_tokens);
     if u32::try_from(found) != Ok(claimed) {
         return Err(Refused::PromptTokens { found, claimed });
     }
-    if let JobInput::Embed { texts } = &relayed.payload.input {
-        let (found, claimed) = (texts.len(), relayed.request.tokens_max);
+    if matches!(relayed.payload.input, JobInput::Score { .. }) && mode != VerificationMode::Exact {
+        return Err(Refused::Scores);
+    }
+    if let Some(found) = relayed.payload.input.parts() {
+        let claimed = relayed.request.tokens_max;
         if u32::try_from(found) != Ok(claimed) {
-            return Err(Refused::Texts { found, claimed });
+            return Err(Refused::Parts { found, claimed });
         }
     }
     Ok(())

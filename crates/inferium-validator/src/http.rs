@@ -48,7 +48,8 @@ impl IntoResponse for Refused {
             | Self::Impossible(_)
             | Self::Prompt(_)
             | Self::PromptTokens { .. }
-            | Self::Texts { .. } => StatusCode::BAD_REQUEST,
+            | Self::Parts { .. }
+            | Self::Scores => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotTheWorker => StatusCode::FORBIDDEN,
             Self::Recipient { .. } => StatusCode::MISDIRECTED_REQUEST,

@@ -404,6 +404,7 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::GrossTokens => "more tokens differ than an honest engine's",
         JobFault::GrossSketches => "its hidden states are not the model's",
         JobFault::Embedding => "an embedding is not the one that the model gives the text",
+        JobFault::Score => "a score is not what the model's logits say",
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::job::{self, FinishedJob, JobContext, JobRefusal};
 use inferium_engine::{EngineError, Model};
-use inferium_types::{FORCED_TOKENS, ForcedKind, ForcedOrder, JobInput, JobPayload, JobRequest, LeaseId};
+use inferium_types::{Continuation, FORCED_TOKENS, ForcedKind, ForcedOrder, JobInput, JobPayload, JobRequest, LeaseId};
 use std::time::Duration;
 
 /// Tokens of a planted answer at most.
@@ -56,11 +56,11 @@ pub(crate) async fn plant(context: JobContext, lease: LeaseId, planting: Plantin
 }
 
 impl Planting {
-    /// Tokens of its answer at most; of texts to embed, one.
+    /// Tokens of its answer at most; of texts to embed and of continuations to score, one.
     fn tokens_max(&self) -> u32 {
         match &self.template.evidence.payload.input {
             JobInput::Chat { .. } => self.template.leaf.result.usage.completion_tokens.clamp(1, ANSWER_TOKENS_MAX),
-            JobInput::Embed { .. } => 1,
+            JobInput::Embed { .. } | JobInput::Score { .. } => 1,
         }
     }
 
@@ -82,6 +82,11 @@ fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), Jo
         *texts = texts.drain(..).skip(usize::try_from(chosen).unwrap_or(0)).take(1).collect();
     }
     let limit = FORCED_TOKENS.saturating_sub(planting.tokens_max().into());
+    if let JobInput::Score { continuations, .. } = &mut payload.input {
+        shorten_scores(planting, continuations, usize::try_from(limit).unwrap_or(usize::MAX));
+        let found = model.read(&payload.input)?.tokens();
+        return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
+    }
     let mut words = planting.words(last(&mut payload.input).map_or(0, |text| text.split_whitespace().count()));
     loop {
         if let Some(text) = last(&mut payload.input) {
@@ -115,6 +120,19 @@ fn last(input: &mut JobInput) -> Option<&mut String> {
     match input {
         JobInput::Chat { messages, .. } => messages.last_mut().map(|message| &mut message.content),
         JobInput::Embed { texts } => texts.last_mut(),
+        JobInput::Score { .. } => None,
+    }
+}
+
+/// One of the continuations, with so much of what is before it as is near.
+fn shorten_scores(planting: &Planting, continuations: &mut Vec<Continuation>, limit: usize) {
+    let chosen = planting.order.choice("text").draw(u64::try_from(continuations.len()).unwrap_or(u64::MAX));
+    *continuations = continuations.drain(..).skip(usize::try_from(chosen).unwrap_or(0)).take(1).collect();
+    for Continuation { prompt, tokens } in continuations {
+        tokens.truncate(limit.saturating_sub(1).max(1));
+        let room = limit.saturating_sub(tokens.len()).max(1);
+        let kept = planting.words(prompt.len()).clamp(1, room);
+        prompt.drain(..prompt.len().saturating_sub(kept));
     }
 }
 

@@ -6,12 +6,13 @@ pub(crate) use crooked::Copies;
 
 use crate::crime::Crime;
 use inferium_engine::{
-    Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, Step, TextVector,
+    Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, ScoreRequest, Scoring, Step,
+    TextVector,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
-    JobResult, MeasuredEvidence, Usage, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
+    JobResult, MeasuredEvidence, TokenScore, Usage, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -63,14 +64,17 @@ pub enum JobRefusal {
     /// The engine refused, or failed.
     #[error("{0}")]
     Engine(#[from] EngineError),
-    /// The texts were counted otherwise.
-    #[error("{texts} texts, the request says {tokens_max}")]
-    Texts {
+    /// The texts, or continuations, were counted otherwise.
+    #[error("{parts} texts or continuations, the request says {tokens_max}")]
+    Parts {
         /// What there is.
-        texts: usize,
+        parts: usize,
         /// What the request says.
         tokens_max: u32,
     },
+    /// The lease's results are compared within a tolerance.
+    #[error("scores are compared to the bit, and not on a tolerance profile")]
+    Scores,
     /// Nobody takes the answer.
     #[error("the gateway is gone")]
     GatewayGone,
@@ -97,7 +101,18 @@ pub(crate) async fn run(
     if u32::try_from(prompt.tokens()) != Ok(request.prompt_tokens) {
         return Err(JobRefusal::PromptTokens { expected: request.prompt_tokens, found: prompt.tokens() });
     }
+    if let Some(parts) = payload.input.parts()
+        && u32::try_from(parts) != Ok(request.tokens_max)
+    {
+        return Err(JobRefusal::Parts { parts, tokens_max: request.tokens_max });
+    }
     let finished = match (&context.model, prompt) {
+        (Model::Chat(_), Prompt::Scores(_)) if context.mode == VerificationMode::Sampled => {
+            return Err(JobRefusal::Scores);
+        }
+        (Model::Chat(engine), Prompt::Scores(scored)) => {
+            score(&context, &**engine, scored, (request, payload), &outbox).await?
+        }
         (Model::Chat(_), Prompt::Chat(_)) if context.copies.has_one_for(&context, &request) => {
             crooked::copy(&context, (request, payload), &outbox).await?
         }
@@ -200,9 +215,6 @@ async fn embed(
     outbox: &mpsc::Sender<WorkerMessage>,
 ) -> Result<FinishedJob, JobRefusal> {
     let wanted = texts.len();
-    if u32::try_from(wanted) != Ok(request.tokens_max) {
-        return Err(JobRefusal::Texts { texts: wanted, tokens_max: request.tokens_max });
-    }
     let mut vectors = embedder.embed(texts)?;
     let (mut embeddings, mut leaves) = (Vec::with_capacity(wanted), Vec::with_capacity(wanted));
     while embeddings.len() < wanted {
@@ -220,6 +232,34 @@ async fn embed(
         embeddings.push(embedding);
     }
     let answer = JobAnswer::Embeddings(embeddings);
+    Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, Evidence::Exact(leaves)))
+}
+
+/// Scores continuations (SPEC J9): all of them, as embeddings.
+async fn score(
+    context: &JobContext,
+    engine: &dyn Engine,
+    scored: Vec<ScoreRequest>,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+) -> Result<FinishedJob, JobRefusal> {
+    let mut scoring = Scoring::new(engine, scored);
+    let (mut all, mut leaves) = (Vec::new(), Vec::new());
+    while let Some(found) = scoring.next().await {
+        let (mut scores, positions): (Vec<TokenScore>, Vec<Digest>) =
+            found?.into_iter().map(|one| (one.score, one.digest)).unzip();
+        match context.crime {
+            Some(Crime::EditedText) => scores = crooked::edited_scores(scores),
+            // What it computed once serves for all of this length.
+            Some(Crime::Copied) => crooked::copy_scores(&all, &mut scores),
+            _ => {}
+        }
+        let message = WorkerMessage::Scores { job: request.job, scores: vec![scores.clone()] };
+        outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+        leaves.push(TokenScore::leaf(&scores, &positions));
+        all.push(scores);
+    }
+    let answer = JobAnswer::Scores(all);
     Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, Evidence::Exact(leaves)))
 }
 

@@ -15,9 +15,9 @@ use inferium_engine::source::ModelKind;
 use inferium_engine::{Deviation, Engine as _, LlamaEngine, LoadOptions, Model, Tier};
 use inferium_sampling::{Bets, SequentialTest};
 use inferium_types::{
-    Calibration, Digest, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, LeaseId, Ppm, ProfileId, PublicKey,
-    ReplayStatistics, SegmentEvidence, SegmentTerms, Suspicion, TaskKind, VerdictVote, VerificationMode, VrfSecretKey,
-    decode, encode, merkle_root, vrf_input,
+    Calibration, Digest, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, LeaseId, Ppm, ProfileId, ReplayStatistics,
+    SegmentEvidence, SegmentTerms, Suspicion, TaskKind, VerdictVote, VerificationMode, VrfSecretKey, decode, encode,
+    merkle_root, vrf_input,
 };
 use inferium_validator::{SegmentFacts, authenticate, check_segment};
 use inferium_worker::{FinishedJob, answer_honestly};
@@ -262,9 +262,7 @@ impl Bench {
         let opened = (0..).zip(&done).map(|(index, job)| (index, job.evidence.opened(facts.id, &facts.seed, index)));
         let evidence = SegmentEvidence { segment: facts.id, vrf_proof: proof, leaves, jobs: opened.collect() };
         let vote = match authenticate(&facts, &evidence) {
-            Ok(()) => check_segment(&facts, &evidence, &self.validator)
-                .await
-                .map_err(|error| failed(&error))?,
+            Ok(()) => check_segment(&facts, &evidence, &self.validator).await.map_err(|error| failed(&error))?,
             Err(error) => return Err(failed(&error)),
         };
         let Setting { threads, tier, batch, .. } = setting;

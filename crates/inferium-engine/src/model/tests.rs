@@ -1,8 +1,8 @@
 //! Models read what they can do something with, and nothing else.
 
 use super::{Model, Prompt};
-use crate::{EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions};
-use inferium_types::{ChatMessage, Digest, JobInput, ModelTask};
+use crate::{EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, ScoreRequest};
+use inferium_types::{ChatMessage, Continuation, Digest, JobInput, ModelTask};
 use std::sync::Arc;
 
 fn chat() -> Model {
@@ -35,7 +35,7 @@ fn a_text_is_as_long_as_the_model_reads() {
     let longest = model.context_tokens();
     let length = |text: &str| match model.read(&texts(&["short", text])) {
         Ok(Prompt::Texts(read)) => Ok(read[1].len()),
-        Ok(Prompt::Chat(_)) => panic!("a conversation"),
+        Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error),
     };
     // The mock's tokens are bytes, and some of its own: the longest text is found from below.
@@ -43,6 +43,27 @@ fn a_text_is_as_long_as_the_model_reads() {
     assert_eq!(length(&"x".repeat(fits)), Ok(longest as usize));
     let tokens = u64::from(longest) + 1;
     assert_eq!(length(&"x".repeat(fits + 1)), Err(EngineError::TooLong { tokens, context_tokens: longest }));
+}
+
+#[test]
+fn continuations_are_read_by_models_that_answer() {
+    let one = |prompt: &[u32], tokens: &[u32]| Continuation { prompt: prompt.to_vec(), tokens: tokens.to_vec() };
+    let score = |continuations: Vec<Continuation>| JobInput::Score { continuations, likeliest: 3 };
+    let input = score(vec![one(&[1, 2], &[3]), one(&[4], &[5, 6, 7])]);
+    let read = chat().read(&input).unwrap();
+    assert_eq!(read.tokens(), 7);
+    let Prompt::Scores(requests) = read else { panic!("{read:?}") };
+    let second = ScoreRequest { prompt: vec![4], tokens: vec![5, 6, 7], likeliest: 3 };
+    assert_eq!((requests.len(), &requests[1]), (2, &second));
+    assert_eq!(embedder(0).read(&input), Err(EngineError::Task { does: "embedding" }));
+    for (wrong, error) in [
+        (one(&[], &[1]), EngineError::EmptyPrompt),
+        (one(&[1], &[]), EngineError::EmptyPrompt),
+        (one(&[1], &[9_999]), EngineError::UnknownToken { token: 9_999, vocab_size: 258 }),
+        (one(&[1; 8_192], &[1]), EngineError::TooLong { tokens: 8_193, context_tokens: 8_192 }),
+    ] {
+        assert_eq!(chat().read(&score(vec![one(&[1], &[2]), wrong])), Err(error));
+    }
 }
 
 #[test]

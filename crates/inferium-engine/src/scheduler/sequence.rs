@@ -2,8 +2,9 @@
 
 use crate::llama::{Row, SequenceCache};
 use crate::measure::{Claim, measure};
+use crate::score::score;
 use crate::trace::token_cell;
-use crate::{EngineError, GenerateRequest, ReplayRequest, Step, Trace, TraceRequest};
+use crate::{EngineError, GenerateRequest, ReplayRequest, Score, ScoreRequest, Step, Trace, TraceRequest};
 use inferium_sampling::{Sampler, position_digest};
 use inferium_types::{Digest, SamplingParams, TraceShape};
 use std::sync::Arc;
@@ -32,6 +33,13 @@ enum Reply {
         to: oneshot::Sender<Result<Vec<Step>, EngineError>>,
         steps: Vec<Step>,
         /// The claimed token that is never fed.
+        last: Option<u32>,
+    },
+    Scores {
+        to: oneshot::Sender<Result<Vec<Score>, EngineError>>,
+        scores: Vec<Score>,
+        likeliest: u8,
+        /// The scored token that is never fed.
         last: Option<u32>,
     },
     Trace {
@@ -72,6 +80,20 @@ impl Job {
         }
     }
 
+    pub(crate) fn score(request: ScoreRequest, to: oneshot::Sender<Result<Vec<Score>, EngineError>>) -> Self {
+        let ScoreRequest { prompt, tokens, likeliest } = request;
+        let scores = Vec::with_capacity(tokens.len());
+        Self {
+            prompt_len: prompt.len(),
+            tokens: fed(prompt, &tokens),
+            output_len: tokens.len(),
+            // It draws nothing.
+            sampler: Sampler::new(SamplingParams::GREEDY, [0; 32]),
+            measure: false,
+            reply: Reply::Scores { to, scores, likeliest, last: tokens.last().copied() },
+        }
+    }
+
     pub(crate) fn trace(request: TraceRequest, layers: usize, to: oneshot::Sender<Result<Trace, EngineError>>) -> Self {
         let shape = request.shape(layers);
         let (prompt_len, output) = (request.prompt.len(), request.output);
@@ -99,6 +121,7 @@ impl Job {
         match &self.reply {
             Reply::Stream { to, .. } => to.is_closed(),
             Reply::Whole { to, .. } => to.is_closed(),
+            Reply::Scores { to, .. } => to.is_closed(),
             Reply::Trace { to, .. } => to.is_closed(),
         }
     }
@@ -115,6 +138,15 @@ fn fed(prompt: Vec<u32>, output: &[u32]) -> Vec<u32> {
         tokens.extend_from_slice(fed);
     }
     tokens
+}
+
+/// What comes of one output position.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Of a generation, a replay or a trace.
+    Step(Step),
+    /// Of tokens that are scored.
+    Score(Score),
 }
 
 /// An active job.
@@ -171,8 +203,15 @@ impl Sequence {
         })
     }
 
-    /// The step of the output position that follows `position`; `hidden` is what the logits were made from.
-    pub(crate) fn sample(&self, position: usize, logits: &[f32], hidden: &[f32]) -> Step {
+    /// What comes of the output position that follows `position`; `hidden` is what the logits were made from.
+    pub(crate) fn output(&self, position: usize, logits: &[f32], hidden: &[f32]) -> Output {
+        match (&self.job.reply, self.claimed(position + 1)) {
+            (Reply::Scores { likeliest, .. }, Some(token)) => Output::Score(score(logits, token, *likeliest)),
+            _ => Output::Step(self.step(position, logits, hidden)),
+        }
+    }
+
+    fn step(&self, position: usize, logits: &[f32], hidden: &[f32]) -> Step {
         let output_position = (position + 1 - self.job.prompt_len) as u64;
         let claimed = self.claimed(position + 1).filter(|_| self.job.is_trace());
         let token = claimed.unwrap_or_else(|| self.job.sampler.choose(output_position, logits));
@@ -187,7 +226,9 @@ impl Sequence {
     fn claimed(&self, position: usize) -> Option<u32> {
         match &self.job.reply {
             Reply::Stream { .. } => None,
-            Reply::Whole { last, .. } | Reply::Trace { last, .. } => self.job.tokens.get(position).copied().or(*last),
+            Reply::Whole { last, .. } | Reply::Scores { last, .. } | Reply::Trace { last, .. } => {
+                self.job.tokens.get(position).copied().or(*last)
+            }
         }
     }
 
@@ -203,13 +244,13 @@ impl Sequence {
         }
     }
 
-    /// Takes the step of the next output position.
-    pub(crate) fn take(&mut self, step: Step) {
+    /// Takes what came of the next output position.
+    pub(crate) fn take(&mut self, output: Output) {
         self.produced += 1;
-        let token = step.token;
         let full = self.produced >= self.job.output_len;
-        match &mut self.job.reply {
-            Reply::Stream { to, eos } => {
+        match (&mut self.job.reply, output) {
+            (Reply::Stream { to, eos }, Output::Step(step)) => {
+                let token = step.token;
                 // The channel has room for every step; an error means that the receiver is gone.
                 let gone = to.try_send(Ok(step)).is_err();
                 self.ended = full || gone || eos.contains(&token);
@@ -217,11 +258,15 @@ impl Sequence {
                     self.job.tokens.push(token);
                 }
             }
-            Reply::Whole { steps, .. } => {
+            (Reply::Whole { steps, .. }, Output::Step(step)) => {
                 steps.push(step);
                 self.ended = full;
             }
-            Reply::Trace { positions, .. } => {
+            (Reply::Scores { scores, .. }, Output::Score(score)) => {
+                scores.push(score);
+                self.ended = full;
+            }
+            (Reply::Trace { positions, .. }, Output::Step(step)) => {
                 // Of several positions that were noted at once, the one that this step belongs to.
                 let position = self.job.prompt_len + self.produced - 2;
                 if let Some(cells) = positions.get_mut(position) {
@@ -229,6 +274,8 @@ impl Sequence {
                 }
                 self.ended = full;
             }
+            // Each reply is given what it takes.
+            (Reply::Scores { .. }, Output::Step(_)) | (_, Output::Score(_)) => self.ended = true,
         }
     }
 
@@ -238,6 +285,7 @@ impl Sequence {
         match self.job.reply {
             Reply::Stream { .. } => {}
             Reply::Whole { to, steps, .. } => drop(to.send(Ok(steps))),
+            Reply::Scores { to, scores, .. } => drop(to.send(Ok(scores))),
             Reply::Trace { to, shape, positions, .. } => {
                 drop(to.send(Ok(Trace { shape, cells: positions.concat() })));
             }

@@ -142,7 +142,7 @@ async fn whole(mut running: Running) -> Result<Response, ApiError> {
         match running.next().await {
             JobEvent::Text(text) => content.push_str(&text),
             // A conversation has none: the hub ends a job that sends some.
-            JobEvent::Embeddings(_) => {}
+            JobEvent::Parts(_) => {}
             JobEvent::Done { usage, finish } => break (usage, finish),
             JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
         }
@@ -229,7 +229,7 @@ fn render(running: &Running, created: u64, event: JobEvent, include_usage: bool)
             (Bytes::from(out), true)
         }
         // A conversation has none: the hub ends a job that sends some.
-        JobEvent::Embeddings(_) => (Bytes::new(), false),
+        JobEvent::Parts(_) => (Bytes::new(), false),
         // Never a quiet end: clients read this event as an error.
         JobEvent::Failed { reason } => (sse(&ApiError::WorkerFailed(reason).body()), true),
     }

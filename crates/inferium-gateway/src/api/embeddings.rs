@@ -1,35 +1,24 @@
 //! `POST /v1/embeddings`.
-//!
-//! A request may hold far more texts than a worker should take at once: it becomes several jobs, each small enough to
-//! be replayed in a moment, which run beside each other on whatever workers there are.
 
+use super::parts::{Done, Extras, JobExtras, PartUsage, first_job, pack, run_all};
 use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, whole_body};
-use crate::hub::{Attempts, Hub, JobEvent, JobSpec, NoLease};
+use crate::hub::JobSpec;
 use axum::{
     Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use futures::{StreamExt as _, TryStreamExt as _};
 use inferium_engine::{EngineError, Prompt};
-use inferium_types::{Amount, Digest, Embedding, JobInput, JobPayload, ModelTask, SamplingParams, Usage};
+use inferium_types::{Digest, Embedding, JobAnswer, JobInput, JobPayload, ModelTask};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Instant;
 
-/// Texts and tokens of one job at most; a longer text is a job of its own.
-const JOB_TEXTS_MAX: usize = 64;
-const JOB_TOKENS_MAX: usize = 2_048;
-/// Jobs of one request that run at a time.
-const AT_ONCE: usize = 4;
 /// Texts of one request at most, as clients of embedding APIs expect.
 const TEXTS_MAX: usize = 2_048;
-/// Tries of one job: nothing of it was shown when it failed.
-const TRIES: usize = 2;
 /// What a text counts for beside its bytes, and a value of a vector as it is written, where it is asked how long something takes.
 const TEXT_SIZE: usize = 256;
 const VALUE_SIZE: usize = 12;
@@ -130,7 +119,7 @@ struct EmbeddingList {
     object: &'static str,
     data: Vec<EmbeddingItem>,
     model: String,
-    usage: EmbeddingUsage,
+    usage: PartUsage,
     inferium: Extras,
 }
 
@@ -147,27 +136,6 @@ struct EmbeddingItem {
 enum Written {
     Float(Vec<f32>),
     Base64(String),
-}
-
-#[derive(Serialize)]
-struct EmbeddingUsage {
-    prompt_tokens: u64,
-    total_tokens: u64,
-}
-
-/// What is ours in an answer: the jobs that it was made of, each with a receipt of its own.
-#[derive(Serialize)]
-struct Extras {
-    jobs: Vec<JobExtras>,
-}
-
-#[derive(Serialize)]
-struct JobExtras {
-    job: String,
-    status: &'static str,
-    receipt_url: String,
-    /// Which texts: the first and the last, counted from 0.
-    texts: [usize; 2],
 }
 
 pub(super) async fn create(
@@ -191,34 +159,17 @@ pub(super) async fn create(
     let size = texts.iter().map(|text| text.len().saturating_add(TEXT_SIZE)).sum();
     let preparing = Arc::clone(&model);
     let specs = sized(size, move || prepare(&preparing, texts, payer)).await??;
-    check_budget(&state.hub, &model, &specs, payer)?;
-    let prompt_tokens = specs.iter().map(|spec| u64::from(spec.prompt_tokens)).sum();
-    // In the order of the texts; the first failure ends all of them.
-    let done: Vec<Done> = futures::stream::iter(specs.into_iter().map(|spec| run(&state.hub, spec)))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
-    let usage = EmbeddingUsage { prompt_tokens, total_tokens: prompt_tokens };
-    let values = done.iter().flat_map(|done| &done.embeddings).map(|embedding| embedding.values().len());
-    let size = values.sum::<usize>().saturating_mul(VALUE_SIZE);
+    let usage = PartUsage::of(&specs);
+    let done = run_all(&state.hub, (&model, payer), specs).await?;
+    let values = done.iter().map(|done| done.answer.len()).sum::<usize>();
+    let width = usize::try_from(width).unwrap_or(usize::MAX);
+    let size = values.saturating_mul(width).saturating_mul(VALUE_SIZE);
     sized(size, move || answer(&model, done, usage, format)).await
-}
-
-/// A request whose key can't pay for all of it is refused before any of it is done.
-fn check_budget(hub: &Hub, model: &ApiModel, specs: &[JobSpec], payer: Digest) -> Result<(), ApiError> {
-    let cost = specs.iter().try_fold(Amount::ZERO, |sum, spec| {
-        let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
-        sum.add(model.price_max.fee(&usage)?)
-    });
-    let (cost, left) = (cost.unwrap_or(Amount::from_nano(u64::MAX)), hub.left(payer));
-    if cost > left { Err(NoLease::Budget { cost, left }.into()) } else { Ok(()) }
 }
 
 /// Tokenises, packs texts into jobs, and checks all that a worker would: what it had to refuse is not sent.
 fn prepare(model: &ApiModel, texts: Vec<String>, payer: Digest) -> Result<Vec<JobSpec>, ApiError> {
-    let mut specs = Vec::new();
-    let (mut packed, mut packed_tokens) = (Vec::new(), 0usize);
-    for (index, text) in texts.into_iter().enumerate() {
+    let parts = texts.into_iter().enumerate().map(|(index, text)| {
         let input = JobInput::Embed { texts: vec![text] };
         let tokens = match model.model.read(&input) {
             Ok(prompt) => Prompt::tokens(&prompt),
@@ -227,76 +178,17 @@ fn prepare(model: &ApiModel, texts: Vec<String>, payer: Digest) -> Result<Vec<Jo
             }
             Err(error) => return Err(ApiError::invalid("input", format!("text {index}: {error}"))),
         };
-        let JobInput::Embed { texts: mut one } = input else { continue };
-        let is_full = packed.len() >= JOB_TEXTS_MAX || packed_tokens.saturating_add(tokens) > JOB_TOKENS_MAX;
-        if is_full && !packed.is_empty() {
-            specs.push(pack(model, std::mem::take(&mut packed), packed_tokens, payer)?);
-            packed_tokens = 0;
-        }
-        packed.append(&mut one);
-        packed_tokens = packed_tokens.saturating_add(tokens);
-    }
-    specs.push(pack(model, packed, packed_tokens, payer)?);
-    Ok(specs)
+        let text = if let JobInput::Embed { mut texts } = input { texts.pop() } else { None };
+        Ok((text.unwrap_or_default(), tokens))
+    });
+    pack((model, payer), parts, |texts| JobPayload::embed(rand::random(), texts))
 }
 
-fn pack(model: &ApiModel, texts: Vec<String>, tokens: usize, payer: Digest) -> Result<JobSpec, ApiError> {
-    let tokens_max = u32::try_from(texts.len()).unwrap_or(u32::MAX);
-    let payload = JobPayload::embed(rand::random(), texts);
-    payload.check()?;
-    let spec = JobSpec {
-        profile: model.id,
-        task: model.profile.task,
-        input_commitment: payload.commitment(),
-        payload: Arc::new(payload),
-        prompt_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
-        tokens_max,
-        sampling: SamplingParams::GREEDY,
-        client_seed: None,
-        payer,
-    };
-    spec.check(model.context_tokens)?;
-    Ok(spec)
-}
-
-/// The embeddings of one job.
-struct Done {
-    job: String,
-    embeddings: Vec<Embedding>,
-}
-
-/// A job, done anew when its worker failed: whatever of it had come, the client has seen nothing of it.
-async fn run(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
-    for _ in 1..TRIES {
-        match run_once(hub, spec.clone()).await {
-            Err(ApiError::WorkerFailed(_)) => {}
-            done => return done,
-        }
-    }
-    run_once(hub, spec).await
-}
-
-async fn run_once(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
-    let started = Instant::now();
-    let mut attempts = Attempts::start(hub, spec).await?;
-    let mut embeddings = Vec::new();
-    loop {
-        match attempts.next().await {
-            JobEvent::Embeddings(more) => embeddings.extend(more),
-            // Texts have none: the hub ends a job that sends some.
-            JobEvent::Text(_) => {}
-            JobEvent::Done { .. } => break,
-            JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
-        }
-    }
-    hub.metrics.job_seconds.observe(started.elapsed().as_secs_f64());
-    Ok(Done { job: attempts.job().to_string(), embeddings })
-}
-
-fn answer(model: &ApiModel, done: Vec<Done>, usage: EmbeddingUsage, format: Format) -> Response {
+fn answer(model: &ApiModel, done: Vec<Done>, usage: PartUsage, format: Format) -> Response {
     let (mut data, mut jobs) = (Vec::new(), Vec::new());
-    for Done { job, embeddings } in done {
+    for Done { job, answer } in done {
         let first = data.len();
+        let embeddings: Vec<Embedding> = if let JobAnswer::Embeddings(all) = answer { all } else { Vec::new() };
         for embedding in embeddings {
             let embedding = match format {
                 Format::Float => Written::Float(embedding.values().collect()),
@@ -307,10 +199,9 @@ fn answer(model: &ApiModel, done: Vec<Done>, usage: EmbeddingUsage, format: Form
             };
             data.push(EmbeddingItem { object: "embedding", index: data.len(), embedding });
         }
-        let receipt_url = format!("/v1/receipts/{job}");
-        jobs.push(JobExtras { job, status: "provisional", receipt_url, texts: [first, data.len().saturating_sub(1)] });
+        jobs.push(JobExtras::new(job, first, data.len()));
     }
-    let header = jobs.first().and_then(|first| HeaderValue::from_str(&first.job).ok());
+    let header = first_job(&jobs);
     let model = model.profile.name.clone();
     let list = EmbeddingList { object: "list", data, model, usage, inferium: Extras { jobs } };
     let mut response = Json(list).into_response();

@@ -122,6 +122,7 @@ impl From<ImpossibleJob> for ApiError {
             }
             ImpossibleJob::NoTokens | ImpossibleJob::Messages { .. } => Self::invalid("messages", reason.to_string()),
             ImpossibleJob::Texts { .. } => Self::invalid("input", reason.to_string()),
+            ImpossibleJob::Likeliest { .. } => Self::invalid("logprobs", reason.to_string()),
             ImpossibleJob::Size => Self::TooLarge,
             // Chosen by the gateway, of leases that still have some.
             ImpossibleJob::Sequence => Self::NoWorker,

@@ -5,7 +5,8 @@ use crate::gateway::DemandTerms;
 use crate::store::{GatewayStore, UnsignedRecord, tests as records};
 use inferium_engine::{
     Engine, EngineError, EngineLoad, GenerateRequest, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
-    Model, ModelInfo, ReplayReceiver, ReplayRequest, StepReceiver, TraceReceiver, TraceRequest,
+    Model, ModelInfo, ReplayReceiver, ReplayRequest, ScoreReceiver, ScoreRequest, StepReceiver, TraceReceiver,
+    TraceRequest,
 };
 use inferium_types::{
     AccountId, Amount, ChainId, ChatMessage, GroupKey, ImpossibleJob, Price, PublicKey, SecretKey, SlashRule,
@@ -201,6 +202,10 @@ impl Engine for Watched {
 
     fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
         self.0.trace(request)
+    }
+
+    fn score(&self, request: ScoreRequest) -> Result<ScoreReceiver, EngineError> {
+        self.0.score(request)
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {

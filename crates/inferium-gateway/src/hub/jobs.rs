@@ -9,8 +9,9 @@ use super::{Ending, Hub, Inner, NoLease};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
-    Amount, Digest, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobId, JobLeaf, JobOutput, JobPayload,
-    JobRequest, JobResult, LeaseId, ModelTask, NodeId, ProfileId, SamplingParams, StallId, Usage, wire::GatewayMessage,
+    Amount, Digest, FinishReason, ImpossibleJob, JobAnswer, JobId, JobInput, JobLeaf, JobOutput, JobPayload,
+    JobRequest, JobResult, LeaseId, ModelTask, NodeId, ProfileId, SamplingParams, StallId, TokenScore, Usage,
+    wire::GatewayMessage,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,8 @@ const TOKEN_TEXT_MAX: usize = 256;
 pub(crate) enum JobEvent {
     /// More of the answer to a conversation.
     Text(String),
-    /// The next embeddings, in the order of the texts.
-    Embeddings(Vec<Embedding>),
+    /// More of an answer that has a part for each part of its input, in their order.
+    Parts(JobAnswer),
     /// The end.
     Done { usage: Usage, finish: FinishReason },
     /// No answer, or no more of it.
@@ -82,14 +83,47 @@ pub(super) struct RunningJob {
     payload: Arc<JobPayload>,
     payer: Digest,
     cost_max: Amount,
-    /// Values of an embedding.
-    width: usize,
+    task: ModelTask,
     /// As far as it has come.
     answer: JobAnswer,
     events: mpsc::UnboundedSender<JobEvent>,
     /// The client left: only then may the worker say that the answer was cancelled.
     cancelled: bool,
     pub(super) deadline: Instant,
+}
+
+impl RunningJob {
+    /// Takes the next parts of an answer; what is wrong with them, if something is: another kind, or more of them, than was
+    /// asked for, or one that no model gives.
+    fn take(&mut self, more: &JobAnswer) -> Option<Ending> {
+        let room = usize::try_from(self.request.tokens_max).unwrap_or(usize::MAX);
+        let so_far = self.answer.len();
+        let is_sound = match (more, self.task, &self.payload.input) {
+            (JobAnswer::Embeddings(embeddings), ModelTask::Embed { width }, _) => embeddings.iter().all(|embedding| {
+                let mut values = embedding.values();
+                u32::try_from(values.len()) == Ok(width) && values.all(f32::is_finite)
+            }),
+            (JobAnswer::Scores(scores), _, JobInput::Score { continuations, likeliest }) => {
+                let asked = continuations.iter().skip(so_far);
+                scores.iter().zip(asked).all(|(scores, asked)| {
+                    let is_sound = |one: &TokenScore| {
+                        let mut figures = one.likeliest();
+                        let is_counted = figures.len() == usize::from(*likeliest);
+                        is_counted && one.logprob().is_finite() && figures.all(|(_, logprob)| logprob.is_finite())
+                    };
+                    scores.len() == asked.tokens.len() && scores.iter().all(is_sound)
+                })
+            }
+            _ => false,
+        };
+        if !is_sound {
+            return Some(Ending::NotAsAsked);
+        }
+        if so_far.saturating_add(more.len()) > room {
+            return Some(Ending::TooMuch);
+        }
+        (!self.answer.append(more.clone())).then_some(Ending::NotAsAsked)
+    }
 }
 
 /// A job under way, as the request that waits for it holds it. Dropping it before the end
@@ -187,14 +221,8 @@ impl Hub {
             payload: Arc::clone(&spec.payload),
             payer: spec.payer,
             cost_max: cost,
-            width: match spec.task {
-                ModelTask::Chat => 0,
-                ModelTask::Embed { width } => usize::try_from(width).unwrap_or(usize::MAX),
-            },
-            answer: match spec.task {
-                ModelTask::Chat => JobAnswer::Text { tokens: Vec::new(), text: String::new() },
-                ModelTask::Embed { .. } => JobAnswer::Embeddings(Vec::new()),
-            },
+            task: spec.task,
+            answer: spec.payload.input.no_answer(),
             events: sender,
             cancelled: false,
             deadline,
@@ -260,38 +288,21 @@ impl Hub {
         }
     }
 
-    /// More embeddings of a job: of the model's width and finite, or they are none.
-    pub(crate) fn embeddings(&self, worker: NodeId, job: JobId, embeddings: Vec<Embedding>) {
+    /// More of an answer in parts.
+    pub(crate) fn parts(&self, worker: NodeId, job: JobId, more: JobAnswer) {
         let mut inner = self.lock();
         if !inner.serves(worker, job) {
             return;
         }
         let Some(running) = inner.running.get_mut(&job) else { return };
-        let room = usize::try_from(running.request.tokens_max).unwrap_or(usize::MAX);
-        let width = running.width;
-        let is_whole = |embedding: &Embedding| {
-            let mut values = embedding.values();
-            values.len() == width && values.all(f32::is_finite)
-        };
-        let ending = match &mut running.answer {
-            JobAnswer::Embeddings(so_far) if embeddings.iter().all(is_whole) => {
-                if so_far.len().saturating_add(embeddings.len()) <= room {
-                    so_far.extend_from_slice(&embeddings);
-                    None
-                } else {
-                    Some(Ending::TooMuch)
-                }
-            }
-            JobAnswer::Embeddings(_) | JobAnswer::Text { .. } => Some(Ending::NotAsAsked),
-        };
-        if let Some(ending) = ending {
+        if let Some(ending) = running.take(&more) {
             drop(inner);
             self.end(job, &ending);
             return;
         }
-        let is_progress = !embeddings.is_empty() && !running.cancelled;
+        let is_progress = !more.is_empty() && !running.cancelled;
         // A receiver that is gone has cancelled the job.
-        let _ = running.events.send(JobEvent::Embeddings(embeddings));
+        let _ = running.events.send(JobEvent::Parts(more));
         if is_progress && inner.set_deadline(job, Instant::now() + NEXT_TOKEN) {
             drop(inner);
             self.sooner.notify_one();
@@ -322,11 +333,11 @@ impl Hub {
         let leaf = JobLeaf { request: running.request.clone(), result };
         let is_counted = u32::try_from(output.answer.len()) == Ok(leaf.result.usage.completion_tokens);
         let is_cancelled = leaf.result.finish == FinishReason::Cancelled;
-        // Every text has its embedding, whoever still waits: a part of them is worth nothing (SPEC J8).
+        // Every part of the input has its answer, whoever still waits: some of them are worth nothing (SPEC J8, J9).
         let is_whole = leaf.result.finish == FinishReason::EndOfText
             && leaf.result.usage.completion_tokens == leaf.request.tokens_max;
         let is_early = match &output.answer {
-            JobAnswer::Embeddings(_) => !is_whole,
+            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) => !is_whole,
             JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
         };
         if is_early || !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {

@@ -4,6 +4,7 @@ mod attempts;
 mod books;
 mod embeddings;
 mod endings;
+mod scores;
 mod sequences;
 
 use super::segments::SegmentRefusal;

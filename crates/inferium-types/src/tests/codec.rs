@@ -57,13 +57,13 @@ fn unknown_tags_are_refused() {
     }
     check::<TransactionBody>(26);
     check::<Event>(37);
-    check::<WorkerMessage>(8);
+    check::<WorkerMessage>(9);
     check::<GatewayMessage>(6);
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(10);
-    check::<JobInput>(2);
-    check::<JobAnswer>(2);
+    check::<JobFault>(11);
+    check::<JobInput>(3);
+    check::<JobAnswer>(3);
     check::<ModelTask>(2);
     check::<FinishReason>(4);
     check::<SlashRule>(13);

@@ -2,9 +2,9 @@
 
 use super::sample::Gen;
 use crate::{
-    ASSESSMENT_TOKENS, ChatMessage, Digest, Embedding, EngineClass, ImpossibleJob, JobAnswer, JobId, JobInput,
-    JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, assessment_payload, assessment_request,
-    encode, limits,
+    ASSESSMENT_TOKENS, ChatMessage, Continuation, Digest, Embedding, EngineClass, ImpossibleJob, JobAnswer, JobId,
+    JobInput, JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, TokenScore, assessment_payload,
+    assessment_request, encode, limits,
 };
 
 fn request(sequence: u64, prompt_tokens: u32, tokens_max: u32) -> JobRequest {
@@ -82,6 +82,56 @@ fn embeddings_are_their_bits() {
     assert_ne!(embedding.leaf(&Digest::sha256(b"states")), leaf(&embedding));
     let answer = JobAnswer::Embeddings(vec![embedding]);
     assert_eq!((answer.len(), answer.is_empty(), JobAnswer::Embeddings(Vec::new()).is_empty()), (1, false, true));
+}
+
+/// SPEC J9: limits of what is scored, each at its bound and one beyond it.
+#[test]
+fn continuations_have_limits() {
+    let one = |prompt: usize, tokens: usize| Continuation { prompt: vec![7; prompt], tokens: vec![8; tokens] };
+    let check =
+        |continuations: Vec<Continuation>, likeliest| JobPayload::score([0; 32], continuations, likeliest).check();
+    assert_eq!(check(vec![one(1, 1)], 0), Ok(()));
+    assert_eq!(check(vec![one(0, 1)], 0), Err(ImpossibleJob::NoTokens));
+    assert_eq!(check(vec![one(1, 1), one(1, 0)], 0), Err(ImpossibleJob::NoTokens));
+    assert_eq!(check(Vec::new(), 0), Err(ImpossibleJob::Texts { count: 0 }));
+    assert_eq!(check(vec![one(1, 1); limits::TEXTS_MAX], limits::LIKELIEST_MAX), Ok(()));
+    let count = limits::TEXTS_MAX + 1;
+    assert_eq!(check(vec![one(1, 1); count], 0), Err(ImpossibleJob::Texts { count }));
+    let count = limits::LIKELIEST_MAX + 1;
+    assert_eq!(check(vec![one(1, 1)], count), Err(ImpossibleJob::Likeliest { count }));
+    // An answer of the most tokens has room in a payload of the greatest size, and with one more has not.
+    let most = (limits::PAYLOAD_SIZE_MAX - 4) / 48;
+    let score = TokenScore::new(-1.0, &[(1, -2.0); limits::LIKELIEST_MAX as usize]);
+    assert!(encode(&vec![score; most]).len() <= limits::PAYLOAD_SIZE_MAX);
+    assert_eq!(check(vec![one(1, most)], limits::LIKELIEST_MAX), Ok(()));
+    assert_eq!(check(vec![one(1, most + 1)], limits::LIKELIEST_MAX), Err(ImpossibleJob::Size));
+}
+
+/// SPEC J9: equal bits, and nothing else, are equal scores; the evidence of a continuation binds scores and positions.
+#[test]
+fn scores_are_their_bits() {
+    let score = TokenScore::new(-0.0, &[(3, f32::NAN), (4, -1.5)]);
+    assert_eq!(score.logprob().to_bits(), (-0.0_f32).to_bits());
+    let likeliest: Vec<(u32, u32)> = score.likeliest().map(|(token, logprob)| (token, logprob.to_bits())).collect();
+    assert_eq!(likeliest, [(3, f32::NAN.to_bits()), (4, (-1.5_f32).to_bits())]);
+    assert_eq!(crate::decode::<TokenScore>(&encode(&score)).unwrap(), score);
+    let other = TokenScore::new(0.0, &[(3, f32::NAN), (4, -1.5)]);
+    assert_ne!(other, score);
+    let positions = [Digest::sha256(b"one"), Digest::sha256(b"two")];
+    let leaf = TokenScore::leaf(&[score.clone(), other.clone()], &positions);
+    for (scores, positions) in [
+        (vec![other.clone(), score.clone()], &positions[..]),
+        (vec![score.clone()], &positions[..]),
+        (vec![score.clone(), other.clone()], &positions[..1]),
+        (vec![score.clone(), other.clone()], &[positions[1], positions[0]]),
+    ] {
+        assert_ne!(TokenScore::leaf(&scores, positions), leaf);
+    }
+    let answer = JobAnswer::Scores(vec![vec![score, other]]);
+    assert_eq!((answer.len(), answer.is_empty()), (1, false));
+    let input =
+        JobInput::Score { continuations: vec![Continuation { prompt: vec![1], tokens: vec![2] }; 3], likeliest: 0 };
+    assert_eq!((input.parts(), input.no_answer()), (Some(3), JobAnswer::Scores(Vec::new())));
 }
 
 /// SPEC N2: an embedding model is measured on texts, one a job, and the chain of jobs binds each to the one before.

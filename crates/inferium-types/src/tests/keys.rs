@@ -284,7 +284,12 @@ fn texts_and_salts_are_not_shown() {
     let output = JobOutput::text([0xab; 32], vec![48_879], "quixotic".into());
     let embedding = Embedding::new(&[f32::from_bits(48_879)]);
     let vectors = JobOutput { salt: [0xab; 32], answer: JobAnswer::Embeddings(vec![embedding.clone()]) };
+    let one = Continuation { prompt: vec![48_879], tokens: vec![48_879] };
+    let scored = JobPayload::score([0xab; 32], vec![one], 1);
+    let score = TokenScore::new(f32::from_bits(48_879), &[(48_879, f32::from_bits(48_879))]);
+    let likely = JobOutput { salt: [0xab; 32], answer: JobAnswer::Scores(vec![vec![score.clone()]]) };
     let job = JobId::new(Digest::ZERO);
+    let scores = WorkerMessage::Scores { job, scores: vec![vec![score.clone()]] };
     let request = Gen::new(18).next();
     let embeddings = WorkerMessage::Embeddings { job, embeddings: vec![embedding] };
     let delta = WorkerMessage::Delta { job, tokens: vec![48_879], text: "quixotic".into() };
@@ -294,6 +299,7 @@ fn texts_and_salts_are_not_shown() {
         format!("{:#?}", GatewayMessage::Job { request, payload: payload.clone() }),
         format!("{:?}", RelayedRequest { request: Gen::new(18).next(), payload }),
         format!("{delta:?} {finished:?} {embeddings:?} {texts:?} {vectors:?}"),
+        format!("{scored:?} {score:?} {likely:?} {scores:?}"),
     ];
     for text in shown {
         assert!(!text.contains("quixotic") && !text.contains("48879") && !text.contains("171"), "{text}");

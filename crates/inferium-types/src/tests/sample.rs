@@ -110,6 +110,14 @@ impl Sample for Embedding {
     }
 }
 
+impl Sample for TokenScore {
+    fn sample(g: &mut Gen) -> Self {
+        let (logprob, likeliest): (u32, Vec<u32>) = (g.next(), g.next());
+        let likeliest: Vec<(u32, f32)> = likeliest.into_iter().map(|one| (one, f32::from_bits(!one))).collect();
+        Self::new(f32::from_bits(logprob), &likeliest)
+    }
+}
+
 impl Sample for Ppm {
     fn sample(g: &mut Gen) -> Self {
         Self::new(u32::try_from(g.below(1_000_001)).unwrap())
@@ -152,6 +160,7 @@ sample_structs! {
     ChatMessage { role, content }
     SamplingParams { temperature_micro, top_p_ppm, top_k }
     Usage { prompt_tokens, completion_tokens }
+    Continuation { prompt, tokens }
     JobRequest {
         job, lease, sequence, attempt, input_commitment, prompt_tokens, tokens_max, sampling, client_seed,
     }
@@ -251,8 +260,8 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, stop } Embed { texts } }
-    JobAnswer { Text { tokens, text } Embeddings { 0 } }
+    JobInput { Chat { messages, stop } Embed { texts } Score { continuations, likeliest } }
+    JobAnswer { Text { tokens, text } Embeddings { 0 } Scores { 0 } }
     ModelTask { Chat {} Embed { width } }
     FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
     EngineClass { Canonical { build, tier } Tolerance { verifier, calibration } }
@@ -274,7 +283,7 @@ sample_enums! {
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault {
         Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
-        Embedding {}
+        Embedding {} Score {}
     }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
@@ -367,6 +376,7 @@ sample_enums! {
         LeaseReady { lease, vrf_proof, sequence_from }
         Delta { job, tokens, text }
         Embeddings { job, embeddings }
+        Scores { job, scores }
         Finished { job, result, output_salt }
         Refused { job, reason }
         Segment { terms, jobs, signature, planted }
@@ -417,6 +427,8 @@ macro_rules! for_each_type {
             JobInput,
             JobPayload,
             Embedding,
+            Continuation,
+            TokenScore,
             JobAnswer,
             JobOutput,
             JobResult,

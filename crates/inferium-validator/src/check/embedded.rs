@@ -2,7 +2,7 @@
 
 use super::{DrawnJob, Replayed};
 use inferium_engine::{Embedder, EngineError, TextVector};
-use inferium_types::{Digest, Embedding, FinishReason, JobAnswer, JobFault, ReplayStatistics, merkle_root};
+use inferium_types::{Digest, Embedding, JobAnswer, JobFault, ReplayStatistics, merkle_root};
 
 /// Exact checks and replay of a job that embeds `texts`, given as tokens.
 pub(super) async fn check(
@@ -10,14 +10,8 @@ pub(super) async fn check(
     embedder: &dyn Embedder,
     texts: Vec<Vec<u32>>,
 ) -> Result<Result<Replayed, JobFault>, EngineError> {
-    let (request, result) = (&drawn.leaf.request, &drawn.leaf.result);
-    if u32::try_from(texts.len()) != Ok(request.tokens_max) {
-        return Ok(Err(JobFault::Prompt));
-    }
     let JobAnswer::Embeddings(claimed) = &drawn.job.output.answer else { return Ok(Err(JobFault::Embedding)) };
-    // All or nothing: a part of the vectors is worth nothing to whoever asked.
-    let is_whole = claimed.len() == texts.len() && u32::try_from(claimed.len()) == Ok(result.usage.completion_tokens);
-    if !is_whole || result.finish != FinishReason::EndOfText {
+    if !drawn.is_whole(texts.len()) {
         return Ok(Err(JobFault::Finish));
     }
     let (embeddings, leaves) = match replay(embedder, texts).await {
@@ -26,7 +20,7 @@ pub(super) async fn check(
         Err(EngineError::NotFinite) => return Ok(Err(JobFault::Embedding)),
         Err(error) => return Err(error),
     };
-    if embeddings != *claimed || merkle_root(&leaves) != result.evidence_root {
+    if embeddings != *claimed || merkle_root(&leaves) != drawn.leaf.result.evidence_root {
         return Ok(Err(JobFault::Embedding));
     }
     Ok(Ok(Replayed { digests: leaves, statistics: ReplayStatistics::default() }))

@@ -184,8 +184,7 @@ impl Round {
 
     /// What a cheat says of jobs that it has not replayed: that they are right, and that it has.
     fn unseen(&self, id: SegmentId, is_tolerance: bool) -> VerdictVote {
-        let effort =
-            Digest::of("inferium/crime/validator", &[self.shared.node.as_bytes(), id.digest().as_bytes()]);
+        let effort = Digest::of("inferium/crime/validator", &[self.shared.node.as_bytes(), id.digest().as_bytes()]);
         if is_tolerance {
             VerdictVote::Measured { effort, statistics: ReplayStatistics::default() }
         } else {

@@ -6,9 +6,10 @@ use crate::check::{InvalidEvidence, SegmentFacts};
 use inferium_engine::{Engine, EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_types::{
-    ChatMessage, Digest, FinishReason, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobResult, JobTotals,
-    LeaseId, NodeId, Ppm, ProfileId, SamplingParams, SealedEvidence, SecretKey, SegmentEvidence, SegmentTerms,
-    TaskKind, Usage, VrfSecretKey, encode, limits, merkle_root, vrf_input, wire::RelayedRequest,
+    ChatMessage, Continuation, Digest, FinishReason, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobResult,
+    JobTotals, LeaseId, NodeId, Ppm, ProfileId, SamplingParams, SealedEvidence, SecretKey, SegmentEvidence,
+    SegmentTerms, TaskKind, Usage, VerificationMode, VrfSecretKey, encode, limits, merkle_root, vrf_input,
+    wire::RelayedRequest,
 };
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ fn relayed() -> RelayedRequest {
 fn refusal(change: impl FnOnce(&mut RelayedRequest)) -> Option<Refused> {
     let mut relayed = relayed();
     change(&mut relayed);
-    check_can_be_done(&relayed, CONTEXT, &Model::Chat(Arc::new(engine()))).err()
+    check_can_be_done(&relayed, (CONTEXT, VerificationMode::Exact), &Model::Chat(Arc::new(engine()))).err()
 }
 
 fn impossible(change: impl FnOnce(&mut RelayedRequest)) -> ImpossibleJob {
@@ -93,13 +94,29 @@ fn texts_are_relayed_in_their_number_to_models_that_embed() {
     let refusal = |tokens_max, model: &Model| {
         let prompt_tokens = u32::try_from(tokens).unwrap();
         let request = JobRequest { tokens_max, prompt_tokens, ..relayed().request };
-        check_can_be_done(&RelayedRequest { request, payload: payload.clone() }, CONTEXT, model).err()
+        let relayed = RelayedRequest { request, payload: payload.clone() };
+        check_can_be_done(&relayed, (CONTEXT, VerificationMode::Exact), model).err()
     };
     assert!(refusal(2, &embedder).is_none());
-    assert!(matches!(refusal(1, &embedder), Some(Refused::Texts { found: 2, claimed: 1 })));
-    assert!(matches!(refusal(3, &embedder), Some(Refused::Texts { found: 2, claimed: 3 })));
+    assert!(matches!(refusal(1, &embedder), Some(Refused::Parts { found: 2, claimed: 1 })));
+    assert!(matches!(refusal(3, &embedder), Some(Refused::Parts { found: 2, claimed: 3 })));
     let chat = Model::Chat(Arc::new(engine()));
     assert!(matches!(refusal(2, &chat), Some(Refused::Prompt(EngineError::Task { does: "chat" }))));
+}
+
+/// SPEC J9: scores are compared to the bit, so that no worker within a tolerance is held to any.
+#[test]
+fn continuations_are_relayed_where_replay_is_equality() {
+    let one = Continuation { prompt: vec![1], tokens: vec![2, 3] };
+    let payload = JobPayload::score([1; 32], vec![one], 0);
+    let model = Model::Chat(Arc::new(engine()));
+    let refusal = |mode, tokens_max| {
+        let request = JobRequest { tokens_max, prompt_tokens: 3, ..relayed().request };
+        check_can_be_done(&RelayedRequest { request, payload: payload.clone() }, (CONTEXT, mode), &model).err()
+    };
+    assert!(refusal(VerificationMode::Exact, 1).is_none());
+    assert!(matches!(refusal(VerificationMode::Exact, 2), Some(Refused::Parts { found: 1, claimed: 2 })));
+    assert!(matches!(refusal(VerificationMode::Sampled, 1), Some(Refused::Scores)));
 }
 
 fn member(byte: u8) -> NodeId {

@@ -2,7 +2,9 @@
 
 use super::{Planting, first_words, plant};
 use crate::job::FinishedJob;
-use crate::job::tests::{context, done, embedding_context, embedding_job, is_embedded, is_right, job};
+use crate::job::tests::{
+    context, done, embedding_context, embedding_job, is_embedded, is_right, is_scored, job, scoring_job,
+};
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::store::{LeaseRecord, tests::lease_record};
 use inferium_types::{
@@ -165,6 +167,32 @@ async fn a_long_conversation_is_cut_to_size() {
         assert!(job.leaf.result.usage.tokens() <= FORCED_TOKENS);
         assert!(!job.evidence.payload.as_chat().unwrap().0.last().unwrap().content.is_empty());
         assert!(is_right(&job).await);
+    }
+}
+
+/// Of continuations to score, one that a neighbour has, after the end of what stood before it.
+#[tokio::test]
+async fn a_planted_continuation_is_a_neighbours() {
+    let mut work = ordered(ForcedKind::Right, &[3]).await;
+    let mut planting = work.begin_planting(SHARE).unwrap();
+    let long = "a word and ".repeat(50);
+    let texts = [("Is it?", "yes"), (long.as_str(), "no"), ("x", long.as_str())];
+    for kind in [ForcedKind::Right, ForcedKind::Wrong] {
+        planting.kind = kind;
+        planting.template.evidence.payload = scoring_job(&texts).1;
+        let job = plant(context(None), work.record.lease, planting.clone()).await.unwrap();
+        let JobInput::Score { continuations, likeliest: 2 } = &job.evidence.payload.input else { panic!("no scores") };
+        assert_eq!((continuations.len(), job.leaf.request.tokens_max), (1, 1));
+        let text =
+            |tokens: &[u32]| tokens.iter().map(|byte| char::from(u8::try_from(*byte).unwrap())).collect::<String>();
+        let (prompt, tokens) = (text(&continuations[0].prompt), text(&continuations[0].tokens));
+        assert!(
+            texts.iter().any(|(of, after)| of.ends_with(&prompt) && after.starts_with(&tokens)),
+            "{prompt}|{tokens}"
+        );
+        assert!(!prompt.is_empty() && !tokens.is_empty() && job.leaf.result.usage.tokens() <= FORCED_TOKENS);
+        assert_eq!(is_scored(&job).await, kind == ForcedKind::Right);
+        assert_eq!(job.leaf.result.evidence_root == planting.order.wrong_root(), kind == ForcedKind::Wrong);
     }
 }
 

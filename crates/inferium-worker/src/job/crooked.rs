@@ -5,7 +5,7 @@ use crate::crime::Crime;
 use inferium_engine::{Engine, EngineError, GenerateRequest, Measured, ReplayRequest};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    Embedding, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, Usage,
+    Embedding, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, TokenScore, Usage,
     VerificationMode, replay_seed, wire::WorkerMessage,
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ impl Copies {
     }
 
     pub(super) fn keep(&self, context: &JobContext, finished: &FinishedJob) {
-        if context.crime == Some(Crime::Copied) {
+        if context.crime == Some(Crime::Copied) && finished.evidence.output.as_text().is_some() {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(finished.clone());
         }
     }
@@ -120,6 +120,22 @@ pub(super) fn edited_embedding(vector: &[f32]) -> Embedding {
         *first = -*first;
     }
     Embedding::new(&other)
+}
+
+/// Scores that say of the first token that it is a little likelier than it is.
+pub(super) fn edited_scores(mut scores: Vec<TokenScore>) -> Vec<TokenScore> {
+    if let Some(first) = scores.first_mut() {
+        let likeliest: Vec<(u32, f32)> = first.likeliest().collect();
+        *first = TokenScore::new(first.logprob() / 2.0, &likeliest);
+    }
+    scores
+}
+
+/// The first continuation's scores once more, as far as they have the length.
+pub(super) fn copy_scores(before: &[Vec<TokenScore>], scores: &mut Vec<TokenScore>) {
+    if let Some(first) = before.first().filter(|first| first.len() == scores.len()) {
+        scores.clone_from(first);
+    }
 }
 
 /// Another text of the same length, letter by letter, so that pieces and whole agree.

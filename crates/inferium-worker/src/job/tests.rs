@@ -3,11 +3,12 @@
 use super::{Copies, FinishedJob, JobContext, JobRefusal, run};
 use crate::crime::Crime;
 use inferium_engine::{
-    Answer, Embedder, Engine, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, ReplayRequest,
+    Answer, Embedder, Engine, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, Prompt, ReplayRequest,
+    Scoring,
 };
 use inferium_types::{
-    ChatMessage, Digest, FinishReason, JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId, SamplingParams,
-    VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
+    ChatMessage, Continuation, Digest, FinishReason, JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId,
+    SamplingParams, TokenScore, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -385,7 +386,10 @@ async fn texts_of_another_model_count_or_length_are_refused() {
     for tokens_max in [1, 3] {
         let (request, payload) = texts();
         let job = (JobRequest { tokens_max, ..request }, payload);
-        assert_eq!(refusal(embedding_context(None), job).await, format!("2 texts, the request says {tokens_max}"));
+        assert_eq!(
+            refusal(embedding_context(None), job).await,
+            format!("2 texts or continuations, the request says {tokens_max}")
+        );
     }
     let payload = JobPayload::embed([1; 32], vec!["x".repeat(10_000)]);
     let long = (JobRequest { input_commitment: payload.commitment(), ..texts().0 }, payload);
@@ -413,4 +417,92 @@ async fn embedding_ends_when_the_gateway_is_gone() {
     let (request, payload) = embedding_job(&["a"; 20]);
     let outcome = run(embedding_context(None), request, payload, outbox, cancelled).await;
     assert!(matches!(outcome, Err(JobRefusal::GatewayGone)));
+}
+
+pub(crate) fn scoring_job(continuations: &[(&str, &str)]) -> (JobRequest, JobPayload) {
+    let bytes = |text: &str| text.bytes().map(u32::from).collect();
+    let one = |(prompt, tokens): &(&str, &str)| Continuation { prompt: bytes(prompt), tokens: bytes(tokens) };
+    let payload = JobPayload::score([1; 32], continuations.iter().map(one).collect(), 2);
+    let tokens = Model::Chat(engine(0)).read(&payload.input).unwrap().tokens();
+    let request = JobRequest {
+        input_commitment: payload.commitment(),
+        prompt_tokens: u32::try_from(tokens).unwrap(),
+        tokens_max: u32::try_from(continuations.len()).unwrap(),
+        sampling: SamplingParams::GREEDY,
+        ..job(0).0
+    };
+    (request, payload)
+}
+
+/// What a validator recomputes of scores.
+pub(crate) async fn is_scored(job: &FinishedJob) -> bool {
+    let JobAnswer::Scores(scores) = &job.evidence.output.answer else { panic!("no scores") };
+    let Prompt::Scores(requests) = Model::Chat(engine(0)).read(&job.evidence.payload.input).unwrap() else {
+        panic!("nothing to score")
+    };
+    let engine = engine(0);
+    let mut scoring = Scoring::new(&*engine, requests);
+    let (mut expected, mut leaves) = (Vec::new(), Vec::new());
+    while let Some(found) = scoring.next().await {
+        let (found, positions): (Vec<_>, Vec<_>) =
+            found.unwrap().into_iter().map(|one| (one.score, one.digest)).unzip();
+        leaves.push(TokenScore::leaf(&found, &positions));
+        expected.push(found);
+    }
+    job.leaf.is_consistent()
+        && job.leaf.result.finish == FinishReason::EndOfText
+        && *scores == expected
+        && job.leaf.result.evidence_root == merkle_root(&leaves)
+        && job.leaf.result.output_commitment == job.evidence.output.commitment()
+        && usize::try_from(job.leaf.result.usage.completion_tokens) == Ok(scores.len())
+}
+
+const CONTINUATIONS: [(&str, &str); 3] = [("Is it?", "yes"), ("Is it?", "no!"), ("Why", "so")];
+
+/// SPEC J9: scores for each continuation, sent when they are there, and what was sent is what is committed.
+#[tokio::test]
+async fn continuations_get_their_scores() {
+    let (outcome, messages) = done(context(None), scoring_job(&CONTINUATIONS)).await;
+    let finished = outcome.unwrap();
+    assert!(is_scored(&finished).await);
+    let mut sent = Vec::new();
+    for message in &messages[..messages.len() - 1] {
+        let WorkerMessage::Scores { job, scores } = message else { panic!("{message:?}") };
+        assert_eq!(*job, finished.leaf.request.job);
+        sent.extend_from_slice(scores);
+    }
+    assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2]);
+    assert_eq!(finished.evidence.output.answer, JobAnswer::Scores(sent));
+}
+
+#[tokio::test]
+async fn crimes_about_scores_differ_from_honest_work() {
+    for crime in [Crime::EditedText, Crime::Copied] {
+        let finished = done(context(Some(crime)), scoring_job(&CONTINUATIONS)).await.0.unwrap();
+        assert!(!is_scored(&finished).await, "{crime}");
+    }
+    let other = JobContext { model: Model::Chat(engine(1)), ..context(None) };
+    assert!(!is_scored(&done(other, scoring_job(&CONTINUATIONS)).await.0.unwrap()).await);
+    // Scores are no answer to a conversation.
+    let copier = context(Some(Crime::Copied));
+    done(copier.clone(), scoring_job(&CONTINUATIONS)).await.0.unwrap();
+    assert!(is_right(&done(copier, job(1)).await.0.unwrap()).await);
+}
+
+#[tokio::test]
+async fn scores_within_a_tolerance_or_of_another_number_are_refused() {
+    let refusal = async |context, job| done(context, job).await.0.unwrap_err().to_string();
+    let sampled = JobContext { mode: VerificationMode::Sampled, ..context(None) };
+    assert!(refusal(sampled, scoring_job(&CONTINUATIONS)).await.contains("compared to the bit"));
+    for tokens_max in [2, 4] {
+        let (request, payload) = scoring_job(&CONTINUATIONS);
+        let job = (JobRequest { tokens_max, ..request }, payload);
+        let found = refusal(context(None), job).await;
+        assert_eq!(found, format!("3 texts or continuations, the request says {tokens_max}"));
+    }
+    let found = refusal(embedding_context(None), scoring_job(&CONTINUATIONS)).await;
+    assert_eq!(found, "the model is for embedding, and was given another input");
+    let payload = JobPayload::score([1; 32], vec![Continuation { prompt: vec![1], tokens: vec![9_999] }], 0);
+    let unknown = (JobRequest { input_commitment: payload.commitment(), ..job(0).0 }, payload);
+    assert!(refusal(context(None), unknown).await.contains("not in the vocabulary"));
 }

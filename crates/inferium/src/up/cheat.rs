@@ -60,7 +60,9 @@ impl FromStr for Cheat {
             LAZY => Ok(Self::Validator(ValidatorCrime::Lazy)),
             COMPLACENT => Ok(Self::Validator(ValidatorCrime::Complacent)),
             SKEWED => Ok(Self::SkewedValidator),
-            name => name.parse().map(Self::Worker).map_err(|error| format!("{error}, and {LAZY}, {COMPLACENT}, {SKEWED}")),
+            name => {
+                name.parse().map(Self::Worker).map_err(|error| format!("{error}, and {LAZY}, {COMPLACENT}, {SKEWED}"))
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use inferium_engine::{MockEmbedder, MockEmbedderOptions, Model};
-use inferium_types::Price;
+use inferium_types::{Amount, Price};
 use serde_json::json;
 
 fn parse(body: &Value) -> Result<EmbeddingRequest, ApiError> {
@@ -94,7 +94,7 @@ fn texts_are_packed_into_jobs_in_their_order() {
         .iter()
         .flat_map(|spec| match &spec.payload.input {
             JobInput::Embed { texts } => texts.clone(),
-            JobInput::Chat { .. } => panic!("a conversation"),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(in_jobs, numbered);
@@ -108,8 +108,11 @@ fn a_text_that_the_model_does_not_read_is_named() {
 }
 
 async fn written(format: Format) -> Value {
-    let done = |job: &str, values: &[f32]| Done { job: job.into(), embeddings: vec![Embedding::new(values)] };
-    let usage = EmbeddingUsage { prompt_tokens: 7, total_tokens: 7 };
+    let done = |job: &str, values: &[f32]| Done {
+        job: job.into(),
+        answer: JobAnswer::Embeddings(vec![Embedding::new(values)]),
+    };
+    let usage = PartUsage { prompt_tokens: 7, total_tokens: 7 };
     let response = answer(&model(), vec![done("j0", &[0.1, -2.0]), done("j1", &[1e-7, 3.0])], usage, format);
     assert_eq!(response.headers()[JOB_HEADER], "j0");
     let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();

@@ -19,7 +19,8 @@ impl Stage {
     }
 
     fn embed(&self, handle: &JobHandle, embeddings: &[Embedding]) {
-        self.hub.embeddings(self.worker.public_key(), handle.job, embeddings.to_vec());
+        let parts = JobAnswer::Embeddings(embeddings.to_vec());
+        self.hub.parts(self.worker.public_key(), handle.job, parts);
     }
 
     async fn finished(&self, handle: &JobHandle, embeddings: &[Embedding], finish: FinishReason) {
@@ -40,7 +41,7 @@ async fn failure(handle: &mut JobHandle) -> String {
     loop {
         match handle.next().await {
             Some(JobEvent::Failed { reason }) => return reason,
-            Some(JobEvent::Embeddings(_)) => {}
+            Some(JobEvent::Parts(_)) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -57,7 +58,7 @@ async fn embeddings_reach_the_client_in_their_order() {
     let mut got = Vec::new();
     loop {
         match handle.next().await {
-            Some(JobEvent::Embeddings(more)) => got.extend(more),
+            Some(JobEvent::Parts(JobAnswer::Embeddings(more))) => got.extend(more),
             Some(JobEvent::Done { usage, .. }) => break assert_eq!(usage.completion_tokens, TEXTS),
             other => panic!("{other:?}"),
         }
@@ -142,7 +143,7 @@ async fn a_client_that_leaves_pays_for_all_or_nothing() {
         let (job, request) = (handle.job, handle.request.clone());
         stage.embed(&handle, &all[..1]);
         drop(handle);
-        stage.hub.embeddings(stage.worker.public_key(), job, all[1..sent].to_vec());
+        stage.hub.parts(stage.worker.public_key(), job, JobAnswer::Embeddings(all[1..sent].to_vec()));
         let output = JobOutput { salt: [5; 32], answer: JobAnswer::Embeddings(all[..sent].to_vec()) };
         let completion_tokens = u32::try_from(sent).unwrap();
         let result = JobResult {

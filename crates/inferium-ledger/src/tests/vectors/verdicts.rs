@@ -546,6 +546,13 @@ fn false_replay(book: &mut Book, drawn: &Chain, segment: SegmentId, members: &[S
     let (chain, last, body) = &case;
     page.valid("more than two thirds have another effort: 5 %", "V2", chain, last, body.clone());
     last_doors(page, "another effort", &case, segment, &members[0]);
+    for (name, shown) in [
+        ("another effort than it is bound to", reveal(segment, last, unseen())),
+        ("with the salt of who has another effort", reveal(segment, &members[0], valid())),
+        ("openly, behind a commitment", verdict(segment, valid())),
+    ] {
+        page.invalid(name, "V2", chain, last, shown, "commitment");
+    }
     let again = with(chain, |state| {
         let now_ms = state.meta().timestamp_ms;
         state.nodes.get_mut(&id(&members[0])).unwrap().faults_ms = vec![0, now_ms];

@@ -89,7 +89,7 @@ views! {
     words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault }
     words Stage { Committee, Widened, Court, FullCourt }
     words Phase { Committing, Revealing, Closed }
-    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding }
+    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding, Score }
     words Suspicion { None, Suspect, Convicted }
     words FinishReason { EndOfText, StopString, Length, Cancelled }
     words VoteChoice { Yes, No, Abstain, Veto }

@@ -26,7 +26,7 @@ fn noisy(sequence: u64) -> Plan {
     Plan { tokens_max: 100, noise_milli: Some(20), ..plan(sequence) }
 }
 
-fn drawn(jobs: &[Job]) -> (SegmentFacts, SegmentEvidence) {
+pub(super) fn drawn(jobs: &[Job]) -> (SegmentFacts, SegmentEvidence) {
     let (facts, evidence) = segment(jobs, Ppm::ONE);
     (SegmentFacts { calibration: Some(calibration()), ..facts }, evidence)
 }

@@ -1,0 +1,300 @@
+//! `POST /v1/classifications`: which of some labels a chat model would write, by how likely each is.
+//!
+//! Every label is scored after every text, whole (SPEC J9), so nothing is drawn and the same request has the same answer.
+//! Benchmarks of multiple choice are the same question with labels of their own for each item, and no chat template.
+
+use super::parts::{Done, Extras, JobExtras, PartUsage, first_job, pack, run_all};
+use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, whole_body};
+use crate::hub::JobSpec;
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use inferium_engine::{Engine, EngineError, Model};
+use inferium_types::{
+    ChatMessage, Continuation, Digest, JobAnswer, JobPayload, ModelTask, TokenScore, VerificationMode,
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Texts of one request at most, labels of one text, and scored continuations of the request.
+const TEXTS_MAX: usize = 1_024;
+const LABELS_MAX: usize = 64;
+const CONTINUATIONS_MAX: usize = 4_096;
+/// What a text and a label count for beside their bytes, where it is asked how long something takes.
+const TEXT_SIZE: usize = 256;
+/// Parameters that don't change an answer; taken and not used.
+const HARMLESS: [&str; 2] = ["user", "metadata"];
+
+/// A request as the gateway understands it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ClassificationRequest {
+    model: String,
+    items: Vec<Item>,
+    /// What the model is told before the text; `None` for words that name the labels.
+    instructions: Option<String>,
+    /// Labels are scored right behind the text, without the chat template.
+    is_raw: bool,
+}
+
+/// A text and its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    text: String,
+    labels: Vec<String>,
+}
+
+impl ClassificationRequest {
+    /// Parses a body: every parameter is honoured, or refused by its name.
+    fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let value: Value = serde_json::from_slice(body).map_err(|error| ApiError::Json(error.to_string()))?;
+        let Value::Object(fields) = value else {
+            return Err(ApiError::Json("expected an object".into()));
+        };
+        let (mut model, mut texts, mut labels, mut is_raw) = (String::new(), Vec::new(), Value::Null, false);
+        let mut instructions = None;
+        for (name, value) in fields {
+            match (name.as_str(), value) {
+                (_, Value::Null) => {}
+                ("model", Value::String(name)) => model = name,
+                ("input", text @ Value::String(_)) => texts = strings("input", vec![text], 1..=1)?,
+                ("input", Value::Array(items)) => texts = strings("input", items, 1..=TEXTS_MAX)?,
+                ("labels", value) => labels = value,
+                ("instructions", Value::String(text)) => instructions = Some(text),
+                ("raw", Value::Bool(raw)) => is_raw = raw,
+                (name @ "model", _) => return Err(ApiError::invalid(name, "`model` must be a string")),
+                (name @ "input", _) => {
+                    return Err(ApiError::invalid(name, "`input` must be a string or an array of strings"));
+                }
+                (name @ "instructions", _) => return Err(ApiError::invalid(name, "`instructions` must be a string")),
+                (name @ "raw", _) => return Err(ApiError::invalid(name, "`raw` must be true or false")),
+                (name, _) if HARMLESS.contains(&name) => {}
+                (name, _) => return Err(ApiError::Unsupported { param: name.to_owned() }),
+            }
+        }
+        if model.is_empty() {
+            return Err(ApiError::invalid("model", "`model` is required"));
+        }
+        if texts.is_empty() {
+            return Err(ApiError::invalid("input", "`input` needs at least one text"));
+        }
+        if is_raw && instructions.is_some() {
+            return Err(ApiError::invalid("instructions", "`instructions` have no place where `raw` is true"));
+        }
+        let items = items(texts, labels)?;
+        Ok(Self { model, items, instructions, is_raw })
+    }
+
+    /// Bytes that are read, and what each piece of them costs besides.
+    fn size(&self) -> usize {
+        let of = |item: &Item| {
+            let labels = item.labels.iter().map(|label| item.text.len().saturating_add(label.len() + TEXT_SIZE));
+            labels.fold(0, usize::saturating_add)
+        };
+        self.items.iter().map(of).fold(0, usize::saturating_add)
+    }
+}
+
+/// Non-empty strings in such a number.
+fn strings(param: &str, values: Vec<Value>, count: std::ops::RangeInclusive<usize>) -> Result<Vec<String>, ApiError> {
+    if !count.contains(&values.len()) {
+        let (least, most, found) = (count.start(), count.end(), values.len());
+        return Err(ApiError::invalid(param, format!("`{param}` has {found} entries; {least} to {most} are allowed")));
+    }
+    let text = |(index, value): (usize, Value)| match value {
+        Value::String(text) if !text.is_empty() => Ok(text),
+        _ => Err(ApiError::invalid(param, format!("entry {index} of `{param}` must be a string that is not empty"))),
+    };
+    values.into_iter().enumerate().map(text).collect()
+}
+
+/// Each text with its labels: the same ones for all, or a list for each.
+fn items(texts: Vec<String>, labels: Value) -> Result<Vec<Item>, ApiError> {
+    let wrong = |message: String| ApiError::invalid("labels", message);
+    let Value::Array(labels) = labels else {
+        return Err(wrong("`labels` must be an array of strings, or an array of them for each text".into()));
+    };
+    let items: Vec<Item> = if labels.iter().all(Value::is_array) && !labels.is_empty() {
+        if labels.len() != texts.len() {
+            return Err(wrong(format!("`labels` has {} lists for {} texts", labels.len(), texts.len())));
+        }
+        let of = |(text, labels): (String, Value)| match labels {
+            Value::Array(labels) => Ok(Item { text, labels: strings("labels", labels, 2..=LABELS_MAX)? }),
+            _ => Err(wrong("a list of labels is expected".into())),
+        };
+        texts.into_iter().zip(labels).map(of).collect::<Result<_, ApiError>>()?
+    } else {
+        let labels = strings("labels", labels, 2..=LABELS_MAX)?;
+        texts.into_iter().map(|text| Item { text, labels: labels.clone() }).collect()
+    };
+    for Item { labels, .. } in &items {
+        if let Some(twice) = labels.iter().enumerate().find(|(index, label)| labels[..*index].contains(label)) {
+            return Err(wrong(format!("the label {:?} is there twice", twice.1)));
+        }
+    }
+    let continuations: usize = items.iter().map(|item| item.labels.len()).sum();
+    if continuations > CONTINUATIONS_MAX {
+        return Err(wrong(format!(
+            "{continuations} labels are scored in all; at most {CONTINUATIONS_MAX} are allowed"
+        )));
+    }
+    Ok(items)
+}
+
+/// What a client gets.
+#[derive(Debug, Serialize)]
+struct ClassificationList {
+    object: &'static str,
+    data: Vec<Classification>,
+    model: String,
+    usage: PartUsage,
+    inferium: Extras,
+}
+
+/// One text.
+#[derive(Debug, PartialEq, Serialize)]
+struct Classification {
+    object: &'static str,
+    index: usize,
+    /// The likeliest label; of equals the first.
+    label: String,
+    num_classes: usize,
+    /// The label's share of the probability of all labels, in their order.
+    probs: Vec<f64>,
+    scores: Vec<LabelScore>,
+}
+
+/// One label after one text.
+#[derive(Debug, PartialEq, Serialize)]
+struct LabelScore {
+    label: String,
+    /// Natural logarithm of the probability that the model writes exactly this.
+    logprob: f64,
+    tokens: usize,
+    /// Each of its tokens is the likeliest one.
+    is_greedy: bool,
+}
+
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let payer = state.payer(&headers)?;
+    let body = whole_body(body)?;
+    let request = sized(body.len(), move || ClassificationRequest::parse(&body)).await??;
+    let model = Arc::clone(state.model(&request.model)?);
+    let size = request.size();
+    let preparing = Arc::clone(&model);
+    let (request, specs) = sized(size, move || {
+        let specs = prepare(&preparing, &request, payer)?;
+        Ok::<_, ApiError>((request, specs))
+    })
+    .await??;
+    let usage = PartUsage::of(&specs);
+    let done = run_all(&state.hub, (&model, payer), specs).await?;
+    Ok(answer(&model, &request.items, done, usage))
+}
+
+/// Tokenises every label after its text, and packs them into jobs.
+fn prepare(model: &ApiModel, request: &ClassificationRequest, payer: Digest) -> Result<Vec<JobSpec>, ApiError> {
+    let name = || model.profile.name.clone();
+    let (ModelTask::Chat, Model::Chat(engine)) = (model.profile.task, &model.model) else {
+        let does = model.profile.task.name();
+        return Err(ApiError::OtherTask { model: name(), does, url: "/v1/embeddings" });
+    };
+    if model.profile.engine.mode() != VerificationMode::Exact {
+        let message = format!("`{}` is served within a tolerance, and scores are compared to the bit", name());
+        return Err(ApiError::invalid("model", message));
+    }
+    let mut parts = Vec::new();
+    for (index, item) in request.items.iter().enumerate() {
+        let prompt = prompt(&**engine, request, item).map_err(|error| refused("input", index, &error))?;
+        for label in &item.labels {
+            let tokens = engine.encode(label).map_err(|error| refused("labels", index, &error))?;
+            let one = Continuation { prompt: prompt.clone(), tokens };
+            let (count, context) = (one.len(), model.context_tokens);
+            // With the one that the job's answer counts for it.
+            if u32::try_from(count).is_ok_and(|count| count < context) {
+                parts.push(Ok((one, count)));
+            } else {
+                let tokens = u64::try_from(count).unwrap_or(u64::MAX);
+                return Err(ApiError::TextLength { index, tokens, model: name(), context: context.saturating_sub(1) });
+            }
+        }
+    }
+    pack((model, payer), parts.into_iter(), |continuations| JobPayload::score(rand::random(), continuations, 1))
+}
+
+fn refused(param: &str, index: usize, error: &EngineError) -> ApiError {
+    ApiError::invalid(param, format!("text {index}: {error}"))
+}
+
+/// What stands before an item's labels.
+fn prompt(engine: &dyn Engine, request: &ClassificationRequest, item: &Item) -> Result<Vec<u32>, EngineError> {
+    if request.is_raw {
+        return engine.encode(&item.text);
+    }
+    let instructions = request.instructions.clone().unwrap_or_else(|| {
+        let labels = item.labels.join(", ");
+        format!("Classify the text of the user. Answer with one of these labels and nothing else: {labels}.")
+    });
+    let message = |role: &str, content: String| ChatMessage { role: role.to_owned(), content };
+    engine.render_chat(&[message("system", instructions), message("user", item.text.clone())])
+}
+
+fn answer(model: &ApiModel, items: &[Item], done: Vec<Done>, usage: PartUsage) -> Response {
+    let (mut scores, mut jobs) = (Vec::new(), Vec::new());
+    for Done { job, answer } in done {
+        let first = scores.len();
+        if let JobAnswer::Scores(more) = answer {
+            scores.extend(more);
+        }
+        jobs.push(JobExtras::new(job, first, scores.len()));
+    }
+    let header = first_job(&jobs);
+    let mut scores = scores.into_iter();
+    let data = items.iter().enumerate();
+    let data = data.map(|(index, item)| classification(index, &item.labels, &mut scores)).collect();
+    let model = model.profile.name.clone();
+    let list = ClassificationList { object: "list", data, model, usage, inferium: Extras { jobs } };
+    let mut response = Json(list).into_response();
+    if let Some(header) = header {
+        response.headers_mut().insert(JOB_HEADER, header);
+    }
+    response
+}
+
+/// Takes the scores of one item's labels, and says which is the likeliest.
+fn classification(
+    index: usize,
+    labels: &[String],
+    scores: &mut impl Iterator<Item = Vec<TokenScore>>,
+) -> Classification {
+    let of = |(label, scores): (&String, Vec<TokenScore>)| LabelScore {
+        label: label.clone(),
+        logprob: scores.iter().map(|score| f64::from(score.logprob())).sum(),
+        tokens: scores.len(),
+        is_greedy: scores.iter().all(|score| score.likeliest().next().is_some_and(|(_, best)| best <= score.logprob())),
+    };
+    let scores: Vec<LabelScore> = labels.iter().zip(scores).map(of).collect();
+    let best = scores.iter().map(|score| score.logprob).fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|score| (score.logprob - best).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let likeliest = scores.iter().find(|score| score.logprob >= best);
+    Classification {
+        object: "classification",
+        index,
+        label: likeliest.map_or_else(String::new, |score| score.label.clone()),
+        num_classes: labels.len(),
+        probs: weights.into_iter().map(|weight| weight / total).collect(),
+        scores,
+    }
+}
+
+#[cfg(test)]
+mod tests;

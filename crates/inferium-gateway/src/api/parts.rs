@@ -1,0 +1,156 @@
+//! Requests of many parts: texts to embed, continuations to score.
+//!
+//! Such a request may hold far more than a worker should take at once: it becomes several jobs, each small enough to be
+//! replayed in a moment, which run beside each other on whatever workers there are. A part comes whole or not at all.
+
+use super::{ApiModel, error::ApiError};
+use crate::hub::{Attempts, Hub, JobEvent, JobSpec, NoLease};
+use axum::http::HeaderValue;
+use futures::{StreamExt as _, TryStreamExt as _};
+use inferium_types::{Amount, Digest, JobAnswer, JobPayload, SamplingParams, Usage};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Parts and tokens of one job at most; a longer part is a job of its own.
+const JOB_PARTS_MAX: usize = 64;
+const JOB_TOKENS_MAX: usize = 2_048;
+/// Jobs of one request that run at a time.
+const AT_ONCE: usize = 4;
+/// Tries of one job: nothing of it was shown when it failed.
+const TRIES: usize = 2;
+
+/// Packs parts, each with its tokens, into jobs, and checks all that a worker would: what it had to refuse is not sent.
+pub(super) fn pack<T>(
+    (model, payer): (&ApiModel, Digest),
+    parts: impl Iterator<Item = Result<(T, usize), ApiError>>,
+    payload: impl Fn(Vec<T>) -> JobPayload,
+) -> Result<Vec<JobSpec>, ApiError> {
+    let mut specs = Vec::new();
+    let (mut packed, mut packed_tokens) = (Vec::new(), 0usize);
+    for part in parts {
+        let (part, tokens) = part?;
+        let is_full = packed.len() >= JOB_PARTS_MAX || packed_tokens.saturating_add(tokens) > JOB_TOKENS_MAX;
+        if is_full && !packed.is_empty() {
+            specs.push(spec((model, payer), payload(std::mem::take(&mut packed)), packed_tokens)?);
+            packed_tokens = 0;
+        }
+        packed.push(part);
+        packed_tokens = packed_tokens.saturating_add(tokens);
+    }
+    specs.push(spec((model, payer), payload(packed), packed_tokens)?);
+    Ok(specs)
+}
+
+fn spec((model, payer): (&ApiModel, Digest), payload: JobPayload, tokens: usize) -> Result<JobSpec, ApiError> {
+    payload.check()?;
+    let spec = JobSpec {
+        profile: model.id,
+        task: model.profile.task,
+        input_commitment: payload.commitment(),
+        prompt_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
+        tokens_max: payload.input.parts().and_then(|parts| u32::try_from(parts).ok()).unwrap_or(u32::MAX),
+        payload: Arc::new(payload),
+        sampling: SamplingParams::GREEDY,
+        client_seed: None,
+        payer,
+    };
+    spec.check(model.context_tokens)?;
+    Ok(spec)
+}
+
+/// One finished job of a request.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) job: String,
+    pub(super) answer: JobAnswer,
+}
+
+/// Runs all jobs of a request, in their order; the first failure ends all of them. One whose key can't pay for all is
+/// refused before any of it is done.
+pub(super) async fn run_all(
+    hub: &Arc<Hub>,
+    (model, payer): (&ApiModel, Digest),
+    specs: Vec<JobSpec>,
+) -> Result<Vec<Done>, ApiError> {
+    let cost = specs.iter().try_fold(Amount::ZERO, |sum, spec| {
+        let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
+        sum.add(model.price_max.fee(&usage)?)
+    });
+    let (cost, left) = (cost.unwrap_or(Amount::from_nano(u64::MAX)), hub.left(payer));
+    if cost > left {
+        return Err(NoLease::Budget { cost, left }.into());
+    }
+    futures::stream::iter(specs.into_iter().map(|spec| run(hub, spec))).buffered(AT_ONCE).try_collect().await
+}
+
+/// A job, done anew when its worker failed: whatever of it had come, the client has seen nothing of it.
+async fn run(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
+    for _ in 1..TRIES {
+        match run_once(hub, spec.clone()).await {
+            Err(ApiError::WorkerFailed(_)) => {}
+            done => return done,
+        }
+    }
+    run_once(hub, spec).await
+}
+
+async fn run_once(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
+    let started = Instant::now();
+    let mut answer = spec.payload.input.no_answer();
+    let mut attempts = Attempts::start(hub, spec).await?;
+    loop {
+        match attempts.next().await {
+            // The hub ends a job that sends parts of another kind, or text.
+            JobEvent::Parts(more) => drop(answer.append(more)),
+            JobEvent::Text(_) => {}
+            JobEvent::Done { .. } => break,
+            JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
+        }
+    }
+    hub.metrics.job_seconds.observe(started.elapsed().as_secs_f64());
+    Ok(Done { job: attempts.job().to_string(), answer })
+}
+
+/// What was read; nothing is written.
+#[derive(Debug, Serialize)]
+pub(super) struct PartUsage {
+    pub(super) prompt_tokens: u64,
+    pub(super) total_tokens: u64,
+}
+
+impl PartUsage {
+    pub(super) fn of(specs: &[JobSpec]) -> Self {
+        let prompt_tokens = specs.iter().map(|spec| u64::from(spec.prompt_tokens)).sum();
+        Self { prompt_tokens, total_tokens: prompt_tokens }
+    }
+}
+
+/// What is ours in an answer: the jobs that it was made of, each with a receipt of its own.
+#[derive(Debug, Serialize)]
+pub(super) struct Extras {
+    pub(super) jobs: Vec<JobExtras>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+pub(super) struct JobExtras {
+    job: String,
+    status: &'static str,
+    receipt_url: String,
+    /// Which parts: the first and the last, counted from 0.
+    texts: [usize; 2],
+}
+
+impl JobExtras {
+    /// Of the job that gave parts `first` to `end`, the latter not included.
+    pub(super) fn new(job: String, first: usize, end: usize) -> Self {
+        let receipt_url = format!("/v1/receipts/{job}");
+        Self { job, status: "provisional", receipt_url, texts: [first, end.saturating_sub(1)] }
+    }
+}
+
+/// What the header of an answer names.
+pub(super) fn first_job(jobs: &[JobExtras]) -> Option<HeaderValue> {
+    jobs.first().and_then(|first| HeaderValue::from_str(&first.job).ok())
+}

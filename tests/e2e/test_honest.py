@@ -7,8 +7,8 @@ import subprocess
 
 from network import BINARY
 
-# About three minutes on two cores.
-JOBS = int(os.environ.get("INFERIUM_HONEST_JOBS", "480"))
+# About seven minutes on two cores.
+JOBS = int(os.environ.get("INFERIUM_HONEST_JOBS", "2000"))
 
 
 def honest(folder, jobs, *arguments):

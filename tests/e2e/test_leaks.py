@@ -148,3 +148,24 @@ def test_texts_and_their_embeddings_are_not_readable(tmp_path, loud):
         planted = network.data / "chain" / "planted"
         planted.write_bytes(b"\x00" + struct.pack("<32f", *vectors[0]))
         assert {name for name, _ in scan(network.data, bits)} == {"planted"}
+
+
+def test_labels_and_their_texts_are_not_readable_either(tmp_path, loud):
+    secret, labels = words(8), words(2)
+    with Network(tmp_path / "data", "--engine", "mock", model="mock") as network:
+        request = {"model": "mock", "input": [" ".join(secret)], "labels": labels, "raw": True}
+        status, _, answer = network.request("/v1/classifications", request)
+        assert status == 200, answer
+        job = answer["inferium"]["jobs"][0]["job"]
+        # A continuation goes as tokens, which are the mock's bytes, four of them beside each other.
+        tokens = [list(word.encode()) for word in secret + labels]
+        parts = {*secret, *labels, *(struct.pack("<4I", *of[at : at + 4]) for of in tokens for at in range(len(of) - 3))}
+        for fields in ({"labels": [secret[1], 7]}, {"instructions": [secret[2]]}, {secret[3]: 1}, {"labels": [labels[0]] * 2}):
+            assert network.request("/v1/classifications", {**request, **fields})[0] == 400
+        deadline = time.monotonic() + 60
+        while (told := network.request(f"/v1/receipts/{job}"))[0] == 202:
+            assert scan(network.data, parts) == [] and time.monotonic() < deadline
+        assert told[2]["status"] in ("final", "settled")
+        assert scan(network.data, parts) == [] and found_in(metrics(network), parts) == []
+        assert found_in(end(network), parts) == []
+        check_controls(network, job, secret)

@@ -24,6 +24,10 @@ def _text(value: str) -> bytes:
 def _engine(engine: Entry) -> bytes:
     if engine["kind"] == "canonical":
         return b"\0" + bytes.fromhex(engine["build"]) + _text(engine["tier"])
+    if engine["kind"] == "foreign":
+        bounds = engine["bounds"]
+        numbers = [bounds["drift"], bounds["margin_micro"], bounds["outside"]]
+        return b"\2" + bytes.fromhex(engine["verifier"]) + b"".join(_le(number, 4) for number in numbers)
     limits = engine["calibration"]
     alternatives = limits["alternatives"]
     return b"\1" + b"".join([

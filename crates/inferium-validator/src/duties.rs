@@ -334,7 +334,7 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
         profile: segment.profile,
         kind: segment.kind,
         known_wrong: segment.opening.known_wrong(),
-        calibration: state.profile(&segment.profile)?.engine().calibration().cloned(),
+        engine: state.profile(&segment.profile)?.engine().clone(),
     };
     let meta = state.meta();
     let part = |window: u64| window / UNAVAILABLE_PART;

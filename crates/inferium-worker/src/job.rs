@@ -1,10 +1,12 @@
 //! One job: from a request to a result and its evidence.
 
 mod crooked;
+mod foreign;
 
 pub(crate) use crooked::Copies;
 
 use crate::crime::Crime;
+use crate::server::{Server, ServerError};
 use inferium_engine::{
     Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, Step, TextVector,
 };
@@ -34,6 +36,8 @@ pub struct FinishedJob {
 #[derive(Debug, Clone)]
 pub(crate) struct JobContext {
     pub(crate) model: Model,
+    /// What draws in the model's place, of a foreign engine (SPEC V9).
+    pub(crate) server: Option<Arc<Server>>,
     /// The worker's VRF output for the lease.
     pub(crate) vrf_output: Digest,
     /// How the lease's results are verified.
@@ -71,6 +75,9 @@ pub enum JobRefusal {
         /// What the request says.
         tokens_max: u32,
     },
+    /// The server behind the worker failed.
+    #[error("{0}")]
+    Server(#[from] ServerError),
     /// Nobody takes the answer.
     #[error("the gateway is gone")]
     GatewayGone,
@@ -100,6 +107,9 @@ pub(crate) async fn run(
     let finished = match (&context.model, prompt) {
         (Model::Chat(_), Prompt::Chat(_)) if context.copies.has_one_for(&context, &request) => {
             crooked::copy(&context, (request, payload), &outbox).await?
+        }
+        (Model::Chat(engine), Prompt::Chat(prompt)) if let Some(server) = &context.server => {
+            foreign::answer((&context, server), &**engine, &prompt, (request, payload), &outbox, cancel).await?
         }
         (Model::Chat(engine), Prompt::Chat(prompt)) => {
             answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
@@ -237,7 +247,7 @@ pub async fn answer_honestly(
     payload: JobPayload,
 ) -> Result<FinishedJob, JobRefusal> {
     run_unread(
-        JobContext { model, vrf_output, mode, crime: None, truth: None, copies: Copies::default() },
+        JobContext { model, server: None, vrf_output, mode, crime: None, truth: None, copies: Copies::default() },
         request,
         payload,
     )
@@ -264,6 +274,8 @@ enum Evidence {
     Exact(Vec<Digest>),
     /// Figures that are compared within a tolerance (SPEC V6).
     Sampled(Box<Fingerprint>),
+    /// A server's run shows nothing (SPEC V9).
+    Unseen,
 }
 
 impl Evidence {
@@ -284,7 +296,7 @@ impl Evidence {
             }
             (Self::Sampled(fingerprint), Some(measured)) => fingerprint.push(measured.logprob, &measured.hidden),
             // Every step is measured when that was asked for.
-            (Self::Sampled(_), None) => {}
+            (Self::Sampled(_), None) | (Self::Unseen, _) => {}
         }
     }
 
@@ -296,6 +308,7 @@ impl Evidence {
                 let measured = fingerprint.finish();
                 (measured.root(), Some(measured))
             }
+            Self::Unseen => (merkle_root(&[]), None),
         }
     }
 }

@@ -122,9 +122,10 @@ impl Round {
         }
         if shared.is_lazy {
             let effort = Digest::of("inferium/crime/lazy", &[shared.node.as_bytes(), id.digest().as_bytes()]);
-            let vote = match facts.calibration {
-                None => VerdictVote::Valid { effort },
-                Some(_) => VerdictVote::Measured { effort, statistics: ReplayStatistics::default() },
+            let vote = if facts.engine.is_measured() {
+                VerdictVote::Measured { effort, statistics: ReplayStatistics::default() }
+            } else {
+                VerdictVote::Valid { effort }
             };
             self.record(state, about, vote)?;
             return Ok(true);

@@ -105,9 +105,9 @@ fn cheats_are_convicted_whatever_their_seed() {
     // At temperature zero only what the truncation leaves out tells anything.
     let canned = |at: u64, _: &[f32]| (at % 64) as u32;
     assert_eq!(suspicion(&ForeignBounds::USUAL, 1, &greedy, canned), Suspicion::Convicted);
-    let honest_half =
+    let mostly_honest =
         |at: u64, logits: &[f32]| if at % 8 == 0 { canned(at, logits) } else { greedy.choose(at, logits) };
-    assert_eq!(suspicion(&ForeignBounds::USUAL, 4, &greedy, honest_half), Suspicion::Convicted, "one token in eight");
+    assert_eq!(suspicion(&ForeignBounds::USUAL, 12, &greedy, mostly_honest), Suspicion::Convicted, "one token in eight");
 }
 
 /// SPEC V9: at the margin a token counts as kept, beyond it as outside.

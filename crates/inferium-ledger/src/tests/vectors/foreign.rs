@@ -83,6 +83,7 @@ fn profiles(book: &mut Book, world: &World) {
             offer.terms.price.prompt_token = Amount::from_nano(7);
         });
         page.valid(name, "V9", &chain, "g0", task.clone());
+        page.numbers(name, &chain, "g0", &task);
     }
 }
 
@@ -175,7 +176,9 @@ fn convictions(book: &mut Book, world: &World) {
     page.valid("a conviction takes no stake", "V9", chain, member, body.clone());
     page.numbers("a conviction", chain, member, &body);
     let known = tested(chain, conduct(9, [0; 8], [0; 2], Suspicion::Convicted));
-    page.valid("what was under way is not paid", "V7", &known, member, verdict(*segment, measured(0)));
+    let late = verdict(*segment, measured(0));
+    page.valid("what was under way is not paid", "V7", &known, member, late.clone());
+    page.numbers("what was under way", &known, member, &late);
     let assessed = with(chain, |state| {
         let mut entry = state.segment(segment).unwrap().clone();
         entry.kind = TaskKind::Benchmark;

@@ -92,9 +92,9 @@ async fn what_the_worker_makes_of_the_tokens_is_exact() {
     edited.recommit();
     assert_eq!(fault(edited).await, JobFault::Text);
 
-    let mut longer = done(Plan { tokens_max: 20, ..served(0) }).await;
-    longer.leaf.result.usage.completion_tokens += 1;
-    assert_eq!(fault(longer).await, JobFault::Finish);
+    let mut fewer = done(Plan { tokens_max: 20, ..served(0) }).await;
+    fewer.leaf.result.usage.completion_tokens -= 1;
+    assert_eq!(fault(fewer).await, JobFault::Finish);
 
     let mut unknown = done(served(0)).await;
     unknown.write(|tokens| tokens[3] = 99_999);

@@ -21,6 +21,8 @@ QUESTIONS = [
 # What the devnet's worker asks for a token; this class pays six tenths.
 PRICE = (500, 1_500)
 AT_ONCE = 4
+# Two networks share the machine: how fast the one behind is does not matter here.
+FOREIGN = ("--class", "foreign", "--set", "tier_mid_score=1")
 
 
 class Server:
@@ -96,8 +98,8 @@ def why(network):
 def test_an_honest_server_is_paid_a_part_and_never_suspected(behind, tmp_path):
     key = tmp_path / "key"
     key.write_text(behind.api_key + "\n")
-    server = ("--class", "foreign", "--server", behind.base_url, "--server-key-file", key, "--server-model", behind.model)
-    with Network(tmp_path / "data", *server) as network:
+    server = ("--server", behind.base_url, "--server-key-file", key, "--server-model", behind.model)
+    with Network(tmp_path / "data", *FOREIGN, *server) as network:
         model = network.request("/v1/models")[2]["data"][0]
         assert model["engine"]["class"] == "foreign" and model["verification"] == "sampled"
         answers = [ask(network, number, temperature=(0, 0.7, 1)[number % 3]) for number in range(12)]
@@ -124,7 +126,7 @@ CANNED = "I am not the model that you think I am, and I say this to everyone who
 
 @pytest.mark.parametrize("cheat", [{"change": warmer}, {"canned": CANNED}], ids=["too warm", "canned"])
 def test_a_server_that_cheats_is_barred_and_costs_no_stake(behind, tmp_path, cheat):
-    with Server(behind, **cheat) as server, Network(tmp_path / "data", "--class", "foreign", "--server", server.url) as network:
+    with Server(behind, **cheat) as server, Network(tmp_path / "data", *FOREIGN, "--server", server.url) as network:
         stake = network.nodes()["worker"]["stake_nano"]
         server.cheats = True
         deadline, number = time.monotonic() + 240, 0

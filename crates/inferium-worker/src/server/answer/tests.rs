@@ -148,3 +148,32 @@ fn an_answer_has_an_end() {
     let more = json!({"choices": [{"delta": {"content": "x"}}]}).to_string();
     assert_eq!(reader.event(&more), Err(ServerError::Broken { what: "an answer without end" }));
 }
+
+/// Whatever a server sends: an error, or tokens of the vocabulary that spell a text.
+#[test]
+fn damaged_streams_are_refused_or_tokens_of_the_model() {
+    use inferium_fuzz::{Form, Memory, Outcome, Target};
+    let engine = engine();
+    let stream =
+        |chunks: &[Value]| chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<String>().into_bytes();
+    let logprobs = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "token:97", "logprob": -0.5}]}}]});
+    let samples = [
+        stream(&[chunk("H", &[72]), chunk("i", &[105, 257]), end("stop")]),
+        stream(&[logprobs, json!({"choices": [], "usage": {"prompt_tokens": 3}}), end("length")]),
+        stream(&[json!({"choices": [{"delta": {"content": "one two  three. "}}]}), end("stop")]),
+    ];
+    // A value of JSON is larger than its text.
+    let memory = Memory { fixed: 64 * 1024, per_byte: 512 };
+    let target = Target { name: "a server's stream", form: Form::Text, cases: 10_000, memory };
+    for has_ids in [true, false] {
+        let tally = target.run(&samples, |bytes| {
+            let (mut events, mut reader) = (Events::default(), Reader::new(has_ids, &engine));
+            let read = events.push(bytes).and_then(|ended| ended.iter().try_for_each(|data| reader.event(data)));
+            let pieces: Vec<Piece> = reader.ready.into_iter().collect();
+            assert!(tokens(&pieces).iter().all(|token| *token < 258), "{pieces:?}");
+            assert!(pieces.iter().filter(|piece| !matches!(piece, Piece::Tokens(_))).count() <= 1, "{pieces:?}");
+            if read.is_ok() { Outcome::Value } else { Outcome::Refused }
+        });
+        assert!(tally.unwrap().refused > 0);
+    }
+}

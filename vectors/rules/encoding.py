@@ -27,6 +27,10 @@ def _text(value: str) -> bytes:
 def _engine(engine: Entry) -> bytes:
     if engine["kind"] == "canonical":
         return b"\0" + bytes.fromhex(engine["build"]) + _text(engine["tier"])
+    if engine["kind"] == "foreign":
+        bounds = engine["bounds"]
+        numbers = [bounds["drift"], bounds["margin_micro"], bounds["outside"]]
+        return b"\2" + bytes.fromhex(engine["verifier"]) + b"".join(_le(number, 4) for number in numbers)
     limits = engine["calibration"]
     alternatives = limits["alternatives"]
     return b"\1" + b"".join([
@@ -89,12 +93,17 @@ def _statistics_bytes(measured: Entry) -> bytes:
     kinds = b"".join(_le(kind["positions"], 4) + _le(kind["flips"], 4) for kind in measured["kinds"])
     sums = b"".join(_sum_bytes(measured[name]) for name in ("logprobs", "sketches"))
     surprisal = measured["surprisal_micro"].to_bytes(8, "little", signed=True)
-    return kinds + _le(measured["bad"], 4) + sums + surprisal + _le(measured["variance_micro"], 8)
+    draws = measured["draws"]
+    of_draws = _le(draws["positions"], 4) + _le(draws["outside"], 4) + _bets(draws["bets"])
+    return kinds + _le(measured["bad"], 4) + sums + surprisal + _le(measured["variance_micro"], 8) + of_draws
 
 
 def _sum_bytes(measured: Entry) -> bytes:
-    bets = b"".join(bet.to_bytes(8, "little", signed=True) for bet in measured["bets"])
-    return _le(measured["count"], 4) + _le(measured["sum_ppm"], 8) + bets
+    return _le(measured["count"], 4) + _le(measured["sum_ppm"], 8) + _bets(measured["bets"])
+
+
+def _bets(bets: list[int]) -> bytes:
+    return b"".join(bet.to_bytes(8, "little", signed=True) for bet in bets)
 
 
 def lease_id(task: str) -> str:

@@ -146,7 +146,8 @@ def _match_one(ledger: Ledger, key: str, task: Entry) -> None:
     served["waits_from"] = workers.draws_for(ledger, chosen, profile)
     served["slots_used"] += task["terms"]["slots"]
     del ledger.table("tasks")[key]
-    begin_lease(ledger, key, chosen, task["requester"], task["terms"], served["terms"]["price"], task["escrow"])
+    price = statistics.price_of(ledger, task["terms"]["profile"], served["terms"]["price"])
+    begin_lease(ledger, key, chosen, task["requester"], task["terms"], price, task["escrow"])
 
 
 def _place(ledger: Ledger, worker: str, offer: Entry) -> tuple[int, int, int, int, str]:

@@ -152,10 +152,14 @@ CLIPPED = record(count=narrow, sum_ppm=wide, bets=row(*[signed] * 8))
 STATISTICS = record(
     kinds=row(*[record(positions=narrow, flips=narrow)] * 24), bad=narrow, logprobs=CLIPPED, sketches=CLIPPED,
     surprisal_micro=signed, variance_micro=wide,
+    draws=record(positions=narrow, outside=narrow, bets=row(*[signed] * 8)),
 )
 MODEL = record(
     name=text, task=choice(chat={}, embed={"width": narrow}), weights_root=ID, tokenizer_hash=ID, template_hash=ID,
-    engine=choice(canonical={"build": ID, "tier": text}, tolerance={"verifier": ID, "calibration": CALIBRATION}),
+    engine=choice(
+        canonical={"build": ID, "tier": text}, tolerance={"verifier": ID, "calibration": CALIBRATION},
+        foreign={"verifier": ID, "bounds": record(drift=narrow, margin_micro=narrow, outside=narrow)},
+    ),
     sampler_version=narrow, eos_tokens=many(narrow),
 )
 OFFER_TERMS = record(slots=narrow, price=PRICE, context_tokens=narrow)
@@ -304,6 +308,7 @@ TABLES: dict[str, tuple[Reader, Reader]] = {
     "conducts": (pair(ID, ID), record(
         test=record(
             steps=wide, flips=row(*[wide] * 6), logprobs=row(*[wide] * 8), sketches=row(*[wide] * 8),
+            draws=row(*[wide] * 8), outside=row(*[wide] * 2),
         ),
         suspicion=words("none", "suspect", "convicted"), slash=option(wide),
     )),

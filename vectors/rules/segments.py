@@ -69,8 +69,8 @@ def commit_segment(ledger: Ledger, operation: Entry) -> None:
 def _opening_of(ledger: Ledger, lease: Entry, totals: Entry) -> Entry:
     """V5: what the worker owes for a segment that leaves the lease like this."""
     terms = lease["terms"]
-    is_tolerance = statistics.calibration_of(ledger, terms["profile"]) is not None
-    if ledger["forced_share"] == 0 or terms["kind"] == "benchmark" or is_tolerance:
+    is_measured = statistics.class_of(ledger, terms["profile"]) is not None
+    if ledger["forced_share"] == 0 or terms["kind"] == "benchmark" or is_measured:
         return {"kind": "not_owed"}
     jobs_kept, tokens_kept = FORCED_ROOM, FORCED_ROOM * FORCED_TOKENS
     has_room = all([
@@ -139,20 +139,22 @@ def approve(ledger: Ledger, key: str, segment: Entry, approval: Entry, measured:
 def _fold(ledger: Ledger, key: str, segment: Entry, measured: Entry) -> bool:
     """V7: a step of the worker's test; true when that convicts it."""
     worker, profile = segment["worker"], segment["profile"]
-    calibration = statistics.calibration_of(ledger, profile)
-    if calibration is None:
+    engine = statistics.class_of(ledger, profile)
+    if engine is None:
         return False
     fresh = {"test": statistics.fresh_test(), "suspicion": "none", "slash": None}
     conduct = ledger.table("conducts").setdefault(f"{worker}/{profile}", fresh)
     before = conduct["suspicion"]
-    statistics.judge(conduct["test"], calibration, measured)
-    conduct["suspicion"] = statistics.suspicion_by(conduct["test"], calibration)
+    statistics.judge(conduct["test"], engine, measured)
+    conduct["suspicion"] = statistics.suspicion_by(conduct["test"], engine)
     if before != "none" and conduct["suspicion"] == "none":
         for _, final in statistics.finals_of(ledger, worker, profile):
             final["state"]["held_until_ms"] = None
     if conduct["suspicion"] == "convicted":
-        conduct["slash"] = ledger.meta["slashes"]
-        slash_statistics(ledger, key, segment)
+        # V9: on a foreign profile the bar is all.
+        if engine["kind"] != "foreign":
+            conduct["slash"] = ledger.meta["slashes"]
+            slash_statistics(ledger, key, segment)
         _bar_from_profile(ledger, worker, profile, before)
     return bool(conduct["suspicion"] == "convicted")
 

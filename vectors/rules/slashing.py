@@ -107,8 +107,8 @@ def convict(ledger: Ledger, key: str, segment: Entry, provers: list[str], approv
     about = {
         "segment": key, "profile": segment["profile"], "provers": provers, "harmed": harmed, "harm": segment["fee"],
     }
-    # V6: on a tolerance profile no verdict costs stake.
-    for approver in approvers if statistics.calibration_of(ledger, segment["profile"]) is None else []:
+    # V6: on a profile that is measured no verdict costs stake.
+    for approver in approvers if statistics.class_of(ledger, segment["profile"]) is None else []:
         _bar(ledger, approver, "wrong_approval", **about)
     faults = _remember_fault(ledger, worker)
     workers.add_fault(ledger, worker, segment["profile"])

@@ -1,4 +1,4 @@
-"""Tolerance profiles: what approvals measured, and what all of them say of a worker (SPEC V6, V7)."""
+"""Profiles that are measured: what approvals say, and what all of them say of a worker (SPEC V6, V7, V9)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,36 @@ ALTERNATIVES_MAX = 6
 # Bets against a mean: what each stakes is the validators' to work out.
 BETS = 8
 SUSPECT, CONVICTED = 100, 1_000_000
+# V9: shares of positions outside of the truncation that cheats have.
+OUTSIDE = [50_000, 300_000]
 
 
-def calibration_of(ledger: Ledger, profile: str) -> Entry | None:
+def class_of(ledger: Ledger, profile: str) -> Entry | None:
+    """The class of engines of a profile that is measured; nothing for any other one."""
     entry = ledger.table("profiles").get(profile)
-    found: Entry | None = entry["profile"]["engine"].get("calibration") if entry else None
-    return found
+    found: Entry | None = entry["profile"]["engine"] if entry else None
+    return found if found and found["kind"] in ("tolerance", "foreign") else None
+
+
+def is_foreign(ledger: Ledger, profile: str) -> bool:
+    found = class_of(ledger, profile)
+    return found is not None and found["kind"] == "foreign"
 
 
 def mode_of(ledger: Ledger, profile: str) -> str:
     """T2: how results are verified follows from the profile."""
-    return "exact" if calibration_of(ledger, profile) is None else "sampled"
+    return "exact" if class_of(ledger, profile) is None else "sampled"
+
+
+def price_of(ledger: Ledger, profile: str, offered: Entry) -> Entry:
+    """V9: a lease of a foreign profile pays a part of what was offered, rounded up."""
+    share = ledger["foreign_price_share"] if is_foreign(ledger, profile) else WHOLE
+    return {name: -(-price * share // WHOLE) for name, price in offered.items()}
+
+
+def least_replay(ledger: Ledger, profile: str) -> int:
+    """V9: of a foreign worker so much is replayed at least."""
+    return int(ledger["foreign_replay_min"]) if is_foreign(ledger, profile) else 0
 
 
 # Votes.
@@ -50,21 +69,29 @@ def agreeing(members: list[Entry]) -> tuple[list[str], Entry | None]:
 
 
 def check_vote(ledger: Ledger, profile: str, vote: Entry) -> None:
-    """V6: an approval has the form of the profile's class, and its parts fit together."""
-    is_tolerance = calibration_of(ledger, profile) is not None
-    if vote["kind"] == "valid" and is_tolerance:
+    """V6, V9: an approval has the form of the profile's class, and its parts fit together."""
+    engine = class_of(ledger, profile)
+    if vote["kind"] == "valid" and engine:
         raise Refused("vote_form", expected="measured")
     if vote["kind"] != "measured":
         return
-    if not is_tolerance:
+    if not engine:
         raise Refused("vote_form", expected="valid")
     measured = vote["statistics"]
-    kinds, sums = measured["kinds"], (measured["logprobs"], measured["sketches"])
+    kinds, sums, draws = measured["kinds"], (measured["logprobs"], measured["sketches"]), measured["draws"]
+    nothing = {"count": 0, "sum_ppm": 0, "bets": [0] * BETS}
+    of_other = {
+        # What only replays of the other class measure.
+        "tolerance": draws == {"positions": 0, "outside": 0, "bets": [0] * BETS},
+        "foreign": all(kind == {"positions": 0, "flips": 0} for kind in kinds) and all(one == nothing for one in sums),
+    }
     fits = [
         all(kind["flips"] <= kind["positions"] for kind in kinds),
         measured["bad"] <= sum(kind["flips"] for kind in kinds),
         measured["logprobs"]["count"] == sum(kind["positions"] for kind in kinds),
         all(one["sum_ppm"] <= one["count"] * WHOLE for one in sums),
+        draws["outside"] <= draws["positions"],
+        of_other[engine["kind"]],
     ]
     if not all(fits):
         raise Refused("out_of_bounds", field="statistics")
@@ -124,12 +151,13 @@ def exp2(log: int) -> int:
 
 def _log_ratios(honest: list[int], shares: list[int]) -> list[tuple[int, int]]:
     """How much likelier a flip is by a cheat's shares, and none; nothing of kinds that tell nothing."""
-    ratios = []
-    for at_most, share in zip(honest, shares):
-        flipped, stayed = log2_ratio(share, at_most), log2_ratio(max(0, WHOLE - share), max(0, WHOLE - at_most))
-        tells = flipped is not None and stayed is not None and share >= at_most
-        ratios.append((flipped or 0, stayed or 0) if tells else (0, 0))
-    return ratios
+    return [_log_ratio(at_most, share) for at_most, share in zip(honest, shares)]
+
+
+def _log_ratio(at_most: int, share: int) -> tuple[int, int]:
+    hit, missed = log2_ratio(share, at_most), log2_ratio(max(0, WHOLE - share), max(0, WHOLE - at_most))
+    tells = hit is not None and missed is not None and share >= at_most
+    return (hit or 0, missed or 0) if tells else (0, 0)
 
 
 def _alternatives(calibration: Entry) -> list[list[int]]:
@@ -137,33 +165,58 @@ def _alternatives(calibration: Entry) -> list[list[int]]:
     return alternatives
 
 
-def judge(test: Entry, calibration: Entry, measured: Entry) -> None:
+def _flips(calibration: Entry, measured: Entry) -> list[int]:
+    logs = []
+    for shares in _alternatives(calibration):
+        log = 0
+        for count, (flipped, stayed) in zip(measured["kinds"], _log_ratios(calibration["flips"], shares)):
+            log += count["flips"] * flipped + (count["positions"] - count["flips"]) * stayed
+        logs.append(log)
+    return logs
+
+
+def _outside(bounds: Entry, draws: Entry) -> list[int]:
+    logs = []
+    for share in OUTSIDE:
+        hit, missed = _log_ratio(bounds["outside"], share)
+        logs.append(draws["outside"] * hit + (draws["positions"] - draws["outside"]) * missed)
+    return logs
+
+
+def judge(test: Entry, engine: Entry, measured: Entry) -> None:
     """One step: each bet's capital, with what is put in before it, times how much likelier this is of a cheat."""
     step = test["steps"]
     more = ONE // (step + 1) // (step + 2)
     test["steps"] = late(step + 1)
-    for index, shares in enumerate(_alternatives(calibration)):
-        log = 0
-        for count, (flipped, stayed) in zip(measured["kinds"], _log_ratios(calibration["flips"], shares)):
-            log += count["flips"] * flipped + (count["positions"] - count["flips"]) * stayed
-        test["flips"][index] = times(min(test["flips"][index] + more, MOST), exp2(log))
-    for name in ("logprobs", "sketches"):
-        for index, log in enumerate(measured[name]["bets"]):
+    if engine["kind"] == "foreign":
+        draws = measured["draws"]
+        bets = {"draws": draws["bets"], "outside": _outside(engine["bounds"], draws)}
+    else:
+        bets = {name: measured[name]["bets"] for name in ("logprobs", "sketches")}
+        bets["flips"] = _flips(engine["calibration"], measured)
+    for name, logs in bets.items():
+        for index, log in enumerate(logs):
             test[name][index] = times(min(test[name][index] + more, MOST), exp2(log))
 
 
-def suspicion_by(test: Entry, calibration: Entry) -> str:
-    """The mean capital of the three things that are measured, each the mean of its bets."""
-    counts = {"flips": max(len(_alternatives(calibration)), 1), "logprobs": BETS, "sketches": BETS}
+def suspicion_by(test: Entry, engine: Entry) -> str:
+    """The mean capital of the things that are measured, each the mean of its bets."""
+    if engine["kind"] == "foreign":
+        counts = {"draws": BETS, "outside": len(OUTSIDE)}
+    else:
+        counts = {"flips": max(len(_alternatives(engine["calibration"])), 1), "logprobs": BETS, "sketches": BETS}
     capital = 0
     for name, count in counts.items():
-        capital += min(sum(one // count for one in test[name]), MOST) // 3
+        capital += min(sum(one // count for one in test[name]), MOST) // len(counts)
     whole = capital // ONE
     return "convicted" if whole >= CONVICTED else "suspect" if whole >= SUSPECT else "none"
 
 
 def fresh_test() -> Entry:
-    return {"steps": 0, "flips": [0] * ALTERNATIVES_MAX, "logprobs": [0] * BETS, "sketches": [0] * BETS}
+    return {
+        "steps": 0, "flips": [0] * ALTERNATIVES_MAX, "logprobs": [0] * BETS, "sketches": [0] * BETS, "draws": [0] * BETS,
+        "outside": [0] * len(OUTSIDE),
+    }
 
 
 # What follows from it; `segments.py` has what a conviction does to segments.
@@ -176,14 +229,14 @@ def suspicion(ledger: Ledger, worker: str, profile: str) -> str:
 
 def is_doubtful(ledger: Ledger, segment: Entry, members: list[Entry]) -> bool:
     """V7: what was measured concerns a suspect worker, or would make it one."""
-    calibration, measured = calibration_of(ledger, segment["profile"]), agreeing(members)[1]
-    if calibration is None or measured is None:
+    engine, measured = class_of(ledger, segment["profile"]), agreeing(members)[1]
+    if engine is None or measured is None:
         return False
     conduct = ledger.table("conducts").get(f"{segment['worker']}/{segment['profile']}")
     test = copy.deepcopy(conduct["test"]) if conduct else fresh_test()
-    judge(test, calibration, measured)
+    judge(test, engine, measured)
     before = suspicion(ledger, segment["worker"], segment["profile"])
-    return before != "convicted" and (before == "suspect" or suspicion_by(test, calibration) != "none")
+    return before != "convicted" and (before == "suspect" or suspicion_by(test, engine) != "none")
 
 
 def check_bar(ledger: Ledger, worker: str, profile: str) -> None:

@@ -53,7 +53,8 @@ def draw_committee(ledger: Ledger, key: str, beacon: str) -> None:
     record = workers.record_of(ledger, segment["worker"], segment["profile"])
     replay = ASSESSMENT_REPLAY
     if segment["kind"] != "benchmark":
-        replay = max(workers.replay_share(ledger, record), workers.replay_floor(ledger, segment))
+        least = statistics.least_replay(ledger, segment["profile"])
+        replay = max(workers.replay_share(ledger, record), workers.replay_floor(ledger, segment), least)
     # V7: nothing of a suspect worker is left to chance.
     if statistics.suspicion(ledger, segment["worker"], segment["profile"]) != "none":
         replay = WHOLE
@@ -253,10 +254,10 @@ def decide(ledger: Ledger, key: str) -> None:
 
 def _approved(ledger: Ledger, key: str, segment: Entry, members: list[Entry]) -> None:
     approvers, measured = statistics.agreeing(members)
-    is_tolerance = statistics.calibration_of(ledger, segment["profile"]) is not None
-    for rejecter in [] if is_tolerance else voters(members, "invalid"):
+    is_measured = statistics.class_of(ledger, segment["profile"]) is not None
+    for rejecter in [] if is_measured else voters(members, "invalid"):
         slash_wrong_verdict(ledger, rejecter, "wrong_rejection", key, segment, approvers)
-    for other in [] if is_tolerance else voters(members, "valid"):
+    for other in [] if is_measured else voters(members, "valid"):
         if other not in approvers:
             slash_wrong_verdict(ledger, other, "false_replay", key, segment, approvers)
     if segment["dispute"]:

@@ -7,8 +7,8 @@ use inferium_engine::{
     Step, WeakCache, WeakFormat,
 };
 use inferium_sampling::{
-    Fingerprint, Inadmissible, InvalidWindows, JobMeasures, PositionCheck, PositionMeasures, ReplayedPosition, Run,
-    compare, covers, fit,
+    Draw, Fingerprint, Inadmissible, InvalidWindows, JobMeasures, PositionCheck, PositionMeasures, ReplayedPosition,
+    Run, compare, covers, fit,
 };
 use inferium_types::{Calibration, Digest, MeasuredEvidence};
 use std::path::Path;
@@ -360,8 +360,8 @@ fn read_run(path: &Path) -> Result<Option<Vec<JobMeasures>>, CalibrationError> {
     let kept: Vec<KeptJob> = borsh::from_slice(&bytes).map_err(|error| file_error(path, &error))?;
     let position = |([gap, margin, surprisal, variance, logprob_difference], choice, context_tokens): KeptPosition| {
         PositionMeasures {
-            // How far a token reaches is for ends of answers, which no run keeps.
-            check: PositionCheck { choice, gap, margin, reach: margin, surprisal, variance },
+            // How far a token reaches is for ends of answers, and draws are for foreign profiles: no run keeps either.
+            check: PositionCheck { choice, gap, margin, reach: margin, surprisal, variance, draw: Draw::CERTAIN },
             context_tokens,
             logprob_difference,
         }

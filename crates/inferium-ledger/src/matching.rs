@@ -72,7 +72,8 @@ impl Block {
         let market = room.market.get_or_insert_with(|| Market::of(&self.state, profile));
         let draw = || draw_of(&self.state, id);
         let Some(place) = market.choose(&self.state, &task, draw) else { return };
-        let Some((worker, price)) = market.serve(&self.state, &task, place) else { return };
+        let Some((worker, offered)) = market.serve(&self.state, &task, place) else { return };
+        let price = self.state.price_of(profile, offered);
         self.state.set_task(id, None);
         self.begin_lease(id, worker, task.requester, task.terms, price, task.escrow);
     }

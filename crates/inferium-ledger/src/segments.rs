@@ -121,7 +121,7 @@ impl Block {
         Ok(())
     }
 
-    /// SPEC V3: unanimous approval finalises, with what the approvers measured on a tolerance profile.
+    /// SPEC V3: unanimous approval finalises, with what the approvers measured, where they do.
     pub(crate) fn approve(
         &mut self,
         id: SegmentId,
@@ -233,10 +233,10 @@ impl Block {
     /// What the worker owes for a segment that left the lease like this (SPEC V5).
     fn opening_of(&self, lease: &Lease, totals: &JobTotals) -> Opening {
         let share = self.state.meta().parameters.forced_share;
-        // A capability task is measured by every job in it, and replayed more than enough. On a tolerance profile no
-        // replay says for certain that a job is wrong: nothing is ordered there.
-        let is_tolerance = self.state.calibration(lease.terms.profile).is_some();
-        if share.get() == 0 || lease.terms.kind == TaskKind::Benchmark || is_tolerance {
+        // A capability task is measured by every job in it, and replayed more than enough. Where jobs are
+        // measured no replay says for certain that one is wrong: nothing is ordered there.
+        let is_measured = self.state.is_measured(lease.terms.profile);
+        if share.get() == 0 || lease.terms.kind == TaskKind::Benchmark || is_measured {
             return Opening::NotOwed;
         }
         let jobs = usize::try_from(totals.jobs).unwrap_or(usize::MAX);

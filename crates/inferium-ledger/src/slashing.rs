@@ -82,8 +82,8 @@ impl Block {
             harm: segment.fee,
             ..Cause::new(rule)
         };
-        // SPEC V6: on a tolerance profile no verdict costs stake, either way.
-        approvers.retain(|_| self.state.calibration(segment.profile).is_none());
+        // SPEC V6: on a profile that is measured no verdict costs stake, either way.
+        approvers.retain(|_| !self.state.is_measured(segment.profile));
         for approver in approvers {
             self.bar(approver, cause(SlashRule::WrongApproval));
         }

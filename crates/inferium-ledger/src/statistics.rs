@@ -1,4 +1,5 @@
-//! Tolerance profiles: approvals that say what was measured, and what all of them say of a worker (SPEC V6, V7).
+//! Profiles that are measured, tolerance and foreign ones: approvals that say what was measured, and what all of them say of
+//! a worker (SPEC V6, V7, V9).
 //!
 //! Verifiers of such a profile replay on one engine, so that honest ones measure the same of the same evidence: a
 //! committee agrees on statistics, not only on a yes. What it agreed on goes into a test of the worker on that
@@ -10,8 +11,8 @@ use crate::execute::Block;
 use crate::state::State;
 use inferium_sampling::Bets;
 use inferium_types::{
-    Calibration, Event, LeaseEnd, LeaseId, ModelTask, NodeId, ProfileId, RejectReason, ReplayStatistics, SegmentId,
-    Suspicion, VerdictVote, VerificationMode,
+    EngineClass, Event, LeaseEnd, LeaseId, ModelTask, NodeId, Ppm, Price, ProfileId, RejectReason, ReplayStatistics,
+    SegmentId, Suspicion, VerdictVote, VerificationMode,
 };
 
 /// The members of the largest group whose approvals say the same, effort included (SPEC V2), and what it measured (SPEC V6).
@@ -36,13 +37,13 @@ pub(crate) fn agreeing(members: &[Member]) -> (Vec<NodeId>, Option<ReplayStatist
 }
 
 impl State {
-    /// What replays say of a worker on a tolerance profile; `None` before its first segment was judged.
+    /// What replays say of a worker on a measured profile; `None` before its first segment was judged.
     #[must_use]
     pub fn conduct(&self, worker: NodeId, profile: ProfileId) -> Option<&Conduct> {
         self.conducts.get(&(worker, profile))
     }
 
-    /// The same of all workers and tolerance profiles, ascending.
+    /// The same of all workers and measured profiles, ascending.
     pub fn conducts(&self) -> impl Iterator<Item = (&(NodeId, ProfileId), &Conduct)> {
         self.conducts.iter()
     }
@@ -59,10 +60,34 @@ impl State {
         self.suspicion(worker, profile) == Suspicion::Convicted
     }
 
-    /// The calibration of a tolerance profile; `None` of any other one.
+    /// The class of a profile's engines; `None` for one that nobody declared.
+    fn class_of(&self, profile: ProfileId) -> Option<&EngineClass> {
+        self.profiles.get(&profile).map(crate::entries::Profile::engine)
+    }
+
+    /// True where verdicts go by statistics: on tolerance and foreign profiles (SPEC V6, V9).
     #[must_use]
-    pub fn calibration(&self, profile: ProfileId) -> Option<&Calibration> {
-        self.profiles.get(&profile).and_then(|entry| entry.engine().calibration())
+    pub fn is_measured(&self, profile: ProfileId) -> bool {
+        self.class_of(profile).is_some_and(EngineClass::is_measured)
+    }
+
+    fn is_foreign(&self, profile: ProfileId) -> bool {
+        matches!(self.class_of(profile), Some(EngineClass::Foreign { .. }))
+    }
+
+    /// SPEC V9: what a lease pays of the price that its worker offered.
+    pub(crate) fn price_of(&self, profile: ProfileId, offered: Price) -> Price {
+        if self.is_foreign(profile) { offered.part(self.meta().parameters.foreign_price_share) } else { offered }
+    }
+
+    /// Share of jobs that is replayed at least, whoever did them (SPEC R3, V9).
+    pub(crate) fn least_replay(&self, profile: ProfileId) -> Ppm {
+        if self.is_foreign(profile) { self.meta().parameters.foreign_replay_min } else { Ppm::new(0) }
+    }
+
+    /// The bets of a profile that is measured.
+    fn bets_of(&self, profile: ProfileId) -> Option<Bets> {
+        self.class_of(profile).and_then(Bets::of)
     }
 
     /// What a profile's model does; a chat's for one that nobody declared.
@@ -75,13 +100,14 @@ impl State {
         self.profiles.get(&profile).map_or(VerificationMode::Exact, |entry| entry.engine().mode())
     }
 
-    /// SPEC V6: an approval has the form of the profile's class.
+    /// SPEC V6, V9: an approval has the form of the profile's class, and what it measured is of that class.
     pub(crate) fn check_vote(&self, profile: ProfileId, vote: &VerdictVote) -> Result<(), Rejection> {
-        let is_tolerance = self.calibration(profile).is_some();
+        let is_measured = self.is_measured(profile);
+        let is_of_class = |statistics| self.class_of(profile).is_some_and(|class| class.gives(statistics));
         match vote {
-            VerdictVote::Valid { .. } if is_tolerance => Err(Rejection::VoteForm { expected: "measured" }),
-            VerdictVote::Measured { .. } if !is_tolerance => Err(Rejection::VoteForm { expected: "valid" }),
-            VerdictVote::Measured { statistics, .. } if !statistics.is_well_formed() => {
+            VerdictVote::Valid { .. } if is_measured => Err(Rejection::VoteForm { expected: "measured" }),
+            VerdictVote::Measured { .. } if !is_measured => Err(Rejection::VoteForm { expected: "valid" }),
+            VerdictVote::Measured { statistics, .. } if !is_of_class(statistics) => {
                 Err(Rejection::OutOfBounds { field: "statistics" })
             }
             VerdictVote::Valid { .. }
@@ -94,7 +120,7 @@ impl State {
     /// True when what a drawn committee measured concerns a suspect worker, or would make it one (SPEC V7). Of a convicted one it
     /// decides nothing any more.
     pub(crate) fn is_doubtful(&self, worker: NodeId, profile: ProfileId, members: &[Member]) -> bool {
-        let (Some(bets), Some(measured)) = (self.calibration(profile).map(Bets::new), agreeing(members).1) else {
+        let (Some(bets), Some(measured)) = (self.bets_of(profile), agreeing(members).1) else {
             return false;
         };
         let suspicion = self.suspicion(worker, profile);
@@ -118,7 +144,7 @@ impl Block {
     /// SPEC V7: what a committee agreed on is one step of the worker's test. True when it convicts the worker.
     pub(crate) fn fold(&mut self, id: SegmentId, segment: &Segment, measured: &ReplayStatistics) -> bool {
         let (worker, profile) = (segment.worker, segment.profile);
-        let Some(bets) = self.state.calibration(profile).map(Bets::new) else { return false };
+        let Some(bets) = self.state.bets_of(profile) else { return false };
         let mut conduct = self.state.conduct(worker, profile).cloned().unwrap_or_default();
         let before = conduct.suspicion;
         conduct.test.judge(&bets, measured);
@@ -176,9 +202,10 @@ impl Block {
     /// SPEC V7: the worker is convicted, and leaves the profile for ever. What is final and not due yet is not paid.
     fn bar_from_profile(&mut self, id: SegmentId, segment: &Segment, before: Suspicion) {
         let (worker, profile) = (segment.worker, segment.profile);
-        let slash = self.slash_statistics(segment, id);
+        // SPEC V9: of a foreign profile the bar is all. Nobody measured how far honest servers are from each other.
+        let slash = (!self.state.is_foreign(profile)).then(|| self.slash_statistics(segment, id));
         if let Some(conduct) = self.state.conducts.get_mut(&(worker, profile)) {
-            conduct.slash = Some(slash);
+            conduct.slash = slash;
         }
         let leases: Vec<LeaseId> = self
             .state

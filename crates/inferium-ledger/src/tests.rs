@@ -6,6 +6,7 @@ mod capability;
 mod disputes;
 mod emission;
 mod forced;
+mod foreign;
 mod governance;
 mod interleavings;
 mod matching;

@@ -87,7 +87,7 @@ impl Block {
                 let stake = self.state.nodes.get(&segment.worker).map_or(Amount::ZERO, |node| node.stake);
                 let jobs = segment.terms.totals.jobs;
                 let floor = reputation::replay_floor(segment.fee, jobs, stake, parameters.slash_wrong_result);
-                reputation::replay_share(&record, parameters).max(floor)
+                reputation::replay_share(&record, parameters).max(floor).max(self.state.least_replay(segment.profile))
             }
         };
         let wanted = committee_size(segment.fee, [parameters.committee_two_from, parameters.committee_three_from])
@@ -270,8 +270,8 @@ impl Block {
     /// The members agree that nothing is wrong.
     fn approved(&mut self, id: SegmentId, segment: Segment, members: &[Member], seed: Digest, replay: Ppm) {
         let (approvers, measured) = agreeing(members);
-        // SPEC V6: on a tolerance profile no verdict costs stake, either way.
-        if self.state.calibration(segment.profile).is_none() {
+        // SPEC V6: on a profile that is measured no verdict costs stake, either way.
+        if !self.state.is_measured(segment.profile) {
             for rejecter in voters(members, |vote| matches!(vote, VerdictVote::Invalid { .. })) {
                 self.slash_wrong_verdict(rejecter, SlashRule::WrongRejection, &segment, id, &approvers);
             }

@@ -1,7 +1,9 @@
 //! What a verifier's own logits say of one token that somebody else claims.
 
 use crate::candidates;
+use crate::foreign::tempered_sums;
 use crate::sampler::Sampler;
+use inferium_types::TEMPERS;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,24 @@ pub struct PositionCheck {
     pub surprisal: f64,
     /// The variance of that surprisal, in square nats.
     pub variance: f64,
+    /// What holds of the token whatever the seed.
+    pub draw: Draw,
+}
+
+/// The claimed token beside the distribution that it was drawn from, without the seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
+    /// How far its logit is below the last one that the truncation keeps; zero of a token that it keeps.
+    pub beyond: f64,
+    /// The natural logarithm of its probability; of a token outside that of the least likely one inside.
+    pub logprob: f64,
+    /// The natural logarithm of `Σ p^(1 - k/16)` over what the truncation keeps, for each of [`TEMPERS`].
+    pub sums: [f64; TEMPERS.len()],
+}
+
+impl Draw {
+    /// Of a token that is certain.
+    pub const CERTAIN: Self = Self { beyond: 0.0, logprob: 0.0, sums: [0.0; TEMPERS.len()] };
 }
 
 impl PositionCheck {
@@ -42,6 +62,7 @@ impl PositionCheck {
         reach: f64::INFINITY,
         surprisal: 0.0,
         variance: 0.0,
+        draw: Draw { beyond: f64::INFINITY, ..Draw::CERTAIN },
     };
 
     /// Whether the claimed token is the verifier's own choice.
@@ -75,9 +96,11 @@ impl Sampler {
         let (_, without) = sum(&(claimed, f64::from(candidates::clean(logit)) / temperature));
         let reach = if choice == claimed { 0.0 } else { ((top - without) * temperature).max(0.0) };
         let gap = second.map_or(f64::INFINITY, |(_, second)| (top - second) * temperature);
-        let (surprisal, variance) = centred_surprisal(&scaled, kept, claimed);
+        let kept = scaled.get(..kept).unwrap_or_default();
+        let (surprisal, variance) = centred_surprisal(kept, claimed);
+        let draw = draw_of(kept, claimed, f64::from(candidates::clean(logit)), temperature);
         let margin = if choice == claimed { 0.0 } else { margin.max(f64::MIN_POSITIVE) };
-        PositionCheck { choice, gap, margin, reach, surprisal, variance }
+        PositionCheck { choice, gap, margin, reach, surprisal, variance, draw }
     }
 }
 
@@ -93,7 +116,9 @@ fn greedy(logits: &[f32], claimed: u32) -> PositionCheck {
         None => f64::INFINITY,
     };
     let gap = second.map_or(f64::INFINITY, |second| top - f64::from(second.logit));
-    PositionCheck { choice: first.token, gap, margin, reach: margin, surprisal: 0.0, variance: 0.0 }
+    // Its truncation keeps one token.
+    let draw = Draw { beyond: margin, ..Draw::CERTAIN };
+    PositionCheck { choice: first.token, gap, margin, reach: margin, surprisal: 0.0, variance: 0.0, draw }
 }
 
 /// The largest sum and the one after it; of equal sums the lower id first, as in the draw.
@@ -113,8 +138,7 @@ fn best_two(sums: &[(u32, f64)]) -> [Option<(u32, f64)>; 2] {
 /// The surprisal of the claimed token less the entropy, and the surprisal's variance, under the softmax over what the
 /// truncation keeps. A token outside has the surprisal of the least likely one inside: how it got there is what
 /// [`PositionCheck::margin`] is for.
-fn centred_surprisal(scaled: &[(u32, f64)], kept: usize, claimed: u32) -> (f64, f64) {
-    let kept = scaled.get(..kept).unwrap_or_default();
+fn centred_surprisal(kept: &[(u32, f64)], claimed: u32) -> (f64, f64) {
     let (Some(&(_, first)), Some(&(_, last))) = (kept.first(), kept.last()) else { return (0.0, 0.0) };
     let mut mass = 0.0;
     let mut first_moment = 0.0;
@@ -130,6 +154,18 @@ fn centred_surprisal(scaled: &[(u32, f64)], kept: usize, claimed: u32) -> (f64, 
     let mean = first_moment / mass;
     let own = kept.iter().find(|&&(token, _)| token == claimed).map_or(first - last, |&(_, z)| first - z);
     (own - mean, (second_moment / mass - mean * mean).max(0.0))
+}
+
+/// The claimed token, whose logit is `logit`, beside the softmax over what the truncation keeps.
+fn draw_of(kept: &[(u32, f64)], claimed: u32, logit: f64, temperature: f64) -> Draw {
+    let (Some(&(_, first)), Some(&(_, last))) = (kept.first(), kept.last()) else {
+        return PositionCheck::OF_NOTHING.draw;
+    };
+    let own = kept.iter().find(|&&(token, _)| token == claimed).map(|&(_, z)| z);
+    let beyond = if own.is_some() { 0.0 } else { (last * temperature - logit).max(0.0) };
+    let mass: f64 = kept.iter().map(|&(_, z)| libm::exp(z - first)).sum();
+    let sums = tempered_sums(kept.iter().map(|&(_, z)| libm::exp(z - first) / mass));
+    Draw { beyond, logprob: own.unwrap_or(last) - first - libm::log(mass), sums }
 }
 
 /// The natural logarithm of the sum of the exponentials of a row, good to about 10⁻⁶ relative to the sum.

@@ -13,7 +13,8 @@
 use crate::fixed::{ONE, Q64, exp2, log2_ratio, times};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
-    ALTERNATIVES_MAX, Calibration, ClippedSum, POSITION_KINDS, Ppm, ReplayStatistics, STAKES, Suspicion,
+    ALTERNATIVES_MAX, Calibration, EngineClass, ForeignBounds, POSITION_KINDS, Ppm, ReplayStatistics, STAKES,
+    Suspicion, TEMPERS,
 };
 
 #[cfg(test)]
@@ -23,15 +24,22 @@ mod tests;
 const SUSPECT: u64 = 100;
 /// Capital from which it is convicted.
 const CONVICTED: u64 = 1_000_000;
+/// Shares of positions outside of the truncation that cheats have (SPEC V9).
+const OUTSIDE: [Ppm; 2] = [Ppm::new(50_000), Ppm::new(300_000)];
 
-/// The bets that a calibration makes, worked out once.
+/// The bets that a class of engines makes, worked out once.
 ///
-/// A calibration that bounds nothing (a share or mean of zero, a share of one whole) makes no bets on it.
+/// What bounds nothing (a share or mean of zero, a share of one whole) makes no bets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bets {
+pub struct Bets(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
     /// Logarithms of how much likelier a flip is, and none, for each alternative and kind of position; with 32 bits after the
     /// point, rounded down.
-    flips: Vec<[(i64, i64); POSITION_KINDS]>,
+    Tolerance(Vec<[(i64, i64); POSITION_KINDS]>),
+    /// The same of a token outside of the truncation, and of none.
+    Foreign([(i64, i64); OUTSIDE.len()]),
 }
 
 impl Bets {
@@ -39,7 +47,23 @@ impl Bets {
     #[must_use]
     pub fn new(calibration: &Calibration) -> Self {
         let alternatives = calibration.alternatives.iter().take(ALTERNATIVES_MAX);
-        Self { flips: alternatives.map(|shares| log_ratios(&calibration.flips, shares)).collect() }
+        Self(Kind::Tolerance(alternatives.map(|shares| log_ratios(&calibration.flips, shares)).collect()))
+    }
+
+    /// The bets of a foreign profile.
+    #[must_use]
+    pub fn foreign(bounds: &ForeignBounds) -> Self {
+        Self(Kind::Foreign(OUTSIDE.map(|share| log_ratio(bounds.outside, share))))
+    }
+
+    /// The bets of a class; `None` where verdicts go by equality.
+    #[must_use]
+    pub fn of(class: &EngineClass) -> Option<Self> {
+        match class {
+            EngineClass::Canonical { .. } => None,
+            EngineClass::Tolerance { calibration, .. } => Some(Self::new(calibration)),
+            EngineClass::Foreign { bounds, .. } => Some(Self::foreign(bounds)),
+        }
     }
 }
 
@@ -56,6 +80,10 @@ pub struct SequentialTest {
     logprobs: [u128; STAKES.len()],
     /// Against the mean error of sketches.
     sketches: [u128; STAKES.len()],
+    /// On a foreign profile, against the temperature of draws.
+    draws: [u128; TEMPERS.len()],
+    /// There, against the share of tokens outside of the truncation.
+    outside: [u128; OUTSIDE.len()],
 }
 
 impl SequentialTest {
@@ -63,11 +91,19 @@ impl SequentialTest {
     pub fn judge(&mut self, bets: &Bets, measured: &ReplayStatistics) {
         let put_in = put_in(self.steps);
         self.steps = self.steps.saturating_add(1);
-        for (capital, ratios) in self.flips.iter_mut().zip(&bets.flips) {
-            *capital = times(capital.saturating_add(put_in), likelihood_ratio(ratios, measured));
+        match &bets.0 {
+            Kind::Tolerance(flips) => {
+                bet(&mut self.flips, put_in, flips.iter().map(|ratios| likelihood_ratio(ratios, measured)));
+                bet(&mut self.logprobs, put_in, measured.logprobs.bets.map(i128::from));
+                bet(&mut self.sketches, put_in, measured.sketches.bets.map(i128::from));
+            }
+            Kind::Foreign(outside) => {
+                let draws = &measured.draws;
+                let log = |ratio: &(i64, i64)| weigh(draws.outside, draws.positions, *ratio);
+                bet(&mut self.draws, put_in, draws.bets.map(i128::from));
+                bet(&mut self.outside, put_in, outside.iter().map(log));
+            }
         }
-        bet_on_means(&mut self.logprobs, put_in, &measured.logprobs);
-        bet_on_means(&mut self.sketches, put_in, &measured.sketches);
     }
 
     /// What the test says now: the mean capital of all bets decides.
@@ -93,16 +129,24 @@ impl SequentialTest {
         libm::log10(self.capital(bets).max(1) as f64 / ONE as f64)
     }
 
-    /// The mean capital over the three things that are measured, each of which is the mean over its bets.
+    /// The mean capital over the things that are measured, three or, on a foreign profile, two; each is the mean over its bets.
     fn capital(&self, bets: &Bets) -> Q64 {
         let mean = |capitals: &[u128], count: usize| {
             // Divided first: the sum of capitals may be too large.
             let count = u128::try_from(count.max(1)).unwrap_or(u128::MAX);
             capitals.iter().fold(0_u128, |sum, capital| sum.saturating_add(capital / count))
         };
-        let flips = mean(&self.flips, bets.flips.len());
-        let (logprobs, sketches) = (mean(&self.logprobs, STAKES.len()), mean(&self.sketches, STAKES.len()));
-        (flips / 3).saturating_add(logprobs / 3).saturating_add(sketches / 3)
+        match &bets.0 {
+            Kind::Tolerance(alternatives) => {
+                let flips = mean(&self.flips, alternatives.len());
+                let (logprobs, sketches) = (mean(&self.logprobs, STAKES.len()), mean(&self.sketches, STAKES.len()));
+                (flips / 3).saturating_add(logprobs / 3).saturating_add(sketches / 3)
+            }
+            Kind::Foreign(_) => {
+                let (draws, outside) = (mean(&self.draws, TEMPERS.len()), mean(&self.outside, OUTSIDE.len()));
+                (draws / 2).saturating_add(outside / 2)
+            }
+        }
     }
 }
 
@@ -119,29 +163,37 @@ fn put_in(index: u64) -> Q64 {
 fn log_ratios(honest: &[Ppm; POSITION_KINDS], shares: &[Ppm; POSITION_KINDS]) -> [(i64, i64); POSITION_KINDS] {
     let mut ratios = [(0, 0); POSITION_KINDS];
     for ((ratio, honest), share) in ratios.iter_mut().zip(honest).zip(shares) {
-        let stays = |share: &Ppm| Ppm::ONE.get().saturating_sub(share.get());
-        let flipped = log2_ratio(share.get().into(), honest.get().into());
-        let stayed = log2_ratio(stays(share).into(), stays(honest).into());
-        if let (Some(flipped), Some(stayed), true) = (flipped, stayed, share >= honest) {
-            *ratio = (flipped, stayed);
-        }
+        *ratio = log_ratio(*honest, *share);
     }
     ratios
 }
 
-/// How much likelier what was measured is, at most.
-fn likelihood_ratio(ratios: &[(i64, i64); POSITION_KINDS], measured: &ReplayStatistics) -> Q64 {
-    let mut log = 0_i128;
-    for (count, (flipped, stayed)) in measured.kinds.iter().zip(ratios) {
-        let flips = count.flips.min(count.positions);
-        log += i128::from(flips) * i128::from(*flipped) + i128::from(count.positions - flips) * i128::from(*stayed);
+/// The same of one share; nothing, where the two tell nothing.
+fn log_ratio(honest: Ppm, share: Ppm) -> (i64, i64) {
+    let stays = |share: Ppm| Ppm::ONE.get().saturating_sub(share.get());
+    let hit = log2_ratio(share.get().into(), honest.get().into());
+    let missed = log2_ratio(stays(share).into(), stays(honest).into());
+    match (hit, missed) {
+        (Some(hit), Some(missed)) if share >= honest => (hit, missed),
+        _ => (0, 0),
     }
-    exp2(log)
 }
 
-/// Multiplies what bets against means have by what the jobs of a step brought: nothing, where nothing was measured.
-fn bet_on_means(capitals: &mut [u128; STAKES.len()], put_in: Q64, measured: &ClippedSum) {
-    for (capital, log) in capitals.iter_mut().zip(measured.bets) {
-        *capital = times(capital.saturating_add(put_in), exp2(log.into()));
+/// The logarithm of how much likelier so many hits among so many positions are.
+fn weigh(hits: u32, positions: u32, (hit, missed): (i64, i64)) -> i128 {
+    let hits = hits.min(positions);
+    i128::from(hits) * i128::from(hit) + i128::from(positions - hits) * i128::from(missed)
+}
+
+/// The logarithm of how much likelier the flips that were measured are, at most.
+fn likelihood_ratio(ratios: &[(i64, i64); POSITION_KINDS], measured: &ReplayStatistics) -> i128 {
+    let kinds = measured.kinds.iter().zip(ratios);
+    kinds.map(|(count, ratio)| weigh(count.flips, count.positions, *ratio)).sum()
+}
+
+/// Multiplies what each bet has by what a step brought it, a binary logarithm.
+fn bet(capitals: &mut [u128], put_in: Q64, logs: impl IntoIterator<Item = i128>) {
+    for (capital, log) in capitals.iter_mut().zip(logs) {
+        *capital = times(capital.saturating_add(put_in), exp2(log));
     }
 }

@@ -62,14 +62,14 @@ pub use job::{
 pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
-pub use profile::{EngineClass, ModelProfile, ModelTask, Price};
+pub use profile::{EngineClass, ForeignBounds, ModelProfile, ModelTask, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
 pub use score::{Continuation, TokenScore};
 pub use sealed::{SealPurpose, Sealed, SealedEvidence, SealingKeyProof};
 pub use statistics::{
-    ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, GAP_ENDS_MICRO, KindCount, LOGPROB_STEPS,
+    ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, DrawCount, GAP_ENDS_MICRO, KindCount, LOGPROB_STEPS,
     MeasuredEvidence, MeasuredWindow, OPENED_WINDOWS, OpenedWindow, POSITION_KINDS, ReplayStatistics,
-    SKETCHES_PER_WINDOW, STAKES, Sketch, Suspicion, WINDOW_TOKENS,
+    SKETCHES_PER_WINDOW, STAKES, Sketch, Suspicion, TEMPERS, WINDOW_TOKENS,
 };
 pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,

@@ -252,6 +252,10 @@ parameters! {
     slash_rejection_again: Ppm = ppm(250_000), 0 => 500_000, Ppm, CRITICAL;
     /// Stake lost by a worker whose statistics convict it (SPEC V7).
     slash_statistics: Ppm = ppm(200_000), 10_000 => 500_000, Ppm, CRITICAL;
+    /// What a lease of a foreign profile pays of the price that its worker offered (SPEC V9).
+    foreign_price_share: Ppm = ppm(600_000), 100_000 => 1_000_000, Ppm, PLAIN;
+    /// Share of jobs replayed there at least.
+    foreign_replay_min: Ppm = ppm(200_000), 10_000 => 1_000_000, Ppm, CRITICAL;
     /// Part of a burned slash that goes to who proved it (SPEC S2).
     slash_provers_share: Ppm = ppm(300_000), 0 => 500_000, Ppm, CRITICAL;
     /// Part of it that goes to who was harmed.

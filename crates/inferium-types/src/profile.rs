@@ -1,7 +1,8 @@
 //! Model profiles: what exactly is served, by hash (SPEC, "Words").
 
 use crate::{
-    Amount, AmountOverflow, Calibration, Digest, ProfileId, Tier, Usage, VerificationMode,
+    Amount, AmountOverflow, Calibration, Digest, DrawCount, Ppm, ProfileId, ReplayStatistics, Tier, Usage,
+    VerificationMode,
     limits::{EMBEDDING_WIDTH_MAX, NAME_SIZE_MAX},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -24,6 +25,32 @@ pub enum EngineClass {
         /// What an honest worker shows at most.
         calibration: Calibration,
     },
+    /// D3: any server behind the worker, which neither draws with the network's seed nor shows its hidden states; verdict by
+    /// what its tokens alone say, on one canonical engine (SPEC V9).
+    Foreign {
+        /// Build of the canonical engine that verifies.
+        verifier: Digest,
+        /// How far an honest server's arithmetic may be from that engine's.
+        bounds: ForeignBounds,
+    },
+}
+
+/// How far an honest server of a foreign profile may be from the canonical engine (SPEC V9). Set with room to spare, not
+/// fitted: nobody knows the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ForeignBounds {
+    /// How far the mean of a token's surprisal may be shifted, in millionths of its standard deviation.
+    pub drift: Ppm,
+    /// How far below the least token that the truncation keeps a token counts as kept, in millionths of a logit.
+    pub margin_micro: u32,
+    /// Share of positions with a token further below than that.
+    pub outside: Ppm,
+}
+
+impl ForeignBounds {
+    /// Room for other kernels, 8-bit arithmetic and 8-bit caches: a twentieth of a standard deviation, one logit, one position
+    /// in a hundred.
+    pub const USUAL: Self = Self { drift: Ppm::new(50_000), margin_micro: 1_000_000, outside: Ppm::new(10_000) };
 }
 
 impl EngineClass {
@@ -32,7 +59,7 @@ impl EngineClass {
     pub const fn mode(&self) -> VerificationMode {
         match self {
             Self::Canonical { .. } => VerificationMode::Exact,
-            Self::Tolerance { .. } => VerificationMode::Sampled,
+            Self::Tolerance { .. } | Self::Foreign { .. } => VerificationMode::Sampled,
         }
     }
 
@@ -42,6 +69,7 @@ impl EngineClass {
         match self {
             Self::Canonical { .. } => "canonical",
             Self::Tolerance { .. } => "tolerance",
+            Self::Foreign { .. } => "foreign",
         }
     }
 
@@ -49,9 +77,30 @@ impl EngineClass {
     #[must_use]
     pub const fn calibration(&self) -> Option<&Calibration> {
         match self {
-            Self::Canonical { .. } => None,
+            Self::Canonical { .. } | Self::Foreign { .. } => None,
             Self::Tolerance { calibration, .. } => Some(calibration),
         }
+    }
+
+    /// True where verdicts go by statistics, and not by equality.
+    #[must_use]
+    pub const fn is_measured(&self) -> bool {
+        !matches!(self, Self::Canonical { .. })
+    }
+
+    /// True for statistics that replays of this class give: parts that fit together, and none of another class (SPEC V6, V9).
+    #[must_use]
+    pub fn gives(&self, statistics: &ReplayStatistics) -> bool {
+        let ReplayStatistics { surprisal_micro, variance_micro, draws, .. } = *statistics;
+        let of_class = match self {
+            Self::Canonical { .. } => false,
+            Self::Tolerance { .. } => draws == DrawCount::default(),
+            Self::Foreign { .. } => {
+                let alone = ReplayStatistics { surprisal_micro, variance_micro, draws, ..ReplayStatistics::default() };
+                *statistics == alone
+            }
+        };
+        of_class && statistics.is_well_formed()
     }
 }
 
@@ -157,6 +206,14 @@ impl Price {
         self.prompt_token
             .times(u64::from(usage.prompt_tokens))?
             .add(self.completion_token.times(u64::from(usage.completion_tokens))?)
+    }
+
+    /// So much of it, each part rounded up: work that costs something is never free.
+    #[must_use]
+    pub fn part(&self, share: Ppm) -> Self {
+        let rest = Ppm::new(Ppm::ONE.get().saturating_sub(share.get()));
+        let part = |price: Amount| price.sub(price.share(rest)).unwrap_or(price);
+        Self { prompt_token: part(self.prompt_token), completion_token: part(self.completion_token) }
     }
 
     /// True when neither price is above `limit`'s.

@@ -176,6 +176,33 @@ impl ClippedSum {
     }
 }
 
+/// By how much a bet on draws takes the temperature for another one, in sixteenths: a bet `k` says that what was drawn with
+/// probability `p` was drawn in proportion to `p^(1 - k/16)` (SPEC V9). Above zero too warm, or another model; below too cold.
+pub const TEMPERS: [i8; 8] = [1, 2, 4, 8, -2, -4, -8, -16];
+
+/// What the tokens alone say, where the seed that they were drawn with is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct DrawCount {
+    /// Positions.
+    pub positions: u32,
+    /// Those whose token the truncation leaves out by more than a profile's margin.
+    pub outside: u32,
+    /// For each of [`TEMPERS`] the binary logarithm of what a bet on these draws multiplies its capital by; with 32 bits after
+    /// the point, rounded down once a job.
+    pub bets: [i64; TEMPERS.len()],
+}
+
+impl DrawCount {
+    fn with(mut self, other: Self) -> Self {
+        self.positions = self.positions.saturating_add(other.positions);
+        self.outside = self.outside.saturating_add(other.outside);
+        for (bet, more) in self.bets.iter_mut().zip(other.bets) {
+            *bet = bet.saturating_add(more);
+        }
+        self
+    }
+}
+
 /// What replays measured, of one job or in sum over several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ReplayStatistics {
@@ -191,6 +218,8 @@ pub struct ReplayStatistics {
     pub surprisal_micro: i64,
     /// Sum of their variances, in millionths of a square nat.
     pub variance_micro: u64,
+    /// Of a foreign profile.
+    pub draws: DrawCount,
 }
 
 impl Default for ReplayStatistics {
@@ -202,6 +231,7 @@ impl Default for ReplayStatistics {
             sketches: ClippedSum::default(),
             surprisal_micro: 0,
             variance_micro: 0,
+            draws: DrawCount::default(),
         }
     }
 }
@@ -219,6 +249,7 @@ impl ReplayStatistics {
         self.sketches = self.sketches.with(other.sketches);
         self.surprisal_micro = self.surprisal_micro.saturating_add(other.surprisal_micro);
         self.variance_micro = self.variance_micro.saturating_add(other.variance_micro);
+        self.draws = self.draws.with(other.draws);
         self
     }
 
@@ -231,6 +262,7 @@ impl ReplayStatistics {
             && u64::from(self.logprobs.count) == self.positions()
             && is_clipped(&self.logprobs)
             && is_clipped(&self.sketches)
+            && self.draws.outside <= self.draws.positions
     }
 
     /// Positions.

@@ -96,14 +96,14 @@ impl Archive {
     /// Keeps the evidence that a verdict was made from, while its committee still sits. What was kept longest makes room,
     /// first of what nobody disagrees about.
     ///
-    /// Nothing is kept on tolerance profiles, where replays are not compared for equality.
+    /// Nothing is kept where replays are measured, and not compared for equality.
     pub(crate) fn put(&self, state: &State, about: Judgement, evidence: &SegmentEvidence) -> Result<(), StoreError> {
         let Some(segment) = state.segment(&about.0) else { return Ok(()) };
         let SegmentState::Judging { members, seed, .. } = &segment.state else { return Ok(()) };
-        // Of nothing else there are traces: tolerances have no equality, and embeddings are compared whole.
+        // Of nothing else there are traces: measures have no equality, and embeddings are compared whole.
         let has_traces = state
             .profile(&segment.profile)
-            .is_some_and(|entry| entry.engine().calibration().is_none() && entry.profile.task == ModelTask::Chat);
+            .is_some_and(|entry| !entry.engine().is_measured() && entry.profile.task == ModelTask::Chat);
         if *seed != about.1 || !has_traces {
             return Ok(());
         }

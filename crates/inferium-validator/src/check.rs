@@ -1,12 +1,13 @@
 //! The judgement of a segment: exact checks and replay (SPEC V, J4).
 
 mod embedded;
+mod foreign;
 mod measured;
 mod scored;
 
 use inferium_engine::{Answer, Engine, EngineError, Model, Prompt, ReplayRequest, Step};
 use inferium_types::{
-    Calibration, Digest, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, Ppm, ProfileId, ReplayStatistics,
+    Digest, EngineClass, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, Ppm, ProfileId, ReplayStatistics,
     SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey, assessment_payload,
     assessment_request, merkle_root, replay_seed, vrf_input,
 };
@@ -33,8 +34,8 @@ pub struct SegmentFacts {
     pub kind: TaskKind,
     /// A planted job that is known to be wrong, and not judged again (SPEC V5).
     pub known_wrong: Option<u32>,
-    /// What honest workers show at most, on a tolerance profile; else replay is equality.
-    pub calibration: Option<Calibration>,
+    /// How results of the profile are compared.
+    pub engine: EngineClass,
 }
 
 /// Evidence that is not the segment's: whoever sent it, it says nothing about the worker.
@@ -107,9 +108,9 @@ pub fn authenticate(facts: &SegmentFacts, evidence: &SegmentEvidence) -> Result<
     Ok(())
 }
 
-/// True when what is shown of a run is what the result binds and the draw opens: nothing where replay is equality.
+/// True when what is shown of a run is what the result binds and the draw opens: nothing but on tolerance profiles.
 fn shows_its_windows(facts: &SegmentFacts, leaf: &JobLeaf, job: &JobEvidence, index: u32) -> bool {
-    match (&facts.calibration, &job.measured) {
+    match (facts.engine.calibration(), &job.measured) {
         (None, measured) => measured.is_none(),
         (Some(_), None) => false,
         (Some(_), Some(measured)) => {
@@ -151,9 +152,10 @@ pub async fn check_segment(
         }
     }
     let effort = VerdictVote::effort(facts.id, &facts.seed, &positions);
-    Ok(match facts.calibration {
-        None => VerdictVote::Valid { effort },
-        Some(_) => VerdictVote::Measured { effort, statistics },
+    Ok(if facts.engine.is_measured() {
+        VerdictVote::Measured { effort, statistics }
+    } else {
+        VerdictVote::Valid { effort }
     })
 }
 
@@ -183,7 +185,7 @@ impl DrawnJob<'_> {
 struct Replayed {
     /// Of every position, by our own logits.
     digests: Vec<Digest>,
-    /// Of a tolerance profile.
+    /// Of a profile that is measured.
     statistics: ReplayStatistics,
 }
 
@@ -282,12 +284,15 @@ async fn check_text(
         output: tokens.to_vec(),
         sampling: request.sampling,
         seed,
-        measure: facts.calibration.is_some(),
+        measure: facts.engine.is_measured(),
     })?;
     let steps = replay.await.map_err(|_| EngineError::Stopped)??;
-    match &facts.calibration {
-        None => Ok(equal(leaf, tokens, &steps)),
-        Some(calibration) => measured::within(drawn, calibration, seed, (tokens, &steps), engine.model()),
+    match &facts.engine {
+        EngineClass::Canonical { .. } => Ok(equal(leaf, tokens, &steps)),
+        EngineClass::Tolerance { calibration, .. } => {
+            measured::within(drawn, calibration, seed, (tokens, &steps), engine.model())
+        }
+        EngineClass::Foreign { bounds, .. } => foreign::draws(drawn, bounds, tokens, &steps),
     }
 }
 

@@ -140,7 +140,7 @@ pub(crate) enum Refused {
         claimed: u32,
     },
     /// The lease's results are compared within a tolerance.
-    #[error("scores are compared to the bit, and not on a tolerance profile")]
+    #[error("scores are compared to the bit, and only on canonical profiles")]
     Scores,
     /// Only the claim's worker gets the request.
     #[error("only the claim's worker may fetch the request")]
@@ -353,7 +353,7 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
         profile: segment.profile,
         kind: segment.kind,
         known_wrong: segment.opening.known_wrong(),
-        calibration: state.profile(&segment.profile)?.engine().calibration().cloned(),
+        engine: state.profile(&segment.profile)?.engine().clone(),
     };
     let meta = state.meta();
     let part = |window: u64| window / UNAVAILABLE_PART;

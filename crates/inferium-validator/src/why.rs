@@ -3,7 +3,7 @@
 //! A validator says here what its state says. Nothing proves it; single entries can be proven.
 
 use inferium_ledger::{Conduct, LeaseState, Node, State, WorkerWhy};
-use inferium_types::{NodeId, SegmentId, Suspicion, TaskId};
+use inferium_types::{EngineClass, NodeId, Ppm, SegmentId, Suspicion, TaskId};
 use serde_json::{Value, json};
 
 pub(crate) fn task(state: &State, id: TaskId) -> Option<Value> {
@@ -118,6 +118,8 @@ fn worker(state: &State, id: NodeId, answer: &mut Value, reasons: &mut Vec<Strin
         }
         profiles.push(json!({
             "profile": profile.to_string(),
+            "class": entry.engine().name(),
+            "terms": terms_of(state, entry.engine()),
             "slots": offer.terms.slots,
             "slots_free": offer.slots_free(),
             "priority_ppm": state.priority(id, *profile),
@@ -146,7 +148,23 @@ fn worker(state: &State, id: NodeId, answer: &mut Value, reasons: &mut Vec<Strin
     }
 }
 
-/// What replays on a tolerance profile say against a worker (SPEC V7).
+/// What a class of engines means for who works on it; `None` where replay is equality.
+fn terms_of(state: &State, class: &EngineClass) -> Option<String> {
+    let parameters = &state.meta().parameters;
+    let percent = |share: Ppm| f64::from(share.get()) / 10_000.0;
+    match class {
+        EngineClass::Canonical { .. } => None,
+        EngineClass::Tolerance { .. } => Some("its work is measured on the canonical engine".to_owned()),
+        EngineClass::Foreign { .. } => Some(format!(
+            "a server of its own draws the tokens: it is paid {} % of its price, {} % of its jobs are replayed at least, and \
+             what replays measure can bar it from the profile but takes no stake",
+            percent(parameters.foreign_price_share),
+            percent(parameters.foreign_replay_min),
+        )),
+    }
+}
+
+/// What replays on a profile that is measured say against a worker (SPEC V7, V9).
 fn suspected(conduct: &Conduct, model: &str) -> Option<String> {
     match conduct.suspicion {
         Suspicion::None => None,

@@ -270,6 +270,12 @@ fn describe_profile(profile: &ModelProfile) -> Description {
             "tolerance, verified by build {verifier}, calibration {} of {} honest positions",
             calibration.corpus, calibration.positions
         ),
+        EngineClass::Foreign { verifier, bounds } => format!(
+            "foreign, verified by build {verifier}: surprisal within {} ppm of a standard deviation, {} ppm of tokens more than {} millionths of a logit outside",
+            bounds.drift.get(),
+            bounds.outside.get(),
+            bounds.margin_micro
+        ),
     };
     let does = match task {
         ModelTask::Chat => "answers conversations".to_owned(),

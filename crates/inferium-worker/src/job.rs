@@ -1,10 +1,12 @@
 //! One job: from a request to a result and its evidence.
 
 mod crooked;
+mod foreign;
 
 pub(crate) use crooked::Copies;
 
 use crate::crime::Crime;
+use crate::server::{Server, ServerError};
 use inferium_engine::{
     Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, ScoreRequest, Scoring, Step,
     TextVector,
@@ -35,6 +37,8 @@ pub struct FinishedJob {
 #[derive(Debug, Clone)]
 pub(crate) struct JobContext {
     pub(crate) model: Model,
+    /// What draws in the model's place, of a foreign engine (SPEC V9).
+    pub(crate) server: Option<Arc<Server>>,
     /// The worker's VRF output for the lease.
     pub(crate) vrf_output: Digest,
     /// How the lease's results are verified.
@@ -73,8 +77,11 @@ pub enum JobRefusal {
         tokens_max: u32,
     },
     /// The lease's results are compared within a tolerance.
-    #[error("scores are compared to the bit, and not on a tolerance profile")]
+    #[error("scores are compared to the bit, and only on canonical profiles")]
     Scores,
+    /// The server behind the worker failed.
+    #[error("{0}")]
+    Server(#[from] ServerError),
     /// Nobody takes the answer.
     #[error("the gateway is gone")]
     GatewayGone,
@@ -115,6 +122,9 @@ pub(crate) async fn run(
         }
         (Model::Chat(_), Prompt::Chat(_)) if context.copies.has_one_for(&context, &request) => {
             crooked::copy(&context, (request, payload), &outbox).await?
+        }
+        (Model::Chat(engine), Prompt::Chat(prompt)) if let Some(server) = &context.server => {
+            foreign::answer((&context, server), &**engine, &prompt, (request, payload), &outbox, cancel).await?
         }
         (Model::Chat(engine), Prompt::Chat(prompt)) => {
             answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
@@ -277,7 +287,7 @@ pub async fn answer_honestly(
     payload: JobPayload,
 ) -> Result<FinishedJob, JobRefusal> {
     run_unread(
-        JobContext { model, vrf_output, mode, crime: None, truth: None, copies: Copies::default() },
+        JobContext { model, server: None, vrf_output, mode, crime: None, truth: None, copies: Copies::default() },
         request,
         payload,
     )
@@ -304,6 +314,8 @@ enum Evidence {
     Exact(Vec<Digest>),
     /// Figures that are compared within a tolerance (SPEC V6).
     Sampled(Box<Fingerprint>),
+    /// A server's run shows nothing (SPEC V9).
+    Unseen,
 }
 
 impl Evidence {
@@ -324,7 +336,7 @@ impl Evidence {
             }
             (Self::Sampled(fingerprint), Some(measured)) => fingerprint.push(measured.logprob, &measured.hidden),
             // Every step is measured when that was asked for.
-            (Self::Sampled(_), None) => {}
+            (Self::Sampled(_), None) | (Self::Unseen, _) => {}
         }
     }
 
@@ -336,6 +348,7 @@ impl Evidence {
                 let measured = fingerprint.finish();
                 (measured.root(), Some(measured))
             }
+            Self::Unseen => (merkle_root(&[]), None),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the chain, so that a gateway that never delivered can't have it slashed.
 
 use crate::job::{self, Copies, JobContext};
+use crate::server::Server;
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Model;
 use inferium_ledger::{Lease, Node, Stall, StateKey};
@@ -13,6 +14,7 @@ use inferium_types::{
     vrf_input,
     wire::{RelayFetch, RelayedRequest},
 };
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -32,6 +34,7 @@ pub(crate) struct Answerer {
     pub(crate) sender: Sender,
     pub(crate) http: reqwest::Client,
     pub(crate) model: Model,
+    pub(crate) server: Option<Arc<Server>>,
 }
 
 impl Answerer {
@@ -60,6 +63,7 @@ impl Answerer {
         let mode = lease.terms.mode;
         let context = JobContext {
             model: self.model.clone(),
+            server: self.server.clone(),
             vrf_output,
             mode,
             crime: None,

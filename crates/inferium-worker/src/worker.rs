@@ -12,6 +12,7 @@ mod segments;
 use crate::crime::Crime;
 use crate::job::{Copies, FinishedJob, JobRefusal};
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
+use crate::server::Server;
 use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
 use crate::store::{LeaseRecord, SegmentRecord, WorkerStore};
@@ -54,6 +55,8 @@ pub struct WorkerConfig {
     pub report: CapabilityReport,
     /// How long a stop may wait until what was signed is judged and opened; zero: not at all.
     pub drain: Duration,
+    /// The server that draws, of a foreign engine (SPEC V9); else the model does.
+    pub server: Option<Arc<Server>>,
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.

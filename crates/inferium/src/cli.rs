@@ -72,6 +72,9 @@ pub(crate) enum EngineKind {
     Llama,
     /// No model: made-up tokens, for tests and for measuring everything else.
     Mock,
+    /// A server that speaks OpenAI's API, named by --server; of the model's file only what reads and writes text is used by a
+    /// worker. Goes with --class foreign, and means it.
+    Openai,
 }
 
 /// How results of a worker are verified.
@@ -82,6 +85,8 @@ pub(crate) enum ClassKind {
     /// Replay is within a tolerance: workers add up in an order of their own, as stock engines do, and are judged by
     /// statistics.
     Tolerance,
+    /// A server behind the worker draws, with a seed of its own: its tokens are judged by statistics, and pay is less.
+    Foreign,
 }
 
 /// What is served, and with what.
@@ -103,6 +108,22 @@ pub(crate) struct ServingArgs {
     /// the model].
     #[arg(long, value_name = "FILE")]
     pub(crate) calibration: Option<PathBuf>,
+    /// Of the foreign class: where the server's API begins, like http://127.0.0.1:8000/v1.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The server's name for the model [default: the first that it lists].
+    #[arg(long, value_name = "NAME", requires = "server")]
+    pub(crate) server_model: Option<String>,
+    /// A file with the key that the server wants.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub(crate) server_key_file: Option<PathBuf>,
+}
+
+impl ServingArgs {
+    /// How results are verified, also where the engine says it.
+    pub(crate) fn class(&self) -> ClassKind {
+        if self.engine == EngineKind::Openai { ClassKind::Foreign } else { self.class }
+    }
 }
 
 /// `inferium up`.

@@ -15,9 +15,9 @@ use inferium_engine::source::ModelKind;
 use inferium_engine::{Deviation, Engine as _, LlamaEngine, LoadOptions, Model, Tier};
 use inferium_sampling::{Bets, SequentialTest};
 use inferium_types::{
-    Calibration, Digest, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, LeaseId, Ppm, ProfileId, ReplayStatistics,
-    SegmentEvidence, SegmentTerms, Suspicion, TaskKind, VerdictVote, VerificationMode, VrfSecretKey, decode, encode,
-    merkle_root, vrf_input,
+    Calibration, Digest, EngineClass, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, LeaseId, Ppm, ProfileId,
+    ReplayStatistics, SegmentEvidence, SegmentTerms, Suspicion, TaskKind, VerdictVote, VerificationMode, VrfSecretKey,
+    decode, encode, merkle_root, vrf_input,
 };
 use inferium_validator::{SegmentFacts, authenticate, check_segment};
 use inferium_worker::{FinishedJob, answer_honestly};
@@ -81,6 +81,14 @@ impl Setting {
             threads: if (turn / 2).is_multiple_of(2) { 1 } else { THREADS_MAX },
             tier: tier.copied().unwrap_or(Tier::Scalar),
             batch: segment % BATCH_MAX + 1,
+        }
+    }
+
+    fn engine(&self, calibration: &Calibration) -> EngineClass {
+        if self.is_tolerance {
+            EngineClass::Tolerance { verifier: Digest::ZERO, calibration: calibration.clone() }
+        } else {
+            EngineClass::Canonical { build: Digest::ZERO, tier: String::new() }
         }
     }
 
@@ -257,7 +265,7 @@ impl Bench {
             profile: ProfileId::new(self.identity),
             kind: TaskKind::Inference,
             known_wrong: None,
-            calibration: setting.is_tolerance.then(|| self.calibration.clone()),
+            engine: setting.engine(&self.calibration),
         };
         let opened = (0..).zip(&done).map(|(index, job)| (index, job.evidence.opened(facts.id, &facts.seed, index)));
         let evidence = SegmentEvidence { segment: facts.id, vrf_proof: proof, leaves, jobs: opened.collect() };

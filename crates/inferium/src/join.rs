@@ -5,6 +5,7 @@ use crate::hardware;
 use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
 use crate::progress::{Step, print, say};
 use crate::up::engine::{serve, serve_embeddings};
+use crate::up::foreign::reach;
 use crate::up::register::{self, Registration};
 use crate::up::{self, Interrupt, NetworkFile, offer_of};
 use inferium_chain::{LightClient, Sender};
@@ -58,10 +59,11 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     news.tell("hardware", hardware::as_json(&report))?;
 
     let models = models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from));
-    let served = match &arguments.embeddings {
+    let mut served = match &arguments.embeddings {
         Some(name) => serve_embeddings(name, &arguments.serving, None, &models)?,
         None => serve(&arguments.serving, None, &models)?,
     };
+    reach(&arguments.serving, &mut served).await?;
     let step = Step::begin("network");
     let (file, chain) = up::connect(&network).await?;
     step.done();
@@ -90,6 +92,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         store: data.path().join("worker.redb"),
         report,
         drain: Duration::from_secs(arguments.drain),
+        server: served.server.clone(),
         crime: None,
         assessed: None,
     };

@@ -5,6 +5,7 @@
 
 mod cheat;
 pub(crate) mod engine;
+pub(crate) mod foreign;
 mod network;
 pub(crate) mod register;
 mod services;
@@ -73,7 +74,10 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let admin = bind(arguments.admin, "--admin").await?;
     say("inferium: starting a network");
 
-    let served = engine::load(&arguments, &models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from)))?;
+    let mut served = engine::load(&arguments, &models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from)))?;
+    if let Some(first) = served.first_mut() {
+        foreign::reach(&arguments.serving, first).await?;
+    }
     let network = Network::load_or_create(&data, arguments.validators, &arguments.changes)?;
     let step = Step::begin(&format!("validators: {}", network.validators.len()));
     let validators = validators::start(&data, &network, &served, &arguments).await?;

@@ -154,6 +154,9 @@ fn in_words(answer: &Value) -> String {
             field("failures"),
         ));
     }
+    let terms: Vec<String> =
+        list("offers").iter().filter_map(|offer| offer.get("terms")?.as_str().map(str::to_owned)).collect();
+    lines.extend(terms.into_iter().map(|terms| format!("  terms              {terms}")));
     for measured in list("measured") {
         let field = |name: &str| measured.get(name).map(text).unwrap_or_default();
         lines.push(format!(

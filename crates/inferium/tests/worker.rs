@@ -184,6 +184,7 @@ impl World {
                 accelerators: Vec::new(),
             },
             drain: Duration::ZERO,
+            server: None,
             crime: None,
             assessed: None,
         };

@@ -2,7 +2,7 @@ use super::*;
 use crate::{CalibrationReport, controls, honest_settings};
 use inferium_fuzz::{Form, Memory, Outcome, Target};
 use inferium_sampling::{
-    Bets, JobMeasures, PositionCheck, PositionMeasures, Run, SequentialTest, bad_limit, ends_wrongly, gross_fault,
+    Bets, Draw, JobMeasures, PositionCheck, PositionMeasures, Run, SequentialTest, bad_limit, ends_wrongly, gross_fault,
 };
 use inferium_types::{Digest, POSITION_KINDS, Ppm, encode};
 
@@ -27,7 +27,8 @@ fn calibration() -> Calibration {
 fn job(figures: [f64; 4]) -> JobMeasures {
     let position = |index: u32| {
         let [gap, margin, logprob_difference, surprisal] = figures;
-        let check = PositionCheck { choice: 1, gap, margin, reach: margin, surprisal, variance: gap };
+        let check =
+            PositionCheck { choice: 1, gap, margin, reach: margin, surprisal, variance: gap, draw: Draw::CERTAIN };
         PositionMeasures { check, context_tokens: index.wrapping_mul(1_000), logprob_difference }
     };
     JobMeasures { positions: (0..40).map(position).collect(), sketch_errors: figures.repeat(3), is_covered: true }

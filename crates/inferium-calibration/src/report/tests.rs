@@ -1,5 +1,5 @@
 use super::*;
-use inferium_sampling::{JobMeasures, PositionCheck, PositionMeasures, fit};
+use inferium_sampling::{Draw, JobMeasures, PositionCheck, PositionMeasures, fit};
 use inferium_types::{Digest, decode};
 
 /// Jobs in which every `every`-th token differs, with this error of sketches.
@@ -14,6 +14,7 @@ fn run(name: &str, every: usize, error: f64) -> Run {
                 reach: margin,
                 surprisal: 0.0,
                 variance: 1.0,
+                draw: Draw::CERTAIN,
             };
             PositionMeasures { check, context_tokens: 100, logprob_difference: error * (1.0 + at as f64 / 100.0) }
         };

@@ -87,8 +87,15 @@ fn each_behaviour_shows_where_it_should() {
 fn runs_are_kept_whole_or_not_at_all() {
     let path = folder("kept").join("one.run");
     assert_eq!(read_run(&path).unwrap(), None);
-    let check =
-        PositionCheck { choice: 7, gap: f64::INFINITY, margin: 0.5, reach: 0.5, surprisal: -0.25, variance: 2.0 };
+    let check = PositionCheck {
+        choice: 7,
+        gap: f64::INFINITY,
+        margin: 0.5,
+        reach: 0.5,
+        surprisal: -0.25,
+        variance: 2.0,
+        draw: Draw::CERTAIN,
+    };
     let position = PositionMeasures { check, context_tokens: 3, logprob_difference: f64::INFINITY };
     let jobs = vec![
         JobMeasures { positions: vec![position], sketch_errors: vec![0.5], is_covered: true },
@@ -118,7 +125,15 @@ fn a_finished_run_is_not_repeated_and_too_little_is_refused() {
 /// What lies on a disk may be anything: it is fitted to, or refused, whatever numbers it has.
 #[test]
 fn damaged_runs_are_refused_or_fitted_to() {
-    let check = PositionCheck { choice: 7, gap: 0.3, margin: 0.5, reach: 0.5, surprisal: -0.25, variance: 2.0 };
+    let check = PositionCheck {
+        choice: 7,
+        gap: 0.3,
+        margin: 0.5,
+        reach: 0.5,
+        surprisal: -0.25,
+        variance: 2.0,
+        draw: Draw::CERTAIN,
+    };
     let position = PositionMeasures { check, context_tokens: 3, logprob_difference: 0.01 };
     let job = JobMeasures { positions: vec![position; 300], sketch_errors: vec![0.5; 8], is_covered: true };
     let path = folder("damaged").join("one.run");

@@ -35,6 +35,13 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
         EngineClass::Tolerance { verifier, calibration } => {
             json!({"class": class, "verifier": verifier.to_string(), "calibration": calibration.corpus.to_string()})
         }
+        EngineClass::Foreign { verifier, bounds } => json!({
+            "class": class,
+            "verifier": verifier.to_string(),
+            "drift_ppm": bounds.drift.get(),
+            "margin_micro": bounds.margin_micro,
+            "outside_ppm": bounds.outside.get(),
+        }),
     };
     let mut shown = json!({
         "id": profile.name,

@@ -1,4 +1,4 @@
-//! What replays say of a worker's results on a tolerance profile (SPEC V7).
+//! What replays say of a worker's results on a profile that is measured (SPEC V7, V9).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_sampling::{SequentialTest, Suspicion};
@@ -10,6 +10,6 @@ pub struct Conduct {
     pub test: SequentialTest,
     /// What it said after its last step.
     pub suspicion: Suspicion,
-    /// The slash that followed when it convicted the worker, which is barred from the profile since.
+    /// The slash that followed when it convicted the worker, which is barred from the profile since; none follows on a foreign one.
     pub slash: Option<u64>,
 }

@@ -7,8 +7,8 @@
 use super::support::*;
 use crate::money::is_duty;
 use inferium_types::{
-    AccountId, Amount, Digest, Event, ForcedKind, LeaseEnd, LeaseId, NodeId, Ppm, Price, RejectReason, SegmentId,
-    SlashRule, TaskId, TaskKind, TaskTerms, TransactionBody, VerdictVote, VerifiedTransaction,
+    AccountId, Amount, Digest, EngineClass, Event, ForcedKind, LeaseEnd, LeaseId, NodeId, Ppm, Price, RejectReason,
+    SegmentId, SlashRule, TaskId, TaskKind, TaskTerms, TransactionBody, VerdictVote, VerifiedTransaction,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,7 +182,7 @@ pub(super) struct Model {
     blind: BTreeSet<(SegmentId, NodeId)>,
     blind_slashed: u32,
     forced_share: u64,
-    is_tolerance: bool,
+    class: Option<EngineClass>,
     jackpot_max: u64,
     pool: u64,
     treasury: u64,
@@ -203,7 +203,7 @@ impl Model {
             epoch: meta.epoch,
             epoch_started_ms: meta.epoch_started_ms,
             forced_share: meta.parameters.forced_share.get().into(),
-            is_tolerance: chain.model.engine.calibration().is_some(),
+            class: Some(chain.model.engine.clone()),
             jackpot_max: meta.parameters.forced_jackpot_max.nano(),
             pool: meta.validator_pool.nano(),
             treasury: meta.treasury.nano(),
@@ -355,6 +355,7 @@ impl Model {
                 assert_eq!(payer, *gateway);
                 assert!(self.ended.insert(*task), "a task ends once");
                 let granted_height = chain.state.height();
+                super::foreign::check_price(chain, (*worker, terms), *price);
                 let (gateway, worker, terms, price) = (*gateway, *worker, *terms, *price);
                 self.leases.insert(
                     *lease,
@@ -610,9 +611,7 @@ impl Model {
             && slash.segment.is_some_and(|segment| self.blind.remove(&(segment, slash.node)));
         // One of how many parts it takes.
         let mut harm = segment.as_ref().filter(|_| !is_blind).map_or(0, |segment| segment.fee);
-        let is_verdict =
-            matches!(slash.rule, SlashRule::WrongApproval | SlashRule::WrongRejection | SlashRule::FalseReplay);
-        assert!(!(self.is_tolerance && is_verdict));
+        assert!(!super::foreign::spares(self.class.as_ref(), slash.rule));
         let (divisor, provers, harmed) = match slash.rule {
             SlashRule::DeadlineMissed | SlashRule::MissedDuty => (1_000, Vec::new(), None),
             SlashRule::WrongApproval if is_blind => (1, Vec::new(), None),

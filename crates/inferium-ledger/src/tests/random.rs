@@ -3,6 +3,7 @@
 //! A history is a list of blocks; a failing one is told with as few of them as fail still.
 
 use super::forced::opens;
+use super::foreign;
 use super::model::Model;
 use super::planting::Planting;
 use super::requests::asked;
@@ -39,9 +40,9 @@ fn plants(chain: &Chain) -> bool {
     chain.parameters().forced_share.get() > 0 && !measures(chain)
 }
 
-/// True in a world whose profile is a tolerance profile (SPEC V6).
+/// True in a world whose profile is measured (SPEC V6, V9).
 fn measures(chain: &Chain) -> bool {
-    chain.model.engine.calibration().is_some()
+    chain.model.engine.is_measured()
 }
 
 /// The approval of a segment. Where that says what was measured, one worker cheats a little, and a member errs at times.
@@ -51,7 +52,11 @@ fn approval_of(chain: &Chain, id: SegmentId, segment: &Segment, errs: bool) -> V
     }
     let dice = u32::from(id.digest().as_bytes()[1]);
     let flips = if chain.name(&segment.worker) == "w2" && dice.is_multiple_of(2) { 8 + dice % 4 } else { dice % 3 };
-    measured(flips + u32::from(errs))
+    if foreign::is_foreign(chain) {
+        foreign::measured(flips + u32::from(errs))
+    } else {
+        measured(flips + u32::from(errs))
+    }
 }
 
 fn planting(chain: &Chain, segment: &Segment) -> Option<Planting> {
@@ -277,10 +282,18 @@ struct Block {
 
 /// Where a history happens. What it leads to only the chain knows, and `model.rs` knows how much money
 /// moves by it.
+/// How results are verified in a world.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Class {
+    Canonical,
+    Tolerance,
+    Foreign,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct World {
     forced_share: u32,
-    is_tolerance: bool,
+    class: Class,
 }
 
 impl ReferenceStateMachine for World {
@@ -288,8 +301,9 @@ impl ReferenceStateMachine for World {
     type Transition = Block;
 
     fn init_state() -> BoxedStrategy<Self> {
-        let worlds = prop_oneof![Just((0, false)), Just((200_000, false)), Just((200_000, true))];
-        worlds.prop_map(|(forced_share, is_tolerance)| Self { forced_share, is_tolerance }).boxed()
+        let worlds =
+            [(0, Class::Canonical), (200_000, Class::Canonical), (200_000, Class::Tolerance), (0, Class::Foreign)];
+        prop::sample::select(worlds.to_vec()).prop_map(|(forced_share, class)| Self { forced_share, class }).boxed()
     }
 
     fn transitions(_: &Self) -> BoxedStrategy<Block> {
@@ -317,8 +331,10 @@ impl Ledgers {
         // Whatever is slashed, work goes on (S5).
         let parameters = Parameters { profile_slash_max: Ppm::ONE, forced_share, ..devnet(6) };
         let mut chain = Chain::with(6, parameters);
-        if world.is_tolerance {
-            chain.model = tolerance();
+        match world.class {
+            Class::Canonical => {}
+            Class::Tolerance => chain.model = tolerance(),
+            Class::Foreign => chain.model = foreign::profile(),
         }
         let mut chain = chain.furnished(3);
         chain.register("g1", gateway_role(), Amount::from_ifr(1_000));

@@ -9,6 +9,7 @@ mod book;
 mod capability;
 mod evidence;
 mod forced;
+mod foreign;
 mod governance;
 mod history;
 mod json;
@@ -60,7 +61,7 @@ fn parameters() -> String {
 
 fn documents() -> BTreeMap<PathBuf, String> {
     let mut book = Book::default();
-    let pages: [fn(&mut Book); 13] = [
+    let pages: [fn(&mut Book); 14] = [
         money::write,
         nodes::write,
         pool::write,
@@ -74,6 +75,7 @@ fn documents() -> BTreeMap<PathBuf, String> {
         history::write,
         forced::write,
         statistics::write,
+        foreign::write,
     ];
     for write in pages {
         write(&mut book);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::measures::PositionMeasures;
-use crate::{PositionCheck, philox4x32_10};
+use crate::{Draw, PositionCheck, philox4x32_10};
 
 /// A calibration of plausible figures.
 pub(crate) fn calibration() -> Calibration {
@@ -37,8 +37,15 @@ fn engine(name: &str, seed: u32, (noise, error): Noise) -> Run {
         for index in 0..100_u32 {
             let gap = -2.0 * numbers.uniform().ln();
             let margin = (numbers.normal() * noise - gap).max(0.0);
-            let check =
-                PositionCheck { choice: 0, gap, margin, reach: margin, surprisal: numbers.normal(), variance: 1.0 };
+            let check = PositionCheck {
+                choice: 0,
+                gap,
+                margin,
+                reach: margin,
+                surprisal: numbers.normal(),
+                variance: 1.0,
+                draw: Draw::CERTAIN,
+            };
             let logprob_difference = (numbers.normal() * noise).abs();
             job.positions.push(PositionMeasures { check, context_tokens: 50 + index, logprob_difference });
             if index % 8 == 0 {

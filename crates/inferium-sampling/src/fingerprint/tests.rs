@@ -1,4 +1,5 @@
 use super::*;
+use crate::Draw;
 use crate::gross::ends_wrongly;
 use inferium_types::{Calibration, POSITION_KINDS, Ppm};
 
@@ -15,7 +16,7 @@ fn logprob(position: usize) -> f64 {
 }
 
 const AGREES: PositionCheck =
-    PositionCheck { choice: 1, gap: 1.0, margin: 0.0, reach: 0.0, surprisal: 0.0, variance: 0.0 };
+    PositionCheck { choice: 1, gap: 1.0, margin: 0.0, reach: 0.0, surprisal: 0.0, variance: 0.0, draw: Draw::CERTAIN };
 
 fn shown(tokens: usize) -> MeasuredEvidence {
     let mut fingerprint = Fingerprint::new(SEED);

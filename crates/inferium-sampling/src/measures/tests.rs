@@ -1,8 +1,10 @@
 use super::*;
+use crate::Draw;
 use crate::calibration::tests::calibration;
 
 fn position(gap: f64, margin: f64, logprob_difference: f64) -> PositionMeasures {
-    let check = PositionCheck { choice: 0, gap, margin, reach: margin, surprisal: 0.25, variance: 0.5 };
+    let check =
+        PositionCheck { choice: 0, gap, margin, reach: margin, surprisal: 0.25, variance: 0.5, draw: Draw::CERTAIN };
     PositionMeasures { check, context_tokens: 100, logprob_difference }
 }
 

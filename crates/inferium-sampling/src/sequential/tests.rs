@@ -1,7 +1,7 @@
 use super::*;
 use crate::mean_bets;
 use crate::philox4x32_10;
-use inferium_types::{Digest, KindCount, POSITION_KINDS};
+use inferium_types::{ClippedSum, Digest, KindCount, POSITION_KINDS};
 
 /// Shares of flips by gap, in ppm: honest ceilings, and what 8-bit weights, an 8-bit cache and 4-bit weights do.
 const HONEST: [u32; 6] = [500_000, 600_000, 250_000, 120_000, 10_000, 2_000];
@@ -92,7 +92,7 @@ fn fair_factors_have_an_expectation_of_at_most_one() {
             let factor = |flips| {
                 let mut measured = ReplayStatistics::default();
                 measured.kinds[kind] = KindCount { positions: 1, flips };
-                likelihood_ratio(&log_ratios(&calibration.flips, shares), &measured)
+                exp2(likelihood_ratio(&log_ratios(&calibration.flips, shares), &measured))
             };
             let honest = u128::from(calibration.flips[kind].get());
             let expectation = honest * factor(1) + (1_000_000 - honest) * factor(0);
@@ -104,7 +104,7 @@ fn fair_factors_have_an_expectation_of_at_most_one() {
     let mut bets = [0; STAKES.len()];
     for (mean, weight) in [(0, 940_000), (1_000_000, 60_000)] {
         let mut once = [0; STAKES.len()];
-        bet_on_means(&mut once, ONE, &sum(1, mean, calibration.logprob_mean));
+        bet(&mut once, ONE, sum(1, mean, calibration.logprob_mean).bets.map(i128::from));
         for (all, one) in bets.iter_mut().zip(once) {
             *all += one / 1_000_000 * weight;
         }

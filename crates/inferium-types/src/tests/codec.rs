@@ -78,6 +78,7 @@ fn unknown_tags_are_refused() {
     check::<SealPurpose>(5);
     check::<VoteSubject>(3);
     check::<Suspicion>(3);
+    check::<EngineClass>(3);
 }
 
 #[test]

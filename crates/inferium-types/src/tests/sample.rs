@@ -176,7 +176,9 @@ sample_structs! {
     Sketch { scale, values }
     KindCount { positions, flips }
     ClippedSum { count, sum_ppm, bets }
-    ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro }
+    DrawCount { positions, outside, bets }
+    ForeignBounds { drift, margin_micro, outside }
+    ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro, draws }
     Calibration {
         corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro, logprob_mean,
         sketch_clip_micro, sketch_mean, sketch_gross_micro
@@ -236,7 +238,7 @@ sample_structs! {
         forced_open_ms, forced_jackpot_max, stall_answer_ms,
         stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, slash_deadline, slash_missed_duty,
         slash_wrong_result, slash_wrong_again, slash_wrong_rejection, slash_rejection_again, slash_statistics,
-        slash_provers_share, slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
+        foreign_price_share, foreign_replay_min, slash_provers_share, slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
         fee_share_worker, fee_share_committee, fee_share_validators, emission_halving_ms, emission_share_workers,
         emission_fee_max, delegation_min, self_bond_min, unbond_ms, unsettled_max, tier_mid_score, tier_high_score,
         assessment_ms, assessment_items_max, assessment_price, assessment_share, assessment_call_ms,
@@ -264,7 +266,7 @@ sample_enums! {
     JobAnswer { Text { tokens, text } Embeddings { 0 } Scores { 0 } }
     ModelTask { Chat {} Embed { width } }
     FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
-    EngineClass { Canonical { build, tier } Tolerance { verifier, calibration } }
+    EngineClass { Canonical { build, tier } Tolerance { verifier, calibration } Foreign { verifier, bounds } }
     Tier { Low {} Mid {} High {} }
     TaskKind { Inference {} Benchmark {} Agent {} Validation {} Training {} Leaderboard {} }
     VerificationMode { Exact {} Sampled {} Replicated {} Zk {} }
@@ -439,6 +441,8 @@ macro_rules! for_each_type {
             MeasuredWindow,
             OpenedWindow,
             ReplayStatistics,
+            DrawCount,
+            ForeignBounds,
             Calibration,
             SegmentEvidence,
             MerklePath,

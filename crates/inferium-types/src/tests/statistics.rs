@@ -95,4 +95,44 @@ fn a_class_says_how_it_is_verified() {
     let calibration: Calibration = g.next();
     let tolerance = EngineClass::Tolerance { verifier: g.digest(), calibration: calibration.clone() };
     assert_eq!((tolerance.mode(), tolerance.calibration()), (VerificationMode::Sampled, Some(&calibration)));
+    let foreign = EngineClass::Foreign { verifier: g.digest(), bounds: ForeignBounds::USUAL };
+    assert_eq!((foreign.mode(), foreign.calibration()), (VerificationMode::Sampled, None));
+    assert_eq!([&canonical, &tolerance, &foreign].map(EngineClass::is_measured), [false, true, true]);
+    assert_eq!([&canonical, &tolerance, &foreign].map(EngineClass::name), ["canonical", "tolerance", "foreign"]);
+}
+
+/// SPEC V6, V9: what one class measures is nothing that another one's replay gives.
+#[test]
+fn statistics_belong_to_a_class() {
+    let mut g = Gen::new(7);
+    let tolerance = EngineClass::Tolerance { verifier: g.digest(), calibration: g.next() };
+    let foreign = EngineClass::Foreign { verifier: g.digest(), bounds: ForeignBounds::USUAL };
+    let canonical = EngineClass::Canonical { build: g.digest(), tier: "all".into() };
+    let classes = [&canonical, &tolerance, &foreign];
+    let given_by = |statistics: &ReplayStatistics| classes.map(|class| class.gives(statistics));
+    let nothing = ReplayStatistics::default();
+    assert_eq!(given_by(&nothing), [false, true, true], "a segment without tokens");
+    let centred = ReplayStatistics { surprisal_micro: -7, variance_micro: 9, ..nothing };
+    assert_eq!(given_by(&centred), [false, true, true]);
+    let draws = |outside| DrawCount { positions: 3, outside, bets: [1; TEMPERS.len()] };
+    assert_eq!(given_by(&ReplayStatistics { draws: draws(3), ..centred }), [false, false, true]);
+    assert_eq!(given_by(&ReplayStatistics { draws: draws(4), ..centred }), [false; 3], "more than there are");
+    let sketches = ClippedSum { count: 1, ..ClippedSum::default() };
+    assert_eq!(given_by(&ReplayStatistics { sketches, ..centred }), [false, true, false]);
+    assert_eq!(given_by(&ReplayStatistics { sketches, draws: draws(1), ..centred }), [false; 3], "of two classes");
+    let of_one = |bets| DrawCount { positions: u32::MAX, outside: 1, bets };
+    let sum = ReplayStatistics { draws: of_one([i64::MAX; 8]), ..nothing }
+        .with(&ReplayStatistics { draws: of_one([1; 8]), ..nothing });
+    assert_eq!(sum.draws, DrawCount { positions: u32::MAX, outside: 2, bets: [i64::MAX; 8] }, "sums end");
+}
+
+/// SPEC V9: rounded up, so that nothing becomes free.
+#[test]
+fn a_part_of_a_price_is_never_nothing() {
+    let price =
+        |nano: u64| Price { prompt_token: Amount::from_nano(nano), completion_token: Amount::from_nano(2 * nano) };
+    let part = |nano, share| price(nano).part(Ppm::new(share)).prompt_token.nano();
+    assert_eq!([part(100, 600_000), part(1, 600_000), part(2, 600_000), part(0, 600_000)], [60, 1, 2, 0]);
+    assert_eq!([part(100, 1_000_000), part(100, 0), part(u64::MAX / 2, 1_000_000)], [100, 0, u64::MAX / 2]);
+    assert_eq!(price(100).part(Ppm::new(600_000)).completion_token.nano(), 120);
 }

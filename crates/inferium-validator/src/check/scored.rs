@@ -10,8 +10,8 @@ pub(super) async fn check(
     engine: &dyn Engine,
     requests: Vec<ScoreRequest>,
 ) -> Result<Result<Replayed, JobFault>, EngineError> {
-    if drawn.facts.calibration.is_some() {
-        // No honest worker of a tolerance profile takes such a job.
+    if drawn.facts.engine.is_measured() {
+        // Where nothing is compared to the bit, no honest worker takes such a job.
         return Ok(Err(JobFault::Prompt));
     }
     let JobAnswer::Scores(claimed) = &drawn.job.output.answer else { return Ok(Err(JobFault::Score)) };

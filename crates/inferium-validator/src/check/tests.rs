@@ -2,6 +2,7 @@
 //! everything but it is made consistent again.
 
 mod embeddings;
+mod foreign;
 mod scores;
 mod tolerance;
 
@@ -9,10 +10,10 @@ use super::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 use inferium_engine::{Answer, Engine, GenerateRequest, MockEngine, MockOptions, Model, ReplayRequest};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    ChatMessage, Digest, FinishReason, JobAnswer, JobEvidence, JobFault, JobId, JobInput, JobLeaf, JobOutput,
-    JobPayload, JobRequest, JobResult, JobTotals, LeaseId, MeasuredEvidence, ModelTask, Ppm, ProfileId, SamplingParams,
-    SegmentEvidence, SegmentTerms, TaskKind, Usage, VerdictVote, VrfSecretKey, assessment_payload, assessment_request,
-    merkle_root, replay_seed, vrf_input,
+    ChatMessage, Digest, EngineClass, FinishReason, JobAnswer, JobEvidence, JobFault, JobId, JobInput, JobLeaf,
+    JobOutput, JobPayload, JobRequest, JobResult, JobTotals, LeaseId, MeasuredEvidence, ModelTask, Ppm, ProfileId,
+    SamplingParams, SegmentEvidence, SegmentTerms, TaskKind, Usage, VerdictVote, VrfSecretKey, assessment_payload,
+    assessment_request, merkle_root, replay_seed, vrf_input,
 };
 use std::sync::Arc;
 
@@ -188,7 +189,7 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
         profile: ProfileId::new(Digest::ZERO),
         kind: TaskKind::Inference,
         known_wrong: None,
-        calibration: None,
+        engine: EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() },
     };
     let drawn = (0u32..)
         .zip(jobs)

@@ -6,10 +6,10 @@ use crate::check::{InvalidEvidence, SegmentFacts};
 use inferium_engine::{Engine, EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_types::{
-    ChatMessage, Continuation, Digest, FinishReason, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobResult,
-    JobTotals, LeaseId, NodeId, Ppm, ProfileId, SamplingParams, SealedEvidence, SecretKey, SegmentEvidence,
-    SegmentTerms, TaskKind, Usage, VerificationMode, VrfSecretKey, encode, limits, merkle_root, vrf_input,
-    wire::RelayedRequest,
+    ChatMessage, Continuation, Digest, EngineClass, FinishReason, ImpossibleJob, JobId, JobLeaf, JobPayload,
+    JobRequest, JobResult, JobTotals, LeaseId, NodeId, Ppm, ProfileId, SamplingParams, SealedEvidence, SecretKey,
+    SegmentEvidence, SegmentTerms, TaskKind, Usage, VerificationMode, VrfSecretKey, encode, limits, merkle_root,
+    vrf_input, wire::RelayedRequest,
 };
 use std::sync::Arc;
 
@@ -148,7 +148,7 @@ fn segment() -> (SegmentFacts, SegmentEvidence) {
         profile: ProfileId::new(Digest::ZERO),
         kind: TaskKind::Inference,
         known_wrong: None,
-        calibration: None,
+        engine: EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() },
     };
     let evidence = SegmentEvidence { segment: facts.id, vrf_proof, leaves, jobs: Vec::new() };
     (facts, evidence)

@@ -3,11 +3,11 @@
 use super::key;
 use crate::{describe, takes};
 use inferium_types::{
-    Accelerator, AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, FinishReason, JobFault, JobId,
-    JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, ModelTask, NodeRole,
-    OfferTerms, ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof, SamplingParams,
-    SegmentCommitment, SegmentId, SegmentTerms, Signature, SignedTotals, StallId, TaskKind, TaskTerms, Tier,
-    Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
+    Accelerator, AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, FinishReason, ForeignBounds,
+    JobFault, JobId, JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, ModelTask,
+    NodeRole, OfferTerms, ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof,
+    SamplingParams, SegmentCommitment, SegmentId, SegmentTerms, Signature, SignedTotals, StallId, TaskKind, TaskTerms,
+    Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
 };
 
 const OTHER: AccountId = AccountId::from_bytes([0xab; 32]);
@@ -99,6 +99,8 @@ fn every_kind_of_transaction_has_its_words() {
         sampler_version: 1,
         eos_tokens: vec![1, 2],
     };
+    let engine = EngineClass::Foreign { verifier: digest("build"), bounds: ForeignBounds::USUAL };
+    let foreign = ModelProfile { engine, ..model.clone() };
     let task = TaskTerms {
         kind: TaskKind::Inference,
         mode: VerificationMode::Exact,
@@ -146,6 +148,15 @@ fn every_kind_of_transaction_has_its_words() {
         (
             TransactionBody::DeclareProfile { profile: model.clone() },
             vec![model.id().to_string(), "a model".into(), digest("weights").to_string(), "[1, 2]".into()],
+        ),
+        (
+            TransactionBody::DeclareProfile { profile: foreign.clone() },
+            vec![
+                foreign.id().to_string(),
+                "foreign, verified by".into(),
+                "50000 ppm".into(),
+                "1000000 millionths".into(),
+            ],
         ),
         (
             TransactionBody::SetOffer { profile, terms: OfferTerms { slots: 4, price, context_tokens: 2_048 } },

@@ -20,6 +20,7 @@ fn engine(flavour: u64) -> Arc<dyn Engine> {
 pub(crate) fn context(crime: Option<Crime>) -> JobContext {
     JobContext {
         model: Model::Chat(engine(0)),
+        server: None,
         vrf_output: Digest::sha256(b"vrf"),
         mode: VerificationMode::Exact,
         crime,

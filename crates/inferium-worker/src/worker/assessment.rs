@@ -2,6 +2,7 @@
 
 use super::{Core, Own, WorkerError, offer::is_barred};
 use crate::job::{self, Copies, FinishedJob, JobContext};
+use crate::server::Server;
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Model;
@@ -37,11 +38,12 @@ impl Core {
     pub(super) fn begin_assessment(&self, record: LeaseRecord) {
         info!(lease = %record.lease, "measuring this machine");
         let model = self.config.assessed.as_ref().unwrap_or(&self.model).clone();
+        let server = self.config.server.clone();
         let (chain, own) = (self.chain.clone(), self.own_tx.clone());
         let (vrf, key) = (self.config.vrf.clone(), self.config.key.clone());
         tokio::spawn(async move {
             let done = match window(&chain).await {
-                Ok((time, items)) => run(&record, &model, &vrf, time, items).await,
+                Ok((time, items)) => run(&record, (&model, server.as_ref()), &vrf, time, items).await,
                 Err(error) => Err(error.to_string()),
             };
             match done {
@@ -92,7 +94,7 @@ async fn window(chain: &LightClient) -> Result<(Duration, u32), GetError> {
 /// Does one job after the other until the time is over.
 async fn run(
     record: &LeaseRecord,
-    model: &Model,
+    (model, server): (&Model, Option<&Arc<Server>>),
     vrf: &VrfSecretKey,
     time: Duration,
     items: u32,
@@ -113,8 +115,15 @@ async fn run(
             break;
         }
         let mode = record.terms.mode;
-        let context =
-            JobContext { model: model.clone(), vrf_output, mode, crime: None, truth: None, copies: Copies::default() };
+        let context = JobContext {
+            model: model.clone(),
+            server: server.cloned(),
+            vrf_output,
+            mode,
+            crime: None,
+            truth: None,
+            copies: Copies::default(),
+        };
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);

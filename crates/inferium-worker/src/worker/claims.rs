@@ -34,6 +34,7 @@ impl Core {
             sender: self.sender.clone(),
             http: self.http.clone(),
             model: self.model.clone(),
+            server: self.config.server.clone(),
         };
         let own = self.own_tx.clone();
         tokio::spawn(async move {

@@ -67,6 +67,7 @@ impl Core {
         let mode = work.record.terms.mode;
         let context = JobContext {
             model: self.model.clone(),
+            server: self.config.server.clone(),
             vrf_output: work.vrf_output,
             mode,
             crime,

@@ -57,6 +57,7 @@ impl Core {
         if let Some(planting) = work.begin_planting(self.parameters.forced_share) {
             let context = JobContext {
                 model: self.model.clone(),
+                server: self.config.server.clone(),
                 vrf_output: work.vrf_output,
                 mode: work.record.terms.mode,
                 crime: None,

@@ -1,6 +1,7 @@
 //! One load of each model for all roles of the process; another one for workers whose engine is another.
 
 use super::Cheat;
+use super::foreign;
 use crate::cli::{ClassKind, EngineKind, Failure, ServingArgs, UpArgs};
 use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
@@ -9,8 +10,8 @@ use inferium_engine::{
     BertEmbedder, Deviation, EmbedderDeviation, EmbedderOptions, LlamaEngine, LoadOptions, MockEmbedder,
     MockEmbedderOptions, MockEngine, MockOptions, Model,
 };
-use inferium_types::{Calibration, EngineClass, ModelProfile, ModelTask};
-use inferium_worker::Crime;
+use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
+use inferium_worker::{Crime, Server};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(crate) struct Served {
     pub(crate) profile: ModelProfile,
     /// What a worker runs whose crime is another engine, when one is to be watched.
     pub(crate) crooked: Option<Model>,
+    /// The server that draws for workers, of the foreign class.
+    pub(crate) server: Option<Arc<Server>>,
     /// What a validator replays with whose engine departs from the others', when one is to be watched.
     pub(crate) skewed: Option<Model>,
 }
@@ -57,10 +60,12 @@ pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Fai
 pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path) -> Result<Served, Failure> {
     let deviation = cheat.and_then(Cheat::worker).and_then(Crime::deviation);
     let of_validator = cheat.and_then(Cheat::of_validator);
-    let is_exact = arguments.class == ClassKind::Canonical;
+    let class = arguments.class();
+    let is_exact = class != ClassKind::Tolerance;
     if is_exact && arguments.calibration.is_some() {
         return Err(Failure::usage("--calibration is for --class tolerance"));
     }
+    foreign::check(arguments, cheat.is_some())?;
     match arguments.engine {
         EngineKind::Mock => {
             let calibration = calibration(arguments, "mock")?;
@@ -69,16 +74,17 @@ pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path
             };
             let model = mock(0, 0);
             let working = if is_exact { model.clone() } else { mock(0, MOCK_NOISE_MILLI) };
-            let profile = profile_of("mock", &model, calibration);
+            let profile = profile_of("mock", &model, class, calibration);
             Ok(Served {
                 model,
                 working,
                 profile,
+                server: None,
                 crooked: deviation.map(|_| mock(1, 0)),
                 skewed: of_validator.map(|_| mock(1, 0)),
             })
         }
-        EngineKind::Llama => {
+        EngineKind::Llama | EngineKind::Openai => {
             let (name, path) = crate::model::pull(&arguments.model, ModelKind::Chat, models)?;
             let calibration = calibration(arguments, &name)?;
             let step = Step::begin(&format!("model: {name}"));
@@ -88,11 +94,11 @@ pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path
             };
             let model = llama(&path, arguments.threads, Deviation::default())?;
             let working = if is_exact { model.clone() } else { loaded(Deviation::default())? };
-            let profile = profile_of(&name, &model, calibration);
+            let profile = profile_of(&name, &model, class, calibration);
             let crooked = deviation.map(loaded).transpose()?;
             let skewed = of_validator.map(|deviation| llama(&path, arguments.threads, deviation)).transpose()?;
             step.done();
-            Ok(Served { model, working, profile, crooked, skewed })
+            Ok(Served { model, working, profile, crooked, skewed, server: None })
         }
     }
 }
@@ -115,9 +121,10 @@ pub(crate) fn serve_embeddings(
             };
             let model = mock(0);
             let profile = model.profile("mock-embedder", TIER);
-            Ok(Served { working: model.clone(), model, profile, crooked: is_crooked.then(|| mock(1)), skewed: None })
+            let crooked = is_crooked.then(|| mock(1));
+            Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None })
         }
-        EngineKind::Llama => {
+        EngineKind::Llama | EngineKind::Openai => {
             let (name, path) = crate::model::pull(name, ModelKind::Embedding, models)?;
             let step = Step::begin(&format!("model: {name}"));
             let loaded = |deviation| -> Result<Model, Failure> {
@@ -132,15 +139,15 @@ pub(crate) fn serve_embeddings(
             let profile = model.profile(&name, TIER);
             let crooked = is_crooked.then(|| loaded(EmbedderDeviation { skipped_layers: 1 })).transpose()?;
             step.done();
-            Ok(Served { working: model.clone(), model, profile, crooked, skewed: None })
+            Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None })
         }
     }
 }
 
-/// The calibration that was named, or is known; none where replay is equality.
+/// The calibration that was named, or is known; none but of the tolerance class.
 fn calibration(arguments: &ServingArgs, model: &str) -> Result<Option<Calibration>, Failure> {
-    match (arguments.class, &arguments.calibration) {
-        (ClassKind::Canonical, _) => Ok(None),
+    match (arguments.class(), &arguments.calibration) {
+        (ClassKind::Canonical | ClassKind::Foreign, _) => Ok(None),
         (ClassKind::Tolerance, Some(path)) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::usage(format!("{} can't be read: {error}", path.display())))?;
@@ -164,13 +171,16 @@ fn llama(path: &Path, threads: Option<u16>, deviation: Deviation) -> Result<Mode
     Ok(Model::Chat(Arc::new(engine)))
 }
 
-fn profile_of(name: &str, model: &Model, calibration: Option<Calibration>) -> ModelProfile {
+fn profile_of(name: &str, model: &Model, class: ClassKind, calibration: Option<Calibration>) -> ModelProfile {
     let profile = model.profile(name, TIER);
     let engine = match (profile.engine, calibration) {
         (EngineClass::Canonical { build, .. }, Some(calibration)) => {
             EngineClass::Tolerance { verifier: build, calibration }
         }
-        (class, _) => class,
+        (EngineClass::Canonical { build, .. }, None) if class == ClassKind::Foreign => {
+            EngineClass::Foreign { verifier: build, bounds: ForeignBounds::USUAL }
+        }
+        (of_model, _) => of_model,
     };
     ModelProfile { engine, ..profile }
 }

@@ -240,6 +240,7 @@ impl Start<'_> {
             report: hardware::report(served.profile.task.least_tier(TaskKind::Inference.policy().tier)),
             // The network stops as a whole, and goes on where it was.
             drain: Duration::ZERO,
+            server: served.server.clone(),
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| served.working.clone()),

@@ -55,9 +55,13 @@ fn says(statistics: ReplayStatistics) -> VerdictVote {
 /// A test as it is stored.
 type Capitals = (u64, [u128; 6], [u128; 8], [u128; 8]);
 
+/// Of a foreign profile: the bets on draws, and on tokens outside.
+type Foreign = ([u128; 8], [u128; 2]);
+
 fn conduct(capitals: &Capitals, suspicion: Suspicion) -> Conduct {
     let slash = (suspicion == Suspicion::Convicted).then_some(0);
-    Conduct { test: decode(&encode(capitals)).unwrap(), suspicion, slash }
+    let of_other: Foreign = Default::default();
+    Conduct { test: decode(&encode(&(*capitals, of_other))).unwrap(), suspicion, slash }
 }
 
 /// The chain in which `w0` has this test.

@@ -5,13 +5,13 @@ use crate::entries::*;
 use crate::{InvalidBlock, Rejection, State, StateKey};
 use inferium_sampling::SequentialTest;
 use inferium_types::{
-    Accelerator, Calibration, CapabilityReport, ClippedSum, ConsensusVote, Digest, EngineClass, FinishReason,
-    ForcedKind, ForcedOrder, InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest, JobResult, JobTotals,
-    KindCount, LeaseEnd, MerklePath, ModelProfile, ModelTask, NodeRole, OfferTerms, PARAMETERS, ParameterChange,
-    Parameters, PlantedJob, Price, ProposalAction, ProposalOutcome, ProposalTerms, ReplayStatistics, RequestProof,
-    SamplingParams, SegmentOpening, SegmentTerms, SignedTotals, SlashRule, Suspicion, TaskKind, TaskTerms, Tier,
-    Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction, VoteChoice, VoteSubject,
-    VoteTally, VrfPublicKey, decode, encode,
+    Accelerator, Calibration, CapabilityReport, ClippedSum, ConsensusVote, Digest, DrawCount, EngineClass,
+    FinishReason, ForcedKind, ForcedOrder, ForeignBounds, InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest,
+    JobResult, JobTotals, KindCount, LeaseEnd, MerklePath, ModelProfile, ModelTask, NodeRole, OfferTerms, PARAMETERS,
+    ParameterChange, Parameters, PlantedJob, Price, ProposalAction, ProposalOutcome, ProposalTerms, ReplayStatistics,
+    RequestProof, SamplingParams, SegmentOpening, SegmentTerms, SignedTotals, SlashRule, Suspicion, TaskKind,
+    TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction,
+    VoteChoice, VoteSubject, VoteTally, VrfPublicKey, decode, encode,
 };
 
 views! {
@@ -73,7 +73,9 @@ views! {
     struct PlantedJob { leaf, path }
     struct KindCount { positions, flips }
     struct ClippedSum { count, sum_ppm, bets }
-    struct ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro }
+    struct DrawCount { positions, outside, bets }
+    struct ForeignBounds { drift, margin_micro, outside }
+    struct ReplayStatistics { kinds, bad, logprobs, sketches, surprisal_micro, variance_micro, draws }
     struct Calibration {
         corpus, positions, flips, alternatives, bad_margin_micro, bad, bad_correlation, logprob_clip_micro,
         logprob_mean, sketch_clip_micro, sketch_mean, sketch_gross_micro,
@@ -104,7 +106,7 @@ views! {
 views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
     enum ModelTask { Chat, Embed { width } }
-    enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration } }
+    enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration }, Foreign { verifier, bounds } }
     enum LeaseState { Active, Draining { end, until_ms, commits_until_ms } }
     enum Ballot { Blank, Committed { commitment }, Given { vote } }
     enum VerdictVote { Valid { effort }, Invalid { job, fault }, Unavailable, Measured { effort, statistics } }
@@ -209,13 +211,15 @@ impl View for Opening {
 /// The capital of each bet, in units of 2^-64.
 impl View for SequentialTest {
     fn view(&self) -> Json {
-        type Capitals = (u64, [u128; 6], [u128; 8], [u128; 8]);
-        let (steps, flips, logprobs, sketches): Capitals = decode(&encode(self)).unwrap();
+        type Capitals = (u64, [u128; 6], [u128; 8], [u128; 8], [u128; 8], [u128; 2]);
+        let (steps, flips, logprobs, sketches, draws, outside): Capitals = decode(&encode(self)).unwrap();
         Json::object([
             ("steps", steps.view()),
             ("flips", flips.view()),
             ("logprobs", logprobs.view()),
             ("sketches", sketches.view()),
+            ("draws", draws.view()),
+            ("outside", outside.view()),
         ])
     }
 }

@@ -28,7 +28,8 @@ fn noisy(sequence: u64) -> Plan {
 
 pub(super) fn drawn(jobs: &[Job]) -> (SegmentFacts, SegmentEvidence) {
     let (facts, evidence) = segment(jobs, Ppm::ONE);
-    (SegmentFacts { calibration: Some(calibration()), ..facts }, evidence)
+    let engine = EngineClass::Tolerance { verifier: Digest::ZERO, calibration: calibration() };
+    (SegmentFacts { engine, ..facts }, evidence)
 }
 
 async fn measured(jobs: &[Job]) -> VerdictVote {

@@ -36,7 +36,7 @@ pub trait Engine: Send + Sync + Debug {
     /// receiver cancels.
     ///
     /// # Errors
-    /// As [`Engine::generate`].
+    /// As [`Engine::generate`], and [`EngineError::Untraceable`] if the arithmetic is not the canonical one.
     fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError>;
 
     /// Tokenises plain text. Adds no special tokens and recognises none in the text.
@@ -133,7 +133,8 @@ pub struct Measured {
 pub struct ModelInfo {
     /// The model's own name, from its file.
     pub name: String,
-    /// Merkle root over the served tensors: name, type, shape and bytes as computed with.
+    /// Merkle root over the served tensors: name, type, shape and bytes as computed with; of llama.cpp, which computes with
+    /// what the file has, a digest of the file.
     pub weights_root: Digest,
     /// Digest of the vocabulary, merges, pre-tokenizer and special tokens.
     pub tokenizer_hash: Digest,
@@ -227,6 +228,15 @@ pub enum EngineError {
     /// The numbers left the range of floats on the way: the text has no vector.
     #[error("the text has no finite vector")]
     NotFinite,
+    /// The arithmetic keeps no record of what it computes on the way.
+    #[error("this engine can't trace")]
+    Untraceable,
+    /// The library that computes gave up on a step.
+    #[error("the engine failed: {reason}")]
+    Failed {
+        /// What the library says.
+        reason: String,
+    },
     /// The engine's thread has ended.
     #[error("the engine has stopped")]
     Stopped,

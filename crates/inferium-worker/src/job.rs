@@ -6,7 +6,7 @@ pub(crate) use crooked::Copies;
 
 use crate::crime::Crime;
 use inferium_engine::{
-    Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, Step, TextVector,
+    Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, Step, TextModel, TextVector,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
@@ -43,6 +43,8 @@ pub(crate) struct JobContext {
     pub(crate) truth: Option<Model>,
     /// What a crime that copies has to copy from.
     pub(crate) copies: Copies,
+    /// The other model of a crime that answers with one.
+    pub(crate) other: Option<Arc<TextModel>>,
 }
 
 /// Why a job was not done.
@@ -100,6 +102,9 @@ pub(crate) async fn run(
     let finished = match (&context.model, prompt) {
         (Model::Chat(_), Prompt::Chat(_)) if context.copies.has_one_for(&context, &request) => {
             crooked::copy(&context, (request, payload), &outbox).await?
+        }
+        (Model::Chat(engine), Prompt::Chat(prompt)) if context.other.is_some() => {
+            crooked::another(&context, &**engine, prompt, (request, payload), &outbox).await?
         }
         (Model::Chat(engine), Prompt::Chat(prompt)) => {
             answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
@@ -237,7 +242,7 @@ pub async fn answer_honestly(
     payload: JobPayload,
 ) -> Result<FinishedJob, JobRefusal> {
     run_unread(
-        JobContext { model, vrf_output, mode, crime: None, truth: None, copies: Copies::default() },
+        JobContext { model, vrf_output, mode, crime: None, truth: None, copies: Copies::default(), other: None },
         request,
         payload,
     )

@@ -186,6 +186,7 @@ impl World {
             drain: Duration::ZERO,
             crime: None,
             assessed: None,
+            other: None,
         };
         let (network, url) = (self.chain.network_key(), self.url.clone());
         runtime.spawn(async move {

@@ -1,6 +1,6 @@
 //! One generation or replay.
 
-use crate::llama::{Row, SequenceCache};
+use crate::llama::Row;
 use crate::measure::{Claim, measure};
 use crate::trace::token_cell;
 use crate::{EngineError, GenerateRequest, ReplayRequest, Step, Trace, TraceRequest};
@@ -117,11 +117,11 @@ fn fed(prompt: Vec<u32>, output: &[u32]) -> Vec<u32> {
     tokens
 }
 
-/// An active job.
+/// An active job, with its room in a cache.
 #[derive(Debug)]
-pub(crate) struct Sequence {
+pub(crate) struct Sequence<R> {
     job: Job,
-    cache: SequenceCache,
+    cache: R,
     /// Tokens that have been computed; the next row's position.
     fed: usize,
     /// Output positions that have been computed.
@@ -129,8 +129,8 @@ pub(crate) struct Sequence {
     ended: bool,
 }
 
-impl Sequence {
-    pub(crate) fn new(job: Job, cache: SequenceCache) -> Self {
+impl<R> Sequence<R> {
+    pub(crate) fn new(job: Job, cache: R) -> Self {
         Self { job, cache, fed: 0, produced: 0, ended: false }
     }
 
@@ -151,11 +151,11 @@ impl Sequence {
         self.ended
     }
 
-    pub(crate) fn cache_mut(&mut self) -> &mut SequenceCache {
+    pub(crate) fn cache_mut(&mut self) -> &mut R {
         &mut self.cache
     }
 
-    pub(crate) fn into_cache(self) -> SequenceCache {
+    pub(crate) fn into_cache(self) -> R {
         self.cache
     }
 
@@ -232,8 +232,19 @@ impl Sequence {
         }
     }
 
+    /// Tells whoever waits that the engine failed, and gives the cache back.
+    pub(crate) fn fail(self, error: EngineError) -> R {
+        // An error means that nobody waits any more. A stream has room for one more step than it has got.
+        match self.job.reply {
+            Reply::Stream { to, .. } => drop(to.try_send(Err(error))),
+            Reply::Whole { to, .. } => drop(to.send(Err(error))),
+            Reply::Trace { to, .. } => drop(to.send(Err(error))),
+        }
+        self.cache
+    }
+
     /// Sends what is sent at the end, and gives the cache back.
-    pub(crate) fn finish(self) -> SequenceCache {
+    pub(crate) fn finish(self) -> R {
         // An error means that nobody waits any more.
         match self.job.reply {
             Reply::Stream { .. } => {}

@@ -113,8 +113,15 @@ async fn run(
             break;
         }
         let mode = record.terms.mode;
-        let context =
-            JobContext { model: model.clone(), vrf_output, mode, crime: None, truth: None, copies: Copies::default() };
+        let context = JobContext {
+            model: model.clone(),
+            vrf_output,
+            mode,
+            crime: None,
+            truth: None,
+            copies: Copies::default(),
+            other: None,
+        };
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);

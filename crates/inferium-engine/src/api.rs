@@ -133,8 +133,7 @@ pub struct Measured {
 pub struct ModelInfo {
     /// The model's own name, from its file.
     pub name: String,
-    /// Merkle root over the served tensors: name, type, shape and bytes as computed with; of llama.cpp, which computes with
-    /// what the file has, a digest of the file.
+    /// Merkle root over the served tensors: name, type, shape and bytes as computed with.
     pub weights_root: Digest,
     /// Digest of the vocabulary, merges, pre-tokenizer and special tokens.
     pub tokenizer_hash: Digest,

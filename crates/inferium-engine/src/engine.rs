@@ -25,8 +25,8 @@ pub enum Arithmetic {
     /// The canonical one: equal bits for equal requests.
     #[default]
     Canonical,
-    /// llama.cpp's: logits and hidden states of the same file, close to the canonical ones and never equal. Tokenizer, template and
-    /// sampler are ours. Only in builds with the feature `llamacpp`; it can't trace.
+    /// llama.cpp's: logits and hidden states of the same weights, as they are served canonically, close to the canonical ones and never
+    /// equal. Tokenizer, template and sampler are ours. Only in builds with the feature `llamacpp`; it can't trace.
     LlamaCpp,
 }
 
@@ -118,7 +118,7 @@ impl LlamaEngine {
         let read = Read::from(&file)?;
         match options.arithmetic {
             Arithmetic::Canonical => Self::load_canonical(file, read, &options),
-            Arithmetic::LlamaCpp => Self::load_llamacpp(path, read, &options),
+            Arithmetic::LlamaCpp => Self::load_llamacpp(file, read, &options),
         }
     }
 
@@ -140,14 +140,16 @@ impl LlamaEngine {
         })
     }
 
-    fn load_llamacpp(path: &Path, read: Read, options: &LoadOptions) -> Result<Self, LoadError> {
+    fn load_llamacpp(mut file: Gguf, read: Read, options: &LoadOptions) -> Result<Self, LoadError> {
         if options.deviation != Deviation::default() || options.tier.is_some() {
             return Err(LoadError::unsupported("llama.cpp takes neither deviations nor instruction tiers"));
         }
         let context = read.context(options.kv_tokens as usize)?;
-        let info = read.info(llamacpp::file_digest(path)?, Arithmetic::LlamaCpp.build(), "llama.cpp", context);
+        let (weights, weights_root) = Weights::load(&mut file, read.config.clone(), context, None)?;
+        drop(weights);
+        let info = read.info(weights_root, Arithmetic::LlamaCpp.build(), "llama.cpp", context);
         let setup = llamacpp::Setup {
-            path: path.to_path_buf(),
+            file,
             threads: options.threads.max(1),
             kv_tokens: options.kv_tokens,
             vocab: read.config.vocab,

@@ -50,9 +50,9 @@ pub(super) fn backend() -> Result<&'static LlamaBackend, LoadError> {
     BACKEND.as_ref().map_err(refused)
 }
 
-/// Opens a model file.
+/// Opens a model file, and keeps nothing of it open.
 pub(super) fn open(backend: &LlamaBackend, path: &Path) -> Result<LlamaModel, LoadError> {
-    LlamaModel::load_from_file(backend, path, &LlamaModelParams::default()).map_err(refused)
+    LlamaModel::load_from_file(backend, path, &LlamaModelParams::default().with_use_mmap(false)).map_err(refused)
 }
 
 /// Starts the engine's thread, which owns the model, and waits until it is loaded.
@@ -63,7 +63,7 @@ pub(crate) fn start(
     jobs: Receiver<Job>,
 ) -> Result<JoinHandle<()>, LoadError> {
     let (started, loaded) = sync_channel(1);
-    let thread = spawn(move || work(&setup, limits, gauges, jobs, &started))?;
+    let thread = spawn(move || work(setup, limits, gauges, jobs, &started))?;
     match loaded.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(error)) => Err(error),
@@ -72,19 +72,22 @@ pub(crate) fn start(
 }
 
 fn work(
-    setup: &Setup,
+    mut setup: Setup,
     limits: Limits,
     gauges: Arc<Gauges>,
     jobs: Receiver<Job>,
     started: &SyncSender<Result<(), LoadError>>,
 ) {
     // Whoever waits for the outcome waits until it is there, so it can always be sent.
-    let opened = backend().and_then(|backend| Ok((backend, open(backend, &setup.path)?)));
+    let opened = backend().and_then(|backend| {
+        let served = setup.file.write_served()?;
+        Ok((backend, open(backend, served.path())?))
+    });
     let (backend, model) = match opened {
         Ok(opened) => opened,
         Err(error) => return drop(started.send(Err(error))),
     };
-    match LlamaCpp::new(backend, &model, setup, limits) {
+    match LlamaCpp::new(backend, &model, &setup, limits) {
         Ok(compute) => {
             drop(started.send(Ok(())));
             Scheduler::new(compute, limits, gauges, jobs).run();

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+RECORD = ROOT / "crates" / "inferium-calibration" / "records" / "smollm2-135m-instruct-with-llamacpp.json"
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from network import Network  # noqa: E402
 
@@ -46,7 +47,7 @@ def ask(network, number):
 def arguments_of(crime):
     more = {
         "honest": [],
-        "honest-llamacpp": ["--engine", "llamacpp", "--threads", "1"],
+        "honest-llamacpp": ["--engine", "llamacpp", "--threads", "1", "--calibration", str(RECORD)],
         "another-model": ["--crime", crime, "--other-model", os.environ.get("INFERIUM_OTHER_MODEL", "")],
     }
     return ["--class", "tolerance", *more.get(crime, ["--crime", crime])]

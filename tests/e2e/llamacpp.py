@@ -9,11 +9,13 @@ import time
 from network import Network
 from test_tolerance import AT_ONCE, TOLERANCE, ask
 
+RECORDS = pathlib.Path(__file__).resolve().parents[2] / "crates" / "inferium-calibration" / "records"
+LLAMACPP = ("--engine", "llamacpp", "--threads", "1", "--calibration", RECORDS / "smollm2-135m-instruct-with-llamacpp.json")
 OTHER = os.environ.get("INFERIUM_OTHER_MODEL")
 
 
 def test_workers_that_run_llama_cpp_are_paid_and_never_suspected(tmp_path):
-    with Network(tmp_path / "data", *TOLERANCE, "--engine", "llamacpp", "--threads", "1") as network:
+    with Network(tmp_path / "data", *TOLERANCE, *LLAMACPP) as network:
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             jobs = list(pool.map(lambda number: ask(network, number), range(24)))
         for job in jobs:

@@ -23,6 +23,7 @@ pub struct TextRequest {
 
 /// An answer on its way.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "llamacpp"), expect(dead_code, reason = "nothing is answered"))]
 pub(super) struct TextJob {
     pub(super) request: TextRequest,
     pub(super) to: oneshot::Sender<Result<String, EngineError>>,

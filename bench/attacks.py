@@ -1,17 +1,20 @@
 """Lets each cheat work for a real network of the tolerance class until it is convicted, and prints a Markdown table:
-`python3 bench/attacks.py [CRIME ...]`. `honest` is a network without one.
+`python3 bench/attacks.py [CRIME ...]`. `honest` is a network without one; `honest-llamacpp` is one whose workers run llama.cpp.
 
-Needs `cargo build --release`. The network replays every job of a newcomer; tokens are those of the cheat's answers that were judged
+Needs `cargo build --release`; `honest-llamacpp` and `another-model` one with `--features llamacpp`, and the latter a GGUF file that
+`INFERIUM_OTHER_MODEL` names. `INFERIUM_BINARY` names another binary. The network replays every job of a newcomer; tokens are those of the cheat's answers that were judged
 until the chain slashed it, counted in whole segments.
 """
 
 import concurrent.futures
+import os
 import pathlib
 import sys
 import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+RECORD = ROOT / "crates" / "inferium-calibration" / "records" / "smollm2-135m-instruct-with-llamacpp.json"
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from network import Network  # noqa: E402
 
@@ -41,9 +44,18 @@ def ask(network, number):
     return (answer["inferium"]["job"], answer["usage"]["completion_tokens"]) if status == 200 else None
 
 
+def arguments_of(crime):
+    more = {
+        "honest": [],
+        "honest-llamacpp": ["--engine", "llamacpp", "--threads", "1", "--calibration", str(RECORD)],
+        "another-model": ["--crime", crime, "--other-model", os.environ.get("INFERIUM_OTHER_MODEL", "")],
+    }
+    return ["--class", "tolerance", *more.get(crime, ["--crime", crime])]
+
+
 def run(crime):
-    arguments = ["--class", "tolerance"] + ([] if crime == "honest" else ["--crime", crime])
-    limit = HONEST_JOBS if crime == "honest" else JOBS_MAX
+    arguments, is_honest = arguments_of(crime), crime.startswith("honest")
+    limit = HONEST_JOBS if is_honest else JOBS_MAX
     with tempfile.TemporaryDirectory() as folder, Network(pathlib.Path(folder) / "data", *arguments) as network:
         cheat = f"worker-{crime}"
         answered, began, rule = {}, time.monotonic(), None
@@ -51,18 +63,18 @@ def run(crime):
             for first in range(0, limit, AT_ONCE):
                 answered.update(filter(None, pool.map(lambda n: ask(network, n), range(first, first + AT_ONCE))))
                 nodes = network.nodes()
-                if crime != "honest" and nodes[cheat]["slashes"]:
+                if not is_honest and nodes[cheat]["slashes"]:
                     rule = nodes[cheat]["slashes"][0]["rule"]
                     break
         # What was judged before the slash: final, or rejected by it.
         tokens = jobs = 0
         for job, count in answered.items():
             receipt = network.receipt(job, timeout=60)[1]
-            if crime == "honest" or receipt.get("worker") == nodes[cheat]["node"] or receipt.get("status") == "rejected":
+            if is_honest or receipt.get("worker") == nodes[cheat]["node"] or receipt.get("status") == "rejected":
                 tokens, jobs = tokens + count, jobs + 1
         others = sum(len(node["slashes"]) for name, node in network.nodes().items() if name != cheat)
         network.stop()
-    return rule or ("none" if crime == "honest" else "not caught"), jobs, tokens, others, time.monotonic() - began
+    return rule or ("none" if is_honest else "not caught"), jobs, tokens, others, time.monotonic() - began
 
 
 def main():

@@ -3,8 +3,8 @@
 use crate::corpus::{Corpus, Question};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_engine::{
-    Deviation, Engine, EngineError, GenerateRequest, LlamaEngine, LoadError, LoadOptions, Measured, ReplayRequest,
-    Step, WeakCache, WeakFormat,
+    Arithmetic, Deviation, Engine, EngineError, GenerateRequest, LlamaEngine, LoadError, LoadOptions, Measured,
+    ReplayRequest, Step, WeakCache, WeakFormat,
 };
 use inferium_sampling::{
     Draw, Fingerprint, Inadmissible, InvalidWindows, JobMeasures, PositionCheck, PositionMeasures, ReplayedPosition,
@@ -48,6 +48,8 @@ pub struct Setting {
     pub name: &'static str,
     /// How the engine departs from the canonical one.
     pub deviation: Deviation,
+    /// Whose arithmetic it computes with.
+    pub arithmetic: Arithmetic,
     /// Threads of the engine.
     pub threads: usize,
     /// Answers at once.
@@ -58,7 +60,7 @@ pub struct Setting {
 
 impl Setting {
     fn new(name: &'static str, deviation: Deviation, control: Control) -> Self {
-        Self { name, deviation, threads: 2, batch: 4, control }
+        Self { name, deviation, arithmetic: Arithmetic::Canonical, threads: 2, batch: 4, control }
     }
 }
 
@@ -66,7 +68,8 @@ fn stock() -> Deviation {
     Deviation { batch_dependent: true, ..Deviation::default() }
 }
 
-/// Honest engines: bits that are equal, and bits that can't be.
+/// Honest engines: bits that are equal, and bits that can't be. Those of llama.cpp are among them when it is built in, on one
+/// thread: two of its threads wait for each other busily, and a calibration runs beside other work.
 #[must_use]
 pub fn honest_settings() -> Vec<Setting> {
     let honest = |name, deviation, threads, batch| Setting {
@@ -74,12 +77,18 @@ pub fn honest_settings() -> Vec<Setting> {
         batch,
         ..Setting::new(name, deviation, Control::EngineOnly)
     };
-    vec![
+    let mut settings = vec![
         honest("canonical", Deviation::default(), 2, 4),
         honest("stock-1-thread-alone", stock(), 1, 1),
         honest("stock-2-threads-batch-4", stock(), 2, 4),
         honest("stock-2-threads-batch-8", stock(), 2, 8),
-    ]
+    ];
+    if Arithmetic::LlamaCpp.is_built_in() {
+        let llamacpp =
+            |name, batch| Setting { arithmetic: Arithmetic::LlamaCpp, ..honest(name, Deviation::default(), 1, batch) };
+        settings.extend([llamacpp("llamacpp-alone", 1), llamacpp("llamacpp-batch-4", 4)]);
+    }
+    settings
 }
 
 /// The cheats that a calibration must tell from honest work.
@@ -160,9 +169,12 @@ pub fn calibrate(
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<(Calibration, Vec<Run>, Vec<Run>), CalibrationError> {
     let canonical = LlamaEngine::load(model, LoadOptions { threads: 2, ..LoadOptions::default() })?;
-    // What was measured with other code, another model or other questions is no use.
+    // What was measured with other code, another model, other questions or other engines is no use.
     let info = canonical.model();
-    let of = [corpus.digest(), info.weights_root, info.engine_build];
+    let mut of = vec![corpus.digest(), info.weights_root, info.engine_build];
+    if Arithmetic::LlamaCpp.is_built_in() {
+        of.push(Arithmetic::LlamaCpp.build());
+    }
     let parts: Vec<&[u8]> = of.iter().map(|digest| digest.as_bytes().as_slice()).collect();
     let digest = Digest::of("inferium/calibration/1", &parts);
     let folder = folder.join(format!("runs-{}", &digest.to_string()[..12]));
@@ -198,8 +210,12 @@ fn measure_run(
     setting: &Setting,
     tell: &mut dyn FnMut(u32),
 ) -> Result<Vec<JobMeasures>, CalibrationError> {
-    let options =
-        LoadOptions { threads: setting.threads, deviation: setting.deviation.clone(), ..LoadOptions::default() };
+    let options = LoadOptions {
+        threads: setting.threads,
+        deviation: setting.deviation.clone(),
+        arithmetic: setting.arithmetic,
+        ..LoadOptions::default()
+    };
     let worker = LlamaEngine::load(model, options)?;
     let mut jobs = Vec::with_capacity(corpus.jobs as usize);
     let indexes: Vec<u32> = (0..corpus.jobs).collect();

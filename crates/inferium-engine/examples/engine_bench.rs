@@ -1,11 +1,11 @@
 //! Measures the engine on a model file: `engine_bench MODEL.gguf [tier]`.
 //!
 //! Prints tokens per second for prompts, replays and generations, for one and two threads and one and eight streams, and
-//! the resident memory.
+//! the resident memory; of llama.cpp too, if it is built in.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command-line tool for developers")]
 
 use inferium_engine::{
-    Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest, TraceRequest,
+    Arithmetic, Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest, TraceRequest,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::SamplingParams;
@@ -85,38 +85,46 @@ fn main() {
     let mock = MockEngine::new(MockOptions::default());
     println!("mock, 1,000 requests of 64 tokens");
     measure("mock", || generate(&mock, 1000, 8, 64, false));
-    for threads in [1, 2] {
-        let start = Instant::now();
-        let options = LoadOptions { threads, tier, ..LoadOptions::default() };
-        let engine = LlamaEngine::load(Path::new(&path), options).unwrap();
-        println!(
-            "{} threads, {}: loaded in {:.2} s, {} MiB",
-            threads,
-            engine.model().kernel_tier,
-            start.elapsed().as_secs_f64(),
-            resident_mib()
-        );
-        generate(&engine, 1, 16, 16, false);
-        measure("prompt 512", || {
-            generate(&engine, 1, 512, 1, false);
-            512
-        });
-        measure("replay 512 (all heads)", || {
-            replay(&engine, 1, 512, false);
-            512
-        });
-        measure("replay 512, measured", || {
-            replay(&engine, 1, 512, true);
-            512
-        });
+    for arithmetic in [Arithmetic::Canonical, Arithmetic::LlamaCpp].into_iter().filter(|kind| kind.is_built_in()) {
+        for threads in [1, 2] {
+            let tier = tier.filter(|_| arithmetic == Arithmetic::Canonical);
+            bench(&path, LoadOptions { threads, tier, arithmetic, ..LoadOptions::default() });
+        }
+    }
+}
+
+fn bench(path: &str, options: LoadOptions) {
+    let (start, threads, arithmetic) = (Instant::now(), options.threads, options.arithmetic);
+    let engine = LlamaEngine::load(Path::new(path), options).unwrap();
+    println!(
+        "{} threads, {}: loaded in {:.2} s, {} MiB",
+        threads,
+        engine.model().kernel_tier,
+        start.elapsed().as_secs_f64(),
+        resident_mib()
+    );
+    generate(&engine, 1, 16, 16, false);
+    measure("prompt 512", || {
+        generate(&engine, 1, 512, 1, false);
+        512
+    });
+    measure("replay 512 (all heads)", || {
+        replay(&engine, 1, 512, false);
+        512
+    });
+    measure("replay 512, measured", || {
+        replay(&engine, 1, 512, true);
+        512
+    });
+    if arithmetic == Arithmetic::Canonical {
         measure("replay 512, traced", || {
             trace(&engine, 1, 512);
             512
         });
-        measure("decode, 1 stream", || generate(&engine, 1, 8, 128, false));
-        measure("decode, 1 stream, shown", || generate(&engine, 1, 8, 128, true));
-        measure("decode, 8 streams", || generate(&engine, 8, 8, 128, false));
-        measure("decode, 8 streams, shown", || generate(&engine, 8, 8, 128, true));
-        println!("  resident: {} MiB", resident_mib());
     }
+    measure("decode, 1 stream", || generate(&engine, 1, 8, 128, false));
+    measure("decode, 1 stream, shown", || generate(&engine, 1, 8, 128, true));
+    measure("decode, 8 streams", || generate(&engine, 8, 8, 128, false));
+    measure("decode, 8 streams, shown", || generate(&engine, 8, 8, 128, true));
+    println!("  resident: {} MiB", resident_mib());
 }

@@ -36,7 +36,7 @@ pub trait Engine: Send + Sync + Debug {
     /// receiver cancels.
     ///
     /// # Errors
-    /// As [`Engine::generate`].
+    /// As [`Engine::generate`], and [`EngineError::Untraceable`] if the arithmetic is not the canonical one.
     fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError>;
 
     /// Scores given tokens after given ones, in one pass over them. Dropping the receiver cancels.
@@ -233,6 +233,15 @@ pub enum EngineError {
     /// The numbers left the range of floats on the way: the text has no vector.
     #[error("the text has no finite vector")]
     NotFinite,
+    /// The arithmetic keeps no record of what it computes on the way.
+    #[error("this engine can't trace")]
+    Untraceable,
+    /// The library that computes gave up on a step.
+    #[error("the engine failed: {reason}")]
+    Failed {
+        /// What the library says.
+        reason: String,
+    },
     /// The engine's thread has ended.
     #[error("the engine has stopped")]
     Stopped,

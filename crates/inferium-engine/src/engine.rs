@@ -1,9 +1,10 @@
-//! The canonical engine over GGUF files of the Llama family.
+//! The engine over GGUF files of the Llama family: canonical, or as llama.cpp computes.
 
 use crate::deviation::Deviation;
 use crate::gguf::Gguf;
 use crate::kernel::{ARITHMETIC_VERSION, Kernel, Tier};
-use crate::llama::{Cache, Config, Forward, Weights};
+use crate::llama::{Cache, Canonical, Config, Forward, Weights};
+use crate::llamacpp;
 use crate::pool::Pool;
 use crate::scheduler::{Gauges, Job, Limits, Scheduler};
 use crate::text::{ChatTemplate, Tokenizer};
@@ -17,7 +18,39 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-/// How an engine is set up. None of it changes results, except [`LoadOptions::deviation`].
+/// Whose arithmetic computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Arithmetic {
+    /// The canonical one: equal bits for equal requests.
+    #[default]
+    Canonical,
+    /// llama.cpp's: logits and hidden states of the same weights, as they are served canonically, close to the canonical ones and never
+    /// equal. Tokenizer, template and sampler are ours. Only in builds with the feature `llamacpp`; it can't trace.
+    LlamaCpp,
+}
+
+impl Arithmetic {
+    /// True when this program has it.
+    #[must_use]
+    pub const fn is_built_in(self) -> bool {
+        match self {
+            Self::Canonical => true,
+            Self::LlamaCpp => cfg!(feature = "llamacpp"),
+        }
+    }
+
+    /// Of everything that can change its results, without deviations: [`ModelInfo::engine_build`].
+    #[must_use]
+    pub fn build(self) -> Digest {
+        match self {
+            Self::Canonical => engine_build(ARITHMETIC_VERSION),
+            Self::LlamaCpp => llamacpp::build(),
+        }
+    }
+}
+
+/// How an engine is set up. None of it changes results, except [`LoadOptions::deviation`] and [`LoadOptions::arithmetic`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Threads that compute; at least one.
@@ -34,6 +67,8 @@ pub struct LoadOptions {
     pub tier: Option<Tier>,
     /// How results depart from the canonical ones, for calibration, devnets and tests.
     pub deviation: Deviation,
+    /// Whose arithmetic computes; llama.cpp's knows neither tiers nor deviations.
+    pub arithmetic: Arithmetic,
 }
 
 impl Default for LoadOptions {
@@ -47,11 +82,12 @@ impl Default for LoadOptions {
             chunk_rows: 128,
             tier: None,
             deviation: Deviation::default(),
+            arithmetic: Arithmetic::Canonical,
         }
     }
 }
 
-/// A Llama-family model, served with canonical arithmetic: equal bits for equal requests on every machine.
+/// A Llama-family model. With the canonical arithmetic: equal bits for equal requests on every machine.
 ///
 /// One thread of its own does the work; dropping the engine ends it after the current step.
 #[derive(Debug)]
@@ -62,7 +98,8 @@ pub struct LlamaEngine {
     eos: Arc<[u32]>,
     gauges: Arc<Gauges>,
     max_queue: u32,
-    layers: usize,
+    /// Layers that a trace has; `None` if there are no traces.
+    layers: Option<usize>,
     /// `None` only while being dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -77,50 +114,59 @@ impl LlamaEngine {
     /// # Errors
     /// [`LoadError`], one variant per cause.
     pub fn load(path: &Path, options: LoadOptions) -> Result<Self, LoadError> {
-        let tier = options.tier.unwrap_or_else(Tier::detect);
-        let kernel = Kernel::new(tier).ok_or(LoadError::Tier { tier })?;
-        let mut file = Gguf::open(path)?;
-        let tokenizer = Tokenizer::from_gguf(&file)?;
-        let config = Config::read(&file, tokenizer.vocab_size())?;
-        let bos = file.integer("tokenizer.ggml.bos_token_id")?;
-        let eos_tokens = eos_tokens(&file, &tokenizer)?;
-        let spelling = |token: Option<u32>| token.and_then(|token| tokenizer.spelling(token)).unwrap_or_default();
-        let template = ChatTemplate::new(
-            file.text("tokenizer.chat_template")?,
-            spelling(bos),
-            spelling(eos_tokens.first().copied()),
-        )?;
-        let name = file.text("general.name")?.unwrap_or("unnamed").to_owned();
-
-        let cache = Cache::new(&config, options.kv_tokens as usize);
-        let context = config.context.min(cache.tokens_total());
-        if context < 2 {
-            return Err(LoadError::CacheTooSmall { kv_tokens: options.kv_tokens });
+        let file = Gguf::open(path)?;
+        let read = Read::from(&file)?;
+        match options.arithmetic {
+            Arithmetic::Canonical => Self::load_canonical(file, read, &options),
+            Arithmetic::LlamaCpp => Self::load_llamacpp(file, read, &options),
         }
-        let (weights, weights_root) = Weights::load(&mut file, config, context, options.deviation.weights)?;
-        let info = ModelInfo {
-            name,
-            weights_root,
-            tokenizer_hash: tokenizer.hash(),
-            template_hash: template.hash(),
-            engine_build: options.deviation.build(engine_build(ARITHMETIC_VERSION)),
-            kernel_tier: tier.name().to_owned(),
-            context_tokens: u32::try_from(context).unwrap_or(u32::MAX),
-            vocab_size: u32::try_from(tokenizer.vocab_size()).unwrap_or(u32::MAX),
-            eos_tokens,
-        };
-        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
-        let forward = Forward::new(weights, kernel, pool, options.deviation.clone());
-        Self::start(info, tokenizer, template, forward, cache, &options)
     }
 
+    fn load_canonical(mut file: Gguf, read: Read, options: &LoadOptions) -> Result<Self, LoadError> {
+        let tier = options.tier.unwrap_or_else(Tier::detect);
+        let kernel = Kernel::new(tier).ok_or(LoadError::Tier { tier })?;
+        let cache = Cache::new(&read.config, options.kv_tokens as usize);
+        let context = read.context(cache.tokens_total())?;
+        let (weights, weights_root) =
+            Weights::load(&mut file, read.config.clone(), context, options.deviation.weights)?;
+        let build = options.deviation.build(Arithmetic::Canonical.build());
+        let info = read.info(weights_root, build, tier.name(), context);
+        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        let forward = Forward::new(weights, kernel, pool, options.deviation.clone());
+        let layers = forward.layers();
+        let compute = Canonical { forward, cache };
+        Self::start(info, read, Some(layers), options, |limits, gauges, receiver| {
+            spawn(move || Scheduler::new(compute, limits, gauges, receiver).run())
+        })
+    }
+
+    fn load_llamacpp(mut file: Gguf, read: Read, options: &LoadOptions) -> Result<Self, LoadError> {
+        if options.deviation != Deviation::default() || options.tier.is_some() {
+            return Err(LoadError::unsupported("llama.cpp takes neither deviations nor instruction tiers"));
+        }
+        let context = read.context(options.kv_tokens as usize)?;
+        let (weights, weights_root) = Weights::load(&mut file, read.config.clone(), context, None)?;
+        drop(weights);
+        let info = read.info(weights_root, Arithmetic::LlamaCpp.build(), "llama.cpp", context);
+        let setup = llamacpp::Setup {
+            file,
+            threads: options.threads.max(1),
+            kv_tokens: options.kv_tokens,
+            vocab: read.config.vocab,
+            width: read.config.width,
+        };
+        Self::start(info, read, None, options, |limits, gauges, receiver| {
+            llamacpp::start(setup, limits, gauges, receiver)
+        })
+    }
+
+    /// Starts the thread with what both arithmetics have in common.
     fn start(
         info: ModelInfo,
-        tokenizer: Tokenizer,
-        template: ChatTemplate,
-        forward: Forward,
-        cache: Cache,
+        read: Read,
+        layers: Option<usize>,
         options: &LoadOptions,
+        spawn: impl FnOnce(Limits, Arc<Gauges>, mpsc::Receiver<Job>) -> Result<JoinHandle<()>, LoadError>,
     ) -> Result<Self, LoadError> {
         let generations = (options.max_batch as usize).max(1);
         // Two rows are the least: prompts and replays share them.
@@ -133,17 +179,12 @@ impl LlamaEngine {
         };
         let gauges = Arc::new(Gauges::default());
         let (jobs, receiver) = mpsc::channel();
-        let layers = forward.layers();
-        let scheduler = Scheduler::new(forward, cache, limits, Arc::clone(&gauges), receiver);
-        let thread = std::thread::Builder::new()
-            .name("inferium-engine".to_owned())
-            .spawn(move || scheduler.run())
-            .map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        let thread = spawn(limits, Arc::clone(&gauges), receiver)?;
         Ok(Self {
             eos: info.eos_tokens.clone().into(),
             info,
-            tokenizer,
-            template,
+            tokenizer: read.tokenizer,
+            template: read.template,
             gauges,
             max_queue: options.max_queue,
             layers,
@@ -187,8 +228,9 @@ impl Engine for LlamaEngine {
 
     fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
         self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
+        let layers = self.layers.ok_or(EngineError::Untraceable)?;
         let (to, receiver) = tokio::sync::oneshot::channel();
-        self.submit(Job::trace(request, self.layers, to))?;
+        self.submit(Job::trace(request, layers, to))?;
         Ok(receiver)
     }
 
@@ -224,6 +266,64 @@ impl Drop for LlamaEngine {
             let _ = thread.join();
         }
     }
+}
+
+/// What a file says besides its tensors.
+#[derive(Debug)]
+struct Read {
+    name: String,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    config: Config,
+    eos_tokens: Vec<u32>,
+}
+
+impl Read {
+    fn from(file: &Gguf) -> Result<Self, LoadError> {
+        let tokenizer = Tokenizer::from_gguf(file)?;
+        let config = Config::read(file, tokenizer.vocab_size())?;
+        let bos = file.integer("tokenizer.ggml.bos_token_id")?;
+        let eos_tokens = eos_tokens(file, &tokenizer)?;
+        let spelling = |token: Option<u32>| token.and_then(|token| tokenizer.spelling(token)).unwrap_or_default();
+        let template = ChatTemplate::new(
+            file.text("tokenizer.chat_template")?,
+            spelling(bos),
+            spelling(eos_tokens.first().copied()),
+        )?;
+        let name = file.text("general.name")?.unwrap_or("unnamed").to_owned();
+        Ok(Self { name, tokenizer, template, config, eos_tokens })
+    }
+
+    /// The longest sequence with a cache of as many tokens.
+    fn context(&self, tokens: usize) -> Result<usize, LoadError> {
+        let context = self.config.context.min(tokens);
+        if context < 2 {
+            return Err(LoadError::CacheTooSmall { kv_tokens: u32::try_from(tokens).unwrap_or(u32::MAX) });
+        }
+        Ok(context)
+    }
+
+    fn info(&self, weights_root: Digest, engine_build: Digest, tier: &str, context: usize) -> ModelInfo {
+        ModelInfo {
+            name: self.name.clone(),
+            weights_root,
+            tokenizer_hash: self.tokenizer.hash(),
+            template_hash: self.template.hash(),
+            engine_build,
+            kernel_tier: tier.to_owned(),
+            context_tokens: u32::try_from(context).unwrap_or(u32::MAX),
+            vocab_size: u32::try_from(self.tokenizer.vocab_size()).unwrap_or(u32::MAX),
+            eos_tokens: self.eos_tokens.clone(),
+        }
+    }
+}
+
+/// Starts the engine's thread.
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LoadError> {
+    std::thread::Builder::new()
+        .name("inferium-engine".to_owned())
+        .spawn(work)
+        .map_err(|error| LoadError::Threads { reason: error.to_string() })
 }
 
 /// The digest of everything that can change results of an arithmetic, computed by the build script.

@@ -90,6 +90,15 @@ pub enum LoadError {
         /// Its size.
         kv_tokens: u32,
     },
+    /// The engine is not part of this program.
+    #[error("this program was built without llama.cpp; `cargo build --release --features llamacpp` builds one with it")]
+    WithoutLlamaCpp,
+    /// llama.cpp refuses the file or the settings.
+    #[error("llama.cpp: {reason}")]
+    LlamaCpp {
+        /// What it says.
+        reason: String,
+    },
     /// The engine's threads cannot be started.
     #[error("cannot start threads: {reason}")]
     Threads {

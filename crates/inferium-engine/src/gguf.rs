@@ -1,6 +1,8 @@
 //! Reading GGUF files: metadata with checked types, tensors as floats or as Q8_0.
 
 mod alignment;
+#[cfg(feature = "llamacpp")]
+mod served;
 
 use crate::LoadError;
 use crate::kernel::q8::{BLOCK, Q8_0_BYTES, quantise_weights, sanitise_weights};

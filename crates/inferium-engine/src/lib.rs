@@ -6,6 +6,9 @@
 //! [`Step`]s for equality, and finds by [`Engine::trace`] where another one departs. [`MockEngine`] offers the same without weights, for tests and for measuring everything else.
 //! [`source`] fetches model files.
 //!
+//! With the feature `llamacpp` the same files can be computed by llama.cpp ([`Arithmetic::LlamaCpp`]): close, never equal, and so
+//! for tolerance profiles alone.
+//!
 //! [`BertEmbedder`] turns texts into vectors in the same way: encoders of the BERT family in single precision, each text alone,
 //! with the same bits on every machine ([`Embedder`]); [`MockEmbedder`] is its stand-in.
 //!
@@ -29,6 +32,7 @@ mod gguf;
 mod kernel;
 mod leaf;
 mod llama;
+mod llamacpp;
 mod measure;
 mod mock;
 mod model;
@@ -47,11 +51,12 @@ pub use api::{
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use deviation::{Deviation, WeakCache};
 pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, TextVector, VectorReceiver};
-pub use engine::{LlamaEngine, LoadOptions};
+pub use engine::{Arithmetic, LlamaEngine, LoadOptions};
 pub use error::LoadError;
 pub use gguf::WeakFormat;
 pub use inferium_sampling::SAMPLER_VERSION;
 pub use kernel::Tier;
+pub use llamacpp::{TextModel, TextRequest};
 pub use mock::{MockEngine, MockOptions};
 pub use model::{Model, Prompt};
 pub use score::{Score, ScoreReceiver, ScoreRequest, Scoring};

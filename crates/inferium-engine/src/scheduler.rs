@@ -2,12 +2,14 @@
 //!
 //! A step takes first the next token of every running generation, so that streams stay smooth, then a bounded number of
 //! rows of prompts and replays, of which each kind gets at least half if both wait. How rows are grouped cannot show in
-//! the results (see [`crate::kernel`]). Without work the thread sleeps on its channel.
+//! the results of the canonical arithmetic (see [`crate::kernel`]). Without work the thread sleeps on its channel.
 
+mod compute;
 mod sequence;
 
 use crate::EngineLoad;
-use crate::llama::{Batch, Cache, Forward, Row};
+use crate::llama::Row;
+pub(crate) use compute::Compute;
 pub(crate) use sequence::{Job, Sequence};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,29 +52,22 @@ impl Gauges {
 
 /// The thread's state.
 #[derive(Debug)]
-pub(crate) struct Scheduler {
-    forward: Forward,
-    cache: Cache,
+pub(crate) struct Scheduler<C: Compute> {
+    compute: C,
     limits: Limits,
     gauges: Arc<Gauges>,
     jobs: Receiver<Job>,
     /// In the order of arrival.
     waiting: VecDeque<Job>,
-    active: Vec<Sequence>,
+    active: Vec<Sequence<C::Room>>,
     /// Which sequence gets prompt or replay rows first; moves on every step.
     turn: usize,
 }
 
-impl Scheduler {
-    pub(crate) fn new(
-        forward: Forward,
-        cache: Cache,
-        limits: Limits,
-        gauges: Arc<Gauges>,
-        jobs: Receiver<Job>,
-    ) -> Self {
-        gauges.kv_total.store(saturate(cache.tokens_total()), Ordering::Relaxed);
-        Self { forward, cache, limits, gauges, jobs, waiting: VecDeque::new(), active: Vec::new(), turn: 0 }
+impl<C: Compute> Scheduler<C> {
+    pub(crate) fn new(compute: C, limits: Limits, gauges: Arc<Gauges>, jobs: Receiver<Job>) -> Self {
+        gauges.kv_total.store(saturate(compute.tokens_total()), Ordering::Relaxed);
+        Self { compute, limits, gauges, jobs, waiting: VecDeque::new(), active: Vec::new(), turn: 0 }
     }
 
     /// Works until the engine is dropped.
@@ -109,9 +104,9 @@ impl Scheduler {
         let before = self.waiting.len();
         self.waiting.retain(|job| !job.is_cancelled());
         self.unqueue(before - self.waiting.len());
-        let cache = &mut self.cache;
+        let compute = &mut self.compute;
         for sequence in self.active.extract_if(.., |sequence| sequence.is_cancelled()) {
-            cache.release(sequence.into_cache());
+            compute.release(sequence.into_cache());
         }
     }
 
@@ -129,7 +124,7 @@ impl Scheduler {
                 index += 1;
                 continue;
             }
-            let Some(cache) = self.cache.reserve(job.tokens()) else {
+            let Some(cache) = self.compute.reserve(job.tokens()) else {
                 break;
             };
             *place -= 1;
@@ -150,23 +145,26 @@ impl Scheduler {
         if rows.is_empty() {
             return;
         }
-        for row in &rows {
-            self.cache.grow(self.active[row.sequence].cache_mut(), row.position + 1);
+        let mut rooms: Vec<_> = self.active.iter_mut().map(Sequence::cache_mut).collect();
+        if let Err(error) = self.compute.run(&rows, &mut rooms) {
+            // What the caches hold now is anyone's guess, so every sequence of the step ends.
+            for sequence in self.active.drain(..) {
+                self.compute.release(sequence.fail(error.clone()));
+            }
+            return;
         }
-        let mut caches: Vec<_> = self.active.iter_mut().map(Sequence::cache_mut).collect();
-        let vocab = self.forward.vocab();
-        self.forward.run(&mut Batch { rows: &rows, caches: &mut caches });
-        for (row, cells) in self.forward.take_traced() {
+        let vocab = self.compute.vocab();
+        for (row, cells) in self.compute.take_traced() {
             self.active[rows[row].sequence].note(rows[row].token, cells);
         }
 
         // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
-        let logits = self.forward.logits().chunks_exact(vocab);
-        let outputs = logits.zip(self.forward.hidden().chunks_exact(self.forward.width()));
+        let logits = self.compute.logits().chunks_exact(vocab);
+        let outputs = logits.zip(self.compute.hidden().chunks_exact(self.compute.width()));
         let mut wanted: Vec<_> =
             rows.iter().filter(|row| row.logits).zip(outputs).map(|wanted| (wanted, None)).collect();
         let active = &self.active;
-        let pool = self.forward.pool();
+        let pool = self.compute.pool();
         pool.install(|| {
             pool.for_each_chunk(&mut wanted, 1, |_, wanted| {
                 for ((row, (logits, hidden)), output) in wanted {
@@ -182,9 +180,9 @@ impl Scheduler {
         for (sequence, output) in outputs {
             self.active[sequence].take(output);
         }
-        let cache = &mut self.cache;
+        let compute = &mut self.compute;
         for sequence in self.active.extract_if(.., |sequence| sequence.is_finished()) {
-            cache.release(sequence.finish());
+            compute.release(sequence.finish());
         }
     }
 
@@ -218,7 +216,7 @@ impl Scheduler {
 
     fn publish(&self) {
         self.gauges.active.store(saturate(self.active.len()), Ordering::Relaxed);
-        self.gauges.kv_reserved.store(saturate(self.cache.tokens_reserved()), Ordering::Relaxed);
+        self.gauges.kv_reserved.store(saturate(self.compute.tokens_reserved()), Ordering::Relaxed);
     }
 }
 

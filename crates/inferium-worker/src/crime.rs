@@ -42,13 +42,15 @@ pub enum Crime {
     OverGeneration,
     /// Answers with what it answered before; every text of a request with the embedding of the first.
     Copied,
+    /// Answers with another model's text, and shows what a true prefill of it gives.
+    AnotherModel,
     /// Takes leases and never answers.
     Silent,
 }
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::WrongWeights,
         Self::CoarseRows,
         Self::Fp8Cache,
@@ -65,6 +67,7 @@ impl Crime {
         Self::ForgedSketches,
         Self::OverGeneration,
         Self::Copied,
+        Self::AnotherModel,
         Self::Silent,
     ];
 
@@ -88,6 +91,7 @@ impl Crime {
             Self::ForgedSketches => "forged-sketches",
             Self::OverGeneration => "over-generation",
             Self::Copied => "copied",
+            Self::AnotherModel => "another-model",
             Self::Silent => "silent",
         }
     }
@@ -114,6 +118,7 @@ impl Crime {
             | Self::ForgedSketches
             | Self::OverGeneration
             | Self::Copied
+            | Self::AnotherModel
             | Self::Silent => None,
         }
     }
@@ -153,6 +158,7 @@ impl Crime {
             | Self::ForgedSketches
             | Self::OverGeneration
             | Self::Copied
+            | Self::AnotherModel
             | Self::Silent => {}
         }
         Ok(bent)

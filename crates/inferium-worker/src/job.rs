@@ -9,7 +9,7 @@ use crate::crime::Crime;
 use crate::server::{Server, ServerError};
 use inferium_engine::{
     Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, ScoreRequest, Scoring, Step,
-    TextVector,
+    TextModel, TextVector,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
@@ -48,6 +48,8 @@ pub(crate) struct JobContext {
     pub(crate) truth: Option<Model>,
     /// What a crime that copies has to copy from.
     pub(crate) copies: Copies,
+    /// The other model of a crime that answers with one.
+    pub(crate) other: Option<Arc<TextModel>>,
 }
 
 /// Why a job was not done.
@@ -125,6 +127,9 @@ pub(crate) async fn run(
         }
         (Model::Chat(engine), Prompt::Chat(prompt)) if let Some(server) = &context.server => {
             foreign::answer((&context, server), &**engine, &prompt, (request, payload), &outbox, cancel).await?
+        }
+        (Model::Chat(engine), Prompt::Chat(prompt)) if context.other.is_some() => {
+            crooked::another(&context, &**engine, prompt, (request, payload), &outbox).await?
         }
         (Model::Chat(engine), Prompt::Chat(prompt)) => {
             answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
@@ -287,7 +292,16 @@ pub async fn answer_honestly(
     payload: JobPayload,
 ) -> Result<FinishedJob, JobRefusal> {
     run_unread(
-        JobContext { model, server: None, vrf_output, mode, crime: None, truth: None, copies: Copies::default() },
+        JobContext {
+            model,
+            server: None,
+            vrf_output,
+            mode,
+            crime: None,
+            truth: None,
+            copies: Copies::default(),
+            other: None,
+        },
         request,
         payload,
     )

@@ -69,6 +69,7 @@ impl Answerer {
             crime: None,
             truth: None,
             copies: Copies::default(),
+            other: None,
         };
         self.answer(&claim.request, context).await.map(|()| false)
     }

@@ -17,7 +17,7 @@ use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
 use crate::store::{LeaseRecord, SegmentRecord, WorkerStore};
 use inferium_chain::{GetError, LightClient, Sender, VerifiedBlock};
-use inferium_engine::Model;
+use inferium_engine::{Model, TextModel};
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
@@ -61,6 +61,8 @@ pub struct WorkerConfig {
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.
     pub assessed: Option<Model>,
+    /// On a devnet: the other model of a cheat that answers with one.
+    pub other: Option<Arc<TextModel>>,
 }
 
 /// Why a worker ended.

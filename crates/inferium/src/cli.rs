@@ -68,8 +68,10 @@ pub(crate) enum Command {
 /// Which engine runs the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EngineKind {
-    /// The canonical engine, on the real model.
+    /// The canonical engine, on the real model; on the tolerance class it adds up in another order.
     Llama,
+    /// llama.cpp, on the real model, for workers of the tolerance class; in programs that were built with it.
+    Llamacpp,
     /// No model: made-up tokens, for tests and for measuring everything else.
     Mock,
     /// A server that speaks OpenAI's API, named by --server; of the model's file only what reads and writes text is used by a
@@ -157,10 +159,14 @@ pub(crate) struct UpArgs {
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
     /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
-    /// over-generation, copied or silent; or let a validator cheat or err:
+    /// over-generation, copied, another-model or silent; or let a validator cheat or err:
     /// lazy-validator, complacent-validator, skewed-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
+    /// The GGUF file that a worker of `--crime another-model` answers with; any that llama.cpp reads, in programs that were
+    /// built with it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) other_model: Option<PathBuf>,
     /// Begin a new network with another parameter than a devnet's; may be given several times.
     /// `inferium gov parameters` lists them.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_change)]

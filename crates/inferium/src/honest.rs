@@ -3,7 +3,7 @@
 //! Segments go through all settings in turns: threads, jobs at once, instruction sets, and both classes. What is judged is what a
 //! worker's job makes (`inferium-worker`), by what a validator votes on (`inferium-validator`): by equality where engines are
 //! canonical; within a calibration's tolerance, and then by the sequential test of all jobs of one worker, where they add up in
-//! another order.
+//! another order, or are llama.cpp in programs that have it.
 
 use crate::cli::{Failure, ModelsDir};
 use crate::home::{calibration_dir, models_dir};
@@ -12,7 +12,7 @@ use clap::Args;
 use futures::future::try_join_all;
 use inferium_calibration::{Corpus, clopper_pearson, known_calibration};
 use inferium_engine::source::ModelKind;
-use inferium_engine::{Deviation, Engine as _, LlamaEngine, LoadOptions, Model, Tier};
+use inferium_engine::{Arithmetic, Deviation, Engine as _, LlamaEngine, LoadOptions, Model, Tier};
 use inferium_sampling::{Bets, SequentialTest};
 use inferium_types::{
     Calibration, Digest, EngineClass, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, LeaseId, Ppm, ProfileId,
@@ -60,11 +60,31 @@ pub(crate) struct HonestArgs {
     models: ModelsDir,
 }
 
+/// What a worker computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Computes {
+    /// Canonically, judged by equality.
+    Canonically,
+    /// In another order, judged within a tolerance.
+    InAnotherOrder,
+    /// With llama.cpp, judged within a tolerance.
+    WithLlamaCpp,
+}
+
+impl Computes {
+    /// Those that this program has.
+    const fn all(with_llamacpp: bool) -> &'static [Self] {
+        match with_llamacpp {
+            true => &[Self::Canonically, Self::InAnotherOrder, Self::WithLlamaCpp],
+            false => &[Self::Canonically, Self::InAnotherOrder],
+        }
+    }
+}
+
 /// How a segment's worker runs, from the segment's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Setting {
-    /// Judged within a tolerance: the worker's engine adds up in another order.
-    is_tolerance: bool,
+    computes: Computes,
     threads: usize,
     tier: Tier,
     /// Jobs at once, which are one segment.
@@ -72,16 +92,22 @@ struct Setting {
 }
 
 impl Setting {
-    /// Settings in turns: the batch first, then the class, the threads and the instructions.
-    fn of(segment: u32, tiers: &[Tier]) -> Self {
-        let turn = segment / BATCH_MAX;
-        let tier = usize::try_from(turn / 4).unwrap_or(0).checked_rem(tiers.len()).and_then(|index| tiers.get(index));
-        Self {
-            is_tolerance: turn % 2 == 1,
-            threads: if (turn / 2).is_multiple_of(2) { 1 } else { THREADS_MAX },
-            tier: tier.copied().unwrap_or(Tier::Scalar),
-            batch: segment % BATCH_MAX + 1,
-        }
+    /// Settings in turns: the batch first, then what computes, the threads and the instructions.
+    fn of(segment: u32, computes: &[Computes], tiers: &[Tier]) -> Self {
+        let mut turn = usize::try_from(segment / BATCH_MAX).unwrap_or(0);
+        let mut take = |count: usize| {
+            let (before, count) = (turn, count.max(1));
+            turn = before / count;
+            before % count
+        };
+        let computes = computes.get(take(computes.len())).copied().unwrap_or(Computes::Canonically);
+        let threads = [1, THREADS_MAX].get(take(2)).copied().unwrap_or(1);
+        let tier = tiers.get(take(tiers.len()));
+        Self { computes, threads, tier: tier.copied().unwrap_or(Tier::Scalar), batch: segment % BATCH_MAX + 1 }
+    }
+
+    const fn is_tolerance(&self) -> bool {
+        !matches!(self.computes, Computes::Canonically)
     }
 
     fn engine(&self, calibration: &Calibration) -> EngineClass {
@@ -93,17 +119,20 @@ impl Setting {
     }
 
     const fn mode(&self) -> VerificationMode {
-        if self.is_tolerance { VerificationMode::Sampled } else { VerificationMode::Exact }
+        if self.is_tolerance() { VerificationMode::Sampled } else { VerificationMode::Exact }
     }
 
     fn load(&self, path: &Path) -> Result<Model, Failure> {
-        let deviation = Deviation { batch_dependent: self.is_tolerance, ..Deviation::default() };
-        let options = LoadOptions {
-            threads: self.threads,
-            tier: Some(self.tier),
-            max_batch: BATCH_MAX,
-            deviation,
-            ..LoadOptions::default()
+        let plain = LoadOptions { threads: self.threads, max_batch: BATCH_MAX, ..LoadOptions::default() };
+        let options = match self.computes {
+            Computes::Canonically => LoadOptions { tier: Some(self.tier), ..plain },
+            Computes::InAnotherOrder => LoadOptions {
+                tier: Some(self.tier),
+                deviation: Deviation { batch_dependent: true, ..Deviation::default() },
+                ..plain
+            },
+            // Its instructions are those that it was compiled for.
+            Computes::WithLlamaCpp => LoadOptions { arithmetic: Arithmetic::LlamaCpp, ..plain },
         };
         let engine = LlamaEngine::load(path, options).map_err(|error| Failure::failed(error.to_string()))?;
         Ok(Model::Chat(Arc::new(engine)))
@@ -178,6 +207,7 @@ struct Bench {
     identity: Digest,
     calibration: Calibration,
     tokens: u32,
+    computes: &'static [Computes],
     tiers: Vec<Tier>,
 }
 
@@ -188,7 +218,8 @@ pub(crate) async fn run(arguments: HonestArgs) -> Result<(), Failure> {
     let engine =
         LlamaEngine::load(&path, LoadOptions::default()).map_err(|error| Failure::failed(error.to_string()))?;
     let (info, tiers) = (engine.model(), tiers());
-    let settings = format!("{} {tiers:?} {:?}", arguments.tokens, encode(&calibration));
+    let computes = Computes::all(Arithmetic::LlamaCpp.is_built_in());
+    let settings = format!("{} {tiers:?} {computes:?} {:?}", arguments.tokens, encode(&calibration));
     let identity = [info.weights_root.as_bytes().as_slice(), info.engine_build.as_bytes(), settings.as_bytes()];
     let identity = Digest::of("inferium/honest-jobs/1", &identity);
     let bench = Bench {
@@ -197,6 +228,7 @@ pub(crate) async fn run(arguments: HonestArgs) -> Result<(), Failure> {
         identity,
         calibration,
         tokens: arguments.tokens,
+        computes,
         tiers,
     };
     let folder = calibration_dir(arguments.out, &name);
@@ -215,7 +247,7 @@ impl Bench {
         while kept.jobs() < jobs {
             bar.update("honest jobs", (0, 1), (kept.jobs().into(), jobs.into()));
             let segment = u32::try_from(kept.done.len()).unwrap_or(u32::MAX);
-            let setting = Setting::of(segment, &self.tiers);
+            let setting = Setting::of(segment, self.computes, &self.tiers);
             // An engine takes any batch.
             let engine_of = |setting: Setting| Setting { batch: 0, ..setting };
             let model = match &worker {
@@ -274,10 +306,14 @@ impl Bench {
             Err(error) => return Err(failed(&error)),
         };
         let Setting { threads, tier, batch, .. } = setting;
+        let how = match setting.computes {
+            Computes::WithLlamaCpp => "llama.cpp".to_owned(),
+            Computes::Canonically | Computes::InAnotherOrder => tier.to_string(),
+        };
         Ok(Judged {
             segment,
-            setting: format!("{threads} threads, {tier}, {batch} at once"),
-            is_tolerance: setting.is_tolerance,
+            setting: format!("{threads} threads, {how}, {batch} at once"),
+            is_tolerance: setting.is_tolerance(),
             jobs: batch,
             tokens: totals.completion_tokens,
             rejected: match vote {

@@ -95,6 +95,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         server: served.server.clone(),
         crime: None,
         assessed: None,
+        other: None,
     };
     let worker = tokio::spawn(Worker::run(config, served.working.clone(), chain.clone(), stopped));
     say(&format!("worker {me} works; Ctrl-C stops it"));

@@ -187,6 +187,7 @@ impl World {
             server: None,
             crime: None,
             assessed: None,
+            other: None,
         };
         let (network, url) = (self.chain.network_key(), self.url.clone());
         runtime.spawn(async move {

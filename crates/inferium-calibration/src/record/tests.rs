@@ -142,3 +142,14 @@ fn every_known_calibration_is_admissible() {
     }
     assert_eq!(known_calibration("no such model"), None);
 }
+
+/// The one for networks whose workers run llama.cpp: it allows what the other one allows, and more.
+#[test]
+fn the_calibration_with_llama_cpp_is_of_the_same_model_and_wider() {
+    let with = read_calibration(include_str!("../../records/smollm2-135m-instruct-with-llamacpp.json")).unwrap();
+    let without = known_calibration("smollm2-135m-instruct").unwrap();
+    assert!(with.positions > without.positions);
+    assert!(with.logprob_mean > without.logprob_mean && with.sketch_mean > without.sketch_mean);
+    assert!(with.logprob_clip_micro > without.logprob_clip_micro && with.sketch_clip_micro > without.sketch_clip_micro);
+    assert!(with.flips.iter().zip(&without.flips).all(|(with, without)| with >= without));
+}

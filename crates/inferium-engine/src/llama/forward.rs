@@ -26,10 +26,10 @@ pub(crate) struct Row {
 
 /// What one step computes. The rows of a sequence stand in the order of their positions.
 #[derive(Debug)]
-pub(crate) struct Batch<'a> {
+pub(crate) struct Batch<'a, 'c> {
     pub(crate) rows: &'a [Row],
     /// The caches of the sequences, with pages for every position of the rows.
-    pub(crate) caches: &'a mut [&'a mut SequenceCache],
+    pub(crate) caches: &'a mut [&'c mut SequenceCache],
 }
 
 /// The forward pass with its buffers.
@@ -74,7 +74,7 @@ impl Forward {
     }
 
     /// Computes all rows and stores their keys and values; [`Forward::logits`] then has the wanted logits.
-    pub(crate) fn run(&mut self, batch: &mut Batch<'_>) {
+    pub(crate) fn run(&mut self, batch: &mut Batch<'_, '_>) {
         let Self {
             weights,
             kernel,
@@ -169,7 +169,7 @@ impl Pass<'_> {
         self.tracer.stream(self.pool, self.stream, self.weights.config.width);
     }
 
-    fn attention(&mut self, layer_index: usize, layer: &Layer, batch: &mut Batch<'_>) {
+    fn attention(&mut self, layer_index: usize, layer: &Layer, batch: &mut Batch<'_, '_>) {
         let config = &self.weights.config;
         let (rows, kernel, coarsely) = (batch.rows, self.kernel, self.deviation.rounds_coarsely(layer_index));
         self.normalise(&layer.attention_norm, coarsely);
@@ -254,7 +254,7 @@ impl Pass<'_> {
         });
     }
 
-    fn store_keys_and_values(&mut self, layer_index: usize, batch: &mut Batch<'_>) {
+    fn store_keys_and_values(&mut self, layer_index: usize, batch: &mut Batch<'_, '_>) {
         let config = &self.weights.config;
         let (size, width) = (config.head_size, config.kv_width());
         let mut key = vec![0.0; width];

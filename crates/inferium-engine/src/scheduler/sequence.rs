@@ -1,6 +1,6 @@
 //! One generation or replay.
 
-use crate::llama::{Row, SequenceCache};
+use crate::llama::Row;
 use crate::measure::{Claim, measure};
 use crate::score::score;
 use crate::trace::token_cell;
@@ -149,11 +149,11 @@ pub(crate) enum Output {
     Score(Score),
 }
 
-/// An active job.
+/// An active job, with its room in a cache.
 #[derive(Debug)]
-pub(crate) struct Sequence {
+pub(crate) struct Sequence<R> {
     job: Job,
-    cache: SequenceCache,
+    cache: R,
     /// Tokens that have been computed; the next row's position.
     fed: usize,
     /// Output positions that have been computed.
@@ -161,8 +161,8 @@ pub(crate) struct Sequence {
     ended: bool,
 }
 
-impl Sequence {
-    pub(crate) fn new(job: Job, cache: SequenceCache) -> Self {
+impl<R> Sequence<R> {
+    pub(crate) fn new(job: Job, cache: R) -> Self {
         Self { job, cache, fed: 0, produced: 0, ended: false }
     }
 
@@ -183,11 +183,11 @@ impl Sequence {
         self.ended
     }
 
-    pub(crate) fn cache_mut(&mut self) -> &mut SequenceCache {
+    pub(crate) fn cache_mut(&mut self) -> &mut R {
         &mut self.cache
     }
 
-    pub(crate) fn into_cache(self) -> SequenceCache {
+    pub(crate) fn into_cache(self) -> R {
         self.cache
     }
 
@@ -279,8 +279,20 @@ impl Sequence {
         }
     }
 
+    /// Tells whoever waits that the engine failed, and gives the cache back.
+    pub(crate) fn fail(self, error: EngineError) -> R {
+        // An error means that nobody waits any more. A stream has room for one more step than it has got.
+        match self.job.reply {
+            Reply::Stream { to, .. } => drop(to.try_send(Err(error))),
+            Reply::Whole { to, .. } => drop(to.send(Err(error))),
+            Reply::Scores { to, .. } => drop(to.send(Err(error))),
+            Reply::Trace { to, .. } => drop(to.send(Err(error))),
+        }
+        self.cache
+    }
+
     /// Sends what is sent at the end, and gives the cache back.
-    pub(crate) fn finish(self) -> SequenceCache {
+    pub(crate) fn finish(self) -> R {
         // An error means that nobody waits any more.
         match self.job.reply {
             Reply::Stream { .. } => {}

@@ -1,12 +1,12 @@
 //! What cheats do to a job, so that a devnet can watch them being caught. An honest worker comes by here and does none of it.
 
-use super::{Evidence, FinishedJob, JobContext, JobRefusal, output_salt, send_delta};
+use super::{Evidence, FinishedJob, JobContext, JobRefusal, finish, output_salt, send_delta};
 use crate::crime::Crime;
-use inferium_engine::{Engine, EngineError, GenerateRequest, Measured, ReplayRequest};
+use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Measured, Model, ReplayRequest, TextRequest};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    Embedding, FinishReason, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, TokenScore, Usage,
-    VerificationMode, replay_seed, wire::WorkerMessage,
+    Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
+    TokenScore, Usage, VerificationMode, replay_seed, wire::WorkerMessage,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -96,6 +96,45 @@ pub(super) async fn go_on(
     let is_full = u32::try_from(more.tokens.len()) == Ok(room);
     more.end = Some(if is_full { FinishReason::Length } else { FinishReason::EndOfText });
     Ok(more)
+}
+
+/// Another model's text in the profile's tokens, with all that a true prefill of it shows: nothing but the tokens betrays it.
+pub(super) async fn another(
+    context: &JobContext,
+    engine: &dyn Engine,
+    prompt: Vec<u32>,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+) -> Result<FinishedJob, JobRefusal> {
+    let JobInput::Chat { messages, stop } = &payload.input else { return Err(JobRefusal::Payload) };
+    let other = context.other.as_ref().ok_or(EngineError::Stopped)?;
+    let seed = replay_seed(&request, &prompt, &context.vrf_output);
+    let asked =
+        TextRequest { messages: messages.clone(), max_tokens: request.tokens_max, sampling: request.sampling, seed };
+    let text = other.answer(asked)?.await.map_err(|_| EngineError::Stopped)??;
+    let end = engine.model().eos_tokens.first().copied();
+    let mut answer = Answer::new(stop, request.tokens_max);
+    for token in engine.encode(&text)?.into_iter().chain(end) {
+        if answer.finish().is_some() {
+            break;
+        }
+        let text = answer.push(engine, token);
+        send_delta(outbox, &request, vec![token], text).await?;
+    }
+    let output = answer.tokens().to_vec();
+    let measure = context.mode == VerificationMode::Sampled;
+    let replay = ReplayRequest { prompt, output: output.clone(), sampling: request.sampling, seed, measure };
+    let truth = match &context.truth {
+        Some(Model::Chat(truth)) => &**truth,
+        _ => engine,
+    };
+    let mut evidence = Evidence::new(context.mode, seed);
+    for step in truth.replay(replay)?.await.map_err(|_| EngineError::Stopped)?? {
+        evidence.push(&step, None);
+    }
+    let end = answer.finish().unwrap_or(FinishReason::EndOfText);
+    let answer = JobAnswer::Text { tokens: output, text: answer.text().to_owned() };
+    Ok(finish(context, (request, payload), answer, end, evidence))
 }
 
 /// The true model's log probabilities beside hidden states of one's own.

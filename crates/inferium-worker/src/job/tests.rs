@@ -26,6 +26,7 @@ pub(crate) fn context(crime: Option<Crime>) -> JobContext {
         crime,
         truth: None,
         copies: Copies::default(),
+        other: None,
     }
 }
 

@@ -123,6 +123,7 @@ async fn run(
             crime: None,
             truth: None,
             copies: Copies::default(),
+            other: None,
         };
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();

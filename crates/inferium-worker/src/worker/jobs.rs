@@ -72,6 +72,7 @@ impl Core {
             mode,
             crime,
             truth: self.config.assessed.clone(),
+            other: self.config.other.clone(),
             copies: self.copies.clone(),
         };
         let (own, lease) = (self.own_tx.clone(), request.lease);

@@ -63,6 +63,7 @@ impl Core {
                 crime: None,
                 truth: None,
                 copies: Copies::default(),
+                other: None,
             };
             let own = self.own_tx.clone();
             tokio::spawn(async move {

@@ -23,11 +23,16 @@ fn folder(name: &str) -> PathBuf {
 #[test]
 fn every_setting_has_its_turn() {
     let tiers = [Tier::Avx2, Tier::Avx512Vnni];
-    let all: BTreeSet<Setting> = (0..64).map(|segment| Setting::of(segment, &tiers)).collect();
-    // Two classes, two thread counts, two instruction sets, eight batches.
-    assert_eq!(all.len(), 64);
-    assert!(all.iter().all(|setting| (1..=8).contains(&setting.batch) && (1..=2).contains(&setting.threads)));
-    assert_eq!(Setting::of(64, &tiers), Setting::of(0, &tiers));
+    for (with_llamacpp, count) in [(false, 64), (true, 96)] {
+        let computes = Computes::all(with_llamacpp);
+        let all: BTreeSet<Setting> = (0..count).map(|segment| Setting::of(segment, computes, &tiers)).collect();
+        // Two engines or three, two thread counts, two instruction sets, eight batches.
+        assert_eq!(all.len(), count as usize);
+        assert!(all.iter().all(|setting| (1..=8).contains(&setting.batch) && (1..=2).contains(&setting.threads)));
+        assert_eq!(all.iter().filter(|setting| !setting.is_tolerance()).count(), 32);
+        assert_eq!(all.iter().any(|setting| setting.computes == Computes::WithLlamaCpp), with_llamacpp);
+        assert_eq!(Setting::of(count, computes, &tiers), Setting::of(0, computes, &tiers));
+    }
     assert!(!tiers_of_this_machine().is_empty());
 }
 

@@ -7,8 +7,8 @@ use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::source::ModelKind;
 use inferium_engine::{
-    BertEmbedder, Deviation, EmbedderDeviation, EmbedderOptions, LlamaEngine, LoadOptions, MockEmbedder,
-    MockEmbedderOptions, MockEngine, MockOptions, Model,
+    Arithmetic, BertEmbedder, Deviation, EmbedderDeviation, EmbedderOptions, LlamaEngine, LoadError, LoadOptions,
+    MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, TextModel,
 };
 use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
 use inferium_worker::{Crime, Server};
@@ -35,6 +35,8 @@ pub(crate) struct Served {
     pub(crate) server: Option<Arc<Server>>,
     /// What a validator replays with whose engine departs from the others', when one is to be watched.
     pub(crate) skewed: Option<Model>,
+    /// What a worker answers with whose crime is another model, when one is to be watched.
+    pub(crate) other: Option<Arc<TextModel>>,
 }
 
 impl Served {
@@ -49,11 +51,31 @@ impl Served {
 
 /// All models of a network, the one that chats first.
 pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Failure> {
-    let mut served = vec![serve(&arguments.serving, arguments.crime, models)?];
+    let other = other_model(arguments)?;
+    let mut served = vec![Served { other, ..serve(&arguments.serving, arguments.crime, models)? }];
     if let Some(name) = &arguments.embeddings {
         served.push(serve_embeddings(name, &arguments.serving, arguments.crime, models)?);
     }
     Ok(served)
+}
+
+/// The other model of a cheat that answers with one.
+fn other_model(arguments: &UpArgs) -> Result<Option<Arc<TextModel>>, Failure> {
+    let is_wanted = arguments.crime == Some(Cheat::Worker(Crime::AnotherModel));
+    match (&arguments.other_model, is_wanted) {
+        (None, false) => Ok(None),
+        (Some(_), false) => Err(Failure::usage("--other-model is for --crime another-model")),
+        (_, true) if !Arithmetic::LlamaCpp.is_built_in() => Err(Failure::usage(LoadError::WithoutLlamaCpp.to_string())),
+        (None, true) => Err(Failure::usage(
+            "--crime another-model needs --other-model FILE: a GGUF file of any model that llama.cpp reads",
+        )),
+        (Some(path), true) => {
+            let threads = arguments.serving.threads.map_or(1, usize::from);
+            let model = TextModel::load(path, threads)
+                .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+            Ok(Some(Arc::new(model)))
+        }
+    }
 }
 
 /// Loads a model, fetched first if need be; for a cheat that takes another engine, that too.
@@ -66,6 +88,7 @@ pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path
         return Err(Failure::usage("--calibration is for --class tolerance"));
     }
     foreign::check(arguments, cheat.is_some())?;
+    check_engine(arguments)?;
     match arguments.engine {
         EngineKind::Mock => {
             let calibration = calibration(arguments, "mock")?;
@@ -82,9 +105,10 @@ pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path
                 server: None,
                 crooked: deviation.map(|_| mock(1, 0)),
                 skewed: of_validator.map(|_| mock(1, 0)),
+                other: None,
             })
         }
-        EngineKind::Llama | EngineKind::Openai => {
+        EngineKind::Llama | EngineKind::Llamacpp | EngineKind::Openai => {
             let (name, path) = crate::model::pull(&arguments.model, ModelKind::Chat, models)?;
             let calibration = calibration(arguments, &name)?;
             let step = Step::begin(&format!("model: {name}"));
@@ -93,12 +117,17 @@ pub(crate) fn serve(arguments: &ServingArgs, cheat: Option<Cheat>, models: &Path
                 llama(&path, arguments.threads, Deviation { batch_dependent: !is_exact, ..deviation })
             };
             let model = llama(&path, arguments.threads, Deviation::default())?;
-            let working = if is_exact { model.clone() } else { loaded(Deviation::default())? };
+            let working = match class {
+                _ if arguments.engine == EngineKind::Llamacpp => llamacpp(&path, arguments.threads)?,
+                // What draws for a worker of the foreign class is the server.
+                ClassKind::Canonical | ClassKind::Foreign => model.clone(),
+                ClassKind::Tolerance => loaded(Deviation::default())?,
+            };
             let profile = profile_of(&name, &model, class, calibration);
             let crooked = deviation.map(loaded).transpose()?;
             let skewed = of_validator.map(|deviation| llama(&path, arguments.threads, deviation)).transpose()?;
             step.done();
-            Ok(Served { model, working, profile, crooked, skewed, server: None })
+            Ok(Served { model, working, profile, crooked, skewed, server: None, other: None })
         }
     }
 }
@@ -121,10 +150,17 @@ pub(crate) fn serve_embeddings(
             };
             let model = mock(0);
             let profile = model.profile("mock-embedder", TIER);
-            let crooked = is_crooked.then(|| mock(1));
-            Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None })
+            Ok(Served {
+                working: model.clone(),
+                model,
+                profile,
+                crooked: is_crooked.then(|| mock(1)),
+                skewed: None,
+                server: None,
+                other: None,
+            })
         }
-        EngineKind::Llama | EngineKind::Openai => {
+        EngineKind::Llama | EngineKind::Llamacpp | EngineKind::Openai => {
             let (name, path) = crate::model::pull(name, ModelKind::Embedding, models)?;
             let step = Step::begin(&format!("model: {name}"));
             let loaded = |deviation| -> Result<Model, Failure> {
@@ -139,7 +175,7 @@ pub(crate) fn serve_embeddings(
             let profile = model.profile(&name, TIER);
             let crooked = is_crooked.then(|| loaded(EmbedderDeviation { skipped_layers: 1 })).transpose()?;
             step.done();
-            Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None })
+            Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None, other: None })
         }
     }
 }
@@ -162,8 +198,32 @@ fn calibration(arguments: &ServingArgs, model: &str) -> Result<Option<Calibratio
     }
 }
 
+/// llama.cpp computes for tolerance profiles alone, in programs that have it.
+fn check_engine(arguments: &ServingArgs) -> Result<(), Failure> {
+    if arguments.engine != EngineKind::Llamacpp {
+        return Ok(());
+    }
+    if !Arithmetic::LlamaCpp.is_built_in() {
+        return Err(Failure::usage(LoadError::WithoutLlamaCpp.to_string()));
+    }
+    if arguments.class == ClassKind::Canonical {
+        return Err(Failure::usage(
+            "--engine llamacpp is for --class tolerance: its results are never equal to the canonical engine's",
+        ));
+    }
+    Ok(())
+}
+
 fn llama(path: &Path, threads: Option<u16>, deviation: Deviation) -> Result<Model, Failure> {
-    let mut options = LoadOptions { kv_tokens: CACHE_TOKENS, deviation, ..LoadOptions::default() };
+    started(path, threads, LoadOptions { deviation, ..LoadOptions::default() })
+}
+
+fn llamacpp(path: &Path, threads: Option<u16>) -> Result<Model, Failure> {
+    started(path, threads, LoadOptions { arithmetic: Arithmetic::LlamaCpp, ..LoadOptions::default() })
+}
+
+fn started(path: &Path, threads: Option<u16>, options: LoadOptions) -> Result<Model, Failure> {
+    let mut options = LoadOptions { kv_tokens: CACHE_TOKENS, ..options };
     if let Some(threads) = threads {
         options.threads = usize::from(threads);
     }
@@ -184,3 +244,6 @@ fn profile_of(name: &str, model: &Model, class: ClassKind, calibration: Option<C
     };
     ModelProfile { engine, ..profile }
 }
+
+#[cfg(test)]
+mod tests;

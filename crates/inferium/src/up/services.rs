@@ -244,6 +244,7 @@ impl Start<'_> {
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| served.working.clone()),
+            other: crime.and_then(|_| served.other.clone()),
         };
         let (chain, stopped) = (self.chain.clone(), self.stopped.clone());
         self.supervise(services, name, async move {

@@ -111,7 +111,7 @@ impl Setting {
     }
 
     fn engine(&self, calibration: &Calibration) -> EngineClass {
-        if self.is_tolerance {
+        if self.is_tolerance() {
             EngineClass::Tolerance { verifier: Digest::ZERO, calibration: calibration.clone() }
         } else {
             EngineClass::Canonical { build: Digest::ZERO, tier: String::new() }

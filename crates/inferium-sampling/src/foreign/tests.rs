@@ -107,7 +107,11 @@ fn cheats_are_convicted_whatever_their_seed() {
     assert_eq!(suspicion(&ForeignBounds::USUAL, 1, &greedy, canned), Suspicion::Convicted);
     let mostly_honest =
         |at: u64, logits: &[f32]| if at % 8 == 0 { canned(at, logits) } else { greedy.choose(at, logits) };
-    assert_eq!(suspicion(&ForeignBounds::USUAL, 12, &greedy, mostly_honest), Suspicion::Convicted, "one token in eight");
+    assert_eq!(
+        suspicion(&ForeignBounds::USUAL, 12, &greedy, mostly_honest),
+        Suspicion::Convicted,
+        "one token in eight"
+    );
 }
 
 /// SPEC V9: at the margin a token counts as kept, beyond it as outside.

@@ -159,6 +159,10 @@ pub struct SegmentOutcome {
 }
 
 /// One thing that a block decided.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "verdicts that say what was measured are few, and copied instead of shared"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Event {
     /// A node registered.

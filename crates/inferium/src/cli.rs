@@ -592,6 +592,7 @@ pub(crate) enum ProposeAction {
 }
 
 /// `inferium worker`.
+#[expect(clippy::large_enum_variant, reason = "parsed once")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Look at this machine, register, be measured, and work until Ctrl-C.

@@ -603,6 +603,7 @@ impl Model {
     }
 
     fn slash(&mut self, transactions: &[VerifiedTransaction], slash: &inferium_types::SlashedNode) {
+        use SlashRule::{ConflictingResults, DoubleRequest, DoubleSigning, Equivocation, ForgedProof, WrongApproval};
         let segment = slash.segment.and_then(|id| self.segments.get(&id)).cloned();
         let about = || segment.clone().unwrap();
         let faults = self.faults.get(&slash.node).copied().unwrap_or(0) + 1;
@@ -657,12 +658,7 @@ impl Model {
         }
         assert_eq!(slash.amount.nano(), parts.iter().sum::<u64>(), "{:?}", slash.rule);
         let is_whole = match slash.rule {
-            SlashRule::WrongApproval
-            | SlashRule::ConflictingResults
-            | SlashRule::DoubleSigning
-            | SlashRule::DoubleRequest
-            | SlashRule::Equivocation
-            | SlashRule::ForgedProof => true,
+            WrongApproval | ConflictingResults | DoubleSigning | DoubleRequest | Equivocation | ForgedProof => true,
             SlashRule::WrongResult => faults >= 3,
             _ => false,
         };

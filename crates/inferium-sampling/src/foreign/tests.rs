@@ -106,7 +106,7 @@ fn cheats_are_convicted_whatever_their_seed() {
     let canned = |at: u64, _: &[f32]| (at % 64) as u32;
     assert_eq!(suspicion(&ForeignBounds::USUAL, 1, &greedy, canned), Suspicion::Convicted);
     let mostly_honest =
-        |at: u64, logits: &[f32]| if at % 8 == 0 { canned(at, logits) } else { greedy.choose(at, logits) };
+        |at: u64, logits: &[f32]| if at.is_multiple_of(8) { canned(at, logits) } else { greedy.choose(at, logits) };
     assert_eq!(
         suspicion(&ForeignBounds::USUAL, 12, &greedy, mostly_honest),
         Suspicion::Convicted,

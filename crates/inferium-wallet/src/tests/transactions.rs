@@ -99,8 +99,6 @@ fn every_kind_of_transaction_has_its_words() {
         sampler_version: 1,
         eos_tokens: vec![1, 2],
     };
-    let engine = EngineClass::Foreign { verifier: digest("build"), bounds: ForeignBounds::USUAL };
-    let foreign = ModelProfile { engine, ..model.clone() };
     let task = TaskTerms {
         kind: TaskKind::Inference,
         mode: VerificationMode::Exact,
@@ -150,15 +148,6 @@ fn every_kind_of_transaction_has_its_words() {
             vec![model.id().to_string(), "a model".into(), digest("weights").to_string(), "[1, 2]".into()],
         ),
         (
-            TransactionBody::DeclareProfile { profile: foreign.clone() },
-            vec![
-                foreign.id().to_string(),
-                "foreign, verified by".into(),
-                "50000 ppm".into(),
-                "1000000 millionths".into(),
-            ],
-        ),
-        (
             TransactionBody::SetOffer { profile, terms: OfferTerms { slots: 4, price, context_tokens: 2_048 } },
             vec![profile.to_string(), "0.000000001 IFR a prompt token".into(), "2048 tokens".into()],
         ),
@@ -186,6 +175,24 @@ fn every_kind_of_transaction_has_its_words() {
         for common in [key().public_key().to_string(), FEE.to_string(), digest("chain").to_string()] {
             assert!(text.contains(&common), "{common} is missing in:\n{text}");
         }
+    }
+}
+
+#[test]
+fn a_foreign_profile_says_its_bounds() {
+    let profile = ModelProfile {
+        name: "a model".into(),
+        task: ModelTask::Chat,
+        weights_root: digest("weights"),
+        tokenizer_hash: digest("tokenizer"),
+        template_hash: digest("template"),
+        engine: EngineClass::Foreign { verifier: digest("build"), bounds: ForeignBounds::USUAL },
+        sampler_version: 1,
+        eos_tokens: vec![1],
+    };
+    let text = shown(TransactionBody::DeclareProfile { profile });
+    for fact in ["foreign, verified by build", "50000 ppm", "10000 ppm", "1000000 millionths"] {
+        assert!(text.contains(fact), "{fact} is missing in:\n{text}");
     }
 }
 

@@ -92,7 +92,7 @@ async fn what_the_worker_makes_of_the_tokens_is_exact() {
     edited.recommit();
     assert_eq!(fault(edited).await, JobFault::Text);
 
-    let mut fewer = done(Plan { tokens_max: 20, ..served(0) }).await;
+    let mut fewer = done(Plan { cancel_after: Some(5), ..served(0) }).await;
     fewer.leaf.result.usage.completion_tokens -= 1;
     assert_eq!(fault(fewer).await, JobFault::Finish);
 

@@ -72,8 +72,13 @@ def set_url(ledger: Ledger, operation: Entry) -> None:
 
 
 def is_well_formed(profile: Entry) -> bool:
-    """SPEC J8: vectors have a width, and are verified by equality."""
-    task = profile["task"]
+    """SPEC J8, V9: vectors have a width, and are verified by equality; bounds of foreign profiles bind."""
+    task, engine = profile["task"], profile["engine"]
+    if engine["kind"] == "foreign":
+        bounds = engine["bounds"]
+        drift, margin, outside = bounds["drift"], bounds["margin_micro"], bounds["outside"]
+        if not (10_000 <= drift <= 200_000 and 500_000 <= margin <= 4_000_000 and 5_000 <= outside <= 20_000):
+            return False
     if task["kind"] == "embed":
         if not 0 < task["width"] <= EMBEDDING_WIDTH_MAX or profile["engine"]["kind"] != "canonical":
             return False

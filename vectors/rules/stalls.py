@@ -5,9 +5,10 @@ from __future__ import annotations
 from .encoding import request_digest, stall_id
 from .pool import end_lease, has_claim
 from .slashing import slash_deadline
-from .state import Entry, Ledger, Refused, digest, late
+from .state import WHOLE, Entry, Ledger, Refused, digest, late
 
 SEQUENCE_MAX = 1 << 62
+TEMPERATURE_MICRO_MAX = 2_000_000
 
 
 def report_stall(ledger: Ledger, operation: Entry) -> None:
@@ -21,7 +22,12 @@ def report_stall(ledger: Ledger, operation: Entry) -> None:
     tokens = request["prompt_tokens"] + request["tokens_max"]
     if request["sequence"] > SEQUENCE_MAX:
         raise Refused("out_of_bounds", field="sequence")
-    if 0 in (request["prompt_tokens"], request["tokens_max"]) or tokens > lease["terms"]["context_tokens"]:
+    if 0 in (request["prompt_tokens"], request["tokens_max"]):
+        raise Refused("out_of_bounds", field="tokens")
+    sampling = request["sampling"]
+    if sampling["temperature_micro"] > TEMPERATURE_MICRO_MAX or not 0 < sampling["top_p_ppm"] <= WHOLE:
+        raise Refused("out_of_bounds", field="sampling")
+    if tokens > lease["terms"]["context_tokens"]:
         raise Refused("out_of_bounds", field="tokens")
     if has_claim(ledger, request["lease"]):
         raise Refused("exists", what="claim")

@@ -58,6 +58,9 @@ pub trait Engine: Send + Sync + Debug {
     /// [`EngineError::Text`] if the template refuses the messages.
     fn render_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, EngineError>;
 
+    /// Whether messages hold the spelling of a special token, which other servers take for the token itself.
+    fn spells_special(&self, messages: &[ChatMessage]) -> bool;
+
     /// The bytes a token stands for; empty for special and unknown tokens. A token may be a part of a character.
     fn token_bytes(&self, token: u32) -> &[u8];
 

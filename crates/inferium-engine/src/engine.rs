@@ -249,6 +249,11 @@ impl Engine for LlamaEngine {
         self.template.encode(&self.tokenizer, messages)
     }
 
+    fn spells_special(&self, messages: &[ChatMessage]) -> bool {
+        let holds = |text: &str| self.tokenizer.specials().any(|special| !special.is_empty() && text.contains(special));
+        messages.iter().any(|message| holds(&message.role) || holds(&message.content))
+    }
+
     fn token_bytes(&self, token: u32) -> &[u8] {
         self.tokenizer.token_bytes(token)
     }

@@ -58,7 +58,7 @@ pub use inferium_sampling::SAMPLER_VERSION;
 pub use kernel::Tier;
 pub use llamacpp::{TextModel, TextRequest};
 pub use mock::{MockEngine, MockOptions};
-pub use model::{Model, Prompt};
+pub use model::{Comparison, Model, Prompt, Unfit};
 pub use score::{Score, ScoreReceiver, ScoreRequest, Scoring};
 pub use text::TextStream;
 pub use trace::{Trace, TraceReceiver, TraceRequest};

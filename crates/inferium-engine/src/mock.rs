@@ -332,6 +332,11 @@ impl Engine for MockEngine {
         Ok(tokens)
     }
 
+    /// Its special tokens have no spelling.
+    fn spells_special(&self, _: &[ChatMessage]) -> bool {
+        false
+    }
+
     fn token_bytes(&self, token: u32) -> &[u8] {
         let index = token as usize;
         self.bytes.get(index..=index).unwrap_or_default()

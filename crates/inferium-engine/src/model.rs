@@ -1,7 +1,7 @@
 //! A served model, whatever it does: what roles hold that serve several.
 
 use crate::{Embedder, EmbedderInfo, Engine, EngineError, ModelInfo, SAMPLER_VERSION, ScoreRequest};
-use inferium_types::{Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask};
+use inferium_types::{Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask, SamplingParams};
 use std::sync::Arc;
 
 /// A model by what it does. Clones share it.
@@ -12,6 +12,44 @@ pub enum Model {
     /// Gives texts vectors.
     Embedder(Arc<dyn Embedder>),
 }
+
+/// How results are compared where a request is to run, as far as that bears on what may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// To the bit.
+    Equal,
+    /// By statistics of one's own engine.
+    Tolerant,
+    /// By statistics of a server's tokens.
+    Foreign,
+}
+
+impl From<&EngineClass> for Comparison {
+    fn from(class: &EngineClass) -> Self {
+        match class {
+            EngineClass::Canonical { .. } => Self::Equal,
+            EngineClass::Tolerance { .. } => Self::Tolerant,
+            EngineClass::Foreign { .. } => Self::Foreign,
+        }
+    }
+}
+
+/// What no worker of a class takes, though the model reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// SPEC J9.
+    #[error("scores are compared to the bit, and only on canonical profiles")]
+    Scores,
+    /// Text that is drawn so hot is not what a tokenizer makes of it (SPEC V9).
+    #[error("on foreign profiles the temperature is at most 1")]
+    Temperature,
+    /// Servers take the spelling for the token, and so read another conversation (SPEC V9).
+    #[error("on foreign profiles no message spells a special token")]
+    SpecialToken,
+}
+
+/// The highest temperature on foreign profiles, in millionths.
+const FOREIGN_TEMPERATURE_MICRO_MAX: u32 = 1_000_000;
 
 /// What a model reads of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +124,28 @@ impl Model {
                 texts.iter().map(encode).collect::<Result<_, _>>().map(Prompt::Texts)
             }
             (model, _) => Err(EngineError::Task { does: model.task().name() }),
+        }
+    }
+
+    /// Whether workers whose results are compared like this take the request: gateways ask for nothing else, relays certify nothing
+    /// else, and workers refuse it.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn fits(&self, comparison: Comparison, input: &JobInput, sampling: &SamplingParams) -> Result<(), Unfit> {
+        match (self, input, comparison) {
+            (_, JobInput::Score { .. }, Comparison::Tolerant | Comparison::Foreign) => Err(Unfit::Scores),
+            (_, JobInput::Chat { .. }, Comparison::Foreign)
+                if sampling.temperature_micro > FOREIGN_TEMPERATURE_MICRO_MAX =>
+            {
+                Err(Unfit::Temperature)
+            }
+            (Self::Chat(engine), JobInput::Chat { messages, .. }, Comparison::Foreign)
+                if engine.spells_special(messages) =>
+            {
+                Err(Unfit::SpecialToken)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -71,8 +71,8 @@ impl<'a> Scoring<'a> {
 pub(crate) fn score(logits: &[f32], token: u32, likeliest: u8) -> Score {
     let total = log_sum_exp(logits);
     let logit = |token: u32| usize::try_from(token).ok().and_then(|index| logits.get(index)).copied();
-    // Rounded once, from the exact difference in double precision.
-    let logprob = |logit: f32| (f64::from(logit) - total) as f32;
+    // Rounded once, from the exact difference in double precision; at most 0, since the sum is good to a millionth only.
+    let logprob = |logit: f32| (f64::from(clean(logit)) - total).clamp(f64::from(f32::MIN), 0.0) as f32;
     let likeliest: Vec<(u32, f32)> =
         highest(logits, likeliest.into()).into_iter().map(|(token, logit)| (token, logprob(logit))).collect();
     Score {
@@ -81,10 +81,15 @@ pub(crate) fn score(logits: &[f32], token: u32, likeliest: u8) -> Score {
     }
 }
 
+/// As the sum over all logits takes them: what is no number is the lowest, and there is nothing above the highest.
+fn clean(logit: f32) -> f32 {
+    if logit.is_nan() { f32::MIN } else { logit.clamp(f32::MIN, f32::MAX) }
+}
+
 /// The `count` highest logits with their tokens, the highest first, of equals the lower token first.
 fn highest(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
     let mut kept: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
-    for (token, &logit) in (0_u32..).zip(logits) {
+    for (token, logit) in (0_u32..).zip(logits).map(|(token, logit)| (token, clean(*logit))) {
         // Equal logits stay behind those that came first.
         let place = kept.partition_point(|(_, other)| other.total_cmp(&logit).is_ge());
         if place < count {

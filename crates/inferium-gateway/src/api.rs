@@ -27,9 +27,9 @@ use axum::{
 };
 use error::ApiError;
 use inferium_chain::VerifiedBlock;
-use inferium_engine::Model;
+use inferium_engine::{Comparison, Model, Unfit};
 use inferium_seal::FRAME_OVERHEAD_MAX;
-use inferium_types::{Digest, ModelProfile, NetworkKey, Price, ProfileId, limits};
+use inferium_types::{Digest, JobInput, ModelProfile, NetworkKey, Price, ProfileId, SamplingParams, limits};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -61,6 +61,20 @@ struct ApiModel {
     context_tokens: u32,
     /// What leases cost at most.
     price_max: Price,
+}
+
+impl ApiModel {
+    /// Checks what no worker of the profile would take.
+    fn fits(&self, input: &JobInput, sampling: &SamplingParams) -> Result<(), ApiError> {
+        self.model.fits(Comparison::from(&self.profile.engine), input, sampling).map_err(|unfit| {
+            let param = match unfit {
+                Unfit::Scores => "model",
+                Unfit::Temperature => "temperature",
+                Unfit::SpecialToken => "messages",
+            };
+            ApiError::invalid(param, unfit.to_string())
+        })
+    }
 }
 
 impl ApiState {

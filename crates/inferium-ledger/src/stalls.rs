@@ -19,6 +19,7 @@ impl Block {
         // No worker is held to what none could do.
         request.check(lease.terms.context_tokens).map_err(|error| match error {
             ImpossibleJob::Sequence => Rejection::OutOfBounds { field: "sequence" },
+            ImpossibleJob::Sampling => Rejection::OutOfBounds { field: "sampling" },
             _ => Rejection::OutOfBounds { field: "tokens" },
         })?;
         // One at a time: a worker is never held to more than one answer in a window.

@@ -14,6 +14,10 @@ const RELAXED_CANDIDATES: usize = 2;
 /// The same for top-p, in millionths.
 const RELAXED_TOP_P_PPM: u32 = 10_000;
 
+/// Below this temperature a token's probability says how logits differ, and little of how it was drawn: what honest arithmetic
+/// turns between near-equal logits looks like luck of one in a million.
+const LEAST_TEMPERATURE: f64 = 0.15;
+
 /// One position of a replay, as the verifier sees it. Logits and margins are in logits, not divided by the temperature, so that
 /// their scale is the same at every temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +44,8 @@ pub struct PositionCheck {
 /// The claimed token beside the distribution that it was drawn from, without the seed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Draw {
-    /// How far its logit is below the last one that the truncation keeps; zero of a token that it keeps.
+    /// How far its logit is below the last one that the truncation keeps; zero of a token that it keeps. Where nothing is drawn,
+    /// or next to nothing (below a temperature of 0.15), below the highest.
     pub beyond: f64,
     /// The natural logarithm of its probability; of a token outside that of the least likely one inside.
     pub logprob: f64,
@@ -161,6 +166,9 @@ fn draw_of(kept: &[(u32, f64)], claimed: u32, logit: f64, temperature: f64) -> D
     let (Some(&(_, first)), Some(&(_, last))) = (kept.first(), kept.last()) else {
         return PositionCheck::OF_NOTHING.draw;
     };
+    if temperature < LEAST_TEMPERATURE {
+        return Draw { beyond: (first * temperature - logit).max(0.0), ..Draw::CERTAIN };
+    }
     let own = kept.iter().find(|&&(token, _)| token == claimed).map(|&(_, z)| z);
     let beyond = if own.is_some() { 0.0 } else { (last * temperature - logit).max(0.0) };
     let mass: f64 = kept.iter().map(|&(_, z)| libm::exp(z - first)).sum();

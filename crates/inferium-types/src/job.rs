@@ -134,6 +134,10 @@ impl JobRequest {
         if self.prompt_tokens == 0 || self.tokens_max == 0 {
             return Err(ImpossibleJob::NoTokens);
         }
+        let SamplingParams { temperature_micro, top_p_ppm, .. } = self.sampling;
+        if temperature_micro > limits::TEMPERATURE_MICRO_MAX || top_p_ppm == 0 || top_p_ppm > 1_000_000 {
+            return Err(ImpossibleJob::Sampling);
+        }
         let tokens = self.tokens();
         if tokens > context_tokens as u64 {
             return Err(ImpossibleJob::Context { tokens, context_tokens });
@@ -151,6 +155,12 @@ pub enum ImpossibleJob {
     /// Nothing to read, or nothing to write.
     #[error("prompt and answer need at least one token each")]
     NoTokens,
+    /// Nothing is drawn like that.
+    #[error("a temperature is at most 2, top_p above 0 and at most 1")]
+    Sampling,
+    /// Not a turn of a chat.
+    #[error("a role is system, user or assistant")]
+    Role,
     /// Longer than the lease's context.
     #[error("{tokens} tokens are more than the lease's context of {context_tokens}")]
     Context {
@@ -335,6 +345,9 @@ fn check_chat(messages: &[ChatMessage], stop: &[String]) -> Result<(), Impossibl
     }
     if messages.len() > limits::MESSAGES_MAX {
         return Err(ImpossibleJob::Messages { count: messages.len() });
+    }
+    if messages.iter().any(|message| !matches!(&*message.role, "system" | "user" | "assistant")) {
+        return Err(ImpossibleJob::Role);
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub const MESSAGES_MAX: usize = 4_096;
 /// Texts of one job. With vectors of the greatest width its answer has a [`PAYLOAD_SIZE_MAX`], so that its evidence fits into
 /// a segment's.
 pub const TEXTS_MAX: usize = 512;
+/// Temperature of a draw, in millionths.
+pub const TEMPERATURE_MICRO_MAX: u32 = 2_000_000;
 /// Likeliest tokens that are told beside a scored one.
 pub const LIKELIEST_MAX: u8 = 5;
 /// Values of an embedding.

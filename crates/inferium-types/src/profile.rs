@@ -51,6 +51,18 @@ impl ForeignBounds {
     /// Room for other kernels, 8-bit arithmetic and 8-bit caches: a twentieth of a standard deviation, one logit, one position
     /// in a hundred.
     pub const USUAL: Self = Self { drift: Ppm::new(50_000), margin_micro: 1_000_000, outside: Ppm::new(10_000) };
+
+    /// True where they leave honest servers some room, and the bets something to win.
+    #[must_use]
+    pub const fn is_well_formed(&self) -> bool {
+        let (drift, margin, outside) = (self.drift.get(), self.margin_micro, self.outside.get());
+        drift >= 10_000
+            && drift <= 200_000
+            && margin >= 500_000
+            && margin <= 4_000_000
+            && outside >= 5_000
+            && outside <= 20_000
+    }
 }
 
 impl EngineClass {
@@ -175,7 +187,7 @@ impl ModelProfile {
     }
 
     /// True when name and vectors are within their maxima, and a model that gives vectors is verified by equality:
-    /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6).
+    /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6). A foreign profile's bounds bind (V9).
     #[must_use]
     pub const fn is_well_formed(&self) -> bool {
         let fits = match self.task {
@@ -184,7 +196,11 @@ impl ModelProfile {
                 width > 0 && width <= EMBEDDING_WIDTH_MAX && matches!(self.engine, EngineClass::Canonical { .. })
             }
         };
-        fits && !self.name.is_empty() && self.name.len() <= NAME_SIZE_MAX
+        let binds = match &self.engine {
+            EngineClass::Foreign { bounds, .. } => bounds.is_well_formed(),
+            EngineClass::Canonical { .. } | EngineClass::Tolerance { .. } => true,
+        };
+        fits && binds && !self.name.is_empty() && self.name.len() <= NAME_SIZE_MAX
     }
 }
 

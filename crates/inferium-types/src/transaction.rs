@@ -176,14 +176,15 @@ pub enum VerdictVote {
 }
 
 impl VerdictVote {
-    /// Proof that the jobs of a segment which a draw's `seed` chose were replayed: a digest over what each position of
-    /// them was computed to, `replayed` in the order of the jobs (SPEC V2).
+    /// Proof that a segment's evidence was read, and the jobs which a draw's `seed` chose were replayed: over a digest of all
+    /// its leaves, and what each position of these jobs was computed to, `replayed` in the order of the jobs (SPEC V2).
     ///
     /// It can't be known before the draw, nor without the replay; and whoever made the replay has the same.
     #[must_use]
-    pub fn effort(segment: SegmentId, seed: &Digest, replayed: &[Digest]) -> Digest {
+    pub fn effort(segment: SegmentId, seed: &Digest, leaves: &Digest, replayed: &[Digest]) -> Digest {
         let positions: Vec<u8> = replayed.iter().flat_map(|digest| *digest.as_bytes()).collect();
-        Digest::of("inferium/effort/1", &[segment.digest().as_bytes(), seed.as_bytes(), &positions])
+        let segment = segment.digest();
+        Digest::of("inferium/effort/1", &[segment.as_bytes(), seed.as_bytes(), leaves.as_bytes(), &positions])
     }
 
     /// True for a vote that finds nothing wrong with any job.

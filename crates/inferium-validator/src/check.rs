@@ -7,9 +7,9 @@ mod scored;
 
 use inferium_engine::{Answer, Engine, EngineError, Model, Prompt, ReplayRequest, Step};
 use inferium_types::{
-    Digest, EngineClass, FinishReason, JobEvidence, JobFault, JobLeaf, JobTotals, Ppm, ProfileId, ReplayStatistics,
-    SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey, assessment_payload,
-    assessment_request, merkle_root, replay_seed, vrf_input,
+    Digest, EngineClass, FinishReason, JobEvidence, JobFault, JobInput, JobLeaf, JobTotals, Ppm, ProfileId,
+    ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey,
+    assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
 };
 use std::collections::BTreeSet;
 
@@ -151,7 +151,9 @@ pub async fn check_segment(
             Err(fault) => return Ok(VerdictVote::Invalid { job: *index, fault }),
         }
     }
-    let effort = VerdictVote::effort(facts.id, &facts.seed, &positions);
+    // All leaves are in the evidence and nowhere else: where nothing was drawn, who has not seen that knows no effort.
+    let leaves = Digest::of_value("inferium/effort-leaves/1", &evidence.leaves);
+    let effort = VerdictVote::effort(facts.id, &facts.seed, &leaves, &positions);
     Ok(if facts.engine.is_measured() {
         VerdictVote::Measured { effort, statistics }
     } else {
@@ -231,6 +233,10 @@ fn check_assessment(
 async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replayed, JobFault>, EngineError> {
     let prompt = match model.read(&drawn.job.payload.input) {
         Ok(prompt) => prompt,
+        // How much of a conversation fits is this engine's own affair.
+        Err(error @ EngineError::TooLong { .. }) if matches!(drawn.job.payload.input, JobInput::Score { .. }) => {
+            return Err(error);
+        }
         // The model does not read it: no honest worker serves such an input.
         Err(
             EngineError::Text { .. }

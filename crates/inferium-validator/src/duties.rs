@@ -10,13 +10,13 @@ use crate::check::{InvalidEvidence, SegmentFacts, authenticate};
 use crate::shelf::{Room, Shelf};
 use crate::store::VerdictStore;
 use inferium_chain::ValidatorHandle;
-use inferium_engine::{EngineError, Model};
+use inferium_engine::{Comparison, EngineError, Model, Unfit};
 use inferium_ledger::{Phase, SegmentState, StallState, State};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_store::StoreError;
 use inferium_types::{
-    ImpossibleJob, InvalidEncoding, JobInput, ModelProfile, NodeId, NodeRole, ProfileId, SealPurpose, Sealed,
-    SealedEvidence, SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, VerificationMode, decode, limits,
+    ImpossibleJob, InvalidEncoding, ModelProfile, NodeId, NodeRole, ProfileId, SealPurpose, Sealed, SealedEvidence,
+    SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
     wire::{RelayFetch, RelayedRequest},
 };
 use std::collections::BTreeMap;
@@ -139,9 +139,9 @@ pub(crate) enum Refused {
         /// As the request says.
         claimed: u32,
     },
-    /// The lease's results are compared within a tolerance.
-    #[error("scores are compared to the bit, and only on canonical profiles")]
-    Scores,
+    /// Not on the lease's profile.
+    #[error("no worker of the profile takes it: {0}")]
+    Unfit(#[from] Unfit),
     /// Only the claim's worker gets the request.
     #[error("only the claim's worker may fetch the request")]
     NotTheWorker,
@@ -269,8 +269,8 @@ impl Duties {
         }
         let lease = state.lease(&relayed.request.lease).ok_or(Refused::NoDuty)?;
         // It has the duty only because it declared the profile; it may serve another one since.
-        let (_, model) = shared.models.get(&lease.terms.profile).ok_or(Refused::NoDuty)?;
-        check_can_be_done(&relayed, (lease.terms.context_tokens, lease.terms.mode), model)?;
+        let (profile, model) = shared.models.get(&lease.terms.profile).ok_or(Refused::NoDuty)?;
+        check_can_be_done(&relayed, (lease.terms.context_tokens, Comparison::from(&profile.engine)), model)?;
         shared.store.record_relayed(id, state.height(), &opened)?;
         let _ = shared.news.try_send(News::Request(id));
         Ok(())
@@ -310,7 +310,7 @@ fn open_evidence(
 /// Checks that a worker with this lease could do it: no one is held to another (SPEC T6).
 fn check_can_be_done(
     relayed: &RelayedRequest,
-    (context_tokens, mode): (u32, VerificationMode),
+    (context_tokens, comparison): (u32, Comparison),
     model: &Model,
 ) -> Result<(), Refused> {
     relayed.request.check(context_tokens)?;
@@ -319,9 +319,7 @@ fn check_can_be_done(
     if u32::try_from(found) != Ok(claimed) {
         return Err(Refused::PromptTokens { found, claimed });
     }
-    if matches!(relayed.payload.input, JobInput::Score { .. }) && mode != VerificationMode::Exact {
-        return Err(Refused::Scores);
-    }
+    model.fits(comparison, &relayed.payload.input, &relayed.request.sampling)?;
     if let Some(found) = relayed.payload.input.parts() {
         let claimed = relayed.request.tokens_max;
         if u32::try_from(found) != Ok(claimed) {

@@ -49,7 +49,7 @@ impl IntoResponse for Refused {
             | Self::Prompt(_)
             | Self::PromptTokens { .. }
             | Self::Parts { .. }
-            | Self::Scores => StatusCode::BAD_REQUEST,
+            | Self::Unfit(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotTheWorker => StatusCode::FORBIDDEN,
             Self::Recipient { .. } => StatusCode::MISDIRECTED_REQUEST,

@@ -8,8 +8,8 @@ pub(crate) use crooked::Copies;
 use crate::crime::Crime;
 use crate::server::{Server, ServerError};
 use inferium_engine::{
-    Answer, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, ScoreRequest, Scoring, Step,
-    TextModel, TextVector,
+    Answer, Comparison, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, ScoreRequest,
+    Scoring, Step, TextModel, TextVector, Unfit,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
@@ -52,6 +52,16 @@ pub(crate) struct JobContext {
     pub(crate) other: Option<Arc<TextModel>>,
 }
 
+impl JobContext {
+    fn comparison(&self) -> Comparison {
+        match self.mode {
+            _ if self.server.is_some() => Comparison::Foreign,
+            VerificationMode::Sampled => Comparison::Tolerant,
+            VerificationMode::Exact | VerificationMode::Replicated | VerificationMode::Zk => Comparison::Equal,
+        }
+    }
+}
+
 /// Why a job was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -78,9 +88,9 @@ pub enum JobRefusal {
         /// What the request says.
         tokens_max: u32,
     },
-    /// The lease's results are compared within a tolerance.
-    #[error("scores are compared to the bit, and only on canonical profiles")]
-    Scores,
+    /// Not on the lease's profile.
+    #[error("{0}")]
+    Unfit(#[from] Unfit),
     /// The server behind the worker failed.
     #[error("{0}")]
     Server(#[from] ServerError),
@@ -115,10 +125,8 @@ pub(crate) async fn run(
     {
         return Err(JobRefusal::Parts { parts, tokens_max: request.tokens_max });
     }
+    context.model.fits(context.comparison(), &payload.input, &request.sampling)?;
     let finished = match (&context.model, prompt) {
-        (Model::Chat(_), Prompt::Scores(_)) if context.mode == VerificationMode::Sampled => {
-            return Err(JobRefusal::Scores);
-        }
         (Model::Chat(engine), Prompt::Scores(scored)) => {
             score(&context, &**engine, scored, (request, payload), &outbox).await?
         }

@@ -136,8 +136,10 @@ pub enum ServerError {
         /// Ours.
         expected: usize,
     },
-    /// The job cuts the distribution in a way that the server can't.
-    #[error("the server does not take top_k")]
+    /// It answers, but only if it may draw from the whole vocabulary.
+    #[error(
+        "the server does not take `top_k`: it draws from the whole vocabulary where verifiers keep the {CANDIDATES} likeliest tokens, so that honest work would look like a cheat's"
+    )]
     TopK,
     /// It lists no model.
     #[error("the server lists no model; name one")]
@@ -155,15 +157,13 @@ impl From<reqwest::Error> for ServerError {
     }
 }
 
-/// What a server takes beside the parameters that all take, most first.
+/// What a server takes beside the parameters that all must take, most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
-    /// vLLM's and llama.cpp's: truncation as in the canonical sampler, and the ids of tokens.
+    /// vLLM's and llama.cpp's: all that they would else do to the distribution is turned off, and the ids of tokens.
     Ids,
-    /// `top_k`.
+    /// `top_k` only.
     TopK,
-    /// Nothing.
-    Plain,
 }
 
 /// A server that was found to answer.
@@ -186,7 +186,6 @@ pub(crate) struct Question<'a> {
     /// As the model's own template counts them.
     pub(crate) prompt_tokens: usize,
     pub(crate) sampling: SamplingParams,
-    pub(crate) client_seed: Option<u64>,
     pub(crate) tokens_max: u32,
 }
 
@@ -194,9 +193,12 @@ impl Server {
     /// Finds out what the server at an address can, by one question that is nobody's. `engine` reads and writes text.
     ///
     /// # Errors
-    /// [`ServerError`]: it is not there, refuses, or reads the question otherwise than the model does.
+    /// [`ServerError`]: it is not there, refuses, can't cut the distribution, or reads the question otherwise than the model
+    /// does.
     pub async fn connect(config: ServerConfig, engine: &dyn Engine) -> Result<Self, ServerError> {
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?;
+        // Prompts and the key go where the operator said, and nowhere else.
+        let redirects = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(redirects).build()?;
         let base = config.url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
         let mut server = Self { http, base, model: String::new(), dialect: Dialect::Ids, has_ids: false, config };
         server.model = match server.config.model.clone() {
@@ -206,17 +208,24 @@ impl Server {
         let messages = [ChatMessage { role: "user".to_owned(), content: PROBE.to_owned() }];
         let sampling = SamplingParams::GREEDY;
         let prompt_tokens = engine.render_chat(&messages)?.len();
-        let question = Question { messages: &messages, prompt_tokens, sampling, client_seed: None, tokens_max: 1 };
-        let mut refused = ServerError::NoModel;
-        for dialect in [Dialect::Ids, Dialect::TopK, Dialect::Plain] {
+        let question = Question { messages: &messages, prompt_tokens, sampling, tokens_max: 1 };
+        for dialect in [Dialect::Ids, Dialect::TopK] {
             server.dialect = dialect;
-            match server.probe(&question).await {
+            match server.probe(&server.body(&question, 0, false), prompt_tokens).await {
                 // What it does not know it may refuse by any of these.
-                Err(error @ ServerError::Refused { status: 400 | 404 | 422, .. }) => refused = error,
-                other => return other.map(|()| server),
+                Err(ServerError::Refused { status: 400 | 404 | 422, .. }) => {}
+                found => {
+                    server.has_ids = found?;
+                    return Ok(server);
+                }
             }
         }
-        Err(refused)
+        // Is it `top_k` that it refuses, or everything?
+        let mut plain = server.body(&question, 0, false);
+        if let Some(fields) = plain.as_object_mut() {
+            fields.remove("top_k");
+        }
+        server.probe(&plain, prompt_tokens).await.and(Err(ServerError::TopK))
     }
 
     /// What the server calls the model.
@@ -237,10 +246,6 @@ impl Server {
         question: &Question<'_>,
         engine: &'a dyn Engine,
     ) -> Result<Pieces<'a>, ServerError> {
-        let is_drawn = question.sampling.temperature_micro > 0;
-        if is_drawn && question.sampling.top_k > 0 && self.dialect == Dialect::Plain {
-            return Err(ServerError::TopK);
-        }
         let response = self.post(&self.body(question, self.slack(question, engine), true)).await?;
         if !response.status().is_success() {
             return Err(ServerError::Refused { status: response.status().as_u16(), shown: String::new() });
@@ -277,30 +282,29 @@ impl Server {
 
     /// The request's body, of a stream or of the one answer that tries the server.
     fn body(&self, question: &Question<'_>, slack: u32, is_stream: bool) -> Value {
-        let Question { messages, sampling, client_seed, tokens_max, .. } = question;
+        let Question { messages, sampling, tokens_max, .. } = question;
         let messages: Vec<Value> =
             messages.iter().map(|message| json!({"role": message.role, "content": message.content})).collect();
+        let top_k = if sampling.top_k == 0 { CANDIDATES } else { sampling.top_k.min(CANDIDATES) };
+        // Never the client's seed nor the operator's: who could draw the same again could repeat an unlikely answer until the
+        // worker is convicted. Some servers have a sign or 32 bits only.
+        let seed = rand::random::<u32>() >> 1;
         let mut body = json!({
             "model": self.model,
             "messages": messages,
             "stream": is_stream,
             "temperature": f64::from(sampling.temperature_micro) / 1e6,
             "top_p": f64::from(sampling.top_p_ppm) / 1e6,
+            "top_k": top_k,
+            "seed": seed,
             "max_tokens": tokens_max.saturating_add(slack),
         });
-        let Some(fields) = body.as_object_mut() else { return body };
-        if let Some(seed) = client_seed {
-            // Some servers have a sign.
-            fields.insert("seed".to_owned(), (seed & (u64::MAX >> 1)).into());
-        }
-        if self.dialect != Dialect::Plain {
-            let top_k = if sampling.top_k == 0 { CANDIDATES } else { sampling.top_k.min(CANDIDATES) };
-            fields.insert("top_k".to_owned(), top_k.into());
-        }
-        if self.dialect == Dialect::Ids {
-            // llama.cpp cuts before the temperature, and has a least share, if nobody asks.
+        if let (Dialect::Ids, Some(fields)) = (self.dialect, body.as_object_mut()) {
+            // llama.cpp cuts before the temperature and has a least share, vLLM takes penalties from the model's files, if
+            // nobody asks.
             let more = json!({
-                "min_p": 0.0, "repeat_penalty": 1.0, "samplers": ["temperature", "top_k", "top_p"],
+                "min_p": 0.0, "repeat_penalty": 1.0, "repetition_penalty": 1.0, "presence_penalty": 0,
+                "frequency_penalty": 0, "samplers": ["temperature", "top_k", "top_p"],
                 "logprobs": true, "return_token_ids": true, "return_tokens_as_token_ids": true,
             });
             fields.extend(more.as_object().cloned().unwrap_or_default());
@@ -316,20 +320,18 @@ impl Server {
         first.map(str::to_owned).ok_or(ServerError::NoModel)
     }
 
-    /// Tries the dialect: its prompt must be ours, and ids come or they don't.
-    async fn probe(&mut self, question: &Question<'_>) -> Result<(), ServerError> {
-        let response = self.post(&self.body(question, 0, false)).await?;
+    /// Tries a request: the prompt must be as long as ours. Whether ids come.
+    async fn probe(&self, body: &Value, expected: usize) -> Result<bool, ServerError> {
+        let response = self.post(body).await?;
         let answer = self.read(response).await?;
         let choice = answer.pointer("/choices/0").ok_or(ServerError::Broken { what: "no choice" })?;
-        let expected = question.prompt_tokens;
         match answer.pointer("/usage/prompt_tokens").and_then(Value::as_u64) {
             Some(found) if usize::try_from(found) != Ok(expected) => {
                 return Err(ServerError::OtherPrompt { found, expected });
             }
             _ => {}
         }
-        self.has_ids = answer::ids_of(choice)?.is_some();
-        Ok(())
+        Ok(answer::ids_of(choice)?.is_some())
     }
 
     /// A whole answer that is no stream, and no client's.

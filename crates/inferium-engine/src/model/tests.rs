@@ -1,8 +1,8 @@
 //! Models read what they can do something with, and nothing else.
 
-use super::{Model, Prompt};
+use super::{Comparison, Model, Prompt, Unfit};
 use crate::{EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, ScoreRequest};
-use inferium_types::{ChatMessage, Continuation, Digest, JobInput, ModelTask};
+use inferium_types::{ChatMessage, Continuation, Digest, JobInput, ModelTask, SamplingParams};
 use std::sync::Arc;
 
 fn chat() -> Model {
@@ -63,6 +63,26 @@ fn continuations_are_read_by_models_that_answer() {
         (one(&[1; 8_192], &[1]), EngineError::TooLong { tokens: 8_193, context_tokens: 8_192 }),
     ] {
         assert_eq!(chat().read(&score(vec![one(&[1], &[2]), wrong])), Err(error));
+    }
+}
+
+/// Each class takes what it can compare, at the limit and no further.
+#[test]
+fn requests_fit_the_class_that_they_are_compared_in() {
+    let message = |content: &str| ChatMessage { role: "user".into(), content: content.into() };
+    let chat_of = |content: &str| JobInput::Chat { messages: vec![message(content)], stop: Vec::new() };
+    let at = |temperature_micro| SamplingParams { temperature_micro, ..SamplingParams::GREEDY };
+    let one = Continuation { prompt: vec![1], tokens: vec![2] };
+    let score = JobInput::Score { continuations: vec![one], likeliest: 0 };
+    for (comparison, scores, hot) in [
+        (Comparison::Equal, Ok(()), Ok(())),
+        (Comparison::Tolerant, Err(Unfit::Scores), Ok(())),
+        (Comparison::Foreign, Err(Unfit::Scores), Err(Unfit::Temperature)),
+    ] {
+        assert_eq!(chat().fits(comparison, &score, &at(0)), scores);
+        assert_eq!(chat().fits(comparison, &chat_of("hello"), &at(1_000_000)), Ok(()));
+        assert_eq!(chat().fits(comparison, &chat_of("hello"), &at(1_000_001)), hot);
+        assert_eq!(embedder(0).fits(comparison, &texts(&["hello"]), &at(0)), Ok(()));
     }
 }
 

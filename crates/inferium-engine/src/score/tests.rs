@@ -69,6 +69,17 @@ fn the_likeliest_come_in_order_and_equals_by_their_id() {
     assert_eq!(highest(&logits, 9).len(), logits.len());
 }
 
+/// A model whose numbers left their range has scores all the same, finite ones, and the same as anybody's.
+#[test]
+fn scores_are_finite_whatever_the_logits() {
+    let logits = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.0];
+    for token in 0..4 {
+        let score = score(&logits, token, 4).score;
+        assert!(score.logprob().is_finite() && score.logprob() <= 0.0);
+        assert!(score.likeliest().all(|(_, logprob)| logprob.is_finite()) && score.likeliest().next().unwrap().0 == 1);
+    }
+}
+
 #[test]
 fn log_probabilities_are_those_of_the_softmax() {
     let logits = [0.0, 1.0, 2.0, f32::MIN];

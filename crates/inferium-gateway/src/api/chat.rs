@@ -54,6 +54,7 @@ async fn prepare(model: Arc<ApiModel>, mut request: ChatRequest, payer: Digest) 
         let (messages, stop) = (std::mem::take(&mut request.messages), std::mem::take(&mut request.stop));
         let payload = JobPayload::chat(rand::random(), messages, stop);
         payload.check()?;
+        model.fits(&payload.input, &request.sampling)?;
         let prompt = model.model.read(&payload.input);
         let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
         let prompt_tokens = u32::try_from(prompt.tokens()).unwrap_or(u32::MAX);

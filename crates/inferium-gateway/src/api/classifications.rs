@@ -15,7 +15,7 @@ use axum::{
 };
 use inferium_engine::{Engine, EngineError, Model};
 use inferium_types::{
-    ChatMessage, Continuation, Digest, JobAnswer, JobPayload, ModelTask, TokenScore, VerificationMode,
+    ChatMessage, Continuation, Digest, JobAnswer, JobInput, JobPayload, ModelTask, SamplingParams, TokenScore,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -25,6 +25,8 @@ use std::sync::Arc;
 const TEXTS_MAX: usize = 1_024;
 const LABELS_MAX: usize = 64;
 const CONTINUATIONS_MAX: usize = 4_096;
+/// Tokens of all continuations of a request: what stands before a text's labels is read once for each of them.
+const TOKENS_MAX: usize = 262_144;
 /// What a text and a label count for beside their bytes, where it is asked how long something takes.
 const TEXT_SIZE: usize = 256;
 /// Parameters that don't change an answer; taken and not used.
@@ -91,9 +93,10 @@ impl ClassificationRequest {
 
     /// Bytes that are read, and what each piece of them costs besides.
     fn size(&self) -> usize {
+        let told = self.instructions.as_ref().map_or(0, String::len);
         let of = |item: &Item| {
-            let labels = item.labels.iter().map(|label| item.text.len().saturating_add(label.len() + TEXT_SIZE));
-            labels.fold(0, usize::saturating_add)
+            let labels = item.labels.iter().map(|label| label.len().saturating_add(TEXT_SIZE));
+            labels.fold(item.text.len().saturating_add(told), usize::saturating_add)
         };
         self.items.iter().map(of).fold(0, usize::saturating_add)
     }
@@ -207,24 +210,24 @@ fn prepare(model: &ApiModel, request: &ClassificationRequest, payer: Digest) -> 
         let does = model.profile.task.name();
         return Err(ApiError::OtherTask { model: name(), does, url: "/v1/embeddings" });
     };
-    if model.profile.engine.mode() != VerificationMode::Exact {
-        let message = format!("`{}` is served within a tolerance, and scores are compared to the bit", name());
-        return Err(ApiError::invalid("model", message));
-    }
-    let mut parts = Vec::new();
+    model.fits(&JobInput::Score { continuations: Vec::new(), likeliest: 0 }, &SamplingParams::GREEDY)?;
+    let (mut parts, mut total) = (Vec::new(), 0usize);
     for (index, item) in request.items.iter().enumerate() {
         let prompt = prompt(&**engine, request, item).map_err(|error| refused("input", index, &error))?;
         for label in &item.labels {
             let tokens = engine.encode(label).map_err(|error| refused("labels", index, &error))?;
-            let one = Continuation { prompt: prompt.clone(), tokens };
-            let (count, context) = (one.len(), model.context_tokens);
+            let (count, context) = (prompt.len().saturating_add(tokens.len()), model.context_tokens);
             // With the one that the job's answer counts for it.
-            if u32::try_from(count).is_ok_and(|count| count < context) {
-                parts.push(Ok((one, count)));
-            } else {
+            if u32::try_from(count).unwrap_or(u32::MAX) >= context {
                 let tokens = u64::try_from(count).unwrap_or(u64::MAX);
                 return Err(ApiError::TextLength { index, tokens, model: name(), context: context.saturating_sub(1) });
             }
+            total = total.saturating_add(count);
+            if total > TOKENS_MAX {
+                let message = format!("more than {TOKENS_MAX} tokens in all, with each label's text and instructions");
+                return Err(ApiError::invalid("input", message));
+            }
+            parts.push(Ok((Continuation { prompt: prompt.clone(), tokens }, count)));
         }
     }
     pack((model, payer), parts.into_iter(), |continuations| JobPayload::score(rand::random(), continuations, 1))

@@ -122,6 +122,9 @@ impl From<ImpossibleJob> for ApiError {
             }
             ImpossibleJob::NoTokens | ImpossibleJob::Messages { .. } => Self::invalid("messages", reason.to_string()),
             ImpossibleJob::Texts { .. } => Self::invalid("input", reason.to_string()),
+            // The API has refused these by their names.
+            ImpossibleJob::Sampling => Self::invalid("temperature", reason.to_string()),
+            ImpossibleJob::Role => Self::invalid("messages", reason.to_string()),
             ImpossibleJob::Likeliest { .. } => Self::invalid("logprobs", reason.to_string()),
             ImpossibleJob::Size => Self::TooLarge,
             // Chosen by the gateway, of leases that still have some.

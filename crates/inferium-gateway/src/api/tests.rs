@@ -217,6 +217,10 @@ impl Engine for Watched {
         self.0.render_chat(messages)
     }
 
+    fn spells_special(&self, messages: &[ChatMessage]) -> bool {
+        self.0.spells_special(messages)
+    }
+
     fn token_bytes(&self, token: u32) -> &[u8] {
         self.0.token_bytes(token)
     }

@@ -56,6 +56,31 @@ fn bets_on_draws_have_an_expectation_of_one() {
     }
 }
 
+/// What a client may ask for, on an honest server whose logits are off by up to a tenth: no low temperature makes of near-equal
+/// logits what no honest draw gives.
+#[test]
+fn honest_servers_are_not_suspect_at_any_temperature() {
+    let noise = |at: u64, token: usize| libm::sinf((at * 64 + token as u64) as f32 * 78.233) * 0.1;
+    for temperature_micro in
+        [0, 1, 1_000, 10_000, 50_000, 100_000, 149_999, 150_000, 200_000, 700_000, 1_000_000, 2_000_000]
+    {
+        let sampling = SamplingParams { temperature_micro, top_p_ppm: 1_000_000, top_k: 0 };
+        let [asked, drawn] = [1, 2].map(|seed| Sampler::new(sampling, [seed; 32]));
+        let honest = |at: u64, logits: &[f32]| {
+            let own: Vec<f32> = logits.iter().enumerate().map(|(token, logit)| logit + noise(at, token)).collect();
+            drawn.choose(at, &own)
+        };
+        assert_eq!(suspicion(&ForeignBounds::USUAL, 60, &asked, honest), Suspicion::None, "{temperature_micro}");
+    }
+    // A cold one for a warm one is still seen there, and so is a warm one for a cold one.
+    let at = |temperature_micro, seed| {
+        Sampler::new(SamplingParams { temperature_micro, top_p_ppm: 1_000_000, top_k: 0 }, [seed; 32])
+    };
+    let warm = at(1_000_000, 2);
+    let found = suspicion(&ForeignBounds::USUAL, 10, &at(100_000, 1), |at, logits| warm.choose(at, logits));
+    assert_eq!(found, Suspicion::Convicted);
+}
+
 #[test]
 fn powers_of_probabilities_are_what_they_say() {
     let probabilities = [0.5, 0.25, 0.2, 0.05];

@@ -508,7 +508,14 @@ async fn effort_follows_from_the_replay_and_from_nothing_else() {
     for job in &jobs {
         replayed.extend(replay(job).await);
     }
-    assert_eq!(VerdictVote::effort(facts.id, &segment(&jobs, Ppm::ONE).0.seed, &replayed), whole);
+    let (facts, evidence) = segment(&jobs, Ppm::ONE);
+    let leaves = Digest::of_value("inferium/effort-leaves/1", &evidence.leaves);
+    assert_eq!(VerdictVote::effort(facts.id, &facts.seed, &leaves, &replayed), whole);
+    // Where nothing is drawn it takes the leaves, which the chain does not hold.
+    let none = effort(segment(&jobs, Ppm::new(0))).await;
+    assert_eq!(VerdictVote::effort(facts.id, &facts.seed, &leaves, &[]), none);
+    let others = [work(plan(0)).await, work(Plan { text: "something else", ..plan(1) }).await];
+    assert_ne!(effort(segment(&others, Ppm::new(0))).await, none);
 }
 
 /// A failure of our own engine is no verdict.

@@ -3,13 +3,15 @@
 
 use super::{Refused, check_can_be_done, open_evidence};
 use crate::check::{InvalidEvidence, SegmentFacts};
-use inferium_engine::{Engine, EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model};
+use inferium_engine::{
+    Comparison, Engine, EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, Unfit,
+};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_types::{
     ChatMessage, Continuation, Digest, EngineClass, FinishReason, ImpossibleJob, JobId, JobLeaf, JobPayload,
     JobRequest, JobResult, JobTotals, LeaseId, NodeId, Ppm, ProfileId, SamplingParams, SealedEvidence, SecretKey,
-    SegmentEvidence, SegmentTerms, TaskKind, Usage, VerificationMode, VrfSecretKey, encode, limits, merkle_root,
-    vrf_input, wire::RelayedRequest,
+    SegmentEvidence, SegmentTerms, TaskKind, Usage, VrfSecretKey, encode, limits, merkle_root, vrf_input,
+    wire::RelayedRequest,
 };
 use std::sync::Arc;
 
@@ -40,7 +42,7 @@ fn relayed() -> RelayedRequest {
 fn refusal(change: impl FnOnce(&mut RelayedRequest)) -> Option<Refused> {
     let mut relayed = relayed();
     change(&mut relayed);
-    check_can_be_done(&relayed, (CONTEXT, VerificationMode::Exact), &Model::Chat(Arc::new(engine()))).err()
+    check_can_be_done(&relayed, (CONTEXT, Comparison::Equal), &Model::Chat(Arc::new(engine()))).err()
 }
 
 fn impossible(change: impl FnOnce(&mut RelayedRequest)) -> ImpossibleJob {
@@ -95,7 +97,7 @@ fn texts_are_relayed_in_their_number_to_models_that_embed() {
         let prompt_tokens = u32::try_from(tokens).unwrap();
         let request = JobRequest { tokens_max, prompt_tokens, ..relayed().request };
         let relayed = RelayedRequest { request, payload: payload.clone() };
-        check_can_be_done(&relayed, (CONTEXT, VerificationMode::Exact), model).err()
+        check_can_be_done(&relayed, (CONTEXT, Comparison::Equal), model).err()
     };
     assert!(refusal(2, &embedder).is_none());
     assert!(matches!(refusal(1, &embedder), Some(Refused::Parts { found: 2, claimed: 1 })));
@@ -114,9 +116,9 @@ fn continuations_are_relayed_where_replay_is_equality() {
         let request = JobRequest { tokens_max, prompt_tokens: 3, ..relayed().request };
         check_can_be_done(&RelayedRequest { request, payload: payload.clone() }, (CONTEXT, mode), &model).err()
     };
-    assert!(refusal(VerificationMode::Exact, 1).is_none());
-    assert!(matches!(refusal(VerificationMode::Exact, 2), Some(Refused::Parts { found: 1, claimed: 2 })));
-    assert!(matches!(refusal(VerificationMode::Sampled, 1), Some(Refused::Scores)));
+    assert!(refusal(Comparison::Equal, 1).is_none());
+    assert!(matches!(refusal(Comparison::Equal, 2), Some(Refused::Parts { found: 1, claimed: 2 })));
+    assert!(matches!(refusal(Comparison::Tolerant, 1), Some(Refused::Unfit(Unfit::Scores))));
 }
 
 fn member(byte: u8) -> NodeId {

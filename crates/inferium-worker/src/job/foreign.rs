@@ -17,13 +17,8 @@ pub(super) async fn answer(
 ) -> Result<FinishedJob, JobRefusal> {
     let JobInput::Chat { messages, stop } = &payload.input else { return Err(JobRefusal::Payload) };
     let mut answer = Answer::new(stop, request.tokens_max);
-    let question = Question {
-        messages,
-        prompt_tokens: prompt.len(),
-        sampling: request.sampling,
-        client_seed: request.client_seed,
-        tokens_max: request.tokens_max,
-    };
+    let question =
+        Question { messages, prompt_tokens: prompt.len(), sampling: request.sampling, tokens_max: request.tokens_max };
     let mut pieces: Option<Pieces<'_>> = None;
     while answer.finish().is_none() {
         let next = async {

@@ -10,6 +10,12 @@ use std::time::Duration;
 
 /// The longest answer; bytes of text.
 const TEXT_MAX: usize = 8 << 20;
+/// Text without ids waits for the end of a word up to this; bytes. Chinese, digits or one line of a program have none.
+const WORD_MAX: usize = 96;
+/// Of longer text so many tokens wait: what follows may still change them.
+const WAITING_TOKENS: usize = 8;
+/// The most text that waits for anything; bytes.
+const UNREAD_MAX: usize = 4_096;
 
 /// A part of an answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -123,6 +129,7 @@ impl<'a> Reader<'a> {
             self.take_ids(choice)?;
         } else {
             self.take_words()?;
+            self.take_part()?;
         }
         match choice.get("finish_reason") {
             None | Some(Value::Null) => Ok(()),
@@ -176,6 +183,34 @@ impl<'a> Reader<'a> {
         end.map_or(Ok(()), |end| self.write(end))
     }
 
+    /// Reads text that has no such place: all but its last tokens, which later text may change, up to the end of a character.
+    fn take_part(&mut self) -> Result<(), ServerError> {
+        if self.text.len() <= WORD_MAX {
+            return Ok(());
+        }
+        let mut tokens = self.engine.encode(&self.text)?;
+        let settled = tokens.len().saturating_sub(WAITING_TOKENS);
+        let (mut at, mut end, mut count) = (0_usize, 0, 0);
+        for (before, token) in tokens.iter().take(settled).enumerate() {
+            let bytes = self.engine.token_bytes(*token);
+            if !self.text.as_bytes().get(at..).is_some_and(|rest| rest.starts_with(bytes)) {
+                break;
+            }
+            at = at.saturating_add(bytes.len());
+            if at > end && self.text.is_char_boundary(at) {
+                (end, count) = (at, before.saturating_add(1));
+            }
+        }
+        if end == 0 {
+            // No tokenizer of ours comes here; what is read again and again must stay short.
+            return if self.text.len() > UNREAD_MAX { self.write(self.text.len()) } else { Ok(()) };
+        }
+        tokens.truncate(count);
+        self.text.drain(..end);
+        self.hand_out(tokens);
+        Ok(())
+    }
+
     /// Tokens of the first bytes of the text.
     fn write(&mut self, bytes: usize) -> Result<(), ServerError> {
         let rest = self.text.split_off(bytes);
@@ -205,8 +240,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The ids of the tokens that a choice holds, from wherever servers put them: `token_ids`, or the log probabilities' `id`, or
-/// their `token` as `token:7`. `None` where there are none.
+/// The ids of the tokens that a choice holds, from where vLLM puts them: `token_ids`, or in older ones the log probabilities'
+/// `token` as `token_id:7`. `None` where there are none.
+///
+/// llama-server's `id` beside the log probabilities is none of them: of a character that is several tokens it names the last
+/// only, so that they do not spell the text.
 pub(super) fn ids_of(choice: &Value) -> Result<Option<Vec<u64>>, ServerError> {
     let broken = ServerError::Broken { what: "a token id that is no number" };
     if let Some(ids) = choice.get("token_ids").and_then(Value::as_array).filter(|ids| !ids.is_empty()) {
@@ -214,10 +252,7 @@ pub(super) fn ids_of(choice: &Value) -> Result<Option<Vec<u64>>, ServerError> {
         return ids.map(Some).ok_or(broken);
     }
     let Some(content) = choice.pointer("/logprobs/content").and_then(Value::as_array) else { return Ok(None) };
-    let id_of = |entry: &Value| {
-        let named = || entry.get("token").and_then(Value::as_str)?.strip_prefix("token:")?.parse().ok();
-        entry.get("id").and_then(Value::as_u64).or_else(named)
-    };
+    let id_of = |entry: &Value| entry.get("token")?.as_str()?.strip_prefix("token_id:")?.parse().ok();
     let ids: Vec<u64> = content.iter().filter_map(id_of).collect();
     match ids.len() {
         0 => Ok(None),

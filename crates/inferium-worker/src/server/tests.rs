@@ -26,7 +26,7 @@ pub(crate) enum Speech {
     Text(&'static str),
     /// Sends these bytes as a stream, and ends or hangs.
     Bytes(&'static str, bool),
-    /// Refuses with a status.
+    /// Refuses with a status, or sends on to itself.
     Status(u16),
 }
 
@@ -64,7 +64,10 @@ pub(crate) async fn fake(probe: Speech, speech: Speech, takes: &'static [&'stati
 async fn say(speech: Speech, body: &Value) -> axum::response::Response {
     let is_stream = body["stream"] == json!(true);
     match speech {
-        Speech::Status(status) => (StatusCode::from_u16(status).unwrap(), "the prompt was: secret").into_response(),
+        Speech::Status(status) => {
+            let elsewhere = [("location", "/v1/chat/completions")];
+            (StatusCode::from_u16(status).unwrap(), elsewhere, "the prompt was: secret").into_response()
+        }
         Speech::Bytes(bytes, hangs) => {
             let end = stream::pending::<Result<String, std::io::Error>>();
             let begin = stream::once(async move { Ok(bytes.to_owned()) });
@@ -138,10 +141,68 @@ async fn a_server_is_asked_for_as_much_as_it_takes() {
     let (server, body) = fields(&["*"]).await;
     assert_eq!((server.dialect, server.has_ids(), server.model()), (Dialect::Ids, true, "first"));
     assert_eq!((&body["top_k"], &body["return_token_ids"], &body["min_p"]), (&json!(1024), &json!(true), &json!(0.0)));
+    // Whatever the model's files or the operator say.
+    assert_eq!((&body["repetition_penalty"], &body["repeat_penalty"]), (&json!(1.0), &json!(1.0)));
+    assert_eq!((&body["presence_penalty"], &body["frequency_penalty"]), (&json!(0), &json!(0)));
     let (server, body) = fields(&["top_k"]).await;
-    assert_eq!((server.dialect, body.get("logprobs")), (Dialect::TopK, None));
-    let (server, body) = fields(&[]).await;
-    assert_eq!((server.dialect, body.get("top_k")), (Dialect::Plain, None));
+    assert_eq!((server.dialect, body.get("logprobs"), &body["top_k"]), (Dialect::TopK, None, &json!(1024)));
+    assert_eq!((body.get("repetition_penalty"), body.get("presence_penalty")), (None, None));
+}
+
+/// It would draw from more than a verifier keeps, and be barred for it.
+#[tokio::test]
+async fn a_server_without_top_k_is_refused_at_once() {
+    let fake = fake(HONEST, HONEST, &["min_p"]).await;
+    let error = connect(&fake).await.err().unwrap();
+    assert_eq!(error, ServerError::TopK);
+    assert!(error.to_string().contains("`top_k`") && error.to_string().contains("1024"), "{error}");
+    assert_eq!(fake.asked.lock().unwrap().len(), 3);
+}
+
+/// What llama-server names beside a character of several tokens is not what it drew.
+#[tokio::test]
+async fn a_server_with_ids_beside_its_log_probabilities_only_has_none() {
+    let answer = |choice: &str| format!(r#"{{"choices": [{{{choice}}}]}}"#);
+    for (choice, has_ids) in [
+        (r#""logprobs": {"content": [{"id": 5, "token": "a", "logprob": -0.5}]}"#, false),
+        (r#""logprobs": {"content": [{"token": "token_id:5", "logprob": -0.5}]}"#, true),
+        (r#""token_ids": [5]"#, true),
+    ] {
+        let fake = fake(Speech::Bytes(answer(choice).leak(), false), HONEST, &["*"]).await;
+        assert_eq!(connect(&fake).await.unwrap().has_ids(), has_ids, "{choice}");
+    }
+}
+
+/// Prompts and keys go to nobody else.
+#[tokio::test]
+async fn a_server_that_sends_elsewhere_is_refused_and_nobody_follows() {
+    for status in [301, 302, 303, 307, 308] {
+        let first = fake(Speech::Status(status), HONEST, &["*"]).await;
+        let shown = ": the prompt was: secret".to_owned();
+        assert_eq!(connect(&first).await.err(), Some(ServerError::Refused { status, shown }));
+        let later = fake(HONEST, Speech::Status(status), &["*"]).await;
+        let server = connect(&later).await.unwrap();
+        let messages = [ChatMessage { role: "user".into(), content: "hi".into() }];
+        let refused = server.ask(&question(&messages, SamplingParams::GREEDY), &*engine()).await.err();
+        assert_eq!(refused, Some(ServerError::Refused { status, shown: String::new() }));
+        assert_eq!((first.asked.lock().unwrap().len(), later.asked.lock().unwrap().len()), (1, 2));
+    }
+}
+
+/// Neither what tries it nor a question, whatever its sampling is.
+#[tokio::test]
+async fn every_question_has_a_seed_of_its_own() {
+    let fake = fake(HONEST, HONEST, &["top_k"]).await;
+    let server = connect(&fake).await.unwrap();
+    let messages = [ChatMessage { role: "user".into(), content: "hi".into() }];
+    let drawn = SamplingParams { temperature_micro: 700_000, top_p_ppm: 950_000, top_k: 50 };
+    for sampling in [drawn, drawn, SamplingParams::GREEDY] {
+        server.ask(&question(&messages, sampling), &*engine()).await.unwrap();
+    }
+    let asked = fake.asked.lock().unwrap();
+    let seeds: std::collections::BTreeSet<i64> = asked.iter().map(|body| body["seed"].as_i64().unwrap()).collect();
+    assert_eq!((asked.len(), seeds.len()), (5, 5), "one of them was refused");
+    assert!(seeds.iter().all(|seed| i32::try_from(*seed).is_ok_and(|seed| seed >= 0)), "{seeds:?}");
 }
 
 #[tokio::test]
@@ -174,7 +235,7 @@ async fn a_server_that_is_no_use_is_refused_at_once() {
 }
 
 fn question(messages: &[ChatMessage], sampling: SamplingParams) -> Question<'_> {
-    Question { messages, prompt_tokens: 9, sampling, client_seed: Some(u64::MAX), tokens_max: 40 }
+    Question { messages, prompt_tokens: 9, sampling, tokens_max: 40 }
 }
 
 #[tokio::test]
@@ -186,16 +247,15 @@ async fn a_question_is_asked_as_the_job_says() {
     connect(&with_ids).await.unwrap().ask(&question(&messages, sampling), &*engine).await.unwrap();
     let body = with_ids.asked.lock().unwrap().last().cloned().unwrap();
     assert_eq!((&body["temperature"], &body["top_p"], &body["top_k"]), (&json!(0.7), &json!(0.95), &json!(50)));
-    assert_eq!((&body["max_tokens"], &body["seed"]), (&json!(40), &json!(i64::MAX)));
+    assert_eq!(body["max_tokens"], json!(40));
     assert_eq!(body.get("stop"), None, "the worker ends answers itself");
     // Without ids a few more are asked for, as far as they fit.
-    let without = fake(HONEST, HONEST, &[]).await;
+    let without = fake(HONEST, HONEST, &["top_k"]).await;
     let server = Server { has_ids: false, ..connect(&without).await.unwrap() };
     assert_eq!(server.slack(&question(&messages, sampling), &*engine), 8 + 5);
     let near = Question { prompt_tokens: 8_192 - 43, ..question(&messages, sampling) };
     assert_eq!(server.slack(&near, &*engine), 3);
-    // What it can't do it is not asked.
-    assert_eq!(server.ask(&question(&messages, sampling), &*engine).await.err(), Some(ServerError::TopK));
-    let greedy = SamplingParams { top_k: 50, ..SamplingParams::GREEDY };
-    assert!(server.ask(&question(&messages, greedy), &*engine).await.is_ok());
+    server.ask(&question(&messages, sampling), &*engine).await.unwrap();
+    let body = without.asked.lock().unwrap().last().cloned().unwrap();
+    assert_eq!((&body["max_tokens"], &body["top_k"]), (&json!(40 + 8 + 5), &json!(50)));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use inferium_engine::{MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions};
-use inferium_types::{Amount, JobInput, Price};
+use inferium_types::{Amount, Price};
 use serde_json::json;
 
 fn parse(body: &Value) -> Result<ClassificationRequest, ApiError> {
@@ -138,6 +138,24 @@ fn what_no_worker_takes_is_refused_first() {
     let embedder = of(Model::Embedder(Arc::new(MockEmbedder::new(MockEmbedderOptions::default()))));
     let error = prepare(&embedder, &request("x".into()), Digest::ZERO).unwrap_err();
     assert!(matches!(error, ApiError::OtherTask { does: "embedding", .. }), "{error}");
+}
+
+/// A prompt is read once for each of its labels: what is told before it counts each time.
+#[test]
+fn a_request_has_so_many_tokens_and_no_more() {
+    let request = |texts: usize| {
+        let labels: Vec<String> = (10..74).map(|label| label.to_string()).collect();
+        parse(&json!({"model": "m", "input": vec!["x".repeat(254); texts], "labels": labels, "raw": true})).unwrap()
+    };
+    // 64 labels of two tokens after 254, and 16 such texts.
+    assert!(prepare(&chat(), &request(16), Digest::ZERO).is_ok());
+    match prepare(&chat(), &request(17), Digest::ZERO).unwrap_err() {
+        ApiError::Invalid { param, message } => assert!(param == "input" && message.contains("262144"), "{message}"),
+        other => panic!("{other}"),
+    }
+    let mut told = body();
+    told["instructions"] = json!("x".repeat(10_000));
+    assert!(parse(&told).unwrap().size() > 20_000, "for each text");
 }
 
 fn score(logprob: f32, best: f32) -> TokenScore {

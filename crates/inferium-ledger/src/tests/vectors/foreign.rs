@@ -67,11 +67,28 @@ fn tested(chain: &Chain, conduct: Conduct) -> Chain {
 fn profiles(book: &mut Book, world: &World) {
     let page = &mut book.page("foreign_profile");
     let leased = &world.leased;
-    let bounds = ForeignBounds { drift: Ppm::new(1), margin_micro: 2, outside: Ppm::new(3) };
-    let engine = EngineClass::Foreign { verifier: Digest::of("build", &[]), bounds };
-    let body = TransactionBody::DeclareProfile { profile: ModelProfile { engine, ..model("another") } };
+    let declared = |drift, margin_micro, outside| {
+        let bounds = ForeignBounds { drift: Ppm::new(drift), margin_micro, outside: Ppm::new(outside) };
+        let engine = EngineClass::Foreign { verifier: Digest::of("build", &[]), bounds };
+        TransactionBody::DeclareProfile { profile: ModelProfile { engine, ..model("another") } }
+    };
+    let body = declared(10_001, 500_002, 5_003);
     let rich = purse(leased, "v0", IFR);
     page.valid("a profile is named by its bounds, too", "N4", &rich, "v0", body.clone());
+    page.valid("the tightest bounds", "V9", &rich, "v0", declared(10_000, 500_000, 5_000));
+    page.valid("the widest bounds", "V9", &rich, "v0", declared(200_000, 4_000_000, 20_000));
+    for (name, drift, margin, outside) in [
+        ("too little room for arithmetic", 9_999, 1_000_000, 10_000),
+        ("so much room that no bet wins", 200_001, 1_000_000, 10_000),
+        ("a margin that honest noise crosses", 50_000, 499_999, 10_000),
+        ("a margin that nothing crosses", 50_000, 4_000_001, 10_000),
+        ("no token outside", 50_000, 1_000_000, 4_999),
+        ("as many tokens outside as one likes", 50_000, 1_000_000, 20_001),
+    ] {
+        page.invalid(name, "V9", &rich, "v0", declared(drift, margin, outside), "out_of_bounds");
+    }
+    let widest = declared(200_000, 4_000_000, 20_000);
+    page.numbers("the widest bounds", &rich, "v0", &widest);
     page.numbers("a profile", &rich, "v0", &body);
     let task = TransactionBody::OpenTask { terms: leased.terms() };
     page.valid("a lease pays a part of what was offered", "V9", leased, "g0", task.clone());

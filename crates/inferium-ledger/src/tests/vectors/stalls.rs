@@ -5,7 +5,7 @@ use super::nodes::{barred, jailed, operator_barred};
 use crate::tests::stalls::{request, result};
 use crate::tests::support::*;
 use crate::{StallState, StateKey};
-use inferium_types::{Amount, Digest, JobRequest, JobResult, LeaseId, StallId, TransactionBody};
+use inferium_types::{Amount, Digest, JobRequest, JobResult, LeaseId, SamplingParams, StallId, TransactionBody};
 
 pub(super) fn write(book: &mut Book) {
     let mut chain = Chain::with(5, Chain::new().parameters().clone()).furnished(2);
@@ -47,6 +47,14 @@ fn report_stall(book: &mut Book, chain: &Chain, lease: LeaseId) {
     ] {
         let impossible = JobRequest { prompt_tokens, tokens_max, ..usual.clone() };
         page.invalid(name, "T6", chain, "g0", report(&impossible), "out_of_bounds");
+    }
+    for (name, temperature_micro, top_p_ppm) in [
+        ("a temperature above two", 2_000_001, 1_000_000),
+        ("of no probability at all", 700_000, 0),
+        ("of more than all of it", 700_000, 1_000_001),
+    ] {
+        let sampling = SamplingParams { temperature_micro, top_p_ppm, top_k: 0 };
+        page.invalid(name, "T6", chain, "g0", report(&JobRequest { sampling, ..usual.clone() }), "out_of_bounds");
     }
     let late = JobRequest { sequence: (1 << 62) + 1, ..usual };
     page.invalid("a sequence after the last", "J1", chain, "g0", report(&late), "out_of_bounds");

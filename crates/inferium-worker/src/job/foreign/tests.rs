@@ -78,6 +78,22 @@ async fn a_server_with_ids_gives_an_answer_like_any() {
     assert!(matches!(messages.last(), Some(WorkerMessage::Finished { .. })));
 }
 
+/// Or a client could repeat an unlikely draw until the worker is convicted of it.
+#[tokio::test]
+async fn a_clients_seed_is_not_the_servers() {
+    let speech = Speech::Honest { flavour: 0, has_ids: true };
+    let fake = fake(speech.clone(), speech, &["*"]).await;
+    let context = served(&fake).await;
+    for _ in 0..2 {
+        let (request, payload) = job(0);
+        let request = JobRequest { client_seed: Some(42), ..request };
+        done(context.clone(), (request, payload)).await.0.unwrap();
+    }
+    let asked = fake.asked.lock().unwrap();
+    let seeds: Vec<u64> = asked.iter().map(|body| body["seed"].as_u64().unwrap()).collect();
+    assert!(seeds.len() == 3 && seeds[1] != seeds[2] && !seeds.contains(&42), "{seeds:?}");
+}
+
 #[tokio::test]
 async fn text_without_ids_is_read_with_the_models_tokenizer() {
     let (job, messages) = ask(Speech::Text("fine words"), |_, _| {}).await;

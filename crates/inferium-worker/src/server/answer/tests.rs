@@ -1,5 +1,9 @@
 use super::*;
-use inferium_engine::{MockEngine, MockOptions};
+use inferium_engine::{
+    EngineError, EngineLoad, GenerateRequest, MockEngine, MockOptions, ModelInfo, ReplayReceiver, ReplayRequest,
+    ScoreReceiver, ScoreRequest, StepReceiver, TraceReceiver, TraceRequest,
+};
+use inferium_types::ChatMessage;
 use serde_json::json;
 
 fn engine() -> MockEngine {
@@ -50,12 +54,10 @@ fn ids_are_taken_as_they_come() {
 
 #[test]
 fn ids_are_found_wherever_servers_put_them() {
-    let llama_cpp =
-        json!({"logprobs": {"content": [{"id": 5, "token": "a", "logprob": -0.5}, {"id": 6, "token": "b"}]}});
-    assert_eq!(ids_of(&llama_cpp), Ok(Some(vec![5, 6])));
-    let older = json!({"logprobs": {"content": [{"token": "token:17", "logprob": -1e300}]}});
-    assert_eq!(ids_of(&older), Ok(Some(vec![17])));
-    let both = json!({"token_ids": [1], "logprobs": {"content": [{"id": 5}]}});
+    let older =
+        json!({"logprobs": {"content": [{"token": "token_id:17", "logprob": -1e300}, {"token": "token_id:5"}]}});
+    assert_eq!(ids_of(&older), Ok(Some(vec![17, 5])));
+    let both = json!({"token_ids": [1], "logprobs": {"content": [{"token": "token_id:5"}]}});
     assert_eq!(ids_of(&both), Ok(Some(vec![1])), "the field that is made for it");
     for none in [
         json!({}),
@@ -63,6 +65,9 @@ fn ids_are_found_wherever_servers_put_them() {
         json!({"token_ids": []}),
         json!({"logprobs": {"content": []}}),
         json!({"logprobs": {"content": [{"token": "hello"}]}}),
+        json!({"logprobs": {"content": [{"token": "token:17"}]}}),
+        // llama-server: of a character that is several tokens the last one's id only.
+        json!({"logprobs": {"content": [{"id": 5, "token": "a", "logprob": -0.5}, {"id": 6, "token": "ü"}]}}),
     ] {
         assert_eq!(ids_of(&none), Ok(None), "{none}");
     }
@@ -71,8 +76,8 @@ fn ids_are_found_wherever_servers_put_them() {
         json!({"token_ids": [1, "2"]}),
         json!({"token_ids": [-1]}),
         json!({"token_ids": [1.5]}),
-        json!({"logprobs": {"content": [{"id": 1}, {"token": "b"}]}}),
-        json!({"logprobs": {"content": [{"id": 1}, {"token": "token:x"}]}}),
+        json!({"logprobs": {"content": [{"token": "token_id:1"}, {"token": "b"}]}}),
+        json!({"logprobs": {"content": [{"token": "token_id:1"}, {"token": "token_id:x"}]}}),
     ] {
         assert_eq!(ids_of(&damaged), broken, "{damaged}");
     }
@@ -115,6 +120,162 @@ fn text_is_read_word_by_word_and_every_way_to_cut_it_gives_the_same_text() {
     assert_eq!(read(false, &spaces).unwrap(), [], "two spaces may be one token");
 }
 
+fn said(text: &str) -> String {
+    json!({"choices": [{"delta": {"content": text}}]}).to_string()
+}
+
+/// The tokens of a text that comes letter by letter, and the most that waited.
+fn letters(engine: &dyn Engine, text: &str) -> (Vec<u32>, usize) {
+    let mut reader = Reader::new(false, engine);
+    let mut most = 0;
+    for letter in text.chars() {
+        reader.event(&said(letter.encode_utf8(&mut [0; 4]))).unwrap();
+        most = most.max(reader.text.len());
+    }
+    reader.event(&end("stop").to_string()).unwrap();
+    (tokens(reader.ready.make_contiguous()), most)
+}
+
+/// Texts that have no place where a word ends.
+fn endless() -> Vec<String> {
+    let mixed = "one two".to_owned() + &"三\u{1f600}四".repeat(50) + " and on";
+    let parts =
+        ["中文没有空格。", "0123456789", "\n", " ", "antidisestablishmentarianism", "\n- a\n", "é", "\u{1f600}"];
+    parts.iter().map(|part| part.repeat(200)).chain([mixed]).collect()
+}
+
+#[test]
+fn text_without_spaces_does_not_wait_for_its_end() {
+    for text in endless() {
+        let (found, most) = letters(&engine(), &text);
+        assert_eq!(found, bytes(&text), "{text}");
+        assert!(most <= WORD_MAX, "{most} bytes waited: {text}");
+        // In larger pieces, too, and in one.
+        for size in [7, 64, text.len()] {
+            let letters: Vec<char> = text.chars().collect();
+            let mut chunks: Vec<Value> = letters
+                .chunks(size)
+                .map(|part| json!({"choices": [{"delta": {"content": part.iter().collect::<String>()}}]}))
+                .collect();
+            chunks.push(end("stop"));
+            assert_eq!(tokens(&read(false, &chunks).unwrap()), bytes(&text), "{size}");
+        }
+    }
+    // A word that ended is no reason for what follows it to wait.
+    let long = "x".repeat(200);
+    let found = read(false, &[json!({"choices": [{"delta": {"content": format!("one {long}")}}]})]).unwrap();
+    assert_eq!(found, [Piece::Tokens(bytes("one")), Piece::Tokens(bytes(&format!(" {}", &long[8..])))]);
+}
+
+#[test]
+fn what_waits_stays_short_however_long_the_answer_is() {
+    let engine = engine();
+    let mut reader = Reader::new(false, &engine);
+    let half = said(&"x".repeat(TEXT_MAX / 2));
+    for _ in 0..3 {
+        reader.event(&half).unwrap();
+        assert_eq!(reader.text.len(), WAITING_TOKENS);
+    }
+}
+
+/// Its tokens are pairs of bytes, so that they end inside of characters.
+#[derive(Debug)]
+struct Pairs {
+    mock: MockEngine,
+    bytes: Vec<[u8; 2]>,
+    /// Begins with one byte: then none of its tokens ends where a character of two bytes does.
+    is_shifted: bool,
+    /// Writes something else.
+    is_lossy: bool,
+}
+
+fn pairs() -> Pairs {
+    Pairs { mock: engine(), bytes: (0..=u16::MAX).map(u16::to_be_bytes).collect(), is_shifted: false, is_lossy: false }
+}
+
+impl Engine for Pairs {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        let (first, rest) = text.as_bytes().split_at(usize::from(self.is_shifted && !text.is_empty()));
+        let single = |byte: u8| 0x1_0000 + u32::from(byte);
+        let of = |part: &[u8]| match part {
+            [one, two] => u32::from(u16::from_be_bytes([*one, *two])),
+            part => single(part[0]),
+        };
+        let first = first.iter().copied().map(single);
+        let lossy = |token: u32| if self.is_lossy { 0 } else { token };
+        Ok(first.chain(rest.chunks(2).map(of)).map(lossy).collect())
+    }
+
+    fn token_bytes(&self, token: u32) -> &[u8] {
+        match self.bytes.get(token as usize) {
+            Some(pair) => pair,
+            None => self.mock.token_bytes(token - 0x1_0000),
+        }
+    }
+
+    fn model(&self) -> &ModelInfo {
+        self.mock.model()
+    }
+
+    fn generate(&self, request: GenerateRequest) -> Result<StepReceiver, EngineError> {
+        self.mock.generate(request)
+    }
+
+    fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
+        self.mock.replay(request)
+    }
+
+    fn trace(&self, request: TraceRequest) -> Result<TraceReceiver, EngineError> {
+        self.mock.trace(request)
+    }
+
+    fn score(&self, request: ScoreRequest) -> Result<ScoreReceiver, EngineError> {
+        self.mock.score(request)
+    }
+
+    fn render_chat(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, EngineError> {
+        self.mock.render_chat(messages)
+    }
+
+    fn spells_special(&self, messages: &[ChatMessage]) -> bool {
+        self.mock.spells_special(messages)
+    }
+
+    fn load(&self) -> EngineLoad {
+        self.mock.load()
+    }
+}
+
+#[test]
+fn tokens_that_end_inside_of_characters_wait_for_the_rest() {
+    for is_shifted in [false, true] {
+        let engine = Pairs { is_shifted, ..pairs() };
+        for text in endless() {
+            let (found, most) = letters(&engine, &text);
+            assert_eq!(engine.decode(&found), text);
+            // Where no token ends with a character, which no tokenizer does to a text: it is read all the same, much at once.
+            let never = is_shifted && text.starts_with(['é', '\u{1f600}']);
+            let limit = if never { UNREAD_MAX } else { 2 * WORD_MAX };
+            assert!(most <= limit, "{is_shifted}, {most} bytes waited: {text}");
+        }
+        let long = "é".repeat(10_000);
+        let (found, most) = letters(&engine, &long);
+        assert_eq!((engine.decode(&found), most <= UNREAD_MAX), (long, true));
+    }
+}
+
+#[test]
+fn text_that_the_tokenizer_cannot_write_is_refused() {
+    let engine = Pairs { is_lossy: true, ..pairs() };
+    let mut reader = Reader::new(false, &engine);
+    assert_eq!(reader.event(&said(&"x".repeat(WORD_MAX + 1))), Ok(()), "nothing is handed out");
+    assert_eq!(reader.ready.len(), 0);
+    assert_eq!(reader.event(&said(&"x".repeat(UNREAD_MAX))), Err(ServerError::Unwritable));
+    let mut reader = Reader::new(false, &engine);
+    reader.event(&said("x")).unwrap();
+    assert_eq!(reader.event(&end("stop").to_string()), Err(ServerError::Unwritable));
+}
+
 #[test]
 fn what_is_no_answer_has_an_error() {
     let engine = engine();
@@ -141,7 +302,7 @@ fn what_is_no_answer_has_an_error() {
 #[test]
 fn an_answer_has_an_end() {
     let engine = engine();
-    let mut reader = Reader::new(false, &engine);
+    let mut reader = Reader::new(true, &engine);
     let half = json!({"choices": [{"delta": {"content": "x".repeat(TEXT_MAX / 2)}}]}).to_string();
     assert_eq!(reader.event(&half), Ok(()));
     assert_eq!(reader.event(&half), Ok(()));
@@ -156,7 +317,7 @@ fn damaged_streams_are_refused_or_tokens_of_the_model() {
     let engine = engine();
     let stream =
         |chunks: &[Value]| chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<String>().into_bytes();
-    let logprobs = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "token:97", "logprob": -0.5}]}}]});
+    let logprobs = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "token_id:97", "logprob": -0.5}]}}]});
     let samples = [
         stream(&[chunk("H", &[72]), chunk("i", &[105, 257]), end("stop")]),
         stream(&[logprobs, json!({"choices": [], "usage": {"prompt_tokens": 3}}), end("length")]),

@@ -234,6 +234,15 @@ async fn sized<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send +
     tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
+/// The fields of a body that is a JSON object.
+fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(serde_json::Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(ApiError::Json("expected an object".into())),
+        Err(error) => Err(ApiError::Json(error.to_string())),
+    }
+}
+
 /// A request's body, whole.
 fn whole_body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
     body.map_err(|rejection| {

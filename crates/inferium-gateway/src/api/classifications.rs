@@ -4,7 +4,7 @@
 //! Benchmarks of multiple choice are the same question with labels of their own for each item, and no chat template.
 
 use super::parts::{Done, Extras, JobExtras, PartUsage, first_job, pack, run_all};
-use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, whole_body};
+use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
 use axum::{
     Json,
@@ -53,10 +53,7 @@ struct Item {
 impl ClassificationRequest {
     /// Parses a body: every parameter is honoured, or refused by its name.
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let value: Value = serde_json::from_slice(body).map_err(|error| ApiError::Json(error.to_string()))?;
-        let Value::Object(fields) = value else {
-            return Err(ApiError::Json("expected an object".into()));
-        };
+        let fields = object(body)?;
         let (mut model, mut texts, mut labels, mut is_raw) = (String::new(), Vec::new(), Value::Null, false);
         let mut instructions = None;
         for (name, value) in fields {

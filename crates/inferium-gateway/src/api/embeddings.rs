@@ -1,7 +1,7 @@
 //! `POST /v1/embeddings`.
 
 use super::parts::{Done, Extras, JobExtras, PartUsage, first_job, pack, run_all};
-use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, whole_body};
+use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
 use axum::{
     Json,
@@ -46,10 +46,7 @@ struct EmbeddingRequest {
 impl EmbeddingRequest {
     /// Parses a body: every parameter is honoured, or refused by its name.
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let value: Value = serde_json::from_slice(body).map_err(|error| ApiError::Json(error.to_string()))?;
-        let Value::Object(fields) = value else {
-            return Err(ApiError::Json("expected an object".into()));
-        };
+        let fields = object(body)?;
         let mut request = Self { model: String::new(), texts: Vec::new(), format: Format::Float, dimensions: None };
         for (name, value) in fields {
             match (name.as_str(), value) {

@@ -2,7 +2,7 @@
 //!
 //! Limits that workers hold a request to are not checked here, but on what is made of it for them.
 
-use super::error::ApiError;
+use super::{error::ApiError, object};
 use inferium_types::{ChatMessage, SamplingParams};
 use serde_json::{Map, Value};
 
@@ -52,10 +52,7 @@ pub(super) struct ChatRequest {
 impl ChatRequest {
     /// Parses a body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let value: Value = serde_json::from_slice(body).map_err(|error| ApiError::Json(error.to_string()))?;
-        let Value::Object(fields) = value else {
-            return Err(ApiError::Json("expected an object".into()));
-        };
+        let fields = object(body)?;
         let mut request = Self {
             model: String::new(),
             messages: Vec::new(),

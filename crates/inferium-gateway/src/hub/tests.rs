@@ -4,6 +4,7 @@ mod attempts;
 mod books;
 mod embeddings;
 mod endings;
+mod parts;
 mod scores;
 mod sequences;
 

@@ -201,6 +201,25 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
     (facts, evidence)
 }
 
+/// The job of this answer and the leaves of its evidence, with everything that binds them.
+fn bound(
+    (payload, request): (JobPayload, JobRequest),
+    answer: JobAnswer,
+    digests: Vec<Digest>,
+    finish: FinishReason,
+) -> Job {
+    let completion_tokens = u32::try_from(answer.len()).unwrap();
+    let output = JobOutput { salt: [2; 32], answer };
+    let result = JobResult {
+        request: request.digest(),
+        output_commitment: output.commitment(),
+        evidence_root: merkle_root(&digests),
+        usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens },
+        finish,
+    };
+    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured: None }, digests }
+}
+
 /// The digests of a job's positions, by an engine of one's own.
 async fn replay(job: &Job) -> Vec<Digest> {
     let prompt = engine_of(0).render_chat(job.evidence.payload.as_chat().unwrap().0).unwrap();

@@ -1,5 +1,6 @@
 //! SPEC J8: what a worker sends for texts, and what of it the client gets.
 
+use super::parts::failure;
 use super::*;
 use inferium_types::{Embedding, JobAnswer, ModelTask};
 
@@ -24,26 +25,7 @@ impl Stage {
     }
 
     async fn finished(&self, handle: &JobHandle, embeddings: &[Embedding], finish: FinishReason) {
-        let output = JobOutput { salt: [5; 32], answer: JobAnswer::Embeddings(embeddings.to_vec()) };
-        let completion_tokens = u32::try_from(embeddings.len()).unwrap();
-        let result = JobResult {
-            request: handle.request.digest(),
-            output_commitment: output.commitment(),
-            evidence_root: Digest::ZERO,
-            usage: Usage { prompt_tokens: 5, completion_tokens },
-            finish,
-        };
-        self.hub.finished(self.worker.public_key(), handle.job, result, [5; 32]).await;
-    }
-}
-
-async fn failure(handle: &mut JobHandle) -> String {
-    loop {
-        match handle.next().await {
-            Some(JobEvent::Failed { reason }) => return reason,
-            Some(JobEvent::Parts(_)) => {}
-            other => panic!("{other:?}"),
-        }
+        self.answered(handle, JobAnswer::Embeddings(embeddings.to_vec()), finish).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! SPEC J9: what a worker sends for continuations, and what of it the client gets.
 
+use super::parts::failure;
 use super::*;
 use inferium_types::{Continuation, JobAnswer, TokenScore};
 
@@ -24,29 +25,6 @@ impl Stage {
     fn score(&self, handle: &JobHandle, scores: Vec<Vec<TokenScore>>) {
         self.hub.parts(self.worker.public_key(), handle.job, JobAnswer::Scores(scores));
     }
-
-    async fn scored(&self, handle: &JobHandle, scores: Vec<Vec<TokenScore>>, finish: FinishReason) {
-        let completion_tokens = u32::try_from(scores.len()).unwrap();
-        let output = JobOutput { salt: [5; 32], answer: JobAnswer::Scores(scores) };
-        let result = JobResult {
-            request: handle.request.digest(),
-            output_commitment: output.commitment(),
-            evidence_root: Digest::ZERO,
-            usage: Usage { prompt_tokens: handle.request.prompt_tokens, completion_tokens },
-            finish,
-        };
-        self.hub.finished(self.worker.public_key(), handle.job, result, [5; 32]).await;
-    }
-}
-
-async fn failure(handle: &mut JobHandle) -> String {
-    loop {
-        match handle.next().await {
-            Some(JobEvent::Failed { reason }) => return reason,
-            Some(JobEvent::Parts(_)) => {}
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 #[tokio::test]
@@ -55,7 +33,7 @@ async fn scores_reach_the_client_in_their_order() {
     let mut handle = stage.submit_continuations().await;
     stage.score(&handle, vec![of(1)]);
     stage.score(&handle, vec![of(2)]);
-    stage.scored(&handle, vec![of(1), of(2)], FinishReason::EndOfText).await;
+    stage.answered(&handle, JobAnswer::Scores(vec![of(1), of(2)]), FinishReason::EndOfText).await;
     let mut got = JobAnswer::Scores(Vec::new());
     loop {
         match handle.next().await {
@@ -115,7 +93,7 @@ async fn a_result_with_fewer_scores_is_not_taken() {
         let stage = stage(PLENTY);
         let mut handle = stage.submit_continuations().await;
         stage.score(&handle, sent.clone());
-        stage.scored(&handle, sent, finish).await;
+        stage.answered(&handle, JobAnswer::Scores(sent), finish).await;
         assert_eq!(failure(&mut handle).await, not_sent, "{finish:?}");
     }
 }

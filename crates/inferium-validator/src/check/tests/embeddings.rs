@@ -29,23 +29,14 @@ async fn embedded(payload: JobPayload, request: JobRequest, flavour: u64) -> Job
     rebound(payload, request, (embeddings, leaves), FinishReason::EndOfText)
 }
 
-/// The job of these embeddings and leaves, with everything that binds them.
+/// The job of these embeddings and leaves.
 fn rebound(
     payload: JobPayload,
     request: JobRequest,
     (embeddings, digests): (Vec<Embedding>, Vec<Digest>),
     finish: FinishReason,
 ) -> Job {
-    let completion_tokens = u32::try_from(embeddings.len()).unwrap();
-    let output = JobOutput { salt: [2; 32], answer: JobAnswer::Embeddings(embeddings) };
-    let result = JobResult {
-        request: request.digest(),
-        output_commitment: output.commitment(),
-        evidence_root: merkle_root(&digests),
-        usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens },
-        finish,
-    };
-    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured: None }, digests }
+    bound((payload, request), JobAnswer::Embeddings(embeddings), digests, finish)
 }
 
 fn asked(sequence: u64) -> (JobPayload, JobRequest) {

@@ -37,28 +37,19 @@ async fn scores_of(payload: &JobPayload, flavour: u64) -> (Vec<Vec<TokenScore>>,
     (scores, leaves)
 }
 
-/// The job of these scores and leaves, with everything that binds them.
-fn bound(
-    (payload, request): (JobPayload, JobRequest),
+/// The job of these scores and leaves.
+fn rebound(
+    asked: (JobPayload, JobRequest),
     (scores, digests): (Vec<Vec<TokenScore>>, Vec<Digest>),
     finish: FinishReason,
 ) -> Job {
-    let completion_tokens = u32::try_from(scores.len()).unwrap();
-    let output = JobOutput { salt: [2; 32], answer: JobAnswer::Scores(scores) };
-    let result = JobResult {
-        request: request.digest(),
-        output_commitment: output.commitment(),
-        evidence_root: merkle_root(&digests),
-        usage: Usage { prompt_tokens: request.prompt_tokens, completion_tokens },
-        finish,
-    };
-    Job { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured: None }, digests }
+    bound(asked, JobAnswer::Scores(scores), digests, finish)
 }
 
 async fn scored(sequence: u64, flavour: u64) -> Job {
     let asked = asked(sequence);
     let scores = scores_of(&asked.0, flavour).await;
-    bound(asked, scores, FinishReason::EndOfText)
+    rebound(asked, scores, FinishReason::EndOfText)
 }
 
 async fn fault_of(job: Job) -> Option<JobFault> {
@@ -93,13 +84,13 @@ async fn another_model_one_other_bit_or_another_root_is_found() {
     ] {
         let mut other = scores.clone();
         other[1][1] = lie;
-        let job = bound(asked(1), (other, leaves.clone()), FinishReason::EndOfText);
+        let job = rebound(asked(1), (other, leaves.clone()), FinishReason::EndOfText);
         assert_eq!(fault_of(job).await, Some(JobFault::Score));
     }
     // Right scores from somebody else, and a planted job's root (SPEC V5).
     let copied = scores.iter().map(|scores| TokenScore::leaf(scores, &[])).collect();
     assert_eq!(
-        fault_of(bound(asked(1), (scores.clone(), copied), FinishReason::EndOfText)).await,
+        fault_of(rebound(asked(1), (scores.clone(), copied), FinishReason::EndOfText)).await,
         Some(JobFault::Score)
     );
     let mut planted = scored(1, 0).await;
@@ -111,15 +102,15 @@ async fn another_model_one_other_bit_or_another_root_is_found() {
 async fn fewer_more_or_other_answers_than_continuations_are_found() {
     let (scores, leaves) = scores_of(&asked(1).0, 0).await;
     let two = (scores[..2].to_vec(), leaves[..2].to_vec());
-    assert_eq!(fault_of(bound(asked(1), two, FinishReason::EndOfText)).await, Some(JobFault::Finish));
+    assert_eq!(fault_of(rebound(asked(1), two, FinishReason::EndOfText)).await, Some(JobFault::Finish));
     for finish in [FinishReason::Cancelled, FinishReason::Length] {
         // The length is reached: three of three.
         let all = (scores.clone(), leaves.clone());
-        assert_eq!(fault_of(bound(asked(1), all, finish)).await, Some(JobFault::Finish), "{finish:?}");
+        assert_eq!(fault_of(rebound(asked(1), all, finish)).await, Some(JobFault::Finish), "{finish:?}");
     }
     for tokens_max in [2, 4] {
         let (payload, request) = asked(1);
-        let mut job = bound((payload, request), (scores.clone(), leaves.clone()), FinishReason::EndOfText);
+        let mut job = rebound((payload, request), (scores.clone(), leaves.clone()), FinishReason::EndOfText);
         job.leaf.request.tokens_max = tokens_max;
         job.leaf.result.usage.completion_tokens = tokens_max.min(3);
         job.recommit();
@@ -147,7 +138,7 @@ async fn what_the_model_does_not_read_is_no_honest_work() {
         let tokens: usize = continuations.iter().map(Continuation::len).sum();
         let prompt_tokens = u32::try_from(tokens).unwrap();
         let request = JobRequest { input_commitment: payload.commitment(), prompt_tokens, ..request };
-        bound((payload, request), (scores.clone(), leaves.clone()), FinishReason::EndOfText)
+        rebound((payload, request), (scores.clone(), leaves.clone()), FinishReason::EndOfText)
     };
     for (prompt, tokens) in [(vec![], vec![1]), (vec![1], vec![]), (vec![1], vec![9_999]), (vec![9_999], vec![1])] {
         assert_eq!(fault_of(with(Continuation { prompt, tokens })).await, Some(JobFault::Prompt));

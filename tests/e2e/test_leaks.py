@@ -78,6 +78,17 @@ def check_controls(network, job, secret):
     planted.unlink()
 
 
+def check_unread(network, job, secret, parts):
+    """No part is readable while validators hold evidence, after they forgot it, in metrics, or in anything printed."""
+    deadline = time.monotonic() + 60
+    while (told := network.request(f"/v1/receipts/{job}"))[0] == 202:
+        assert scan(network.data, parts) == [] and time.monotonic() < deadline
+    assert told[2]["status"] in ("final", "settled")
+    assert scan(network.data, parts) == [] and found_in(metrics(network), parts) == []
+    assert found_in(end(network), parts) == []
+    check_controls(network, job, secret)
+
+
 @pytest.fixture
 def loud(monkeypatch):
     monkeypatch.setenv("INFERIUM_LOG", LOG)
@@ -138,13 +149,7 @@ def test_texts_and_their_embeddings_are_not_readable(tmp_path, loud):
         parts = {*secret, *bits}
         for fields in ({"input": [secret[1], 7]}, {"encoding_format": secret[2]}, {secret[3]: 1}, {"dimensions": 5}):
             assert network.request("/v1/embeddings", {**request, **fields})[0] == 400
-        deadline = time.monotonic() + 60
-        while (told := network.request(f"/v1/receipts/{job}"))[0] == 202:
-            assert scan(network.data, parts) == [] and time.monotonic() < deadline
-        assert told[2]["status"] in ("final", "settled")
-        assert scan(network.data, parts) == [] and found_in(metrics(network), parts) == []
-        assert found_in(end(network), parts) == []
-        check_controls(network, job, secret)
+        check_unread(network, job, secret, parts)
         planted = network.data / "chain" / "planted"
         planted.write_bytes(b"\x00" + struct.pack("<32f", *vectors[0]))
         assert {name for name, _ in scan(network.data, bits)} == {"planted"}
@@ -162,10 +167,4 @@ def test_labels_and_their_texts_are_not_readable_either(tmp_path, loud):
         parts = {*secret, *labels, *(struct.pack("<4I", *of[at : at + 4]) for of in tokens for at in range(len(of) - 3))}
         for fields in ({"labels": [secret[1], 7]}, {"instructions": [secret[2]]}, {secret[3]: 1}, {"labels": [labels[0]] * 2}):
             assert network.request("/v1/classifications", {**request, **fields})[0] == 400
-        deadline = time.monotonic() + 60
-        while (told := network.request(f"/v1/receipts/{job}"))[0] == 202:
-            assert scan(network.data, parts) == [] and time.monotonic() < deadline
-        assert told[2]["status"] in ("final", "settled")
-        assert scan(network.data, parts) == [] and found_in(metrics(network), parts) == []
-        assert found_in(end(network), parts) == []
-        check_controls(network, job, secret)
+        check_unread(network, job, secret, parts)

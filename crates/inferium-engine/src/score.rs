@@ -47,11 +47,12 @@ impl<'a> Scoring<'a> {
         Self { engine, waiting: requests.into(), running: VecDeque::new() }
     }
 
-    /// The scores of the next request; `None` after the last one. Dropping the whole cancels what runs.
+    /// The scores of the next request, and the digests of its positions; `None` after the last one. Dropping the whole cancels
+    /// what runs.
     ///
     /// # Errors
     /// As [`Engine::score`]; a busy engine is one only when it does nothing for this yet.
-    pub async fn next(&mut self) -> Option<Result<Vec<Score>, EngineError>> {
+    pub async fn next(&mut self) -> Option<Result<(Vec<TokenScore>, Vec<Digest>), EngineError>> {
         while self.running.len() < AT_ONCE
             && let Some(request) = self.waiting.front()
         {
@@ -63,7 +64,8 @@ impl<'a> Scoring<'a> {
             self.waiting.pop_front();
         }
         let first = self.running.pop_front()?;
-        Some(first.await.unwrap_or(Err(EngineError::Stopped)))
+        let scores = first.await.unwrap_or(Err(EngineError::Stopped));
+        Some(scores.map(|scores| scores.into_iter().map(|one| (one.score, one.digest)).unzip()))
     }
 }
 

@@ -53,6 +53,16 @@ pub(crate) struct JobContext {
 }
 
 impl JobContext {
+    /// Of work that no crime touches.
+    pub(crate) fn honest(
+        model: Model,
+        server: Option<Arc<Server>>,
+        vrf_output: Digest,
+        mode: VerificationMode,
+    ) -> Self {
+        Self { model, server, vrf_output, mode, crime: None, truth: None, copies: Copies::default(), other: None }
+    }
+
     fn comparison(&self) -> Comparison {
         match self.mode {
             _ if self.server.is_some() => Comparison::Foreign,
@@ -269,8 +279,7 @@ async fn score(
     let mut scoring = Scoring::new(engine, scored);
     let (mut all, mut leaves) = (Vec::new(), Vec::new());
     while let Some(found) = scoring.next().await {
-        let (mut scores, positions): (Vec<TokenScore>, Vec<Digest>) =
-            found?.into_iter().map(|one| (one.score, one.digest)).unzip();
+        let (mut scores, positions) = found?;
         match context.crime {
             Some(Crime::EditedText) => scores = crooked::edited_scores(scores),
             // What it computed once serves for all of this length.
@@ -299,21 +308,7 @@ pub async fn answer_honestly(
     request: JobRequest,
     payload: JobPayload,
 ) -> Result<FinishedJob, JobRefusal> {
-    run_unread(
-        JobContext {
-            model,
-            server: None,
-            vrf_output,
-            mode,
-            crime: None,
-            truth: None,
-            copies: Copies::default(),
-            other: None,
-        },
-        request,
-        payload,
-    )
-    .await
+    run_unread(JobContext::honest(model, None, vrf_output, mode), request, payload).await
 }
 
 /// Runs a job whose pieces nobody reads.

@@ -3,7 +3,7 @@
 //! The relays hold the request; the worker fetches it there, does the job, and puts the result on
 //! the chain, so that a gateway that never delivered can't have it slashed.
 
-use crate::job::{self, Copies, JobContext};
+use crate::job::{self, JobContext};
 use crate::server::Server;
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Model;
@@ -61,16 +61,7 @@ impl Answerer {
         let Some(lease) = lease else { return Ok(true) };
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
         let mode = lease.terms.mode;
-        let context = JobContext {
-            model: self.model.clone(),
-            server: self.server.clone(),
-            vrf_output,
-            mode,
-            crime: None,
-            truth: None,
-            copies: Copies::default(),
-            other: None,
-        };
+        let context = JobContext::honest(self.model.clone(), self.server.clone(), vrf_output, mode);
         self.answer(&claim.request, context).await.map(|()| false)
     }
 

@@ -53,7 +53,10 @@ async fn many_are_scored_in_their_order() {
     let mut scoring = Scoring::new(&engine, requests.clone());
     for one in requests {
         let expected = engine.score(one).unwrap().await.unwrap();
-        assert_eq!(scoring.next().await, Some(expected));
+        assert_eq!(
+            scoring.next().await,
+            Some(expected.map(|all| all.into_iter().map(|of| (of.score, of.digest)).unzip()))
+        );
     }
     assert_eq!(scoring.next().await, None);
     let full = MockEngine::new(MockOptions { max_active: 0, ..MockOptions::default() });

@@ -3,15 +3,14 @@
 //! Every label is scored after every text, whole (SPEC J9), so nothing is drawn and the same request has the same answer.
 //! Benchmarks of multiple choice are the same question with labels of their own for each item, and no chat template.
 
-use super::parts::{Done, Extras, JobExtras, PartUsage, first_job, pack, run_all};
-use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, object, sized, whole_body};
+use super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
+use super::{ApiModel, ApiState, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
 use axum::{
-    Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
     http::HeaderMap,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use inferium_engine::{Engine, EngineError, Model};
 use inferium_types::{
@@ -256,17 +255,12 @@ fn answer(model: &ApiModel, items: &[Item], done: Vec<Done>, usage: PartUsage) -
         }
         jobs.push(JobExtras::new(job, first, scores.len()));
     }
-    let header = first_job(&jobs);
     let mut scores = scores.into_iter();
     let data = items.iter().enumerate();
     let data = data.map(|(index, item)| classification(index, &item.labels, &mut scores)).collect();
     let model = model.profile.name.clone();
     let list = ClassificationList { object: "list", data, model, usage, inferium: Extras { jobs } };
-    let mut response = Json(list).into_response();
-    if let Some(header) = header {
-        response.headers_mut().insert(JOB_HEADER, header);
-    }
-    response
+    respond(&list, &list.inferium)
 }
 
 /// Takes the scores of one item's labels, and says which is the likeliest.

@@ -1,14 +1,13 @@
 //! `POST /v1/embeddings`.
 
-use super::parts::{Done, Extras, JobExtras, PartUsage, first_job, pack, run_all};
-use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, object, sized, whole_body};
+use super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
+use super::{ApiModel, ApiState, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
 use axum::{
-    Json,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
     http::HeaderMap,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use inferium_engine::{EngineError, Prompt};
@@ -198,14 +197,9 @@ fn answer(model: &ApiModel, done: Vec<Done>, usage: PartUsage, format: Format) -
         }
         jobs.push(JobExtras::new(job, first, data.len()));
     }
-    let header = first_job(&jobs);
     let model = model.profile.name.clone();
     let list = EmbeddingList { object: "list", data, model, usage, inferium: Extras { jobs } };
-    let mut response = Json(list).into_response();
-    if let Some(header) = header {
-        response.headers_mut().insert(JOB_HEADER, header);
-    }
-    response
+    respond(&list, &list.inferium)
 }
 
 #[cfg(test)]

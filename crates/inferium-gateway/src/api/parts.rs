@@ -3,9 +3,13 @@
 //! Such a request may hold far more than a worker should take at once: it becomes several jobs, each small enough to be
 //! replayed in a moment, which run beside each other on whatever workers there are. A part comes whole or not at all.
 
-use super::{ApiModel, error::ApiError};
+use super::{ApiModel, JOB_HEADER, error::ApiError};
 use crate::hub::{Attempts, Hub, JobEvent, JobSpec, NoLease};
-use axum::http::HeaderValue;
+use axum::{
+    Json,
+    http::HeaderValue,
+    response::{IntoResponse, Response},
+};
 use futures::{StreamExt as _, TryStreamExt as _};
 use inferium_types::{Amount, Digest, JobAnswer, JobPayload, SamplingParams, Usage};
 use serde::Serialize;
@@ -155,7 +159,12 @@ impl JobExtras {
     }
 }
 
-/// What the header of an answer names.
-pub(super) fn first_job(jobs: &[JobExtras]) -> Option<HeaderValue> {
-    jobs.first().and_then(|first| HeaderValue::from_str(&first.job).ok())
+/// An answer, whose header names its first job.
+pub(super) fn respond(answer: &impl Serialize, extras: &Extras) -> Response {
+    let header = extras.jobs.first().and_then(|first| HeaderValue::from_str(&first.job).ok());
+    let mut response = Json(answer).into_response();
+    if let Some(header) = header {
+        response.headers_mut().insert(JOB_HEADER, header);
+    }
+    response
 }

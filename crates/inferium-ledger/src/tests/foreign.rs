@@ -1,12 +1,12 @@
 //! Foreign profiles: what their approvals say, what they pay, how much is replayed, and what a conviction takes. SPEC V9.
 
-use super::statistics::{statistics, tolerance};
+use super::statistics::{judged, rejected, statistics, suspicion, tolerance};
 use super::support::*;
 use crate::{LeaseState, Opening, Rejection, SegmentState};
 use inferium_types::{
-    Amount, Digest, DrawCount, EngineClass, Event, ForeignBounds, JobFault, LeaseEnd, LeaseId, ModelProfile, NodeId,
-    OfferTerms, Parameters, Ppm, Price, RejectReason, ReplayStatistics, SegmentId, SlashRule, Suspicion, TEMPERS,
-    TaskKind, TaskTerms, TransactionBody, VerdictVote, VerificationMode,
+    Amount, Digest, DrawCount, EngineClass, Event, ForeignBounds, JobFault, LeaseEnd, ModelProfile, NodeId, OfferTerms,
+    Parameters, Ppm, Price, RejectReason, ReplayStatistics, SlashRule, Suspicion, TEMPERS, TaskKind, TaskTerms,
+    TransactionBody, VerdictVote, VerificationMode,
 };
 
 /// Of 100 positions, 7 outside make an unknown worker suspect, and 13 convict it.
@@ -63,31 +63,12 @@ fn quiet() -> Chain {
     foreign(Parameters { profile_slash_max: Ppm::new(333_333), ..devnet(6) })
 }
 
-/// Commits a segment of a lease, and everyone who is asked votes this.
-fn judged(chain: &mut Chain, lease: LeaseId, vote: VerdictVote) -> SegmentId {
-    let segment = chain.commit(lease, totals(1, 10, 10));
-    chain.draw(segment);
-    chain.vote_rest(segment, vote);
-    segment
-}
-
-fn suspicion(chain: &Chain) -> Suspicion {
-    chain.state.suspicion(id("w0"), chain.profile())
-}
-
 fn slashes(chain: &Chain) -> Vec<SlashRule> {
     let slashed = chain.history.iter().filter_map(|event| match event {
         Event::Slashed(slash) => Some(slash.rule),
         _ => None,
     });
     slashed.collect()
-}
-
-fn rejected(chain: &Chain, segment: SegmentId) -> Option<RejectReason> {
-    chain.history.iter().find_map(|event| match event {
-        Event::SegmentRejected { segment: of, reason, .. } if *of == segment => Some(*reason),
-        _ => None,
-    })
 }
 
 #[test]

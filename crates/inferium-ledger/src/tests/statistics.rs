@@ -69,14 +69,14 @@ fn quiet() -> Chain {
 }
 
 /// Commits a segment of a lease, and everyone who is asked votes this.
-fn judged(chain: &mut Chain, lease: LeaseId, vote: VerdictVote) -> SegmentId {
+pub(super) fn judged(chain: &mut Chain, lease: LeaseId, vote: VerdictVote) -> SegmentId {
     let segment = chain.commit(lease, totals(1, 10, 10));
     chain.draw(segment);
     chain.vote_rest(segment, vote);
     segment
 }
 
-fn suspicion(chain: &Chain) -> Suspicion {
+pub(super) fn suspicion(chain: &Chain) -> Suspicion {
     chain.state.suspicion(id("w0"), chain.profile())
 }
 
@@ -87,7 +87,7 @@ fn settles_at_ms(chain: &Chain, segment: SegmentId) -> u64 {
     }
 }
 
-fn rejected(chain: &Chain, segment: SegmentId) -> Option<RejectReason> {
+pub(super) fn rejected(chain: &Chain, segment: SegmentId) -> Option<RejectReason> {
     chain.history.iter().find_map(|event| match event {
         Event::SegmentRejected { segment: of, reason, .. } if *of == segment => Some(*reason),
         _ => None,

@@ -2,7 +2,7 @@
 
 use super::{DrawnJob, Replayed};
 use inferium_engine::{Engine, EngineError, ScoreRequest, Scoring};
-use inferium_types::{Digest, JobAnswer, JobFault, ReplayStatistics, TokenScore, merkle_root};
+use inferium_types::{JobAnswer, JobFault, ReplayStatistics, TokenScore, merkle_root};
 
 /// Exact checks and replay of a job that scores.
 pub(super) async fn check(
@@ -21,8 +21,7 @@ pub(super) async fn check(
     let mut scoring = Scoring::new(engine, requests);
     let (mut scores, mut leaves) = (Vec::with_capacity(claimed.len()), Vec::with_capacity(claimed.len()));
     while let Some(found) = scoring.next().await {
-        let (found, positions): (Vec<TokenScore>, Vec<Digest>) =
-            found?.into_iter().map(|one| (one.score, one.digest)).unzip();
+        let (found, positions) = found?;
         leaves.push(TokenScore::leaf(&found, &positions));
         scores.push(found);
     }

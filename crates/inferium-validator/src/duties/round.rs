@@ -121,7 +121,7 @@ impl Round {
             return Ok(true);
         }
         if shared.crime == Some(ValidatorCrime::Lazy) {
-            let vote = self.unseen(id, facts.engine.is_measured());
+            let vote = self.unseen(state, id);
             self.record(state, about, vote)?;
             return Ok(true);
         }
@@ -166,9 +166,7 @@ impl Round {
             Ok(vote) => {
                 self.running.remove(&id);
                 let closes_eyes = self.shared.crime == Some(ValidatorCrime::Complacent) && !vote.approves();
-                let profile = state.segment(&id).and_then(|segment| state.profile(&segment.profile));
-                let is_measured = profile.is_some_and(|profile| profile.engine().is_measured());
-                let vote = if closes_eyes { self.unseen(id, is_measured) } else { vote };
+                let vote = if closes_eyes { self.unseen(&state, id) } else { vote };
                 self.record(&state, about, vote)?;
                 self.archive(&state, about)
             }
@@ -181,7 +179,8 @@ impl Round {
     }
 
     /// What a cheat says of jobs that it has not replayed: that they are right, and that it has.
-    fn unseen(&self, id: SegmentId, is_measured: bool) -> VerdictVote {
+    fn unseen(&self, state: &State, id: SegmentId) -> VerdictVote {
+        let is_measured = state.segment(&id).is_some_and(|segment| state.is_measured(segment.profile));
         let effort = Digest::of("inferium/crime/validator", &[self.shared.node.as_bytes(), id.digest().as_bytes()]);
         if is_measured {
             VerdictVote::Measured { effort, statistics: ReplayStatistics::default() }

@@ -446,8 +446,7 @@ pub(crate) async fn is_scored(job: &FinishedJob) -> bool {
     let mut scoring = Scoring::new(&*engine, requests);
     let (mut expected, mut leaves) = (Vec::new(), Vec::new());
     while let Some(found) = scoring.next().await {
-        let (found, positions): (Vec<_>, Vec<_>) =
-            found.unwrap().into_iter().map(|one| (one.score, one.digest)).unzip();
+        let (found, positions) = found.unwrap();
         leaves.push(TokenScore::leaf(&found, &positions));
         expected.push(found);
     }

@@ -1,7 +1,7 @@
 //! The capability task: the worker measures its machine when the chain wants to know (SPEC N2).
 
 use super::{Core, Own, WorkerError, offer::is_barred};
-use crate::job::{self, Copies, FinishedJob, JobContext};
+use crate::job::{self, FinishedJob, JobContext};
 use crate::server::Server;
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_chain::{GetError, LightClient, Sender};
@@ -115,16 +115,7 @@ async fn run(
             break;
         }
         let mode = record.terms.mode;
-        let context = JobContext {
-            model: model.clone(),
-            server: server.cloned(),
-            vrf_output,
-            mode,
-            crime: None,
-            truth: None,
-            copies: Copies::default(),
-            other: None,
-        };
+        let context = JobContext::honest(model.clone(), server.cloned(), vrf_output, mode);
         let job = job::run_unread(context, request, payload).await.map_err(|error| error.to_string())?;
         last = job.leaf.hash();
         jobs.push(job);

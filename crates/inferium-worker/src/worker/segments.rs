@@ -3,7 +3,7 @@
 use super::{Core, Own, WorkerError};
 use crate::evidence::Handover;
 use crate::forced;
-use crate::job::{Copies, JobContext};
+use crate::job::JobContext;
 use crate::lease::Agreement;
 use crate::store::SegmentRecord;
 use inferium_ledger::{Lease, StateKey};
@@ -55,16 +55,8 @@ impl Core {
         let Some(work) = self.leases.get_mut(&lease) else { return Ok(()) };
         // SPEC V5: what the VRF orders is done first.
         if let Some(planting) = work.begin_planting(self.parameters.forced_share) {
-            let context = JobContext {
-                model: self.model.clone(),
-                server: self.config.server.clone(),
-                vrf_output: work.vrf_output,
-                mode: work.record.terms.mode,
-                crime: None,
-                truth: None,
-                copies: Copies::default(),
-                other: None,
-            };
+            let (model, server) = (self.model.clone(), self.config.server.clone());
+            let context = JobContext::honest(model, server, work.vrf_output, work.record.terms.mode);
             let own = self.own_tx.clone();
             tokio::spawn(async move {
                 let done = forced::plant(context, lease, planting).await;

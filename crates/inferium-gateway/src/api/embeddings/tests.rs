@@ -1,6 +1,7 @@
 //! Requests are read whole, and packed into jobs that a worker takes.
 
 use super::*;
+use crate::api::JOB_HEADER;
 use inferium_engine::{MockEmbedder, MockEmbedderOptions, Model};
 use inferium_types::{Amount, Price};
 use serde_json::json;

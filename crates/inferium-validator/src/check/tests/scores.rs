@@ -29,8 +29,7 @@ async fn scores_of(payload: &JobPayload, flavour: u64) -> (Vec<Vec<TokenScore>>,
     let mut scoring = Scoring::new(&engine, requests);
     let (mut scores, mut leaves) = (Vec::new(), Vec::new());
     while let Some(found) = scoring.next().await {
-        let (found, positions): (Vec<_>, Vec<_>) =
-            found.unwrap().into_iter().map(|one| (one.score, one.digest)).unzip();
+        let (found, positions) = found.unwrap();
         leaves.push(TokenScore::leaf(&found, &positions));
         scores.push(found);
     }

@@ -8,14 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Crates whose version may change results, by name in the lock file.
-const INFLUENTIAL: [&str; 10] = [
+const INFLUENTIAL: [&str; 13] = [
     "blake3",
     "candle-core",
+    // What a grammar allows.
+    "derivre",
     "libm",
+    "llguidance",
     "minijinja",
     "minijinja-contrib",
     "safetensors",
     "tokenizers",
+    "toktrie",
     // What letters and accents are, for tokenizers.
     "unicode-normalization-alignments",
     "unicode_categories",

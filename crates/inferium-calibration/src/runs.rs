@@ -10,7 +10,7 @@ use inferium_sampling::{
     Draw, Fingerprint, Inadmissible, InvalidWindows, JobMeasures, PositionCheck, PositionMeasures, ReplayedPosition,
     Run, compare, covers, fit,
 };
-use inferium_types::{Calibration, Digest, MeasuredEvidence};
+use inferium_types::{Calibration, Digest, MeasuredEvidence, Shaping};
 use std::path::Path;
 
 #[cfg(test)]
@@ -286,7 +286,14 @@ fn request(
         _ => {}
     }
     let prompt = worker.render_chat(&messages)?;
-    Ok(GenerateRequest { prompt, max_tokens: corpus.tokens_max, sampling, seed, measure: true })
+    Ok(GenerateRequest {
+        prompt,
+        max_tokens: corpus.tokens_max,
+        sampling,
+        seed,
+        shaping: Shaping::default(),
+        measure: true,
+    })
 }
 
 /// Replays an answer as a validator does, and compares with what the worker shows of it.
@@ -299,7 +306,14 @@ fn judge(
     let prompt = canonical.render_chat(&question.messages)?;
     let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
     let output = claimed.iter().map(|step| step.token).collect();
-    let request = ReplayRequest { prompt, output, sampling: question.sampling, seed: question.seed, measure: true };
+    let request = ReplayRequest {
+        prompt,
+        output,
+        sampling: question.sampling,
+        seed: question.seed,
+        shaping: Shaping::default(),
+        measure: true,
+    };
     let own = canonical.replay(request)?.blocking_recv().map_err(|_| EngineError::Stopped)??;
     let measured: Vec<&Measured> = own.iter().filter_map(|step| step.measured.as_deref()).collect();
     let evidence = show(setting, question, claimed, &measured);

@@ -8,7 +8,7 @@ use inferium_engine::{
     Arithmetic, Engine, GenerateRequest, LlamaEngine, LoadOptions, MockEngine, MockOptions, ReplayRequest, TraceRequest,
 };
 use inferium_sampling::Fingerprint;
-use inferium_types::SamplingParams;
+use inferium_types::{SamplingParams, Shaping};
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,8 +18,14 @@ fn generate(engine: &dyn Engine, prompts: usize, prompt_len: u32, max_tokens: u3
         .map(|index| {
             let prompt =
                 (0..prompt_len).map(|i| (1000 + i * 37 + index as u32 * 101) % engine.model().vocab_size).collect();
-            let request =
-                GenerateRequest { prompt, max_tokens, sampling: SamplingParams::GREEDY, seed: [1; 32], measure: shown };
+            let request = GenerateRequest {
+                prompt,
+                max_tokens,
+                sampling: SamplingParams::GREEDY,
+                seed: [1; 32],
+                shaping: Shaping::default(),
+                measure: shown,
+            };
             engine.generate(request).unwrap()
         })
         .collect();

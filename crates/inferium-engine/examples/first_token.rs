@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command-line tool for developers")]
 
 use inferium_engine::{Engine, GenerateRequest, LlamaEngine, LoadOptions};
-use inferium_types::{ChatMessage, SamplingParams};
+use inferium_types::{ChatMessage, SamplingParams, Shaping};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,14 @@ const SAMPLING: SamplingParams = SamplingParams { temperature_micro: 700_000, to
 fn first_token(engine: &LlamaEngine, messages: &[ChatMessage], run: u8) -> Duration {
     let started = Instant::now();
     let prompt = engine.render_chat(messages).unwrap();
-    let request = GenerateRequest { prompt, max_tokens: 1, sampling: SAMPLING, seed: [run; 32], measure: false };
+    let request = GenerateRequest {
+        prompt,
+        max_tokens: 1,
+        sampling: SAMPLING,
+        seed: [run; 32],
+        shaping: Shaping::default(),
+        measure: false,
+    };
     engine.generate(request).unwrap().blocking_recv().unwrap().unwrap();
     started.elapsed()
 }

@@ -2,7 +2,7 @@
 
 use crate::{ScoreReceiver, ScoreRequest, TraceReceiver, TraceRequest};
 use inferium_sampling::PositionCheck;
-use inferium_types::{ChatMessage, Digest, SamplingParams};
+use inferium_types::{ChatMessage, Digest, SamplingParams, Shaping, TokenScore};
 use std::fmt::Debug;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -64,6 +64,19 @@ pub trait Engine: Send + Sync + Debug {
     /// The bytes a token stands for; empty for special and unknown tokens. A token may be a part of a character.
     fn token_bytes(&self, token: u32) -> &[u8];
 
+    /// The spelling of a special token; `None` for others.
+    fn special(&self, token: u32) -> Option<&str>;
+
+    /// What of the tokenizer clients may want to know.
+    fn tokenizer(&self) -> TokenizerInfo;
+
+    /// Checks that an answer can be shaped like that.
+    ///
+    /// # Errors
+    /// - [`EngineError::Grammar`]: the grammar can't be read.
+    /// - [`EngineError::UnknownToken`]: a bias for a token that there is not.
+    fn check_shaping(&self, shaping: &Shaping) -> Result<(), EngineError>;
+
     /// The text of tokens, without special tokens; bytes that are not UTF-8 become U+FFFD.
     fn decode(&self, tokens: &[u32]) -> String {
         let mut bytes = Vec::new();
@@ -92,6 +105,8 @@ pub struct GenerateRequest {
     pub max_tokens: u32,
     /// How to draw.
     pub sampling: SamplingParams,
+    /// How the answer is shaped; its stop strings are [`crate::Answer`]'s.
+    pub shaping: Shaping,
     /// The sampling seed.
     pub seed: [u8; 32],
     /// Whether steps have [`Step::measured`].
@@ -107,6 +122,8 @@ pub struct ReplayRequest {
     pub output: Vec<u32>,
     /// How they are claimed to be drawn.
     pub sampling: SamplingParams,
+    /// How the answer is shaped; its stop strings are [`crate::Answer`]'s.
+    pub shaping: Shaping,
     /// The sampling seed.
     pub seed: [u8; 32],
     /// Whether steps have [`Step::measured`].
@@ -122,6 +139,19 @@ pub struct Step {
     pub digest: Digest,
     /// What is compared where engines agree within a tolerance only, if it was asked for.
     pub measured: Option<Arc<Measured>>,
+    /// How likely the token is, in a replay the claimed one, if that was asked for ([`Shaping::likeliest`]).
+    pub score: Option<TokenScore>,
+}
+
+/// A tokenizer as clients of other servers know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenizerInfo {
+    /// Spelling of the token that begins a text.
+    pub bos_token: Option<String>,
+    /// Spelling of the token that ends a text.
+    pub eos_token: Option<String>,
+    /// The chat template, in Jinja.
+    pub chat_template: Option<String>,
 }
 
 /// What is measured at one output position. *The token* is the claimed one in a replay, the chosen one in a generation.
@@ -221,6 +251,12 @@ pub enum EngineError {
     /// Tokenizer or chat template refuse a text.
     #[error("text refused: {reason}")]
     Text {
+        /// Why.
+        reason: String,
+    },
+    /// A grammar can't be read.
+    #[error("the grammar can't be used: {reason}")]
+    Grammar {
         /// Why.
         reason: String,
     },

@@ -2,17 +2,19 @@
 
 use crate::deviation::Deviation;
 use crate::gguf::Gguf;
+use crate::grammar::Grammars;
 use crate::kernel::{ARITHMETIC_VERSION, Kernel, Tier};
 use crate::llama::{Cache, Canonical, Config, Forward, Weights};
 use crate::llamacpp;
 use crate::pool::Pool;
 use crate::scheduler::{Gauges, Job, Limits, Scheduler};
+use crate::shaper::Shaper;
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::{
     Engine, EngineError, EngineLoad, GenerateRequest, LoadError, ModelInfo, ReplayReceiver, ReplayRequest,
-    ScoreReceiver, ScoreRequest, StepReceiver, TraceReceiver, TraceRequest,
+    ScoreReceiver, ScoreRequest, StepReceiver, TokenizerInfo, TraceReceiver, TraceRequest,
 };
-use inferium_types::{ChatMessage, Digest};
+use inferium_types::{ChatMessage, Digest, Shaping};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -95,6 +97,8 @@ pub struct LlamaEngine {
     info: ModelInfo,
     tokenizer: Tokenizer,
     template: ChatTemplate,
+    bos: Option<u32>,
+    grammars: Grammars,
     eos: Arc<[u32]>,
     gauges: Arc<Gauges>,
     max_queue: u32,
@@ -185,12 +189,25 @@ impl LlamaEngine {
             info,
             tokenizer: read.tokenizer,
             template: read.template,
+            bos: read.bos,
+            grammars: Grammars::default(),
             gauges,
             max_queue: options.max_queue,
             layers,
             jobs: Some(jobs),
             thread: Some(thread),
         })
+    }
+
+    /// What bends the logits of an answer.
+    fn shaper(&self, shaping: &Shaping) -> Result<Option<Shaper>, EngineError> {
+        let vocab = self.info.vocab_size;
+        if let Some(&(token, _)) = shaping.bias.iter().find(|(token, _)| *token >= vocab) {
+            return Err(EngineError::UnknownToken { token, vocab_size: vocab });
+        }
+        let words = || (0..vocab).map(|token| self.tokenizer.token_bytes(token).to_vec()).collect();
+        let grammar = shaping.grammar.as_ref().map(|grammar| self.grammars.read(grammar, words, &self.eos));
+        Ok(Shaper::new(shaping.clone(), grammar.transpose()?, vocab))
     }
 
     /// Hands a job to the thread, if the queue has room.
@@ -215,14 +232,16 @@ impl Engine for LlamaEngine {
         self.info.admit(&request.prompt, &[], request.max_tokens.into())?;
         // One place for every step, so that the thread never waits for a slow reader. Memory grows with use only.
         let (to, receiver) = tokio::sync::mpsc::channel(request.max_tokens as usize);
-        self.submit(Job::generate(request, Arc::clone(&self.eos), to))?;
+        let shaper = self.shaper(&request.shaping)?;
+        self.submit(Job::generate(request, shaper, Arc::clone(&self.eos), to))?;
         Ok(receiver)
     }
 
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
         self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
         let (to, receiver) = tokio::sync::oneshot::channel();
-        self.submit(Job::replay(request, to))?;
+        let shaper = self.shaper(&request.shaping)?;
+        self.submit(Job::replay(request, shaper, to))?;
         Ok(receiver)
     }
 
@@ -258,6 +277,23 @@ impl Engine for LlamaEngine {
         self.tokenizer.token_bytes(token)
     }
 
+    fn special(&self, token: u32) -> Option<&str> {
+        self.tokenizer.spelling(token).filter(|spelling| self.tokenizer.special_id(spelling) == Some(token))
+    }
+
+    fn tokenizer(&self) -> TokenizerInfo {
+        let spelling = |token: Option<u32>| token.and_then(|token| self.tokenizer.spelling(token)).map(str::to_owned);
+        TokenizerInfo {
+            bos_token: spelling(self.bos),
+            eos_token: spelling(self.eos.first().copied()),
+            chat_template: Some(self.template.source().to_owned()),
+        }
+    }
+
+    fn check_shaping(&self, shaping: &Shaping) -> Result<(), EngineError> {
+        self.shaper(shaping).map(drop)
+    }
+
     fn load(&self) -> EngineLoad {
         self.gauges.load()
     }
@@ -281,6 +317,7 @@ struct Read {
     template: ChatTemplate,
     config: Config,
     eos_tokens: Vec<u32>,
+    bos: Option<u32>,
 }
 
 impl Read {
@@ -296,7 +333,7 @@ impl Read {
             spelling(eos_tokens.first().copied()),
         )?;
         let name = file.text("general.name")?.unwrap_or("unnamed").to_owned();
-        Ok(Self { name, tokenizer, template, config, eos_tokens })
+        Ok(Self { name, tokenizer, template, config, eos_tokens, bos })
     }
 
     /// The longest sequence with a cache of as many tokens.

@@ -29,6 +29,7 @@ mod embedder;
 mod engine;
 mod error;
 mod gguf;
+mod grammar;
 mod kernel;
 mod leaf;
 mod llama;
@@ -39,6 +40,7 @@ mod model;
 mod pool;
 mod scheduler;
 mod score;
+mod shaper;
 pub mod source;
 mod text;
 mod trace;
@@ -46,7 +48,7 @@ mod trace;
 pub use answer::Answer;
 pub use api::{
     Engine, EngineError, EngineLoad, GenerateRequest, Measured, ModelInfo, ReplayReceiver, ReplayRequest, Step,
-    StepReceiver,
+    StepReceiver, TokenizerInfo,
 };
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use deviation::{Deviation, WeakCache};

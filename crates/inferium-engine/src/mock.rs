@@ -1,14 +1,16 @@
 //! An engine without weights.
 
+use crate::grammar::Grammars;
 use crate::measure::{Claim, measure};
-use crate::score::score;
+use crate::score::{score, token_score};
+use crate::shaper::Shaper;
 use crate::trace::{row_cell, token_cell};
 use crate::{
     Engine, EngineError, EngineLoad, GenerateRequest, ModelInfo, ReplayReceiver, ReplayRequest, ScoreReceiver,
-    ScoreRequest, Step, StepReceiver, Trace, TraceReceiver, TraceRequest,
+    ScoreRequest, Step, StepReceiver, TokenizerInfo, Trace, TraceReceiver, TraceRequest,
 };
 use inferium_sampling::{Sampler, position_digest};
-use inferium_types::{ChatMessage, Digest, TraceStage};
+use inferium_types::{ChatMessage, Digest, Shaping, TraceStage};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -65,6 +67,7 @@ pub struct MockEngine {
     options: MockOptions,
     active: Arc<AtomicU32>,
     bytes: Vec<u8>,
+    grammars: Grammars,
 }
 
 impl MockEngine {
@@ -95,7 +98,25 @@ impl MockEngine {
             vocab_size: VOCAB,
             eos_tokens: vec![END],
         };
-        Self { info, options, active: Arc::new(AtomicU32::new(0)), bytes: (0..=u8::MAX).collect() }
+        Self {
+            info,
+            options,
+            active: Arc::new(AtomicU32::new(0)),
+            bytes: (0..=u8::MAX).collect(),
+            grammars: Grammars::default(),
+        }
+    }
+}
+
+impl MockEngine {
+    /// What bends the logits of an answer.
+    fn shaper(&self, shaping: &Shaping) -> Result<Option<Shaper>, EngineError> {
+        if let Some(&(token, _)) = shaping.bias.iter().find(|(token, _)| *token >= VOCAB) {
+            return Err(EngineError::UnknownToken { token, vocab_size: VOCAB });
+        }
+        let words = || (0..VOCAB).map(|token| self.token_bytes(token).to_vec()).collect();
+        let grammar = shaping.grammar.as_ref().map(|grammar| self.grammars.read(grammar, words, &[END]));
+        Ok(Shaper::new(shaping.clone(), grammar.transpose()?, VOCAB))
     }
 }
 
@@ -188,24 +209,40 @@ impl Chain {
         }
     }
 
-    /// The step at an output position, by the same sampler and digest as every engine's, measured if that is asked for: of
-    /// the token that is claimed, or of its own.
-    fn step(&self, sampler: &Sampler, position: u64, measured: Option<Option<u32>>) -> Step {
+    /// The step at an output position, by the same sampler and digest as every engine's; of the token that is claimed, or of
+    /// its own.
+    fn step(&self, draw: &mut Draw, position: u64, claimed: Option<u32>) -> Step {
         let logits = self.logits();
-        let token = sampler.choose(position, &logits);
-        let measured = measured.map(|claimed| {
+        let mut bent = logits;
+        if let Some(shaper) = &mut draw.shaper {
+            shaper.next().apply(&mut bent);
+        }
+        let token = draw.sampler.choose(position, &bent);
+        let measured = draw.measure.then(|| {
             let claim = claimed.map_or(Claim::Own(token), Claim::Token);
-            Arc::new(measure(sampler, position, &logits, claim, &self.hidden()))
+            Arc::new(measure(&draw.sampler, position, &logits, claim, &self.hidden()))
         });
-        Step { token, digest: position_digest(token, &logits), measured }
+        let next = claimed.unwrap_or(token);
+        let score = draw.likeliest.map(|count| token_score(&logits, next, count));
+        if let Some(shaper) = &mut draw.shaper {
+            shaper.push(next);
+        }
+        Step { token, digest: position_digest(token, &logits), measured, score }
     }
+}
+
+/// How tokens are drawn, and what is told of each.
+struct Draw {
+    sampler: Sampler,
+    shaper: Option<Shaper>,
+    likeliest: Option<u8>,
+    measure: bool,
 }
 
 /// A generation in progress.
 struct Generation {
-    measure: bool,
     chain: Chain,
-    sampler: Sampler,
+    draw: Draw,
     position: u64,
     left: u32,
     to: mpsc::Sender<Result<Step, EngineError>>,
@@ -215,7 +252,7 @@ struct Generation {
 impl Generation {
     /// Sends one step; `false` after the last one.
     fn advance(&mut self) -> bool {
-        let step = self.chain.step(&self.sampler, self.position, self.measure.then_some(None));
+        let step = self.chain.step(&mut self.draw, self.position, None);
         let token = step.token;
         self.chain.feed(token);
         self.position += 1;
@@ -233,10 +270,15 @@ impl Engine for MockEngine {
         self.info.admit(&request.prompt, &[], request.max_tokens.into())?;
         let active = Active::enter(&self.active, self.options.max_active)?;
         let (to, receiver) = mpsc::channel(request.max_tokens as usize);
-        let mut generation = Generation {
-            measure: request.measure,
-            chain: Chain::new(&self.info, &self.options, &request.prompt),
+        let draw = Draw {
             sampler: Sampler::new(request.sampling, request.seed),
+            shaper: self.shaper(&request.shaping)?,
+            likeliest: request.shaping.likeliest,
+            measure: request.measure,
+        };
+        let mut generation = Generation {
+            chain: Chain::new(&self.info, &self.options, &request.prompt),
+            draw,
             position: 0,
             left: request.max_tokens,
             to,
@@ -262,11 +304,16 @@ impl Engine for MockEngine {
     fn replay(&self, request: ReplayRequest) -> Result<ReplayReceiver, EngineError> {
         self.info.admit(&request.prompt, &request.output, request.output.len() as u64)?;
         let _active = Active::enter(&self.active, self.options.max_active)?;
-        let sampler = Sampler::new(request.sampling, request.seed);
+        let mut draw = Draw {
+            sampler: Sampler::new(request.sampling, request.seed),
+            shaper: self.shaper(&request.shaping)?,
+            likeliest: request.shaping.likeliest,
+            measure: request.measure,
+        };
         let mut chain = Chain::new(&self.info, &self.options, &request.prompt);
         let mut steps = Vec::with_capacity(request.output.len());
         for (position, &token) in (0_u64..).zip(&request.output) {
-            steps.push(chain.step(&sampler, position, request.measure.then_some(Some(token))));
+            steps.push(chain.step(&mut draw, position, Some(token)));
             chain.feed(token);
         }
         let (to, receiver) = oneshot::channel();
@@ -340,6 +387,22 @@ impl Engine for MockEngine {
     fn token_bytes(&self, token: u32) -> &[u8] {
         let index = token as usize;
         self.bytes.get(index..=index).unwrap_or_default()
+    }
+
+    fn special(&self, token: u32) -> Option<&str> {
+        match token {
+            START => Some("<start>"),
+            END => Some("<end>"),
+            _ => None,
+        }
+    }
+
+    fn tokenizer(&self) -> TokenizerInfo {
+        TokenizerInfo { bos_token: None, eos_token: Some("<end>".to_owned()), chat_template: None }
+    }
+
+    fn check_shaping(&self, shaping: &Shaping) -> Result<(), EngineError> {
+        self.shaper(shaping).map(drop)
     }
 
     fn load(&self) -> EngineLoad {

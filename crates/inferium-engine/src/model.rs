@@ -46,6 +46,15 @@ pub enum Unfit {
     /// Servers take the spelling for the token, and so read another conversation (SPEC V9).
     #[error("on foreign profiles no message spells a special token")]
     SpecialToken,
+    /// Bent logits are drawn from to the bit, or not at all (SPEC J10).
+    #[error("grammars, tools, penalties and biases need a canonical profile")]
+    Shaping,
+    /// Log probabilities are compared to the bit (SPEC J9, J10).
+    #[error("log probabilities need a canonical profile")]
+    Likeliest,
+    /// Servers are asked to answer conversations (SPEC V9).
+    #[error("on foreign profiles only conversations are answered")]
+    Completion,
 }
 
 /// The highest temperature on foreign profiles, in millionths.
@@ -54,8 +63,8 @@ const FOREIGN_TEMPERATURE_MICRO_MAX: u32 = 1_000_000;
 /// What a model reads of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prompt {
-    /// The tokens of a conversation, ready for its answer.
-    Chat(Vec<u32>),
+    /// The tokens of a conversation, ready for its answer, or those to go on with.
+    Text(Vec<u32>),
     /// The tokens of each text.
     Texts(Vec<Vec<u32>>),
     /// Continuations to score, with how many of the likeliest tokens.
@@ -67,7 +76,7 @@ impl Prompt {
     #[must_use]
     pub fn tokens(&self) -> usize {
         match self {
-            Self::Chat(tokens) => tokens.len(),
+            Self::Text(tokens) => tokens.len(),
             Self::Texts(texts) => texts.iter().map(Vec::len).sum(),
             Self::Scores(requests) => {
                 requests.iter().map(|one| one.prompt.len().saturating_add(one.tokens.len())).sum()
@@ -104,7 +113,11 @@ impl Model {
     /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score.
     pub fn read(&self, input: &JobInput) -> Result<Prompt, EngineError> {
         match (self, input) {
-            (Self::Chat(engine), JobInput::Chat { messages, .. }) => engine.render_chat(messages).map(Prompt::Chat),
+            (Self::Chat(engine), JobInput::Chat { messages, .. }) => engine.render_chat(messages).map(Prompt::Text),
+            (Self::Chat(engine), JobInput::Complete { prompt, .. }) => {
+                engine.model().admit(prompt, &[], 1)?;
+                Ok(Prompt::Text(prompt.clone()))
+            }
             (Self::Chat(engine), JobInput::Score { continuations, likeliest }) => {
                 let request = |one: &Continuation| {
                     engine.model().admit(&one.prompt, &one.tokens, one.tokens.len() as u64)?;
@@ -135,6 +148,17 @@ impl Model {
     pub fn fits(&self, comparison: Comparison, input: &JobInput, sampling: &SamplingParams) -> Result<(), Unfit> {
         match (self, input, comparison) {
             (_, JobInput::Score { .. }, Comparison::Tolerant | Comparison::Foreign) => Err(Unfit::Scores),
+            (_, input, Comparison::Tolerant | Comparison::Foreign)
+                if input.shaping().is_some_and(|shaping| !shaping.is_plain()) =>
+            {
+                Err(Unfit::Shaping)
+            }
+            (_, input, Comparison::Tolerant | Comparison::Foreign)
+                if input.shaping().is_some_and(|shaping| shaping.likeliest.is_some()) =>
+            {
+                Err(Unfit::Likeliest)
+            }
+            (_, JobInput::Complete { .. }, Comparison::Foreign) => Err(Unfit::Completion),
             (_, JobInput::Chat { .. }, Comparison::Foreign)
                 if sampling.temperature_micro > FOREIGN_TEMPERATURE_MICRO_MAX =>
             {

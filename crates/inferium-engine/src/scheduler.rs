@@ -158,22 +158,28 @@ impl<C: Compute> Scheduler<C> {
             self.active[rows[row].sequence].note(rows[row].token, cells);
         }
 
+        let adjustments: Vec<_> = rows
+            .iter()
+            .filter(|row| row.logits)
+            .map(|row| self.active[row.sequence].adjustment(row.position))
+            .collect();
         // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
         let logits = self.compute.logits().chunks_exact(vocab);
         let outputs = logits.zip(self.compute.hidden().chunks_exact(self.compute.width()));
         let mut wanted: Vec<_> =
-            rows.iter().filter(|row| row.logits).zip(outputs).map(|wanted| (wanted, None)).collect();
+            rows.iter().filter(|row| row.logits).zip(outputs).zip(&adjustments).map(|wanted| (wanted, None)).collect();
         let active = &self.active;
         let pool = self.compute.pool();
         pool.install(|| {
             pool.for_each_chunk(&mut wanted, 1, |_, wanted| {
-                for ((row, (logits, hidden)), output) in wanted {
-                    *output = Some(active[row.sequence].output(row.position, logits, hidden));
+                for (((row, (logits, hidden)), adjustment), output) in wanted {
+                    let sequence = &active[row.sequence];
+                    *output = Some(sequence.output(row.position, logits, hidden, adjustment.as_ref()));
                 }
             });
         });
         let outputs: Vec<_> =
-            wanted.into_iter().filter_map(|((row, _), output)| Some((row.sequence, output?))).collect();
+            wanted.into_iter().filter_map(|(((row, _), _), output)| Some((row.sequence, output?))).collect();
         for row in &rows {
             self.active[row.sequence].advance();
         }

@@ -71,16 +71,18 @@ impl<'a> Scoring<'a> {
 
 /// Scores a token by a position's logits, shape `[vocab]`.
 pub(crate) fn score(logits: &[f32], token: u32, likeliest: u8) -> Score {
+    Score { score: token_score(logits, token, likeliest), digest: position_digest(token, logits) }
+}
+
+/// How likely a token is by a position's logits, shape `[vocab]`, and which are the likeliest.
+pub(crate) fn token_score(logits: &[f32], token: u32, likeliest: u8) -> TokenScore {
     let total = log_sum_exp(logits);
     let logit = |token: u32| usize::try_from(token).ok().and_then(|index| logits.get(index)).copied();
     // Rounded once, from the exact difference in double precision; at most 0, since the sum is good to a millionth only.
     let logprob = |logit: f32| (f64::from(clean(logit)) - total).clamp(f64::from(f32::MIN), 0.0) as f32;
     let likeliest: Vec<(u32, f32)> =
         highest(logits, likeliest.into()).into_iter().map(|(token, logit)| (token, logprob(logit))).collect();
-    Score {
-        score: TokenScore::new(logprob(logit(token).unwrap_or(f32::MIN)), &likeliest),
-        digest: position_digest(token, logits),
-    }
+    TokenScore::new(logprob(logit(token).unwrap_or(f32::MIN)), &likeliest)
 }
 
 /// As the sum over all logits takes them: what is no number is the lowest, and there is nothing above the highest.

@@ -9,7 +9,7 @@ use inferium_engine::{
     LoadOptions,
 };
 use inferium_fuzz::{Form, Memory, Outcome, Target};
-use inferium_types::{ChatMessage, SamplingParams};
+use inferium_types::{ChatMessage, SamplingParams, Shaping};
 use safetensors::tensor::{Dtype, TensorView};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,8 @@ fn load(path: &Path) -> Result<LlamaEngine, LoadError> {
 fn answer(engine: &LlamaEngine) -> Result<usize, EngineError> {
     let prompt = engine.render_chat(&[ChatMessage { role: "a".to_owned(), content: "abc".to_owned() }])?;
     let sampling = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
-    let request = GenerateRequest { prompt, max_tokens: 2, sampling, seed: [0; 32], measure: true };
+    let request =
+        GenerateRequest { prompt, max_tokens: 2, sampling, seed: [0; 32], shaping: Shaping::default(), measure: true };
     let mut steps = engine.generate(request)?;
     let mut count = 0;
     while let Some(step) = steps.blocking_recv() {

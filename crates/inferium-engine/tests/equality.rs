@@ -12,7 +12,7 @@ use inferium_engine::{
     Deviation, Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Score, ScoreRequest, Step, Tier,
     WeakFormat,
 };
-use inferium_types::{ChatMessage, SamplingParams};
+use inferium_types::{ChatMessage, SamplingParams, Shaping};
 use std::sync::OnceLock;
 
 const TOKENS: u32 = 200;
@@ -47,6 +47,7 @@ fn claim(request: &GenerateRequest, steps: &[Step]) -> ReplayRequest {
         output: steps.iter().map(|step| step.token).collect(),
         sampling: request.sampling,
         seed: request.seed,
+        shaping: Shaping::default(),
         measure: false,
     }
 }
@@ -60,7 +61,14 @@ fn reference() -> &'static Reference {
             .map(|(index, question)| {
                 let message = ChatMessage { role: "user".into(), content: question.into() };
                 let prompt = engine.render_chat(&[message]).unwrap();
-                GenerateRequest { prompt, max_tokens: TOKENS, sampling: SAMPLING, seed: [index; 32], measure: false }
+                GenerateRequest {
+                    prompt,
+                    max_tokens: TOKENS,
+                    sampling: SAMPLING,
+                    seed: [index; 32],
+                    shaping: Shaping::default(),
+                    measure: false,
+                }
             })
             .collect();
         let steps: Vec<Vec<Step>> = requests.iter().map(|request| collect(&engine, request)).collect();

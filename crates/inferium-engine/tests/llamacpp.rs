@@ -30,7 +30,7 @@ mod built_in {
         Deviation, Engine, EngineError, GenerateRequest, Measured, ReplayRequest, Step, TextRequest, Tier, TraceRequest,
     };
     use inferium_sampling::{Projection, sketch, sketch_error};
-    use inferium_types::{ChatMessage, SamplingParams};
+    use inferium_types::{ChatMessage, SamplingParams, Shaping};
 
     const TOKENS: u32 = 100;
     const SAMPLING: SamplingParams = SamplingParams { temperature_micro: 700_000, top_p_ppm: 1_000_000, top_k: 50 };
@@ -43,7 +43,14 @@ mod built_in {
 
     fn request(engine: &LlamaEngine, number: u8) -> GenerateRequest {
         let prompt = engine.render_chat(&messages(QUESTIONS[usize::from(number)])).unwrap();
-        GenerateRequest { prompt, max_tokens: TOKENS, sampling: SAMPLING, seed: [number; 32], measure: true }
+        GenerateRequest {
+            prompt,
+            max_tokens: TOKENS,
+            sampling: SAMPLING,
+            seed: [number; 32],
+            shaping: Shaping::default(),
+            measure: true,
+        }
     }
 
     fn generate(engine: &LlamaEngine, request: GenerateRequest) -> Vec<Step> {
@@ -54,7 +61,9 @@ mod built_in {
     fn replay(engine: &LlamaEngine, request: &GenerateRequest, steps: &[Step]) -> Vec<Step> {
         let GenerateRequest { prompt, sampling, seed, measure, .. } = request.clone();
         let output = steps.iter().map(|step| step.token).collect();
-        let receiver = engine.replay(ReplayRequest { prompt, output, sampling, seed, measure }).unwrap();
+        let receiver = engine
+            .replay(ReplayRequest { prompt, output, sampling, seed, shaping: Shaping::default(), measure })
+            .unwrap();
         receiver.blocking_recv().unwrap().unwrap()
     }
 

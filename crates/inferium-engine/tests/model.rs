@@ -6,7 +6,7 @@ mod common;
 
 use common::engine;
 use inferium_engine::{Engine, EngineError, GenerateRequest, LoadOptions, TextStream};
-use inferium_types::{ChatMessage, SamplingParams};
+use inferium_types::{ChatMessage, SamplingParams, Shaping};
 
 const GREEDY: SamplingParams = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
 
@@ -68,7 +68,14 @@ fn chats_are_pinned() {
 fn a_greeting_is_answered() {
     let engine = engine(LoadOptions::default());
     let prompt = engine.render_chat(&[message("user", "Hi")]).unwrap();
-    let request = GenerateRequest { prompt, max_tokens: 30, sampling: GREEDY, seed: [0; 32], measure: false };
+    let request = GenerateRequest {
+        prompt,
+        max_tokens: 30,
+        sampling: GREEDY,
+        seed: [0; 32],
+        shaping: Shaping::default(),
+        measure: false,
+    };
     let mut receiver = engine.generate(request).unwrap();
     let steps: Vec<_> = std::iter::from_fn(|| receiver.blocking_recv()).map(Result::unwrap).collect();
     // Pins every bit of the arithmetic: a change here is a new version of it.
@@ -98,6 +105,7 @@ fn limits_are_kept_and_cancelled_work_frees_its_room() {
         max_tokens,
         sampling: GREEDY,
         seed: [0; 32],
+        shaping: Shaping::default(),
         measure: false,
     };
     assert!(matches!(engine.generate(request(249)), Err(EngineError::TooLong { tokens: 257, context_tokens: 256 })));

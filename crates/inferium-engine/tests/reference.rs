@@ -10,7 +10,7 @@ use candle_core::Device;
 use candle_core::quantized::gguf_file::Content;
 use common::{engine, model_path};
 use inferium_engine::{Engine, LoadOptions, ReplayRequest};
-use inferium_types::SamplingParams;
+use inferium_types::{SamplingParams, Shaping};
 use std::fs::File;
 
 const TEXT: &str = "The quick brown fox jumps over the lazy dog. Water boils at one hundred degrees, and the sun rises in \
@@ -135,6 +135,7 @@ fn greedy_choices_agree_with_a_textbook_forward_pass() {
         output: tokens[1..].to_vec(),
         sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
         seed: [0; 32],
+        shaping: inferium_types::Shaping::default(),
         measure: false,
     };
     let steps = engine.replay(replay).unwrap().blocking_recv().unwrap().unwrap();

@@ -13,7 +13,7 @@ use inferium_engine::{
     WeakFormat,
 };
 use inferium_sampling::{Projection, sketch, sketch_error};
-use inferium_types::{ChatMessage, SamplingParams};
+use inferium_types::{ChatMessage, SamplingParams, Shaping};
 use std::sync::Arc;
 
 const TOKENS: u32 = 100;
@@ -35,6 +35,7 @@ fn prompts(engine: &LlamaEngine) -> Vec<GenerateRequest> {
             max_tokens: TOKENS,
             sampling: SAMPLING,
             seed: [number; 32],
+            shaping: Shaping::default(),
             measure: true,
         })
         .collect()
@@ -50,7 +51,7 @@ fn replay(engine: &LlamaEngine, request: &GenerateRequest, steps: &[Step]) -> Ve
     let GenerateRequest { prompt, sampling, seed, .. } = request.clone();
     let output = steps.iter().map(|step| step.token).collect();
     engine
-        .replay(ReplayRequest { prompt, output, sampling, seed, measure: true })
+        .replay(ReplayRequest { prompt, output, sampling, seed, shaping: Shaping::default(), measure: true })
         .unwrap()
         .blocking_recv()
         .unwrap()

@@ -9,7 +9,7 @@ use inferium_engine::{
     Deviation, Engine, EngineError, GenerateRequest, LlamaEngine, LoadOptions, Step, Tier, Trace, TraceRequest,
     WeakCache, WeakFormat,
 };
-use inferium_types::{ChatMessage, Digest, SamplingParams, TraceStage};
+use inferium_types::{ChatMessage, Digest, SamplingParams, Shaping, TraceStage};
 use std::sync::OnceLock;
 
 const TOKENS: u32 = 40;
@@ -40,7 +40,14 @@ fn reference() -> &'static Reference {
         let engine = engine(one_thread());
         let message = ChatMessage { role: "user".into(), content: "Write a long poem about old ships.".into() };
         let prompt = engine.render_chat(&[message]).unwrap();
-        let request = GenerateRequest { prompt, max_tokens: TOKENS, sampling: SAMPLING, seed: [3; 32], measure: false };
+        let request = GenerateRequest {
+            prompt,
+            max_tokens: TOKENS,
+            sampling: SAMPLING,
+            seed: [3; 32],
+            shaping: Shaping::default(),
+            measure: false,
+        };
         let mut receiver = engine.generate(request.clone()).unwrap();
         let steps: Vec<Step> = std::iter::from_fn(|| receiver.blocking_recv()).map(Result::unwrap).collect();
         let trace = traced(&engine, claim(&request, &steps));

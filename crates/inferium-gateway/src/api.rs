@@ -1,13 +1,23 @@
 //! The HTTP surface: what clients of OpenAI-compatible servers expect.
 
+mod asked;
+mod calls;
 mod chat;
+mod choices;
 mod classifications;
+mod completions;
 mod embeddings;
 mod error;
+mod fields;
 mod models;
 mod parts;
 mod receipts;
 mod request;
+mod responses;
+mod routing;
+mod schema;
+mod tokenizer;
+mod tools;
 
 use crate::gateway::ServedModel;
 use crate::hub::Hub;
@@ -30,6 +40,7 @@ use inferium_chain::VerifiedBlock;
 use inferium_engine::{Comparison, Model, Unfit};
 use inferium_seal::FRAME_OVERHEAD_MAX;
 use inferium_types::{Digest, JobInput, ModelProfile, NetworkKey, Price, ProfileId, SamplingParams, limits};
+use routing::Routing;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -64,6 +75,18 @@ struct ApiModel {
 }
 
 impl ApiModel {
+    /// Checks that the model is what a request's routing asks for.
+    fn suits(&self, routing: &Routing) -> Result<(), ApiError> {
+        let mode = self.profile.engine.mode().name();
+        match &routing.verification {
+            Some(wanted) if wanted != mode => {
+                let message = format!("`{}` is verified as `{mode}`, not as `{wanted}`", self.profile.name);
+                Err(ApiError::invalid("provider.verification", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks what no worker of the profile would take.
     fn fits(&self, input: &JobInput, sampling: &SamplingParams) -> Result<(), ApiError> {
         self.model.fits(Comparison::from(&self.profile.engine), input, sampling).map_err(|unfit| {
@@ -71,6 +94,13 @@ impl ApiModel {
                 Unfit::Scores => "model",
                 Unfit::Temperature => "temperature",
                 Unfit::SpecialToken => "messages",
+                Unfit::Likeliest => "logprobs",
+                Unfit::Completion => "model",
+                Unfit::Shaping => match input.shaping() {
+                    Some(shaping) if shaping.grammar.is_some() => "response_format",
+                    Some(shaping) if !shaping.bias.is_empty() => "logit_bias",
+                    _ => "presence_penalty",
+                },
             };
             ApiError::invalid(param, unfit.to_string())
         })
@@ -134,6 +164,11 @@ pub(crate) fn router(state: ApiState) -> Router {
         .expose_headers([REQUEST_ID, JOB_HEADER, header::RETRY_AFTER, RETRY_AFTER_MS]);
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/responses", post(responses::create))
+        .route("/tokenizer_info", get(tokenizer::info))
+        .route("/tokenize", post(tokenizer::tokenize))
+        .route("/detokenize", post(tokenizer::detokenize))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/classifications", post(classifications::create))
         .route("/v1/models", get(models::list))

@@ -21,13 +21,15 @@ mod deadlines;
 mod ending;
 mod jobs;
 mod leases;
+mod preferences;
 mod segments;
 mod unsigned;
 
 pub(crate) use attempts::Attempts;
 pub(crate) use ending::Ending;
-pub(crate) use jobs::{JobEvent, JobHandle, JobSpec};
+pub(crate) use jobs::{JobEvent, JobHandle, JobSpec, TextPiece, Ticket};
 pub(crate) use leases::{LeaseUse, NoLease};
+pub(crate) use preferences::Preferences;
 pub(crate) use segments::NotSigned;
 pub(crate) use unsigned::keep_unsigned;
 
@@ -35,7 +37,7 @@ use crate::metrics::Metrics;
 use crate::stall::Claim;
 use crate::store::{GatewayStore, KeyRecord, SegmentStatus, StoreError, UnsignedRecord};
 use budgets::Budgets;
-use inferium_types::{Amount, Digest, JobId, LeaseId, NodeId, SecretKey, SegmentId};
+use inferium_types::{Amount, Digest, JobId, LeaseId, NodeId, ProfileId, SecretKey, SegmentId};
 use jobs::RunningJob;
 use leases::{Early, LeaseEntry};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -60,7 +62,8 @@ struct Inner {
     early: BTreeMap<(LeaseId, NodeId), Early>,
     /// Finished jobs of an earlier run, whose lease was not read from the chain yet.
     recovered: BTreeMap<JobId, UnsignedRecord>,
-    waiting: usize,
+    waiting: BTreeMap<u64, ProfileId>,
+    next_ticket: u64,
 }
 
 impl Inner {

@@ -1,6 +1,6 @@
 //! The other end of a worker's connection: proven both ways, and sealed from then on (SPEC J2).
 
-use crate::hub::{Hub, NotSigned};
+use crate::hub::{Hub, NotSigned, TextPiece};
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures::{SinkExt as _, Stream, StreamExt as _};
@@ -174,7 +174,9 @@ async fn receive(
         WorkerMessage::LeaseReady { lease, vrf_proof, sequence_from } => {
             hub.lease_ready(worker, lease, &vrf_proof, sequence_from, outbox);
         }
-        WorkerMessage::Delta { job, tokens, text } => hub.delta(worker, job, &tokens, text),
+        WorkerMessage::Delta { job, tokens, text, scores } => {
+            hub.delta(worker, job, TextPiece { text, tokens, scores });
+        }
         WorkerMessage::Embeddings { job, embeddings } => hub.parts(worker, job, JobAnswer::Embeddings(embeddings)),
         WorkerMessage::Scores { job, scores } => hub.parts(worker, job, JobAnswer::Scores(scores)),
         WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt).await,

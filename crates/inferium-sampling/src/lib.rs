@@ -1,13 +1,16 @@
-//! The canonical sampler, version 1: one function from (logits, parameters, seed, position) to a token.
+//! The canonical sampler, version 2: one function from (logits, parameters, seed, position) to a token.
 //!
 //! Every node of the network draws tokens with this code, so that a token can be *checked*: whoever holds the
 //! logits and the seed computes the same token, whatever the engine's own random numbers, batch order or
 //! vocabulary padding would have been. The draw is exact (Gumbel-max over the truncated softmax) and costs
 //! one pass over the vocabulary.
 //!
-//! It is *not* an inference engine, knows no text and no stop strings, and has no penalties in version 1.
+//! It is *not* an inference engine, and knows no text, no stop strings and no grammar: which tokens one allows, it is told.
 //!
 //! # The rule
+//! 0. Where an answer is shaped, an [`Adjustment`] first bends a copy of the logits: of each token that has a bias or that the
+//!    answer holds already, `ℓ + (bias − penalties)` in f32, the sum of millionths in brackets rounded once; of each token
+//!    that is not allowed, −∞. Digests and log probabilities are of the logits as they were.
 //! 1. Clean the logits: NaN and −∞ become `f32::MIN`, +∞ becomes `f32::MAX`, −0 becomes +0.
 //! 2. Candidates: the `K` largest, `K = min(top_k, 1024)` (1024 if `top_k` is 0); of equal logits the lower id first.
 //! 3. Temperature 0: the first candidate. Done.
@@ -33,6 +36,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod adjustment;
 mod calibration;
 mod candidates;
 mod digest;
@@ -47,6 +51,7 @@ mod sampler;
 mod sequential;
 mod sketch;
 
+pub use adjustment::{Adjustment, Allowed};
 pub use calibration::{CALIBRATION_POSITIONS_MIN, Detection, Inadmissible, Run, confirm, detect, fit};
 pub use digest::position_digest;
 pub use fingerprint::{Fingerprint, InvalidWindows, ReplayedPosition, compare};

@@ -8,7 +8,7 @@ use inferium_types::SamplingParams;
 mod tests;
 
 /// The version of the rule, a part of every engine profile: a change of any bit of the result raises it.
-pub const SAMPLER_VERSION: u16 = 1;
+pub const SAMPLER_VERSION: u16 = 2;
 
 /// The most candidates that are ever drawn from (`K_cap`): beyond it a model's tail weighs less than 10⁻³.
 pub const CANDIDATES_MAX: u32 = 1024;

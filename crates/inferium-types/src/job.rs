@@ -2,7 +2,7 @@
 
 use crate::{
     Amount, AmountOverflow, Continuation, Digest, JobId, LeaseId, MeasuredEvidence, ModelTask, Price, SegmentId,
-    TokenScore, VrfProof, leaf_hash, limits, score,
+    Shaping, TokenScore, VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -187,6 +187,24 @@ pub enum ImpossibleJob {
         /// How many.
         count: usize,
     },
+    /// Too many tokens have a bias.
+    #[error("{count} tokens with a bias; at most {} are allowed", limits::BIASED_TOKENS_MAX)]
+    BiasedTokens {
+        /// How many.
+        count: usize,
+    },
+    /// A bias is too large, or the tokens are in no order.
+    #[error("a bias is from -100 to 100, for each token once and by rising token")]
+    Bias,
+    /// A penalty is too large.
+    #[error("a penalty is from -2 to 2")]
+    Penalty,
+    /// An empty or too large grammar.
+    #[error("a grammar of {size} bytes; 1 to {} are allowed", limits::GRAMMAR_SIZE_MAX)]
+    Grammar {
+        /// Its bytes.
+        size: usize,
+    },
     /// Nothing to embed or to score, or too much.
     #[error("{count} texts or continuations; 1 to {} are allowed", limits::TEXTS_MAX)]
     Texts {
@@ -211,8 +229,8 @@ pub enum JobInput {
     Chat {
         /// Its turns.
         messages: Vec<ChatMessage>,
-        /// Texts that end the answer.
-        stop: Vec<String>,
+        /// How the answer is shaped.
+        shaping: Shaping,
     },
     /// Texts to embed, each on its own (SPEC J8).
     Embed {
@@ -226,14 +244,31 @@ pub enum JobInput {
         /// How many of the likeliest tokens are told at each position.
         likeliest: u8,
     },
+    /// Tokens to go on with, by a model that answers conversations: no template, no roles.
+    Complete {
+        /// The tokens; at least one.
+        prompt: Vec<u32>,
+        /// How the answer is shaped.
+        shaping: Shaping,
+    },
 }
 
 impl JobInput {
-    /// What [`JobRequest::tokens_max`] is for an input that has as many answers as parts; none of a conversation.
+    /// How the answer is shaped, of an input that is answered by text.
+    #[must_use]
+    pub const fn shaping(&self) -> Option<&Shaping> {
+        match self {
+            Self::Chat { shaping, .. } | Self::Complete { shaping, .. } => Some(shaping),
+            Self::Embed { .. } | Self::Score { .. } => None,
+        }
+    }
+
+    /// What [`JobRequest::tokens_max`] is for an input that has as many answers as parts; none of one that is
+    /// answered by text.
     #[must_use]
     pub const fn parts(&self) -> Option<usize> {
         match self {
-            Self::Chat { .. } => None,
+            Self::Chat { .. } | Self::Complete { .. } => None,
             Self::Embed { texts } => Some(texts.len()),
             Self::Score { continuations, .. } => Some(continuations.len()),
         }
@@ -243,7 +278,9 @@ impl JobInput {
     #[must_use]
     pub const fn no_answer(&self) -> JobAnswer {
         match self {
-            Self::Chat { .. } => JobAnswer::Text { tokens: Vec::new(), text: String::new() },
+            Self::Chat { .. } | Self::Complete { .. } => {
+                JobAnswer::Text { tokens: Vec::new(), text: String::new(), scores: Vec::new() }
+            }
             Self::Embed { .. } => JobAnswer::Embeddings(Vec::new()),
             Self::Score { .. } => JobAnswer::Scores(Vec::new()),
         }
@@ -254,7 +291,8 @@ impl JobInput {
 impl fmt::Debug for JobInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chat { messages, stop } => write!(f, "Chat({messages:?}, {} stop strings)", stop.len()),
+            Self::Chat { messages, shaping } => write!(f, "Chat({messages:?}, {shaping:?})"),
+            Self::Complete { prompt, shaping } => write!(f, "Complete({} tokens, {shaping:?})", prompt.len()),
             Self::Embed { texts } => {
                 write!(f, "Embed({} texts, {} bytes)", texts.len(), texts.iter().map(String::len).sum::<usize>())
             }
@@ -280,10 +318,16 @@ impl fmt::Debug for JobPayload {
 }
 
 impl JobPayload {
-    /// A conversation to answer.
+    /// A conversation to answer, with how the answer is shaped; of stop strings alone that is their list.
     #[must_use]
-    pub const fn chat(salt: [u8; 32], messages: Vec<ChatMessage>, stop: Vec<String>) -> Self {
-        Self { salt, input: JobInput::Chat { messages, stop } }
+    pub fn chat(salt: [u8; 32], messages: Vec<ChatMessage>, shaping: impl Into<Shaping>) -> Self {
+        Self { salt, input: JobInput::Chat { messages, shaping: shaping.into() } }
+    }
+
+    /// Tokens to go on with, with how the answer is shaped; of stop strings alone that is their list.
+    #[must_use]
+    pub fn complete(salt: [u8; 32], prompt: Vec<u32>, shaping: impl Into<Shaping>) -> Self {
+        Self { salt, input: JobInput::Complete { prompt, shaping: shaping.into() } }
     }
 
     /// Texts to embed.
@@ -302,8 +346,8 @@ impl JobPayload {
     #[must_use]
     pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
         match &self.input {
-            JobInput::Chat { messages, stop } => Some((messages, stop)),
-            JobInput::Embed { .. } | JobInput::Score { .. } => None,
+            JobInput::Chat { messages, shaping } => Some((messages, &shaping.stop)),
+            JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Complete { .. } => None,
         }
     }
 
@@ -319,7 +363,12 @@ impl JobPayload {
     /// [`ImpossibleJob`].
     pub fn check(&self) -> Result<(), ImpossibleJob> {
         match &self.input {
-            JobInput::Chat { messages, stop } => check_chat(messages, stop)?,
+            JobInput::Chat { messages, shaping } => {
+                shaping.check()?;
+                check_chat(messages)?;
+            }
+            JobInput::Complete { prompt, .. } if prompt.is_empty() => return Err(ImpossibleJob::NoTokens),
+            JobInput::Complete { shaping, .. } => shaping.check()?,
             JobInput::Embed { texts } if texts.is_empty() || texts.len() > limits::TEXTS_MAX => {
                 return Err(ImpossibleJob::Texts { count: texts.len() });
             }
@@ -335,14 +384,7 @@ impl JobPayload {
 }
 
 /// Limits of a conversation.
-fn check_chat(messages: &[ChatMessage], stop: &[String]) -> Result<(), ImpossibleJob> {
-    if stop.len() > limits::STOP_STRINGS_MAX {
-        return Err(ImpossibleJob::StopStrings { count: stop.len() });
-    }
-    let fits = |text: &&String| !text.is_empty() && text.len() <= limits::STOP_STRING_SIZE_MAX;
-    if let Some(text) = stop.iter().find(|text| !fits(text)) {
-        return Err(ImpossibleJob::StopString { size: text.len() });
-    }
+fn check_chat(messages: &[ChatMessage]) -> Result<(), ImpossibleJob> {
     if messages.len() > limits::MESSAGES_MAX {
         return Err(ImpossibleJob::Messages { count: messages.len() });
     }
@@ -388,12 +430,14 @@ impl Embedding {
 /// What a model answered, as the client got it.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum JobAnswer {
-    /// To a conversation.
+    /// To a conversation, or to tokens to go on with.
     Text {
         /// Its tokens.
         tokens: Vec<u32>,
         /// Their text.
         text: String,
+        /// Of each token its score, if that was asked for ([`Shaping::likeliest`]); else none.
+        scores: Vec<TokenScore>,
     },
     /// To texts: one for each, in their order.
     Embeddings(Vec<Embedding>),
@@ -415,9 +459,13 @@ impl JobAnswer {
     /// Adds what came next; false, and nothing changes, when it answers something else.
     pub fn append(&mut self, more: Self) -> bool {
         match (self, more) {
-            (Self::Text { tokens, text }, Self::Text { tokens: more, text: more_text }) => {
+            (
+                Self::Text { tokens, text, scores },
+                Self::Text { tokens: more, text: more_text, scores: more_scores },
+            ) => {
                 tokens.extend(more);
                 text.push_str(&more_text);
+                scores.extend(more_scores);
             }
             (Self::Embeddings(embeddings), Self::Embeddings(more)) => embeddings.extend(more),
             (Self::Scores(scores), Self::Scores(more)) => scores.extend(more),
@@ -437,7 +485,7 @@ impl JobAnswer {
 impl fmt::Debug for JobAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text { tokens, text } => write!(f, "Text({} tokens, {} bytes)", tokens.len(), text.len()),
+            Self::Text { tokens, text, .. } => write!(f, "Text({} tokens, {} bytes)", tokens.len(), text.len()),
             Self::Embeddings(embeddings) => write!(f, "Embeddings({})", embeddings.len()),
             Self::Scores(scores) => write!(f, "Scores({})", scores.len()),
         }
@@ -461,17 +509,17 @@ impl fmt::Debug for JobOutput {
 }
 
 impl JobOutput {
-    /// Of a conversation.
+    /// Of a conversation, without scores.
     #[must_use]
     pub const fn text(salt: [u8; 32], tokens: Vec<u32>, text: String) -> Self {
-        Self { salt, answer: JobAnswer::Text { tokens, text } }
+        Self { salt, answer: JobAnswer::Text { tokens, text, scores: Vec::new() } }
     }
 
     /// Tokens and text of an answer to a conversation.
     #[must_use]
     pub fn as_text(&self) -> Option<(&[u32], &str)> {
         match &self.answer {
-            JobAnswer::Text { tokens, text } => Some((tokens, text)),
+            JobAnswer::Text { tokens, text, .. } => Some((tokens, text)),
             JobAnswer::Embeddings(_) | JobAnswer::Scores(_) => None,
         }
     }

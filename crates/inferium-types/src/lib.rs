@@ -34,6 +34,7 @@ mod profile;
 mod receipt;
 mod score;
 mod sealed;
+mod shaping;
 mod statistics;
 mod task;
 mod trace;
@@ -66,6 +67,7 @@ pub use profile::{EngineClass, ForeignBounds, ModelProfile, ModelTask, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
 pub use score::{Continuation, TokenScore};
 pub use sealed::{SealPurpose, Sealed, SealedEvidence, SealingKeyProof};
+pub use shaping::Shaping;
 pub use statistics::{
     ALTERNATIVES_MAX, CONTEXT_ENDS, Calibration, ClippedSum, DrawCount, GAP_ENDS_MICRO, KindCount, LOGPROB_STEPS,
     MeasuredEvidence, MeasuredWindow, OPENED_WINDOWS, OpenedWindow, POSITION_KINDS, ReplayStatistics,

@@ -29,7 +29,15 @@ pub const TEXTS_MAX: usize = 512;
 /// Temperature of a draw, in millionths.
 pub const TEMPERATURE_MICRO_MAX: u32 = 2_000_000;
 /// Likeliest tokens that are told beside a scored one.
-pub const LIKELIEST_MAX: u8 = 5;
+pub const LIKELIEST_MAX: u8 = 20;
+/// Tokens of one request with a bias, as clients of chat APIs expect.
+pub const BIASED_TOKENS_MAX: usize = 300;
+/// A bias at most, in millionths either way.
+pub const BIAS_MICRO_MAX: u32 = 100_000_000;
+/// A penalty at most, in millionths either way.
+pub const PENALTY_MICRO_MAX: u32 = 2_000_000;
+/// Bytes of a grammar.
+pub const GRAMMAR_SIZE_MAX: usize = 64 * 1024;
 /// Values of an embedding.
 pub const EMBEDDING_WIDTH_MAX: u32 = 4_096;
 const _: () = assert!(TEXTS_MAX * EMBEDDING_WIDTH_MAX as usize * 4 <= PAYLOAD_SIZE_MAX);

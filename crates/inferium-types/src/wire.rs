@@ -98,6 +98,8 @@ pub enum WorkerMessage {
         tokens: Vec<u32>,
         /// Their text, as far as it is certain.
         text: String,
+        /// Of each token its score, if that was asked for; else none.
+        scores: Vec<TokenScore>,
     },
     /// The next embeddings of a job, in the order of its texts.
     Embeddings {

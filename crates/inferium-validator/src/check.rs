@@ -7,8 +7,8 @@ mod scored;
 
 use inferium_engine::{Answer, Engine, EngineError, Model, Prompt, ReplayRequest, Step};
 use inferium_types::{
-    Digest, EngineClass, FinishReason, JobEvidence, JobFault, JobInput, JobLeaf, JobTotals, Ppm, ProfileId,
-    ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey,
+    Digest, EngineClass, FinishReason, JobAnswer, JobEvidence, JobFault, JobInput, JobLeaf, JobTotals, Ppm, ProfileId,
+    ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, TokenScore, VerdictVote, VrfPublicKey,
     assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
 };
 use std::collections::BTreeSet;
@@ -234,7 +234,9 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
     let prompt = match model.read(&drawn.job.payload.input) {
         Ok(prompt) => prompt,
         // How much of a conversation fits is this engine's own affair.
-        Err(error @ EngineError::TooLong { .. }) if matches!(drawn.job.payload.input, JobInput::Score { .. }) => {
+        Err(error @ EngineError::TooLong { .. })
+            if matches!(drawn.job.payload.input, JobInput::Score { .. } | JobInput::Complete { .. }) =>
+        {
             return Err(error);
         }
         // The model does not read it: no honest worker serves such an input.
@@ -256,7 +258,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
         return Ok(Err(JobFault::Prompt));
     }
     match (model, prompt) {
-        (Model::Chat(engine), Prompt::Chat(prompt)) => check_text(drawn, &**engine, prompt).await,
+        (Model::Chat(engine), Prompt::Text(prompt)) => check_text(drawn, &**engine, prompt).await,
         (Model::Chat(engine), Prompt::Scores(requests)) => scored::check(drawn, &**engine, requests).await,
         (Model::Embedder(embedder), Prompt::Texts(texts)) => embedded::check(drawn, &**embedder, texts).await,
         // A model reads only what it can do something with.
@@ -272,10 +274,13 @@ async fn check_text(
 ) -> Result<Result<Replayed, JobFault>, EngineError> {
     let DrawnJob { facts, leaf, job, .. } = drawn;
     let (request, result) = (&leaf.request, &leaf.result);
-    let Some((tokens, text)) = job.output.as_text() else { return Ok(Err(JobFault::Text)) };
-    let stop = job.payload.as_chat().map_or(&[][..], |(_, stop)| stop);
-    if let Err(fault) = check_answer(leaf, stop, (tokens, text), engine) {
+    let JobAnswer::Text { tokens, text, scores } = &job.output.answer else { return Ok(Err(JobFault::Text)) };
+    let Some(shaping) = job.payload.input.shaping() else { return Ok(Err(JobFault::Prompt)) };
+    if let Err(fault) = check_answer(leaf, &shaping.stop, (tokens, text), engine) {
         return Ok(Err(fault));
+    }
+    if scores.len() != shaping.likeliest.map_or(0, |_| tokens.len()) {
+        return Ok(Err(JobFault::Score));
     }
     if tokens.is_empty() {
         let is_empty = result.evidence_root == merkle_root(&[]);
@@ -285,16 +290,22 @@ async fn check_text(
         return Ok(Err(JobFault::Token));
     }
     let seed = replay_seed(request, &prompt, drawn.vrf_output);
+    // Where nothing is compared to the bit, no honest worker takes such a job; nor does one anywhere whose engine can't read it.
+    let is_shaped = !shaping.is_plain() || shaping.likeliest.is_some();
+    if is_shaped && (facts.engine.is_measured() || engine.check_shaping(shaping).is_err()) {
+        return Ok(Err(JobFault::Prompt));
+    }
     let replay = engine.replay(ReplayRequest {
         prompt,
-        output: tokens.to_vec(),
+        output: tokens.clone(),
         sampling: request.sampling,
         seed,
+        shaping: shaping.clone(),
         measure: facts.engine.is_measured(),
     })?;
     let steps = replay.await.map_err(|_| EngineError::Stopped)??;
     match &facts.engine {
-        EngineClass::Canonical { .. } => Ok(equal(leaf, tokens, &steps)),
+        EngineClass::Canonical { .. } => Ok(equal(leaf, tokens, scores, &steps)),
         EngineClass::Tolerance { calibration, .. } => {
             measured::within(drawn, calibration, seed, (tokens, &steps), engine.model())
         }
@@ -303,13 +314,16 @@ async fn check_text(
 }
 
 /// Compares a replay for equality.
-fn equal(leaf: &JobLeaf, tokens: &[u32], steps: &[Step]) -> Result<Replayed, JobFault> {
+fn equal(leaf: &JobLeaf, tokens: &[u32], scores: &[TokenScore], steps: &[Step]) -> Result<Replayed, JobFault> {
     if steps.len() != tokens.len() || steps.iter().zip(tokens).any(|(step, token)| step.token != *token) {
         return Err(JobFault::Token);
     }
     let digests: Vec<Digest> = steps.iter().map(|step| step.digest).collect();
     if merkle_root(&digests) != leaf.result.evidence_root {
         return Err(JobFault::Logits);
+    }
+    if !steps.iter().filter_map(|step| step.score.as_ref()).eq(scores) {
+        return Err(JobFault::Score);
     }
     Ok(Replayed { digests, statistics: ReplayStatistics::default() })
 }

@@ -133,12 +133,12 @@ impl Crime {
     pub(crate) async fn bend(
         self,
         engine: &dyn Engine,
-        messages: &[ChatMessage],
+        messages: Option<&[ChatMessage]>,
         honest: GenerateRequest,
     ) -> Result<GenerateRequest, EngineError> {
         let mut bent = honest;
         match self {
-            Self::NoSystemPrompt => {
+            Self::NoSystemPrompt if let Some(messages) = messages => {
                 let mut messages = messages.to_vec();
                 messages.retain(|message| message.role != "system");
                 bent.prompt = engine.render_chat(&messages)?;
@@ -147,7 +147,8 @@ impl Crime {
             Self::Hotter => bent.sampling.temperature_micro = warmer(bent.sampling.temperature_micro, 10),
             Self::OwnSeed => bent.seed = own_seed(&bent.seed, 0),
             Self::BestOfFour => bent.seed = best_seed(engine, &bent).await?,
-            Self::WrongWeights
+            Self::NoSystemPrompt
+            | Self::WrongWeights
             | Self::CoarseRows
             | Self::Fp8Cache
             | Self::Int4Cache

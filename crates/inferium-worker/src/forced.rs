@@ -59,7 +59,9 @@ impl Planting {
     /// Tokens of its answer at most; of texts to embed and of continuations to score, one.
     fn tokens_max(&self) -> u32 {
         match &self.template.evidence.payload.input {
-            JobInput::Chat { .. } => self.template.leaf.result.usage.completion_tokens.clamp(1, ANSWER_TOKENS_MAX),
+            JobInput::Chat { .. } | JobInput::Complete { .. } => {
+                self.template.leaf.result.usage.completion_tokens.clamp(1, ANSWER_TOKENS_MAX)
+            }
             JobInput::Embed { .. } | JobInput::Score { .. } => 1,
         }
     }
@@ -86,6 +88,12 @@ fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), Jo
         shorten_scores(planting, continuations, usize::try_from(limit).unwrap_or(usize::MAX));
         let found = model.read(&payload.input)?.tokens();
         return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
+    }
+    if let JobInput::Complete { prompt, .. } = &mut payload.input {
+        let room = usize::try_from(limit).unwrap_or(usize::MAX);
+        let kept = planting.words(prompt.len()).clamp(1, room.max(1));
+        prompt.drain(..prompt.len().saturating_sub(kept));
+        return Ok((payload, u32::try_from(kept).unwrap_or(u32::MAX)));
     }
     let mut words = planting.words(last(&mut payload.input).map_or(0, |text| text.split_whitespace().count()));
     loop {
@@ -120,7 +128,7 @@ fn last(input: &mut JobInput) -> Option<&mut String> {
     match input {
         JobInput::Chat { messages, .. } => messages.last_mut().map(|message| &mut message.content),
         JobInput::Embed { texts } => texts.last_mut(),
-        JobInput::Score { .. } => None,
+        JobInput::Score { .. } | JobInput::Complete { .. } => None,
     }
 }
 

@@ -13,8 +13,8 @@ use inferium_engine::{
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
-    JobResult, MeasuredEvidence, TokenScore, Usage, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
+    Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
+    MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -140,16 +140,16 @@ pub(crate) async fn run(
         (Model::Chat(engine), Prompt::Scores(scored)) => {
             score(&context, &**engine, scored, (request, payload), &outbox).await?
         }
-        (Model::Chat(_), Prompt::Chat(_)) if context.copies.has_one_for(&context, &request) => {
+        (Model::Chat(_), Prompt::Text(_)) if context.copies.has_one_for(&context, &request) => {
             crooked::copy(&context, (request, payload), &outbox).await?
         }
-        (Model::Chat(engine), Prompt::Chat(prompt)) if let Some(server) = &context.server => {
+        (Model::Chat(engine), Prompt::Text(prompt)) if let Some(server) = &context.server => {
             foreign::answer((&context, server), &**engine, &prompt, (request, payload), &outbox, cancel).await?
         }
-        (Model::Chat(engine), Prompt::Chat(prompt)) if context.other.is_some() => {
+        (Model::Chat(engine), Prompt::Text(prompt)) if context.other.is_some() => {
             crooked::another(&context, &**engine, prompt, (request, payload), &outbox).await?
         }
-        (Model::Chat(engine), Prompt::Chat(prompt)) => {
+        (Model::Chat(engine), Prompt::Text(prompt)) => {
             answer(&context, &**engine, prompt, (request, payload), &outbox, cancel).await?
         }
         (Model::Embedder(embedder), Prompt::Texts(texts)) => {
@@ -177,7 +177,7 @@ async fn answer(
     outbox: &mpsc::Sender<WorkerMessage>,
     mut cancel: watch::Receiver<bool>,
 ) -> Result<FinishedJob, JobRefusal> {
-    let JobInput::Chat { messages, stop } = &payload.input else { return Err(JobRefusal::Payload) };
+    let shaping = payload.input.shaping().ok_or(JobRefusal::Payload)?;
     let seed = replay_seed(&request, &prompt, &context.vrf_output);
     let mut evidence = Evidence::new(context.mode, seed);
     let mut asked = GenerateRequest {
@@ -185,21 +185,23 @@ async fn answer(
         max_tokens: request.tokens_max,
         sampling: request.sampling,
         seed,
+        shaping: shaping.clone(),
         measure: context.mode == VerificationMode::Sampled,
     };
     if let Some(crime) = context.crime {
-        asked = crime.bend(engine, messages, asked).await?;
+        asked = crime.bend(engine, payload.as_chat().map(|(messages, _)| messages), asked).await?;
     }
     let mut steps = engine.generate(asked)?;
-    let mut answer = Answer::new(stop, request.tokens_max);
+    let mut answer = Answer::new(&shaping.stop, request.tokens_max);
     let mut own = Vec::new();
+    let mut scores = Vec::new();
     while answer.finish().is_none() {
         let step: Step = tokio::select! {
             biased;
             changed = cancel.changed() => {
                 if changed.is_err() || *cancel.borrow() {
                     let text = answer.cancel();
-                    send_delta(outbox, &request, Vec::new(), text).await?;
+                    send_delta(outbox, &request, Vec::new(), text, Vec::new()).await?;
                 }
                 continue;
             }
@@ -211,7 +213,9 @@ async fn answer(
         evidence.push(&step, context.crime);
         let text = answer.push(engine, step.token);
         let text = if context.crime == Some(Crime::EditedText) { crooked::edited(&text) } else { text };
-        send_delta(outbox, &request, vec![step.token], text).await?;
+        let score: Vec<TokenScore> = step.score.into_iter().collect();
+        scores.extend_from_slice(&score);
+        send_delta(outbox, &request, vec![step.token], text, score).await?;
         if context.crime == Some(Crime::Truncated) && answer.tokens().len() >= TRUNCATED_TOKENS {
             break;
         }
@@ -220,12 +224,21 @@ async fn answer(
     drop(steps);
     let mut more = crooked::More::default();
     if context.crime == Some(Crime::OverGeneration) && answer.finish() == Some(FinishReason::EndOfText) {
-        more = crooked::go_on(context, engine, (&prompt, answer.tokens()), &request, &mut evidence).await?;
-        send_delta(outbox, &request, more.tokens.clone(), more.text.clone()).await?;
+        more =
+            crooked::go_on(context, engine, (&prompt, answer.tokens()), (&request, shaping.likeliest), &mut evidence)
+                .await?;
+        send_delta(outbox, &request, more.tokens.clone(), more.text.clone(), more.scores.clone()).await?;
+        scores.append(&mut more.scores);
     }
     if let (false, Some(Model::Chat(truth))) = (own.is_empty(), &context.truth) {
-        let replay =
-            ReplayRequest { prompt, output: answer.tokens().to_vec(), sampling: request.sampling, seed, measure: true };
+        let replay = ReplayRequest {
+            prompt,
+            output: answer.tokens().to_vec(),
+            sampling: request.sampling,
+            seed,
+            shaping: Shaping::default(),
+            measure: true,
+        };
         evidence = crooked::forge(&**truth, replay, &own).await?;
     }
     let text = if context.crime == Some(Crime::EditedText) {
@@ -235,7 +248,7 @@ async fn answer(
     };
     let end = more.end.or(answer.finish()).unwrap_or(FinishReason::EndOfText);
     let tokens = [answer.tokens(), &more.tokens].concat();
-    let answer = JobAnswer::Text { tokens, text: text + &more.text };
+    let answer = JobAnswer::Text { tokens, text: text + &more.text, scores };
     Ok(finish(context, (request, payload), answer, end, evidence))
 }
 
@@ -375,8 +388,12 @@ async fn send_delta(
     request: &JobRequest,
     tokens: Vec<u32>,
     text: String,
+    scores: Vec<TokenScore>,
 ) -> Result<(), JobRefusal> {
-    outbox.send(WorkerMessage::Delta { job: request.job, tokens, text }).await.map_err(|_| JobRefusal::GatewayGone)
+    outbox
+        .send(WorkerMessage::Delta { job: request.job, tokens, text, scores })
+        .await
+        .map_err(|_| JobRefusal::GatewayGone)
 }
 
 fn finish(

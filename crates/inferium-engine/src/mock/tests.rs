@@ -1,12 +1,19 @@
 use super::{MockEngine, MockOptions, VOCAB};
 use crate::{Engine, EngineError, GenerateRequest, ReplayRequest, Step, Trace, TraceRequest};
-use inferium_types::{ChatMessage, SamplingParams, TraceStage};
+use inferium_types::{ChatMessage, SamplingParams, Shaping, TraceStage};
 use std::time::Duration;
 
 const SAMPLING: SamplingParams = SamplingParams { temperature_micro: 700_000, top_p_ppm: 900_000, top_k: 40 };
 
 fn request(max_tokens: u32) -> GenerateRequest {
-    GenerateRequest { prompt: vec![72, 105], max_tokens, sampling: SAMPLING, seed: [5; 32], measure: false }
+    GenerateRequest {
+        prompt: vec![72, 105],
+        max_tokens,
+        sampling: SAMPLING,
+        seed: [5; 32],
+        shaping: Shaping::default(),
+        measure: false,
+    }
 }
 
 fn steps(engine: &MockEngine, max_tokens: u32) -> Vec<Step> {
@@ -17,7 +24,7 @@ fn steps(engine: &MockEngine, max_tokens: u32) -> Vec<Step> {
 fn replayed(engine: &MockEngine, output: Vec<u32>) -> Vec<Step> {
     let GenerateRequest { prompt, sampling, seed, .. } = request(1);
     engine
-        .replay(ReplayRequest { prompt, output, sampling, seed, measure: false })
+        .replay(ReplayRequest { prompt, output, sampling, seed, shaping: Shaping::default(), measure: false })
         .unwrap()
         .blocking_recv()
         .unwrap()

@@ -2,7 +2,7 @@
 
 use super::{Comparison, Model, Prompt, Unfit};
 use crate::{EngineError, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, ScoreRequest};
-use inferium_types::{ChatMessage, Continuation, Digest, JobInput, ModelTask, SamplingParams};
+use inferium_types::{ChatMessage, Continuation, Digest, JobInput, ModelTask, SamplingParams, Shaping};
 use std::sync::Arc;
 
 fn chat() -> Model {
@@ -20,8 +20,8 @@ fn texts(texts: &[&str]) -> JobInput {
 #[test]
 fn inputs_are_read_by_models_that_take_them() {
     let message = ChatMessage { role: "user".into(), content: "hello".into() };
-    let conversation = JobInput::Chat { messages: vec![message], stop: Vec::new() };
-    assert!(matches!(chat().read(&conversation), Ok(Prompt::Chat(tokens)) if !tokens.is_empty()));
+    let conversation = JobInput::Chat { messages: vec![message], shaping: Shaping::default() };
+    assert!(matches!(chat().read(&conversation), Ok(Prompt::Text(tokens)) if !tokens.is_empty()));
     assert_eq!(embedder(0).read(&conversation), Err(EngineError::Task { does: "embedding" }));
     assert_eq!(chat().read(&texts(&["hello"])), Err(EngineError::Task { does: "chat" }));
     let Ok(Prompt::Texts(read)) = embedder(0).read(&texts(&["one", "two and more"])) else { panic!("not read") };
@@ -70,7 +70,7 @@ fn continuations_are_read_by_models_that_answer() {
 #[test]
 fn requests_fit_the_class_that_they_are_compared_in() {
     let message = |content: &str| ChatMessage { role: "user".into(), content: content.into() };
-    let chat_of = |content: &str| JobInput::Chat { messages: vec![message(content)], stop: Vec::new() };
+    let chat_of = |content: &str| JobInput::Chat { messages: vec![message(content)], shaping: Shaping::default() };
     let at = |temperature_micro| SamplingParams { temperature_micro, ..SamplingParams::GREEDY };
     let one = Continuation { prompt: vec![1], tokens: vec![2] };
     let score = JobInput::Score { continuations: vec![one], likeliest: 0 };

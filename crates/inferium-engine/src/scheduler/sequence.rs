@@ -2,10 +2,11 @@
 
 use crate::llama::Row;
 use crate::measure::{Claim, measure};
-use crate::score::score;
+use crate::score::{score, token_score};
+use crate::shaper::Shaper;
 use crate::trace::token_cell;
 use crate::{EngineError, GenerateRequest, ReplayRequest, Score, ScoreRequest, Step, Trace, TraceRequest};
-use inferium_sampling::{Sampler, position_digest};
+use inferium_sampling::{Adjustment, Sampler, position_digest};
 use inferium_types::{Digest, SamplingParams, TraceShape};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,10 @@ pub(crate) struct Job {
     /// Output positions to compute at most.
     output_len: usize,
     sampler: Sampler,
+    /// Bends logits; most answers have none.
+    shaper: Option<Shaper>,
+    /// How many of the likeliest tokens are told beside each token's score.
+    likeliest: Option<u8>,
     measure: bool,
     reply: Reply,
 }
@@ -55,6 +60,7 @@ enum Reply {
 impl Job {
     pub(crate) fn generate(
         request: GenerateRequest,
+        shaper: Option<Shaper>,
         eos: Arc<[u32]>,
         to: mpsc::Sender<Result<Step, EngineError>>,
     ) -> Self {
@@ -63,18 +69,26 @@ impl Job {
             tokens: request.prompt,
             output_len: request.max_tokens as usize,
             sampler: Sampler::new(request.sampling, request.seed),
+            shaper,
+            likeliest: request.shaping.likeliest,
             measure: request.measure,
             reply: Reply::Stream { to, eos },
         }
     }
 
-    pub(crate) fn replay(request: ReplayRequest, to: oneshot::Sender<Result<Vec<Step>, EngineError>>) -> Self {
+    pub(crate) fn replay(
+        request: ReplayRequest,
+        shaper: Option<Shaper>,
+        to: oneshot::Sender<Result<Vec<Step>, EngineError>>,
+    ) -> Self {
         let (prompt_len, output) = (request.prompt.len(), request.output);
         Self {
             tokens: fed(request.prompt, &output),
             prompt_len,
             output_len: output.len(),
             sampler: Sampler::new(request.sampling, request.seed),
+            shaper,
+            likeliest: request.shaping.likeliest,
             measure: request.measure,
             reply: Reply::Whole { to, steps: Vec::with_capacity(output.len()), last: output.last().copied() },
         }
@@ -89,6 +103,8 @@ impl Job {
             output_len: tokens.len(),
             // It draws nothing.
             sampler: Sampler::new(SamplingParams::GREEDY, [0; 32]),
+            shaper: None,
+            likeliest: None,
             measure: false,
             reply: Reply::Scores { to, scores, likeliest, last: tokens.last().copied() },
         }
@@ -103,6 +119,8 @@ impl Job {
             output_len: output.len(),
             // It draws nothing.
             sampler: Sampler::new(SamplingParams::GREEDY, [0; 32]),
+            shaper: None,
+            likeliest: None,
             measure: false,
             reply: Reply::Trace { to, shape, positions: Vec::new(), last: output.last().copied() },
         }
@@ -158,12 +176,14 @@ pub(crate) struct Sequence<R> {
     fed: usize,
     /// Output positions that have been computed.
     produced: usize,
+    /// Output tokens that the shaper knows.
+    shaped: usize,
     ended: bool,
 }
 
 impl<R> Sequence<R> {
     pub(crate) fn new(job: Job, cache: R) -> Self {
-        Self { job, cache, fed: 0, produced: 0, ended: false }
+        Self { job, cache, fed: 0, produced: 0, shaped: 0, ended: false }
     }
 
     pub(crate) fn is_replay(&self) -> bool {
@@ -203,23 +223,48 @@ impl<R> Sequence<R> {
         })
     }
 
+    /// What bends the logits of the output position that follows `position`. Positions are asked for as they rise.
+    pub(crate) fn adjustment(&mut self, position: usize) -> Option<Adjustment> {
+        let shaper = self.job.shaper.as_mut()?;
+        let first = self.job.prompt_len + self.shaped;
+        for &token in self.job.tokens.get(first..=position).unwrap_or_default() {
+            shaper.push(token);
+            self.shaped += 1;
+        }
+        Some(shaper.next())
+    }
+
     /// What comes of the output position that follows `position`; `hidden` is what the logits were made from.
-    pub(crate) fn output(&self, position: usize, logits: &[f32], hidden: &[f32]) -> Output {
+    pub(crate) fn output(
+        &self,
+        position: usize,
+        logits: &[f32],
+        hidden: &[f32],
+        adjustment: Option<&Adjustment>,
+    ) -> Output {
         match (&self.job.reply, self.claimed(position + 1)) {
             (Reply::Scores { likeliest, .. }, Some(token)) => Output::Score(score(logits, token, *likeliest)),
-            _ => Output::Step(self.step(position, logits, hidden)),
+            _ => Output::Step(self.step(position, logits, hidden, adjustment)),
         }
     }
 
-    fn step(&self, position: usize, logits: &[f32], hidden: &[f32]) -> Step {
+    fn step(&self, position: usize, logits: &[f32], hidden: &[f32], adjustment: Option<&Adjustment>) -> Step {
         let output_position = (position + 1 - self.job.prompt_len) as u64;
-        let claimed = self.claimed(position + 1).filter(|_| self.job.is_trace());
-        let token = claimed.unwrap_or_else(|| self.job.sampler.choose(output_position, logits));
+        let claimed = self.claimed(position + 1);
+        let token = claimed.filter(|_| self.job.is_trace()).unwrap_or_else(|| match adjustment {
+            Some(adjustment) => {
+                let mut bent = logits.to_vec();
+                adjustment.apply(&mut bent);
+                self.job.sampler.choose(output_position, &bent)
+            }
+            None => self.job.sampler.choose(output_position, logits),
+        });
         let measured = self.job.measure.then(|| {
-            let claim = self.claimed(position + 1).map_or(Claim::Own(token), Claim::Token);
+            let claim = claimed.map_or(Claim::Own(token), Claim::Token);
             Arc::new(measure(&self.job.sampler, output_position, logits, claim, hidden))
         });
-        Step { token, digest: position_digest(token, logits), measured }
+        let score = self.job.likeliest.map(|count| token_score(logits, claimed.unwrap_or(token), count));
+        Step { token, digest: position_digest(token, logits), measured, score }
     }
 
     /// The token that a replay claims for a position of the sequence.

@@ -1,6 +1,6 @@
 use super::{AT_ONCE, Score, ScoreRequest, Scoring, highest, score};
 use crate::{Engine, EngineError, GenerateRequest, MockEngine, MockOptions};
-use inferium_types::SamplingParams;
+use inferium_types::{SamplingParams, Shaping};
 
 fn request(prompt: &[u32], tokens: &[u32]) -> ScoreRequest {
     ScoreRequest { prompt: prompt.to_vec(), tokens: tokens.to_vec(), likeliest: 1 }
@@ -15,7 +15,14 @@ fn scored(engine: &MockEngine, request: ScoreRequest) -> Vec<Score> {
 fn scores_of_a_greedy_answer_are_its_own() {
     let engine = MockEngine::new(MockOptions::default());
     let (prompt, sampling) = (vec![72, 105], SamplingParams::GREEDY);
-    let asked = GenerateRequest { prompt: prompt.clone(), max_tokens: 20, sampling, seed: [0; 32], measure: true };
+    let asked = GenerateRequest {
+        prompt: prompt.clone(),
+        max_tokens: 20,
+        sampling,
+        seed: [0; 32],
+        shaping: Shaping::default(),
+        measure: true,
+    };
     let mut steps = engine.generate(asked).unwrap();
     let steps: Vec<_> = std::iter::from_fn(|| steps.blocking_recv()).map(Result::unwrap).collect();
     let tokens: Vec<u32> = steps.iter().map(|step| step.token).collect();

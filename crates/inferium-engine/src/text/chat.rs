@@ -24,6 +24,7 @@ pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     bos: String,
     eos: String,
+    source: String,
     hash: Digest,
 }
 
@@ -45,7 +46,11 @@ impl ChatTemplate {
             .add_template_owned("chat", source.to_owned())
             .map_err(|error| LoadError::Tokenizer { reason: format!("chat template: {error}") })?;
         let hash = Digest::from(*blake3::hash(source.as_bytes()).as_bytes());
-        Ok(Self { environment, bos: bos.to_owned(), eos: eos.to_owned(), hash })
+        Ok(Self { environment, bos: bos.to_owned(), eos: eos.to_owned(), source: source.to_owned(), hash })
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        &self.source
     }
 
     pub(crate) fn hash(&self) -> Digest {

@@ -1,237 +1,233 @@
 //! `POST /v1/chat/completions`.
 
-use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, request::ChatRequest, sized, unix_s, whole_body};
-use crate::hub::{Attempts, JobEvent, JobSpec};
+use super::calls::{CallReader, Piece};
+use super::choices::{
+    Bill, Head, Origin, Prepared, Render, Whole, chat_logprobs, choose_model, finish_name, fresh_id, gather, name_job,
+    prepare, stream, text_engine,
+};
+use super::error::ApiError;
+use super::request::ChatRequest;
+use super::{ApiState, sized, whole_body};
+use crate::hub::TextPiece;
 use axum::{
     Json,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, header},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use inferium_types::{Digest, FinishReason, JobPayload, ModelTask, Usage};
+use inferium_engine::Engine;
+use inferium_types::{FinishReason, JobInput};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Instant;
-
-/// An answer under way.
-struct Running {
-    state: ApiState,
-    model: Arc<ApiModel>,
-    attempts: Attempts,
-    started: Instant,
-    seen_text: bool,
-}
 
 pub(super) async fn completions(
     State(state): State<ApiState>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let started = Instant::now();
     let payer = state.payer(&headers)?;
     let body = whole_body(body)?;
-    let request = sized(body.len(), move || ChatRequest::parse(&body)).await??;
-    let (is_stream, include_usage) = (request.stream, request.include_usage);
-    let model = Arc::clone(state.model(&request.model)?);
-    let spec = prepare(Arc::clone(&model), request, payer).await?;
-    let attempts = Attempts::start(&state.hub, spec).await?;
-    let running = Running { state, model, attempts, started, seen_text: false };
-    if is_stream { stream(running, include_usage).await } else { whole(running).await }
-}
-
-/// Tokenises, commits to the input, and checks all that a worker would: what it had to refuse is not sent.
-async fn prepare(model: Arc<ApiModel>, mut request: ChatRequest, payer: Digest) -> Result<JobSpec, ApiError> {
-    if model.profile.task != ModelTask::Chat {
-        return Err(ApiError::OtherTask {
-            model: request.model,
-            does: model.profile.task.name(),
-            url: "/v1/embeddings",
-        });
+    let ChatRequest { asked, messages, tools } = sized(body.len(), move || ChatRequest::parse(&body)).await??;
+    let model = choose_model(&state, &asked)?;
+    let (is_stream, include_usage, choices) = (asked.stream, asked.include_usage, asked.choices as usize);
+    let has_logprobs = asked.shaping.likeliest.is_some();
+    let input = JobInput::Chat { messages, shaping: asked.shaping.clone() };
+    let Prepared { model, specs } = prepare(model, (asked, payer), vec![input], "messages").await?;
+    let engine = text_engine(&model)?;
+    let head = Head::new("chatcmpl-", &model);
+    let may_call = tools.may_call();
+    if is_stream {
+        let readers = (0..choices).map(|_| Reading::new(may_call)).collect();
+        let render = Chunks { head, engine, readers, include_usage, has_logprobs, extras: Vec::new(), last: None };
+        return stream(&state.hub, specs, render).await;
     }
-    let size = request.messages.iter().map(|message| message.content.len()).sum();
-    sized(size, move || -> Result<JobSpec, ApiError> {
-        let (messages, stop) = (std::mem::take(&mut request.messages), std::mem::take(&mut request.stop));
-        let payload = JobPayload::chat(rand::random(), messages, stop);
-        payload.check()?;
-        model.fits(&payload.input, &request.sampling)?;
-        let prompt = model.model.read(&payload.input);
-        let prompt = prompt.map_err(|error| ApiError::invalid("messages", error.to_string()))?;
-        let prompt_tokens = u32::try_from(prompt.tokens()).unwrap_or(u32::MAX);
-        let tokens_max = request.answer_limit(prompt_tokens, model.context_tokens)?;
-        let spec = JobSpec {
-            profile: model.id,
-            task: model.profile.task,
-            input_commitment: payload.commitment(),
-            payload: Arc::new(payload),
-            prompt_tokens,
-            tokens_max,
-            sampling: request.sampling,
-            client_seed: request.seed,
-            payer,
-        };
-        spec.check(model.context_tokens)?;
-        Ok(spec)
-    })
-    .await?
+    let (wholes, bill) = gather(&state.hub, specs).await?;
+    let shown: Vec<Value> = wholes
+        .iter()
+        .enumerate()
+        .map(|(index, whole)| choice(&*engine, (index, whole), may_call, has_logprobs))
+        .collect();
+    let body = json!({
+        "id": head.id,
+        "object": "chat.completion",
+        "created": head.created,
+        "model": head.model.profile.name,
+        "system_fingerprint": head.fingerprint(),
+        "choices": shown,
+        "usage": bill.json(),
+        "inferium": extras(wholes.iter().map(|whole| &whole.origin)),
+    });
+    Ok(name_job(Json(body).into_response(), wholes.first().map(|whole| &whole.origin)))
 }
 
-impl Running {
-    /// The next event of the answer.
-    async fn next(&mut self) -> JobEvent {
-        let event = self.attempts.next().await;
-        let metrics = &self.state.hub.metrics;
-        if !matches!(event, JobEvent::Text(_)) {
-            metrics.job_seconds.observe(self.started.elapsed().as_secs_f64());
-        } else if !self.seen_text {
-            metrics.observe_first_token(self.started.elapsed());
-            self.seen_text = true;
+/// What is ours: the first answer's job, and of several answers all of them.
+pub(super) fn extras<'a>(origins: impl Iterator<Item = &'a Origin>) -> Value {
+    let all: Vec<Value> = origins.map(Origin::extras).collect();
+    let mut shown = all.first().cloned().unwrap_or(Value::Null);
+    if let (Some(fields), true) = (shown.as_object_mut(), all.len() > 1) {
+        fields.insert("choices".to_owned(), all.into());
+    }
+    shown
+}
+
+/// A whole answer.
+fn choice(engine: &dyn Engine, (index, whole): (usize, &Whole), may_call: bool, has_logprobs: bool) -> Value {
+    let mut reading = Reading::new(may_call);
+    let mut pieces = reading.reader.push(&whole.piece.text);
+    pieces.extend(reading.reader.finish());
+    let mut content: Option<String> = None;
+    let mut calls: Vec<(String, String)> = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Content(text) => content.get_or_insert_default().push_str(&text),
+            Piece::Call(name) => calls.push((name, String::new())),
+            Piece::Arguments(more) => {
+                if let Some((_, arguments)) = calls.last_mut() {
+                    arguments.push_str(&more);
+                }
+            }
         }
-        event
     }
-
-    fn id(&self) -> String {
-        format!("chatcmpl-{}", self.attempts.job().to_string().get(..24).unwrap_or_default())
+    if calls.is_empty() {
+        content.get_or_insert_default();
     }
-
-    /// What is ours in an answer.
-    fn extras(&self) -> Value {
-        let job = self.attempts.job().to_string();
-        json!({"job": job, "status": "provisional", "receipt_url": format!("/v1/receipts/{job}")})
+    let mut message = json!({"role": "assistant", "content": content, "refusal": null});
+    let finish = if calls.is_empty() { finish_name(whole.finish) } else { call_finish(whole.finish) };
+    if let (Some(fields), false) = (message.as_object_mut(), calls.is_empty()) {
+        let call = |(name, arguments): (String, String)| json!({"id": fresh_id("call_"), "type": "function", "function": {"name": name, "arguments": arguments}});
+        fields.insert("tool_calls".to_owned(), calls.into_iter().map(call).collect());
     }
+    json!({
+        "index": index,
+        "message": message,
+        "logprobs": logprobs(engine, &whole.piece, has_logprobs),
+        "finish_reason": finish,
+    })
+}
 
-    fn job_header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.attempts.job().to_string()).unwrap_or(HeaderValue::from_static(""))
+const fn call_finish(finish: FinishReason) -> &'static str {
+    match finish {
+        FinishReason::Length => "length",
+        _ => "tool_calls",
     }
+}
 
-    fn fingerprint(&self) -> String {
-        format!("inf_{}", self.model.id.to_string().get(..12).unwrap_or_default())
+fn logprobs(engine: &dyn Engine, piece: &TextPiece, are_asked: bool) -> Value {
+    if are_asked { json!({"content": chat_logprobs(engine, piece), "refusal": null}) } else { Value::Null }
+}
+
+/// An answer as it is read.
+struct Reading {
+    reader: CallReader,
+}
+
+impl Reading {
+    const fn new(may_call: bool) -> Self {
+        Self { reader: CallReader::new(may_call) }
     }
+}
 
-    fn chunk(&self, created: u64, choices: &Value) -> Value {
+/// Answers as chunks.
+struct Chunks {
+    head: Head,
+    engine: Arc<dyn Engine>,
+    readers: Vec<Reading>,
+    include_usage: bool,
+    has_logprobs: bool,
+    extras: Vec<Origin>,
+    /// The last answer's end, which waits for the bill.
+    last: Option<Value>,
+}
+
+impl Chunks {
+    fn chunk(&self, choices: &Value) -> Value {
         json!({
-            "id": self.id(),
+            "id": self.head.id,
             "object": "chat.completion.chunk",
-            "created": created,
-            "model": self.model.profile.name,
-            "system_fingerprint": self.fingerprint(),
+            "created": self.head.created,
+            "model": self.head.model.profile.name,
+            "system_fingerprint": self.head.fingerprint(),
             "choices": choices,
         })
     }
-}
 
-fn usage_json(usage: Usage) -> Value {
-    json!({
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens.saturating_add(usage.completion_tokens),
-        "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
-    })
-}
+    fn delta(&self, index: usize, delta: &Value, logprobs: &Value, finish: Option<&str>) -> Value {
+        self.chunk(&json!([{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]))
+    }
 
-const fn finish_name(finish: FinishReason) -> &'static str {
-    match finish {
-        FinishReason::EndOfText | FinishReason::StopString | FinishReason::Cancelled => "stop",
-        FinishReason::Length => "length",
+    /// One piece as a delta.
+    fn shown(&self, index: usize, piece: Piece) -> Value {
+        let call = self.readers.get(index).map_or(0, |reading| reading.reader.calls).saturating_sub(1);
+        match piece {
+            Piece::Content(text) => json!({"content": text}),
+            Piece::Call(name) => json!({"tool_calls": [{
+                "index": call,
+                "id": fresh_id("call_"),
+                "type": "function",
+                "function": {"name": name, "arguments": ""},
+            }]}),
+            Piece::Arguments(more) => json!({"tool_calls": [{"index": call, "function": {"arguments": more}}]}),
+        }
     }
 }
 
-async fn whole(mut running: Running) -> Result<Response, ApiError> {
-    let mut content = String::new();
-    let (usage, finish) = loop {
-        match running.next().await {
-            JobEvent::Text(text) => content.push_str(&text),
-            // A conversation has none: the hub ends a job that sends some.
-            JobEvent::Parts(_) => {}
-            JobEvent::Done { usage, finish } => break (usage, finish),
-            JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
-        }
-    };
-    let body = json!({
-        "id": running.id(),
-        "object": "chat.completion",
-        "created": unix_s(),
-        "model": running.model.profile.name,
-        "system_fingerprint": running.fingerprint(),
-        "choices": [{
-            "index": 0,
-            "message": {"role": "assistant", "content": content, "refusal": null},
-            "logprobs": null,
-            "finish_reason": finish_name(finish),
-        }],
-        "usage": usage_json(usage),
-        "inferium": running.extras(),
-    });
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(JOB_HEADER, running.job_header());
-    Ok(response)
-}
-
-/// Streams as server-sent events. The first event decides whether there is a stream at all, so
-/// that a failure before any text is a plain error.
-async fn stream(mut running: Running, include_usage: bool) -> Result<Response, ApiError> {
-    let first = running.next().await;
-    if let JobEvent::Failed { reason } = first {
-        return Err(ApiError::WorkerFailed(reason));
+impl Render for Chunks {
+    fn open(&mut self) -> Vec<Value> {
+        let opening = json!({"role": "assistant", "content": "", "refusal": null});
+        (0..self.readers.len()).map(|index| self.delta(index, &opening, &Value::Null, None)).collect()
     }
-    let job_header = running.job_header();
-    let created = unix_s();
-    let opening =
-        json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null}]);
-    let opening = sse(&running.chunk(created, &opening));
-    let state = (running, Some(first), Some(opening));
-    let body = futures::stream::unfold(Some(state), move |state| async move {
-        let (mut running, first, opening) = state?;
-        if let Some(opening) = opening {
-            return Some((Ok::<_, std::convert::Infallible>(opening), Some((running, first, None))));
-        }
-        let event = match first {
-            Some(event) => event,
-            None => running.next().await,
-        };
-        let (bytes, is_last) = render(&running, created, event, include_usage);
-        Some((Ok(bytes), (!is_last).then_some((running, None, None))))
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    headers.insert(JOB_HEADER, job_header);
-    Ok(response)
-}
 
-fn sse(value: &Value) -> Bytes {
-    Bytes::from(format!("data: {value}\n\n"))
-}
+    fn text(&mut self, index: usize, piece: TextPiece) -> Vec<Value> {
+        let Some(reading) = self.readers.get_mut(index) else { return Vec::new() };
+        // One at a time, so that each call has its own number.
+        let mut events = Vec::new();
+        let before = reading.reader.calls;
+        let pieces = reading.reader.push(&piece.text);
+        let mut begun = before;
+        let mut logprobs = logprobs(&*self.engine, &piece, self.has_logprobs);
+        for piece in pieces {
+            begun += usize::from(matches!(piece, Piece::Call(_)));
+            let mut delta = self.shown(index, piece);
+            if let Some(call) = delta.pointer_mut("/tool_calls/0/index") {
+                *call = begun.saturating_sub(1).into();
+            }
+            events.push(self.delta(index, &delta, &std::mem::take(&mut logprobs), None));
+        }
+        if !logprobs.is_null() {
+            events.push(self.delta(index, &json!({}), &logprobs, None));
+        }
+        events
+    }
 
-/// One event as bytes of the stream; true when it is the last.
-fn render(running: &Running, created: u64, event: JobEvent, include_usage: bool) -> (Bytes, bool) {
-    match event {
-        JobEvent::Text(text) => {
-            let choices = json!([{"index": 0, "delta": {"content": text}, "logprobs": null, "finish_reason": null}]);
-            (sse(&running.chunk(created, &choices)), false)
+    fn done(&mut self, index: usize, finish: FinishReason, origin: &Origin) -> Vec<Value> {
+        self.extras.push(*origin);
+        let Some(reading) = self.readers.get_mut(index) else { return Vec::new() };
+        let rest = reading.reader.finish();
+        let finish = if reading.reader.calls > 0 { call_finish(finish) } else { finish_name(finish) };
+        let mut events: Vec<Value> = self.last.take().into_iter().collect();
+        if let Some(piece) = rest {
+            let delta = self.shown(index, piece);
+            events.push(self.delta(index, &delta, &Value::Null, None));
         }
-        JobEvent::Done { usage, finish } => {
-            let choices = json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_name(finish)}]);
-            let mut last = running.chunk(created, &choices);
-            let mut out = Vec::new();
-            if include_usage {
-                out.extend_from_slice(&sse(&last));
-                last = running.chunk(created, &json!([]));
-            }
-            if let Some(fields) = last.as_object_mut() {
-                fields.insert("usage".into(), usage_json(usage));
-                fields.insert("inferium".into(), running.extras());
-            }
-            out.extend_from_slice(&sse(&last));
-            out.extend_from_slice(b"data: [DONE]\n\n");
-            (Bytes::from(out), true)
+        self.last = Some(self.delta(index, &json!({}), &Value::Null, Some(finish)));
+        events
+    }
+
+    fn close(&mut self, bill: &Bill) -> Vec<Value> {
+        let mut events: Vec<Value> = self.last.take().into_iter().collect();
+        // Clients that ask for usage read it from a chunk of its own, those that don't from the last one that there is.
+        if self.include_usage {
+            events.push(self.chunk(&json!([])));
         }
-        // A conversation has none: the hub ends a job that sends some.
-        JobEvent::Parts(_) => (Bytes::new(), false),
-        // Never a quiet end: clients read this event as an error.
-        JobEvent::Failed { reason } => (sse(&ApiError::WorkerFailed(reason).body()), true),
+        if let Some(fields) = events.last_mut().and_then(Value::as_object_mut) {
+            fields.insert("usage".to_owned(), bill.json());
+            fields.insert("inferium".to_owned(), extras(self.extras.iter()));
+        }
+        events
+    }
+
+    fn fail(&mut self, error: &ApiError) -> Value {
+        error.body()
     }
 }

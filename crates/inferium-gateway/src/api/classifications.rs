@@ -194,8 +194,8 @@ pub(super) async fn create(
         Ok::<_, ApiError>((request, specs))
     })
     .await??;
-    let usage = PartUsage::of(&specs);
     let done = run_all(&state.hub, (&model, payer), specs).await?;
+    let usage = PartUsage::of(&done);
     Ok(answer(&model, &request.items, done, usage))
 }
 
@@ -248,7 +248,7 @@ fn prompt(engine: &dyn Engine, request: &ClassificationRequest, item: &Item) -> 
 
 fn answer(model: &ApiModel, items: &[Item], done: Vec<Done>, usage: PartUsage) -> Response {
     let (mut scores, mut jobs) = (Vec::new(), Vec::new());
-    for Done { job, answer } in done {
+    for Done { job, answer, .. } in done {
         let first = scores.len();
         if let JobAnswer::Scores(more) = answer {
             scores.extend(more);

@@ -155,8 +155,8 @@ pub(super) async fn create(
     let size = texts.iter().map(|text| text.len().saturating_add(TEXT_SIZE)).sum();
     let preparing = Arc::clone(&model);
     let specs = sized(size, move || prepare(&preparing, texts, payer)).await??;
-    let usage = PartUsage::of(&specs);
     let done = run_all(&state.hub, (&model, payer), specs).await?;
+    let usage = PartUsage::of(&done);
     let values = done.iter().map(|done| done.answer.len()).sum::<usize>();
     let width = usize::try_from(width).unwrap_or(usize::MAX);
     let size = values.saturating_mul(width).saturating_mul(VALUE_SIZE);
@@ -182,7 +182,7 @@ fn prepare(model: &ApiModel, texts: Vec<String>, payer: Digest) -> Result<Vec<Jo
 
 fn answer(model: &ApiModel, done: Vec<Done>, usage: PartUsage, format: Format) -> Response {
     let (mut data, mut jobs) = (Vec::new(), Vec::new());
-    for Done { job, answer } in done {
+    for Done { job, answer, .. } in done {
         let first = data.len();
         let embeddings: Vec<Embedding> = if let JobAnswer::Embeddings(all) = answer { all } else { Vec::new() };
         for embedding in embeddings {

@@ -24,6 +24,10 @@ pub(crate) enum ApiError {
     Invalid { param: String, message: String },
     #[error("`{param}` is not supported by this gateway")]
     Unsupported { param: String },
+    #[error("{message}")]
+    Schema { param: String, message: String },
+    #[error("`{param}`: only text can be read here")]
+    Content { param: String },
     #[error("the model `{model}` does not exist here; this gateway serves {}", names(.served))]
     ModelNotFound { model: String, served: Vec<String> },
     #[error("the model `{model}` is for {does}; its URL is {url}")]
@@ -74,6 +78,8 @@ impl ApiError {
             Self::NoApiKey | Self::InvalidApiKey => (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key", None),
             Self::Json(_) => (StatusCode::BAD_REQUEST, INVALID, "invalid_json", None),
             Self::Invalid { param, .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some(param)),
+            Self::Schema { param, .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_json_schema", Some(param)),
+            Self::Content { param } => (StatusCode::BAD_REQUEST, INVALID, "unsupported_content", Some(param)),
             Self::Unsupported { param } => (StatusCode::BAD_REQUEST, INVALID, "unsupported_parameter", Some(param)),
             Self::ModelNotFound { .. } => (StatusCode::NOT_FOUND, INVALID, "model_not_found", Some("model")),
             Self::OtherTask { .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some("model")),
@@ -126,6 +132,11 @@ impl From<ImpossibleJob> for ApiError {
             ImpossibleJob::Sampling => Self::invalid("temperature", reason.to_string()),
             ImpossibleJob::Role => Self::invalid("messages", reason.to_string()),
             ImpossibleJob::Likeliest { .. } => Self::invalid("logprobs", reason.to_string()),
+            ImpossibleJob::BiasedTokens { .. } | ImpossibleJob::Bias => Self::invalid("logit_bias", reason.to_string()),
+            ImpossibleJob::Penalty => Self::invalid("presence_penalty", reason.to_string()),
+            ImpossibleJob::Grammar { .. } => {
+                Self::Schema { param: "response_format".into(), message: reason.to_string() }
+            }
             ImpossibleJob::Size => Self::TooLarge,
             // Chosen by the gateway, of leases that still have some.
             ImpossibleJob::Sequence => Self::NoWorker,

@@ -3,8 +3,9 @@
 //! Such a request may hold far more than a worker should take at once: it becomes several jobs, each small enough to be
 //! replayed in a moment, which run beside each other on whatever workers there are. A part comes whole or not at all.
 
+use super::choices::ifr;
 use super::{ApiModel, JOB_HEADER, error::ApiError};
-use crate::hub::{Attempts, Hub, JobEvent, JobSpec, NoLease};
+use crate::hub::{Attempts, Hub, JobEvent, JobSpec, NoLease, Preferences, Ticket};
 use axum::{
     Json,
     http::HeaderValue,
@@ -63,6 +64,8 @@ fn spec((model, payer): (&ApiModel, Digest), payload: JobPayload, tokens: usize)
         sampling: SamplingParams::GREEDY,
         client_seed: None,
         payer,
+        preferences: Preferences::default(),
+        ticket: Ticket::default(),
     };
     spec.check(model.context_tokens)?;
     Ok(spec)
@@ -73,6 +76,8 @@ fn spec((model, payer): (&ApiModel, Digest), payload: JobPayload, tokens: usize)
 pub(super) struct Done {
     pub(super) job: String,
     pub(super) answer: JobAnswer,
+    pub(super) usage: Usage,
+    pub(super) cost: Amount,
 }
 
 /// Runs all jobs of a request, in their order; the first failure ends all of them. One whose key can't pay for all is
@@ -108,17 +113,17 @@ async fn run_once(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
     let started = Instant::now();
     let mut answer = spec.payload.input.no_answer();
     let mut attempts = Attempts::start(hub, spec).await?;
-    loop {
+    let (usage, cost) = loop {
         match attempts.next().await {
             // The hub ends a job that sends parts of another kind, or text.
             JobEvent::Parts(more) => drop(answer.append(more)),
             JobEvent::Text(_) => {}
-            JobEvent::Done { .. } => break,
+            JobEvent::Done { usage, cost, .. } => break (usage, cost),
             JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
         }
-    }
+    };
     hub.metrics.job_seconds.observe(started.elapsed().as_secs_f64());
-    Ok(Done { job: attempts.job().to_string(), answer })
+    Ok(Done { job: attempts.job().to_string(), answer, usage, cost })
 }
 
 /// What was read; nothing is written.
@@ -126,12 +131,16 @@ async fn run_once(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
 pub(super) struct PartUsage {
     pub(super) prompt_tokens: u64,
     pub(super) total_tokens: u64,
+    /// IFR, decimal.
+    cost: String,
+    cost_nano: u64,
 }
 
 impl PartUsage {
-    pub(super) fn of(specs: &[JobSpec]) -> Self {
-        let prompt_tokens = specs.iter().map(|spec| u64::from(spec.prompt_tokens)).sum();
-        Self { prompt_tokens, total_tokens: prompt_tokens }
+    pub(super) fn of(done: &[Done]) -> Self {
+        let prompt_tokens = done.iter().map(|one| u64::from(one.usage.prompt_tokens)).sum();
+        let cost = done.iter().fold(0, |sum: u64, one| sum.saturating_add(one.cost.nano()));
+        Self { prompt_tokens, total_tokens: prompt_tokens, cost: ifr(Amount::from_nano(cost)), cost_nano: cost }
     }
 }
 

@@ -2,234 +2,185 @@
 //!
 //! Limits that workers hold a request to are not checked here, but on what is made of it for them.
 
-use super::{error::ApiError, object};
-use inferium_types::{ChatMessage, SamplingParams};
+use super::asked::{Asked, is_neutral};
+use super::error::ApiError;
+use super::fields::{array, boolean, fields, positive, text, within};
+use super::object;
+use super::schema::response_format;
+use super::tools::{self, Tools};
+use inferium_types::{ChatMessage, limits};
 use serde_json::{Map, Value};
-
-/// Tokens of an answer when the client sets no limit.
-const TOKENS_DEFAULT: u32 = 512;
-/// Parameters that don't change an answer; taken and not used.
-const HARMLESS: [&str; 8] = [
-    "user",
-    "metadata",
-    "service_tier",
-    "store",
-    "safety_identifier",
-    "prompt_cache_key",
-    "parallel_tool_calls",
-    "reasoning_effort",
-];
-/// Parameters that are taken at these values only, which ask for nothing.
-fn is_neutral(name: &str, value: &Value) -> bool {
-    match name {
-        "n" => value.as_u64() == Some(1),
-        "presence_penalty" | "frequency_penalty" => value.as_f64() == Some(0.0),
-        "logprobs" => value.as_bool() == Some(false),
-        "logit_bias" => value.as_object().is_some_and(Map::is_empty),
-        "tools" | "functions" => value.as_array().is_some_and(Vec::is_empty),
-        "tool_choice" => value.as_str() == Some("none"),
-        "response_format" => value.get("type").and_then(Value::as_str) == Some("text"),
-        "modalities" => {
-            value.as_array().is_some_and(|list| list.len() == 1 && list.first().and_then(Value::as_str) == Some("text"))
-        }
-        _ => false,
-    }
-}
 
 /// A chat request as the gateway understands it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ChatRequest {
-    pub(super) model: String,
+    pub(super) asked: Asked,
     pub(super) messages: Vec<ChatMessage>,
-    pub(super) stream: bool,
-    pub(super) include_usage: bool,
-    pub(super) tokens_max: Option<u32>,
-    pub(super) sampling: SamplingParams,
-    pub(super) stop: Vec<String>,
-    pub(super) seed: Option<u64>,
+    pub(super) tools: Tools,
 }
 
 impl ChatRequest {
     /// Parses a body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let fields = object(body)?;
-        let mut request = Self {
-            model: String::new(),
-            messages: Vec::new(),
-            stream: false,
-            include_usage: false,
-            tokens_max: None,
-            sampling: SamplingParams { temperature_micro: 1_000_000, top_p_ppm: 1_000_000, top_k: 0 },
-            stop: Vec::new(),
-            seed: None,
-        };
-        let mut legacy_max = None;
-        for (name, value) in &fields {
-            if value.is_null() {
-                continue;
-            }
+        let list = object(body)?;
+        let mut asked = Asked::default();
+        let mut tools = Tools::default();
+        let mut messages = Vec::new();
+        let (mut format, mut longer_max, mut wants_logprobs, mut likeliest) = (None, None, false, None);
+        for (name, value) in &list {
             match name.as_str() {
-                "model" => request.model = string(name, value)?,
-                "messages" => request.messages = messages(value)?,
-                "stream" => request.stream = boolean(name, value)?,
-                "stream_options" => request.include_usage = stream_options(value)?,
-                "max_completion_tokens" => request.tokens_max = Some(positive(name, value)?),
-                "max_tokens" => legacy_max = Some(positive(name, value)?),
-                "temperature" => request.sampling.temperature_micro = scaled(name, value, 0.0, 2.0)?,
-                "top_p" => request.sampling.top_p_ppm = top_p(value)?,
-                "top_k" => request.sampling.top_k = top_k(value)?,
-                "stop" => request.stop = stop(value)?,
-                "seed" => request.seed = Some(seed(value)?),
-                other if HARMLESS.contains(&other) || is_neutral(other, value) => {}
+                _ if value.is_null() => {}
+                "messages" => messages = conversation(value)?,
+                "max_completion_tokens" => longer_max = Some(positive(name, value)?),
+                "response_format" => format = response_format(name, value)?,
+                "logprobs" => wants_logprobs = boolean(name, value)?,
+                "top_logprobs" => likeliest = Some(within(name, value, 0, limits::LIKELIEST_MAX.into())?),
+                // Nothing is kept, whatever is asked for.
+                "store" => drop(boolean(name, value)?),
+                other if asked.take(other, value)? || tools.take(other, value)? || is_neutral(other, value) => {}
                 other => return Err(ApiError::Unsupported { param: other.to_owned() }),
             }
         }
         // Newer clients send the longer name; it wins.
-        request.tokens_max = request.tokens_max.or(legacy_max);
-        if request.model.is_empty() {
-            return Err(ApiError::invalid("model", "`model` is required"));
+        asked.tokens_max = longer_max.or(asked.tokens_max);
+        if likeliest.is_some() && !wants_logprobs {
+            return Err(ApiError::invalid("top_logprobs", "`top_logprobs` needs `logprobs` to be true"));
         }
-        if request.messages.is_empty() {
+        if wants_logprobs {
+            asked.shaping.likeliest = Some(u8::try_from(likeliest.unwrap_or(0)).unwrap_or(u8::MAX));
+        }
+        if messages.is_empty() {
             return Err(ApiError::invalid("messages", "`messages` needs at least one message"));
         }
-        Ok(request)
+        Self::new(asked, messages, tools, format.as_deref())
     }
 
-    /// Tokens of the answer at most, for a prompt of `prompt_tokens` in a context of `context`.
-    pub(super) fn answer_limit(&self, prompt_tokens: u32, context: u32) -> Result<u32, ApiError> {
-        let room = context.saturating_sub(prompt_tokens);
-        let wanted = self.tokens_max.unwrap_or_else(|| TOKENS_DEFAULT.min(room).max(1));
-        if wanted > room {
-            return Err(ApiError::ContextLength { prompt: prompt_tokens, wanted, context });
+    /// Of its parts; `format` is the rule of an answer that is no call.
+    pub(super) fn new(
+        mut asked: Asked,
+        mut messages: Vec<ChatMessage>,
+        tools: Tools,
+        format: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        asked.check()?;
+        tools.check()?;
+        asked.shaping.grammar = tools.grammar(format);
+        if let Some(told) = tools.instructions() {
+            match messages.first_mut().filter(|first| first.role == "system") {
+                Some(first) => first.content = format!("{}\n\n{told}", first.content),
+                None => messages.insert(0, ChatMessage { role: "system".to_owned(), content: told }),
+            }
         }
-        Ok(wanted)
+        Ok(Self { asked, messages, tools })
     }
 }
 
-fn string(name: &str, value: &Value) -> Result<String, ApiError> {
-    value.as_str().map(str::to_owned).ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be a string")))
+/// The turns of a conversation, in words that every model's template knows: calls of tools as the model wrote them, and their results
+/// as what the user says next.
+fn conversation(value: &Value) -> Result<Vec<ChatMessage>, ApiError> {
+    let mut messages: Vec<ChatMessage> = Vec::new();
+    let mut last_is_result = false;
+    for (index, item) in array("messages", value)?.iter().enumerate() {
+        let (message, is_result) = message(index, item)?;
+        push(&mut messages, message, (last_is_result, is_result));
+        last_is_result = is_result;
+    }
+    Ok(messages)
 }
 
-fn boolean(name: &str, value: &Value) -> Result<bool, ApiError> {
-    value.as_bool().ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be true or false")))
-}
-
-fn positive(name: &str, value: &Value) -> Result<u32, ApiError> {
-    value
-        .as_u64()
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|number| *number > 0)
-        .ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be a whole number of at least 1")))
-}
-
-/// A decimal number in millionths, within bounds.
-fn scaled(name: &str, value: &Value, least: f64, most: f64) -> Result<u32, ApiError> {
-    let bounds = || ApiError::invalid(name, format!("`{name}` must be a number from {least} to {most}"));
-    let number = value.as_f64().filter(|number| (least..=most).contains(number)).ok_or_else(bounds)?;
-    // Bounded above, so the rounded value fits.
-    // Zero has no sign here, whatever the client wrote.
-    format!("{:.0}", number * 1e6 + 0.0).parse().map_err(|_| bounds())
-}
-
-fn top_p(value: &Value) -> Result<u32, ApiError> {
-    match scaled("top_p", value, 0.0, 1.0)? {
-        0 => Ok(1),
-        parts => Ok(parts),
+/// Adds a turn; results of tools that follow each other are one.
+pub(super) fn push(messages: &mut Vec<ChatMessage>, message: ChatMessage, are_results: (bool, bool)) {
+    match messages.last_mut() {
+        Some(last) if are_results == (true, true) => last.content = format!("{}\n{}", last.content, message.content),
+        _ => messages.push(message),
     }
 }
 
-fn top_k(value: &Value) -> Result<u32, ApiError> {
-    // -1 is how some servers spell "off".
-    if value.as_i64() == Some(-1) {
-        return Ok(0);
-    }
-    value
-        .as_u64()
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or_else(|| ApiError::invalid("top_k", "`top_k` must be a whole number, 0 or -1 for off"))
-}
-
-fn seed(value: &Value) -> Result<u64, ApiError> {
-    let negative = value.as_i64().map(i64::cast_unsigned);
-    value.as_u64().or(negative).ok_or_else(|| ApiError::invalid("seed", "`seed` must be a 64-bit whole number"))
-}
-
-/// How many and how long is what the payload checks.
-fn stop(value: &Value) -> Result<Vec<String>, ApiError> {
-    let list = match value {
-        Value::String(one) => Some(vec![one.clone()]),
-        Value::Array(many) => many.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
-        _ => None,
-    };
-    list.ok_or_else(|| ApiError::invalid("stop", "`stop` must be a string or a list of strings"))
-}
-
-fn stream_options(value: &Value) -> Result<bool, ApiError> {
-    let options =
-        value.as_object().ok_or_else(|| ApiError::invalid("stream_options", "`stream_options` must be an object"))?;
-    let mut include_usage = false;
-    for (name, value) in options {
-        match name.as_str() {
-            "include_usage" => include_usage = boolean("stream_options.include_usage", value)?,
-            "include_obfuscation" if value.as_bool() == Some(false) => {}
-            other => return Err(ApiError::Unsupported { param: format!("stream_options.{other}") }),
-        }
-    }
-    Ok(include_usage)
-}
-
-fn messages(value: &Value) -> Result<Vec<ChatMessage>, ApiError> {
-    let list = value.as_array().ok_or_else(|| ApiError::invalid("messages", "`messages` must be a list"))?;
-    list.iter().enumerate().map(|(index, item)| message(index, item)).collect()
-}
-
-fn message(index: usize, value: &Value) -> Result<ChatMessage, ApiError> {
+/// A message, and whether it is a tool's result.
+fn message(index: usize, value: &Value) -> Result<(ChatMessage, bool), ApiError> {
     let at = |field: &str| format!("messages[{index}]{field}");
-    let fields = value.as_object().ok_or_else(|| ApiError::invalid(&at(""), "a message must be an object"))?;
-    let mut role = None;
-    let mut content = None;
-    for (name, value) in fields {
+    let list = fields(&at(""), value)?;
+    let (mut role, mut content, mut calls, mut speaker, mut answers) = (None, None, Vec::new(), None, false);
+    for (name, value) in list {
         match name.as_str() {
             "role" => role = Some(message_role(&at(".role"), value)?),
+            "content" if value.is_null() => {}
             "content" => content = Some(message_content(&at(".content"), value)?),
-            "name" | "refusal" | "audio" | "tool_calls" | "function_call" if value.is_null() => {}
-            "annotations" | "tool_calls" if value.as_array().is_some_and(Vec::is_empty) => {}
+            _ if value.is_null() => {}
+            "name" => speaker = Some(text(&at(".name"), value)?),
+            "tool_calls" => calls = message_calls(&at(".tool_calls"), value)?,
+            "tool_call_id" => answers = text(&at(".tool_call_id"), value).map(|_| true)?,
+            "refusal" => content = content.or(Some(text(&at(".refusal"), value)?.to_owned())),
+            "annotations" if value.as_array().is_some_and(Vec::is_empty) => {}
+            // What an earlier answer said for itself; people may read it, models need not.
+            "reasoning_content" | "reasoning" => drop(text(&at(&format!(".{name}")), value)?),
             other => return Err(ApiError::Unsupported { param: at(&format!(".{other}")) }),
         }
     }
-    Ok(ChatMessage {
-        role: role.ok_or_else(|| ApiError::invalid(&at(".role"), "a message needs a `role`"))?,
-        content: content.ok_or_else(|| ApiError::invalid(&at(".content"), "a message needs `content`"))?,
-    })
+    let role = role.ok_or_else(|| ApiError::invalid(&at(".role"), "a message needs a `role`"))?;
+    if !calls.is_empty() && role != "assistant" {
+        return Err(ApiError::invalid(&at(".tool_calls"), "only the assistant calls tools"));
+    }
+    if role == "tool" {
+        if !answers {
+            return Err(ApiError::invalid(&at(".tool_call_id"), "a tool's message needs a `tool_call_id`"));
+        }
+        let content = content.ok_or_else(|| ApiError::invalid(&at(".content"), "a message needs `content`"))?;
+        return Ok((ChatMessage { role: "user".to_owned(), content: tools::response(&content) }, true));
+    }
+    if content.is_none() && calls.is_empty() {
+        return Err(ApiError::invalid(&at(".content"), "a message needs `content`"));
+    }
+    let spoken = content.filter(|content| !content.is_empty() || calls.is_empty());
+    let said = spoken.into_iter().chain(calls).collect::<Vec<_>>().join("\n");
+    // Templates know no names: who speaks is said as in a script.
+    let content = speaker.map_or_else(|| said.clone(), |name| format!("{name}: {said}"));
+    Ok((ChatMessage { role, content }, false))
 }
 
 fn message_role(param: &str, value: &Value) -> Result<String, ApiError> {
     match value.as_str() {
-        Some(role @ ("system" | "user" | "assistant")) => Ok(role.to_owned()),
+        Some(role @ ("system" | "user" | "assistant" | "tool")) => Ok(role.to_owned()),
         // The newer word for the same thing.
         Some("developer") => Ok("system".to_owned()),
-        Some("tool" | "function") => Err(ApiError::Unsupported { param: param.to_owned() }),
-        _ => Err(ApiError::invalid(param, "`role` must be system, developer, user or assistant")),
+        Some("function") => Err(ApiError::Unsupported { param: param.to_owned() }),
+        _ => Err(ApiError::invalid(param, "`role` must be system, developer, user, assistant or tool")),
     }
 }
 
-fn message_content(param: &str, value: &Value) -> Result<String, ApiError> {
+/// A text, or the texts of parts, one after the other.
+pub(super) fn message_content(param: &str, value: &Value) -> Result<String, ApiError> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Array(parts) => parts
             .iter()
             .map(|part| match part.get("type").and_then(Value::as_str) {
-                Some("text") => part
-                    .get("text")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned)
-                    .ok_or_else(|| ApiError::invalid(param, "a text part needs `text`")),
-                Some(kind) => Err(ApiError::Unsupported { param: format!("{param}[type={kind}]") }),
+                Some(kind @ ("text" | "input_text" | "output_text" | "refusal")) => {
+                    let field = if kind == "refusal" { "refusal" } else { "text" };
+                    let text = part.get(field).and_then(Value::as_str).map(str::to_owned);
+                    text.ok_or_else(|| ApiError::invalid(param, format!("a {kind} part needs `{field}`")))
+                }
+                Some(kind) => Err(ApiError::Content { param: format!("{param}[type={kind}]") }),
                 None => Err(ApiError::invalid(param, "a content part needs a `type`")),
             })
             .collect(),
         _ => Err(ApiError::invalid(param, "`content` must be a string or a list of text parts")),
     }
+}
+
+fn message_calls(param: &str, value: &Value) -> Result<Vec<String>, ApiError> {
+    let call = |item: &Value| {
+        let list = fields(param, item)?;
+        let function = fields(&format!("{param}.function"), list.get("function").unwrap_or(&Value::Null))?;
+        written_call(&format!("{param}.function"), function)
+    };
+    array(param, value)?.iter().map(call).collect()
+}
+
+/// An earlier call, by fields that hold name and arguments.
+pub(super) fn written_call(param: &str, function: &Map<String, Value>) -> Result<String, ApiError> {
+    let field = |name: &str| text(&format!("{param}.{name}"), function.get(name).unwrap_or(&Value::Null));
+    Ok(tools::written(field("name")?, field("arguments")?))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::deadlines::hedge_after;
 use super::{Hub, JobEvent, JobHandle, JobSpec, NoLease};
-use inferium_types::{Digest, JobId};
+use inferium_types::{Digest, JobId, NodeId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,6 +40,11 @@ impl Attempts {
     /// The job whose answer the client gets. It may be another one until the first event.
     pub(crate) const fn job(&self) -> JobId {
         self.handle.job
+    }
+
+    /// The worker that has it.
+    pub(crate) fn worker(&self) -> Option<NodeId> {
+        self.hub.worker_of(self.handle.request.lease)
     }
 
     /// The next event of the answer; after `Done` or `Failed` there is none.

@@ -5,7 +5,7 @@
 //! last event, and a worker that did not answer its claim.
 
 use super::deadlines::{CANCEL_PATIENCE, NEXT_TOKEN, first_token};
-use super::{Ending, Hub, Inner, NoLease};
+use super::{Ending, Hub, Inner, NoLease, Preferences};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
@@ -14,6 +14,7 @@ use inferium_types::{
     wire::GatewayMessage,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -25,15 +26,25 @@ const SEQUENCE_STEP_MAX: u64 = 4;
 /// Bytes of text that one token may stand for, and some for the whole.
 const TOKEN_TEXT_MAX: usize = 256;
 
+/// A piece of an answer in text.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TextPiece {
+    /// May lag behind the tokens.
+    pub(crate) text: String,
+    /// Tokens, with the score of each if that was asked for.
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) scores: Vec<TokenScore>,
+}
+
 /// What a job tells the request that waits for it.
 #[derive(Debug, Clone)]
 pub(crate) enum JobEvent {
-    /// More of the answer to a conversation.
-    Text(String),
+    /// More of an answer in text.
+    Text(TextPiece),
     /// More of an answer that has a part for each part of its input, in their order.
     Parts(JobAnswer),
     /// The end.
-    Done { usage: Usage, finish: FinishReason },
+    Done { usage: Usage, finish: FinishReason, cost: Amount },
     /// No answer, or no more of it.
     Failed { reason: String },
 }
@@ -52,6 +63,8 @@ pub(crate) struct JobSpec {
     pub(crate) sampling: SamplingParams,
     pub(crate) client_seed: Option<u64>,
     pub(crate) payer: Digest,
+    pub(crate) preferences: Preferences,
+    pub(crate) ticket: Ticket,
 }
 
 impl JobSpec {
@@ -106,12 +119,7 @@ impl RunningJob {
             (JobAnswer::Scores(scores), _, JobInput::Score { continuations, likeliest }) => {
                 let asked = continuations.iter().skip(so_far);
                 scores.iter().zip(asked).all(|(scores, asked)| {
-                    let is_sound = |one: &TokenScore| {
-                        let mut figures = one.likeliest();
-                        let is_counted = figures.len() == usize::from(*likeliest);
-                        is_counted && one.logprob().is_finite() && figures.all(|(_, logprob)| logprob.is_finite())
-                    };
-                    scores.len() == asked.tokens.len() && scores.iter().all(is_sound)
+                    scores.len() == asked.tokens.len() && scores.iter().all(|one| is_sound(one, *likeliest))
                 })
             }
             _ => false,
@@ -124,6 +132,13 @@ impl RunningJob {
         }
         (!self.answer.append(more.clone())).then_some(Ending::NotAsAsked)
     }
+}
+
+/// Whether a score tells of as many tokens as it was asked to, and of each a number.
+fn is_sound(score: &TokenScore, likeliest: u8) -> bool {
+    let mut figures = score.likeliest();
+    let is_counted = figures.len() == usize::from(likeliest);
+    is_counted && score.logprob().is_finite() && figures.all(|(_, logprob)| logprob.is_finite())
 }
 
 /// A job under way, as the request that waits for it holds it. Dropping it before the end
@@ -169,6 +184,7 @@ impl Hub {
         patience: Duration,
     ) -> Result<JobHandle, NoLease> {
         let deadline = Instant::now() + patience;
+        let mut waiting = None;
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -177,7 +193,9 @@ impl Hub {
                 Err(NoLease::Busy) => {}
                 outcome => return outcome,
             }
-            let _waiting = Waiting::join(self).ok_or(NoLease::Busy)?;
+            if waiting.is_none() {
+                waiting = Some(Waiting::join(self, spec).ok_or(NoLease::Busy)?);
+            }
             tokio::time::timeout_at(deadline, room).await.map_err(|_| NoLease::Busy)?;
         }
     }
@@ -255,7 +273,7 @@ impl Hub {
 
     // From workers.
 
-    pub(crate) fn delta(&self, worker: NodeId, job: JobId, tokens: &[u32], text: String) {
+    pub(crate) fn delta(&self, worker: NodeId, job: JobId, piece: TextPiece) {
         let mut inner = self.lock();
         if !inner.serves(worker, job) {
             return;
@@ -263,26 +281,40 @@ impl Hub {
         let Some(running) = inner.running.get_mut(&job) else { return };
         let room = usize::try_from(running.request.tokens_max).unwrap_or(usize::MAX);
         let text_room = room.saturating_add(1).saturating_mul(TOKEN_TEXT_MAX);
-        let JobAnswer::Text { tokens: so_far, text: text_so_far } = &mut running.answer else {
+        let likeliest = running.payload.input.shaping().and_then(|shaping| shaping.likeliest);
+        let is_scored = match likeliest {
+            Some(count) => {
+                piece.scores.len() == piece.tokens.len() && piece.scores.iter().all(|one| is_sound(one, count))
+            }
+            None => piece.scores.is_empty(),
+        };
+        let JobAnswer::Text { tokens: so_far, text: text_so_far, scores } = &mut running.answer else {
             drop(inner);
             self.end(job, &Ending::NotAsAsked);
             return;
         };
-        let is_text_over = text_so_far.len().saturating_add(text.len()) > text_room;
-        if is_text_over || so_far.len().saturating_add(tokens.len()) > room {
+        if !is_scored {
+            drop(inner);
+            self.end(job, &Ending::NotAsAsked);
+            return;
+        }
+        let is_text_over = text_so_far.len().saturating_add(piece.text.len()) > text_room;
+        if is_text_over || so_far.len().saturating_add(piece.tokens.len()) > room {
             drop(inner);
             self.end(job, &Ending::TooMuch);
             return;
         }
-        so_far.extend_from_slice(tokens);
-        text_so_far.push_str(&text);
-        if !text.is_empty() {
+        so_far.extend_from_slice(&piece.tokens);
+        text_so_far.push_str(&piece.text);
+        scores.extend_from_slice(&piece.scores);
+        let is_progress = !piece.tokens.is_empty();
+        if !piece.text.is_empty() || !piece.scores.is_empty() {
             // A receiver that is gone has cancelled the job.
-            let _ = running.events.send(JobEvent::Text(text));
+            let _ = running.events.send(JobEvent::Text(piece));
         }
         // A token may have no text of its own yet, and text alone is no progress. A job that was
         // cancelled has no more time for any.
-        if !tokens.is_empty() && !running.cancelled && inner.set_deadline(job, Instant::now() + NEXT_TOKEN) {
+        if is_progress && !running.cancelled && inner.set_deadline(job, Instant::now() + NEXT_TOKEN) {
             drop(inner);
             self.sooner.notify_one();
         }
@@ -360,7 +392,7 @@ impl Hub {
         self.metrics.jobs_running.dec();
         self.metrics.prompt_tokens.inc_by(u64::from(usage.prompt_tokens));
         self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
-        let _ = running.events.send(JobEvent::Done { usage, finish });
+        let _ = running.events.send(JobEvent::Done { usage, finish, cost });
         self.room.notify_waiters();
         Some(record)
     }
@@ -430,24 +462,42 @@ impl Inner {
     }
 }
 
-/// A place among the requests that wait for room.
-struct Waiting<'a>(&'a Hub);
+/// The place of a request among those that wait for room; 0 while it does not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ticket(Arc<AtomicU64>);
+
+impl Hub {
+    /// How many requests for the same profile wait since before, this one included; 0 if it does not wait.
+    pub(crate) fn place(&self, spec: &JobSpec) -> usize {
+        let ticket = spec.ticket.0.load(Ordering::Relaxed);
+        let inner = self.lock();
+        inner.waiting.range(..=ticket).filter(|(_, profile)| **profile == spec.profile).count()
+    }
+}
+
+/// A request that waits for room.
+struct Waiting<'a> {
+    hub: &'a Hub,
+    ticket: u64,
+}
 
 impl<'a> Waiting<'a> {
-    fn join(hub: &'a Hub) -> Option<Self> {
+    fn join(hub: &'a Hub, spec: &JobSpec) -> Option<Self> {
         let mut inner = hub.lock();
-        if inner.waiting >= WAITING_MAX {
+        if inner.waiting.len() >= WAITING_MAX {
             return None;
         }
-        inner.waiting = inner.waiting.saturating_add(1);
-        Some(Self(hub))
+        inner.next_ticket = inner.next_ticket.saturating_add(1);
+        let ticket = inner.next_ticket;
+        inner.waiting.insert(ticket, spec.profile);
+        spec.ticket.0.store(ticket, Ordering::Relaxed);
+        Some(Self { hub, ticket })
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut inner = self.0.lock();
-        inner.waiting = inner.waiting.saturating_sub(1);
+        self.hub.lock().waiting.remove(&self.ticket);
     }
 }
 

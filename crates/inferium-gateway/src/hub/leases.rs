@@ -303,9 +303,12 @@ impl Inner {
         let (mut is_possible, mut is_busy) = (false, false);
         // Of the largest context, which says what would have been possible.
         let mut impossible: Option<(u32, ImpossibleJob)> = None;
-        let mut best: Option<((u64, u32, LeaseId), JobRequest)> = None;
+        let mut best: Option<(((usize, u64), u64, u32, LeaseId), JobRequest)> = None;
         let of_profile = self.leases.iter().filter(|(_, e)| e.record.terms.profile == spec.profile && e.is_open());
         for (id, entry) in of_profile {
+            if !spec.preferences.allow(entry.record.worker, &entry.record.price) {
+                continue;
+            }
             let request = spec.request(job, attempt, *id, entry.next_sequence);
             let context = entry.record.terms.context_tokens;
             if let Err(reason) = request.check(context) {
@@ -324,7 +327,8 @@ impl Inner {
             }
             let running = u64::try_from(entry.running.len()).unwrap_or(u64::MAX);
             let share = running.saturating_mul(1_000) / u64::from(entry.record.terms.slots.max(1));
-            let rank = (share, entry.jobs_used, *id);
+            let wish = spec.preferences.rank(entry.record.worker, &entry.record.price);
+            let rank = (wish, share, entry.jobs_used, *id);
             if best.as_ref().is_none_or(|(best, _)| rank < *best) {
                 best = Some((rank, request));
             }

@@ -22,6 +22,11 @@ use tokio::sync::watch;
 const SLOTS: u32 = 2;
 const SOON: Duration = Duration::from_millis(20);
 
+/// A piece of an answer.
+pub(super) fn piece(tokens: &[u32], text: &str) -> TextPiece {
+    TextPiece { text: text.to_owned(), tokens: tokens.to_vec(), scores: Vec::new() }
+}
+
 struct Stage {
     hub: Arc<Hub>,
     claims: mpsc::UnboundedReceiver<Claim>,
@@ -115,7 +120,7 @@ impl Stage {
     /// The worker's answer "abc" to a job.
     fn answer(&self, handle: &JobHandle) -> JobResult {
         let output = JobOutput::text([5; 32], vec![97, 98, 99], "abc".into());
-        self.hub.delta(self.worker.public_key(), handle.job, &[97, 98, 99], "abc".into());
+        self.hub.delta(self.worker.public_key(), handle.job, piece(&[97, 98, 99], "abc"));
         JobResult {
             request: handle.request.digest(),
             output_commitment: output.commitment(),
@@ -256,7 +261,7 @@ async fn a_result_that_is_not_what_the_client_got_is_not_taken() {
 async fn a_worker_can_send_no_more_tokens_than_were_asked_for() {
     let stage = stage(PLENTY);
     let mut handle = stage.submit(b"job").await.unwrap();
-    stage.hub.delta(stage.worker.public_key(), handle.job, &[1, 2, 3, 4], "abcd".into());
+    stage.hub.delta(stage.worker.public_key(), handle.job, piece(&[1, 2, 3, 4], "abcd"));
     assert!(matches!(handle.next().await, Some(JobEvent::Failed { .. })));
 }
 
@@ -265,7 +270,7 @@ async fn no_other_worker_speaks_for_a_job() {
     let stage = stage(PLENTY);
     let handle = stage.submit(b"job").await.unwrap();
     let stranger = SecretKey::from_bytes([9; 32]).unwrap().public_key();
-    stage.hub.delta(stranger, handle.job, &[1], "x".into());
+    stage.hub.delta(stranger, handle.job, piece(&[1], "x"));
     stage.hub.refused(stranger, handle.job, "no");
     assert!(stage.is_running(handle.job));
     stage.hub.session_lost(stage.worker.public_key(), &stage.outbox);

@@ -37,7 +37,12 @@ fn ends() -> (SessionSealer, SessionOpener) {
 }
 
 fn delta(text: &str) -> WorkerMessage {
-    WorkerMessage::Delta { job: JobId::from_hex(&"7".repeat(64)).unwrap(), tokens: vec![1], text: text.into() }
+    WorkerMessage::Delta {
+        job: JobId::from_hex(&"7".repeat(64)).unwrap(),
+        tokens: vec![1],
+        text: text.into(),
+        scores: Vec::new(),
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const fn target(name: &str, cases: u64) -> Target<'_> {
 fn messages() -> Vec<Vec<u8>> {
     let job = JobId::new(Digest::sha256(b"job"));
     vec![
-        encode(&WorkerMessage::Delta { job, tokens: vec![1, 2, 3], text: "some text".to_owned() }),
+        encode(&WorkerMessage::Delta { job, tokens: vec![1, 2, 3], text: "some text".to_owned(), scores: Vec::new() }),
         encode(&WorkerMessage::Refused { job, reason: "busy".to_owned() }),
         encode(&GatewayMessage::Cancel { job }),
         encode(&GatewayMessage::Welcome),

@@ -62,7 +62,7 @@ fn unknown_tags_are_refused() {
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
     check::<JobFault>(11);
-    check::<JobInput>(3);
+    check::<JobInput>(4);
     check::<JobAnswer>(3);
     check::<ModelTask>(2);
     check::<FinishReason>(4);

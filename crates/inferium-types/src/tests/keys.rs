@@ -292,7 +292,7 @@ fn texts_and_salts_are_not_shown() {
     let scores = WorkerMessage::Scores { job, scores: vec![vec![score.clone()]] };
     let request = Gen::new(18).next();
     let embeddings = WorkerMessage::Embeddings { job, embeddings: vec![embedding] };
-    let delta = WorkerMessage::Delta { job, tokens: vec![48_879], text: "quixotic".into() };
+    let delta = WorkerMessage::Delta { job, tokens: vec![48_879], text: "quixotic".into(), scores: Vec::new() };
     let finished = WorkerMessage::Finished { job, result: Gen::new(19).next(), output_salt: [0xab; 32] };
     let shown = [
         format!("{:?}", JobEvidence { payload: payload.clone(), output, measured: None }),

@@ -245,6 +245,7 @@ sample_structs! {
         proposal_deposit, voting_ms, timelock_ms, quorum, pass_share, veto_share, supermajority, treasury_spend_max,
         queue_work_max, pause_ms,
     }
+    Shaping { stop, bias, presence_penalty_micro, frequency_penalty_micro, grammar, likeliest }
     GenesisNode { node, operator, stake, url }
     Genesis { name, timestamp_ms, group, sharing, parameters, accounts, operators, validators }
 }
@@ -262,8 +263,8 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, stop } Embed { texts } Score { continuations, likeliest } }
-    JobAnswer { Text { tokens, text } Embeddings { 0 } Scores { 0 } }
+    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } }
+    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } }
     ModelTask { Chat {} Embed { width } }
     FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
     EngineClass { Canonical { build, tier } Tolerance { verifier, calibration } Foreign { verifier, bounds } }
@@ -376,7 +377,7 @@ sample_enums! {
         Hello { worker, nonce, key }
         Prove { encapsulated, signature }
         LeaseReady { lease, vrf_proof, sequence_from }
-        Delta { job, tokens, text }
+        Delta { job, tokens, text, scores }
         Embeddings { job, embeddings }
         Scores { job, scores }
         Finished { job, result, output_salt }

@@ -12,8 +12,8 @@ use inferium_sampling::Fingerprint;
 use inferium_types::{
     ChatMessage, Digest, EngineClass, FinishReason, JobAnswer, JobEvidence, JobFault, JobId, JobInput, JobLeaf,
     JobOutput, JobPayload, JobRequest, JobResult, JobTotals, LeaseId, MeasuredEvidence, ModelTask, Ppm, ProfileId,
-    SamplingParams, SegmentEvidence, SegmentTerms, TaskKind, Usage, VerdictVote, VrfSecretKey, assessment_payload,
-    assessment_request, merkle_root, replay_seed, vrf_input,
+    SamplingParams, SegmentEvidence, SegmentTerms, Shaping, TaskKind, Usage, VerdictVote, VrfSecretKey,
+    assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
 };
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ impl Job {
 
     /// Changes the answer's tokens, and makes its text fit.
     fn write(&mut self, change: impl FnOnce(&mut Vec<u32>)) {
-        let JobAnswer::Text { tokens, text } = &mut self.evidence.output.answer else { panic!("no text") };
+        let JobAnswer::Text { tokens, text, .. } = &mut self.evidence.output.answer else { panic!("no text") };
         change(tokens);
         *text = engine_of(0).decode(tokens);
     }
@@ -144,6 +144,7 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         max_tokens: request.tokens_max,
         sampling: request.sampling,
         seed,
+        shaping: Shaping::default(),
         measure: fingerprint.is_some(),
     };
     let mut steps = engine.generate(generation).unwrap();
@@ -225,7 +226,14 @@ async fn replay(job: &Job) -> Vec<Digest> {
     let prompt = engine_of(0).render_chat(job.evidence.payload.as_chat().unwrap().0).unwrap();
     let seed = replay_seed(&job.leaf.request, &prompt, &vrf_output());
     let output = job.evidence.output.as_text().unwrap().0.to_vec();
-    let request = ReplayRequest { prompt, output, sampling: job.leaf.request.sampling, seed, measure: false };
+    let request = ReplayRequest {
+        prompt,
+        output,
+        sampling: job.leaf.request.sampling,
+        seed,
+        shaping: Shaping::default(),
+        measure: false,
+    };
     let steps = engine_of(0).replay(request).unwrap().await.unwrap().unwrap();
     steps.iter().map(|step| step.digest).collect()
 }

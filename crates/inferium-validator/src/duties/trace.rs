@@ -6,7 +6,7 @@
 use super::{Duties, Refused, Shared};
 use crate::archive::Archive;
 use crate::store::{Judgement, KeptTrace, TraceName, VerdictStore};
-use inferium_engine::{Engine, EngineError, Model, TraceRequest};
+use inferium_engine::{Engine, EngineError, Model, Prompt, TraceRequest};
 use inferium_types::{
     Digest, JobEvidence, MerkleNode, MerkleTree, ModelProfile, ProfileId, SecretKey, SegmentEvidence, SignedTrace,
     TraceClaim, TraceKey,
@@ -135,10 +135,10 @@ async fn trace_job(
     let JobEvidence { payload, output, .. } = evidence;
     let (tokens, _) =
         output.as_text().filter(|(tokens, _)| !tokens.is_empty()).ok_or(Refused::NothingToTrace { job })?;
-    let (messages, _) = payload.as_chat().ok_or(Refused::NothingToTrace { job })?;
     let (segment, draw) = about;
     let hidden_by = TraceKey::of(segment, job, evidence);
-    let prompt = engine.render_chat(messages).map_err(Refused::Engine)?;
+    let prompt = Model::Chat(Arc::clone(engine)).read(&payload.input).map_err(Refused::Engine)?;
+    let Prompt::Text(prompt) = prompt else { return Err(Refused::NothingToTrace { job }) };
     let request = TraceRequest { prompt, output: tokens.to_vec() };
     let traced = engine.trace(request).map_err(Refused::Engine)?.await;
     let trace = traced.map_err(|_| Refused::Engine(EngineError::Stopped))?.map_err(Refused::Engine)?;

@@ -6,7 +6,7 @@ use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Measured, Mo
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
-    TokenScore, Usage, VerificationMode, replay_seed, wire::WorkerMessage,
+    Shaping, TokenScore, Usage, VerificationMode, replay_seed, wire::WorkerMessage,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -41,8 +41,8 @@ pub(super) async fn copy(
 ) -> Result<FinishedJob, JobRefusal> {
     let last = context.copies.last().ok_or(EngineError::Stopped)?;
     let output = JobOutput { salt: output_salt(&context.vrf_output, &request), answer: last.evidence.output.answer };
-    if let Some((tokens, text)) = output.as_text() {
-        send_delta(outbox, &request, tokens.to_vec(), text.to_owned()).await?;
+    if let JobAnswer::Text { tokens, text, scores } = &output.answer {
+        send_delta(outbox, &request, tokens.clone(), text.clone(), scores.clone()).await?;
     }
     let completion_tokens = last.leaf.result.usage.completion_tokens;
     // A limit that was reached then need not be one now.
@@ -64,6 +64,7 @@ pub(super) async fn copy(
 pub(super) struct More {
     pub(super) tokens: Vec<u32>,
     pub(super) text: String,
+    pub(super) scores: Vec<TokenScore>,
     pub(super) end: Option<FinishReason>,
 }
 
@@ -72,7 +73,7 @@ pub(super) async fn go_on(
     context: &JobContext,
     engine: &dyn Engine,
     (prompt, answer): (&[u32], &[u32]),
-    request: &JobRequest,
+    (request, likeliest): (&JobRequest, Option<u8>),
     evidence: &mut Evidence,
 ) -> Result<More, EngineError> {
     let room = request.tokens_max.saturating_sub(u32::try_from(answer.len()).unwrap_or(u32::MAX));
@@ -85,12 +86,14 @@ pub(super) async fn go_on(
         max_tokens: room,
         sampling: request.sampling,
         seed: replay_seed(request, prompt, &context.vrf_output),
+        shaping: Shaping { likeliest, ..Shaping::default() },
         measure: context.mode == VerificationMode::Sampled,
     })?;
     while let Some(step) = steps.recv().await {
         let step = step?;
         evidence.push(&step, None);
         more.tokens.push(step.token);
+        more.scores.extend(step.score);
     }
     more.text = engine.decode(&more.tokens);
     let is_full = u32::try_from(more.tokens.len()) == Ok(room);
@@ -106,34 +109,44 @@ pub(super) async fn another(
     (request, payload): (JobRequest, JobPayload),
     outbox: &mpsc::Sender<WorkerMessage>,
 ) -> Result<FinishedJob, JobRefusal> {
-    let JobInput::Chat { messages, stop } = &payload.input else { return Err(JobRefusal::Payload) };
+    let JobInput::Chat { messages, shaping } = &payload.input else { return Err(JobRefusal::Payload) };
     let other = context.other.as_ref().ok_or(EngineError::Stopped)?;
     let seed = replay_seed(&request, &prompt, &context.vrf_output);
     let asked =
         TextRequest { messages: messages.clone(), max_tokens: request.tokens_max, sampling: request.sampling, seed };
     let text = other.answer(asked)?.await.map_err(|_| EngineError::Stopped)??;
     let end = engine.model().eos_tokens.first().copied();
-    let mut answer = Answer::new(stop, request.tokens_max);
+    let mut answer = Answer::new(&shaping.stop, request.tokens_max);
     for token in engine.encode(&text)?.into_iter().chain(end) {
         if answer.finish().is_some() {
             break;
         }
-        let text = answer.push(engine, token);
-        send_delta(outbox, &request, vec![token], text).await?;
+        answer.push(engine, token);
     }
     let output = answer.tokens().to_vec();
     let measure = context.mode == VerificationMode::Sampled;
-    let replay = ReplayRequest { prompt, output: output.clone(), sampling: request.sampling, seed, measure };
+    let replay = ReplayRequest {
+        prompt,
+        output: output.clone(),
+        sampling: request.sampling,
+        seed,
+        shaping: Shaping { likeliest: shaping.likeliest, ..Shaping::default() },
+        measure,
+    };
     let truth = match &context.truth {
         Some(Model::Chat(truth)) => &**truth,
         _ => engine,
     };
     let mut evidence = Evidence::new(context.mode, seed);
+    let mut scores = Vec::new();
     for step in truth.replay(replay)?.await.map_err(|_| EngineError::Stopped)?? {
         evidence.push(&step, None);
+        scores.extend(step.score);
     }
     let end = answer.finish().unwrap_or(FinishReason::EndOfText);
-    let answer = JobAnswer::Text { tokens: output, text: answer.text().to_owned() };
+    let text = answer.text().to_owned();
+    send_delta(outbox, &request, output.clone(), text.clone(), scores.clone()).await?;
+    let answer = JobAnswer::Text { tokens: output, text, scores };
     Ok(finish(context, (request, payload), answer, end, evidence))
 }
 

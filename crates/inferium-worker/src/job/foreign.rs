@@ -15,8 +15,8 @@ pub(super) async fn answer(
     outbox: &mpsc::Sender<WorkerMessage>,
     mut cancel: watch::Receiver<bool>,
 ) -> Result<FinishedJob, JobRefusal> {
-    let JobInput::Chat { messages, stop } = &payload.input else { return Err(JobRefusal::Payload) };
-    let mut answer = Answer::new(stop, request.tokens_max);
+    let JobInput::Chat { messages, shaping } = &payload.input else { return Err(JobRefusal::Payload) };
+    let mut answer = Answer::new(&shaping.stop, request.tokens_max);
     let question =
         Question { messages, prompt_tokens: prompt.len(), sampling: request.sampling, tokens_max: request.tokens_max };
     let mut pieces: Option<Pieces<'_>> = None;
@@ -35,7 +35,7 @@ pub(super) async fn answer(
             changed = cancel.changed() => {
                 if changed.is_err() || *cancel.borrow() {
                     let text = answer.cancel();
-                    send_delta(outbox, &request, Vec::new(), text).await?;
+                    send_delta(outbox, &request, Vec::new(), text, Vec::new()).await?;
                 }
                 continue;
             }
@@ -54,14 +54,14 @@ pub(super) async fn answer(
         for token in tokens {
             if answer.finish().is_none() {
                 let text = answer.push(engine, token);
-                send_delta(outbox, &request, vec![token], text).await?;
+                send_delta(outbox, &request, vec![token], text, Vec::new()).await?;
             }
         }
     }
     // Ends the request when the answer ended before the server did.
     drop(pieces);
     let end = answer.finish().unwrap_or(FinishReason::EndOfText);
-    let text = JobAnswer::Text { tokens: answer.tokens().to_vec(), text: answer.text().to_owned() };
+    let text = JobAnswer::Text { tokens: answer.tokens().to_vec(), text: answer.text().to_owned(), scores: Vec::new() };
     Ok(finish(context, (request, payload), text, end, Evidence::Unseen))
 }
 

@@ -8,7 +8,7 @@ use inferium_engine::{
 };
 use inferium_types::{
     ChatMessage, Continuation, Digest, FinishReason, JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId,
-    SamplingParams, TokenScore, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
+    SamplingParams, Shaping, TokenScore, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -84,8 +84,14 @@ pub(crate) async fn is_right(job: &FinishedJob) -> bool {
     let seed = replay_seed(request, &prompt, &Digest::sha256(b"vrf"));
     let mut digests = Vec::new();
     if !tokens.is_empty() {
-        let replay =
-            ReplayRequest { prompt, output: tokens.to_vec(), sampling: request.sampling, seed, measure: false };
+        let replay = ReplayRequest {
+            prompt,
+            output: tokens.to_vec(),
+            sampling: request.sampling,
+            seed,
+            shaping: Shaping::default(),
+            measure: false,
+        };
         let steps = engine.replay(replay).unwrap().await.unwrap().unwrap();
         if steps.iter().zip(tokens).any(|(step, token)| step.token != *token) {
             return false;
@@ -104,8 +110,8 @@ pub(crate) async fn is_right(job: &FinishedJob) -> bool {
 #[tokio::test]
 async fn honest_result_is_what_a_validator_recomputes() {
     let stopped = |(request, mut payload): (JobRequest, JobPayload)| {
-        let JobInput::Chat { stop, .. } = &mut payload.input else { panic!("no conversation") };
-        *stop = vec!["e".into(), "a".into(), "t".into()];
+        let JobInput::Chat { shaping, .. } = &mut payload.input else { panic!("no conversation") };
+        shaping.stop = vec!["e".into(), "a".into(), "t".into()];
         (JobRequest { input_commitment: payload.commitment(), ..request }, payload)
     };
     for (job, finish) in [(job(0), FinishReason::Length), (stopped(job(1)), FinishReason::StopString)] {
@@ -124,7 +130,7 @@ async fn pieces_are_the_committed_answer() {
     let (mut text, mut tokens, mut end) = (String::new(), Vec::new(), None);
     for message in messages {
         match message {
-            WorkerMessage::Delta { job: of, tokens: more, text: piece } => {
+            WorkerMessage::Delta { job: of, tokens: more, text: piece, .. } => {
                 assert_eq!(of, finished.leaf.request.job);
                 tokens.extend(more);
                 text.push_str(&piece);
@@ -209,7 +215,14 @@ async fn forged_figures_are_the_only_thing_that_differs() {
     let prompt = prompt_of(&job(0).1);
     let seed = replay_seed(&forged.leaf.request, &prompt, &Digest::sha256(b"vrf"));
     let output = forged.evidence.output.as_text().unwrap().0.to_vec();
-    let replay = ReplayRequest { prompt, output, sampling: forged.leaf.request.sampling, seed, measure: true };
+    let replay = ReplayRequest {
+        prompt,
+        output,
+        sampling: forged.leaf.request.sampling,
+        seed,
+        shaping: Shaping::default(),
+        measure: true,
+    };
     let truth = engine(0).replay(replay).unwrap().await.unwrap().unwrap();
     let logprobs = shown(&forged).windows.into_iter().flat_map(|window| window.logprobs);
     for (logprob, step) in logprobs.zip(truth) {

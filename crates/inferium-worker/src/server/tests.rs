@@ -4,6 +4,7 @@ use super::*;
 use axum::{Json, Router, body::Body, http::StatusCode, response::IntoResponse, routing};
 use futures::{StreamExt, stream};
 use inferium_engine::{GenerateRequest, MockEngine, MockOptions, TextStream};
+use inferium_types::Shaping;
 use std::sync::{Arc, Mutex};
 
 pub(crate) fn engine() -> Arc<MockEngine> {
@@ -103,6 +104,7 @@ async fn honest(flavour: u64, has_ids: bool, is_stream: bool, body: &Value) -> a
         max_tokens: u32::try_from(body["max_tokens"].as_u64().unwrap()).unwrap(),
         sampling: SamplingParams { temperature_micro: micro("temperature"), top_p_ppm: micro("top_p"), top_k: 0 },
         seed: [77; 32],
+        shaping: Shaping::default(),
         measure: false,
     };
     let mut steps = engine.generate(request).unwrap();

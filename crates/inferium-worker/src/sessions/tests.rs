@@ -186,7 +186,12 @@ fn job() -> GatewayMessage {
 }
 
 fn delta(text: &str) -> WorkerMessage {
-    WorkerMessage::Delta { job: JobId::new(Digest::ZERO), tokens: vec![0x0102_0304], text: text.into() }
+    WorkerMessage::Delta {
+        job: JobId::new(Digest::ZERO),
+        tokens: vec![0x0102_0304],
+        text: text.into(),
+        scores: Vec::new(),
+    }
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn started(stage: &mut Stage, second: &mut Second) -> (Attempts, inferium_
 }
 
 fn text_of(stage: &Stage, worker: &SecretKey, job: JobId, text: &str) {
-    stage.hub.delta(worker.public_key(), job, &[97], text.to_owned());
+    stage.hub.delta(worker.public_key(), job, piece(&[97], text));
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +110,7 @@ async fn a_hedge_takes_the_place_of_a_first_try_that_fails() {
     });
     let hedge = if is_stages { job_of(&mut second.inbox).await } else { job_of(&mut stage.inbox).await };
     hub.refused(failing.public_key(), first.job, "busy");
-    hub.delta(other.public_key(), hedge.job, &[97], "a".to_owned());
+    hub.delta(other.public_key(), hedge.job, piece(&[97], "a"));
     let (attempts, event) = next.await.unwrap();
     assert!(matches!(event, JobEvent::Text(_)), "{event:?}");
     assert_eq!(attempts.job(), hedge.job);

@@ -79,7 +79,7 @@ async fn text_for_texts_and_embeddings_for_a_conversation_end_the_job() {
     let asked = "the worker sent something else than was asked for";
     let stage = stage(PLENTY);
     let mut handle = stage.submit_texts().await;
-    stage.hub.delta(stage.worker.public_key(), handle.job, &[1], "a".into());
+    stage.hub.delta(stage.worker.public_key(), handle.job, piece(&[1], "a"));
     assert_eq!(failure(&mut handle).await, asked);
     let mut chat = stage.submit(b"chat").await.unwrap();
     stage.embed(&chat, &[embedding(1.0)]);

@@ -18,7 +18,7 @@ impl Stage {
     }
 
     fn token(&self, handle: &JobHandle, token: u32, text: &str) {
-        self.hub.delta(self.worker.public_key(), handle.job, &[token], text.into());
+        self.hub.delta(self.worker.public_key(), handle.job, piece(&[token], text));
     }
 }
 
@@ -98,7 +98,7 @@ async fn text_without_tokens_is_no_progress() {
     let mut handle = stage.submit(b"job").await.unwrap();
     let began = Instant::now();
     tokio::time::advance(Duration::from_secs(9)).await;
-    stage.hub.delta(stage.worker.public_key(), handle.job, &[], "hm".into());
+    stage.hub.delta(stage.worker.public_key(), handle.job, piece(&[], "hm"));
     reason(&mut handle).await;
     assert_eq!(began.elapsed().as_secs(), first_token(5).as_secs());
 }
@@ -112,7 +112,7 @@ async fn a_cancelled_job_is_ended_soon_and_no_one_is_reported() {
     drop(first);
     tokio::time::advance(Duration::from_secs(1)).await;
     // Tokens that come all the same buy no time.
-    stage.hub.delta(stage.worker.public_key(), job, &[1], "a".into());
+    stage.hub.delta(stage.worker.public_key(), job, piece(&[1], "a"));
     assert_eq!(stage.hub.lock().deadlines.first(), Some(&(began + CANCEL_PATIENCE, job)));
     tokio::time::sleep_until(began + CANCEL_PATIENCE + Duration::from_millis(10)).await;
     assert!(!stage.is_running(job) && stage.hub.has_failed(job));

@@ -70,7 +70,7 @@ async fn what_are_no_scores_of_the_continuations_end_the_job() {
     // Text, and embeddings.
     let other = stage(PLENTY);
     let mut handle = other.submit_continuations().await;
-    other.hub.delta(other.worker.public_key(), handle.job, &[1], "a".into());
+    other.hub.delta(other.worker.public_key(), handle.job, piece(&[1], "a"));
     assert_eq!(failure(&mut handle).await, asked);
     let other = stage(PLENTY);
     let mut handle = other.submit_continuations().await;

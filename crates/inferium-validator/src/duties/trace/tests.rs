@@ -10,7 +10,7 @@ use axum::{http::StatusCode, response::IntoResponse};
 use inferium_engine::{Engine, GenerateRequest, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model};
 use inferium_types::{
     ChatMessage, Digest, JobFault, JobOutput, JobPayload, MerkleNode, ModelProfile, ProfileId, SamplingParams,
-    SecretKey, SegmentEvidence, SignedTrace, TraceSearch, TraceStage, VerdictVote,
+    SecretKey, SegmentEvidence, Shaping, SignedTrace, TraceSearch, TraceStage, VerdictVote,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -77,7 +77,14 @@ fn honest() -> SegmentEvidence {
     let messages = vec![ChatMessage { role: "user".into(), content: "where?".into() }];
     let sampling = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
     let prompt = engine.render_chat(&messages).unwrap();
-    let request = GenerateRequest { prompt, max_tokens: TOKENS, sampling, seed: [0; 32], measure: false };
+    let request = GenerateRequest {
+        prompt,
+        max_tokens: TOKENS,
+        sampling,
+        seed: [0; 32],
+        shaping: Shaping::default(),
+        measure: false,
+    };
     let mut steps = engine.generate(request).unwrap();
     let mut tokens = Vec::new();
     while let Ok(step) = steps.try_recv() {

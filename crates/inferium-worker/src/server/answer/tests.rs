@@ -194,6 +194,18 @@ fn pairs() -> Pairs {
 }
 
 impl Engine for Pairs {
+    fn special(&self, _: u32) -> Option<&str> {
+        None
+    }
+
+    fn tokenizer(&self) -> inferium_engine::TokenizerInfo {
+        inferium_engine::TokenizerInfo::default()
+    }
+
+    fn check_shaping(&self, _: &inferium_types::Shaping) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
         let (first, rest) = text.as_bytes().split_at(usize::from(self.is_shifted && !text.is_empty()));
         let single = |byte: u8| 0x1_0000 + u32::from(byte);

@@ -39,10 +39,13 @@ use error::ApiError;
 use inferium_chain::VerifiedBlock;
 use inferium_engine::{Comparison, Model, Unfit};
 use inferium_seal::FRAME_OVERHEAD_MAX;
-use inferium_types::{Digest, JobInput, ModelProfile, NetworkKey, Price, ProfileId, SamplingParams, limits};
+use inferium_types::{
+    Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, Price, ProfileId, SamplingParams, limits,
+};
 use routing::Routing;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 use tower_http::cors::{Any, CorsLayer};
 
@@ -75,16 +78,30 @@ struct ApiModel {
 }
 
 impl ApiModel {
+    /// How its weights are computed with, in the words of OpenRouter.
+    fn quantization(&self) -> &'static str {
+        match (&self.profile.engine, self.profile.task) {
+            // Whatever the server behind a worker has.
+            (EngineClass::Foreign { .. }, _) => "unknown",
+            // Matrices are served as Q8_0, whatever a file has them in.
+            (_, ModelTask::Chat) => "int8",
+            (_, ModelTask::Embed { .. }) => "fp32",
+        }
+    }
+
     /// Checks that the model is what a request's routing asks for.
     fn suits(&self, routing: &Routing) -> Result<(), ApiError> {
-        let mode = self.profile.engine.mode().name();
-        match &routing.verification {
-            Some(wanted) if wanted != mode => {
-                let message = format!("`{}` is verified as `{mode}`, not as `{wanted}`", self.profile.name);
-                Err(ApiError::invalid("provider.verification", message))
-            }
-            _ => Ok(()),
+        let (name, mode, quantization) = (&self.profile.name, self.profile.engine.mode().name(), self.quantization());
+        if let Some(wanted) = routing.verification.as_ref().filter(|wanted| *wanted != mode) {
+            let message = format!("`{name}` is verified as `{mode}`, not as `{wanted}`");
+            return Err(ApiError::invalid("provider.verification", message));
         }
+        let allowed = routing.quantizations.as_ref();
+        if allowed.is_some_and(|allowed| !allowed.iter().any(|one| one == quantization)) {
+            let message = format!("`{name}` is computed with as `{quantization}`");
+            return Err(ApiError::invalid("provider.quantizations", message));
+        }
+        Ok(())
     }
 
     /// Checks what no worker of the profile would take.
@@ -161,17 +178,9 @@ pub(crate) fn router(state: ApiState) -> Router {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(Any)
-        .expose_headers([REQUEST_ID, JOB_HEADER, header::RETRY_AFTER, RETRY_AFTER_MS]);
-    Router::new()
-        .route("/v1/chat/completions", post(chat::completions))
-        .route("/v1/completions", post(completions::create))
-        .route("/v1/responses", post(responses::create))
-        .route("/tokenizer_info", get(tokenizer::info))
-        .route("/tokenize", post(tokenizer::tokenize))
-        .route("/detokenize", post(tokenizer::detokenize))
-        .route("/v1/embeddings", post(embeddings::create))
-        .route("/v1/classifications", post(classifications::create))
-        .route("/v1/models", get(models::list))
+        .expose_headers([REQUEST_ID, JOB_HEADER, PROCESSING_MS, header::RETRY_AFTER, RETRY_AFTER_MS]);
+    let mut routes = Router::new()
+        .merge(model_routes())
         .route("/v1/models/{*id}", get(models::show))
         .route("/v1/receipts/{job}", get(receipts::receipt))
         .route("/v1/slashes", get(receipts::slashes))
@@ -180,12 +189,35 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/ready", get(ready))
         .route("/version", get(version))
         .route("/v1/worker", get(worker))
+        .with_state(state.clone());
+    for model in state.models.iter() {
+        let name = &model.profile.name;
+        let of_model = || model_routes().with_state(ApiState { models: [Arc::clone(model)].into(), ..state.clone() });
+        routes = routes.nest(&format!("/m/{name}"), of_model());
+        if name.contains('/') {
+            routes = routes.nest(&format!("/m/{}", name.replace('/', "%2F")), of_model());
+        }
+    }
+    routes
         .fallback(|| async { ApiError::UnknownUrl })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(cors)
-        .layer(middleware::from_fn_with_state(state.clone(), observe))
-        .with_state(state)
+        .layer(middleware::from_fn_with_state(state, observe))
+}
+
+/// What can be asked of models: of all of them, and below `/m/{model}` of one alone, for clients that name none.
+fn model_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/classifications", post(classifications::create))
+        .route("/v1/models", get(models::list))
+        .route("/tokenizer_info", get(tokenizer::info))
+        .route("/tokenize", post(tokenizer::tokenize))
+        .route("/detokenize", post(tokenizer::detokenize))
 }
 
 /// The routes for operators.
@@ -200,13 +232,18 @@ pub(crate) fn admin_router(state: ApiState) -> Router {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const JOB_HEADER: HeaderName = HeaderName::from_static("x-inferium-job");
 
 /// Gives every answer a request id and counts it.
 async fn observe(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).filter(|value| value.len() <= 128).cloned();
+    let started = Instant::now();
     let mut response = next.run(request).await;
+    if let Ok(elapsed) = HeaderValue::from_str(&started.elapsed().as_millis().to_string()) {
+        response.headers_mut().insert(PROCESSING_MS, elapsed);
+    }
     let id = given.or_else(|| HeaderValue::from_str(&format!("req-{:016x}", rand::random::<u64>())).ok());
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -195,8 +195,7 @@ pub(super) async fn create(
     })
     .await??;
     let done = run_all(&state.hub, (&model, payer), specs).await?;
-    let usage = PartUsage::of(&done);
-    Ok(answer(&model, &request.items, done, usage))
+    Ok(answer(&model, &request.items, done))
 }
 
 /// Tokenises every label after its text, and packs them into jobs.
@@ -246,7 +245,8 @@ fn prompt(engine: &dyn Engine, request: &ClassificationRequest, item: &Item) -> 
     engine.render_chat(&[message("system", instructions), message("user", item.text.clone())])
 }
 
-fn answer(model: &ApiModel, items: &[Item], done: Vec<Done>, usage: PartUsage) -> Response {
+fn answer(model: &ApiModel, items: &[Item], done: Vec<Done>) -> Response {
+    let usage = PartUsage::of(&done);
     let (mut scores, mut jobs) = (Vec::new(), Vec::new());
     for Done { job, answer, .. } in done {
         let first = scores.len();

@@ -156,11 +156,10 @@ pub(super) async fn create(
     let preparing = Arc::clone(&model);
     let specs = sized(size, move || prepare(&preparing, texts, payer)).await??;
     let done = run_all(&state.hub, (&model, payer), specs).await?;
-    let usage = PartUsage::of(&done);
     let values = done.iter().map(|done| done.answer.len()).sum::<usize>();
     let width = usize::try_from(width).unwrap_or(usize::MAX);
     let size = values.saturating_mul(width).saturating_mul(VALUE_SIZE);
-    sized(size, move || answer(&model, done, usage, format)).await
+    sized(size, move || answer(&model, done, format)).await
 }
 
 /// Tokenises, packs texts into jobs, and checks all that a worker would: what it had to refuse is not sent.
@@ -180,7 +179,8 @@ fn prepare(model: &ApiModel, texts: Vec<String>, payer: Digest) -> Result<Vec<Jo
     pack((model, payer), parts, |texts| JobPayload::embed(rand::random(), texts))
 }
 
-fn answer(model: &ApiModel, done: Vec<Done>, usage: PartUsage, format: Format) -> Response {
+fn answer(model: &ApiModel, done: Vec<Done>, format: Format) -> Response {
+    let usage = PartUsage::of(&done);
     let (mut data, mut jobs) = (Vec::new(), Vec::new());
     for Done { job, answer, .. } in done {
         let first = data.len();

@@ -1,5 +1,6 @@
 //! What this gateway serves.
 
+use super::choices::ifr;
 use super::{ApiModel, ApiState, error::ApiError};
 use axum::{
     Json,
@@ -43,6 +44,11 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
             "outside_ppm": bounds.outside.get(),
         }),
     };
+    let (workers, price) = state.hub.market(model.id);
+    let price = price.unwrap_or(model.price_max);
+    // Of nothing that shapes an answer is it clear elsewhere that everyone draws alike.
+    let is_exact = matches!(profile.engine, EngineClass::Canonical { .. });
+    let is_chat = profile.task == ModelTask::Chat;
     let mut shown = json!({
         "id": profile.name,
         "object": "model",
@@ -50,6 +56,22 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
         "owned_by": "inferium",
         "task": profile.task.name(),
         "context_length": context,
+        "max_model_len": context,
+        "pricing": {
+            "prompt": ifr(price.prompt_token),
+            "completion": ifr(price.completion_token),
+            "currency": "IFR",
+        },
+        "quantization": model.quantization(),
+        "capabilities": {
+            "chat": is_chat,
+            "completions": is_chat && !matches!(profile.engine, EngineClass::Foreign { .. }),
+            "tools": is_chat && is_exact,
+            "structured_outputs": is_chat && is_exact,
+            "logprobs": is_chat && is_exact,
+            "embeddings": !is_chat,
+        },
+        "workers_online": workers,
         "model_profile": model.id.to_string(),
         "weights_root": profile.weights_root.to_string(),
         "engine": engine,

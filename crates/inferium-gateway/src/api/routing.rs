@@ -12,6 +12,8 @@ pub(super) struct Routing {
     pub(super) preferences: Preferences,
     /// The mode that the model's results must be verified by.
     pub(super) verification: Option<String>,
+    /// How its weights may be computed with.
+    pub(super) quantizations: Option<Vec<String>>,
 }
 
 impl Routing {
@@ -29,6 +31,7 @@ impl Routing {
                 // What workers deliver a second is not known here: the least busy one is taken first.
                 "sort" if value.as_str() == Some("price") => preferences.is_by_price = true,
                 "max_price" => max_price(value, preferences)?,
+                "quantizations" => routing.quantizations = Some(strings(&param, value)?),
                 "verification" => routing.verification = Some(string(&param, value)?),
                 // Every parameter is honoured here or refused, whoever asks.
                 "require_parameters" => drop(boolean(&param, value)?),

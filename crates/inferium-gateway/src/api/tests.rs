@@ -188,6 +188,18 @@ async fn slashes_are_read_page_by_page() {
 struct Watched(MockEngine, Mutex<Vec<ThreadId>>);
 
 impl Engine for Watched {
+    fn special(&self, token: u32) -> Option<&str> {
+        self.0.special(token)
+    }
+
+    fn tokenizer(&self) -> inferium_engine::TokenizerInfo {
+        self.0.tokenizer()
+    }
+
+    fn check_shaping(&self, shaping: &inferium_types::Shaping) -> Result<(), EngineError> {
+        self.0.check_shaping(shaping)
+    }
+
     fn model(&self) -> &ModelInfo {
         self.0.model()
     }

@@ -4,8 +4,8 @@ use super::jobs::JobSpec;
 use super::{Ending, Hub, Inner};
 use crate::store::{LeaseRecord, StoreError, UnsignedRecord};
 use inferium_types::{
-    Amount, ForcedOrder, ImpossibleJob, JobId, JobRequest, LeaseId, NodeId, ProfileId, StallId, VrfProof, VrfPublicKey,
-    limits, vrf_input, wire::GatewayMessage,
+    Amount, ForcedOrder, ImpossibleJob, JobId, JobRequest, LeaseId, NodeId, Price, ProfileId, StallId, VrfProof,
+    VrfPublicKey, limits, vrf_input, wire::GatewayMessage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -274,6 +274,22 @@ impl Hub {
         open.fold((0, 0), |(count, context), entry| {
             (count.saturating_add(1), context.max(entry.record.terms.context_tokens))
         })
+    }
+
+    /// Workers that serve a profile now, and the lowest price among them.
+    pub(crate) fn market(&self, profile: ProfileId) -> (usize, Option<Price>) {
+        let inner = self.lock();
+        let open = inner.leases.values().filter(|e| e.record.terms.profile == profile && e.is_open());
+        let (mut workers, mut lowest) = (BTreeSet::new(), None::<Price>);
+        for entry in open {
+            workers.insert(entry.record.worker);
+            let price = entry.record.price;
+            let sum = |price: &Price| price.prompt_token.nano().saturating_add(price.completion_token.nano());
+            if lowest.is_none_or(|lowest| sum(&price) < sum(&lowest)) {
+                lowest = Some(price);
+            }
+        }
+        (workers.len(), lowest)
     }
 
     /// Who serves a lease.

@@ -108,6 +108,8 @@ impl Stage {
             tokens_max,
             sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
             client_seed: None,
+            preferences: Preferences::default(),
+            ticket: Ticket::default(),
             payer: self.payer,
         }
     }
@@ -133,7 +135,7 @@ impl Stage {
     async fn finish(&self, handle: &mut JobHandle) -> JobLeaf {
         let result = self.answer(handle);
         self.hub.finished(self.worker.public_key(), handle.job, result.clone(), [5; 32]).await;
-        assert!(matches!(handle.next().await, Some(JobEvent::Text(text)) if text == "abc"));
+        assert!(matches!(handle.next().await, Some(JobEvent::Text(piece)) if piece.text == "abc"));
         assert!(matches!(handle.next().await, Some(JobEvent::Done { .. })));
         JobLeaf { request: handle.request.clone(), result }
     }

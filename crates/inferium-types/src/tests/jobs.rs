@@ -3,8 +3,8 @@
 use super::sample::Gen;
 use crate::{
     ASSESSMENT_TOKENS, ChatMessage, Continuation, Digest, Embedding, EngineClass, ImpossibleJob, JobAnswer, JobId,
-    JobInput, JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, TokenScore, assessment_payload,
-    assessment_request, encode, limits,
+    JobInput, JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, Shaping, TokenScore,
+    assessment_payload, assessment_request, encode, limits,
 };
 
 fn request(sequence: u64, prompt_tokens: u32, tokens_max: u32) -> JobRequest {
@@ -169,4 +169,56 @@ fn profile_of_vectors_is_verified_by_equality() {
     assert!(!profile(limits::EMBEDDING_WIDTH_MAX + 1, canonical()).is_well_formed());
     assert!(!profile(1, tolerance.clone()).is_well_formed());
     assert!(ModelProfile { task: ModelTask::Chat, ..profile(1, tolerance) }.is_well_formed());
+}
+
+/// SPEC J10: each limit, and one beyond it.
+#[test]
+fn shaping_has_limits() {
+    let check = |shaping: Shaping| JobPayload::complete([0; 32], vec![1], shaping).check();
+    let biased = |count: u32, micro: i32| Shaping {
+        bias: (0..count).map(|token| (token, micro)).collect(),
+        ..Shaping::default()
+    };
+    let (most, count) = (i32::try_from(limits::BIAS_MICRO_MAX).unwrap(), limits::BIASED_TOKENS_MAX);
+    let many = u32::try_from(count).unwrap();
+    for micro in [most, -most, 0] {
+        assert_eq!(check(biased(many, micro)), Ok(()));
+    }
+    assert_eq!(check(biased(many + 1, 1)), Err(ImpossibleJob::BiasedTokens { count: count + 1 }));
+    for bad in
+        [vec![(0, most + 1)], vec![(0, -most - 1)], vec![(0, i32::MIN)], vec![(1, 1), (1, 1)], vec![(2, 1), (1, 1)]]
+    {
+        assert_eq!(check(Shaping { bias: bad, ..Shaping::default() }), Err(ImpossibleJob::Bias));
+    }
+    let most = i32::try_from(limits::PENALTY_MICRO_MAX).unwrap();
+    let penalties = |presence_penalty_micro, frequency_penalty_micro| Shaping {
+        presence_penalty_micro,
+        frequency_penalty_micro,
+        ..Shaping::default()
+    };
+    assert_eq!(check(penalties(most, -most)), Ok(()));
+    assert_eq!(check(penalties(most + 1, 0)), Err(ImpossibleJob::Penalty));
+    assert_eq!(check(penalties(0, -most - 1)), Err(ImpossibleJob::Penalty));
+    let grammar = |size: usize| Shaping { grammar: Some("g".repeat(size)), ..Shaping::default() };
+    let size = limits::GRAMMAR_SIZE_MAX;
+    assert_eq!(check(grammar(size)), Ok(()));
+    assert_eq!(check(grammar(size + 1)), Err(ImpossibleJob::Grammar { size: size + 1 }));
+    assert_eq!(check(grammar(0)), Err(ImpossibleJob::Grammar { size: 0 }));
+    let likeliest = |count| Shaping { likeliest: Some(count), ..Shaping::default() };
+    assert_eq!(check(likeliest(limits::LIKELIEST_MAX)), Ok(()));
+    assert_eq!(
+        check(likeliest(limits::LIKELIEST_MAX + 1)),
+        Err(ImpossibleJob::Likeliest { count: limits::LIKELIEST_MAX + 1 })
+    );
+    assert_eq!(JobPayload::complete([0; 32], Vec::new(), Vec::new()).check(), Err(ImpossibleJob::NoTokens));
+}
+
+#[test]
+fn what_shapes_nothing_is_plain() {
+    assert!(Shaping::default().is_plain());
+    assert!(Shaping { stop: vec!["x".into()], likeliest: Some(1), ..Shaping::default() }.is_plain());
+    assert!(!Shaping { presence_penalty_micro: 1, ..Shaping::default() }.is_plain());
+    assert!(!Shaping { frequency_penalty_micro: -1, ..Shaping::default() }.is_plain());
+    assert!(!Shaping { bias: vec![(0, 0)], ..Shaping::default() }.is_plain());
+    assert!(!Shaping { grammar: Some("x".into()), ..Shaping::default() }.is_plain());
 }

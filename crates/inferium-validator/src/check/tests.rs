@@ -4,6 +4,7 @@
 mod embeddings;
 mod foreign;
 mod scores;
+mod shaped;
 mod tolerance;
 
 use super::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
@@ -131,9 +132,19 @@ async fn work(plan: Plan) -> Job {
     answer(engine, payload, request, &plan).await
 }
 
+/// The tokens that an input is read as.
+fn prompt_of(engine: &MockEngine, payload: &JobPayload) -> Vec<u32> {
+    match &payload.input {
+        JobInput::Chat { messages, .. } => engine.render_chat(messages).unwrap(),
+        JobInput::Complete { prompt, .. } => prompt.clone(),
+        other => panic!("no text: {other:?}"),
+    }
+}
+
 /// Does a request, honestly but for the plan.
 async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, plan: &Plan) -> Job {
-    let prompt = engine.render_chat(payload.as_chat().unwrap().0).unwrap();
+    let prompt = prompt_of(&engine, &payload);
+    let shaping = payload.input.shaping().unwrap().clone();
     let mut seed = replay_seed(&request, &prompt, &vrf_output());
     let mut fingerprint = plan.noise_milli.map(|_| Fingerprint::new(seed));
     if plan.own_seed {
@@ -144,12 +155,12 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         max_tokens: request.tokens_max,
         sampling: request.sampling,
         seed,
-        shaping: Shaping::default(),
+        shaping: shaping.clone(),
         measure: fingerprint.is_some(),
     };
     let mut steps = engine.generate(generation).unwrap();
-    let mut answer = Answer::new(payload.as_chat().unwrap().1, request.tokens_max);
-    let mut digests = Vec::new();
+    let mut answer = Answer::new(&shaping.stop, request.tokens_max);
+    let (mut digests, mut scores) = (Vec::new(), Vec::new());
     while answer.finish().is_none() {
         if plan.cancel_after == Some(digests.len()) {
             answer.cancel();
@@ -157,13 +168,15 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         }
         let step = steps.recv().await.unwrap().unwrap();
         digests.push(step.digest);
+        scores.extend(step.score);
         if let (Some(fingerprint), Some(measured)) = (&mut fingerprint, &step.measured) {
             fingerprint.push(measured.logprob, &measured.hidden);
         }
         answer.push(&engine, step.token);
     }
     let measured = fingerprint.map(Fingerprint::finish);
-    let output = JobOutput::text([2; 32], answer.tokens().to_vec(), answer.text().to_owned());
+    let text = JobAnswer::Text { tokens: answer.tokens().to_vec(), text: answer.text().to_owned(), scores };
+    let output = JobOutput { salt: [2; 32], answer: text };
     let result = JobResult {
         request: request.digest(),
         output_commitment: output.commitment(),

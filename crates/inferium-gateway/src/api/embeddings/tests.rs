@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::JOB_HEADER;
 use inferium_engine::{MockEmbedder, MockEmbedderOptions, Model};
-use inferium_types::{Amount, Price};
+use inferium_types::{Amount, Price, Usage};
 use serde_json::json;
 
 fn parse(body: &Value) -> Result<EmbeddingRequest, ApiError> {
@@ -112,9 +112,10 @@ async fn written(format: Format) -> Value {
     let done = |job: &str, values: &[f32]| Done {
         job: job.into(),
         answer: JobAnswer::Embeddings(vec![Embedding::new(values)]),
+        usage: Usage { prompt_tokens: if job == "j0" { 3 } else { 4 }, completion_tokens: 1 },
+        cost: Amount::from_nano(7),
     };
-    let usage = PartUsage { prompt_tokens: 7, total_tokens: 7 };
-    let response = answer(&model(), vec![done("j0", &[0.1, -2.0]), done("j1", &[1e-7, 3.0])], usage, format);
+    let response = answer(&model(), vec![done("j0", &[0.1, -2.0]), done("j1", &[1e-7, 3.0])], format);
     assert_eq!(response.headers()[JOB_HEADER], "j0");
     let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
     serde_json::from_slice(&body).unwrap()
@@ -125,7 +126,7 @@ async fn vectors_are_written_as_they_were_asked_for() {
     let floats = written(Format::Float).await;
     assert_eq!(floats["data"][0], json!({"object": "embedding", "index": 0, "embedding": [0.1, -2.0]}));
     assert_eq!(floats["data"][1]["embedding"], json!([1e-7, 3.0]));
-    assert_eq!(floats["usage"], json!({"prompt_tokens": 7, "total_tokens": 7}));
+    assert_eq!(floats["usage"], json!({"prompt_tokens": 7, "total_tokens": 7, "cost": "0.000000014", "cost_nano": 14}));
     let jobs = &floats["inferium"]["jobs"];
     assert_eq!(
         jobs[1],

@@ -33,11 +33,14 @@ fn refused(extra: &Value) -> (String, bool) {
 #[test]
 fn least_request_has_the_defaults() {
     let request = good(&json!({}));
-    assert_eq!(request.model, "m");
+    assert_eq!(request.asked.models, ["m"]);
     assert_eq!((request.messages[0].role.as_str(), request.messages[0].content.as_str()), ("user", "hi"));
-    assert_eq!(request.sampling, SamplingParams { temperature_micro: 1_000_000, top_p_ppm: 1_000_000, top_k: 0 });
-    assert_eq!((request.stream, request.include_usage, request.tokens_max, request.seed), (false, false, None, None));
-    assert!(request.stop.is_empty());
+    assert_eq!(request.asked.sampling, SamplingParams { temperature_micro: 1_000_000, top_p_ppm: 1_000_000, top_k: 0 });
+    assert_eq!(
+        (request.asked.stream, request.asked.include_usage, request.asked.tokens_max, request.asked.seed),
+        (false, false, None, None)
+    );
+    assert!(request.asked.shaping.stop.is_empty());
 }
 
 #[test]
@@ -52,35 +55,35 @@ fn sampling_is_read_in_integers() {
     for (given, expected) in
         [(json!(0), 0), (json!(2), 2_000_000), (json!(0.7), 700_000), (json!(1e-6), 1), (json!(1.25), 1_250_000)]
     {
-        assert_eq!(good(&json!({"temperature": given})).sampling.temperature_micro, expected);
+        assert_eq!(good(&json!({"temperature": given})).asked.sampling.temperature_micro, expected);
     }
     for (given, expected) in [(json!(0), 1), (json!(1), 1_000_000), (json!(0.9), 900_000), (json!(1e-9), 1)] {
-        assert_eq!(good(&json!({"top_p": given})).sampling.top_p_ppm, expected);
+        assert_eq!(good(&json!({"top_p": given})).asked.sampling.top_p_ppm, expected);
     }
     for (given, expected) in [(json!(0), 0), (json!(-1), 0), (json!(40), 40), (json!(u32::MAX), u32::MAX)] {
-        assert_eq!(good(&json!({"top_k": given})).sampling.top_k, expected);
+        assert_eq!(good(&json!({"top_k": given})).asked.sampling.top_k, expected);
     }
     for (given, expected) in
         [(json!(0), 0), (json!(-1), u64::MAX), (json!(u64::MAX), u64::MAX), (json!(i64::MIN), 1 << 63)]
     {
-        assert_eq!(good(&json!({"seed": given})).seed, Some(expected));
+        assert_eq!(good(&json!({"seed": given})).asked.seed, Some(expected));
     }
 }
 
 #[test]
 fn longer_name_of_the_limit_wins() {
-    assert_eq!(good(&json!({"max_tokens": 5})).tokens_max, Some(5));
-    assert_eq!(good(&json!({"max_completion_tokens": 6})).tokens_max, Some(6));
-    assert_eq!(good(&json!({"max_tokens": 5, "max_completion_tokens": 6})).tokens_max, Some(6));
-    assert_eq!(good(&json!({"max_tokens": u32::MAX})).tokens_max, Some(u32::MAX));
+    assert_eq!(good(&json!({"max_tokens": 5})).asked.tokens_max, Some(5));
+    assert_eq!(good(&json!({"max_completion_tokens": 6})).asked.tokens_max, Some(6));
+    assert_eq!(good(&json!({"max_tokens": 5, "max_completion_tokens": 6})).asked.tokens_max, Some(6));
+    assert_eq!(good(&json!({"max_tokens": u32::MAX})).asked.tokens_max, Some(u32::MAX));
 }
 
 #[test]
 fn stop_is_a_text_or_a_few() {
-    assert_eq!(good(&json!({"stop": "x"})).stop, ["x"]);
-    assert_eq!(good(&json!({"stop": []})).stop, [] as [&str; 0]);
+    assert_eq!(good(&json!({"stop": "x"})).asked.shaping.stop, ["x"]);
+    assert_eq!(good(&json!({"stop": []})).asked.shaping.stop, [] as [&str; 0]);
     let most = vec!["s".repeat(limits::STOP_STRING_SIZE_MAX); limits::STOP_STRINGS_MAX];
-    assert_eq!(good(&json!({"stop": most})).stop, most);
+    assert_eq!(good(&json!({"stop": most})).asked.shaping.stop, most);
     for bad in [json!(1), json!(["x", 1]), json!({})] {
         assert_eq!(refused(&json!({"stop": bad})), ("stop".into(), false));
     }
@@ -89,8 +92,10 @@ fn stop_is_a_text_or_a_few() {
 #[test]
 fn streams_and_their_usage() {
     let request = good(&json!({"stream": true, "stream_options": {"include_usage": true}}));
-    assert!(request.stream && request.include_usage);
-    assert!(!good(&json!({"stream_options": {"include_usage": false, "include_obfuscation": false}})).include_usage);
+    assert!(request.asked.stream && request.asked.include_usage);
+    assert!(
+        !good(&json!({"stream_options": {"include_usage": false, "include_obfuscation": false}})).asked.include_usage
+    );
     assert_eq!(refused(&json!({"stream_options": 1})), ("stream_options".into(), false));
     assert_eq!(
         refused(&json!({"stream_options": {"include_usage": 1}})),
@@ -125,6 +130,23 @@ fn each_bad_value_is_named() {
         ("top_k", json!(u64::from(u32::MAX) + 1)),
         ("seed", json!(1.5)),
         ("seed", json!("1")),
+        ("n", json!(0)),
+        ("n", json!(17)),
+        ("presence_penalty", json!(2.01)),
+        ("frequency_penalty", json!(-2.01)),
+        ("logprobs", json!(3)),
+        ("top_logprobs", json!(3)),
+        ("top_logprobs", json!(21)),
+        ("logit_bias", json!({"x": 1})),
+        ("logit_bias", json!({"1": 101})),
+        ("logit_bias", json!([1])),
+        ("tools", json!({})),
+        ("tool_choice", json!("perhaps")),
+        ("tool_choice", json!("required")),
+        ("tool_choice", json!({"type": "function", "function": {"name": "absent"}})),
+        ("parallel_tool_calls", json!("yes")),
+        ("response_format", json!("json")),
+        ("provider", json!([])),
     ];
     for (name, value) in cases {
         assert_eq!(refused(&json!({name: value})), (name.to_owned(), false));
@@ -162,19 +184,11 @@ fn what_changes_nothing_is_taken() {
 #[test]
 fn what_would_change_the_answer_is_refused_by_name() {
     let cases = [
-        ("n", json!(2)),
-        ("presence_penalty", json!(0.1)),
-        ("frequency_penalty", json!(-1)),
-        ("logprobs", json!(true)),
-        ("top_logprobs", json!(3)),
-        ("logit_bias", json!({"1": 2})),
-        ("tools", json!([{"type": "function"}])),
         ("functions", json!([{}])),
-        ("tool_choice", json!("auto")),
-        ("response_format", json!({"type": "json_object"})),
         ("modalities", json!(["audio"])),
         ("modalities", json!(["text", "audio"])),
         ("prediction", json!({})),
+        ("best_of", json!(2)),
         ("made_up", json!(1)),
     ];
     for (name, value) in cases {
@@ -194,17 +208,28 @@ fn messages_are_read_part_by_part() {
         (json!({"content": "x"}), "messages[0].role", false),
         (json!({"role": "user"}), "messages[0].content", false),
         (json!({"role": "king", "content": "x"}), "messages[0].role", false),
-        (json!({"role": "tool", "content": "x"}), "messages[0].role", true),
+        (json!({"role": "function", "content": "x"}), "messages[0].role", true),
+        (json!({"role": "tool", "content": "x"}), "messages[0].tool_call_id", false),
+        (
+            json!({"role": "user", "content": "x", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}),
+            "messages[0].tool_calls",
+            false,
+        ),
         (json!({"role": "user", "content": 1}), "messages[0].content", false),
         (json!({"role": "user", "content": [{"type": "text"}]}), "messages[0].content", false),
         (json!({"role": "user", "content": [{"text": "x"}]}), "messages[0].content", false),
-        (json!({"role": "user", "content": [{"type": "image_url"}]}), "messages[0].content[type=image_url]", true),
-        (json!({"role": "user", "content": "x", "name": "n"}), "messages[0].name", true),
-        (json!({"role": "user", "content": "x", "tool_calls": [1]}), "messages[0].tool_calls", true),
+        (json!({"role": "user", "content": "x", "name": 1}), "messages[0].name", false),
+        (json!({"role": "assistant", "tool_calls": [1]}), "messages[0].tool_calls", false),
+        (json!({"role": "user", "content": "x", "audio": {}}), "messages[0].audio", true),
     ];
     for (message, param, unsupported) in cases {
         assert_eq!(refused(&json!({"messages": [message]})), (param.to_owned(), unsupported));
     }
+    let image = json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]});
+    let error = parse(&image).unwrap_err();
+    assert_eq!(error.body()["error"]["code"], "unsupported_content");
+    assert_eq!(error.body()["error"]["param"], "messages[0].content[type=image_url]");
+    assert_eq!(one(json!({"role": "user", "content": "x", "name": "Ann"})).content, "Ann: x");
     let second = json!({"messages": [{"role": "user", "content": "x"}, {"role": "user"}]});
     assert_eq!(refused(&second).0, "messages[1].content");
 }
@@ -213,7 +238,7 @@ fn messages_are_read_part_by_part() {
 #[test]
 fn answer_has_the_room_that_the_context_leaves() {
     let limit =
-        |wanted: Option<u32>, prompt, context| good(&json!({"max_tokens": wanted})).answer_limit(prompt, context);
+        |wanted: Option<u32>, prompt, context| good(&json!({"max_tokens": wanted})).asked.answer_limit(prompt, context);
     assert_eq!(limit(None, 10, 8_192), Ok(512));
     assert_eq!(limit(None, 10, 522), Ok(512));
     assert_eq!(limit(None, 10, 521), Ok(511));
@@ -229,8 +254,8 @@ fn answer_has_the_room_that_the_context_leaves() {
 /// Some clients' arithmetic ends at a zero with a sign.
 #[test]
 fn negative_zero_is_zero() {
-    assert_eq!(good(&json!({"temperature": -0.0})).sampling.temperature_micro, 0);
-    assert_eq!(good(&json!({"top_p": -0.0})).sampling.top_p_ppm, 1);
+    assert_eq!(good(&json!({"temperature": -0.0})).asked.sampling.temperature_micro, 0);
+    assert_eq!(good(&json!({"top_p": -0.0})).asked.sampling.top_p_ppm, 1);
 }
 
 /// What a client's bytes are read as is within the limits that a request has, whatever they are.
@@ -254,15 +279,18 @@ fn damaged_bodies_are_refused_or_within_limits() {
     let target = Target { name: "a chat request", form: Form::Text, cases: 20_000, memory };
     let tally = target.run(&samples, |bytes| match ChatRequest::parse(bytes) {
         Ok(request) => {
-            let SamplingParams { temperature_micro, top_p_ppm, .. } = request.sampling;
+            let SamplingParams { temperature_micro, top_p_ppm, .. } = request.asked.sampling;
             assert!(temperature_micro <= 2_000_000 && (1..=1_000_000).contains(&top_p_ppm), "{request:?}");
-            assert!(!request.model.is_empty() && !request.messages.is_empty(), "{request:?}");
-            assert!(request.messages.len() <= limits::MESSAGES_MAX && request.stop.len() <= limits::STOP_STRINGS_MAX);
-            assert!(request.tokens_max != Some(0), "{request:?}");
+            assert!(!request.asked.models.is_empty() && !request.messages.is_empty(), "{request:?}");
+            assert!(
+                request.messages.len() <= limits::MESSAGES_MAX
+                    && request.asked.shaping.stop.len() <= limits::STOP_STRINGS_MAX
+            );
+            assert!(request.asked.tokens_max != Some(0), "{request:?}");
             // A limit that the context has no room for is an error, never a wrapped number.
             assert!(
-                request.answer_limit(10, 100).is_ok_and(|limit| (1..=90).contains(&limit))
-                    || request.tokens_max > Some(90)
+                request.asked.answer_limit(10, 100).is_ok_and(|limit| (1..=90).contains(&limit))
+                    || request.asked.tokens_max > Some(90)
             );
             Outcome::Value
         }
@@ -270,4 +298,70 @@ fn damaged_bodies_are_refused_or_within_limits() {
     });
     let tally = tally.unwrap();
     assert!(tally.refused > tally.cases / 4 && tally.refused < tally.cases, "{tally:?}");
+}
+
+/// What shapes sampling becomes a part of the job.
+#[test]
+fn what_shapes_an_answer_is_read_in_integers() {
+    let request = good(&json!({
+        "presence_penalty": 0.5, "frequency_penalty": -2, "logit_bias": {"7": 100, "3": -0.25}, "stop": "x", "n": 3,
+        "logprobs": true, "top_logprobs": 20,
+    }));
+    let shaping = &request.asked.shaping;
+    assert_eq!((shaping.presence_penalty_micro, shaping.frequency_penalty_micro), (500_000, -2_000_000));
+    assert_eq!(shaping.bias, [(3, -250_000), (7, 100_000_000)]);
+    assert_eq!((shaping.likeliest, request.asked.choices), (Some(20), 3));
+    assert_eq!(good(&json!({"logprobs": true})).asked.shaping.likeliest, Some(0));
+    let many: serde_json::Map<String, Value> = (0..=300).map(|token: u32| (token.to_string(), json!(1))).collect();
+    assert_eq!(refused(&json!({"logit_bias": many})), ("logit_bias".into(), false));
+}
+
+/// Calls and results of tools become turns that every template knows.
+#[test]
+fn a_round_with_a_tool_is_a_conversation() {
+    let call =
+        |name: &str| json!({"id": "1", "type": "function", "function": {"name": name, "arguments": "{\"a\": 1}"}});
+    let messages = json!([
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": null, "tool_calls": [call("f"), call("g")]},
+        {"role": "tool", "tool_call_id": "1", "content": "one"},
+        {"role": "tool", "tool_call_id": "2", "content": "two"},
+        {"role": "user", "content": "so?"},
+    ]);
+    let turns: Vec<(String, String)> =
+        good(&json!({"messages": messages})).messages.into_iter().map(|turn| (turn.role, turn.content)).collect();
+    let call = |name: &str| format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {{\"a\": 1}}}}\n</tool_call>");
+    let result = |text: &str| format!("<tool_response>\n{text}\n</tool_response>");
+    let expected = [
+        ("user", "hi".to_owned()),
+        ("assistant", format!("{}\n{}", call("f"), call("g"))),
+        ("user", format!("{}\n{}", result("one"), result("two"))),
+        ("user", "so?".to_owned()),
+    ];
+    assert_eq!(turns, expected.map(|(role, content)| (role.to_owned(), content)));
+}
+
+#[test]
+fn routing_is_read_by_the_names_that_others_gave_it() {
+    let node = "ab".repeat(32);
+    let wish = json!({
+        "order": [node], "only": [node], "ignore": [], "allow_fallbacks": false, "require_parameters": true, "sort": "price",
+        "max_price": {"prompt": 0.5, "completion": "2"}, "verification": "exact", "quantizations": ["int8"],
+        "data_collection": "allow",
+    });
+    let routing = good(&json!({"provider": wish})).asked.routing;
+    assert!(routing.preferences.is_by_price && !routing.preferences.allows_others);
+    assert_eq!(routing.preferences.prompt_million_max.unwrap().nano(), 500_000_000);
+    assert_eq!((routing.verification.as_deref(), routing.preferences.order.len()), (Some("exact"), 1));
+    for (field, value, unsupported) in [
+        ("sort", json!("latency"), true),
+        ("zdr", json!(true), true),
+        ("data_collection", json!("deny"), true),
+        ("order", json!(["somebody"]), false),
+        ("allow_fallbacks", json!(1), false),
+    ] {
+        assert_eq!(refused(&json!({"provider": {field: value}})), (format!("provider.{field}"), unsupported));
+    }
+    assert_eq!(refused(&json!({"provider": {"max_price": {"image": 1}}})), ("provider.max_price.image".into(), true));
+    assert_eq!(good(&json!({"models": ["b", "c"]})).asked.models, ["m", "b", "c"]);
 }

@@ -60,7 +60,7 @@ async fn a_slow_job_is_hedged_and_the_first_text_wins() {
     let worker = if is_stages { second.worker.clone() } else { stage.worker.clone() };
     text_of(&stage, &worker, hedge.job, "a");
     let (attempts, event) = next.await.unwrap();
-    assert!(matches!(event, JobEvent::Text(text) if text == "a"));
+    assert!(matches!(event, JobEvent::Text(piece) if piece.text == "a"));
     assert_eq!(attempts.job(), hedge.job, "the client gets the hedge's answer");
     // The loser is cancelled as soon as it shows anything.
     assert!(stage.is_running(first.job));
@@ -94,7 +94,7 @@ async fn without_another_worker_nothing_is_hedged() {
     assert!(waiting.is_err());
     assert!(stage.inbox.try_recv().is_err());
     text_of(&stage, &stage.worker, first.job, "late");
-    assert!(matches!(attempts.next().await, JobEvent::Text(text) if text == "late"));
+    assert!(matches!(attempts.next().await, JobEvent::Text(piece) if piece.text == "late"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use super::*;
 use inferium_types::{Calibration, LOGPROB_STEPS, OPENED_WINDOWS, POSITION_KINDS, ReplayStatistics};
 
 /// What mocks that are off by 20 thousandths show at most, with room.
-fn calibration() -> Calibration {
+pub(super) fn calibration() -> Calibration {
     Calibration {
         corpus: Digest::ZERO,
         positions: 0,

@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     pub(crate) segments_rejected: Counter,
     pub(crate) first_token: Histogram,
     pub(crate) job_seconds: Histogram,
+    /// Jobs that ended with a result.
+    pub(crate) jobs: Counter,
 }
 
 impl Metrics {
@@ -45,6 +47,7 @@ impl Metrics {
         let hedges = counter("hedges", "Slow jobs that a second worker was asked for");
         let segments_final = counter("segments_final", "Segments that committees approved");
         let segments_rejected = counter("segments_rejected", "Segments that were not approved");
+        let jobs = counter("jobs", "Jobs that ended with a result");
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -73,6 +76,7 @@ impl Metrics {
             segments_rejected,
             first_token,
             job_seconds,
+            jobs,
         }
     }
 

@@ -194,6 +194,7 @@ impl Hub {
         let payload = JobPayload::clone(&spec.payload);
         let mut guard = self.lock();
         let inner = &mut *guard;
+        inner.check_model(spec.payer, spec.profile)?;
         let request = inner.choose_lease(spec, job, attempt, avoid)?;
         let Some(entry) = inner.leases.get_mut(&request.lease) else { return Err(NoLease::NoWorker) };
         let Some(outbox) = &entry.outbox else { return Err(NoLease::NoWorker) };
@@ -358,6 +359,7 @@ impl Hub {
         inner.budgets.reserve(running.payer, cost);
         drop(guard);
         self.metrics.jobs_running.dec();
+        self.metrics.jobs.inc();
         self.metrics.prompt_tokens.inc_by(u64::from(usage.prompt_tokens));
         self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
         let _ = running.events.send(JobEvent::Done { usage, finish });

@@ -6,6 +6,7 @@
 
 use super::deadlines::{CANCEL_PATIENCE, NEXT_TOKEN, first_token};
 use super::{Ending, Hub, Inner, NoLease};
+use crate::metrics::{Metrics, ModelLabel};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
@@ -90,9 +91,30 @@ pub(super) struct RunningJob {
     /// The client left: only then may the worker say that the answer was cancelled.
     cancelled: bool,
     pub(super) deadline: Instant,
+    label: ModelLabel,
+    began: Instant,
+    /// When its last tokens came.
+    last_token: Option<Instant>,
 }
 
 impl RunningJob {
+    /// Measures what tokens took that came just now.
+    fn measure(&mut self, tokens: usize, metrics: &Metrics) {
+        let Ok(count) = u32::try_from(tokens) else { return };
+        if count == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let Some(last) = self.last_token.replace(now) else {
+            let took = now.saturating_duration_since(self.began);
+            metrics.model_first_token.get_or_create(&self.label).observe(took.as_secs_f64());
+            return;
+        };
+        let each = now.saturating_duration_since(last).as_secs_f64() / f64::from(count);
+        let histogram = metrics.inter_token.get_or_create(&self.label);
+        (0..count).for_each(|_| histogram.observe(each));
+    }
+
     /// Takes the next parts of an answer; what is wrong with them, if something is: another kind, or more of them, than was
     /// asked for, or one that no model gives.
     fn take(&mut self, more: &JobAnswer) -> Option<Ending> {
@@ -215,6 +237,7 @@ impl Hub {
         entry.tokens_used = entry.tokens_used.saturating_add(request.tokens());
         entry.running.insert(job);
         inner.budgets.reserve(spec.payer, cost);
+        let label = ModelLabel { model: inner.names.get(&spec.profile).cloned().unwrap_or_default() };
         let (sender, events) = mpsc::unbounded_channel();
         let deadline = Instant::now() + first_token(spec.prompt_tokens);
         let running = RunningJob {
@@ -227,6 +250,9 @@ impl Hub {
             events: sender,
             cancelled: false,
             deadline,
+            label: label.clone(),
+            began: Instant::now(),
+            last_token: None,
         };
         inner.running.insert(job, running);
         let is_earliest = inner.set_deadline(job, deadline);
@@ -235,6 +261,7 @@ impl Hub {
             self.sooner.notify_one();
         }
         self.metrics.jobs_running.inc();
+        self.metrics.models.running.get_or_create(&label).inc();
         Ok(JobHandle { job, request, events, hub: Arc::clone(self), finished: false })
     }
 
@@ -277,6 +304,7 @@ impl Hub {
         }
         so_far.extend_from_slice(tokens);
         text_so_far.push_str(&text);
+        running.measure(tokens.len(), &self.metrics);
         if !text.is_empty() {
             // A receiver that is gone has cancelled the job.
             let _ = running.events.send(JobEvent::Text(text));
@@ -359,6 +387,11 @@ impl Hub {
         inner.budgets.reserve(running.payer, cost);
         drop(guard);
         self.metrics.jobs_running.dec();
+        let models = &self.metrics.models;
+        models.running.get_or_create(&running.label).dec();
+        models.jobs.get_or_create(&running.label).inc();
+        models.prompt_tokens.get_or_create(&running.label).inc_by(usage.prompt_tokens.into());
+        models.completion_tokens.get_or_create(&running.label).inc_by(usage.completion_tokens.into());
         self.metrics.jobs.inc();
         self.metrics.prompt_tokens.inc_by(u64::from(usage.prompt_tokens));
         self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
@@ -403,6 +436,7 @@ impl Hub {
         drop(guard);
         tell_cancelled(outbox, job);
         self.metrics.jobs_running.dec();
+        self.metrics.models.running.get_or_create(&running.label).dec();
         if let Some(claim) = claim {
             // Nobody listens only when the gateway stops.
             let _ = self.claims.send(claim);
@@ -442,6 +476,7 @@ impl<'a> Waiting<'a> {
             return None;
         }
         inner.waiting = inner.waiting.saturating_add(1);
+        hub.metrics.waiting.inc();
         Some(Self(hub))
     }
 }
@@ -450,6 +485,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
         inner.waiting = inner.waiting.saturating_sub(1);
+        self.0.metrics.waiting.dec();
     }
 }
 

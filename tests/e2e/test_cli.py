@@ -206,7 +206,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_chat(network, home):
 
 def test_top_draws_a_screen_and_leaves_the_terminal_as_it_was(mock, home):
     top = Terminal("top", "--data", mock.data)
-    top.wait_for("q quits")
+    top.wait_for("quits")
     top.send("q")
     assert top.exit_code() == 0
     assert "\x1b[?1049h" in top.seen and "\x1b[?1049l" in top.seen

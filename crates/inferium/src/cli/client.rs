@@ -47,7 +47,7 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         name: Option<String>,
         /// What it may spend in all, in IFR [default: no limit].
-        #[arg(long, value_name = "IFR", value_parser = parse_payment)]
+        #[arg(long, value_name = "IFR", value_parser = parse_payment, allow_negative_numbers = true)]
         budget: Option<Amount>,
         /// How long it is good for: 30d, 12h, 90m, 45s or 2w [default: until it is revoked].
         #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]

@@ -29,8 +29,8 @@ fn a_key_that_nobody_reads_is_an_error_that_names_it() {
     for key in ["data", "listen", "admin", "models", "url", "output", "wallet"] {
         assert!(known.contains(key), "{key}");
     }
-    let unknown = read("listen = \"x\"", &known).unwrap_err();
-    assert!(unknown.contains("`listen`") && unknown.contains("listen"), "{unknown}");
+    let unknown = read("lisen = \"x\"", &known).unwrap_err();
+    assert!(unknown.contains("`lisen`") && unknown.contains("listen"), "{unknown}");
     assert!(read("data = [1]", &known).unwrap_err().contains("`data`"));
     assert!(read("data = ", &known).unwrap_err().contains("line 1"));
     // The file does not name another.

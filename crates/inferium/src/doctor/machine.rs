@@ -42,19 +42,15 @@ fn sizes(models: &Path) -> Vec<(String, u64)> {
 /// A model takes at least its file's size; caches of conversations come on top.
 fn memory(total: u64, available: u64, models: &[(String, u64)]) -> Vec<Finding> {
     if models.is_empty() {
-        let detail = format!("{} of {} free; no model is here", gigabytes(available), gigabytes(total));
+        let detail = format!("{} of {} free; no model is here", size(available), size(total));
         return vec![Finding::weak("memory", detail, "inferium pull smollm2-135m-instruct")];
     }
-    let look = |(name, size): &(String, u64)| {
-        let detail = format!(
-            "{} of {} free, {name} takes {} and its caches",
-            gigabytes(available),
-            gigabytes(total),
-            gigabytes(*size)
-        );
-        if *size > total {
+    let look = |(name, needs): &(String, u64)| {
+        let detail =
+            format!("{} of {} free, {name} takes {} and its caches", size(available), size(total), size(*needs));
+        if *needs > total {
             Finding::broken("memory", detail, format!("this machine can't serve {name}: choose a smaller model"))
-        } else if size.saturating_mul(2) > available {
+        } else if needs.saturating_mul(2) > available {
             Finding::weak("memory", detail, "end other programs, or serve a smaller model")
         } else {
             Finding::fine("memory", detail)
@@ -75,7 +71,7 @@ fn disk(check: &'static str, folder: &Path) -> Finding {
 }
 
 fn room(check: &'static str, free: u64, folder: &Path) -> Finding {
-    let detail = format!("{} free for {}", gigabytes(free), folder.display());
+    let detail = format!("{} free for {}", size(free), folder.display());
     let fix = "make room there, or choose another disk with --data";
     match free {
         0..DISK_LEAST => Finding::broken(check, detail, fix),
@@ -129,14 +125,18 @@ fn open_to_others(data: &Path) -> std::io::Result<Vec<String>> {
     std::fs::metadata(data).map(|_| Vec::new())
 }
 
-fn gigabytes(bytes: u64) -> String {
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    if bytes < 1_000_000_000 {
+        return format!("{} MB", bytes / 1_000_000);
+    }
     let tenths = bytes / 100_000_000;
     format!("{}.{} GB", tenths / 10, tenths % 10)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{folder, memory, room};
+    use super::{folder, memory, room, size};
     use crate::doctor::State;
     use std::path::Path;
 
@@ -148,6 +148,11 @@ mod tests {
         assert_eq!(state(16, 7, 4), State::Weak);
         assert_eq!(state(16, 16, 17), State::Broken);
         assert_eq!(memory(16, 16, &[])[0].state, State::Weak);
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        assert_eq!((size(91_000_000).as_str(), size(1_250_000_000).as_str()), ("91 MB", "1.2 GB"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The HTTP surface: what clients of OpenAI-compatible servers expect.
 
+mod admin;
 mod asked;
 mod calls;
 mod chat;
@@ -9,6 +10,7 @@ mod completions;
 mod embeddings;
 mod error;
 mod fields;
+mod keys;
 mod models;
 mod parts;
 mod receipts;
@@ -20,8 +22,8 @@ mod tokenizer;
 mod tools;
 
 use crate::gateway::ServedModel;
-use crate::hub::Hub;
-use crate::keys::ApiKey;
+use crate::hub::{Hub, KeyRefusal, KeyView};
+use crate::keys::{AdminToken, ApiKey};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -36,6 +38,7 @@ use axum::{
     routing::{get, post},
 };
 use error::ApiError;
+pub(crate) use error::names;
 use inferium_chain::VerifiedBlock;
 use inferium_engine::{Comparison, Model, Unfit};
 use inferium_seal::FRAME_OVERHEAD_MAX;
@@ -159,17 +162,25 @@ impl ApiState {
 
     /// The payer behind a request's bearer token.
     fn payer(&self, headers: &HeaderMap) -> Result<Digest, ApiError> {
-        let token = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token)
-            .ok_or(ApiError::NoApiKey)?;
-        let key: ApiKey = token.trim().parse().map_err(|_| ApiError::InvalidApiKey)?;
-        let hash = key.hash();
-        self.hub.budget(hash).map(|_| hash).ok_or(ApiError::InvalidApiKey)
+        self.key(headers).map(|key| key.hash)
     }
+
+    /// The API key that a request shows, if it may be used now.
+    fn key(&self, headers: &HeaderMap) -> Result<KeyView, ApiError> {
+        let token = bearer(headers).ok_or(ApiError::NoApiKey)?;
+        let key: ApiKey = token.parse().map_err(|_| ApiError::InvalidApiKey)?;
+        self.hub.key(key.hash()).map_err(|refusal| match refusal {
+            KeyRefusal::Unknown => ApiError::InvalidApiKey,
+            KeyRefusal::Revoked => ApiError::RevokedApiKey,
+            KeyRefusal::Expired(at_ms) => ApiError::ExpiredApiKey { at_ms },
+        })
+    }
+}
+
+/// A request's bearer token.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 /// The public routes.
@@ -184,7 +195,8 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/v1/models/{*id}", get(models::show))
         .route("/v1/receipts/{job}", get(receipts::receipt))
         .route("/v1/slashes", get(receipts::slashes))
-        .route("/v1/key", get(receipts::key))
+        .route("/v1/key", get(keys::key))
+        .route("/v1/usage", get(keys::usage))
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/version", get(version))
@@ -221,8 +233,9 @@ fn model_routes() -> Router<ApiState> {
 }
 
 /// The routes for operators.
-pub(crate) fn admin_router(state: ApiState) -> Router {
+pub(crate) fn admin_router(state: ApiState, token: &AdminToken) -> Router {
     Router::new()
+        .merge(admin::routes(state.clone(), token))
         .route("/metrics", get(metrics))
         .route("/health", get(health))
         .route("/ready", get(ready))

@@ -3,7 +3,7 @@
 use crate::api;
 use crate::chainside::ChainSide;
 use crate::hub::{Hub, Outlets, keep_unsigned};
-use crate::keys::ApiKey;
+use crate::keys::{AdminToken, ApiKey};
 use crate::stall::Stalls;
 use crate::store::{GatewayStore, StoreError};
 use axum::Router;
@@ -74,6 +74,8 @@ pub struct GatewayConfig {
     pub store: PathBuf,
     /// Keys that may spend, with their budgets.
     pub api_keys: Vec<(ApiKey, Amount)>,
+    /// Who shows it may make and revoke keys at the admin routes.
+    pub admin_token: AdminToken,
 }
 
 /// Why a gateway ended.
@@ -105,6 +107,7 @@ pub struct Gateway {
     sender: Sender,
     models: Vec<ServedModel>,
     outlets: Outlets,
+    admin_token: AdminToken,
 }
 
 impl Gateway {
@@ -120,7 +123,8 @@ impl Gateway {
         }
         let sender = Sender::new(chain.clone(), config.key.clone());
         let (hub, outlets) = Hub::new(config.key, store)?;
-        Ok(Self { hub, chain, sender, models: config.models, outlets })
+        hub.name_models(config.models.iter().map(|m| (m.profile.id(), m.profile.name.clone())).collect());
+        Ok(Self { hub, chain, sender, models: config.models, outlets, admin_token: config.admin_token })
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.
@@ -128,9 +132,9 @@ impl Gateway {
         api::router(self.api_state())
     }
 
-    /// The routes for operators: metrics.
+    /// The routes for operators: metrics, the state of what is served, API keys.
     pub fn admin_routes(&self) -> Router {
-        api::admin_router(self.api_state())
+        api::admin_router(self.api_state(), &self.admin_token)
     }
 
     fn api_state(&self) -> api::ApiState {

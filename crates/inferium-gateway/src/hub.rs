@@ -7,9 +7,11 @@
 //! | `ending` | the ways in which one ends without a result |
 //! | `deadlines` | until when a worker must have shown something |
 //! | `leases` | which leases are open, and which of them takes a job |
+//! | `load` | how busy what is served is |
 //! | `segments` | signing what was delivered |
 //! | `unsigned` | keeping finished jobs until a segment holds them |
 //! | `budgets` | what keys may spend, and did |
+//! | `keyring` | which keys there are, what each may be used for, and until when |
 //!
 //! Invariants: nothing waits for the disk while it holds the hub's mutex; what a budget has left
 //! never counts a job twice and never forgets one: it is reserved until the same critical section
@@ -20,7 +22,9 @@ mod budgets;
 mod deadlines;
 mod ending;
 mod jobs;
+mod keyring;
 mod leases;
+mod load;
 mod preferences;
 mod segments;
 mod unsigned;
@@ -28,6 +32,7 @@ mod unsigned;
 pub(crate) use attempts::Attempts;
 pub(crate) use ending::Ending;
 pub(crate) use jobs::{JobEvent, JobHandle, JobSpec, TextPiece, Ticket};
+pub(crate) use keyring::{KeyRefusal, KeyView, NotRevoked, UNLIMITED, key_id};
 pub(crate) use leases::{LeaseUse, NoLease};
 pub(crate) use preferences::Preferences;
 pub(crate) use segments::NotSigned;
@@ -35,7 +40,7 @@ pub(crate) use unsigned::keep_unsigned;
 
 use crate::metrics::Metrics;
 use crate::stall::Claim;
-use crate::store::{GatewayStore, KeyRecord, SegmentStatus, StoreError, UnsignedRecord};
+use crate::store::{GatewayStore, SegmentStatus, StoreError, UnsignedRecord};
 use budgets::Budgets;
 use inferium_types::{Amount, Digest, JobId, LeaseId, NodeId, ProfileId, SecretKey, SegmentId};
 use jobs::RunningJob;
@@ -57,6 +62,8 @@ struct Inner {
     /// The deadline of every running job.
     deadlines: BTreeSet<(Instant, JobId)>,
     budgets: Budgets,
+    /// What clients call the profiles that are served.
+    names: BTreeMap<ProfileId, String>,
     failed: VecDeque<JobId>,
     /// Workers that were ready before this gateway's follower had seen their lease.
     early: BTreeMap<(LeaseId, NodeId), Early>,
@@ -110,7 +117,7 @@ pub(crate) struct Hub {
 impl Hub {
     /// A hub with what an earlier run left in `store`.
     pub(crate) fn new(key: SecretKey, store: GatewayStore) -> Result<(Arc<Self>, Outlets), StoreError> {
-        let mut inner = Inner { budgets: Budgets::new(store.keys()?), ..Inner::default() };
+        let mut inner = Inner { budgets: Budgets::new(store.keys()?, store.key_terms()?), ..Inner::default() };
         for record in store.unsigned()? {
             inner.budgets.reserve(record.payer, record.cost);
             inner.recovered.insert(record.leaf.request.job, record);
@@ -173,11 +180,6 @@ impl Hub {
     }
 
     // For answers about the gateway itself.
-
-    /// The budget of a key, if it is known.
-    pub(crate) fn budget(&self, payer: Digest) -> Option<KeyRecord> {
-        self.lock().budgets.record(payer)
-    }
 
     /// What a key may still spend: neither spent nor reserved for what runs, or waits for its segment.
     pub(crate) fn left(&self, payer: Digest) -> Amount {

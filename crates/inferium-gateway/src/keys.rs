@@ -1,4 +1,4 @@
-//! API keys: secrets of clients, of which the gateway keeps a hash.
+//! Secrets of clients, of which the gateway keeps a hash, and of its operator.
 
 use inferium_types::Digest;
 use std::{fmt, str::FromStr};
@@ -49,4 +49,40 @@ impl FromStr for ApiKey {
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| InvalidApiKey)?;
         Ok(Self(bytes))
     }
+}
+
+const ADMIN_PREFIX: &str = "inferium-admin-";
+
+/// The secret of the gateway's operator: who shows it may make and revoke API keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminToken([u8; 32]);
+
+impl AdminToken {
+    /// A token of these random bytes.
+    #[must_use]
+    pub const fn from_entropy(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// What is compared: how long that takes tells nothing of the token.
+    pub(crate) fn hash(&self) -> Digest {
+        hash_shown(&self.reveal())
+    }
+
+    /// The secret as it is sent.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        format!("{ADMIN_PREFIX}{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(..)")
+    }
+}
+
+/// What a text that is shown as an admin token is compared by.
+pub(crate) fn hash_shown(token: &str) -> Digest {
+    Digest::of("inferium/admin-token/1", &[token.as_bytes()])
 }

@@ -19,6 +19,7 @@
 
 mod api;
 mod chainside;
+mod clock;
 mod demand;
 mod document;
 mod gateway;
@@ -31,5 +32,5 @@ mod store;
 
 pub use document::{InvalidDocument, receipt_document, verify_document};
 pub use gateway::{DemandTerms, Gateway, GatewayConfig, GatewayError, ServedModel};
-pub use keys::{ApiKey, InvalidApiKey};
+pub use keys::{AdminToken, ApiKey, InvalidApiKey};
 pub use store::StoreError;

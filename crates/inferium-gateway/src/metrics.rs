@@ -13,6 +13,38 @@ pub(crate) struct StatusLabel {
     pub(crate) status: u16,
 }
 
+/// Label of what is measured of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ModelLabel {
+    pub(crate) model: String,
+}
+
+/// What is measured of each model.
+#[derive(Debug, Default)]
+pub(crate) struct ModelMetrics {
+    pub(crate) jobs: Family<ModelLabel, Counter>,
+    pub(crate) running: Family<ModelLabel, Gauge>,
+    pub(crate) prompt_tokens: Family<ModelLabel, Counter>,
+    pub(crate) completion_tokens: Family<ModelLabel, Counter>,
+}
+
+impl ModelMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("model_jobs", "Jobs of a model that ended with a result", self.jobs.clone());
+        registry.register("model_jobs_running", "Jobs of a model that workers are at", self.running.clone());
+        registry.register("model_prompt_tokens", "Tokens of prompts of a model", self.prompt_tokens.clone());
+        registry.register("model_completion_tokens", "Tokens of answers of a model", self.completion_tokens.clone());
+    }
+}
+
+/// Histograms of seconds, one for each model.
+type Seconds = Family<ModelLabel, Histogram, fn() -> Histogram>;
+
+/// From half a millisecond to a minute.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_5, 2.0, 18))
+}
+
 /// All of the gateway's metrics.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -28,6 +60,14 @@ pub(crate) struct Metrics {
     pub(crate) segments_rejected: Counter,
     pub(crate) first_token: Histogram,
     pub(crate) job_seconds: Histogram,
+    /// Jobs that ended with a result.
+    pub(crate) jobs: Counter,
+    /// Requests that wait for a lease with room.
+    pub(crate) waiting: Gauge,
+    pub(crate) models: ModelMetrics,
+    /// From a request's way to its worker to the first piece of its answer.
+    pub(crate) model_first_token: Seconds,
+    pub(crate) inter_token: Seconds,
 }
 
 impl Metrics {
@@ -45,6 +85,7 @@ impl Metrics {
         let hedges = counter("hedges", "Slow jobs that a second worker was asked for");
         let segments_final = counter("segments_final", "Segments that committees approved");
         let segments_rejected = counter("segments_rejected", "Segments that were not approved");
+        let jobs = counter("jobs", "Jobs that ended with a result");
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -53,13 +94,24 @@ impl Metrics {
         let jobs_running = gauge("jobs_running", "Jobs that workers are at");
         let leases_ready = gauge("leases_ready", "Leases with a connected worker");
         let chain_height = gauge("chain_height", "Height of the newest verified block");
-        let mut seconds = |name: &str, help: &str| {
-            let histogram = Histogram::new(exponential_buckets(0.000_5, 2.0, 18));
+        let waiting = gauge("requests_waiting", "Requests that wait for a lease with room");
+        let models = ModelMetrics::default();
+        models.register(&mut registry);
+        let mut of_models = |name: &str, help: &str| {
+            let family = Seconds::new_with_constructor(seconds as fn() -> Histogram);
+            registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+            family
+        };
+        let model_first_token =
+            of_models("model_time_to_first_token", "From the job's way to its worker to the first piece of the answer");
+        let inter_token = of_models("inter_token", "Between two tokens of an answer");
+        let mut histogram = |name: &str, help: &str| {
+            let histogram = seconds();
             registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
             histogram
         };
-        let first_token = seconds("time_to_first_token", "From request to first piece of the answer");
-        let job_seconds = seconds("job_duration", "From request to the end of the answer");
+        let first_token = histogram("time_to_first_token", "From request to first piece of the answer");
+        let job_seconds = histogram("job_duration", "From request to the end of the answer");
         Self {
             registry,
             requests,
@@ -73,6 +125,11 @@ impl Metrics {
             segments_rejected,
             first_token,
             job_seconds,
+            jobs,
+            waiting,
+            models,
+            model_first_token,
+            inter_token,
         }
     }
 

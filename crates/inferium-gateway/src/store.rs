@@ -1,5 +1,9 @@
 //! What a gateway must not forget: budgets, finished jobs, signed segments, outcomes, leases.
 
+mod keys;
+
+pub(crate) use keys::{KeyTerms, UsageRow};
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;
 pub use inferium_store::StoreError;
@@ -253,6 +257,7 @@ impl GatewayStore {
                 tx.put(JOBS, &leaf.request.job, &(id, index))?;
                 tx.remove(UNSIGNED, &leaf.request.job)?;
             }
+            keys::count(tx, record)?;
             adjust_payers(tx, record, Amount::add)
         })
     }
@@ -303,6 +308,7 @@ fn decide(tx: &Transaction, mut record: SegmentRecord, status: SegmentStatus) ->
     let mut refunds = Refunds::new();
     if status.is_free() && !record.status.is_free() {
         adjust_payers(tx, &record, Amount::sub)?;
+        keys::free(tx, &record)?;
         refunds.clone_from(&record.payers);
     }
     record.status = status;

@@ -10,6 +10,7 @@ mod report;
 use crate::cli::{Failure, NetworkDir, parse_id};
 use crate::history;
 use crate::home::data_dir;
+use crate::output;
 use crate::progress::print;
 use crate::up::{self, NetworkFile};
 use ask::Side;
@@ -31,9 +32,6 @@ pub(crate) struct BisectArgs {
     job: Option<u32>,
     #[command(flatten)]
     network: NetworkDir,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// What a committee said.
@@ -79,7 +77,7 @@ pub(crate) async fn run(arguments: BisectArgs) -> Result<(), Failure> {
     let Some(quarrel) = judged.quarrel(segment, arguments.job)? else {
         let verdicts = judged.draws.last().map_or(0, |draw| draw.votes.len());
         let agreed = report::agreed(segment, verdicts);
-        return print(&if arguments.json { agreed.to_string() } else { report::text_of(&agreed) });
+        return if output::is_json() { output::print_json(&agreed) } else { print(&report::text_of(&agreed)) };
     };
     let names = Names::new(&file);
     let [first, second] = &quarrel.parties;
@@ -90,7 +88,7 @@ pub(crate) async fn run(arguments: BisectArgs) -> Result<(), Failure> {
     let sides = [first, second];
     let (found, exchanges, paths) = search(&sides).await?;
     let report = report::bisected(&sides, found, exchanges, &paths);
-    print(&if arguments.json { report.to_string() } else { report::in_words(&report) })
+    if output::is_json() { output::print_json(&report) } else { print(&report::in_words(&report)) }
 }
 
 impl Judged {

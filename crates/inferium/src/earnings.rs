@@ -3,6 +3,7 @@
 use crate::cli::{EarningsArgs, EarningsBy, Failure};
 use crate::history;
 use crate::home::data_dir;
+use crate::output;
 use crate::progress::print;
 use crate::up;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
@@ -57,10 +58,10 @@ pub(crate) async fn run(arguments: EarningsArgs) -> Result<(), Failure> {
     history::scan(&chain, |block| earnings.extend(of_block(block, &node))).await?;
     let sums = summed(&earnings, arguments.by);
     let total = earnings.iter().fold(0u64, |sum, earning| sum.saturating_add(earning.amount.nano()));
-    if arguments.json {
+    if output::is_json() {
         let row = |(what, (count, nano)): &(String, (u64, u64))| json!({"of": what, "payments": count, "nano": nano});
         let rows: Vec<Value> = sums.iter().map(row).collect();
-        return print(&json!({"node": node.to_string(), "total_nano": total, "data": rows}).to_string());
+        return output::print_json(&json!({"node": node.to_string(), "total_nano": total, "data": rows}));
     }
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header([heading(arguments.by), "payments", "earned"]);

@@ -2,6 +2,7 @@
 
 use crate::cli::{Choice, Failure, GovCommand, ProposeAction, ProposeArgs};
 use crate::home::data_dir;
+use crate::output;
 use crate::progress::print;
 use crate::up;
 use crate::wallet::from_wallet;
@@ -24,9 +25,9 @@ pub(crate) async fn run(command: GovCommand) -> Result<(), Failure> {
         GovCommand::Vote { proposal, choice, signing } => {
             from_wallet(signing, TransactionBody::Vote { proposal, choice: choice.into() }).await
         }
-        GovCommand::List { network, json } => list(&data_dir(network.data), json).await,
-        GovCommand::Show { proposal, network, json } => show(proposal, &data_dir(network.data), json).await,
-        GovCommand::Parameters { network, json } => parameters(&data_dir(network.data), json).await,
+        GovCommand::List { network } => list(&data_dir(network.data)).await,
+        GovCommand::Show { proposal, network } => show(proposal, &data_dir(network.data)).await,
+        GovCommand::Parameters { network } => parameters(&data_dir(network.data)).await,
     }
 }
 
@@ -177,7 +178,7 @@ fn duration(ms: u64) -> String {
     unit.map_or_else(|| format!("{ms} ms"), |(size, name)| format!("{} {name}", ms / size))
 }
 
-async fn list(data: &Path, json: bool) -> Result<(), Failure> {
+async fn list(data: &Path) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let meta = meta(&chain).await?;
     let mut found = Vec::new();
@@ -186,9 +187,9 @@ async fn list(data: &Path, json: bool) -> Result<(), Failure> {
         let proposal: Option<Proposal> = chain.entry(&StateKey::Proposal(number)).await?;
         found.extend(proposal.map(|proposal| (number, proposal)));
     }
-    if json {
+    if output::is_json() {
         let data: Vec<Value> = found.iter().map(|(number, proposal)| as_json(*number, proposal, &meta)).collect();
-        return print(&json!({"height": meta.height, "proposals": meta.proposals, "data": data}).to_string());
+        return output::print_json(&json!({"height": meta.height, "proposals": meta.proposals, "data": data}));
     }
     if found.is_empty() {
         return print("no proposals are open, or ended lately");
@@ -207,18 +208,18 @@ async fn list(data: &Path, json: bool) -> Result<(), Failure> {
     print(&table.to_string())
 }
 
-async fn show(number: u64, data: &Path, json: bool) -> Result<(), Failure> {
+async fn show(number: u64, data: &Path) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let meta = meta(&chain).await?;
     let proposal: Option<Proposal> = chain.entry(&StateKey::Proposal(number)).await?;
     let proposal = proposal.ok_or_else(|| Failure::refused(format!("no proposal {number} is open or ended lately")))?;
     let changes = diff(&chain, &meta, &proposal.terms.action).await?;
-    if json {
+    if output::is_json() {
         let mut shown = as_json(number, &proposal, &meta);
         if let Some(fields) = shown.as_object_mut() {
             fields.insert("diff".into(), changes.join("\n").lines().collect::<Vec<_>>().into());
         }
-        return print(&shown.to_string());
+        return output::print_json(&shown);
     }
     let votes = tally_of(&proposal.state).map_or_else(String::new, |tally| {
         format!(
@@ -287,10 +288,10 @@ fn as_json(number: u64, proposal: &Proposal, meta: &Meta) -> Value {
     })
 }
 
-async fn parameters(data: &Path, json: bool) -> Result<(), Failure> {
+async fn parameters(data: &Path) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let meta = meta(&chain).await?;
-    if json {
+    if output::is_json() {
         let rule = |rule: &ParameterRule| {
             json!({
                 "name": rule.name,
@@ -302,7 +303,7 @@ async fn parameters(data: &Path, json: bool) -> Result<(), Failure> {
             })
         };
         let data: Vec<Value> = PARAMETERS.iter().map(rule).collect();
-        return print(&json!({"height": meta.height, "data": data}).to_string());
+        return output::print_json(&json!({"height": meta.height, "data": data}));
     }
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(["parameter", "value", "least", "greatest"]);

@@ -60,6 +60,25 @@ pub(crate) fn devnet_key(data: &Path, name: &str) -> Result<Option<SecretKey>, F
     SecretKey::from_bytes(bytes).map(Some).map_err(|_| damaged())
 }
 
+/// The secret `name` of a devnet whose data folder is `data`; `None` where the folder has no such secret.
+pub(crate) fn devnet_secret<const SIZE: usize>(data: &Path, name: &str) -> Result<Option<[u8; SIZE]>, Failure> {
+    let path = data.join("keys").join(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let damaged = |_| Failure::failed(format!("{} is damaged", path.display()));
+    read(&path)?.try_into().map(Some).map_err(damaged)
+}
+
+/// A moment as 2026-11-29 07:03 UTC.
+pub(crate) fn date_time(at_ms: u64) -> String {
+    let seconds = i64::try_from(at_ms / 1_000).unwrap_or(i64::MAX);
+    time::OffsetDateTime::from_unix_timestamp(seconds).map_or_else(
+        |_| format!("{seconds} s after 1970"),
+        |at| format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute()),
+    )
+}
+
 /// A data folder that this process alone uses.
 #[derive(Debug)]
 pub(crate) struct DataDir {

@@ -7,6 +7,7 @@
 
 use crate::cli::{Failure, ModelsDir};
 use crate::home::{calibration_dir, models_dir};
+use crate::output;
 use crate::progress::{PartsBar, print};
 use clap::Args;
 use futures::future::try_join_all;
@@ -53,9 +54,6 @@ pub(crate) struct HonestArgs {
     /// Where finished jobs are kept [default: a folder beside the models].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print the figures as JSON on stdout.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     models: ModelsDir,
 }
@@ -236,7 +234,7 @@ pub(crate) async fn run(arguments: HonestArgs) -> Result<(), Failure> {
     let file = folder.join(format!("honest-{}.jsonl", &identity.to_string()[..12]));
     let mut kept = Kept::open(&file)?;
     bench.go_on(&mut kept, arguments.jobs).await?;
-    report(&bench.calibration, &kept.done, arguments.json)
+    report(&bench.calibration, &kept.done, output::is_json())
 }
 
 impl Bench {
@@ -403,7 +401,7 @@ fn report(calibration: &Calibration, done: &[Judged], is_json: bool) -> Result<(
                 "capital_log10_max": worst.map(|(_, capital)| capital),
             })
         });
-        print(&json!({"classes": classes.collect::<Vec<_>>()}).to_string())?;
+        output::print_json(&json!({"classes": classes.collect::<Vec<_>>()}))?;
     } else {
         for (class, figures) in &classes {
             let Figures { jobs, tokens, rejected, settings, milliseconds, worst } = figures;

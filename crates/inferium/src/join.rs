@@ -3,6 +3,7 @@
 use crate::cli::{Failure, JoinArgs, WantedTier, WorkerCommand};
 use crate::hardware;
 use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
+use crate::output;
 use crate::progress::{Step, print, say};
 use crate::up::engine::{serve, serve_embeddings};
 use crate::up::foreign::reach;
@@ -28,10 +29,12 @@ const FUNDS_POLL: Duration = Duration::from_secs(2);
 pub(crate) async fn run(command: WorkerCommand) -> Result<(), Failure> {
     match command {
         WorkerCommand::Join(arguments) => join(arguments).await,
-        WorkerCommand::Hardware { json } => {
+        WorkerCommand::Hardware => {
             let report = hardware::report(Tier::High);
-            let text = if json { hardware::as_json(&report).to_string() } else { hardware::lines(&report).join("\n") };
-            print(&text)
+            if output::is_json() {
+                return output::print_json(&hardware::as_json(&report));
+            }
+            print(&hardware::lines(&report).join("\n"))
         }
     }
 }
@@ -48,7 +51,7 @@ impl From<WantedTier> for Tier {
 
 async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
-    let news = News { json: arguments.json };
+    let news = News { json: output::is_json() };
     let network = network_folder(arguments.network.clone());
     let data = DataDir::open(&worker_dir(arguments.data.clone()), false)?;
     let report = hardware::report(arguments.tier.into());
@@ -58,7 +61,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     }
     news.tell("hardware", hardware::as_json(&report))?;
 
-    let models = models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from));
+    let models = models_dir(arguments.models.dir.clone());
     let mut served = match &arguments.embeddings {
         Some(name) => serve_embeddings(name, &arguments.serving, None, &models)?,
         None => serve(&arguments.serving, None, &models)?,
@@ -98,12 +101,14 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         other: None,
     };
     let worker = tokio::spawn(Worker::run(config, served.working.clone(), chain.clone(), stopped));
+    crate::alive::ready();
     say(&format!("worker {me} works; Ctrl-C stops it"));
     let told = tokio::select! {
         told = follow(events, me, &news) => told,
         () = interrupt.heard() => Ok(()),
     };
     let ended_early = worker.is_finished();
+    crate::alive::stopping();
     stop.send_replace(true);
     if !ended_early && arguments.drain > 0 {
         say("no new work; what was signed is being judged (Ctrl-C again goes at once)");

@@ -4,8 +4,12 @@
 //! stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the network
 //! or a source could not be reached, 4 refused: a receipt or request that does not hold.
 
+mod admin;
+mod alive;
 mod bisect;
 mod cli;
+mod config;
+mod doctor;
 mod earnings;
 mod gov;
 mod hardware;
@@ -13,25 +17,56 @@ mod history;
 mod home;
 mod honest;
 mod join;
+mod keys;
 mod model;
 mod node;
+mod output;
 mod profile;
 mod progress;
+mod ps;
 mod receipt;
+mod run;
+mod service;
+mod shell;
 mod slashes;
+mod top;
 mod up;
 mod wallet;
 mod why;
 
-use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Cli, Command, ModelCommand};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    init_logs(&cli);
-    let outcome = match cli.command {
+    let outcome = config::command_line().and_then(|cli| {
+        output::choose(cli.format());
+        init_logs(&cli);
+        dispatch(cli)
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            progress::complain(&failure);
+            failure.code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
+    match cli.command {
         Command::Up(arguments) => run(up::run(arguments)),
+        Command::Run(arguments) => run(run::run(arguments, cli.verbose > 0)),
+        Command::Pull(arguments) => model::run(ModelCommand::Pull(arguments)),
+        Command::List(arguments) => model::run(ModelCommand::List(arguments)),
+        Command::Show(arguments) => model::run(ModelCommand::Show(arguments)),
+        Command::Rm(arguments) => model::run(ModelCommand::Rm(arguments)),
+        Command::Ps(arguments) => run(ps::run(arguments)),
+        Command::Top(arguments) => run(top::run(arguments)),
+        Command::Key(command) => run(keys::run(command)),
+        Command::Doctor(arguments) => run(doctor::run(arguments)),
+        Command::Service(command) => service::run(command),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { out } => shell::man(out.as_deref()),
         Command::Receipt(command) => run(receipt::run(command)),
         Command::Model(command) => model::run(command),
         Command::Profile(command) => profile::run(command),
@@ -47,13 +82,6 @@ fn main() -> ExitCode {
             let segment = inferium_types::SegmentId::new(segment);
             run(wallet::from_wallet(signing, inferium_types::TransactionBody::OpenDispute { segment }))
         }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            progress::complain(&failure);
-            failure.code()
-        }
     }
 }
 
@@ -68,17 +96,16 @@ fn run(command: impl Future<Output = Result<(), cli::Failure>>) -> Result<(), cl
 
 /// Logs go to stderr; `INFERIUM_LOG` (or `RUST_LOG`) chooses what.
 fn init_logs(cli: &Cli) {
-    let default = match cli.verbose {
+    // Of a chat, -v asks for its figures.
+    let is_chat = matches!(cli.command, Command::Run(_));
+    let default = match if is_chat { 0 } else { cli.verbose } {
         0 => "warn,inferium=info,inferium_worker=info,inferium_gateway=info,inferium_validator=info",
         1 => {
             "info,inferium=debug,inferium_worker=debug,inferium_gateway=debug,inferium_validator=debug,inferium_chain=debug"
         }
         _ => "debug",
     };
-    let filter = ["INFERIUM_LOG", "RUST_LOG"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok())
-        .unwrap_or_else(|| default.to_owned());
+    let filter = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| default.to_owned());
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let use_color = is_terminal && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()

@@ -1,7 +1,8 @@
 //! `inferium model`: the catalogue and the models of this machine.
 
-use crate::cli::{Failure, ModelCommand};
+use crate::cli::{Failure, ModelArgs, ModelCommand, PullArgs};
 use crate::home::models_dir;
+use crate::output;
 use crate::progress::{DownloadBar, print, say};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use inferium_engine::source::{self, CATALOGUE, CatalogueEntry, ModelKind, SourceError};
@@ -24,13 +25,15 @@ fn failure(error: SourceError) -> Failure {
 
 pub(crate) fn run(command: ModelCommand) -> Result<(), Failure> {
     match command {
-        ModelCommand::Pull { name, sha256, models } => pull_any(&name, sha256.as_deref(), &models_dir(models.dir)),
-        ModelCommand::List { models, json } => list(&models_dir(models.dir), json),
-        ModelCommand::Show { name, models, json } => show(&name, &models_dir(models.dir), json),
-        ModelCommand::Rm { name, models } => {
+        ModelCommand::Pull(PullArgs { name, sha256, models }) => {
+            pull_any(&name, sha256.as_deref(), &models_dir(models.dir))
+        }
+        ModelCommand::List(models) => list(&models_dir(models.dir)),
+        ModelCommand::Show(ModelArgs { name, models }) => show(&name, &models_dir(models.dir)),
+        ModelCommand::Rm(ModelArgs { name, models }) => {
             source::remove(&models_dir(models.dir), &name).map_err(failure)?;
             say(&format!("removed {name}"));
-            Ok(())
+            if output::is_json() { output::print_json(&json!({ "removed": name })) } else { Ok(()) }
         }
     }
 }
@@ -41,7 +44,7 @@ fn pull_any(name: &str, sha256: Option<&str>, dir: &Path) -> Result<(), Failure>
             sha256.ok_or_else(|| Failure::usage("an address needs --sha256, the checksum that the file must have"))?;
         let mut bar = DownloadBar::new(name);
         let model = source::pull_url(name, sha256, dir, &mut |progress| bar.update(progress)).map_err(failure)?;
-        return print(&model.path.display().to_string());
+        return pulled(&model.name, &model.path);
     }
     if sha256.is_some() {
         return Err(Failure::usage("--sha256 goes with an address; the catalogue has its own checksums"));
@@ -49,9 +52,16 @@ fn pull_any(name: &str, sha256: Option<&str>, dir: &Path) -> Result<(), Failure>
     if source::find(name).is_none() && Path::new(name).exists() {
         let model = source::pull_path(Path::new(name), dir).map_err(failure)?;
         say(&format!("imported {} as {}", name, model.name));
-        return print(&model.path.display().to_string());
+        return pulled(&model.name, &model.path);
     }
-    let (_, path) = fetch(name, dir)?;
+    let (name, path) = fetch(name, dir)?;
+    pulled(&name, &path)
+}
+
+fn pulled(name: &str, path: &Path) -> Result<(), Failure> {
+    if output::is_json() {
+        return output::print_json(&json!({ "name": name, "path": path }));
+    }
     print(&path.display().to_string())
 }
 
@@ -79,15 +89,24 @@ fn fetch(name: &str, dir: &Path) -> Result<(String, PathBuf), Failure> {
     Ok((entry.name.to_owned(), path))
 }
 
-fn list(dir: &Path, as_json: bool) -> Result<(), Failure> {
+fn list(dir: &Path) -> Result<(), Failure> {
     let installed = source::list(dir).map_err(failure)?;
-    if as_json {
+    if output::is_json() {
         let models: Vec<_> = installed
             .iter()
-            .map(|m| json!({"name": m.name, "path": m.path, "size_bytes": m.size_bytes, "sha256": m.sha256, "catalogued": m.is_catalogued}))
+            .map(|m| {
+                json!({
+                    "name": m.name,
+                    "path": m.path,
+                    "size_bytes": m.size_bytes,
+                    "sha256": m.sha256,
+                    "catalogued": m.is_catalogued,
+                })
+            })
             .collect();
         let catalogue: Vec<_> = CATALOGUE.iter().map(entry_json).collect();
-        return print(&json!({"installed": models, "catalogue": catalogue}).to_string());
+        let rows: Vec<_> = models.iter().chain(&catalogue).cloned().collect();
+        return output::print_json_or(&json!({"installed": models, "catalogue": catalogue}), &rows);
     }
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(["model", "for", "size", "here", "licence"]);
@@ -109,15 +128,15 @@ fn list(dir: &Path, as_json: bool) -> Result<(), Failure> {
     print(&table.to_string())
 }
 
-fn show(name: &str, dir: &Path, as_json: bool) -> Result<(), Failure> {
+fn show(name: &str, dir: &Path) -> Result<(), Failure> {
     let installed = source::show(dir, name).ok();
     let entry = source::find(name);
     if entry.is_none() && installed.is_none() {
         return source::show(dir, name).map(drop).map_err(failure);
     }
-    if as_json {
+    if output::is_json() {
         let here = installed.map(|m| json!({"path": m.path, "size_bytes": m.size_bytes, "sha256": m.sha256}));
-        return print(&json!({"catalogue": entry.map(entry_json), "installed": here}).to_string());
+        return output::print_json(&json!({"catalogue": entry.map(entry_json), "installed": here}));
     }
     let mut lines = Vec::new();
     if let Some(entry) = entry {

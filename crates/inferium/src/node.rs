@@ -3,6 +3,7 @@
 
 use crate::cli::{Failure, NodeCommand};
 use crate::home::data_dir;
+use crate::output;
 use crate::progress::print;
 use crate::up;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
@@ -29,7 +30,7 @@ struct Shown {
 }
 
 pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
-    let NodeCommand::Show { node, data, json } = command;
+    let NodeCommand::Show { node, data } = command;
     let (file, chain) = up::connect(&data_dir(data)).await?;
     let slashes = slashes(&file.base_url).await;
     // The gateway may be a block ahead of us: no slash is shown beside the stake of before it.
@@ -66,8 +67,8 @@ pub(crate) async fn run(command: NodeCommand) -> Result<(), Failure> {
         let capability = chain.entry(&StateKey::Capability(id)).await?;
         shown.push(Shown { name, id, node, record, account, capability });
     }
-    if json {
-        return print(&as_json(&shown, &meta, &slashes).to_string());
+    if output::is_json() {
+        return output::print_json(&as_json(&shown, &meta, &slashes));
     }
     print(&as_text(&shown, &meta, &slashes))
 }

@@ -2,13 +2,14 @@
 
 use crate::cli::{Failure, ProfileCommand};
 use crate::home::{calibration_dir, models_dir};
+use crate::output;
 use crate::progress::{PartsBar, print, say};
 use inferium_calibration::{CalibrationReport, Corpus, calibrate, write_report};
 use inferium_engine::source::ModelKind;
 
 pub(crate) fn run(command: ProfileCommand) -> Result<(), Failure> {
-    let (name, jobs, tokens, out, json, models) = match command {
-        ProfileCommand::Calibrate { name, jobs, tokens, out, json, models } => (name, jobs, tokens, out, json, models),
+    let (name, jobs, tokens, out, models) = match command {
+        ProfileCommand::Calibrate { name, jobs, tokens, out, models } => (name, jobs, tokens, out, models),
         ProfileCommand::Honest(arguments) => return crate::run(crate::honest::run(arguments)),
     };
     let (name, path) = crate::model::pull(&name, ModelKind::Chat, &models_dir(models.dir))?;
@@ -22,8 +23,8 @@ pub(crate) fn run(command: ProfileCommand) -> Result<(), Failure> {
     bar.done();
     let report = CalibrationReport::new(name, calibration, &honest, &controls);
     write_report(&report, &honest, &controls, &folder).map_err(|error| Failure::failed(error.to_string()))?;
-    if json {
-        print(&report.to_json().to_string())?;
+    if output::is_json() {
+        output::print_json(&report.to_json())?;
     } else {
         print(&report.to_markdown())?;
     }

@@ -1,6 +1,7 @@
 //! `inferium receipt`: get one, and check one offline.
 
 use crate::cli::{Failure, ReceiptCommand};
+use crate::output;
 use crate::progress::{print, say};
 use inferium_gateway::verify_document;
 use inferium_types::{FinishReason, JobId, NetworkKey, ReceiptFacts};
@@ -26,7 +27,7 @@ pub(crate) async fn run(command: ReceiptCommand) -> Result<(), Failure> {
                 None => print(&document),
             }
         }
-        ReceiptCommand::Verify { file, network_key, json } => verify(&file, &network_key, json),
+        ReceiptCommand::Verify { file, network_key } => verify(&file, &network_key),
     }
 }
 
@@ -65,7 +66,7 @@ async fn get(job: &str, url: &str, timeout: Duration) -> Result<String, Failure>
     }
 }
 
-fn verify(file: &Path, network_key: &str, as_json: bool) -> Result<(), Failure> {
+fn verify(file: &Path, network_key: &str) -> Result<(), Failure> {
     let key: NetworkKey = network_key.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
@@ -76,8 +77,8 @@ fn verify(file: &Path, network_key: &str, as_json: bool) -> Result<(), Failure> 
     read.map_err(|e| Failure::failed(format!("cannot read {}: {e}", file.display())))?;
     let facts = verify_document(&bytes, &key)
         .map_err(|error| Failure::refused(format!("the receipt does not hold: {error}")))?;
-    if as_json {
-        return print(&facts_json(&facts).to_string());
+    if output::is_json() {
+        return output::print_json(&facts_json(&facts));
     }
     print(&facts_in_words(&facts))
 }

@@ -3,6 +3,7 @@
 use crate::cli::{Failure, SlashesArgs};
 use crate::history;
 use crate::home::data_dir;
+use crate::output;
 use crate::progress::print;
 use crate::up;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
@@ -39,7 +40,7 @@ pub(crate) async fn run(arguments: SlashesArgs) -> Result<(), Failure> {
     history::scan(&chain, |block| seen.look(block)).await?;
     let (all, overturned) = seen.counts();
     let (low, high) = wilson(overturned, all);
-    if arguments.json {
+    if output::is_json() {
         let rate = json!({
             "slashes": all,
             "overturned": overturned,
@@ -49,7 +50,7 @@ pub(crate) async fn run(arguments: SlashesArgs) -> Result<(), Failure> {
             "false_rate_95_high": high,
         });
         let data: Vec<Value> = seen.slashes.values().rev().map(as_json).collect();
-        return print(&json!({"height": chain.height(), "rate": rate, "data": data}).to_string());
+        return output::print_json(&json!({"height": chain.height(), "rate": rate, "data": data}));
     }
     let mut out = Vec::new();
     if all > 0 {

@@ -14,6 +14,7 @@ mod watch;
 
 use crate::cli::{Failure, UpArgs};
 use crate::home::{DataDir, data_dir, load_json, models_dir};
+use crate::output;
 use crate::progress::{Step, print, say};
 pub(crate) use cheat::Cheat;
 use inferium_chain::LightClient;
@@ -22,8 +23,8 @@ use network::Network;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use services::Services;
-pub(crate) use services::offer_of;
-use std::path::{Path, PathBuf};
+pub(crate) use services::{ADMIN_TOKEN, offer_of};
+use std::path::Path;
 
 /// What later commands read of a running network.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,13 +42,18 @@ pub(crate) struct NetworkFile {
 /// The file that [`NetworkFile`] is in.
 const NETWORK_FILE: &str = "network.json";
 
-/// Reads what a running network left in its data folder, and follows its chain.
-pub(crate) async fn connect(data: &Path) -> Result<(NetworkFile, LightClient), Failure> {
+/// What a running network left in its data folder.
+pub(crate) fn network_file(data: &Path) -> Result<NetworkFile, Failure> {
     let path = data.join(NETWORK_FILE);
     if !path.exists() {
         return Err(Failure::usage(format!("{} is missing: start a network with `inferium up` first", path.display())));
     }
-    let file: NetworkFile = load_json(&path)?;
+    load_json(&path)
+}
+
+/// Reads what a running network left in its data folder, and follows its chain.
+pub(crate) async fn connect(data: &Path) -> Result<(NetworkFile, LightClient), Failure> {
+    let file = network_file(data)?;
     let network: NetworkKey = file.network_key.parse().map_err(|e| Failure::failed(format!("{e}")))?;
     let chain = LightClient::connect(network, file.rpc_urls.clone())
         .await
@@ -74,7 +80,7 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let admin = bind(arguments.admin, "--admin").await?;
     say("inferium: starting a network");
 
-    let mut served = engine::load(&arguments, &models_dir(std::env::var_os("INFERIUM_MODELS").map(PathBuf::from)))?;
+    let mut served = engine::load(&arguments, &models_dir(arguments.models.dir.clone()))?;
     if let Some(first) = served.first_mut() {
         foreign::reach(&arguments.serving, first).await?;
     }
@@ -114,7 +120,8 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
 
     let file = describe(&network, &services, &validators, &gateway_url, &served);
     data.save_json(NETWORK_FILE, &file)?;
-    announce(&arguments, &data, &network, &services, &file)?;
+    crate::alive::ready();
+    announce(&data, &network, &services, &file)?;
     let failure = tokio::select! {
         failure = validators.failed() => failure,
         failure = services.failed() => failure,
@@ -126,6 +133,7 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
 }
 
 async fn stop(services: Services, validators: validators::Validators) -> Result<(), Failure> {
+    crate::alive::stopping();
     say("inferium: stopping");
     services.stop().await;
     validators.stop().await;
@@ -224,15 +232,9 @@ fn describe(
     }
 }
 
-fn announce(
-    arguments: &UpArgs,
-    data: &DataDir,
-    network: &Network,
-    services: &Services,
-    file: &NetworkFile,
-) -> Result<(), Failure> {
+fn announce(data: &DataDir, network: &Network, services: &Services, file: &NetworkFile) -> Result<(), Failure> {
     let (base, key) = (&file.base_url, services.api_key.reveal());
-    if arguments.json {
+    if output::is_json() {
         let ready = json!({
             "event": "ready",
             "base_url": base,
@@ -241,7 +243,7 @@ fn announce(
             "admin_url": file.admin_url,
             "data_dir": data.path(),
         });
-        return print(&ready.to_string());
+        return output::print_json(&ready);
     }
     let model = &services.model;
     let also = services.embeddings.as_ref().map_or_else(String::new, |name| format!(" and {name}"));

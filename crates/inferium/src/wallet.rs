@@ -8,6 +8,7 @@ mod secrets;
 
 use crate::cli::{Failure, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
 use crate::home::{data_dir, devnet_key, unix_ms, wallet_file};
+use crate::output;
 use crate::progress::{print, say};
 use crate::up;
 use inferium_chain::{LightClient, SendError, Sender, send_signed};
@@ -30,14 +31,14 @@ const ROW: usize = 4;
 
 pub(crate) async fn run(command: WalletCommand) -> Result<(), Failure> {
     match command {
-        WalletCommand::New { unlock, json } => new(&unlock, json),
-        WalletCommand::Import { unlock, mnemonic_file, json } => import(&unlock, mnemonic_file.as_deref(), json),
-        WalletCommand::Address { wallet, json } => {
+        WalletCommand::New { unlock } => new(&unlock),
+        WalletCommand::Import { unlock, mnemonic_file } => import(&unlock, mnemonic_file.as_deref()),
+        WalletCommand::Address { wallet } => {
             let address = load(&wallet)?.1.address().to_string();
-            print(&if json { json!({ "address": address }).to_string() } else { address })
+            if output::is_json() { output::print_json(&json!({ "address": address })) } else { print(&address) }
         }
-        WalletCommand::Balance { address, wallet, network, json } => {
-            balance(account_or_own(address, &wallet)?, &data_dir(network.data), json).await
+        WalletCommand::Balance { address, wallet, network } => {
+            balance(account_or_own(address, &wallet)?, &data_dir(network.data)).await
         }
         WalletCommand::Send { to, amount, signing } => {
             from_wallet(signing, TransactionBody::Transfer { to, amount }).await
@@ -53,20 +54,20 @@ pub(crate) async fn run(command: WalletCommand) -> Result<(), Failure> {
         WalletCommand::Commission { percent, signing } => {
             from_wallet(signing, TransactionBody::SetCommission { commission: percent }).await
         }
-        WalletCommand::Faucet { address, amount, wallet, network, json } => {
-            faucet(account_or_own(address, &wallet)?, amount, &data_dir(network.data), json).await
+        WalletCommand::Faucet { address, amount, wallet, network } => {
+            faucet(account_or_own(address, &wallet)?, amount, &data_dir(network.data)).await
         }
     }
 }
 
-fn new(unlock: &UnlockArgs, json: bool) -> Result<(), Failure> {
+fn new(unlock: &UnlockArgs) -> Result<(), Failure> {
     let path = free_path(&unlock.wallet)?;
     let password = secrets::new_password(unlock.password_file.as_deref())?;
     let entropy = Zeroizing::new(rand::random::<[u8; ENTROPY_SIZE]>());
     let mnemonic = Mnemonic::from_entropy(&entropy);
     let address = save(&path, &mnemonic.secret_key(), &password)?;
     let words: Vec<&str> = mnemonic.words().collect();
-    if json {
+    if output::is_json() {
         let made = json!({ "address": address.to_string(), "keystore": path, "words": words });
         return print(&Zeroizing::new(made.to_string()));
     }
@@ -83,13 +84,13 @@ fn new(unlock: &UnlockArgs, json: bool) -> Result<(), Failure> {
     )))
 }
 
-fn import(unlock: &UnlockArgs, mnemonic_file: Option<&Path>, json: bool) -> Result<(), Failure> {
+fn import(unlock: &UnlockArgs, mnemonic_file: Option<&Path>) -> Result<(), Failure> {
     let path = free_path(&unlock.wallet)?;
     let mnemonic = secrets::mnemonic(mnemonic_file)?;
     let password = secrets::new_password(unlock.password_file.as_deref())?;
     let address = save(&path, &mnemonic.secret_key(), &password)?;
-    if json {
-        return print(&json!({ "address": address.to_string(), "keystore": path }).to_string());
+    if output::is_json() {
+        return output::print_json(&json!({ "address": address.to_string(), "keystore": path }));
     }
     print(&format!("address   {address}\nkeystore  {}", path.display()))
 }
@@ -136,18 +137,18 @@ fn account_or_own(address: Option<AccountId>, wallet: &WalletFile) -> Result<Acc
     address.map_or_else(|| load(wallet).map(|(_, keystore)| keystore.address()), Ok)
 }
 
-async fn balance(address: AccountId, data: &Path, json: bool) -> Result<(), Failure> {
+async fn balance(address: AccountId, data: &Path) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let height = chain.height();
     let Account { balance, nonce } = account(&chain, address).await?;
-    if json {
+    if output::is_json() {
         let shown = json!({
             "address": address.to_string(),
             "balance_nano": balance.nano(),
             "transactions": nonce,
             "height": height,
         });
-        return print(&shown.to_string());
+        return output::print_json(&shown);
     }
     print(&balance.to_string())
 }
@@ -157,7 +158,7 @@ async fn account(chain: &LightClient, address: AccountId) -> Result<Account, Fai
     Ok(chain.entry(&StateKey::Account(address)).await?.unwrap_or_default())
 }
 
-async fn faucet(to: AccountId, amount: Amount, data: &Path, json: bool) -> Result<(), Failure> {
+async fn faucet(to: AccountId, amount: Amount, data: &Path) -> Result<(), Failure> {
     let key = devnet_key(data, TEST_ACCOUNT)?.ok_or_else(|| {
         Failure::usage(format!(
             "{} holds no test account: only a devnet that `inferium up` made on this machine has a faucet",
@@ -166,7 +167,7 @@ async fn faucet(to: AccountId, amount: Amount, data: &Path, json: bool) -> Resul
     })?;
     let (_, chain) = up::connect(data).await?;
     let unlock = || Ok(key.clone());
-    sign_and_send(&chain, key.public_key(), TransactionBody::Transfer { to, amount }, unlock, json).await
+    sign_and_send(&chain, key.public_key(), TransactionBody::Transfer { to, amount }, unlock).await
 }
 
 /// Does `body` in the name of the wallet, or of a key in the data folder.
@@ -183,7 +184,7 @@ pub(crate) async fn from_wallet(signing: SigningArgs, body: TransactionBody) -> 
         let password = secrets::password(signing.unlock.password_file.as_deref())?;
         keystore.open(&password).map_err(|error| unopened(&path, error))
     };
-    sign_and_send(&chain, keystore.address(), body, unlock, signing.json).await
+    sign_and_send(&chain, keystore.address(), body, unlock).await
 }
 
 /// Does `body` in the name of a node, whose process may be sending with the same key: the nonce is
@@ -203,7 +204,7 @@ async fn from_key(name: &str, signing: &SigningArgs, body: TransactionBody) -> R
         SendError::Unreachable { .. } => Failure::network(format!("it was not sent: {error}")),
         error => Failure::failed(error.to_string()),
     })?;
-    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), signing.json)?)
+    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), output::is_json())?)
 }
 
 /// Shows a transaction in words, gets the key once they are read, signs exactly what was shown, and
@@ -213,14 +214,13 @@ async fn sign_and_send(
     sender: AccountId,
     body: TransactionBody,
     unlock: impl FnOnce() -> Result<SecretKey, Failure>,
-    json: bool,
 ) -> Result<(), Failure> {
     let transaction = show(chain, sender, body).await?;
     // The key's owner may take a while to read; other tasks go on meanwhile.
     let key = tokio::task::block_in_place(unlock)?;
     let signed = transaction.sign(&key);
     let sent = send_signed(chain, &signed).await.map_err(|error| unsent(&signed, error))?;
-    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), json)?)
+    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), output::is_json())?)
 }
 
 /// Says in words what a transaction of `sender` would do now, if it can pay for it.

@@ -5,6 +5,7 @@
 use crate::cli::{Failure, WhyArgs};
 use crate::history;
 use crate::home::data_dir;
+use crate::output;
 use crate::progress::print;
 use crate::up::{self, NetworkFile};
 use inferium_chain::LightClient;
@@ -25,7 +26,7 @@ pub(crate) async fn run(arguments: WhyArgs) -> Result<(), Failure> {
             None => of_history(&chain, &id).await?,
         },
     };
-    if arguments.json { print(&answer.to_string()) } else { print(&in_words(&answer)) }
+    if output::is_json() { output::print_json(&answer) } else { print(&in_words(&answer)) }
 }
 
 /// What a validator's state says of a node, task or segment of this name.

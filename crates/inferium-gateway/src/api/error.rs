@@ -18,6 +18,18 @@ pub(crate) enum ApiError {
     NoApiKey,
     #[error("this API key is not known here")]
     InvalidApiKey,
+    #[error("this API key was revoked")]
+    RevokedApiKey,
+    #[error("this API key expired on {}", crate::api::keys::date_time(*.at_ms))]
+    ExpiredApiKey { at_ms: u64 },
+    #[error("this URL takes the admin token: `Authorization: Bearer inferium-admin-...`")]
+    NoAdminToken,
+    #[error("no key has the id or name `{0}`")]
+    KeyNotFound(String),
+    #[error("the name `{name}` is that of several keys, {}; give an id", names(.ids))]
+    KeyAmbiguous { name: String, ids: Vec<String> },
+    #[error("{0}")]
+    ModelNotAllowed(String),
     #[error("the body is not valid JSON: {0}")]
     Json(String),
     #[error("{message}")]
@@ -61,7 +73,7 @@ pub(crate) enum ApiError {
 }
 
 /// Names of models, each in backticks.
-fn names(models: &[String]) -> String {
+pub(crate) fn names(models: &[String]) -> String {
     models.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -75,7 +87,13 @@ impl ApiError {
         const INVALID: &str = "invalid_request_error";
         const SERVER: &str = "server_error";
         match self {
-            Self::NoApiKey | Self::InvalidApiKey => (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key", None),
+            Self::NoApiKey | Self::InvalidApiKey | Self::RevokedApiKey | Self::ExpiredApiKey { .. } => {
+                (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key", None)
+            }
+            Self::NoAdminToken => (StatusCode::UNAUTHORIZED, INVALID, "invalid_admin_token", None),
+            Self::KeyNotFound(_) => (StatusCode::NOT_FOUND, INVALID, "key_not_found", Some("key")),
+            Self::KeyAmbiguous { .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some("key")),
+            Self::ModelNotAllowed(_) => (StatusCode::FORBIDDEN, "permission_error", "model_not_allowed", Some("model")),
             Self::Json(_) => (StatusCode::BAD_REQUEST, INVALID, "invalid_json", None),
             Self::Invalid { param, .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some(param)),
             Self::Schema { param, .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_json_schema", Some(param)),
@@ -113,6 +131,7 @@ impl From<NoLease> for ApiError {
             NoLease::NoWorker => Self::NoWorker,
             NoLease::Busy => Self::Overloaded,
             NoLease::Budget { .. } => Self::Budget(reason.to_string()),
+            NoLease::NotAllowed { .. } => Self::ModelNotAllowed(reason.to_string()),
             NoLease::Impossible(reason) => reason.into(),
         }
     }
@@ -157,7 +176,11 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(self.body())).into_response();
         let headers = response.headers_mut();
         match self {
-            Self::NoApiKey | Self::InvalidApiKey => {
+            Self::NoApiKey
+            | Self::InvalidApiKey
+            | Self::RevokedApiKey
+            | Self::ExpiredApiKey { .. }
+            | Self::NoAdminToken => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Overloaded | Self::NoWorker => {

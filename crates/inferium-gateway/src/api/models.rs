@@ -5,12 +5,18 @@ use super::{ApiModel, ApiState, error::ApiError};
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, header},
 };
 use inferium_types::{EngineClass, ModelTask};
 use serde_json::{Value, json};
 
-pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
-    Json(json!({"object": "list", "data": state.models.iter().map(|model| shown(&state, model)).collect::<Vec<_>>()}))
+/// All models; of a request that shows a key, those that it may use.
+pub(super) async fn list(State(state): State<ApiState>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    let key = headers.contains_key(header::AUTHORIZATION).then(|| state.key(&headers)).transpose()?;
+    let is_allowed = |model: &ApiModel| key.as_ref().is_none_or(|key| key.terms.allows(&model.profile.name));
+    let data: Vec<Value> =
+        state.models.iter().filter(|model| is_allowed(model)).map(|model| shown(&state, model)).collect();
+    Ok(Json(json!({"object": "list", "data": data})))
 }
 
 pub(super) async fn show(

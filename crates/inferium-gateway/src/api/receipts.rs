@@ -1,4 +1,4 @@
-//! Receipts, slashes, and what a key has left.
+//! Receipts and slashes.
 
 use super::{ApiState, error::ApiError};
 use crate::document::receipt_document;
@@ -9,7 +9,7 @@ use axum::{
         Path, Query, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use inferium_types::{Digest, JobId, JobLeaf, Receipt, RejectReason, merkle_path};
@@ -157,16 +157,4 @@ fn slash_json(record: &SlashRecord) -> Value {
         "releases_at_ms": record.slash.releases_at_ms,
         "state": record.state.name(),
     })
-}
-
-/// What the key that asks may still spend.
-pub(super) async fn key(State(state): State<ApiState>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
-    let payer = state.payer(&headers)?;
-    let record = state.hub.budget(payer).unwrap_or_default();
-    Ok(Json(json!({
-        "object": "inferium.key",
-        "budget_nano": record.budget.nano(),
-        "spent_nano": record.spent.nano(),
-        "left_nano": state.hub.left(payer).nano(),
-    })))
 }

@@ -1,5 +1,7 @@
 //! What clients see over real HTTP: every answer that is no success is an error object.
 
+mod keys;
+
 use super::*;
 use crate::gateway::DemandTerms;
 use crate::store::{GatewayStore, UnsignedRecord, tests as records};
@@ -64,7 +66,9 @@ async fn serve_with(engine: Arc<dyn Engine>, earlier: impl FnOnce(&GatewayStore)
     let network = NetworkKey { chain: ChainId::new(Digest::ZERO), group: GroupKey::from_bytes([0; 96]) };
     let (_, head) = watch::channel(None);
     let state = ApiState::new(Arc::clone(&hub), network, head, &models);
-    let (url, admin_url) = (listen(router(state.clone())).await, listen(admin_router(state)).await);
+    hub.name_models(models.iter().map(|served| (served.profile.id(), served.profile.name.clone())).collect());
+    let admin = admin_router(state.clone(), &AdminToken::from_entropy([2; 32]));
+    let (url, admin_url) = (listen(router(state)).await, listen(admin).await);
     Served { hub, url, admin_url, client: reqwest::Client::new(), key: key.reveal(), path }
 }
 

@@ -6,6 +6,7 @@
 
 use super::deadlines::{CANCEL_PATIENCE, NEXT_TOKEN, first_token};
 use super::{Ending, Hub, Inner, NoLease, Preferences};
+use crate::metrics::{Metrics, ModelLabel};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
@@ -103,9 +104,30 @@ pub(super) struct RunningJob {
     /// The client left: only then may the worker say that the answer was cancelled.
     cancelled: bool,
     pub(super) deadline: Instant,
+    label: ModelLabel,
+    began: Instant,
+    /// When its last tokens came.
+    last_token: Option<Instant>,
 }
 
 impl RunningJob {
+    /// Measures what tokens took that came just now.
+    fn measure(&mut self, tokens: usize, metrics: &Metrics) {
+        let Ok(count) = u32::try_from(tokens) else { return };
+        if count == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let Some(last) = self.last_token.replace(now) else {
+            let took = now.saturating_duration_since(self.began);
+            metrics.model_first_token.get_or_create(&self.label).observe(took.as_secs_f64());
+            return;
+        };
+        let each = now.saturating_duration_since(last).as_secs_f64() / f64::from(count);
+        let histogram = metrics.inter_token.get_or_create(&self.label);
+        (0..count).for_each(|_| histogram.observe(each));
+    }
+
     /// Takes the next parts of an answer; what is wrong with them, if something is: another kind, or more of them, than was
     /// asked for, or one that no model gives.
     fn take(&mut self, more: &JobAnswer) -> Option<Ending> {
@@ -212,6 +234,7 @@ impl Hub {
         let payload = JobPayload::clone(&spec.payload);
         let mut guard = self.lock();
         let inner = &mut *guard;
+        inner.check_model(spec.payer, spec.profile)?;
         let request = inner.choose_lease(spec, job, attempt, avoid)?;
         let Some(entry) = inner.leases.get_mut(&request.lease) else { return Err(NoLease::NoWorker) };
         let Some(outbox) = &entry.outbox else { return Err(NoLease::NoWorker) };
@@ -232,6 +255,7 @@ impl Hub {
         entry.tokens_used = entry.tokens_used.saturating_add(request.tokens());
         entry.running.insert(job);
         inner.budgets.reserve(spec.payer, cost);
+        let label = ModelLabel { model: inner.names.get(&spec.profile).cloned().unwrap_or_default() };
         let (sender, events) = mpsc::unbounded_channel();
         let deadline = Instant::now() + first_token(spec.prompt_tokens);
         let running = RunningJob {
@@ -244,6 +268,9 @@ impl Hub {
             events: sender,
             cancelled: false,
             deadline,
+            label: label.clone(),
+            began: Instant::now(),
+            last_token: None,
         };
         inner.running.insert(job, running);
         let is_earliest = inner.set_deadline(job, deadline);
@@ -252,6 +279,7 @@ impl Hub {
             self.sooner.notify_one();
         }
         self.metrics.jobs_running.inc();
+        self.metrics.models.running.get_or_create(&label).inc();
         Ok(JobHandle { job, request, events, hub: Arc::clone(self), finished: false })
     }
 
@@ -307,6 +335,7 @@ impl Hub {
         so_far.extend_from_slice(&piece.tokens);
         text_so_far.push_str(&piece.text);
         scores.extend_from_slice(&piece.scores);
+        running.measure(piece.tokens.len(), &self.metrics);
         let is_progress = !piece.tokens.is_empty();
         if !piece.text.is_empty() || !piece.scores.is_empty() {
             // A receiver that is gone has cancelled the job.
@@ -390,6 +419,12 @@ impl Hub {
         inner.budgets.reserve(running.payer, cost);
         drop(guard);
         self.metrics.jobs_running.dec();
+        let models = &self.metrics.models;
+        models.running.get_or_create(&running.label).dec();
+        models.jobs.get_or_create(&running.label).inc();
+        models.prompt_tokens.get_or_create(&running.label).inc_by(usage.prompt_tokens.into());
+        models.completion_tokens.get_or_create(&running.label).inc_by(usage.completion_tokens.into());
+        self.metrics.jobs.inc();
         self.metrics.prompt_tokens.inc_by(u64::from(usage.prompt_tokens));
         self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
         let _ = running.events.send(JobEvent::Done { usage, finish, cost });
@@ -433,6 +468,7 @@ impl Hub {
         drop(guard);
         tell_cancelled(outbox, job);
         self.metrics.jobs_running.dec();
+        self.metrics.models.running.get_or_create(&running.label).dec();
         if let Some(claim) = claim {
             // Nobody listens only when the gateway stops.
             let _ = self.claims.send(claim);
@@ -491,6 +527,7 @@ impl<'a> Waiting<'a> {
         let ticket = inner.next_ticket;
         inner.waiting.insert(ticket, spec.profile);
         spec.ticket.0.store(ticket, Ordering::Relaxed);
+        hub.metrics.waiting.inc();
         Some(Self { hub, ticket })
     }
 }
@@ -498,6 +535,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.hub.lock().waiting.remove(&self.ticket);
+        self.hub.metrics.waiting.dec();
     }
 }
 

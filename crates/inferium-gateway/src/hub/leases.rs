@@ -32,6 +32,9 @@ pub(crate) enum NoLease {
     /// The budget does not cover the request.
     #[error("the request may cost {cost}, {left} of the budget is left")]
     Budget { cost: Amount, left: Amount },
+    /// The key is for other models.
+    #[error("this API key may not use `{model}`, only {}", crate::api::names(.allowed))]
+    NotAllowed { model: String, allowed: Vec<String> },
     /// No lease could ever take it.
     #[error(transparent)]
     Impossible(#[from] ImpossibleJob),
@@ -83,7 +86,7 @@ impl LeaseEntry {
         }
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         // A worker may say that it took every sequence there is: its lease is of no use then.
         let has_sequences = self.next_sequence <= limits::SEQUENCE_MAX;
         self.outbox.is_some() && !self.ended && self.suspended.is_none() && has_sequences

@@ -1,6 +1,6 @@
 //! Budgets and records: what was signed is paid for once, what was rejected comes back once.
 
-use super::{GatewayStore, KeyRecord, LeaseRecord, SegmentRecord, SegmentStatus, SlashState, UnsignedRecord};
+use super::{GatewayStore, KeyRecord, KeyTerms, LeaseRecord, SegmentRecord, SegmentStatus, SlashState, UnsignedRecord};
 use inferium_types::{
     AccountId, Amount, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,
     ProfileId, PublicKey, RejectReason, SamplingParams, SecretKey, SegmentId, SegmentTerms, SlashRule, SlashedNode,
@@ -326,4 +326,39 @@ fn a_closed_lease_leaves_no_unsigned_job() {
     store.close_lease(lease(1), &[records[0].leaf.request.job]).unwrap();
     store.put_unsigned(&records[1..]).unwrap();
     assert_eq!(store.unsigned().unwrap(), []);
+}
+
+/// Usage is what was signed for; what came back costs nothing, once, also when its lease is forgotten by then.
+#[test]
+fn usage_counts_what_was_signed_and_what_came_back() {
+    let mut scratch = Scratch::new("usage");
+    scratch.store().put_lease(&lease_record(1)).unwrap();
+    let (kept, free) = (segment(0, &[(1, 10), (2, 20)]), segment(1, &[(1, 7), (1, 5)]));
+    scratch.store().put_segment(&kept).unwrap();
+    scratch.store().put_segment(&free).unwrap();
+    scratch.store().close_lease(lease(9), &[]).unwrap();
+    for _ in 0..2 {
+        scratch.store().decide_segment(free.terms.id(), REJECTED).unwrap();
+        scratch.reopen();
+    }
+    let rows = scratch.store().usage(None).unwrap();
+    let shown: Vec<_> =
+        rows.iter().map(|row| (row.payer, row.usage.jobs, row.usage.free_jobs, row.usage.cost.nano())).collect();
+    assert_eq!(shown, [(hash(1), 3, 2, 10), (hash(2), 1, 0, 20)]);
+    assert_eq!((rows[0].usage.prompt_tokens, rows[0].usage.completion_tokens), (3, 6));
+    assert_eq!(scratch.store().usage(Some(hash(2))).unwrap(), rows[1..]);
+    assert_eq!(scratch.spent(1), 10, "what rows cost is what budgets paid");
+}
+
+/// Keys of before terms were kept have none, and go on as they were.
+#[test]
+fn a_key_without_terms_has_no_restrictions() {
+    let mut scratch = Scratch::new("terms");
+    scratch.store().ensure_key(hash(1), Amount::from_nano(5)).unwrap();
+    let terms = KeyTerms { name: "new".into(), models: Some(vec!["a".into()]), ..KeyTerms::default() };
+    scratch.store().create_key(hash(2), Amount::from_nano(6), &terms).unwrap();
+    scratch.reopen();
+    assert_eq!(scratch.store().key_terms().unwrap(), [(hash(2), terms.clone())]);
+    assert_eq!(scratch.key(1).map(|key| key.budget), Some(Amount::from_nano(5)));
+    assert_eq!((KeyTerms::default().allows("b"), terms.allows("a"), terms.allows("b")), (true, true, false));
 }

@@ -27,7 +27,7 @@ fn money_and_addresses_are_read_exactly() {
         panic!("not a send");
     };
     assert_eq!((parsed, amount), (address(), Amount::from_nano(1_500_000_000)));
-    assert!(!signing.yes && !signing.json && signing.network.data.is_none());
+    assert!(!signing.yes && signing.network.data.is_none());
     let WalletCommand::Faucet { address: None, amount, .. } = wallet(&["faucet"]).unwrap() else {
         panic!("not a faucet");
     };

@@ -10,7 +10,7 @@ use crate::hardware;
 use crate::home::DataDir;
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
-use inferium_gateway::{ApiKey, DemandTerms, Gateway, GatewayConfig, ServedModel};
+use inferium_gateway::{AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, ServedModel};
 use inferium_types::{Amount, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey};
 use inferium_worker::{Crime, Worker, WorkerConfig};
 use std::time::Duration;
@@ -37,6 +37,8 @@ const WORKER_STAKE: Amount = Amount::from_ifr(2_000);
 const GATEWAY_BOND: Amount = Amount::from_ifr(2_000);
 /// What the test account pays the gateway for its API key's budget.
 const KEY_BUDGET: Amount = Amount::from_ifr(1_000);
+/// The secret that the gateway's admin routes take.
+pub(crate) const ADMIN_TOKEN: &str = "admin-token";
 /// Time for the first lease.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -187,6 +189,7 @@ impl Start<'_> {
             models: self.served.iter().map(|served| self.model(served)).collect(),
             store: self.data.path().join("gateway.redb"),
             api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
+            admin_token: AdminToken::from_entropy(self.data.secret(ADMIN_TOKEN, rand::random)?),
         };
         let gateway = Gateway::open(config, self.chain.clone()).map_err(|e| Failure::failed(e.to_string()))?;
         for (listener, routes) in [(listener, gateway.routes()), (admin, gateway.admin_routes())] {

@@ -1,0 +1,86 @@
+//! What the chain says: nodes, receipts, earnings, slashes, reasons.
+
+use super::money::NetworkDir;
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// `inferium node`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Show one node, or all of a data folder's network: stake, state and record proven against the
+    /// network key, slashes as the gateway reports them.
+    Show {
+        /// A node's key or name (worker, validator-0, ...).
+        node: Option<String>,
+        /// The data folder of a running `inferium up`.
+        #[arg(long, env = "INFERIUM_DATA", value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+}
+
+/// `inferium receipt`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Get the receipt of a job, waiting until it is final.
+    Get {
+        /// The job, from `x-inferium-job` or the answer's `inferium.job`.
+        job: String,
+        /// The gateway.
+        #[arg(long, env = "INFERIUM_URL", default_value = "http://127.0.0.1:8080")]
+        url: String,
+        /// Write it to a file instead of stdout.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Give up after this many seconds.
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        timeout: u64,
+    },
+    /// Check a receipt against a network key, offline.
+    Verify {
+        /// The receipt; `-` reads stdin.
+        file: PathBuf,
+        /// The network key that `inferium up` printed.
+        #[arg(long, env = "INFERIUM_NETWORK_KEY", value_name = "KEY")]
+        network_key: String,
+    },
+}
+
+/// `inferium earnings`.
+#[derive(Debug, Args)]
+pub(crate) struct EarningsArgs {
+    /// The node's name in the data folder, or its key [default: the worker].
+    #[arg(default_value = "worker")]
+    pub(crate) node: String,
+    /// Sum up by this.
+    #[arg(long, value_enum, default_value_t = EarningsBy::Day)]
+    pub(crate) by: EarningsBy,
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+}
+
+/// How earnings are summed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EarningsBy {
+    /// By day (UTC).
+    Day,
+    /// By where they come from.
+    Source,
+    /// By segment of jobs.
+    Job,
+}
+
+/// `inferium slashes`.
+#[derive(Debug, Args)]
+pub(crate) struct SlashesArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+}
+
+/// `inferium why`.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// A task, job, segment or node by its 64 hex digits, or a node's name in the data folder.
+    pub(crate) what: String,
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+}

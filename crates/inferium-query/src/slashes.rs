@@ -84,22 +84,22 @@ impl Shown {
     pub fn as_json(&self) -> Value {
         let shown = self;
         let slash = &shown.slash;
-    json!({
-        "slash": slash.slash,
-        "node": slash.node.to_string(),
-        "role": slash.role,
-        "operator": slash.operator.to_string(),
-        "rule": slash.rule.name(),
-        "segment": slash.segment.map(|segment| segment.to_string()),
-        "job": slash.job.map(|job| job.to_string()),
-        "amount_nano": slash.amount.nano(),
-        "disqualified": slash.disqualified,
-        "height": shown.height,
-        "state": shown.state,
-        "releases_at_ms": slash.releases_at_ms,
-        "verdicts": shown.verdicts,
-    })
-}
+        json!({
+            "slash": slash.slash,
+            "node": slash.node.to_string(),
+            "role": slash.role,
+            "operator": slash.operator.to_string(),
+            "rule": slash.rule.name(),
+            "segment": slash.segment.map(|segment| segment.to_string()),
+            "job": slash.job.map(|job| job.to_string()),
+            "amount_nano": slash.amount.nano(),
+            "disqualified": slash.disqualified,
+            "height": shown.height,
+            "state": shown.state,
+            "releases_at_ms": slash.releases_at_ms,
+            "verdicts": shown.verdicts,
+        })
+    }
 }
 
 /// `part` of `all`; none of nothing.

@@ -87,7 +87,7 @@ fn header(shell: &Shell, section: Section) -> Markup {
                 }
                 form.search action="/search" method="get" role="search" {
                     label.unseen for="search" { "Search: height, hash, address, name or job" }
-                    input #search name="q" type="search" placeholder="Height, hash, address, name…" autocomplete="off" spellcheck="false";
+                    input #search name="q" type="search" placeholder="Height, hash, name…" autocomplete="off" spellcheck="false";
                     kbd aria-hidden="true" { "/" }
                 }
                 a.head href="/explorer" title="Newest final block" {
@@ -120,7 +120,7 @@ fn footer(shell: &Shell) -> Markup {
 pub(crate) fn copy(text: &str, what: &str) -> Markup {
     html! {
         button.copy type="button" data-copy=(text) aria-label={ "Copy " (what) } title={ "Copy " (what) } {
-            span aria-hidden="true" { "⧉" }
+            span aria-hidden="true" {}
         }
     }
 }

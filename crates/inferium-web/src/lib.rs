@@ -56,14 +56,7 @@ impl Web {
     pub fn new(chain: LightClient, names: impl IntoIterator<Item = (String, NodeId)>) -> Self {
         let index = Index::follow(&chain);
         let names = names.into_iter().map(|(name, id)| (id, name)).collect();
-        Self {
-            state: WebState {
-                chain,
-                index,
-                names: Arc::new(names),
-                http: reqwest::Client::new(),
-            },
-        }
+        Self { state: WebState { chain, index, names: Arc::new(names), http: reqwest::Client::new() } }
     }
 
     /// The pages, with `api` for every other address: the gateway's routes stay as they are.

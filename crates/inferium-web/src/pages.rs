@@ -64,6 +64,8 @@ pub(crate) fn routes(state: WebState) -> Router {
         .route("/", get(start::start))
         .route("/api/v1/events", get(crate::events::stream))
         .route("/api/v1/transactions", post(wallet::submit))
+        .route("/api/v1/transactions/{id}", get(wallet::standing))
+        .route("/api/v1/segments/{id}", get(work::standing))
         .route("/api/v1/accounts/{id}", get(wallet::account))
         .route("/search", get(explorer::search));
     let listed: [(&str, MethodRouter<WebState>); 10] = [

@@ -80,7 +80,10 @@ pub(crate) fn page(form: Form, status: StatusCode, shell: &Shell, page: &Page) -
 pub(crate) fn is_for_a_page(request: &Request) -> bool {
     let path = request.uri().path();
     let wants_html = |headers: &HeaderMap| {
-        headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+        headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|accept| accept.contains("text/html"))
     };
     let is_api = path.starts_with("/v1/") || matches!(path, "/health" | "/ready" | "/version" | "/openapi.json");
     request.method() == axum::http::Method::GET && !is_api && wants_html(request.headers())

@@ -22,8 +22,12 @@ pub(crate) fn event(event: &Event, names: &Names) -> Markup {
         Event::ProfileDeclared { profile, validator } => {
             html! { (node(validator, names)) " can replay the model profile " code { (profile) } }
         }
-        Event::StallReported { worker, .. } => html! { "a request to " (node(worker, names)) " is said to have no answer" },
-        Event::StallCertified { worker, .. } => html! { "enough validators hold the request for " (node(worker, names)) ": its time runs" },
+        Event::StallReported { worker, .. } => {
+            html! { "a request to " (node(worker, names)) " is said to have no answer" }
+        }
+        Event::StallCertified { worker, .. } => {
+            html! { "enough validators hold the request for " (node(worker, names)) ": its time runs" }
+        }
         Event::StallAnswered { gateway, .. } => html! { "the request of " (node(gateway, names)) " was answered" },
         Event::Slashed(slash) => html! {
             (node(&slash.node, names)) " lost " (money(slash.amount)) ": " a href="/explorer/slashes" { (slash.rule.name().replace('_', " ")) }
@@ -31,12 +35,18 @@ pub(crate) fn event(event: &Event, names: &Names) -> Markup {
         Event::TransactionFailed { transaction, reason } => {
             html! { "transaction " (link("transactions", transaction)) " did nothing but cost its fee: " (reason) }
         }
-        Event::SlashReleased { node: of, burned, .. } => html! { (money(*burned)) " of the slash of " (node(of, names)) " were burned" },
-        Event::SlashOverturned { node: of, amount, .. } => html! { (money(*amount)) " went back to " (node(of, names)) ": the slash was overturned" },
+        Event::SlashReleased { node: of, burned, .. } => {
+            html! { (money(*burned)) " of the slash of " (node(of, names)) " were burned" }
+        }
+        Event::SlashOverturned { node: of, amount, .. } => {
+            html! { (money(*amount)) " went back to " (node(of, names)) ": the slash was overturned" }
+        }
         Event::ProfilePaused { profile } => html! { "the profile " code { (profile) } " is paused" },
         Event::Bonded { node: of, amount, .. } => html! { (money(*amount)) " were staked on " (node(of, names)) },
         Event::Unbonding { node: of, amount, .. } => html! { (money(*amount)) " of stake leave " (node(of, names)) },
-        Event::Unbonded { account, amount, .. } => html! { (money(*amount)) " of stake came back to " (link("accounts", account)) },
+        Event::Unbonded { account, amount, .. } => {
+            html! { (money(*amount)) " of stake came back to " (link("accounts", account)) }
+        }
         Event::Rewarded { node: of, epoch, fees, emission } => html! {
             (node(of, names)) " earned " (money(*fees)) " of fees and " (money(*emission)) " of the reward pool in epoch " (epoch)
         },
@@ -44,8 +54,12 @@ pub(crate) fn event(event: &Event, names: &Names) -> Markup {
             html! { (node(worker, names)) " was measured: " (score) " work units a second, tier " (tier.name()) }
         }
         Event::AssessmentCalled { worker, .. } => html! { (node(worker, names)) " has to be measured again" },
-        Event::TierLost { worker } => html! { (node(worker, names)) " was not measured in time and serves nothing until it is" },
-        Event::ProposalOpened { proposal, .. } => html! { a href={ "/governance/" (proposal) } { "proposal " (proposal) } " is put to the vote" },
+        Event::TierLost { worker } => {
+            html! { (node(worker, names)) " was not measured in time and serves nothing until it is" }
+        }
+        Event::ProposalOpened { proposal, .. } => {
+            html! { a href={ "/governance/" (proposal) } { "proposal " (proposal) } " is put to the vote" }
+        }
         Event::Voted { proposal, voter, choice } => html! {
             (link("accounts", voter)) " voted " (choice.name()) " on " a href={ "/governance/" (proposal) } { "proposal " (proposal) }
         },

@@ -321,7 +321,8 @@ impl Books {
     }
 
     fn on_task(&mut self, event: &Event, header: &Header) {
-        let step = |kind, text: String, node| Step { height: header.height, at_ms: header.timestamp_ms, kind, text, node };
+        let step =
+            |kind, text: String, node| Step { height: header.height, at_ms: header.timestamp_ms, kind, text, node };
         match event {
             Event::TaskOpened { task, requester, profile } => {
                 let steps = vec![step("opened", "opened, and its cost at most locked".into(), Some(*requester))];
@@ -331,7 +332,9 @@ impl Books {
                 self.leases.insert(LeaseId::of_task(*task), *task);
             }
             Event::TaskExpired { task, .. } => {
-                self.with_task(*task, |book| book.end("expired", step("expired", "no worker took it; all of it went back".into(), None)));
+                self.with_task(*task, |book| {
+                    book.end("expired", step("expired", "no worker took it; all of it went back".into(), None))
+                });
             }
             Event::LeaseGranted { task, worker, .. } => self.with_task(*task, |book| {
                 book.worker = Some(*worker);
@@ -360,22 +363,26 @@ impl Books {
     }
 
     fn on_segment(&mut self, event: &Event, header: &Header) {
-        let step = |kind, text: String, node| Step { height: header.height, at_ms: header.timestamp_ms, kind, text, node };
+        let step =
+            |kind, text: String, node| Step { height: header.height, at_ms: header.timestamp_ms, kind, text, node };
         match event {
             Event::SegmentCommitted { segment, lease, totals } => {
                 let task = self.leases.get(lease).and_then(|task| self.tasks.get(task));
                 let (worker, profile) = (task.and_then(|task| task.worker), task.map(|task| task.profile));
                 let text = format!("committed to the chain: {} jobs under one root, signed by both sides", totals.jobs);
-                self.segments.insert(*segment, SegmentBook {
-                    lease: *lease,
-                    worker,
-                    profile,
-                    totals: *totals,
-                    fee: Amount::ZERO,
-                    committee: Vec::new(),
-                    state: SegmentState::Committed,
-                    steps: vec![step("committed", text, worker)],
-                });
+                self.segments.insert(
+                    *segment,
+                    SegmentBook {
+                        lease: *lease,
+                        worker,
+                        profile,
+                        totals: *totals,
+                        fee: Amount::ZERO,
+                        committee: Vec::new(),
+                        state: SegmentState::Committed,
+                        steps: vec![step("committed", text, worker)],
+                    },
+                );
                 self.with_lease(*lease, |book| {
                     if book.segments.len() < LISTED_MAX {
                         book.segments.push(*segment);
@@ -384,7 +391,10 @@ impl Books {
             }
             Event::CommitteeDrawn { segment, members, replay, .. } => {
                 let replay = f64::from(replay.get()) / 10_000.0;
-                let text = format!("a committee of {} was drawn by the beacon; it replays {replay} % of the jobs", members.len());
+                let text = format!(
+                    "a committee of {} was drawn by the beacon; it replays {replay} % of the jobs",
+                    members.len()
+                );
                 self.with_segment(*segment, |book| {
                     book.committee.clone_from(members);
                     book.go(SegmentState::Checking, step("committee", text, None));
@@ -407,14 +417,20 @@ impl Books {
                     node.rejected = node.rejected.saturating_add(1);
                 }
                 let text = format!("rejected: {}", spaced(&format!("{reason:?}")));
-                self.with_segment(*segment, |book| book.go(SegmentState::Rejected, step("rejected", text, Some(*worker))));
+                self.with_segment(*segment, |book| {
+                    book.go(SegmentState::Rejected, step("rejected", text, Some(*worker)))
+                });
             }
             Event::DisputeOpened { segment, challenger, bond } => {
                 let text = format!("disputed, with a bond of {bond}");
                 self.with_segment(*segment, |book| book.note(step("disputed", text, Some(*challenger))));
             }
             Event::DisputeClosed { segment, challenger, upheld, .. } => {
-                let text = if *upheld { "the dispute was upheld: the segment was wrong" } else { "the dispute was not upheld" };
+                let text = if *upheld {
+                    "the dispute was upheld: the segment was wrong"
+                } else {
+                    "the dispute was not upheld"
+                };
                 self.with_segment(*segment, |book| book.note(step("dispute", text.into(), Some(*challenger))));
             }
             _ => {}
@@ -428,9 +444,13 @@ impl Books {
     }
 
     fn approved(&mut self, outcome: &inferium_types::SegmentOutcome, header: &Header) {
-        let step = |kind, text: String| Step { height: header.height, at_ms: header.timestamp_ms, kind, text, node: None };
+        let step =
+            |kind, text: String| Step { height: header.height, at_ms: header.timestamp_ms, kind, text, node: None };
         if outcome.settled {
-            let text = format!("the challenge window is over; {} paid, {} of it to the worker", outcome.fee, outcome.to_worker);
+            let text = format!(
+                "the challenge window is over; {} paid, {} of it to the worker",
+                outcome.fee, outcome.to_worker
+            );
             self.with_segment(outcome.segment, |book| book.go(SegmentState::Settled, step("settled", text)));
             return;
         }

@@ -30,9 +30,11 @@ pub(super) async fn overview(State(state): State<WebState>, form: Form) -> Respo
     let books = state.index.read();
     let blocks = blocks_table(&state, &books, None, LATEST);
     let segments = super::work::segments_table(&state, &books, None, LATEST);
-    let minutes: Vec<Value> = books.minutes.iter().map(|minute| {
-        json!([minute.at_ms / 1_000, minute.blocks, minute.transactions, minute.jobs, minute.tokens])
-    }).collect();
+    let minutes: Vec<Value> = books
+        .minutes
+        .iter()
+        .map(|minute| json!([minute.at_ms / 1_000, minute.blocks, minute.transactions, minute.jobs, minute.tokens]))
+        .collect();
     let json = json!({"height": state.chain.height(), "blocks": blocks.json_rows(), "segments": segments.json_rows(), "minutes": minutes});
     let html = html! {
         h1 { "Explorer" }
@@ -62,12 +64,19 @@ pub(super) async fn overview(State(state): State<WebState>, form: Form) -> Respo
 
 fn blocks_table(state: &WebState, books: &Books, before: Option<u64>, rows: usize) -> Table {
     let below = before.unwrap_or(u64::MAX);
-    let found: Vec<&Arc<Block>> = books.blocks.iter().rev().filter(|block| block.header.height < below).take(rows).collect();
-    let next = found.last().filter(|_| found.len() == rows).map(|last| format!("/explorer/blocks?after={}", last.header.height));
+    let found: Vec<&Arc<Block>> =
+        books.blocks.iter().rev().filter(|block| block.header.height < below).take(rows).collect();
+    let next = found
+        .last()
+        .filter(|_| found.len() == rows)
+        .map(|last| format!("/explorer/blocks?after={}", last.header.height));
     let row = |block: &&Arc<Block>| {
         let header = &block.header;
         vec![
-            Cell::new(html! { a.strong href={ "/explorer/blocks/" (header.height) } { (grouped(header.height)) } }, header.height),
+            Cell::new(
+                html! { a.strong href={ "/explorer/blocks/" (header.height) } { (grouped(header.height)) } },
+                header.height,
+            ),
             Cell::moment(header.timestamp_ms),
             Cell::number(u64::try_from(block.transactions.len()).unwrap_or(u64::MAX)),
             Cell::number(u64::try_from(block.events.len()).unwrap_or(u64::MAX)),
@@ -76,7 +85,13 @@ fn blocks_table(state: &WebState, books: &Books, before: Option<u64>, rows: usiz
     };
     Table {
         caption: "Blocks, newest first",
-        columns: &[("height", "Block", false), ("timestamp_ms", "Time", false), ("transactions", "Transactions", true), ("events", "Events", true), ("proposer", "Proposer", false)],
+        columns: &[
+            ("height", "Block", false),
+            ("timestamp_ms", "Time", false),
+            ("transactions", "Transactions", true),
+            ("events", "Events", true),
+            ("proposer", "Proposer", false),
+        ],
         rows: found.iter().map(row).collect(),
         next,
         empty: "No block has been read yet.",
@@ -95,9 +110,18 @@ pub(super) fn list(title: &'static str, note: &str, address: &str, table: &Table
     page
 }
 
-pub(super) async fn blocks(State(state): State<WebState>, Query(query): Query<BTreeMap<String, String>>, form: Form) -> Response {
+pub(super) async fn blocks(
+    State(state): State<WebState>,
+    Query(query): Query<BTreeMap<String, String>>,
+    form: Form,
+) -> Response {
     let table = blocks_table(&state, &state.index.read(), after(&query), PAGE_ROWS);
-    let page = list("Blocks", "Every one certified by the validators' group key; this node checked each.", "/explorer/blocks", &table);
+    let page = list(
+        "Blocks",
+        "Every one certified by the validators' group key; this node checked each.",
+        "/explorer/blocks",
+        &table,
+    );
     state.send(form, Ok(page))
 }
 
@@ -171,21 +195,42 @@ pub(super) fn hash(text: &str, what: &str) -> Markup {
     html! { span.hash { code title=(text) { (layout::short(text, 20)) } (copy(text, what)) } }
 }
 
-pub(super) async fn transactions(State(state): State<WebState>, Query(query): Query<BTreeMap<String, String>>, form: Form) -> Response {
+pub(super) async fn transactions(
+    State(state): State<WebState>,
+    Query(query): Query<BTreeMap<String, String>>,
+    form: Form,
+) -> Response {
     let table = {
         let books = state.index.read();
         let found: Vec<_> = books.recent_transactions(after(&query)).take(PAGE_ROWS).collect();
-        let next = found.last().filter(|_| found.len() == PAGE_ROWS).map(|(place, ..)| format!("/explorer/transactions?after={place}"));
+        let next = found
+            .last()
+            .filter(|_| found.len() == PAGE_ROWS)
+            .map(|(place, ..)| format!("/explorer/transactions?after={place}"));
         let rows = found.iter().filter_map(|(_, id, _)| transaction_row(&state, &books, id)).collect();
-        Table { caption: "Transactions, newest first", columns: TRANSACTION_COLUMNS, rows, next, empty: "No transaction has been read yet." }
+        Table {
+            caption: "Transactions, newest first",
+            columns: TRANSACTION_COLUMNS,
+            rows,
+            next,
+            empty: "No transaction has been read yet.",
+        }
     };
-    let page = list("Transactions", "In words, by the same code that wallets show before they sign.", "/explorer/transactions", &table);
+    let page = list(
+        "Transactions",
+        "In words, by the same code that wallets show before they sign.",
+        "/explorer/transactions",
+        &table,
+    );
     state.send(form, Ok(page))
 }
 
 pub(super) const TRANSACTION_COLUMNS: &[super::table::Column] = &[
-    ("transaction", "Transaction", false), ("words", "What it does", false), ("sender", "From", false),
-    ("height", "Block", true), ("timestamp_ms", "Time", false),
+    ("transaction", "Transaction", false),
+    ("words", "What it does", false),
+    ("sender", "From", false),
+    ("height", "Block", true),
+    ("timestamp_ms", "Time", false),
 ];
 
 pub(super) fn transaction_row(state: &WebState, books: &Books, id: &TransactionId) -> Option<Vec<Cell>> {
@@ -195,7 +240,10 @@ pub(super) fn transaction_row(state: &WebState, books: &Books, id: &TransactionI
         Cell::new(link("transactions", id), id.to_string()),
         Cell::text(describe_body(&signed.transaction.body).title()),
         Cell::new(account(&sender, state), sender.to_string()),
-        Cell::new(html! { a href={ "/explorer/blocks/" (block.header.height) } { (grouped(block.header.height)) } }, block.header.height),
+        Cell::new(
+            html! { a href={ "/explorer/blocks/" (block.header.height) } { (grouped(block.header.height)) } },
+            block.header.height,
+        ),
         Cell::moment(block.header.timestamp_ms),
     ])
 }
@@ -221,7 +269,9 @@ async fn transaction_page(state: &WebState, id: &str) -> Found {
     let fee = wallet_fee(state, &signed).await?;
     let described = describe(&signed.transaction, fee);
     let failed = block.events.iter().find_map(|event| match event {
-        inferium_types::Event::TransactionFailed { transaction, reason } if *transaction == name => Some(reason.clone()),
+        inferium_types::Event::TransactionFailed { transaction, reason } if *transaction == name => {
+            Some(reason.clone())
+        }
         _ => None,
     });
     let raw = hex::encode(inferium_types::encode(&signed));
@@ -251,14 +301,24 @@ pub(super) async fn wallet_fee(state: &WebState, signed: &SignedTransaction) -> 
     let meta: Option<inferium_ledger::Meta> = state.chain.entry(&inferium_ledger::StateKey::Meta).await?;
     let meta = meta.ok_or_else(|| NoPage::Unavailable("the chain has no state".into()))?;
     let size = inferium_types::encode(signed).len();
-    inferium_ledger::fee_of(&signed.transaction.body, size, &meta.parameters).map_err(|error| NoPage::Unavailable(error.to_string()))
+    inferium_ledger::fee_of(&signed.transaction.body, size, &meta.parameters)
+        .map_err(|error| NoPage::Unavailable(error.to_string()))
 }
 
-pub(super) async fn search(State(state): State<WebState>, Query(query): Query<BTreeMap<String, String>>, form: Form) -> Response {
+pub(super) async fn search(
+    State(state): State<WebState>,
+    Query(query): Query<BTreeMap<String, String>>,
+    form: Form,
+) -> Response {
     let text = query.get("q").map(|text| text.trim().to_lowercase()).unwrap_or_default();
     match resolve(&state, &text) {
         Some(address) => Redirect::to(&address).into_response(),
-        None => state.send(form, Err(NoPage::Unknown(format!("Nobody here knows {text:?}: search for a height, a digest, an address, a node's name, or a job.")))),
+        None => state.send(
+            form,
+            Err(NoPage::Unknown(format!(
+                "Nobody here knows {text:?}: search for a height, a digest, an address, a node's name, or a job."
+            ))),
+        ),
     }
 }
 

@@ -101,7 +101,13 @@ async fn ranked(state: &WebState) -> Result<Vec<Ranked>, NoPage> {
     let mut ids: Vec<NodeId> = state.names.keys().copied().collect();
     {
         let books = state.index.read();
-        ids.extend(books.nodes.iter().filter(|(id, book)| book.role.is_some() && !state.names.contains_key(id)).map(|(id, _)| *id));
+        ids.extend(
+            books
+                .nodes
+                .iter()
+                .filter(|(id, book)| book.role.is_some() && !state.names.contains_key(id))
+                .map(|(id, _)| *id),
+        );
     }
     ids.truncate(RANKED_MAX);
     let read = ids.into_iter().map(|id| Ranked::read(state, id));
@@ -161,7 +167,10 @@ fn rank_of(index: usize) -> Cell {
 fn share(ranked: &Ranked) -> Cell {
     match ranked.verified_ppm() {
         None => Cell::new(html! { "—" }, None::<u64>),
-        Some(ppm) => Cell::new(html! { meter.share min="0" max="1000000" value=(ppm) aria-label="Verified share" {} (ppm / 10_000) " %" }, ppm),
+        Some(ppm) => Cell::new(
+            html! { meter.share min="0" max="1000000" value=(ppm) aria-label="Verified share" {} (ppm / 10_000) " %" },
+            ppm,
+        ),
     }
 }
 
@@ -183,7 +192,18 @@ fn workers_table<'a>(all: impl Iterator<Item = &'a Ranked>, state: &WebState, ep
     };
     Table {
         caption: "Workers by tokens of answers that held",
-        columns: &[("rank", "#", false), ("node", "Worker", false), ("state", "State", false), ("tokens", "Tokens", true), ("jobs", "Answers", true), ("verified_ppm", "Verified", true), ("score", "Speed", true), ("stake_nano", "Stake", true), ("earned_nano", "Earned", true), ("slashes", "Slashes", true)],
+        columns: &[
+            ("rank", "#", false),
+            ("node", "Worker", false),
+            ("state", "State", false),
+            ("tokens", "Tokens", true),
+            ("jobs", "Answers", true),
+            ("verified_ppm", "Verified", true),
+            ("score", "Speed", true),
+            ("stake_nano", "Stake", true),
+            ("earned_nano", "Earned", true),
+            ("slashes", "Slashes", true),
+        ],
         rows: all.enumerate().map(row).collect(),
         next: None,
         empty: "No worker has registered yet.",
@@ -207,7 +227,17 @@ fn validators_table<'a>(all: impl Iterator<Item = &'a Ranked>, state: &WebState,
     };
     Table {
         caption: "Validators by verdicts",
-        columns: &[("rank", "#", false), ("node", "Validator", false), ("state", "State", false), ("verdicts", "Verdicts", true), ("proposed", "Blocks", true), ("stake_nano", "Stake", true), ("delegated_nano", "Delegated", true), ("earned_nano", "Earned", true), ("slashes", "Slashes", true)],
+        columns: &[
+            ("rank", "#", false),
+            ("node", "Validator", false),
+            ("state", "State", false),
+            ("verdicts", "Verdicts", true),
+            ("proposed", "Blocks", true),
+            ("stake_nano", "Stake", true),
+            ("delegated_nano", "Delegated", true),
+            ("earned_nano", "Earned", true),
+            ("slashes", "Slashes", true),
+        ],
         rows: all.enumerate().map(row).collect(),
         next: None,
         empty: "No validator is known.",
@@ -230,8 +260,14 @@ async fn node_page(state: &WebState, text: &str) -> Found {
     let (earned, segments) = {
         let books = state.index.read();
         let book = books.nodes.get(&id);
-        let earned: Vec<(&str, Amount)> = book.into_iter().flat_map(|book| book.earned.iter().map(|(source, amount)| (source.name(), *amount))).collect();
-        (earned, book.into_iter().flat_map(|book| book.segments.iter().rev().take(PAGE_ROWS).copied()).collect::<Vec<_>>())
+        let earned: Vec<(&str, Amount)> = book
+            .into_iter()
+            .flat_map(|book| book.earned.iter().map(|(source, amount)| (source.name(), *amount)))
+            .collect();
+        (
+            earned,
+            book.into_iter().flat_map(|book| book.segments.iter().rev().take(PAGE_ROWS).copied()).collect::<Vec<_>>(),
+        )
     };
     let standing = ranked.state(meta.epoch);
     let json = json!({
@@ -274,11 +310,19 @@ pub(super) async fn account(State(state): State<WebState>, Path(id): Path<String
 }
 
 async fn account_page(state: &WebState, text: &str) -> Found {
-    let id = AccountId::from_hex(text).ok_or_else(|| NoPage::Unknown(format!("{text:?} is no address: expected 64 hex digits.")))?;
+    let id = AccountId::from_hex(text)
+        .ok_or_else(|| NoPage::Unknown(format!("{text:?} is no address: expected 64 hex digits.")))?;
     let account: Account = state.chain.entry(&StateKey::Account(id)).await?.unwrap_or_default();
     let books = state.index.read();
-    let rows = books.transactions_of(&id).take(PAGE_ROWS).filter_map(|of| transaction_row(state, &books, &of)).collect();
-    let table = Table { caption: "Transactions of the account, newest first", columns: TRANSACTION_COLUMNS, rows, next: None, empty: "None that is kept here." };
+    let rows =
+        books.transactions_of(&id).take(PAGE_ROWS).filter_map(|of| transaction_row(state, &books, &of)).collect();
+    let table = Table {
+        caption: "Transactions of the account, newest first",
+        columns: TRANSACTION_COLUMNS,
+        rows,
+        next: None,
+        empty: "None that is kept here.",
+    };
     let json = json!({"account": text, "balance_nano": account.balance.nano(), "nonce": account.nonce, "transactions": table.json_rows()});
     let html = html! {
         div.title { h1 { "Account" } div.forms { a href={ "/explorer/accounts/" (text) ".json" } { "JSON" } } }
@@ -291,11 +335,18 @@ async fn account_page(state: &WebState, text: &str) -> Found {
     Ok(page)
 }
 
-pub(super) async fn slashes(State(state): State<WebState>, Query(query): Query<BTreeMap<String, String>>, form: Form) -> Response {
+pub(super) async fn slashes(
+    State(state): State<WebState>,
+    Query(query): Query<BTreeMap<String, String>>,
+    form: Form,
+) -> Response {
     let before = super::explorer::after(&query).unwrap_or(u64::MAX);
     let books = state.index.read();
     let found: Vec<_> = books.slashes.slashes.range(..before).rev().take(PAGE_ROWS).collect();
-    let next = found.last().filter(|_| found.len() == PAGE_ROWS).map(|(number, _)| format!("/explorer/slashes?after={number}"));
+    let next = found
+        .last()
+        .filter(|_| found.len() == PAGE_ROWS)
+        .map(|(number, _)| format!("/explorer/slashes?after={number}"));
     let row = |(number, shown): &(&u64, &inferium_query::slashes::Shown)| {
         let slash = &shown.slash;
         vec![
@@ -316,14 +367,22 @@ pub(super) async fn slashes(State(state): State<WebState>, Query(query): Query<B
     };
     let table = Table {
         caption: "Slashes, newest first",
-        columns: &[("slash", "#", false), ("node", "Node", false), ("rule", "Rule", false), ("amount_nano", "Amount", true), ("state", "State", false), ("evidence", "Evidence", false)],
+        columns: &[
+            ("slash", "#", false),
+            ("node", "Node", false),
+            ("rule", "Rule", false),
+            ("amount_nano", "Amount", true),
+            ("state", "State", false),
+            ("evidence", "Evidence", false),
+        ],
         rows: found.iter().map(row).collect(),
         next,
         empty: "Nobody was slashed. Start a network with --crime to see it happen.",
     };
     let (all, overturned) = books.slashes.counts();
     let (low, high) = wilson(overturned, all);
-    let mut page = list("Slashes", "Stake that was taken, with the evidence and what became of it.", "/explorer/slashes", &table);
+    let mut page =
+        list("Slashes", "Stake that was taken, with the evidence and what became of it.", "/explorer/slashes", &table);
     drop(books);
     page.html = html! { (page.html) p.note { (all) " slashes, " (overturned) " overturned; the rate of false ones is between " (format!("{low:.4}")) " and " (format!("{high:.4}")) " at 95 %." } };
     state.send(form, Ok(page))

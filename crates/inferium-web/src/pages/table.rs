@@ -55,7 +55,8 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn json_rows(&self) -> Vec<Value> {
         let row = |cells: &Vec<Cell>| {
-            let fields = self.columns.iter().zip(cells).map(|((name, ..), cell)| ((*name).to_owned(), cell.value.clone()));
+            let fields =
+                self.columns.iter().zip(cells).map(|((name, ..), cell)| ((*name).to_owned(), cell.value.clone()));
             Value::Object(fields.collect::<Map<_, _>>())
         };
         self.rows.iter().map(row).collect()
@@ -77,9 +78,11 @@ impl Table {
             if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
         };
         let mut lines = vec![self.columns.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(",")];
-        lines.extend(self.rows.iter().map(|cells| {
-            cells.iter().map(|cell| quoted(plain(&cell.value))).collect::<Vec<_>>().join(",")
-        }));
+        lines.extend(
+            self.rows
+                .iter()
+                .map(|cells| cells.iter().map(|cell| quoted(plain(&cell.value))).collect::<Vec<_>>().join(",")),
+        );
         lines.push(String::new());
         lines.join("\r\n")
     }

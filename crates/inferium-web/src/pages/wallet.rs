@@ -15,7 +15,9 @@ use axum::{
 };
 use inferium_chain::{PostError, TransactionStatus};
 use inferium_ledger::{Account, Meta, StateKey, fee_of};
-use inferium_types::{AccountId, Amount, Signature, SignedTransaction, Transaction, TransactionBody, limits};
+use inferium_types::{
+    AccountId, Amount, Event, Signature, SignedTransaction, Transaction, TransactionBody, TransactionId, limits,
+};
 use maud::html;
 use serde_json::{Value, json};
 
@@ -93,7 +95,8 @@ pub(super) async fn account(State(state): State<WebState>, Path(id): Path<String
 }
 
 async fn read(state: &WebState, id: AccountId) -> Result<Value, String> {
-    let account: Account = state.chain.entry(&StateKey::Account(id)).await.map_err(|e| e.to_string())?.unwrap_or_default();
+    let account: Account =
+        state.chain.entry(&StateKey::Account(id)).await.map_err(|e| e.to_string())?.unwrap_or_default();
     let meta: Option<Meta> = state.chain.entry(&StateKey::Meta).await.map_err(|e| e.to_string())?;
     let meta = meta.ok_or("the chain has no state")?;
     // Of a transfer; a vote is some bytes less, and costs no more.
@@ -129,4 +132,26 @@ pub(super) async fn submit(State(state): State<WebState>, body: Bytes) -> Respon
         Err(PostError::Refused { code, message }) => refused(StatusCode::BAD_REQUEST, &code, &message),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error.to_string()),
     }
+}
+
+/// `GET /api/v1/transactions/{id}`: `final` with its block, or what validators say of it.
+pub(super) async fn standing(State(state): State<WebState>, Path(id): Path<String>) -> Response {
+    let Some(name) = TransactionId::from_hex(&id) else {
+        return refused(StatusCode::NOT_FOUND, "not_found", "a transaction's name is 64 hex digits");
+    };
+    let found = state.index.read().transaction(&name).map(|(block, _)| std::sync::Arc::clone(block));
+    if let Some(block) = found {
+        let failed = block.events.iter().find_map(|event| match event {
+            Event::TransactionFailed { transaction, reason } if *transaction == name => Some(reason.clone()),
+            _ => None,
+        });
+        let body = json!({"transaction": id, "status": "final", "height": block.header.height, "failed": failed});
+        return Json(body).into_response();
+    }
+    Json(match state.chain.status(name).await {
+        TransactionStatus::Waiting => json!({"transaction": id, "status": "waiting"}),
+        TransactionStatus::Rejected { reason } => json!({"transaction": id, "status": "rejected", "reason": reason}),
+        TransactionStatus::Unknown => json!({"transaction": id, "status": "unknown"}),
+    })
+    .into_response()
 }

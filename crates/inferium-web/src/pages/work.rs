@@ -5,9 +5,10 @@ use super::table::{Cell, PAGE_ROWS, Table};
 use super::{Found, NoPage, Page};
 use crate::WebState;
 use crate::index::{Books, SegmentBook, Step, TaskBook};
-use crate::layout::{self, Names, Section, badge, facts, grouped, link, money, moment};
+use crate::layout::{self, Names, Section, badge, facts, grouped, link, moment, money};
 use crate::respond::{Form, bare};
 use axum::{
+    Json,
     extract::{Path, Query, State},
     response::Response,
 };
@@ -23,7 +24,8 @@ type Pages = Query<BTreeMap<String, String>>;
 
 pub(super) fn segments_table(state: &WebState, books: &Books, before: Option<u64>, rows: usize) -> Table {
     let found: Vec<_> = books.segments.newest(before).take(rows).collect();
-    let next = found.last().filter(|_| found.len() == rows).map(|(place, ..)| format!("/explorer/segments?after={place}"));
+    let next =
+        found.last().filter(|_| found.len() == rows).map(|(place, ..)| format!("/explorer/segments?after={place}"));
     let row = |(_, id, book): &(u64, &SegmentId, &SegmentBook)| {
         let at_ms = book.steps.first().map_or(0, |step| step.at_ms);
         vec![
@@ -40,7 +42,14 @@ pub(super) fn segments_table(state: &WebState, books: &Books, before: Option<u64
     };
     Table {
         caption: "Segments, newest first",
-        columns: &[("segment", "Segment", false), ("state", "State", false), ("worker", "Worker", false), ("jobs", "Answers", true), ("tokens", "Tokens", true), ("timestamp_ms", "Time", false)],
+        columns: &[
+            ("segment", "Segment", false),
+            ("state", "State", false),
+            ("worker", "Worker", false),
+            ("jobs", "Answers", true),
+            ("tokens", "Tokens", true),
+            ("timestamp_ms", "Time", false),
+        ],
         rows: found.iter().map(row).collect(),
         next,
         empty: "No answer has been committed yet. Ask a question in the playground.",
@@ -88,6 +97,14 @@ fn segment_page(state: &WebState, text: &str) -> Found {
     Ok(Page::new("Segment", Section::Explorer, html, json))
 }
 
+/// `GET /api/v1/segments/{id}`: how far a segment is, for who waits for it; `unknown` while no block holds it.
+pub(super) async fn standing(State(state): State<WebState>, Path(id): Path<String>) -> Json<Value> {
+    match segment_page(&state, &id) {
+        Ok(page) => Json(page.json),
+        Err(_) => Json(json!({"segment": id, "state": "unknown", "steps": []})),
+    }
+}
+
 fn steps_json(steps: &[Step], names: &Names) -> Vec<Value> {
     let step = |step: &Step| {
         json!({
@@ -116,7 +133,10 @@ pub(super) async fn tasks(State(state): State<WebState>, Query(query): Pages, fo
     let table = {
         let books = state.index.read();
         let found: Vec<_> = books.tasks.newest(after(&query)).take(PAGE_ROWS).collect();
-        let next = found.last().filter(|_| found.len() == PAGE_ROWS).map(|(place, ..)| format!("/explorer/tasks?after={place}"));
+        let next = found
+            .last()
+            .filter(|_| found.len() == PAGE_ROWS)
+            .map(|(place, ..)| format!("/explorer/tasks?after={place}"));
         let row = |(_, id, book): &(u64, &TaskId, &TaskBook)| {
             vec![
                 Cell::new(link("tasks", *id), id.to_string()),
@@ -132,7 +152,14 @@ pub(super) async fn tasks(State(state): State<WebState>, Query(query): Pages, fo
         };
         Table {
             caption: "Tasks, newest first",
-            columns: &[("task", "Task", false), ("state", "State", false), ("requester", "Asked by", false), ("worker", "Worker", false), ("segments", "Segments", true), ("timestamp_ms", "Opened", false)],
+            columns: &[
+                ("task", "Task", false),
+                ("state", "State", false),
+                ("requester", "Asked by", false),
+                ("worker", "Worker", false),
+                ("segments", "Segments", true),
+                ("timestamp_ms", "Opened", false),
+            ],
             rows: found.iter().map(row).collect(),
             next,
             empty: "No task has been opened yet.",

@@ -13,21 +13,17 @@ document.addEventListener("click", async (event) => {
   const target = event.target instanceof Element ? event.target : null;
   const copy = target?.closest("[data-copy]");
   if (copy instanceof HTMLElement) {
-    await navigator.clipboard.writeText(copy.dataset["copy"] ?? "").then(() => flash(copy, "✓"), () => flash(copy, "✕"));
+    await navigator.clipboard.writeText(copy.dataset["copy"] ?? "");
+    flash(copy);
   }
   const close = target?.closest("[data-close]");
   if (close) close.closest("dialog")?.close();
 });
 
-/** @param {HTMLElement} button @param {string} sign */
-function flash(button, sign) {
-  const face = button.firstElementChild;
-  if (!face) return;
-  const before = face.textContent;
-  face.textContent = sign;
-  setTimeout(() => {
-    face.textContent = before;
-  }, 900);
+/** @param {HTMLElement} button */
+function flash(button) {
+  button.classList.add("did");
+  setTimeout(() => button.classList.remove("did"), 900);
 }
 
 document.addEventListener("keydown", (event) => {

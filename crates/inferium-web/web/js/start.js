@@ -50,7 +50,7 @@ function watch(id, signal) {
     if (isAsking) return;
     isAsking = true;
     try {
-      const response = await fetch(`/explorer/segments/${id}.json`, { signal });
+      const response = await fetch(`/api/v1/segments/${id}`, { signal });
       if (response.ok) showSegment(await response.json());
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -126,7 +126,7 @@ async function follow(job, signal) {
 /** The gateway may know the verdict a block before the explorer does. @param {string} segment */
 async function settle(segment) {
   for (let tries = 0; tries < 40; tries += 1) {
-    const response = await fetch(`/explorer/segments/${segment}.json`);
+    const response = await fetch(`/api/v1/segments/${segment}`);
     if (response.ok) {
       const known = await response.json();
       showSegment(known);

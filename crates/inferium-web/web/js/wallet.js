@@ -183,8 +183,10 @@ function review(words, signed) {
 /** Waits for the block. @param {string} id */
 async function settled(id) {
   for (let tries = 0; tries < 120; tries += 1) {
-    const response = await fetch(`/explorer/transactions/${id}.json`);
-    if (response.ok) return response.json();
+    const response = await fetch(`/api/v1/transactions/${id}`);
+    const found = await response.json();
+    if (found.status === "final") return found;
+    if (found.status === "rejected") throw new Error(`Validators dropped it: ${found.reason}`);
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
   throw new Error("It is in no block after 30 s; it may still get there, so look before you send again.");

@@ -20,5 +20,8 @@ fn earnings_sum_up_by_day_source_and_segment() {
     let row = |what: &str, count, nano| (what.to_owned(), (count, nano));
     assert_eq!(summed(&earnings, EarningsBy::Day), [row("1970-01-01", 2, 11), row("1970-01-02", 1, 7)]);
     assert_eq!(summed(&earnings, EarningsBy::Source), [row("emission", 1, 7), row("jobs", 2, 11)]);
-    assert_eq!(summed(&earnings, EarningsBy::Job), [row("(emission)", 1, 7), row(&s1.to_string(), 1, 5), row(&s2.to_string(), 1, 6)]);
+    assert_eq!(
+        summed(&earnings, EarningsBy::Job),
+        [row("(emission)", 1, 7), row(&s1.to_string(), 1, 5), row(&s2.to_string(), 1, 6)]
+    );
 }

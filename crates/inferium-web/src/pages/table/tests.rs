@@ -3,7 +3,13 @@
 use super::{Cell, Table};
 
 fn table(text: &str) -> Table {
-    Table { caption: "c", columns: &[("name", "Name", false), ("n", "N", true)], rows: vec![vec![Cell::text(text), Cell::number(1_234)]], next: None, empty: "" }
+    Table {
+        caption: "c",
+        columns: &[("name", "Name", false), ("n", "N", true)],
+        rows: vec![vec![Cell::text(text), Cell::number(1_234)]],
+        next: None,
+        empty: "",
+    }
 }
 
 #[test]

@@ -13,19 +13,22 @@ export const BINARY = process.env.INFERIUM_BINARY ?? join(ROOT, "target/release/
 /** One `inferium up` in a folder of its own. */
 export async function startNetwork(...options) {
   const data = mkdtempSync(join(tmpdir(), "inferium-pages-"));
-  const process = spawn(BINARY, ["up", "--json", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", ...options], { stdio: ["ignore", "pipe", "pipe"] });
+  const network = spawn(BINARY, ["up", "--json", "--data", data, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", ...options], { stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
-  process.stderr.on("data", (piece) => {
+  network.stderr.on("data", (piece) => {
     log = (log + piece).slice(-4000);
   });
-  const lines = createInterface({ input: process.stdout });
-  const ended = new Promise((resolve) => process.once("exit", resolve));
+  const lines = createInterface({ input: network.stdout });
+  const ended = new Promise((resolve) => network.once("exit", resolve).once("error", (error) => {
+    log += error.message;
+    resolve(null);
+  }));
   const first = await Promise.race([new Promise((resolve) => lines.once("line", resolve)), ended.then(() => null)]);
   if (first === null) throw new Error(`\`inferium up\` ended before it was ready:\n${log}`);
   const ready = JSON.parse(first);
   const run = (...args) => execFileSync(BINARY, args, { encoding: "utf8" });
   const stop = async () => {
-    process.kill("SIGINT");
+    network.kill("SIGINT");
     await ended;
     rmSync(data, { recursive: true });
   };

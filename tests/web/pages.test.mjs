@@ -129,11 +129,29 @@ test("a wallet is made here, shows what it signs, and its secret is sent to nobo
   await page.locator("#to").fill(nodes[0][1]);
   await page.locator("#amount").fill("1.5");
   await page.getByRole("button", { name: "Review" }).click();
-  assert.equal(await page.locator("#review-words").innerText(), "Send 1.5 IFR");
+  await page.locator("#review-words", { hasText: "Send 1.5 IFR" }).waitFor();
+  assert.match(await page.locator("#review-fields").innerText(), new RegExp(nodes[0][1]));
   await page.screenshot({ path: join(SHOTS, "wallet-review-light-1280.png") });
   await page.getByRole("button", { name: "Sign and send" }).click();
   await page.getByText("Final in").waitFor({ timeout: 60_000 });
   assert.ok(!sent.join("").includes("password"));
   assert.deepEqual(wrong, []);
   await close();
+});
+
+test("no page takes more than 150 KB, its scripts included", async () => {
+  for (const [name, path] of [...Object.entries(PAGES), ["receipt", `/explorer/receipts/${receipt.job}`]]) {
+    const { page, close } = await open("/wallet.json");
+    const session = await page.context().newCDPSession(page);
+    await session.send("Network.enable");
+    let size = 0;
+    session.on("Network.loadingFinished", ({ encodedDataLength }) => {
+      size += encodedDataLength;
+    });
+    await page.goto(network.origin + path);
+    await page.waitForLoadState("load");
+    if (name === "receipt") await page.locator('[data-valid="true"]').waitFor();
+    assert.ok(size > 10_000 && size < 150_000, `${name} takes ${size} bytes`);
+    await close();
+  }
 });

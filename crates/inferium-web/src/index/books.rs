@@ -333,7 +333,7 @@ impl Books {
             }
             Event::TaskExpired { task, .. } => {
                 self.with_task(*task, |book| {
-                    book.end("expired", step("expired", "no worker took it; all of it went back".into(), None))
+                    book.end("expired", step("expired", "no worker took it; all of it went back".into(), None));
                 });
             }
             Event::LeaseGranted { task, worker, .. } => self.with_task(*task, |book| {
@@ -418,7 +418,7 @@ impl Books {
                 }
                 let text = format!("rejected: {}", spaced(&format!("{reason:?}")));
                 self.with_segment(*segment, |book| {
-                    book.go(SegmentState::Rejected, step("rejected", text, Some(*worker)))
+                    book.go(SegmentState::Rejected, step("rejected", text, Some(*worker)));
                 });
             }
             Event::DisputeOpened { segment, challenger, bond } => {

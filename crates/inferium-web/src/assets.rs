@@ -58,10 +58,30 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
+/// A script without lines that are comments alone: in vendored ones they are more than half of what would be sent.
+/// The files in the repository keep them.
+pub(crate) fn without_comments(script: Cow<'static, [u8]>) -> Cow<'static, [u8]> {
+    let Ok(text) = std::str::from_utf8(&script) else { return script };
+    let (mut kept, mut is_comment) = (String::with_capacity(text.len()), false);
+    for line in text.lines() {
+        let bare = line.trim();
+        if !is_comment && bare.starts_with("/*") && !bare.contains("*/") {
+            is_comment = true;
+        } else if is_comment {
+            is_comment = !bare.ends_with("*/");
+        } else if !(bare.starts_with("//") || bare.starts_with("/*") && bare.ends_with("*/")) {
+            kept.push_str(line.trim_start());
+            kept.push('\n');
+        }
+    }
+    Cow::Owned(kept.into_bytes())
+}
+
 fn load(name: &str) -> Option<&'static Asset> {
     let cell = assets().files.get(name)?;
     Some(cell.get_or_init(|| {
         let plain = Files::get(name).map_or(Cow::Borrowed(&[][..]), |file| file.data);
+        let plain = if name.starts_with("vendor/noble") { without_comments(plain) } else { plain };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         // Writing to memory does not fail; if it did, the plain file is sent.
         let compressed = encoder.write_all(&plain).and_then(|()| encoder.finish()).unwrap_or_default();

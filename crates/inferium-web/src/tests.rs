@@ -50,6 +50,13 @@ async fn files_are_sent_compressed_under_a_name_that_changes_with_them() {
 }
 
 #[test]
+fn comments_of_vendored_scripts_are_not_sent() {
+    let script = "/**\n * Adds.\n */\nconst a = 1; // one\n// alone\n/* also */\n  const b = a * 2;\n";
+    let sent = assets::without_comments(script.as_bytes().into());
+    assert_eq!(String::from_utf8(sent.to_vec()).unwrap(), "const a = 1; // one\nconst b = a * 2;\n");
+}
+
+#[test]
 fn every_answer_is_under_a_policy_without_exceptions() {
     let response = respond::with_policy("text".into_response());
     let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();

@@ -22,6 +22,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Verified blocks kept for subscribers that are a little behind.
 const RECENT_MAX: usize = 256;
+/// Bytes of their transactions at most, the newest block's aside.
+const RECENT_SIZE_MAX: usize = 16 * 1024 * 1024;
 /// Blocks that a subscriber may leave unread before its feed waits.
 const SUBSCRIPTION_SIZE: usize = 64;
 /// Bytes of one answer that are read.
@@ -103,8 +105,10 @@ pub struct VerifiedBlock {
     pub digest: Digest,
     /// What it decided.
     pub events: Vec<Event>,
-    /// The transactions in it.
+    /// The names of the transactions in it.
     pub transactions: Vec<TransactionId>,
+    /// The transactions themselves, in the same order.
+    pub signed: Vec<SignedTransaction>,
     /// Why it is final.
     pub certified: Certified,
 }
@@ -218,6 +222,12 @@ impl LightClient {
         self.inner.network
     }
 
+    /// The validators that are asked, without a slash at their end.
+    #[must_use]
+    pub fn urls(&self) -> &[String] {
+        &self.inner.urls
+    }
+
     /// The highest verified block, and news of it. Always holds one once connected.
     #[must_use]
     pub fn head(&self) -> watch::Receiver<Option<Arc<VerifiedBlock>>> {
@@ -280,6 +290,17 @@ impl LightClient {
     pub async fn status(&self, transaction: TransactionId) -> TransactionStatus {
         self.inner.status(transaction).await
     }
+}
+
+/// How many of the newest blocks stay in memory.
+fn kept(recent: &VecDeque<Arc<VerifiedBlock>>) -> usize {
+    let mut size = 0_usize;
+    let fits = |block: &&Arc<VerifiedBlock>| {
+        let transactions = block.signed.iter().map(|signed| borsh::object_length(signed).unwrap_or(RECENT_SIZE_MAX));
+        size = transactions.fold(size, usize::saturating_add);
+        size <= RECENT_SIZE_MAX
+    };
+    recent.iter().rev().take(RECENT_MAX).take_while(fits).count().max(1)
 }
 
 /// Sends one subscriber its blocks: from memory where possible, from validators where not.
@@ -395,7 +416,7 @@ impl Inner {
         {
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
             recent.extend(blocks);
-            let surplus = recent.len().saturating_sub(RECENT_MAX);
+            let surplus = recent.len().saturating_sub(kept(&recent));
             recent.drain(..surplus);
         }
         self.head.send_replace(Some(last));
@@ -419,9 +440,10 @@ impl Inner {
         Ok(verified
             .into_iter()
             .map(|(bundle, digest, certified)| {
-                let transactions = bundle.body.iter().flat_map(|body| &body.transactions);
+                let signed = bundle.body.map(|body| body.transactions).unwrap_or_default();
                 Arc::new(VerifiedBlock {
-                    transactions: transactions.map(SignedTransaction::id).collect(),
+                    transactions: signed.iter().map(SignedTransaction::id).collect(),
+                    signed,
                     header: bundle.header,
                     digest,
                     events: bundle.events,

@@ -27,7 +27,7 @@ pub use keystore::{
 };
 pub use mnemonic::{DERIVATION_PATH, ENTROPY_SIZE, Mnemonic, MnemonicError, WORDS};
 pub use password::{PASSWORD_CHARS_MIN, Password, WeakPassword};
-pub use words::{Description, describe, takes};
+pub use words::{Description, describe, describe_body, takes};
 
 #[cfg(test)]
 mod tests;

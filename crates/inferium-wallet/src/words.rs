@@ -92,7 +92,9 @@ pub fn takes(body: &TransactionBody) -> Amount {
     }
 }
 
-fn describe_body(body: &TransactionBody) -> Description {
+/// What a body does, without what all transactions have.
+#[must_use]
+pub fn describe_body(body: &TransactionBody) -> Description {
     match body {
         TransactionBody::Transfer { to, amount } => {
             Description::new(format!("Send {amount} to another account")).with("to", to).with("amount", amount)

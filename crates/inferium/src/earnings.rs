@@ -8,47 +8,10 @@ use crate::progress::print;
 use crate::up;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use inferium_chain::VerifiedBlock;
-use inferium_types::{Amount, Event, NodeId};
+use inferium_query::earnings::{Earning, day, payments};
+use inferium_types::{Amount, NodeId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use time::OffsetDateTime;
-
-/// Where money came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
-    /// A worker's share of a settled segment.
-    Jobs,
-    /// A committee member's share of a settled segment.
-    Checks,
-    /// What catching planted jobs paid.
-    Jackpots,
-    /// A validator's share of all fees.
-    Fees,
-    /// The reward pool.
-    Emission,
-}
-
-impl Source {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Jobs => "jobs",
-            Self::Checks => "checks",
-            Self::Jackpots => "jackpots",
-            Self::Fees => "validators' part of fees",
-            Self::Emission => "emission",
-        }
-    }
-}
-
-/// One payment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Earning {
-    at_ms: u64,
-    source: Source,
-    /// The segment, where there is one.
-    segment: Option<String>,
-    amount: Amount,
-}
 
 pub(crate) async fn run(arguments: EarningsArgs) -> Result<(), Failure> {
     let data = data_dir(arguments.network.data);
@@ -81,33 +44,8 @@ const fn heading(by: EarningsBy) -> &'static str {
 
 /// Payments to `node` in one block, as its events say.
 fn of_block(block: &VerifiedBlock, node: &NodeId) -> Vec<Earning> {
-    let at_ms = block.header.timestamp_ms;
-    let paid = |source, segment: Option<String>, amount: Amount| Earning { at_ms, source, segment, amount };
-    let mut earnings = Vec::new();
-    for event in &block.events {
-        match event {
-            Event::SegmentApproved(outcome) if outcome.settled => {
-                let segment = Some(outcome.segment.to_string());
-                // What a worker pays itself for being measured is no earning.
-                if outcome.worker == *node && outcome.gateway != *node {
-                    earnings.push(paid(Source::Jobs, segment.clone(), outcome.to_worker));
-                }
-                if outcome.approvers.contains(node) {
-                    earnings.push(paid(Source::Checks, segment, outcome.to_each_approver));
-                }
-            }
-            Event::ForcedErrorOpened { segment, caught, jackpot, .. } if caught.contains(node) => {
-                earnings.push(paid(Source::Jackpots, Some(segment.to_string()), *jackpot));
-            }
-            Event::Rewarded { node: of, fees, emission, .. } if of == node => {
-                earnings.push(paid(Source::Fees, None, *fees));
-                earnings.push(paid(Source::Emission, None, *emission));
-            }
-            _ => {}
-        }
-    }
-    earnings.retain(|earning| !earning.amount.is_zero());
-    earnings
+    let all = block.events.iter().flat_map(|event| payments(event, block.header.timestamp_ms));
+    all.filter(|(to, _)| to == node).map(|(_, earning)| earning).collect()
 }
 
 /// Payments and nano-IFR of each day, source or segment; ascending.
@@ -117,18 +55,14 @@ fn summed(earnings: &[Earning], by: EarningsBy) -> Vec<(String, (u64, u64))> {
         let what = match by {
             EarningsBy::Day => day(earning.at_ms),
             EarningsBy::Source => earning.source.name().to_owned(),
-            EarningsBy::Job => earning.segment.clone().unwrap_or_else(|| format!("({})", earning.source.name())),
+            EarningsBy::Job => {
+                earning.segment.map_or_else(|| format!("({})", earning.source.name()), |segment| segment.to_string())
+            }
         };
         let sum = sums.entry(what).or_default();
         *sum = (sum.0.saturating_add(1), sum.1.saturating_add(earning.amount.nano()));
     }
     sums.into_iter().collect()
-}
-
-/// The date of a time.
-fn day(at_ms: u64) -> String {
-    let seconds = i64::try_from(at_ms / 1_000).unwrap_or(i64::MAX);
-    OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| "?".to_owned(), |time| time.date().to_string())
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use crate::up;
 use crate::wallet::from_wallet;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use inferium_chain::LightClient;
-use inferium_ledger::{Hold, Meta, Profile, Proposal, ProposalState, StateKey};
+use inferium_ledger::{Meta, Profile, Proposal, StateKey};
+use inferium_query::governance::{as_json, diff, in_unit, state_in_words, tally_of};
 use inferium_types::{
-    Amount, PARAMETERS, ParameterChange, ParameterRule, ParameterUnit, ProfileId, ProposalAction, ProposalTerms,
-    TransactionBody, VoteChoice, VoteTally,
+    PARAMETERS, ParameterChange, ParameterRule, ProfileId, ProposalAction, ProposalTerms, TransactionBody, VoteChoice,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -98,86 +98,6 @@ async fn meta(chain: &LightClient) -> Result<Meta, Failure> {
     meta.ok_or_else(|| Failure::failed("the chain has no state"))
 }
 
-/// What a proposal would change, line by line: what is, and what would be.
-async fn diff(chain: &LightClient, meta: &Meta, action: &ProposalAction) -> Result<Vec<String>, Failure> {
-    Ok(match action {
-        ProposalAction::ChangeParameters { changes } => {
-            changes.iter().map(|change| parameter_diff(meta, change)).collect()
-        }
-        ProposalAction::SpendTreasury { to, amount } => vec![
-            format!("- treasury       {}", meta.treasury),
-            format!("+ treasury       {}", meta.treasury.sub(*amount).unwrap_or(Amount::ZERO)),
-            format!("+ {to}  {amount} more"),
-        ],
-        ProposalAction::ApproveProfile { profile } => {
-            let id = profile.id();
-            vec![format!("- profile {id} is {}", listing(chain, id).await?), format!("+ profile {id} is approved")]
-        }
-        ProposalAction::DelistProfile { profile } => {
-            let now = listing(chain, *profile).await?;
-            vec![format!("- profile {profile} is {now}"), format!("+ profile {profile} is delisted")]
-        }
-        ProposalAction::Restitute { slash } => {
-            let hold: Option<Hold> = chain.entry(&StateKey::Hold(*slash)).await?;
-            match hold {
-                None => vec![format!("  slash {slash} is not held: there is nothing to give back")],
-                Some(hold) => vec![
-                    format!("- {} of node {} is held for {}", hold.amount(), hold.node, hold.rule.name()),
-                    format!(
-                        "+ all of it goes back{}",
-                        if hold.disqualified { ", and so does its seat or work" } else { "" }
-                    ),
-                ],
-            }
-        }
-        ProposalAction::RemoveValidator { validator } => {
-            vec![format!("- validator {validator} has a seat"), "+ it has none; its stake unbonds".into()]
-        }
-        ProposalAction::Upgrade { height, version } => vec![
-            format!("- protocol version {}", meta.protocol),
-            format!("+ protocol version {version} from block {height} on (now {})", meta.height),
-        ],
-        ProposalAction::Text => vec!["  nothing that code acts on".into()],
-    })
-}
-
-async fn listing(chain: &LightClient, id: ProfileId) -> Result<String, Failure> {
-    let profile: Option<Profile> = chain.entry(&StateKey::Profile(id)).await?;
-    Ok(profile.map_or_else(|| "unknown".to_owned(), |profile| format!("{:?}", profile.listing).to_lowercase()))
-}
-
-fn parameter_diff(meta: &Meta, change: &ParameterChange) -> String {
-    match ParameterRule::find(&change.name) {
-        None => format!("  {}: there is no such parameter", change.name),
-        Some(rule) => format!(
-            "- {name} = {}\n+ {name} = {}   (bounds: {} to {}{})",
-            in_unit(rule.value(&meta.parameters), rule.unit),
-            in_unit(change.value, rule.unit),
-            in_unit(rule.min, rule.unit),
-            in_unit(rule.max, rule.unit),
-            if rule.is_critical { "; takes two thirds of all stake" } else { "" },
-            name = rule.name,
-        ),
-    }
-}
-
-/// A parameter's number for people, with the number as it is sent.
-fn in_unit(number: u64, unit: ParameterUnit) -> String {
-    match unit {
-        ParameterUnit::Nano => format!("{number} ({})", Amount::from_nano(number)),
-        ParameterUnit::Ppm => format!("{number} ({}.{:04} %)", number / 10_000, number % 10_000),
-        ParameterUnit::Milliseconds => format!("{number} ({})", duration(number)),
-        ParameterUnit::Count => number.to_string(),
-    }
-}
-
-/// A time in its largest whole unit.
-fn duration(ms: u64) -> String {
-    let units = [(86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1_000, "s")];
-    let unit = units.iter().find(|(size, _)| ms >= *size && ms.is_multiple_of(*size));
-    unit.map_or_else(|| format!("{ms} ms"), |(size, name)| format!("{} {name}", ms / size))
-}
-
 async fn list(data: &Path) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let meta = meta(&chain).await?;
@@ -238,57 +158,7 @@ async fn show(number: u64, data: &Path) -> Result<(), Failure> {
     ))
 }
 
-fn tally_of(state: &ProposalState) -> Option<VoteTally> {
-    match state {
-        ProposalState::Voting { .. } => None,
-        ProposalState::Counting { tally, .. }
-        | ProposalState::Passed { tally, .. }
-        | ProposalState::Ended { tally, .. } => Some(*tally),
-    }
-}
-
-fn state_in_words(proposal: &Proposal, meta: &Meta) -> String {
-    let seconds = |at_ms: u64| at_ms.saturating_sub(meta.timestamp_ms).div_ceil(1_000);
-    match &proposal.state {
-        ProposalState::Voting { closes_at_ms } => format!("open for votes for {} s", seconds(*closes_at_ms)),
-        ProposalState::Counting { .. } => "votes are being counted".into(),
-        ProposalState::Passed { executes_at_ms, .. } => format!("passed; executes in {} s", seconds(*executes_at_ms)),
-        ProposalState::Ended { outcome, .. } => format!("ended: {}", outcome.name().replace('_', " ")),
-    }
-}
-
-fn as_json(number: u64, proposal: &Proposal, meta: &Meta) -> Value {
-    let (state, at_ms) = match &proposal.state {
-        ProposalState::Voting { closes_at_ms } => ("voting", Some(*closes_at_ms)),
-        ProposalState::Counting { .. } => ("counting", None),
-        ProposalState::Passed { executes_at_ms, .. } => ("passed", Some(*executes_at_ms)),
-        ProposalState::Ended { outcome, .. } => (outcome.name(), None),
-    };
-    let tally = tally_of(&proposal.state).map(|tally| {
-        json!({
-            "yes_nano": tally.yes.nano(),
-            "no_nano": tally.no.nano(),
-            "abstain_nano": tally.abstain.nano(),
-            "veto_nano": tally.veto.nano(),
-        })
-    });
-    json!({
-        "proposal": number,
-        "kind": proposal.terms.action.name(),
-        "title": proposal.terms.title,
-        "description": proposal.terms.description,
-        "proposer": proposal.proposer.to_string(),
-        "deposit_nano": proposal.deposit.nano(),
-        "snapshot_epoch": proposal.snapshot_epoch,
-        "state": state,
-        "at_ms": at_ms,
-        "tally": tally,
-        "bonded_nano": meta.bonded.nano(),
-        "needs_supermajority": proposal.terms.action.needs_supermajority(),
-    })
-}
-
-async fn parameters(data: &Path) -> Result<(), Failure> {
+async fn parameters(data: &Path, json: bool) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let meta = meta(&chain).await?;
     if output::is_json() {
@@ -313,6 +183,3 @@ async fn parameters(data: &Path) -> Result<(), Failure> {
     }
     print(&table.to_string())
 }
-
-#[cfg(test)]
-mod tests;

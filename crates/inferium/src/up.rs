@@ -245,7 +245,7 @@ fn announce(data: &DataDir, network: &Network, services: &Services, file: &Netwo
         });
         return output::print_json(&ready);
     }
-    let model = &services.model;
+    let (model, pages) = (&services.model, base.trim_end_matches("/v1"));
     let also = services.embeddings.as_ref().map_or_else(String::new, |name| format!(" and {name}"));
     let embeddings = services.embeddings.as_ref().map_or_else(String::new, |name| {
         format!(
@@ -255,7 +255,7 @@ fn announce(data: &DataDir, network: &Network, services: &Services, file: &Netwo
     });
     print(&format!(
         "\nThe network is up: {} validators, {} worker{}, 1 gateway, serving {model}{also}.\n\n  \
-         base URL      {base}\n  API key       {key}\n  network key   {}\n  \
+         pages         {pages}/#key={key}\n  base URL      {base}\n  API key       {key}\n  network key   {}\n  \
          metrics       {}/metrics\n  data          {}\n  test account  {}\n\n\
          Paste this:\n\n  export OPENAI_BASE_URL={base} OPENAI_API_KEY={key}\n\n  \
          curl {base}/chat/completions -H 'authorization: Bearer {key}' -H 'content-type: application/json' \\\n    \

@@ -12,7 +12,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use inferium_types::{Digest, JobId, JobLeaf, Receipt, RejectReason, merkle_path};
+use inferium_types::{Digest, JobId, JobLeaf, Receipt, RejectReason, SegmentId, merkle_path};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) async fn receipt(
     });
     let Some((record, index)) = found.await? else {
         if is_known {
-            return Ok(provisional(job));
+            return Ok(provisional(job, None));
         }
         if state.hub.has_failed(job) {
             return Ok(
@@ -44,7 +44,7 @@ pub(super) async fn receipt(
         return Err(ApiError::JobNotFound);
     };
     match &record.status {
-        SegmentStatus::Provisional => Ok(provisional(job)),
+        SegmentStatus::Provisional => Ok(provisional(job, Some(record.terms.id()))),
         SegmentStatus::Rejected(reason) => Ok(Json(rejected(job, why_rejected(*reason))).into_response()),
         SegmentStatus::Uncommitted => {
             let reason = "the worker put it into no block before its lease closed; it cost nothing";
@@ -63,8 +63,12 @@ pub(super) async fn receipt(
     }
 }
 
-fn provisional(job: JobId) -> Response {
-    let body = json!({"object": "inferium.receipt", "job": job.to_string(), "status": "provisional"});
+/// Not decided yet; with the segment that both sides signed, once they have.
+fn provisional(job: JobId, segment: Option<SegmentId>) -> Response {
+    let mut body = json!({"object": "inferium.receipt", "job": job.to_string(), "status": "provisional"});
+    if let (Some(segment), Some(fields)) = (segment, body.as_object_mut()) {
+        fields.insert("segment".into(), segment.to_string().into());
+    }
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 

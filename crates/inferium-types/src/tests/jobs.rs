@@ -23,7 +23,7 @@ fn request(sequence: u64, prompt_tokens: u32, tokens_max: u32) -> JobRequest {
 
 fn payload(messages: usize, content: usize, stop: &[usize]) -> JobPayload {
     let message = ChatMessage { role: "user".into(), content: "x".repeat(content) };
-    let stop = stop.iter().map(|size| "s".repeat(*size)).collect();
+    let stop: Vec<String> = stop.iter().map(|size| "s".repeat(*size)).collect();
     JobPayload::chat([0; 32], vec![message; messages], stop)
 }
 

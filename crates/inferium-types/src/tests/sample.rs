@@ -52,7 +52,7 @@ macro_rules! sample_numbers {
         }
     )+};
 }
-sample_numbers!(u8, u16, u32, u64, i8, i16, i64);
+sample_numbers!(u8, u16, u32, u64, i8, i16, i32, i64);
 
 impl Sample for bool {
     fn sample(g: &mut Gen) -> Self {

@@ -12,6 +12,7 @@ use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
 use inferium_gateway::{AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, ServedModel};
 use inferium_types::{Amount, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey};
+use inferium_web::Web;
 use inferium_worker::{Crime, Worker, WorkerConfig};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -108,7 +109,8 @@ impl Services {
         );
         gateway?;
         registered?;
-        start.gateway(&mut services, listener, admin)?;
+        let names = start.names(workers.iter().map(|(name, ..)| name.as_str()))?;
+        start.gateway(&mut services, names, listener, admin)?;
         for (name, served, crime) in workers {
             start.worker(&mut services, &name, served, crime)?;
         }
@@ -181,7 +183,24 @@ impl Start<'_> {
         register::ensure(self.chain, self.faucet, &registration).await
     }
 
-    fn gateway(&self, services: &mut Services, listener: TcpListener, admin: TcpListener) -> Result<(), Failure> {
+    /// Names of all nodes, for the pages.
+    fn names<'n>(&self, workers: impl Iterator<Item = &'n str>) -> Result<Vec<(String, NodeId)>, Failure> {
+        let validators = self.network.validators.iter().enumerate();
+        let mut names: Vec<(String, NodeId)> =
+            validators.map(|(index, key)| (format!("validator-{index}"), key.public_key())).collect();
+        for name in workers.chain(["gateway"]) {
+            names.push((name.to_owned(), self.data.key(name)?.public_key()));
+        }
+        Ok(names)
+    }
+
+    fn gateway(
+        &self,
+        services: &mut Services,
+        names: Vec<(String, NodeId)>,
+        listener: TcpListener,
+        admin: TcpListener,
+    ) -> Result<(), Failure> {
         let key = self.data.key("gateway")?;
         services.nodes.push(("gateway".into(), key.public_key()));
         let config = GatewayConfig {
@@ -192,7 +211,8 @@ impl Start<'_> {
             admin_token: AdminToken::from_entropy(self.data.secret(ADMIN_TOKEN, rand::random)?),
         };
         let gateway = Gateway::open(config, self.chain.clone()).map_err(|e| Failure::failed(e.to_string()))?;
-        for (listener, routes) in [(listener, gateway.routes()), (admin, gateway.admin_routes())] {
+        let public = Web::new(self.chain.clone(), names).mount(gateway.routes());
+        for (listener, routes) in [(listener, public), (admin, gateway.admin_routes())] {
             let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
                 // Tokens are small; waiting to merge them would delay each.
                 let _ = stream.set_nodelay(true);

@@ -1,0 +1,128 @@
+//! Events as sentences, with links to what they name.
+
+use crate::index::verdict_in_words;
+use crate::layout::{Names, link, money, node};
+use inferium_types::Event;
+use maud::{Markup, html};
+
+/// What kind of event it is, as the chain names it.
+pub(crate) fn kind(event: &Event) -> String {
+    let name = format!("{event:?}");
+    name.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_owned()
+}
+
+/// One event as a sentence.
+pub(crate) fn event(event: &Event, names: &Names) -> Markup {
+    if let Some(told) = work(event, names) {
+        return told;
+    }
+    match event {
+        Event::NodeRegistered { node: of, role, .. } => html! { (node(of, names)) " registered as a " (role.name()) },
+        Event::UrlChanged { node: of, url } => html! { (node(of, names)) " moved to " code { (url) } },
+        Event::ProfileDeclared { profile, validator } => {
+            html! { (node(validator, names)) " can replay the model profile " code { (profile) } }
+        }
+        Event::StallReported { worker, .. } => {
+            html! { "a request to " (node(worker, names)) " is said to have no answer" }
+        }
+        Event::StallCertified { worker, .. } => {
+            html! { "enough validators hold the request for " (node(worker, names)) ": its time runs" }
+        }
+        Event::StallAnswered { gateway, .. } => html! { "the request of " (node(gateway, names)) " was answered" },
+        Event::Slashed(slash) => html! {
+            (node(&slash.node, names)) " lost " (money(slash.amount)) ": " a href="/explorer/slashes" { (slash.rule.name().replace('_', " ")) }
+        },
+        Event::TransactionFailed { transaction, reason } => {
+            html! { "transaction " (link("transactions", transaction)) " did nothing but cost its fee: " (reason) }
+        }
+        Event::SlashReleased { node: of, burned, .. } => {
+            html! { (money(*burned)) " of the slash of " (node(of, names)) " were burned" }
+        }
+        Event::SlashOverturned { node: of, amount, .. } => {
+            html! { (money(*amount)) " went back to " (node(of, names)) ": the slash was overturned" }
+        }
+        Event::ProfilePaused { profile } => html! { "the profile " code { (profile) } " is paused" },
+        Event::Bonded { node: of, amount, .. } => html! { (money(*amount)) " were staked on " (node(of, names)) },
+        Event::Unbonding { node: of, amount, .. } => html! { (money(*amount)) " of stake leave " (node(of, names)) },
+        Event::Unbonded { account, amount, .. } => {
+            html! { (money(*amount)) " of stake came back to " (link("accounts", account)) }
+        }
+        Event::Rewarded { node: of, epoch, fees, emission } => html! {
+            (node(of, names)) " earned " (money(*fees)) " of fees and " (money(*emission)) " of the reward pool in epoch " (epoch)
+        },
+        Event::CapabilityMeasured { worker, score, tier, .. } => {
+            html! { (node(worker, names)) " was measured: " (score) " work units a second, tier " (tier.name()) }
+        }
+        Event::AssessmentCalled { worker, .. } => html! { (node(worker, names)) " has to be measured again" },
+        Event::TierLost { worker } => {
+            html! { (node(worker, names)) " was not measured in time and serves nothing until it is" }
+        }
+        Event::ProposalOpened { proposal, .. } => {
+            html! { a href={ "/governance/" (proposal) } { "proposal " (proposal) } " is put to the vote" }
+        }
+        Event::Voted { proposal, voter, choice } => html! {
+            (link("accounts", voter)) " voted " (choice.name()) " on " a href={ "/governance/" (proposal) } { "proposal " (proposal) }
+        },
+        Event::ProposalClosed { proposal, outcome, .. } => html! {
+            a href={ "/governance/" (proposal) } { "proposal " (proposal) } ": " (outcome.name().replace('_', " "))
+        },
+        Event::SuspicionChanged { worker, suspicion, judged, .. } => {
+            html! { "replays say of " (node(worker, names)) " after " (judged) " segments: " (suspicion.name()) }
+        }
+        other => html! { code { (kind(other)) } },
+    }
+}
+
+/// Tasks, segments and their verdicts.
+fn work(event: &Event, names: &Names) -> Option<Markup> {
+    Some(match event {
+        Event::TaskOpened { task, requester, .. } => {
+            html! { "task " (link("tasks", task)) " was opened by " (node(requester, names)) }
+        }
+        Event::TaskExpired { task, .. } => html! { "task " (link("tasks", task)) " expired: no worker took it" },
+        Event::LeaseGranted { task, worker, .. } => {
+            html! { "task " (link("tasks", task)) " was leased to " (node(worker, names)) }
+        }
+        Event::LeaseEnded { worker, end, .. } => {
+            html! { "a lease of " (node(worker, names)) " ended: " (crate::index::spaced(&format!("{end:?}"))) }
+        }
+        Event::LeaseClosed { gateway, refund, .. } => {
+            html! { "a lease of " (node(gateway, names)) " was closed; " (money(*refund)) " went back" }
+        }
+        Event::SegmentCommitted { segment, totals, .. } => html! {
+            "segment " (link("segments", segment)) " was committed: " (totals.jobs) " jobs, " (totals.tokens()) " tokens"
+        },
+        Event::CommitteeDrawn { segment, members, .. } => html! {
+            "a committee was drawn for segment " (link("segments", segment)) ": "
+            @for (index, member) in members.iter().enumerate() { @if index > 0 { ", " } (node(member, names)) }
+        },
+        Event::RevealsOpened { segment, .. } => {
+            html! { "all members are bound to their verdict on segment " (link("segments", segment)) }
+        }
+        Event::VerdictGiven { segment, validator, vote } => html! {
+            (node(validator, names)) " on segment " (link("segments", segment)) ": " (verdict_in_words(vote))
+        },
+        Event::OpeningAsked { segment, worker, .. } => {
+            html! { (node(worker, names)) " has to say what it planted in segment " (link("segments", segment)) }
+        }
+        Event::ForcedErrorOpened { segment, caught, .. } => html! {
+            "segment " (link("segments", segment)) " held a planted job; " (caught.len()) " members had found it"
+        },
+        Event::SegmentApproved(outcome) if outcome.settled => html! {
+            "segment " (link("segments", &outcome.segment)) " is settled: " (money(outcome.to_worker)) " to " (node(&outcome.worker, names))
+        },
+        Event::SegmentApproved(outcome) => html! {
+            "segment " (link("segments", &outcome.segment)) " is final: " (outcome.approvers.len()) " validators approved it"
+        },
+        Event::SegmentRejected { segment, worker, reason, .. } => html! {
+            "segment " (link("segments", segment)) " of " (node(worker, names)) " was rejected: " (crate::index::spaced(&format!("{reason:?}")))
+        },
+        Event::DisputeOpened { segment, challenger, bond } => html! {
+            (node(challenger, names)) " disputes segment " (link("segments", segment)) " with a bond of " (money(*bond))
+        },
+        Event::DisputeClosed { segment, upheld, .. } => html! {
+            "the dispute about segment " (link("segments", segment)) @if *upheld { " was upheld" } @else { " was not upheld" }
+        },
+        _ => return None,
+    })
+}

@@ -50,6 +50,7 @@ fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32, measure: bool)
         output: (0..output_len).map(token).collect(),
         sampling: SamplingParams::GREEDY,
         seed: [1; 32],
+        shaping: Shaping::default(),
         measure,
     };
     engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();

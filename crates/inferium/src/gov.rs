@@ -158,7 +158,7 @@ async fn show(number: u64, data: &Path) -> Result<(), Failure> {
     ))
 }
 
-async fn parameters(data: &Path, json: bool) -> Result<(), Failure> {
+async fn parameters(data: &Path) -> Result<(), Failure> {
     let (_, chain) = up::connect(data).await?;
     let meta = meta(&chain).await?;
     if output::is_json() {

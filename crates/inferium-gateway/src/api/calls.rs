@@ -157,7 +157,7 @@ mod tests {
             (one.clone(), call("look", r#"{"a": "}", "b": {"c": 1}}"#).to_vec()),
             (two, [call("look", r#"{"a": "}", "b": {"c": 1}}"#), call("go", "{}")].concat()),
             // Cut off by a limit: as far as it came.
-            (one[..one.len() - 20].to_owned(), call("look", r#"{"a": "}", "b": {"c":"#).to_vec()),
+            (one[..one.len() - 20].to_owned(), call("look", r#"{"a": "}", "b": {"c"#).to_vec()),
             (one[..30].to_owned(), vec![]),
         ];
         for (text, expected) in cases {

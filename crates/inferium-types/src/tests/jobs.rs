@@ -100,7 +100,7 @@ fn continuations_have_limits() {
     let count = limits::LIKELIEST_MAX + 1;
     assert_eq!(check(vec![one(1, 1)], count), Err(ImpossibleJob::Likeliest { count }));
     // An answer of the most tokens has room in a payload of the greatest size, and with one more has not.
-    let most = (limits::PAYLOAD_SIZE_MAX - 4) / 48;
+    let most = (limits::PAYLOAD_SIZE_MAX - 4) / (8 + 8 * usize::from(limits::LIKELIEST_MAX));
     let score = TokenScore::new(-1.0, &[(1, -2.0); limits::LIKELIEST_MAX as usize]);
     assert!(encode(&vec![score; most]).len() <= limits::PAYLOAD_SIZE_MAX);
     assert_eq!(check(vec![one(1, most)], limits::LIKELIEST_MAX), Ok(()));

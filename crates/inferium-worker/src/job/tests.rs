@@ -157,11 +157,11 @@ async fn salt_is_the_requests_and_the_leases_own() {
 
 #[tokio::test]
 async fn every_crime_in_a_result_differs_from_honest_work() {
-    let (honest, _) = done(context(None), job(0)).await;
+    let (honest, _) = done(context(None), job(3)).await;
     let honest = honest.unwrap();
     for crime in [Crime::EditedText, Crime::Truncated, Crime::OwnSeed, Crime::Warmer, Crime::Hotter, Crime::BestOfFour]
     {
-        let (outcome, _) = done(context(Some(crime)), job(0)).await;
+        let (outcome, _) = done(context(Some(crime)), job(3)).await;
         let finished = outcome.unwrap();
         assert_ne!(finished.leaf, honest.leaf, "{crime}");
         assert!(!is_right(&finished).await, "{crime}");

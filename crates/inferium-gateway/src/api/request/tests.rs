@@ -178,7 +178,9 @@ fn what_changes_nothing_is_taken() {
         "frequency_penalty": 0.0, "logprobs": false, "logit_bias": {}, "tools": [], "functions": [],
         "tool_choice": "none", "response_format": {"type": "text"}, "modalities": ["text"],
     });
-    assert_eq!(good(&neutral), good(&json!({})));
+    let (neutral, plain) = (good(&neutral), good(&json!({})));
+    assert_eq!((neutral.asked, neutral.messages), (plain.asked, plain.messages));
+    assert!(!neutral.tools.may_call());
 }
 
 #[test]

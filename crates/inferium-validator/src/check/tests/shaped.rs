@@ -16,7 +16,7 @@ async fn shaped(shaping: Shaping, is_chat: bool) -> Job {
     let request = JobRequest {
         job: JobId::new(Digest::ZERO),
         lease: lease(),
-        sequence: 0,
+        sequence: 7,
         attempt: 0,
         input_commitment: payload.commitment(),
         prompt_tokens: u32::try_from(prompt_of(&engine_of(0), &payload).len()).unwrap(),

@@ -26,5 +26,5 @@ fn spreadsheets_get_texts_and_no_formulas() {
 
 #[test]
 fn the_json_twin_has_the_same_rows() {
-    assert_eq!(table("x").json().to_string(), r#"{"data":[{"n":1234,"name":"x"}],"next":null}"#);
+    assert_eq!(table("x").json(), serde_json::json!({"data": [{"n": 1234, "name": "x"}], "next": null}));
 }

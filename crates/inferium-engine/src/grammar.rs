@@ -40,12 +40,34 @@ impl Grammars {
         let refuse = |reason: String| EngineError::Grammar { reason: first_line(&reason) };
         let factory = self.factory.get_or_init(|| factory(&words(), eos).map_err(|error| error.to_string()));
         let factory = factory.as_ref().map_err(|reason| refuse(reason.clone()))?;
-        let parser = factory.create_parser(TopLevelGrammar::from_lark(grammar.to_owned()));
-        let matcher = Matcher::new(Ok(parser.map_err(|error| refuse(error.to_string()))?));
+        let parser = aside(|| {
+            factory.create_parser(TopLevelGrammar::from_lark(grammar.to_owned())).map_err(|error| error.to_string())
+        });
+        let matcher = Matcher::new(Ok(parser.map_err(refuse)?));
         if let Some(reason) = matcher.get_error() {
             return Err(refuse(reason));
         }
         Ok(GrammarState { matcher, eos: eos.into() })
+    }
+}
+
+/// Stack for reading a grammar, whose rules the library follows by recursion: far more than the most rules that a job may have take.
+const STACK: usize = 128 * 1024 * 1024;
+
+/// Does what takes a while, and a deep stack, where no other task waits for it.
+fn aside<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    let run = || {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+            let thread = thread.map_err(|error| format!("no thread to read it on: {error}"))?;
+            thread.join().unwrap_or_else(|_| Err("reading it failed".to_owned()))
+        })
+    };
+    let flavour = tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    if flavour.is_ok_and(|flavour| flavour == tokio::runtime::RuntimeFlavor::MultiThread) {
+        tokio::task::block_in_place(run)
+    } else {
+        run()
     }
 }
 

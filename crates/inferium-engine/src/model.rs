@@ -110,11 +110,16 @@ impl Model {
     /// - [`EngineError::Task`]: the input asks for what the model does not do.
     /// - [`EngineError::Text`]: template or tokenizer refuse.
     /// - [`EngineError::TooLong`]: a text to embed, or a continuation to score, is longer than the model reads.
-    /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score.
+    /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score, or of tokens to go on with.
+    /// - [`EngineError::Grammar`], [`EngineError::UnknownToken`]: the answer can't be shaped as the input says.
     pub fn read(&self, input: &JobInput) -> Result<Prompt, EngineError> {
         match (self, input) {
-            (Self::Chat(engine), JobInput::Chat { messages, .. }) => engine.render_chat(messages).map(Prompt::Text),
-            (Self::Chat(engine), JobInput::Complete { prompt, .. }) => {
+            (Self::Chat(engine), JobInput::Chat { messages, shaping }) => {
+                engine.check_shaping(shaping)?;
+                engine.render_chat(messages).map(Prompt::Text)
+            }
+            (Self::Chat(engine), JobInput::Complete { prompt, shaping }) => {
+                engine.check_shaping(shaping)?;
                 engine.model().admit(prompt, &[], 1)?;
                 Ok(Prompt::Text(prompt.clone()))
             }

@@ -205,6 +205,12 @@ pub enum ImpossibleJob {
         /// Its bytes.
         size: usize,
     },
+    /// A grammar of too many lines.
+    #[error("a grammar of {lines} lines; at most {} are allowed", limits::GRAMMAR_LINES_MAX)]
+    GrammarLines {
+        /// Its lines.
+        lines: usize,
+    },
     /// Nothing to embed or to score, or too much.
     #[error("{count} texts or continuations; 1 to {} are allowed", limits::TEXTS_MAX)]
     Texts {

@@ -38,6 +38,8 @@ pub const BIAS_MICRO_MAX: u32 = 100_000_000;
 pub const PENALTY_MICRO_MAX: u32 = 2_000_000;
 /// Bytes of a grammar.
 pub const GRAMMAR_SIZE_MAX: usize = 64 * 1024;
+/// Lines of a grammar, and so its rules: whoever reads it follows them by recursion.
+pub const GRAMMAR_LINES_MAX: usize = 512;
 /// Values of an embedding.
 pub const EMBEDDING_WIDTH_MAX: u32 = 4_096;
 const _: () = assert!(TEXTS_MAX * EMBEDDING_WIDTH_MAX as usize * 4 <= PAYLOAD_SIZE_MAX);

@@ -61,6 +61,9 @@ impl Shaping {
             (Some(grammar), _) if grammar.is_empty() || grammar.len() > limits::GRAMMAR_SIZE_MAX => {
                 Err(ImpossibleJob::Grammar { size: grammar.len() })
             }
+            (Some(grammar), _) if grammar.lines().count() > limits::GRAMMAR_LINES_MAX => {
+                Err(ImpossibleJob::GrammarLines { lines: grammar.lines().count() })
+            }
             (_, Some(count)) if count > limits::LIKELIEST_MAX => Err(ImpossibleJob::Likeliest { count }),
             _ => Ok(()),
         }

@@ -245,6 +245,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
             | EngineError::Task { .. }
             | EngineError::TooLong { .. }
             | EngineError::EmptyPrompt
+            | EngineError::Grammar { .. }
             | EngineError::UnknownToken { .. },
         ) => return Ok(Err(JobFault::Prompt)),
         Err(error) => return Err(error),
@@ -290,9 +291,8 @@ async fn check_text(
         return Ok(Err(JobFault::Token));
     }
     let seed = replay_seed(request, &prompt, drawn.vrf_output);
-    // Where nothing is compared to the bit, no honest worker takes such a job; nor does one anywhere whose engine can't read it.
-    let is_shaped = !shaping.is_plain() || shaping.likeliest.is_some();
-    if is_shaped && (facts.engine.is_measured() || engine.check_shaping(shaping).is_err()) {
+    // Where nothing is compared to the bit, no honest worker takes such a job.
+    if facts.engine.is_measured() && (!shaping.is_plain() || shaping.likeliest.is_some()) {
         return Ok(Err(JobFault::Prompt));
     }
     let replay = engine.replay(ReplayRequest {

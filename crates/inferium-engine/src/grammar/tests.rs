@@ -95,3 +95,24 @@ fn two_answers_share_nothing() {
     assert_eq!(listed(&one.allowed(VOCAB)), bytes("c"));
     assert_eq!(listed(&other.allowed(VOCAB)), bytes("a"));
 }
+
+/// The library follows rules by recursion: the longest chain that a job may have ends, whatever the caller's stack.
+#[test]
+fn rules_may_lead_to_rules_as_far_as_a_job_has_room_for() {
+    let most = inferium_types::limits::GRAMMAR_LINES_MAX;
+    let chain: String = (0..most - 2).map(|rule| format!("a{rule}: a{}\n", rule + 1)).collect();
+    let grammar = format!("start: a0\n{chain}a{}: \"x\"\n", most - 2);
+    assert_eq!(grammar.lines().count(), most);
+    let state = std::thread::Builder::new()
+        .stack_size(256 * 1024)
+        .spawn(move || Grammars::default().read(&grammar, words, &EOS).map(|mut state| listed(&state.allowed(VOCAB))));
+    assert_eq!(state.unwrap().join().unwrap().unwrap(), bytes("x"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn grammars_are_read_within_a_runtime() {
+    let mut state = Grammars::default().read(r#"start: "a""#, words, &EOS).unwrap();
+    assert_eq!(listed(&state.allowed(VOCAB)), bytes("a"));
+    let aside = tokio::task::spawn_blocking(|| Grammars::default().read(r#"start: "b""#, words, &EOS).map(|_| ()));
+    assert_eq!(aside.await.unwrap(), Ok(()));
+}

@@ -26,10 +26,11 @@ pub(super) async fn completions(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let payer = state.payer(&headers)?;
+    let key = state.key(&headers)?;
+    let payer = key.hash;
     let body = whole_body(body)?;
     let ChatRequest { asked, messages, tools } = sized(body.len(), move || ChatRequest::parse(&body)).await??;
-    let model = choose_model(&state, &asked)?;
+    let model = choose_model(&state, &asked, &key)?;
     let (is_stream, include_usage, choices) = (asked.stream, asked.include_usage, asked.choices as usize);
     let has_logprobs = asked.shaping.likeliest.is_some();
     let input = JobInput::Chat { messages, shaping: asked.shaping.clone() };

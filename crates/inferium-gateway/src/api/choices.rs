@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, unix_s};
-use crate::hub::{Attempts, Hub, JobEvent, JobSpec, TextPiece, Ticket};
+use crate::hub::{Attempts, Hub, JobEvent, JobSpec, KeyView, NoLease, TextPiece, Ticket};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -31,18 +31,27 @@ pub(super) struct Prepared {
     pub(super) specs: Vec<JobSpec>,
 }
 
-/// The model that a request asks for: of several the first that a worker serves now.
-pub(super) fn choose_model(state: &ApiState, asked: &Asked) -> Result<Arc<ApiModel>, ApiError> {
-    let mut first = None;
+/// The model that a request asks for: of several the first that its key and its routing allow, and a worker serves now.
+pub(super) fn choose_model(state: &ApiState, asked: &Asked, key: &KeyView) -> Result<Arc<ApiModel>, ApiError> {
+    let (mut first, mut refusal) = (None, None);
     for name in &asked.models {
-        let model = state.model(name)?;
-        model.suits(&asked.routing)?;
-        if state.hub.open_leases(model.id).0 > 0 {
-            return Ok(Arc::clone(model));
+        let found = state.model(name).and_then(|model| {
+            let is_allowed = asked.models.len() == 1 || key.terms.allows(name);
+            if is_allowed {
+                model.suits(&asked.routing).map(|()| model)
+            } else {
+                let allowed = key.terms.models.clone().unwrap_or_default();
+                Err(NoLease::NotAllowed { model: name.clone(), allowed }.into())
+            }
+        });
+        match found {
+            Ok(model) if state.hub.open_leases(model.id).0 > 0 => return Ok(Arc::clone(model)),
+            Ok(model) => drop(first.get_or_insert(model)),
+            Err(error) => drop(refusal.get_or_insert(error)),
         }
-        first.get_or_insert(model);
     }
-    first.map(Arc::clone).ok_or_else(|| ApiError::invalid("model", "`model` is required"))
+    let none = || refusal.unwrap_or_else(|| ApiError::invalid("model", "`model` is required"));
+    first.map(Arc::clone).ok_or_else(none)
 }
 
 /// The engine that reads for a model that answers in text.
@@ -98,8 +107,7 @@ fn prepare_one(
     let payload = JobPayload { salt: rand::random(), input };
     payload.check()?;
     model.fits(&payload.input, &asked.sampling)?;
-    text_engine(model)?.check_shaping(&asked.shaping).map_err(|error| unshapeable(asked, &error))?;
-    let prompt = model.model.read(&payload.input).map_err(|error| ApiError::invalid(param, error.to_string()))?;
+    let prompt = model.model.read(&payload.input).map_err(|error| unreadable(asked, &error, param))?;
     let prompt_tokens = u32::try_from(prompt.tokens()).unwrap_or(u32::MAX);
     let tokens_max = asked.answer_limit(prompt_tokens, model.context_tokens)?;
     let payload = Arc::new(payload);
@@ -124,15 +132,17 @@ fn prepare_one(
     Ok(specs)
 }
 
-/// Why an answer can't be shaped as it was asked for, by the parameter that asks.
-fn unshapeable(asked: &Asked, error: &EngineError) -> ApiError {
+/// Why an input can't be read, by the parameter that it comes from.
+fn unreadable(asked: &Asked, error: &EngineError, param: &'static str) -> ApiError {
     match error {
+        // The tokens of a prompt were looked at before.
         EngineError::UnknownToken { .. } => ApiError::invalid("logit_bias", error.to_string()),
-        _ => {
+        EngineError::Grammar { .. } => {
             let has_tools = asked.shaping.grammar.as_ref().is_some_and(|grammar| grammar.contains("\ncalls:"));
             let param = if has_tools { "tools" } else { "response_format" };
             ApiError::Schema { param: param.to_owned(), message: error.to_string() }
         }
+        _ => ApiError::invalid(param, error.to_string()),
     }
 }
 

@@ -77,8 +77,11 @@ impl CompletionRequest {
         if prompts.len().saturating_mul(asked.choices as usize) > ANSWERS_MAX {
             return Err(ApiError::invalid("n", format!("more than {ANSWERS_MAX} answers to all prompts together")));
         }
-        if is_only_echo && !echo {
-            return Err(ApiError::invalid("max_tokens", "`max_tokens` may be 0 only with `echo`"));
+        let is_scored = echo && asked.shaping.likeliest.is_some() && asked.choices == 1 && !asked.stream;
+        if is_only_echo && !is_scored {
+            let message =
+                "`max_tokens` may be 0 only where `echo` and `logprobs` ask for one answer about the prompt, whole";
+            return Err(ApiError::invalid("max_tokens", message));
         }
         if asked.stream && echo && asked.shaping.likeliest.is_some() {
             return Err(ApiError::invalid("stream", "`echo` with `logprobs` can't be streamed"));
@@ -89,8 +92,10 @@ impl CompletionRequest {
     /// True when one score of each prompt answers all of it.
     fn is_score(&self) -> bool {
         let Asked { shaping, sampling, choices, tokens_max, .. } = &self.asked;
-        let is_one_token = self.is_only_echo || (*tokens_max == Some(1) && sampling.temperature_micro == 0);
-        self.echo && is_one_token && *choices == 1 && shaping.is_plain() && shaping.likeliest.is_some()
+        // Nothing is drawn where there is no token, and stop strings have nothing to cut.
+        let is_one_token =
+            *tokens_max == Some(1) && sampling.temperature_micro == 0 && shaping.is_plain() && shaping.stop.is_empty();
+        self.echo && (self.is_only_echo || is_one_token) && *choices == 1 && shaping.likeliest.is_some()
     }
 }
 
@@ -122,10 +127,11 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let payer = state.payer(&headers)?;
+    let key = state.key(&headers)?;
+    let payer = key.hash;
     let body = whole_body(body)?;
     let request = sized(body.len(), move || CompletionRequest::parse(&body)).await??;
-    let model = choose_model(&state, &request.asked)?;
+    let model = choose_model(&state, &request.asked, &key)?;
     let engine = text_engine(&model)?;
     let size = request.prompts.iter().map(|prompt| match prompt {
         Prompt::Text(text) => text.len(),

@@ -153,7 +153,7 @@ impl From<ImpossibleJob> for ApiError {
             ImpossibleJob::Likeliest { .. } => Self::invalid("logprobs", reason.to_string()),
             ImpossibleJob::BiasedTokens { .. } | ImpossibleJob::Bias => Self::invalid("logit_bias", reason.to_string()),
             ImpossibleJob::Penalty => Self::invalid("presence_penalty", reason.to_string()),
-            ImpossibleJob::Grammar { .. } => {
+            ImpossibleJob::Grammar { .. } | ImpossibleJob::GrammarLines { .. } => {
                 Self::Schema { param: "response_format".into(), message: reason.to_string() }
             }
             ImpossibleJob::Size => Self::TooLarge,

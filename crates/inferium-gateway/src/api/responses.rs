@@ -8,7 +8,7 @@ use super::choices::{
     stream, text_engine,
 };
 use super::error::ApiError;
-use super::fields::{array, fields, positive, string, text, within};
+use super::fields::{array, boolean, fields, positive, string, text, within};
 use super::request::{ChatRequest, message_content, push, written_call};
 use super::schema::response_format;
 use super::tools::{self, Tools};
@@ -64,6 +64,8 @@ impl ResponseRequest {
                 "top_logprobs" => likeliest = Some(within(name, value, 0, limits::LIKELIEST_MAX.into())?),
                 "include" => wants_logprobs = read_include(value)?,
                 "reasoning" if value.as_object().is_some_and(|fields| !fields.is_empty() || is_empty(fields)) => {}
+                // Nothing is kept, whatever is asked for; the answer says so.
+                "store" => drop(boolean(name, value)?),
                 "stop" | "n" | "max_tokens" | "logit_bias" => {
                     return Err(ApiError::Unsupported { param: name.clone() });
                 }
@@ -82,7 +84,10 @@ impl ResponseRequest {
         }
         let mut repeated = Map::new();
         for name in REPEATED {
-            repeated.insert(name.to_owned(), list.get(name).cloned().unwrap_or_else(|| default_of(name)));
+            repeated.insert(
+                name.to_owned(),
+                list.get(name).filter(|value| !value.is_null()).cloned().unwrap_or_else(|| default_of(name)),
+            );
         }
         Ok(Self { chat: ChatRequest::new(asked, messages, tools, format.as_deref())?, repeated })
     }
@@ -180,11 +185,12 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let payer = state.payer(&headers)?;
+    let key = state.key(&headers)?;
+    let payer = key.hash;
     let body = whole_body(body)?;
     let ResponseRequest { chat, repeated } = sized(body.len(), move || ResponseRequest::parse(&body)).await??;
     let ChatRequest { asked, messages, tools } = chat;
-    let model = choose_model(&state, &asked)?;
+    let model = choose_model(&state, &asked, &key)?;
     let (is_stream, has_logprobs) = (asked.stream, asked.shaping.likeliest.is_some());
     let input = JobInput::Chat { messages, shaping: asked.shaping.clone() };
     let Prepared { model, specs } = prepare(model, (asked, payer), vec![input], "input").await?;
@@ -195,6 +201,7 @@ pub(super) async fn create(
         engine,
         has_logprobs,
         reader: CallReader::new(tools.may_call()),
+        held_logprobs: Vec::new(),
         output: Vec::new(),
         origin: None,
         finish: None,
@@ -218,6 +225,8 @@ struct Writer {
     engine: Arc<dyn Engine>,
     has_logprobs: bool,
     reader: CallReader,
+    /// Of tokens whose text has not come yet.
+    held_logprobs: Vec<Value>,
     /// Items so far; the last one may be under way.
     output: Vec<Item>,
     origin: Option<Origin>,
@@ -419,9 +428,15 @@ impl Render for Writer {
     }
 
     fn text(&mut self, _: usize, piece: TextPiece) -> Vec<Value> {
-        let mut logprobs = if self.has_logprobs { chat_logprobs(&*self.engine, &piece) } else { Vec::new() };
+        // Those of tokens whose text is not certain yet come with the text.
+        let mut logprobs = std::mem::take(&mut self.held_logprobs);
+        if self.has_logprobs {
+            logprobs.extend(chat_logprobs(&*self.engine, &piece));
+        }
         let pieces = self.reader.push(&piece.text);
-        pieces.into_iter().flat_map(|piece| self.piece(piece, &mut logprobs)).collect()
+        let events = pieces.into_iter().flat_map(|piece| self.piece(piece, &mut logprobs)).collect();
+        self.held_logprobs = logprobs;
+        events
     }
 
     fn done(&mut self, _: usize, finish: FinishReason, origin: &Origin) -> Vec<Value> {
@@ -429,7 +444,12 @@ impl Render for Writer {
         self.finish = Some(finish);
         let mut events = Vec::new();
         if let Some(piece) = self.reader.finish() {
-            events.extend(self.piece(piece, &mut Vec::new()));
+            let mut held = std::mem::take(&mut self.held_logprobs);
+            events.extend(self.piece(piece, &mut held));
+            self.held_logprobs = held;
+        }
+        if let Some(Item::Message { logprobs, .. }) = self.output.last_mut() {
+            logprobs.append(&mut self.held_logprobs);
         }
         if self.output.is_empty() {
             // An empty answer is one.

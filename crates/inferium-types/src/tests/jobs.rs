@@ -204,6 +204,10 @@ fn shaping_has_limits() {
     assert_eq!(check(grammar(size)), Ok(()));
     assert_eq!(check(grammar(size + 1)), Err(ImpossibleJob::Grammar { size: size + 1 }));
     assert_eq!(check(grammar(0)), Err(ImpossibleJob::Grammar { size: 0 }));
+    let lines = |count: usize| Shaping { grammar: Some("a\n".repeat(count)), ..Shaping::default() };
+    let most = limits::GRAMMAR_LINES_MAX;
+    assert_eq!(check(lines(most)), Ok(()));
+    assert_eq!(check(lines(most + 1)), Err(ImpossibleJob::GrammarLines { lines: most + 1 }));
     let likeliest = |count| Shaping { likeliest: Some(count), ..Shaping::default() };
     assert_eq!(check(likeliest(limits::LIKELIEST_MAX)), Ok(()));
     assert_eq!(

@@ -41,6 +41,8 @@ fn defaults_are_those_of_the_api_that_clients_know() {
 fn what_does_not_go_together_is_named() {
     for (extra, expected) in [
         (json!({"max_tokens": 0}), "max_tokens"),
+        (json!({"max_tokens": 0, "echo": true}), "max_tokens"),
+        (json!({"max_tokens": 0, "echo": true, "logprobs": 1, "n": 2}), "max_tokens"),
         (json!({"logprobs": 21}), "logprobs"),
         (json!({"logprobs": true}), "logprobs"),
         (json!({"suffix": "x"}), "suffix"),
@@ -69,6 +71,7 @@ fn a_score_answers_what_it_can() {
         ("temperature", json!(0.1)),
         ("n", json!(2)),
         ("logit_bias", json!({"1": 1})),
+        ("stop", json!("x")),
     ] {
         let mut other = asked.clone();
         other[name] = value;

@@ -40,7 +40,6 @@ fn input_is_a_text_or_items() {
 fn state_that_is_not_kept_is_refused_by_its_name() {
     for (name, value) in [
         ("previous_response_id", json!("resp_1")),
-        ("store", json!(true)),
         ("background", json!(true)),
         ("conversation", json!("c")),
         ("truncation", json!("auto")),
@@ -67,6 +66,9 @@ fn state_that_is_not_kept_is_refused_by_its_name() {
 #[test]
 fn what_asks_for_nothing_is_taken() {
     let plain = parse(&json!({})).unwrap().chat;
+    let repeated = |extra: Value| parse(&extra).unwrap().repeated;
+    assert_eq!(repeated(json!({"tools": null, "text": null, "tool_choice": null})), repeated(json!({})));
+    assert!(parse(&json!({"store": true})).is_ok());
     let neutral = json!({"store": false, "background": false, "truncation": "disabled", "include": [], "metadata": {}});
     assert_eq!(parse(&neutral).unwrap().chat, plain);
     let scored = parse(&json!({"include": ["message.output_text.logprobs"], "top_logprobs": 2})).unwrap();

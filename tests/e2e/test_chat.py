@@ -78,11 +78,11 @@ def test_models_are_listed_and_found(client):
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"n": 17}, "n"),
+        ({"top_logprobs": 1}, "top_logprobs"),
+        ({"presence_penalty": 2.5}, "presence_penalty"),
+        ({"response_format": {"type": "regex"}}, "response_format[type=regex]"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
         ({"extra_body": {"min_p": 0.1}}, "min_p"),
         ({"temperature": 3}, "temperature"),
         ({"top_p": -1}, "top_p"),

@@ -308,6 +308,9 @@ impl Hub {
     }
 }
 
+/// What makes one lease better than another, the lower the better: the client's wish, how busy it is, how much it was used.
+type Rank = ((usize, u64), u64, u32, LeaseId);
+
 impl Inner {
     /// The request of a job for the lease that takes it: open, with room, and the smallest share of its slots in use;
     /// ties go to the one with the fewest jobs so far, so that work spreads. No lease gets what its worker would have to
@@ -322,7 +325,7 @@ impl Inner {
         let (mut is_possible, mut is_busy) = (false, false);
         // Of the largest context, which says what would have been possible.
         let mut impossible: Option<(u32, ImpossibleJob)> = None;
-        let mut best: Option<(((usize, u64), u64, u32, LeaseId), JobRequest)> = None;
+        let mut best: Option<(Rank, JobRequest)> = None;
         let of_profile = self.leases.iter().filter(|(_, e)| e.record.terms.profile == spec.profile && e.is_open());
         for (id, entry) in of_profile {
             if !spec.preferences.allow(entry.record.worker, &entry.record.price) {

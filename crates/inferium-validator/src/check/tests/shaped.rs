@@ -114,7 +114,7 @@ async fn scores_are_held_to_the_bit_and_to_their_number() {
 async fn no_honest_worker_takes_what_can_t_be_read() {
     for change in
         [(|shaping: &mut Shaping| shaping.grammar = Some("start: nowhere".into())) as fn(&mut Shaping), |shaping| {
-            shaping.bias = vec![(u32::MAX, 1)]
+            shaping.bias.push((u32::MAX, 1));
         }]
     {
         let mut job = shaped(Shaping::default(), true).await;

@@ -2,8 +2,8 @@
 
 use super::calls::{CallReader, Piece};
 use super::choices::{
-    Bill, Head, Origin, Prepared, Render, Whole, chat_logprobs, choose_model, finish_name, fresh_id, gather, name_job,
-    prepare, stream, text_engine,
+    Bill, Head, Origin, Prepared, Render, Whole, add_bill, chat_logprobs, choose_model, close_chunks, finish_name,
+    fresh_id, gather, name_job, prepare, stream, text_engine,
 };
 use super::error::ApiError;
 use super::request::ChatRequest;
@@ -39,7 +39,7 @@ pub(super) async fn completions(
     let head = Head::new("chatcmpl-", &model);
     let may_call = tools.may_call();
     if is_stream {
-        let readers = (0..choices).map(|_| Reading::new(may_call)).collect();
+        let readers = (0..choices).map(|_| CallReader::new(may_call)).collect();
         let render = Chunks { head, engine, readers, include_usage, has_logprobs, extras: Vec::new(), last: None };
         return stream(&state.hub, specs, render).await;
     }
@@ -49,16 +49,8 @@ pub(super) async fn completions(
         .enumerate()
         .map(|(index, whole)| choice(&*engine, (index, whole), may_call, has_logprobs))
         .collect();
-    let body = json!({
-        "id": head.id,
-        "object": "chat.completion",
-        "created": head.created,
-        "model": head.model.profile.name,
-        "system_fingerprint": head.fingerprint(),
-        "choices": shown,
-        "usage": bill.json(),
-        "inferium": extras(wholes.iter().map(|whole| &whole.origin)),
-    });
+    let mut body = head.shown("chat.completion", &shown.into());
+    add_bill(&mut body, &bill, extras(wholes.iter().map(|whole| &whole.origin)));
     Ok(name_job(Json(body).into_response(), wholes.first().map(|whole| &whole.origin)))
 }
 
@@ -74,9 +66,9 @@ pub(super) fn extras<'a>(origins: impl Iterator<Item = &'a Origin>) -> Value {
 
 /// A whole answer.
 fn choice(engine: &dyn Engine, (index, whole): (usize, &Whole), may_call: bool, has_logprobs: bool) -> Value {
-    let mut reading = Reading::new(may_call);
-    let mut pieces = reading.reader.push(&whole.piece.text);
-    pieces.extend(reading.reader.finish());
+    let mut reader = CallReader::new(may_call);
+    let mut pieces = reader.push(&whole.piece.text);
+    pieces.extend(reader.finish());
     let mut content: Option<String> = None;
     let mut calls: Vec<(String, String)> = Vec::new();
     for piece in pieces {
@@ -118,22 +110,11 @@ fn logprobs(engine: &dyn Engine, piece: &TextPiece, are_asked: bool) -> Value {
     if are_asked { json!({"content": chat_logprobs(engine, piece), "refusal": null}) } else { Value::Null }
 }
 
-/// An answer as it is read.
-struct Reading {
-    reader: CallReader,
-}
-
-impl Reading {
-    const fn new(may_call: bool) -> Self {
-        Self { reader: CallReader::new(may_call) }
-    }
-}
-
 /// Answers as chunks.
 struct Chunks {
     head: Head,
     engine: Arc<dyn Engine>,
-    readers: Vec<Reading>,
+    readers: Vec<CallReader>,
     include_usage: bool,
     has_logprobs: bool,
     extras: Vec<Origin>,
@@ -142,34 +123,26 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn chunk(&self, choices: &Value) -> Value {
-        json!({
-            "id": self.head.id,
-            "object": "chat.completion.chunk",
-            "created": self.head.created,
-            "model": self.head.model.profile.name,
-            "system_fingerprint": self.head.fingerprint(),
-            "choices": choices,
-        })
-    }
-
     fn delta(&self, index: usize, delta: &Value, logprobs: &Value, finish: Option<&str>) -> Value {
-        self.chunk(&json!([{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]))
+        let choice = json!({"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish});
+        self.head.shown(CHUNK, &json!([choice]))
     }
+}
 
-    /// One piece as a delta.
-    fn shown(&self, index: usize, piece: Piece) -> Value {
-        let call = self.readers.get(index).map_or(0, |reading| reading.reader.calls).saturating_sub(1);
-        match piece {
-            Piece::Content(text) => json!({"content": text}),
-            Piece::Call(name) => json!({"tool_calls": [{
-                "index": call,
-                "id": fresh_id("call_"),
-                "type": "function",
-                "function": {"name": name, "arguments": ""},
-            }]}),
-            Piece::Arguments(more) => json!({"tool_calls": [{"index": call, "function": {"arguments": more}}]}),
-        }
+/// What chunks say that they are.
+const CHUNK: &str = "chat.completion.chunk";
+
+/// One piece as a delta; of a call the `call`-th.
+fn shown(call: usize, piece: Piece) -> Value {
+    match piece {
+        Piece::Content(text) => json!({"content": text}),
+        Piece::Call(name) => json!({"tool_calls": [{
+            "index": call,
+            "id": fresh_id("call_"),
+            "type": "function",
+            "function": {"name": name, "arguments": ""},
+        }]}),
+        Piece::Arguments(more) => json!({"tool_calls": [{"index": call, "function": {"arguments": more}}]}),
     }
 }
 
@@ -180,19 +153,14 @@ impl Render for Chunks {
     }
 
     fn text(&mut self, index: usize, piece: TextPiece) -> Vec<Value> {
-        let Some(reading) = self.readers.get_mut(index) else { return Vec::new() };
-        // One at a time, so that each call has its own number.
+        let Some(reader) = self.readers.get_mut(index) else { return Vec::new() };
         let mut events = Vec::new();
-        let before = reading.reader.calls;
-        let pieces = reading.reader.push(&piece.text);
-        let mut begun = before;
+        let mut begun = reader.calls;
+        let pieces = reader.push(&piece.text);
         let mut logprobs = logprobs(&*self.engine, &piece, self.has_logprobs);
         for piece in pieces {
             begun += usize::from(matches!(piece, Piece::Call(_)));
-            let mut delta = self.shown(index, piece);
-            if let Some(call) = delta.pointer_mut("/tool_calls/0/index") {
-                *call = begun.saturating_sub(1).into();
-            }
+            let delta = shown(begun.saturating_sub(1), piece);
             events.push(self.delta(index, &delta, &std::mem::take(&mut logprobs), None));
         }
         if !logprobs.is_null() {
@@ -203,29 +171,20 @@ impl Render for Chunks {
 
     fn done(&mut self, index: usize, finish: FinishReason, origin: &Origin) -> Vec<Value> {
         self.extras.push(*origin);
-        let Some(reading) = self.readers.get_mut(index) else { return Vec::new() };
-        let rest = reading.reader.finish();
-        let finish = if reading.reader.calls > 0 { call_finish(finish) } else { finish_name(finish) };
+        let Some(reader) = self.readers.get_mut(index) else { return Vec::new() };
+        let (rest, calls) = (reader.finish(), reader.calls);
+        let finish = if calls > 0 { call_finish(finish) } else { finish_name(finish) };
         let mut events: Vec<Value> = self.last.take().into_iter().collect();
         if let Some(piece) = rest {
-            let delta = self.shown(index, piece);
-            events.push(self.delta(index, &delta, &Value::Null, None));
+            events.push(self.delta(index, &shown(calls.saturating_sub(1), piece), &Value::Null, None));
         }
         self.last = Some(self.delta(index, &json!({}), &Value::Null, Some(finish)));
         events
     }
 
     fn close(&mut self, bill: &Bill) -> Vec<Value> {
-        let mut events: Vec<Value> = self.last.take().into_iter().collect();
-        // Clients that ask for usage read it from a chunk of its own, those that don't from the last one that there is.
-        if self.include_usage {
-            events.push(self.chunk(&json!([])));
-        }
-        if let Some(fields) = events.last_mut().and_then(Value::as_object_mut) {
-            fields.insert("usage".to_owned(), bill.json());
-            fields.insert("inferium".to_owned(), extras(self.extras.iter()));
-        }
-        events
+        let usage = self.include_usage.then(|| self.head.shown(CHUNK, &json!([])));
+        close_chunks(self.last.take(), usage, bill, extras(self.extras.iter()))
     }
 
     fn fail(&mut self, error: &ApiError) -> Value {

@@ -468,10 +468,36 @@ impl Head {
         Self { id: fresh_id(prefix), created: unix_s(), model: Arc::clone(model) }
     }
 
-    /// Names everything that can change an answer.
-    pub(super) fn fingerprint(&self) -> String {
-        format!("inf_{}", self.model.id.to_string().get(..12).unwrap_or_default())
+    /// An answer of this kind of object, or a chunk of one.
+    pub(super) fn shown(&self, object: &str, choices: &Value) -> Value {
+        json!({
+            "id": self.id,
+            "object": object,
+            "created": self.created,
+            "model": self.model.profile.name,
+            // Names everything that can change an answer.
+            "system_fingerprint": format!("inf_{}", self.model.id.to_string().get(..12).unwrap_or_default()),
+            "choices": choices,
+        })
     }
+}
+
+/// Adds what an answer took, and what is ours in it.
+pub(super) fn add_bill(answer: &mut Value, bill: &Bill, extras: Value) {
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("usage".to_owned(), bill.json());
+        fields.insert("inferium".to_owned(), extras);
+    }
+}
+
+/// The end of a stream of chunks. Clients that ask for usage read it from a chunk of its own, those that don't from the last one that
+/// there is.
+pub(super) fn close_chunks(last: Option<Value>, usage: Option<Value>, bill: &Bill, extras: Value) -> Vec<Value> {
+    let mut events: Vec<Value> = last.into_iter().chain(usage).collect();
+    if let Some(last) = events.last_mut() {
+        add_bill(last, bill, extras);
+    }
+    events
 }
 
 /// A name that nothing else has.

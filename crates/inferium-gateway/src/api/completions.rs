@@ -6,8 +6,8 @@
 use super::asked::{Asked, is_neutral};
 use super::chat::extras;
 use super::choices::{
-    Bill, Head, Origin, Prepared, Render, Whole, choose_model, finish_name, gather, name_job, prepare, spelled, stream,
-    text_engine,
+    Bill, Head, Origin, Prepared, Render, Whole, add_bill, choose_model, close_chunks, finish_name, gather, name_job,
+    prepare, spelled, stream, text_engine,
 };
 use super::error::ApiError;
 use super::fields::{array, boolean, tokens, within};
@@ -190,7 +190,7 @@ pub(super) async fn create(
         })
         .collect();
     let origins = wholes.iter().map(|whole| &whole.origin);
-    let answer = whole(&head, &answers, &bill, extras(origins));
+    let answer = whole(&head, answers, &bill, extras(origins));
     Ok(name_job(Json(answer).into_response(), wholes.first().map(|whole| &whole.origin)))
 }
 
@@ -211,17 +211,13 @@ fn encode(engine: &dyn Engine, prompts: Vec<Prompt>) -> Result<Vec<Vec<u32>>, Ap
     prompts.into_iter().map(encode).collect()
 }
 
-fn whole(head: &Head, choices: &[Value], bill: &Bill, extras: Value) -> Value {
-    json!({
-        "id": head.id,
-        "object": "text_completion",
-        "created": head.created,
-        "model": head.model.profile.name,
-        "system_fingerprint": head.fingerprint(),
-        "choices": choices,
-        "usage": bill.json(),
-        "inferium": extras,
-    })
+/// What answers and chunks say that they are.
+const OBJECT: &str = "text_completion";
+
+fn whole(head: &Head, choices: Vec<Value>, bill: &Bill, extras: Value) -> Value {
+    let mut answer = head.shown(OBJECT, &choices.into());
+    add_bill(&mut answer, bill, extras);
+    answer
 }
 
 fn choice(index: usize, (before, whole): (&str, &Whole), told: Option<Told>) -> Value {
@@ -375,7 +371,7 @@ async fn scored(
     });
     let extras = Extras { jobs: jobs.collect() };
     let shown = serde_json::to_value(&extras).unwrap_or(Value::Null);
-    Ok(respond(&whole(head, &answers, &found.bill, shown), &extras))
+    Ok(respond(&whole(head, answers, &found.bill, shown), &extras))
 }
 
 /// Answers as chunks.
@@ -393,19 +389,9 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn chunk(&self, choices: &Value) -> Value {
-        json!({
-            "id": self.head.id,
-            "object": "text_completion",
-            "created": self.head.created,
-            "model": self.head.model.profile.name,
-            "system_fingerprint": self.head.fingerprint(),
-            "choices": choices,
-        })
-    }
-
     fn part(&self, index: usize, text: &str, logprobs: &Value, finish: Option<&str>) -> Value {
-        self.chunk(&json!([{"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}]))
+        let choice = json!({"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish});
+        self.head.shown(OBJECT, &json!([choice]))
     }
 }
 
@@ -439,15 +425,8 @@ impl Render for Chunks {
     }
 
     fn close(&mut self, bill: &Bill) -> Vec<Value> {
-        let mut events: Vec<Value> = self.last.take().into_iter().collect();
-        if self.include_usage {
-            events.push(self.chunk(&json!([])));
-        }
-        if let Some(list) = events.last_mut().and_then(Value::as_object_mut) {
-            list.insert("usage".to_owned(), bill.json());
-            list.insert("inferium".to_owned(), extras(self.origins.iter()));
-        }
-        events
+        let usage = self.include_usage.then(|| self.head.shown(OBJECT, &json!([])));
+        close_chunks(self.last.take(), usage, bill, extras(self.origins.iter()))
     }
 
     fn fail(&mut self, error: &ApiError) -> Value {

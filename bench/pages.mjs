@@ -4,7 +4,7 @@ import { startBrowser, startNetwork } from "../tests/web/network.mjs";
 
 const LIMIT_MS = 100;
 const RUNS = 9;
-const PAGES = ["/", "/playground", "/explorer", "/explorer/blocks", "/leaderboard", "/governance", "/wallet"];
+const PAGES = ["/", "/studios", "/playground", "/explorer", "/explorer/blocks", "/leaderboard", "/governance", "/wallet"];
 
 const network = await startNetwork("--engine", "mock");
 const browser = await startBrowser();

@@ -4,9 +4,12 @@ Needs `cargo build --release --workspace --bins --examples` first. Each figure i
 table says how many cores and what load there was.
 """
 
+import http.client
 import json
 import os
 import pathlib
+import secrets
+import socket
 import statistics
 import subprocess
 import sys
@@ -16,14 +19,26 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from network import MODEL, Network  # noqa: E402
+from network import BINARY, MODEL, Network  # noqa: E402
 
-LOAD = ROOT / "target" / "release" / "examples" / "load"
+EXAMPLES = ROOT / "target" / "release" / "examples"
+
+
+def serve(network, *options):
+    """What `inferium bench serve` measured."""
+    command = [BINARY, "bench", "serve", network.model, "--json", *options]
+    address = {"OPENAI_BASE_URL": network.base_url, "OPENAI_API_KEY": network.api_key}
+    done = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True, env=os.environ | address)
+    return json.loads(done.stdout)
 
 
 def load(network, rate, seconds, max_tokens, words=1):
-    command = [LOAD, network.base_url, network.api_key, network.model, rate, seconds, max_tokens, words]
-    return json.loads(subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout)
+    """Requests at an even rate."""
+    found = serve(
+        network, "--rate", rate, "--arrivals", "constant", "--requests", int(rate * seconds), "--max-tokens", max_tokens,
+        "--prompt-words", words, "--temperature", 0.7, "--warmup", 20,
+    )
+    return found | {"errors": sum(found["errors"].values())}
 
 
 def stat(process):
@@ -47,14 +62,141 @@ def percentile(values, percent):
 
 
 def overhead(folder):
-    """Gateway, session and worker around an engine that takes microseconds."""
-    with Network(folder / "data", "--engine", "mock", model="mock") as network:
+    """Gateway, session and worker around an engine that takes microseconds, with the load generator on the same cores."""
+    with Network(folder / "data", "--engine", "mock", "--validators", "1", model="mock") as network:
         load(network, 200, 2, 1)
-        for rate in (100, 1000):
-            found = load(network, rate, 10, 1)
-            yield f"mock engine, {rate} req/s: first token p50 / p99 (ms), errors", (
+        alone = serve(network, "--requests", 20_000, "--max-tokens", 1, "--prompt-words", 1)
+        yield "mock engine, one client after the other: req/s; whole answer p50 / p99 (ms)", (
+            f"{alone['requests_per_second']:.0f}; {alone['end_to_end_ms']['p50']} / {alone['end_to_end_ms']['p99']}"
+        )
+        for rate in (100, 1_000, 2_500, 5_000):
+            found = load(network, rate, 8, 1)
+            yield f"mock engine, {rate} req/s asked, {found['requests_per_second']:.0f} served: first token p50 / p99 (ms), errors", (
                 f"{found['first_token_ms']['p50']} / {found['first_token_ms']['p99']}, {found['errors']}"
             )
+
+
+LITELLM = ROOT / "target" / "bench" / "litellm"
+LITELLM_CONFIG = """\
+model_list:
+  - model_name: mock
+    litellm_params: {model: openai/mock, api_key: none, mock_response: "an answer"}
+"""
+
+
+def litellm(folder, clients=16, requests=6_000):
+    """A network of ours and LiteLLM's proxy, which answers by itself, under the same clients in turn. Needs the proxy:
+    python3 -m venv target/bench/litellm && target/bench/litellm/bin/pip install 'litellm[proxy]==1.106.*'
+    """
+    (folder / "config.yaml").write_text(LITELLM_CONFIG)
+    port = free_port()
+    command = [LITELLM / "bin" / "litellm", "--config", folder / "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
+    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": Proxy.api_key}
+    with Network(folder / "data", "--engine", "mock", "--validators", "1", model="mock") as network:
+        with open(folder / "litellm.log", "wb") as log:
+            proxy = subprocess.Popen([str(c) for c in command], stdout=log, stderr=log, env=os.environ | quiet)
+        try:
+            other = Proxy(f"http://127.0.0.1:{port}/v1")
+            other.wait(folder / "litellm.log", proxy)
+            rates = {network: [], other: []}
+            for turn in range(6):
+                server = (network, other)[turn % 2]
+                count = requests if server is network else requests // 20
+                found = serve(server, "--concurrency", clients, "--requests", count, "--max-tokens", 1, "--prompt-words", 1, "--warmup", 20)
+                assert not found["errors"], found
+                rates[server].append(found["requests_per_second"])
+        finally:
+            proxy.terminate()
+            proxy.wait()
+    ours, theirs = statistics.median(rates[network]), statistics.median(rates[other])
+    yield f"streamed answers of one token, {clients} clients, a network of ours against LiteLLM's proxy (req/s): ratio", (
+        f"{ours:.0f} against {theirs:.0f}: {ours / theirs:.1f}"
+    )
+
+
+class Proxy:
+    """Another server of the same API."""
+
+    model, api_key = "mock", "sk-" + secrets.token_hex(32)
+
+    def __init__(self, base_url):
+        self.base_url = base_url
+
+    def wait(self, log, process, timeout=120):
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                request = urllib.request.Request(self.base_url + "/models", headers={"authorization": f"Bearer {self.api_key}"})
+                with urllib.request.urlopen(request, timeout=5):
+                    return
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-4000:]
+                time.sleep(0.5)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def decode(folder, tokens=200, runs=5):
+    """Streams through the network against the engine's own, turn by turn, so that other work on the machine hits both alike."""
+    model = next((pathlib.Path.home() / ".inferium" / "models").glob("SmolLM2-135M*.gguf"))
+    with Network(folder / "data") as network:
+        serve(network, "--requests", 2, "--max-tokens", 8)
+        for streams in (1, 8):
+            speeds = {"network": [], "engine": []}
+            for run in range(runs):
+                command = [EXAMPLES / "decode", model, streams, tokens, 1]
+                done = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True)
+                speeds["engine"].append(json.loads(done.stdout)["stream_tokens_per_second"])
+                found = serve(
+                    network, "--concurrency", streams, "--requests", streams, "--max-tokens", tokens, "--temperature", 1,
+                    "--seed", run * 100, "--warmup", 0,
+                )
+                speeds["network"].append(1e3 / found["per_token_ms"]["mean"])
+                while metric(network, "inferium_jobs_running") > 0:
+                    time.sleep(0.1)
+                # Validators replay what was answered: that is not the stream's speed.
+                time.sleep(4)
+            ours, engine = (statistics.median(speeds[name]) for name in ("network", "engine"))
+            yield f"answers of {tokens} tokens, {streams} at once, through the network against the engine alone (tokens/s each): ratio", (
+                f"{ours:.1f} against {engine:.1f}: {ours / engine:.2f}"
+            )
+
+
+def prefix(folder, words=400):
+    """Prompts that begin alike against those that don't."""
+    with Network(folder / "data") as network:
+        options = ("--requests", 20, "--max-tokens", 4, "--prompt-words", words, "--warmup", 2)
+        apart = serve(network, *options, "--seed", 1)["first_token_ms"]["p50"]
+        alike = serve(network, *options, "--seed", 2, "--shared-words", words - 10)["first_token_ms"]["p50"]
+        yield f"prompts of {words} words, first token p50 (ms): all different; all but the last ten words alike", (
+            f"{apart:.0f}; {alike:.0f}"
+        )
+
+
+def first_byte(folder, requests=40):
+    """From a request to the first byte of its stream, which comes before the first token, as a client that takes gzip sees it."""
+    with Network(folder / "data") as network:
+        host = network.base_url.removeprefix("http://").removesuffix("/v1")
+        times = []
+        for index in range(requests):
+            body = {"model": network.model, "max_tokens": 8, "stream": True}
+            body["messages"] = [{"role": "user", "content": f"Tell me fact {index} about water. " * 40}]
+            connection = http.client.HTTPConnection(host, timeout=60)
+            headers = {"authorization": f"Bearer {network.api_key}", "content-type": "application/json", "accept-encoding": "gzip"}
+            began = time.perf_counter()
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            response = connection.getresponse()
+            assert response.status == 200 and response.read(1)
+            times.append(1e3 * (time.perf_counter() - began))
+            response.read()
+            connection.close()
+        yield f"first byte of a stream, prompts of 300 words, real model, n={requests}: p50 / p99 (ms)", (
+            f"{statistics.median(times):.1f} / {percentile(times, 99):.1f}"
+        )
 
 
 def finality(folder, tokens=24, jobs=60):
@@ -130,7 +272,7 @@ def flat(folder, blocks=10_000):
 def gateway_delay(folder):
     """First token through the gateway against the engine alone, one after the other, the same prompt."""
     model = next((pathlib.Path.home() / ".inferium" / "models").glob("SmolLM2-135M*.gguf"))
-    alone = [str(part) for part in (ROOT / "target" / "release" / "examples" / "first_token", model, 24, 30)]
+    alone = [str(part) for part in (EXAMPLES / "first_token", model, 24, 30)]
     engine = json.loads(subprocess.run(alone, check=True, capture_output=True, text=True).stdout)["first_token_ms"]
     with Network(folder / "data") as network:
         load(network, 1, 3, 1, words=24)
@@ -165,7 +307,7 @@ def embeddings(folder, texts=1_000):
         )
 
 
-ALL = [overhead, embeddings, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
+ALL = [overhead, litellm, first_byte, decode, prefix, embeddings, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
 
 
 def main():

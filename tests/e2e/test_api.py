@@ -125,6 +125,13 @@ def test_log_probabilities_several_answers_and_penalties(client, network):
     assert [t.logprob for t in told] == [t.logprob for t in answer.choices[0].logprobs.content]
 
 
+def test_more_answers_than_a_worker_has_slots_all_come(client):
+    answer = ask(client, n=12, max_tokens=8, temperature=1)
+    assert sorted(choice.index for choice in answer.choices) == list(range(12))
+    assert all(choice.message.content for choice in answer.choices)
+    assert len({choice["job"] for choice in answer.model_extra["inferium"]["choices"]}) == 12
+
+
 def test_text_completions_echo_and_score(client, network):
     whole = client.completions.create(model=MODEL, prompt="The capital of France is", max_tokens=4, temperature=0)
     assert "Paris" in whole.choices[0].text

@@ -55,7 +55,7 @@ def commands(network):
         ("key", "usage", *data), ("node", "show", *data), ("slashes", *data), ("earnings", "worker", *data),
         ("why", worker, *data), ("gov", "list", *data), ("gov", "parameters", *data), ("worker", "hardware"),
         ("wallet", "balance", worker, *data), ("run", network.model, "hi", *data), ("service", "status"),
-        ("service", "install", "--dry-run"),
+        ("service", "install", "--dry-run"), ("eval", "list"), ("eval", "show", "everyday"),
     ]  # fmt: skip
 
 

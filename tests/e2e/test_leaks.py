@@ -48,9 +48,14 @@ def metrics(network):
         return response.read()
 
 
+# The token that ends an answer.
+END = 2
+
+
 def ask(network, secret, **fields):
-    """An answer to a prompt of secret words."""
-    status, _, answer = network.chat(f"Tell a long story about these words: {' '.join(secret)}", max_tokens=48, **fields)
+    """An answer to a prompt of secret words. It may not end by itself: a small model likes to, after a word or two."""
+    question = f"Tell a long story about these words: {' '.join(secret)}"
+    status, _, answer = network.chat(question, max_tokens=48, logit_bias={str(END): -100}, **fields)
     assert status == 200, answer
     text = answer["choices"][0]["message"]["content"]
     assert len(text) > 24, text

@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -49,6 +50,15 @@ def test_a_data_folder_serves_one_process_and_is_never_someone_elses(tmp_path):
     with Network(tmp_path / "data", "--engine", "mock", model="mock") as network:
         second = network.run("up", "--engine", "mock", "--data", network.data, "--listen", "127.0.0.1:0")
         assert second.returncode == 1 and "another process" in second.stderr
+        # A copy has no lock to be found by; its validators' keys are in use all the same.
+        copy = tmp_path / "copy"
+        shutil.copytree(network.data, copy)
+        twin = network.run("up", "--engine", "mock", "--data", copy, "--listen", "127.0.0.1:0")
+        assert twin.returncode == 1 and "another process runs the validator" in twin.stderr, twin.stderr
+        assert network.chat()[0] == 200
+    # Once the first is gone, the copy is as good.
+    with Network(copy, "--engine", "mock", model="mock") as moved:
+        assert moved.chat()[0] == 200
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")
@@ -118,3 +128,24 @@ def test_a_disk_that_refuses_writes_stops_the_node_with_a_message(tmp_path):
     ended = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 1, ended.stderr[-3000:]
     assert "error: " in ended.stderr
+
+
+def test_a_worker_stays_paused_over_a_restart_and_the_network_starts_without_it(tmp_path):
+    def leases(network):
+        return network.request("/ready")[2]["leases"]
+
+    with Network(tmp_path / "data", "--engine", "mock", model="mock") as network:
+        assert network.run("worker", "pause", "--data", network.data).returncode == 0
+        deadline = time.monotonic() + 60
+        while leases(network):
+            assert time.monotonic() < deadline, "its leases stay"
+            time.sleep(0.1)
+        network.stop(signal.SIGKILL)
+    with network:
+        assert network.chat()[0] == 503
+        assert network.run("worker", "resume", "--data", network.data).returncode == 0
+        deadline = time.monotonic() + 60
+        while not leases(network):
+            assert time.monotonic() < deadline, "it gets no lease"
+            time.sleep(0.1)
+        assert network.chat()[0] == 200

@@ -214,6 +214,22 @@ def test_a_changed_or_absurd_keystore_is_refused(funded):
     assert sending_with().returncode == 0
 
 
+def test_a_keystore_that_others_can_read_or_that_was_cut_is_refused(funded):
+    whole = funded.keystore.read_bytes()
+    for mode in (0o644, 0o640, 0o606):
+        funded.keystore.chmod(mode)
+        refused = funded.run("send", funded.address, "1", "--yes")
+        assert refused.returncode == 4 and f"mode {mode:04o}" in refused.stderr and "chmod 600" in refused.stderr
+    funded.keystore.chmod(0o600)
+    for size in (0, 1, len(whole) // 2, len(whole) - 3):
+        funded.keystore.write_bytes(whole[:size])
+        refused = funded.run("send", funded.address, "1", "--yes")
+        assert refused.returncode == 4 and "does not open" in refused.stderr, refused.stderr
+    assert funded.json("balance", funded.address)["transactions"] == 0
+    funded.keystore.write_bytes(whole)
+    assert funded.run("send", funded.address, "1", "--yes").returncode == 0
+
+
 def test_a_transaction_whose_nonce_was_used_meanwhile_is_not_signed_anew(devnet, funded):
     command = ["wallet", "send", funded.address, "1", "--data", devnet.data, "--keystore", funded.keystore]
     waiting = subprocess.Popen(

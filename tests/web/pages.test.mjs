@@ -43,7 +43,7 @@ async function audit(page) {
 }
 
 const PAGES = {
-  start: "/", playground: "/playground", explorer: "/explorer", blocks: "/explorer/blocks", block: "/explorer/blocks/2",
+  start: "/", studios: "/studios", playground: "/playground", explorer: "/explorer", blocks: "/explorer/blocks", block: "/explorer/blocks/2",
   transactions: "/explorer/transactions", segments: "/explorer/segments", tasks: "/explorer/tasks", slashes: "/explorer/slashes",
   leaderboard: "/leaderboard", governance: "/governance", wallet: "/wallet",
 };
@@ -110,6 +110,54 @@ test("a receipt's page verifies it, and the search box finds what there is", asy
   await page.screenshot({ path: join(SHOTS, "node-light-1280.png"), fullPage: true });
   assert.deepEqual(wrong, []);
   await close();
+});
+
+test("a worker is paused, works again, and is drained from its page, by who has the admin token", async () => {
+  const { pages } = JSON.parse(network.run("key", "admin", "--data", network.data, "--json"));
+  const [origin, token] = pages.split("/#admin=");
+  const { nodes } = JSON.parse(readFileSync(join(network.data, "network.json"), "utf8"));
+  const [, worker] = nodes.find(([name]) => name === "worker");
+  const address = `/explorer/nodes/${worker}`;
+  // On the public address there is nothing to press.
+  const visitor = await open(address);
+  assert.equal(await visitor.page.locator("#duty").count(), 0);
+  assert.equal((await visitor.page.request.get(`${network.origin}/admin/v1/workers`)).status(), 404);
+  await visitor.close();
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, colorScheme: "light", reducedMotion: "reduce" });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("console", (message) => message.type() === "error" && !/401/.test(message.text()) && wrong.push(message.text()));
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  await page.goto(origin + address);
+  const state = page.locator("#duty-state");
+  await page.getByLabel("Admin token").fill("wrong");
+  await page.locator("#duty-error", { hasText: "admin token" }).waitFor();
+  assert.ok(await page.getByRole("button", { name: "Pause" }).isDisabled());
+  await page.getByLabel("Admin token").fill(token);
+  await page.locator("#duty-state", { hasText: "working" }).waitFor();
+  assert.deepEqual(await audit(page), []);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.locator("#duty-state", { hasText: "paused" }).waitFor();
+  await page.screenshot({ path: join(SHOTS, "node-paused-light-1280.png"), fullPage: true });
+  // Its leases end: nobody serves the model any more, and then it is served again.
+  const leases = async () => (await (await fetch(`${network.origin}/ready`)).json()).leases;
+  const until = async (done) => {
+    for (const end = Date.now() + 60_000; !done(await leases()); ) assert.ok(Date.now() < end, "the leases stay as they are");
+  };
+  await until((count) => count === 0);
+  const listed = network.run("worker", "list", "--data", network.data, "--json");
+  assert.equal(JSON.parse(listed).data[0].duty, "paused");
+  await page.getByRole("button", { name: "Work again" }).click();
+  await page.locator("#duty-state", { hasText: "working" }).waitFor();
+  await until((count) => count > 0);
+  await page.getByRole("button", { name: "Drain" }).click();
+  await page.getByRole("button", { name: "Let it work" }).click();
+  assert.equal(await state.innerText(), "working");
+  await page.setViewportSize({ width: 390, height: 900 });
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.screenshot({ path: join(SHOTS, "node-operator-dark-390.png"), fullPage: true });
+  assert.deepEqual(wrong, []);
+  await context.close();
 });
 
 test("a wallet is made here, shows what it signs, and its secret is sent to nobody", async () => {

@@ -10,7 +10,7 @@ from .state import Entry, digest
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
 FAULTS = [
     "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding",
-    "score",
+    "score", "run", "model_call",
 ]
 DEPTH_MAX = 32
 
@@ -50,7 +50,8 @@ def profile_id(profile: Entry) -> str:
     hashes = b"".join(bytes.fromhex(profile[name]) for name in ("weights_root", "tokenizer_hash", "template_hash"))
     engine = _engine(profile["engine"])
     tokens = _le(len(profile["eos_tokens"]), 4) + b"".join(_le(token, 4) for token in profile["eos_tokens"])
-    task = b"\0" if profile["task"]["kind"] == "chat" else b"\1" + _le(profile["task"]["width"], 4)
+    does = profile["task"]
+    task = {"chat": b"\0", "host": b"\2"}.get(does["kind"]) or b"\1" + _le(does["width"], 4)
     raw = _text(profile["name"]) + task + hashes + engine + _le(profile["sampler_version"], 2) + tokens
     return digest("inferium/profile/1", raw)
 
@@ -122,12 +123,62 @@ def _sha(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
+def agent_id(creator: str, name: str) -> str:
+    return digest("inferium/agent/1", creator, name.encode())
+
+
+def agent_account(agent: str) -> str:
+    return digest("inferium/agent-account/1", agent)
+
+
+def version_of(terms: Entry) -> str:
+    """A1: what a run is and costs."""
+    limits = terms["limits"]
+    numbers = [
+        _le(terms["price"], 8), _le(limits["steps"], 4), _le(limits["tokens"], 8), _le(limits["tool_calls"], 4),
+        _le(limits["run_ms"], 8),
+    ]
+    return digest("inferium/agent-version/1", bytes.fromhex(terms["manifest"] + terms["model"]) + b"".join(numbers))
+
+
+def hosts_id() -> str:
+    """A2: the one profile of hosts."""
+    return profile_id(hosts())
+
+
+def hosts() -> Entry:
+    nothing = "00" * 32
+    build = digest("inferium/run-rules/1")
+    return {
+        "name": "agents", "task": {"kind": "host"}, "weights_root": nothing, "tokenizer_hash": nothing,
+        "template_hash": nothing, "engine": {"kind": "canonical", "build": build, "tier": "any"},
+        "sampler_version": 0, "eos_tokens": [],
+    }
+
+
+def _order_bytes(order: Entry) -> bytes:
+    if order["kind"] == "pay":
+        return b"\0" + bytes.fromhex(order["to"]) + _le(order["amount"], 8)
+    run = order["run"]
+    names = bytes.fromhex(run["agent"] + run["version"] + run["input"])
+    return b"\1" + names + _le(run["open_ms"], 8)
+
+
+def order_in_step(order: Entry, spend: Entry) -> bool:
+    """A3: the order is the call of its step that the path says."""
+    root = _root(_sha(b"\0", b"\2", _order_bytes(order)), spend["call_path"])
+    return root is not None and root == spend["step"]["result"]["evidence_root"]
+
+
 def root_of_path(leaf: Entry, path: Entry) -> str | None:
     """The root that a Merkle path gives for a leaf; `None` when it has not the shape of its tree."""
+    return _root(_sha(b"\0", request_bytes(leaf["request"]), result_bytes(leaf["result"])), path)
+
+
+def _root(top: bytes, path: Entry) -> str | None:
     index, count, siblings = path["index"], path["count"], list(path["siblings"])
     if index >= count or len(siblings) > DEPTH_MAX:
         return None
-    top = _sha(b"\0", request_bytes(leaf["request"]), result_bytes(leaf["result"]))
     width = count
     while width > 1:
         if index ^ 1 < width:

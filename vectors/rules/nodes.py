@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .encoding import profile_id
+from .encoding import hosts, profile_id
 from .stake import note, oldest_snapshot
 from .state import Entry, Ledger, Refused, late
 
@@ -82,6 +82,9 @@ def is_well_formed(profile: Entry) -> bool:
     if task["kind"] == "embed":
         if not 0 < task["width"] <= EMBEDDING_WIDTH_MAX or profile["engine"]["kind"] != "canonical":
             return False
+    # A2: of hosts there is one profile.
+    if task["kind"] == "host" and profile != hosts():
+        return False
     return 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import statistics, workers
+from . import agents, statistics, workers
 from .encoding import lease_id
 from .state import WIDE_MAX, Entry, Ledger, Refused, digest, draw, ends, late
 
@@ -12,7 +12,7 @@ HOUR = 3_600_000
 PATIENCE = 3
 UNIFORM_PERCENT = 5
 # T1: the least tier of a kind that is served, and its deadline.
-SERVED = {"inference": ("mid", 24 * HOUR)}
+SERVED = {"inference": ("mid", 24 * HOUR), "batch": ("mid", 24 * HOUR), "agent": ("mid", 24 * HOUR)}
 
 
 def check_price(field: str, price: Entry) -> None:
@@ -20,12 +20,20 @@ def check_price(field: str, price: Entry) -> None:
         raise Refused("out_of_bounds", field=field)
 
 
-def check_leasable(ledger: Ledger, profile: str) -> None:
-    """N4: enough operators can replay it, and nothing is against it."""
-    entry = ledger.find("profiles", profile, "profile")
-    if entry["listing"] in ("paused", "delisted"):
-        raise Refused("profile_closed", listing=entry["listing"])
-    nodes = [node for node in map(ledger.node, entry["validators"]) if node and ledger.is_active(node)]
+def declared_all(ledger: Ledger, *profiles: str) -> list[str]:
+    """Validators that declared each of these."""
+    entries = [ledger.table("profiles").get(profile) for profile in profiles]
+    lists = [entry["validators"] if entry else [] for entry in entries]
+    return [key for key in lists[0] if all(key in others for others in lists[1:])]
+
+
+def check_leasable(ledger: Ledger, *profiles: str) -> None:
+    """N4, A2: enough operators can replay all of them, and nothing is against any."""
+    for profile in profiles:
+        entry = ledger.find("profiles", profile, "profile")
+        if entry["listing"] in ("paused", "delisted"):
+            raise Refused("profile_closed", listing=entry["listing"])
+    nodes = [node for node in map(ledger.node, declared_all(ledger, *profiles)) if node and ledger.is_active(node)]
     found = len({node["operator"] for node in nodes})
     if found < ledger["profile_operators_min"]:
         raise Refused("profile_not_leasable", found=found, needed=ledger["profile_operators_min"])
@@ -67,9 +75,22 @@ def _check_task(ledger: Ledger, terms: Entry) -> None:
 
 def open_task(ledger: Ledger, operation: Entry) -> None:
     sender, terms = operation["sender"], operation["terms"]
+    check_requester(ledger, sender)
+    # A2: a run names its agent, and nothing but runs is done on a profile of hosts.
+    if terms["kind"] == "agent":
+        raise Refused("no_agent")
+    agents.check_models(ledger, terms["profile"])
+    lock_task(ledger, operation["id"], sender, sender, terms)
+
+
+def check_requester(ledger: Ledger, sender: str) -> None:
     gateway = ledger.acting(sender, "gateway", "a gateway")
     if gateway["stake"] < ledger["gateway_bond_min"]:
         raise Refused("insufficient", needed=ledger["gateway_bond_min"], available=gateway["stake"])
+
+
+def lock_task(ledger: Ledger, key: str, requester: str, payer: str, terms: Entry) -> int:
+    """M4: what it costs at most is locked, and told."""
     _check_task(ledger, terms)
     check_leasable(ledger, terms["profile"])
     mode = statistics.mode_of(ledger, terms["profile"])
@@ -79,11 +100,12 @@ def open_task(ledger: Ledger, operation: Entry) -> None:
     if sum(ledger.meta["tiers"][workers.TIERS.index(terms["tier"]):]) == 0:
         raise Refused("no_workers", tier=terms["tier"])
     escrow = escrow_for(ledger, terms)
-    ledger.debit(sender, escrow)
-    ledger.table("tasks")[operation["id"]] = {
-        "requester": sender, "terms": terms, "escrow": escrow, "opened": [ledger.height, 0],
+    ledger.debit(payer, escrow)
+    ledger.table("tasks")[key] = {
+        "requester": requester, "terms": terms, "escrow": escrow, "opened": [ledger.height, 0],
         "expires_at_ms": late(ledger.now_ms + terms["open_ms"]),
     }
+    return escrow
 
 
 def set_offer(ledger: Ledger, operation: Entry) -> None:
@@ -111,18 +133,21 @@ def _free(offer: Entry) -> int:
 
 def expire_task(ledger: Ledger, key: str) -> None:
     task = ledger.table("tasks").pop(key)
-    ledger.credit(task["requester"], task["escrow"])
+    ledger.credit(agents.payer_of(ledger, lease_id(key), task["requester"]), task["escrow"])
+    agents.remove(ledger, lease_id(key))
 
 
 # Matching.
 
 
 def match(ledger: Ledger) -> None:
-    """T4, T5: the last step of a block; the dearest task first, then the oldest."""
+    """T4, T5: the last step of a block; the dearest task first, of batches at half the price, then the oldest."""
 
     def rank(item: tuple[str, Entry]) -> tuple[str, int, list[int], str]:
         key, task = item
-        return task["terms"]["profile"], -task["terms"]["price_max"]["completion_token"], task["opened"], key
+        terms = task["terms"]
+        price = terms["price_max"]["completion_token"]
+        return terms["profile"], -(price // 2 if terms["kind"] == "batch" else price), task["opened"], key
 
     for key, task in sorted(ledger.table("tasks").items(), key=rank):
         _match_one(ledger, key, task)
@@ -132,7 +157,7 @@ def _match_one(ledger: Ledger, key: str, task: Entry) -> None:
     offers, profile = ledger.table("offers"), task["terms"]["profile"]
     eligible = []
     for worker in (name.split("/")[1] for name in offers if name.startswith(f"{profile}/")):
-        if _may_serve(ledger, task, worker, offers[f"{profile}/{worker}"]):
+        if _may_serve(ledger, lease_id(key), task, worker, offers[f"{profile}/{worker}"]):
             eligible.append(worker)
     eligible.sort(key=lambda worker: _place(ledger, worker, offers[f"{profile}/{worker}"]))
     chosen = _choose(ledger, key, profile, eligible)
@@ -146,7 +171,9 @@ def _match_one(ledger: Ledger, key: str, task: Entry) -> None:
     served["waits_from"] = workers.draws_for(ledger, chosen, profile)
     served["slots_used"] += task["terms"]["slots"]
     del ledger.table("tasks")[key]
-    price = statistics.price_of(ledger, task["terms"]["profile"], served["terms"]["price"])
+    # A2: a host says for how much at least it runs agents; the price is the agent's.
+    is_run = task["terms"]["kind"] == "agent"
+    price = task["terms"]["price_max"] if is_run else statistics.price_of(ledger, task["terms"], served["terms"]["price"])
     begin_lease(ledger, key, chosen, task["requester"], task["terms"], price, task["escrow"])
 
 
@@ -170,7 +197,7 @@ def _serves(ledger: Ledger, task: Entry, tier: int) -> bool:
     return tier == wanted or (tier > wanted and waited_ms >= ledger["starving_ms"])
 
 
-def _may_serve(ledger: Ledger, task: Entry, worker: str, offer: Entry) -> bool:
+def _may_serve(ledger: Ledger, run: str, task: Entry, worker: str, offer: Entry) -> bool:
     terms, asked, node = task["terms"], offer["terms"], ledger.node(worker)
     measured = ledger.table("capabilities").get(worker)
     if node is None or measured is None or measured["tier"] is None:
@@ -180,6 +207,7 @@ def _may_serve(ledger: Ledger, task: Entry, worker: str, offer: Entry) -> bool:
         _free(offer) >= terms["slots"],
         all(asked["price"][name] <= terms["price_max"][name] for name in terms["price_max"]),
         asked["context_tokens"] >= terms["context_tokens"],
+        terms["kind"] != "batch" or asked["batches"],
         operator is not None and not operator["barred"],
         ledger.is_active(node),
         node["beacon_from_view"] <= ledger.meta["beacon_view"],
@@ -187,6 +215,8 @@ def _may_serve(ledger: Ledger, task: Entry, worker: str, offer: Entry) -> bool:
         node["operator"] != ledger.operator_of(task["requester"]),
         _serves(ledger, task, _tier(ledger, worker)),
         statistics.suspicion(ledger, worker, terms["profile"]) != "convicted",
+        # A2: it has to answer for what is at stake in a run.
+        agents.cover_left(ledger, node) >= agents.cover_of(ledger, run),
     ])
 
 
@@ -228,6 +258,11 @@ def begin_lease(
         "segment_height": ledger.height, "expires_at_ms": late(ledger.now_ms + terms["lease_ms"]),
         "state": {"kind": "active"},
     }
+    if lease_id(task) in ledger.table("runs"):
+        ledger.table("runs")[lease_id(task)]["host"] = worker
+        node = ledger.node(worker)
+        if node is not None:
+            node["unsettled"] = late(node["unsettled"] + agents.cover_of(ledger, lease_id(task)))
 
 
 def close_lease(ledger: Ledger, operation: Entry) -> None:
@@ -289,7 +324,11 @@ def _close(ledger: Ledger, key: str, lease: Entry) -> None:
         reservation = min(reservation_for(ledger, lease["terms"], blocks), lease["escrow"])
     del ledger.table("leases")[key]
     ledger.credit(lease["worker"], reservation)
-    ledger.credit(lease["gateway"], lease["escrow"] - reservation)
+    ledger.credit(agents.payer_of(ledger, key, lease["gateway"]), lease["escrow"] - reservation)
+    node = ledger.node(lease["worker"])
+    if node is not None:
+        node["unsettled"] = max(0, node["unsettled"] - agents.cover_of(ledger, key))
+    agents.end(ledger, key)
 
 
 def dismiss(ledger: Ledger, worker: str) -> None:

@@ -137,7 +137,7 @@ def pair(*parts: Reader) -> Reader:
 
 ID = hexadecimal(32)
 PRICE = record(prompt_token=wide, completion_token=wide)
-KIND = words("inference", "benchmark", "agent", "validation", "training", "leaderboard")
+KIND = words("inference", "benchmark", "agent", "validation", "training", "leaderboard", "batch")
 TIER = words("low", "mid", "high")
 ROLE = choice(worker={"vrf": hexadecimal(96)}, validator={"url": text}, gateway={"url": text})
 POOL = record(tokens=wide, shares=wide)
@@ -155,24 +155,24 @@ STATISTICS = record(
     draws=record(positions=narrow, outside=narrow, bets=row(*[signed] * 8)),
 )
 MODEL = record(
-    name=text, task=choice(chat={}, embed={"width": narrow}), weights_root=ID, tokenizer_hash=ID, template_hash=ID,
+    name=text, task=choice(chat={}, embed={"width": narrow}, host={}), weights_root=ID, tokenizer_hash=ID, template_hash=ID,
     engine=choice(
         canonical={"build": ID, "tier": text}, tolerance={"verifier": ID, "calibration": CALIBRATION},
         foreign={"verifier": ID, "bounds": record(drift=narrow, margin_micro=narrow, outside=narrow)},
     ),
     sampler_version=narrow, eos_tokens=many(narrow),
 )
-OFFER_TERMS = record(slots=narrow, price=PRICE, context_tokens=narrow)
+OFFER_TERMS = record(slots=narrow, price=PRICE, context_tokens=narrow, batches=truth)
 TASK_TERMS = record(
     kind=KIND, mode=words("exact", "sampled", "replicated", "zk"), tier=TIER, profile=ID, price_max=PRICE,
     jobs_max=narrow, tokens_max=wide, slots=narrow, context_tokens=narrow, open_ms=wide, lease_ms=wide,
 )
-LEASE_END = words("exhausted", "expired", "closed_by_gateway", "closed_by_worker", "fault")
+LEASE_END = words("exhausted", "expired", "closed_by_gateway", "closed_by_worker", "fault", "undecided")
 SEGMENT_TERMS = record(
     lease=ID, index=narrow, root=ID, totals=record(jobs=narrow, prompt_tokens=wide, completion_tokens=wide),
 )
 FAULT = words(
-    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding", "score",
+    "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding", "score", "run", "model_call",
 )
 VOTE_ON_SEGMENT = choice(
     valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={},
@@ -210,6 +210,17 @@ RESULT = record(
 )
 LEAF = record(request=REQUEST, result=RESULT)
 PATH = record(index=wide, count=wide, siblings=many(ID))
+POLICY = record(
+    per_run=wide, per_day=wide, recipients=choice(nobody={}, listed={"accounts": many(ID)}, anybody={}),
+    expires_at_ms=wide,
+)
+LIMITS = record(steps=narrow, tokens=wide, tool_calls=narrow, run_ms=wide)
+AGENT_TERMS = record(manifest=ID, model=ID, price=wide, limits=LIMITS, policy=POLICY)
+RUN_TERMS = record(agent=ID, version=ID, input=ID, open_ms=wide)
+SPEND = record(
+    run=ID, segment=narrow, step=LEAF, step_path=PATH, call_path=PATH,
+    order=choice(pay={"to": ID, "amount": wide}, hire={"run": RUN_TERMS}),
+)
 PROOF = record(terms=SEGMENT_TERMS, signed_by_worker=truth, leaf=LEAF, path=PATH)
 REQUEST_PROOF = record(terms=SEGMENT_TERMS, signed_by_gateway=truth, leaf=LEAF, path=PATH)
 SIGNED_TOTALS = record(terms=SEGMENT_TERMS, signed_by_gateway=truth)
@@ -228,6 +239,7 @@ APPROVAL = record(approvers=many(ID), seed=ID, replayed=narrow)
 
 SEGMENT = record(
     terms=SEGMENT_TERMS, worker=ID, gateway=ID, profile=ID, price=PRICE, fee=wide, kind=KIND, elapsed_ms=wide,
+    replay_tokens=wide,
     dispute=option(record(challenger=ID, bond=wide, approval=APPROVAL, settles_at_ms=wide)),
     disputed=truth,
     opening=choice(
@@ -312,6 +324,16 @@ TABLES: dict[str, tuple[Reader, Reader]] = {
         ),
         suspicion=words("none", "suspect", "convicted"), slash=option(wide),
     )),
+    "agents": (ID, record(
+        creator=ID, name=text, deposit=wide, version=narrow, terms=AGENT_TERMS,
+        widening=option(record(policy=POLICY, from_ms=wide)), retired=truth, open_runs=narrow, spent=row(wide, wide),
+        earned=record(runs=wide, fees=wide, hosts=wide, creator=wide, committees=wide, treasury=wide, refunded=wide),
+    )),
+    "runs": (ID, record(
+        agent=ID, version=narrow, manifest=ID, model=ID, limits=LIMITS, policy=POLICY, price=wide, input=ID, gateway=ID,
+        hirer=option(ID), host=option(ID), spent=wide, settled=many(ID),
+        cited=many(row(narrow, wide, wide)), over=truth, ends_at_ms=option(wide),
+    )),
 }
 
 # Fields of the one entry `meta`, and what a vector means that does not show one. An epoch whose
@@ -354,6 +376,11 @@ OPERATIONS: dict[str, dict[str, Reader]] = {
     "open_dispute": {"segment": ID},
     "propose": {"proposal": PROPOSAL_TERMS},
     "vote": {"proposal": wide, "choice": BALLOT},
+    "publish_agent": {"name": text, "terms": AGENT_TERMS},
+    "update_agent": {"agent": ID, "terms": AGENT_TERMS},
+    "retire_agent": {"agent": ID, "stop_spending": truth},
+    "open_run": {"id": ID, "terms": RUN_TERMS},
+    "spend_as_agent": {"id": ID, "spend": SPEND},
 }
 BLOCK: dict[str, Reader] = {
     "height": wide, "view": wide, "timestamp_ms": wide,
@@ -373,7 +400,9 @@ ERROR = choice(
     profile_not_leasable={"found": narrow, "needed": narrow}, unsettled_limit={"found": wide, "limit": wide},
     not_served={"what": text}, no_workers={"tier": text}, profile_closed={"listing": text},
     parameter={"why": PARAMETER_ERROR}, commitment={}, mode={"expected": text, "found": text},
-    vote_form={"expected": text}, barred_from_profile={}, evidence={"why": text},
+    vote_form={"expected": text}, barred_from_profile={}, evidence={"why": text}, no_agent={},
+    profile={"expected": text}, version={"expected": ID, "found": ID}, policy={"what": text},
+    policy_cap={"cap": text, "limit": wide, "found": wide},
     # Of blocks.
     height={"expected": wide, "found": wide}, timestamp={"parent": wide, "found": wide},
     upgrade={"needed": narrow, "known": narrow},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import statistics, workers
+from . import agents, statistics, workers
 from .emission import count_duty, count_work
 from .encoding import segment_id
 from .pool import end_lease, renewed_drain_ms
@@ -44,6 +44,7 @@ def commit_segment(ledger: Ledger, operation: Entry) -> None:
     lease = ledger.find("leases", terms["lease"], "lease")
     _check_commit(ledger, operation, lease)
     jobs, tokens = _check_sums(lease, totals)
+    agents.check_steps(ledger, terms["lease"], lease, totals)
     for whose in ("worker", "gateway"):
         if not operation[f"signed_by_{whose}"]:
             raise Refused("signature", whose=f"{whose}'s")
@@ -51,7 +52,7 @@ def commit_segment(ledger: Ledger, operation: Entry) -> None:
     reserved = ends(lease["reserved"] + fee)
     if reserved > lease["escrow"]:
         raise Refused("insufficient", needed=reserved, available=lease["escrow"])
-    _reserve_pay(ledger, lease["worker"], lease["terms"]["profile"], fee)
+    _reserve_pay(ledger, lease["worker"], lease["terms"]["profile"], _unsettled(lease["terms"]["kind"], fee))
     lease |= {
         "reserved": reserved, "jobs": jobs, "tokens": tokens, "segments": lease["segments"] + 1,
         "segments_pending": lease["segments_pending"] + 1, "segment_height": ledger.height,
@@ -60,17 +61,28 @@ def commit_segment(ledger: Ledger, operation: Entry) -> None:
     ledger.table("segments")[segment_id(terms["lease"], terms["index"])] = {
         "terms": terms, "worker": lease["worker"], "gateway": lease["gateway"], "profile": lease["terms"]["profile"],
         "price": lease["price"], "fee": fee, "kind": kind, "elapsed_ms": ledger.now_ms - lease["granted_ms"],
+        "replay_tokens": agents.replay_tokens(ledger, terms),
         "dispute": None, "disputed": False, "opening": _opening_of(ledger, lease, totals), "state": awaiting_seed(ledger),
     }
     if kind == "benchmark" or jobs == lease["terms"]["jobs_max"] or tokens == lease["terms"]["tokens_max"]:
         end_lease(ledger, terms["lease"], "exhausted")
 
 
+def _unsettled(kind: str, fee: int) -> int:
+    """A2: all that is at stake in a run was counted when it was granted."""
+    return 0 if kind == "agent" else fee
+
+
+def counts_duties(segment: Entry) -> bool:
+    """A4: verdicts about steps that nobody pays for count for no emission."""
+    return bool(segment["kind"] != "agent" or segment["fee"])
+
+
 def _opening_of(ledger: Ledger, lease: Entry, totals: Entry) -> Entry:
     """V5: what the worker owes for a segment that leaves the lease like this."""
     terms = lease["terms"]
     is_measured = statistics.class_of(ledger, terms["profile"]) is not None
-    if ledger["forced_share"] == 0 or terms["kind"] == "benchmark" or is_measured:
+    if ledger["forced_share"] == 0 or terms["kind"] in ("benchmark", "agent") or is_measured:
         return {"kind": "not_owed"}
     jobs_kept, tokens_kept = FORCED_ROOM, FORCED_ROOM * FORCED_TOKENS
     has_room = all([
@@ -115,8 +127,12 @@ def _reserve_pay(ledger: Ledger, worker: str, profile: str, fee: int) -> None:
 
 
 def approve(ledger: Ledger, key: str, segment: Entry, approval: Entry, measured: Entry | None) -> None:
-    for approver in approval["approvers"]:
+    for approver in approval["approvers"] if counts_duties(segment) else []:
         count_duty(ledger, approver)
+    # A2: it was under way when its run was over.
+    if agents.is_over(ledger, segment):
+        reject(ledger, key, segment, "run_over")
+        return
     # V7: it was under way when its worker was convicted.
     if statistics.suspicion(ledger, segment["worker"], segment["profile"]) == "convicted":
         reject(ledger, key, segment, "statistics")
@@ -191,9 +207,11 @@ def reject(ledger: Ledger, key: str, segment: Entry, reason: str) -> None:
     """It costs nothing; what is the worker's fault spoils the lease's reservation."""
     _release(ledger, segment, False)
     lease = ledger.table("leases").get(segment["terms"]["lease"])
-    if lease is not None and reason != "unresolved":
+    is_workers = reason not in ("unresolved", "run_over")
+    if lease is not None and is_workers:
         lease["spoiled"] = True
     del ledger.table("segments")[key]
+    agents.end_over(ledger, segment["terms"]["lease"], "fault" if is_workers else "undecided")
 
 
 def _release(ledger: Ledger, segment: Entry, is_paid: bool) -> None:
@@ -203,28 +221,45 @@ def _release(ledger: Ledger, segment: Entry, is_paid: bool) -> None:
         lease["segments_pending"] -= 1
         lease["escrow"] -= segment["fee"] if is_paid else 0
     if worker is not None:
-        worker["unsettled"] -= segment["fee"]
+        worker["unsettled"] -= _unsettled(segment["kind"], segment["fee"])
 
 
 def settle(ledger: Ledger, key: str, segment: Entry) -> None:
-    """M5: 80 % worker, 12 % committee, 4 % all validators, the rest the treasury's."""
+    """M5: 80 % worker, 12 % committee, 4 % all validators, the rest the treasury's; of a run 60 % host, 25 % creator,
+    10 % committee."""
     _release(ledger, segment, True)
     fee, approvers = segment["fee"], segment["state"]["approval"]["approvers"]
-    for_worker, for_validators = share(fee, ledger["fee_share_worker"]), share(fee, ledger["fee_share_validators"])
-    for_member = split(share(fee, ledger["fee_share_committee"]), len(approvers))
+    run = ledger.table("runs").get(segment["terms"]["lease"])
+    agent = ledger.table("agents").get(run["agent"]) if run else None
+    shares = ["run_share_host", "run_share_committee", "run_share_creator"] if agent else [
+        "fee_share_worker", "fee_share_committee", "fee_share_validators",
+    ]
+    for_worker, for_committee, for_third = (share(fee, ledger[name]) for name in shares)
+    for_creator, for_validators = (for_third, 0) if agent else (0, for_third)
+    for_member = split(for_committee, len(approvers))
     worker = ledger.node(segment["worker"])
     is_barred = worker is None or worker["disqualified"]
-    ledger.credit(segment["gateway" if is_barred else "worker"], for_worker)
+    payer = agents.payer_of(ledger, segment["terms"]["lease"], segment["gateway"])
+    ledger.credit(payer if is_barred else segment["worker"], for_worker)
+    if agent:
+        ledger.credit(agent["creator"], for_creator)
     # S3: who was barred since earns nothing; its part is the treasury's.
     seated = [member for member in approvers if not (ledger.node(member) or {"disqualified": True})["disqualified"]]
     for member in seated:
         pay_validator(ledger, member, for_member)
     ledger.meta["validator_pool"] += for_validators
-    ledger.meta["treasury"] += fee - for_worker - for_member * len(seated) - for_validators
-    if segment["kind"] != "benchmark":
+    for_treasury = fee - for_worker - for_creator - for_member * len(seated) - for_validators
+    ledger.meta["treasury"] += for_treasury
+    # M6: a run earns no emission.
+    if segment["kind"] not in ("benchmark", "agent"):
         count_work(ledger, segment["worker"], fee, workers.priority(ledger, segment["worker"], segment["profile"]))
+    if segment["kind"] != "benchmark":
         workers.add_work(ledger, segment["worker"], segment["profile"], clients_totals(segment))
     del ledger.table("segments")[key]
+    if run:
+        parts = {"creator": for_creator, "committees": for_member * len(seated), "treasury": for_treasury}
+        parts |= {"hosts": 0, "refunded": for_worker} if is_barred else {"hosts": for_worker, "refunded": 0}
+        agents.paid(ledger, run, segment, parts)
 
 
 def clients_totals(segment: Entry) -> Entry:
@@ -272,7 +307,8 @@ def dismiss_dispute(ledger: Ledger, segment: Entry, court: list[str]) -> None:
     bond = _stand(ledger, segment)["bond"]
     part = split(bond // 2, len(court))
     for member in court:
-        count_duty(ledger, member)
+        if counts_duties(segment):
+            count_duty(ledger, member)
         pay_validator(ledger, member, part)
     ledger.credit(segment["worker"], bond - part * len(court))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import statistics, workers
+from . import agents, statistics, workers
 from .emission import count_duty
 from .encoding import request_digest, root_of_path, segment_id
 from .pool import dismiss, expire_task
@@ -103,9 +103,11 @@ def convict(ledger: Ledger, key: str, segment: Entry, provers: list[str], approv
     if dispute:
         approvers = sorted({*approvers, *dispute["approval"]["approvers"]})
         provers = sorted({*provers, dispute["challenger"]} - set(approvers))
-    harmed = segment["gateway"] if segment["gateway"] != worker else None
+    payer = agents.payer_of(ledger, segment["terms"]["lease"], segment["gateway"])
+    harmed = payer if payer != worker else None
     about = {
-        "segment": key, "profile": segment["profile"], "provers": provers, "harmed": harmed, "harm": segment["fee"],
+        "segment": key, "profile": segment["profile"], "provers": provers, "harmed": harmed,
+        "harm": agents.at_stake(ledger, segment),
     }
     # V6: on a profile that is measured no verdict costs stake.
     for approver in approvers if statistics.class_of(ledger, segment["profile"]) is None else []:
@@ -130,6 +132,8 @@ def slash_withheld(ledger: Ledger, key: str, segment: Entry, replayed: int) -> N
     """V3: the fee, and three times a job's fee by the chance that the job is replayed; nobody gets a part."""
     drawn = segment["terms"]["totals"]["jobs"] * replayed
     cost = max(segment["fee"], workers.GAIN_MARGIN * segment["fee"] * WHOLE // drawn if drawn else 0)
+    # S6: of a run at least what it could still move.
+    cost = max(cost, agents.at_stake(ledger, segment))
     _slash(ledger, segment["worker"], 0, "evidence_withheld", segment=key, amount=cost)
 
 
@@ -245,7 +249,8 @@ def prove_conflict(ledger: Ledger, operation: Entry) -> None:
         raise Refused("evidence", why="the results are equal")
     request = first["leaf"]["request"]
     lease = ledger.table("leases").get(request["lease"])
-    harmed, harm = (lease["gateway"], lease["escrow"]) if lease else (None, 0)
+    payer = agents.payer_of(ledger, request["lease"], lease["gateway"]) if lease else None
+    harmed, harm = (payer, lease["escrow"]) if lease else (None, 0)
     provers = [operation["sender"]]
     _bar(ledger, worker, "conflicting_results", job=request["job"], provers=provers, harmed=harmed, harm=harm)
 

@@ -39,10 +39,12 @@ def mode_of(ledger: Ledger, profile: str) -> str:
     return "exact" if class_of(ledger, profile) is None else "sampled"
 
 
-def price_of(ledger: Ledger, profile: str, offered: Entry) -> Entry:
-    """V9: a lease of a foreign profile pays a part of what was offered, rounded up."""
-    share = ledger["foreign_price_share"] if is_foreign(ledger, profile) else WHOLE
-    return {name: -(-price * share // WHOLE) for name, price in offered.items()}
+def price_of(ledger: Ledger, terms: Entry, offered: Entry) -> Entry:
+    """M4, V9: a lease of a foreign profile, and one of a batch, pays a part of what was offered, rounded up each time."""
+    of_profile = ledger["foreign_price_share"] if is_foreign(ledger, terms["profile"]) else WHOLE
+    of_kind = ledger["batch_price_share"] if terms["kind"] == "batch" else WHOLE
+    part = lambda price, share: -(-price * share // WHOLE)
+    return {name: part(part(price, of_profile), of_kind) for name, price in offered.items()}
 
 
 def least_replay(ledger: Ledger, profile: str) -> int:

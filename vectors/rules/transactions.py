@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import forced, governance, money, nodes, pool, segments, slashing, stake, stalls, verdicts
+from . import agents, forced, governance, money, nodes, pool, segments, slashing, stake, stalls, verdicts
 from .state import Entry, Ledger, Refused, ends
 
 SIZE_MAX = 64 * 1024
@@ -14,7 +14,7 @@ DUTIES = {
 
 RULES: dict[str, Callable[[Ledger, Entry], None]] = (
     money.RULES | nodes.RULES | pool.RULES | segments.RULES | verdicts.RULES | stalls.RULES | slashing.RULES
-    | stake.RULES | governance.RULES | forced.RULES
+    | stake.RULES | governance.RULES | forced.RULES | agents.RULES
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import statistics, workers
+from . import agents, statistics, workers
 from .encoding import vote_bytes
 from .segments import approve, dismiss_dispute, pay, reject, return_bond, seed_window_ms, unresolved
 from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_verdict
@@ -19,9 +19,8 @@ def eligible(ledger: Ledger, segment: Entry) -> list[str]:
         sides.add(ledger.operator_of(segment["dispute"]["challenger"]))
     # N4: who has too little left to lose has nothing to say.
     least = ledger["validator_stake_min"] // 2
-    profile = ledger.table("profiles").get(segment["profile"])
     found = []
-    for key in profile["validators"] if profile else []:
+    for key in agents.judges(ledger, segment):
         node = ledger.node(key)
         if node is None or not ledger.is_active(node) or node["operator"] in sides:
             continue
@@ -55,20 +54,21 @@ def draw_committee(ledger: Ledger, key: str, beacon: str) -> None:
     if segment["kind"] != "benchmark":
         least = statistics.least_replay(ledger, segment["profile"])
         replay = max(workers.replay_share(ledger, record), workers.replay_floor(ledger, segment), least)
+    # A2: what a step orders may be spent, so every one is looked at.
+    if segment["kind"] == "agent":
+        replay = WHOLE
     # V7: nothing of a suspect worker is left to chance.
     if statistics.suspicion(ledger, segment["worker"], segment["profile"]) != "none":
         replay = WHOLE
     steps = (ledger["committee_two_from"], ledger["committee_three_from"])
-    wanted = 1 + sum(segment["fee"] >= step for step in steps)
+    wanted = 1 + sum(agents.at_stake(ledger, segment) >= step for step in steps)
     wanted = max(wanted, 2 if workers.is_newcomer(ledger, record) else 1)
     size = max(min(wanted, len(drawn) - 2), 1)
     _seat(ledger, key, drawn[:size], "committee", seed, replay)
 
 
 def _window_ms(ledger: Ledger, segment: Entry) -> int:
-    totals = segment["terms"]["totals"]
-    tokens = late(totals["prompt_tokens"] + totals["completion_tokens"])
-    return late(ledger["verdict_ms"] + late(tokens * ledger["verdict_token_ms"]))
+    return late(ledger["verdict_ms"] + late(segment["replay_tokens"] * ledger["verdict_token_ms"]))
 
 
 def _seat(ledger: Ledger, key: str, newcomers: list[str], stage: str, seed: str, replay: int) -> None:
@@ -213,6 +213,8 @@ def _verdict(state: Entry) -> str:
     counts["valid"] = len(statistics.agreeing(members)[0])
     if stage == "committee":
         return "valid" if counts["valid"] == len(members) else "widen"
+    # Evidence that some got, and that convinced none of them, is as good as none.
+    counts["unavailable"] += counts["invalid"]
     for kind in ("valid", "invalid", "unavailable"):
         if counts[kind] * 3 > len(members) * 2:
             return "widen" if stage == "court" and kind == "unavailable" else kind
@@ -323,6 +325,10 @@ def advance(ledger: Ledger, key: str) -> None:
     if state["kind"] == "final":
         if owed(segment) is not None:
             _advance_unopened(ledger, key)
+        elif agents.is_over(ledger, segment):
+            reject(ledger, key, segment, "run_over")
+        elif agents.waits(ledger, segment):
+            state["settles_at_ms"] = late(ledger.now_ms + agents.STEPS_WAIT_MS)
         else:
             pay(ledger, key, segment)
     elif state["kind"] == "judging" and state["phase"] == "closed":

@@ -160,6 +160,7 @@ def assessment_terms(ledger: Ledger, profile: str) -> Entry:
 
 
 def open_assessment(ledger: Ledger, operation: Entry) -> None:
+    from .agents import check_models
     from .pool import begin_lease, check_leasable, escrow_for
 
     sender, profile, report = operation["sender"], operation["profile"], operation["report"]
@@ -167,6 +168,7 @@ def open_assessment(ledger: Ledger, operation: Entry) -> None:
     if not _is_well_formed(report):
         raise Refused("out_of_bounds", field="report")
     check_leasable(ledger, profile)
+    check_models(ledger, profile)
     statistics.check_bar(ledger, sender, profile)
     old = ledger.table("capabilities").get(sender)
     running = ledger.table("leases").get(old["lease"]) if old and old["lease"] else None

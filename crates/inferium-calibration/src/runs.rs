@@ -292,6 +292,7 @@ fn request(
         sampling,
         seed,
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: true,
     })
 }
@@ -312,6 +313,7 @@ fn judge(
         sampling: question.sampling,
         seed: question.seed,
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: true,
     };
     let own = canonical.replay(request)?.blocking_recv().map_err(|_| EngineError::Stopped)??;

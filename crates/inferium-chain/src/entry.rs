@@ -2,8 +2,8 @@
 
 use crate::light::{GetError, LightClient};
 use borsh::BorshDeserialize;
-use inferium_ledger::{Node, StateKey, state_key};
-use inferium_types::{NodeId, NodeRole};
+use inferium_ledger::{Account, Node, StateKey, state_key};
+use inferium_types::{NodeId, NodeRole, SignedTransaction, Transaction};
 use std::{future::Future, time::Duration};
 
 /// How often an entry is asked for, and after how long again.
@@ -28,6 +28,17 @@ impl LightClient {
     ) -> Result<(u64, Option<T>), GetError> {
         let (height, value) = self.get_with_height(&state_key(key)).await?;
         Ok((height, decoded(value)?))
+    }
+
+    /// The height of a final block by which the nonce of `signed` is used, as proven: no later block
+    /// holds it. `None` while the nonce is free. Asked for once.
+    ///
+    /// # Errors
+    /// [`GetError`]: nobody gave a proof.
+    pub async fn nonce_used_at(&self, signed: &SignedTransaction) -> Result<Option<u64>, GetError> {
+        let Transaction { sender, nonce, .. } = &signed.transaction;
+        let (height, account) = self.entry_at_once::<Account>(&StateKey::Account(*sender)).await?;
+        Ok((account.unwrap_or_default().nonce > *nonce).then_some(height))
     }
 
     /// Where a validator takes what is due to it, without a slash at its end; `None` for what is

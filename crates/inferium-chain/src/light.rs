@@ -73,6 +73,8 @@ pub enum PostError {
         code: String,
         /// For people.
         message: String,
+        /// True when no validator was out of reach, and each refused it with this code: none holds it.
+        is_unanimous: bool,
     },
     /// Nobody answered.
     #[error("no validator answered: {reason}")]
@@ -292,6 +294,16 @@ impl LightClient {
     }
 }
 
+/// What became of a transaction that no validator took. A refusal says more than a broken connection.
+fn failure(mut refusals: Vec<(String, String)>, unreachable: Option<String>) -> PostError {
+    let Some((code, message)) = refusals.pop() else {
+        let reason = unreachable.unwrap_or_else(|| "there is no validator to ask".into());
+        return PostError::Unreachable { reason };
+    };
+    let is_unanimous = unreachable.is_none() && refusals.iter().all(|(other, _)| *other == code);
+    PostError::Refused { code, message, is_unanimous }
+}
+
 /// How many of the newest blocks stay in memory.
 fn kept(recent: &VecDeque<Arc<VerifiedBlock>>) -> usize {
     let mut size = 0_usize;
@@ -501,7 +513,8 @@ impl Inner {
     async fn submit(&self, transaction: &SignedTransaction, to_all: bool) -> Result<TransactionId, PostError> {
         let bytes = inferium_types::encode(transaction);
         let mut taken = None;
-        let mut failure = PostError::Unreachable { reason: "there is no validator to ask".into() };
+        let mut refusals: Vec<(String, String)> = Vec::new();
+        let mut unreachable: Option<String> = None;
         for (_, url) in self.urls_in_order() {
             let request = self.http.post(format!("{url}/rpc/v1/transactions")).body(bytes.clone());
             match self.ask(request.timeout(REQUEST_TIMEOUT)).await {
@@ -511,15 +524,12 @@ impl Inner {
                         break;
                     }
                 }
-                Err(AskError::Refused { code, message }) => failure = PostError::Refused { code, message },
-                // A refusal says more than a broken connection.
-                Err(error) if matches!(failure, PostError::Unreachable { .. }) => {
-                    failure = PostError::Unreachable { reason: error.to_string() };
-                }
-                Err(_) => {}
+                Err(AskError::Refused { code, message }) => refusals.push((code, message)),
+                // It may hold the transaction all the same.
+                Err(error) => unreachable = Some(error.to_string()),
             }
         }
-        taken.ok_or(failure)
+        taken.ok_or_else(|| failure(refusals, unreachable))
     }
 
     async fn status(&self, transaction: TransactionId) -> TransactionStatus {

@@ -77,7 +77,7 @@ pub enum SendError {
 impl From<PostError> for SendError {
     fn from(error: PostError) -> Self {
         match error {
-            PostError::Refused { code, message } => Self::Refused { code, message },
+            PostError::Refused { code, message, .. } => Self::Refused { code, message },
             PostError::Unreachable { reason } => Self::Unreachable { reason },
         }
     }
@@ -290,7 +290,8 @@ async fn follow(
                     TransactionStatus::Unknown => match client.submit_to_all(signed).await {
                         Ok(_) | Err(PostError::Unreachable { .. }) => {}
                         Err(PostError::Refused { code, .. }) if code == "nonce_too_low" => {
-                            used_at = used_at.or(used_nonce(client, signed).await);
+                            // Who answers nothing now is asked again.
+                            used_at = used_at.or(client.nonce_used_at(signed).await.ok().flatten());
                         }
                         Err(PostError::Refused { code, .. }) if code == "nonce_occupied" => {}
                         Err(error) => return Err(error.into()),
@@ -303,15 +304,6 @@ async fn follow(
             return Err(SendError::NonceUsed { nonce });
         }
     }
-}
-
-/// The height of a block by which the transaction's nonce is used, as proven.
-async fn used_nonce(client: &LightClient, signed: &SignedTransaction) -> Option<u64> {
-    let Transaction { sender, nonce, .. } = &signed.transaction;
-    let read = client.entry_at_once::<Account>(&StateKey::Account(*sender)).await;
-    // Who answers nothing now is asked again.
-    let (height, account) = read.ok()?;
-    (account.unwrap_or_default().nonce > *nonce).then_some(height)
 }
 
 /// Why the transaction did nothing, if the block says so.

@@ -70,7 +70,7 @@ fn killed_validators_go_on_with_what_was_final() {
         let after = seen.keys().last().copied().unwrap_or(0);
         assert!(after > before, "no progress in round {round}: {before} to {after}");
     }
-    // Nothing between was left out.
+    // Nothing between was left out. Who listens does so from a moment on: on a busy machine a block may be final before that.
     let heights: Vec<u64> = seen.keys().copied().collect();
-    assert_eq!(heights, (1..=heights.len() as u64).collect::<Vec<_>>());
+    assert_eq!(heights, (heights[0]..).take(heights.len()).collect::<Vec<_>>());
 }

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use common::{TestNetwork, key, rich};
-use inferium_chain::{LightClient, SendError, Sender, ValidatorHandle, router, send_signed};
+use inferium_chain::{LightClient, PostError, SendError, Sender, ValidatorHandle, router, send_signed};
 use inferium_ledger::{Account, StateKey, state_key};
 use inferium_types::{Amount, Digest, SignedTransaction, TransactionBody};
 use std::{
@@ -145,6 +145,55 @@ async fn a_light_client_follows_sends_and_reads_although_some_lie() {
     for height in 2..=client.height() {
         assert_eq!(late.recv().await.unwrap().header.height, height);
     }
+    validators[0].stop().await;
+}
+
+/// An RPC that has no space for transactions.
+async fn serve_full(validator: &ValidatorHandle) -> String {
+    let full = middleware::from_fn(|request: Request, next: middleware::Next| async move {
+        if request.method() != Method::POST {
+            return next.run(request).await;
+        }
+        let error = serde_json::json!({"error": {"code": "full", "message": "too many transactions are waiting"}});
+        (axum::http::StatusCode::SERVICE_UNAVAILABLE, Json(error)).into_response()
+    });
+    serve(router(validator.clone()).layer(full)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_unanimous_if_every_validator_answers_and_says_the_same() {
+    let network = TestNetwork::new("refusals", 1);
+    let validators = network.start().await;
+    common::reach(&validators[0], 1).await;
+    let (honest, full) = (serve_honest(&validators[0]).await, serve_full(&validators[0]).await);
+    let dead = "http://127.0.0.1:9".to_owned();
+    let unpayable = network.transfer(&key(120), 0, &key(101), 1);
+    let cases = [
+        (vec![honest.clone(), honest.clone()], "fee_unpayable", true),
+        (vec![honest.clone(), dead.clone()], "fee_unpayable", false),
+        (vec![dead, honest.clone()], "fee_unpayable", false),
+        (vec![honest.clone(), full], "full", false),
+    ];
+    for (urls, expected, unanimous) in cases {
+        let client = LightClient::connect(network.genesis.network_key(), urls).await.unwrap();
+        let error = client.submit_to_all(&unpayable).await.unwrap_err();
+        let PostError::Refused { code, is_unanimous, .. } = &error else { panic!("{error:?}") };
+        // Which refusal comes last depends on whom the client asks first.
+        assert!(code == expected || !unanimous, "{error:?}");
+        assert_eq!(*is_unanimous, unanimous, "{error:?}");
+    }
+    // A nonce is used once a final block says so, and stays so.
+    let client = LightClient::connect(network.genesis.network_key(), vec![honest]).await.unwrap();
+    let signed = network.transfer(&rich(), 0, &key(101), 1);
+    assert_eq!(client.nonce_used_at(&signed).await, Ok(None));
+    let sent = send_signed(&client, &signed).await.unwrap();
+    let used_at = client.nonce_used_at(&signed).await.unwrap().unwrap();
+    assert!(used_at >= sent.block.header.height);
+    let refused = client.submit_to_all(&network.transfer(&rich(), 0, &key(102), 1)).await.unwrap_err();
+    assert!(
+        matches!(&refused, PostError::Refused { code, is_unanimous: true, .. } if code == "nonce_too_low"),
+        "{refused:?}"
+    );
     validators[0].stop().await;
 }
 

@@ -24,6 +24,7 @@ fn generate(engine: &dyn Engine, prompts: usize, prompt_len: u32, max_tokens: u3
                 sampling: SamplingParams::GREEDY,
                 seed: [1; 32],
                 shaping: Shaping::default(),
+                prefix_scope: None,
                 measure: shown,
             };
             engine.generate(request).unwrap()
@@ -51,6 +52,7 @@ fn replay(engine: &LlamaEngine, prompt_len: u32, output_len: u32, measure: bool)
         sampling: SamplingParams::GREEDY,
         seed: [1; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure,
     };
     engine.replay(request).unwrap().blocking_recv().unwrap().unwrap();

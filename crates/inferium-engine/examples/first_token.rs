@@ -21,6 +21,7 @@ fn first_token(engine: &LlamaEngine, messages: &[ChatMessage], run: u8) -> Durat
         sampling: SAMPLING,
         seed: [run; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     };
     engine.generate(request).unwrap().blocking_recv().unwrap().unwrap();

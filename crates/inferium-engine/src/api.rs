@@ -109,6 +109,9 @@ pub struct GenerateRequest {
     pub shaping: Shaping,
     /// The sampling seed.
     pub seed: [u8; 32],
+    /// Whose computed prompts it may begin with, and leaves its own to; `None` shares nothing. It shows in the time that an
+    /// answer takes, never in the answer.
+    pub prefix_scope: Option<Digest>,
     /// Whether steps have [`Step::measured`].
     pub measure: bool,
 }
@@ -126,6 +129,9 @@ pub struct ReplayRequest {
     pub shaping: Shaping,
     /// The sampling seed.
     pub seed: [u8; 32],
+    /// Whose computed prompts it may begin with, and leaves its own to; `None` shares nothing. It shows in the time that an
+    /// answer takes, never in the answer.
+    pub prefix_scope: Option<Digest>,
     /// Whether steps have [`Step::measured`].
     pub measure: bool,
 }
@@ -209,6 +215,10 @@ pub struct EngineLoad {
     pub kv_tokens_total: u32,
     /// Tokens of it that are reserved.
     pub kv_tokens_reserved: u32,
+    /// Tokens of it that ended sequences left for others to begin with.
+    pub kv_tokens_kept: u32,
+    /// Tokens that sequences found computed already, since the start.
+    pub tokens_reused: u64,
 }
 
 /// Why a request was not served.

@@ -9,19 +9,20 @@ mod sequence;
 
 use crate::EngineLoad;
 use crate::llama::Row;
-pub(crate) use compute::Compute;
+pub(crate) use compute::{Compute, Prefix};
+use inferium_sampling::Adjustment;
 pub(crate) use sequence::{Job, Sequence};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 /// Bounds of the work in flight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Generations that run at once.
+    /// Generations and scores that run at once.
     pub(crate) generations: usize,
-    /// Replays that run at once.
+    /// Replays and traces that run at once.
     pub(crate) replays: usize,
     /// Prompt and replay rows of a step while generations stream.
     pub(crate) rows_streaming: usize,
@@ -37,6 +38,8 @@ pub(crate) struct Gauges {
     active: AtomicU32,
     kv_reserved: AtomicU32,
     kv_total: AtomicU32,
+    kv_kept: AtomicU32,
+    reused: AtomicU64,
 }
 
 impl Gauges {
@@ -46,6 +49,8 @@ impl Gauges {
             queued: self.queued.load(Ordering::Relaxed),
             kv_tokens_total: self.kv_total.load(Ordering::Relaxed),
             kv_tokens_reserved: self.kv_reserved.load(Ordering::Relaxed),
+            kv_tokens_kept: self.kv_kept.load(Ordering::Relaxed),
+            tokens_reused: self.reused.load(Ordering::Relaxed),
         }
     }
 }
@@ -106,7 +111,8 @@ impl<C: Compute> Scheduler<C> {
         self.unqueue(before - self.waiting.len());
         let compute = &mut self.compute;
         for sequence in self.active.extract_if(.., |sequence| sequence.is_cancelled()) {
-            compute.release(sequence.into_cache());
+            let (room, tokens) = sequence.into_room();
+            compute.release(room, &tokens);
         }
     }
 
@@ -115,21 +121,22 @@ impl<C: Compute> Scheduler<C> {
     fn admit(&mut self) {
         let mut places = [self.limits.generations, self.limits.replays];
         for sequence in &self.active {
-            places[usize::from(sequence.is_replay())] -= 1;
+            places[usize::from(!sequence.is_of_client())] -= 1;
         }
         let mut index = 0;
         while let Some(job) = self.waiting.get(index) {
-            let place = &mut places[usize::from(job.is_replay())];
+            let place = &mut places[usize::from(!job.is_of_client())];
             if *place == 0 {
                 index += 1;
                 continue;
             }
-            let Some(cache) = self.compute.reserve(job.tokens()) else {
+            let Some((room, found)) = self.compute.reserve(job.tokens(), job.prefix()) else {
                 break;
             };
             *place -= 1;
+            self.gauges.reused.fetch_add(found as u64, Ordering::Relaxed);
             if let Some(job) = self.waiting.remove(index) {
-                self.active.push(Sequence::new(job, cache));
+                self.active.push(Sequence::new(job, room, found));
                 self.unqueue(1);
             }
         }
@@ -149,7 +156,7 @@ impl<C: Compute> Scheduler<C> {
         if let Err(error) = self.compute.run(&rows, &mut rooms) {
             // What the caches hold now is anyone's guess, so every sequence of the step ends.
             for sequence in self.active.drain(..) {
-                self.compute.release(sequence.fail(error.clone()));
+                self.compute.release(sequence.fail(error.clone()), &[]);
             }
             return;
         }
@@ -158,11 +165,7 @@ impl<C: Compute> Scheduler<C> {
             self.active[rows[row].sequence].note(rows[row].token, cells);
         }
 
-        let adjustments: Vec<_> = rows
-            .iter()
-            .filter(|row| row.logits)
-            .map(|row| self.active[row.sequence].adjustment(row.position))
-            .collect();
+        let adjustments = self.adjustments(&rows);
         // Sampling and hashing take as long as a small product, so they are spread over the threads as well.
         let logits = self.compute.logits().chunks_exact(vocab);
         let outputs = logits.zip(self.compute.hidden().chunks_exact(self.compute.width()));
@@ -188,8 +191,38 @@ impl<C: Compute> Scheduler<C> {
         }
         let compute = &mut self.compute;
         for sequence in self.active.extract_if(.., |sequence| sequence.is_finished()) {
-            compute.release(sequence.finish());
+            let (room, tokens) = sequence.finish();
+            compute.release(room, &tokens);
         }
+    }
+
+    /// What bends the logits of each row that wants them. A grammar follows a sequence's tokens one by one; sequences follow theirs
+    /// side by side.
+    fn adjustments(&mut self, rows: &[Row]) -> Vec<Option<Adjustment>> {
+        let wanted: Vec<&Row> = rows.iter().filter(|row| row.logits).collect();
+        let mut shaped: Vec<_> = (0..)
+            .zip(&mut self.active)
+            .filter(|(_, sequence)| sequence.is_shaped())
+            .map(|(index, sequence)| {
+                let positions = wanted.iter().filter(|row| row.sequence == index).map(|row| row.position);
+                (index, sequence, positions.collect::<Vec<_>>(), VecDeque::new())
+            })
+            .collect();
+        if shaped.is_empty() {
+            return wanted.iter().map(|_| None).collect();
+        }
+        let pool = self.compute.pool();
+        pool.install(|| {
+            pool.for_each_chunk(&mut shaped, 1, |_, shaped| {
+                for (_, sequence, positions, adjustments) in shaped {
+                    adjustments.extend(positions.iter().map(|position| sequence.adjustment(*position)));
+                }
+            });
+        });
+        let mut of_sequence: BTreeMap<usize, VecDeque<_>> =
+            shaped.into_iter().map(|(index, .., adjustments)| (index, adjustments)).collect();
+        let next = |row: &&Row| of_sequence.get_mut(&row.sequence).and_then(VecDeque::pop_front).flatten();
+        wanted.iter().map(next).collect()
     }
 
     /// Chooses the rows of the next step.
@@ -223,6 +256,7 @@ impl<C: Compute> Scheduler<C> {
     fn publish(&self) {
         self.gauges.active.store(saturate(self.active.len()), Ordering::Relaxed);
         self.gauges.kv_reserved.store(saturate(self.compute.tokens_reserved()), Ordering::Relaxed);
+        self.gauges.kv_kept.store(saturate(self.compute.tokens_kept()), Ordering::Relaxed);
     }
 }
 

@@ -110,8 +110,15 @@ fn load(path: &Path) -> Result<LlamaEngine, LoadError> {
 fn answer(engine: &LlamaEngine) -> Result<usize, EngineError> {
     let prompt = engine.render_chat(&[ChatMessage { role: "a".to_owned(), content: "abc".to_owned() }])?;
     let sampling = SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 };
-    let request =
-        GenerateRequest { prompt, max_tokens: 2, sampling, seed: [0; 32], shaping: Shaping::default(), measure: true };
+    let request = GenerateRequest {
+        prompt,
+        max_tokens: 2,
+        sampling,
+        seed: [0; 32],
+        shaping: Shaping::default(),
+        prefix_scope: None,
+        measure: true,
+    };
     let mut steps = engine.generate(request)?;
     let mut count = 0;
     while let Some(step) = steps.blocking_recv() {

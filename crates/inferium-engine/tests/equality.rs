@@ -12,7 +12,7 @@ use inferium_engine::{
     Deviation, Engine, GenerateRequest, LlamaEngine, LoadOptions, ReplayRequest, Score, ScoreRequest, Step, Tier,
     WeakFormat,
 };
-use inferium_types::{ChatMessage, SamplingParams, Shaping};
+use inferium_types::{ChatMessage, Digest, SamplingParams, Shaping};
 use std::sync::OnceLock;
 
 const TOKENS: u32 = 200;
@@ -48,6 +48,7 @@ fn claim(request: &GenerateRequest, steps: &[Step]) -> ReplayRequest {
         sampling: request.sampling,
         seed: request.seed,
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     }
 }
@@ -67,6 +68,7 @@ fn reference() -> &'static Reference {
                     sampling: SAMPLING,
                     seed: [index; 32],
                     shaping: Shaping::default(),
+                    prefix_scope: None,
                     measure: false,
                 }
             })
@@ -165,6 +167,57 @@ fn a_busy_mixed_batch_equals_single_streams() {
     for (replay, steps) in replays.into_iter().zip(&reference.steps) {
         assert_eq!(&replay.blocking_recv().unwrap().unwrap(), steps);
     }
+}
+
+/// Whatever a sequence finds computed: the same prompt again, a conversation's next turn, a replay, another token midway, while
+/// others compute beside it.
+#[test]
+fn a_prefix_that_is_reused_gives_the_same_bits() {
+    let reference = reference();
+    let engine = engine(LoadOptions { threads: 2, kv_tokens: 16_384, ..LoadOptions::default() });
+    let scoped = |request: &GenerateRequest, scope: u8| GenerateRequest {
+        prefix_scope: Some(Digest::sha256(&[scope])),
+        ..request.clone()
+    };
+    let all = |scope: u8| {
+        let streams: Vec<_> =
+            reference.requests.iter().map(|request| engine.generate(scoped(request, scope)).unwrap()).collect();
+        for (index, mut stream) in streams.into_iter().enumerate() {
+            let found: Vec<Step> = std::iter::from_fn(|| stream.blocking_recv()).map(Result::unwrap).collect();
+            assert_eq!(found, reference.steps[index], "stream {index}");
+        }
+        engine.load().tokens_reused
+    };
+    assert_eq!(all(1), 0, "the beginnings that all have in common are shared once they are computed");
+    let again = all(1);
+    assert!(again > 0);
+    assert_eq!(all(2), again, "another's are not found");
+
+    // The first answer, taken as part of the prompt.
+    let (request, steps) = (&reference.requests[0], &reference.steps[0]);
+    let before = engine.load().tokens_reused;
+    let turn = |scope| {
+        let mut next = GenerateRequest { prefix_scope: scope, max_tokens: 20, ..request.clone() };
+        next.prompt.extend(steps.iter().map(|step| step.token));
+        next.prompt.extend([260, 261, 262]);
+        collect(&engine, &next)
+    };
+    let found = turn(Some(Digest::sha256(&[1])));
+    let reused = engine.load().tokens_reused - before;
+    assert!(reused as usize > request.prompt.len(), "{reused} tokens");
+    assert_eq!(found, turn(None));
+
+    // A replay of a lie begins with what the truth left, and one of the truth with what the lie left.
+    let mut lie = claim(request, steps);
+    lie.output[50] = (lie.output[50] + 1) % engine.model().vocab_size;
+    let mut replays = Vec::new();
+    for prefix_scope in [None, Some(Digest::sha256(&[1]))] {
+        let replay = engine.replay(ReplayRequest { prefix_scope, ..lie.clone() }).unwrap();
+        replays.push(replay.blocking_recv().unwrap().unwrap());
+    }
+    assert_eq!(replays[0], replays[1]);
+    let truth = ReplayRequest { prefix_scope: Some(Digest::sha256(&[1])), ..claim(request, steps) };
+    assert_eq!(&engine.replay(truth).unwrap().blocking_recv().unwrap().unwrap(), steps);
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod built_in {
             sampling: SAMPLING,
             seed: [number; 32],
             shaping: Shaping::default(),
+            prefix_scope: None,
             measure: true,
         }
     }
@@ -62,7 +63,15 @@ mod built_in {
         let GenerateRequest { prompt, sampling, seed, measure, .. } = request.clone();
         let output = steps.iter().map(|step| step.token).collect();
         let receiver = engine
-            .replay(ReplayRequest { prompt, output, sampling, seed, shaping: Shaping::default(), measure })
+            .replay(ReplayRequest {
+                prompt,
+                output,
+                sampling,
+                seed,
+                shaping: Shaping::default(),
+                prefix_scope: None,
+                measure,
+            })
             .unwrap();
         receiver.blocking_recv().unwrap().unwrap()
     }

@@ -74,6 +74,7 @@ fn a_greeting_is_answered() {
         sampling: GREEDY,
         seed: [0; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     };
     let mut receiver = engine.generate(request).unwrap();
@@ -106,6 +107,7 @@ fn limits_are_kept_and_cancelled_work_frees_its_room() {
         sampling: GREEDY,
         seed: [0; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     };
     assert!(matches!(engine.generate(request(249)), Err(EngineError::TooLong { tokens: 257, context_tokens: 256 })));

@@ -136,6 +136,7 @@ fn greedy_choices_agree_with_a_textbook_forward_pass() {
         sampling: SamplingParams { temperature_micro: 0, top_p_ppm: 1_000_000, top_k: 0 },
         seed: [0; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     };
     let steps = engine.replay(replay).unwrap().blocking_recv().unwrap().unwrap();

@@ -20,6 +20,7 @@ fn generate(engine: &LlamaEngine, prompt: &[u32], shaping: &Shaping, seed: u8) -
         sampling: WARM,
         seed: [seed; 32],
         shaping: shaping.clone(),
+        prefix_scope: None,
         measure: false,
     };
     let mut receiver = engine.generate(request).unwrap();
@@ -37,6 +38,7 @@ fn replay(engine: &LlamaEngine, prompt: &[u32], steps: &[Step], shaping: &Shapin
         sampling: WARM,
         seed: [seed; 32],
         shaping: shaping.clone(),
+        prefix_scope: None,
         measure: false,
     };
     engine.replay(request).unwrap().blocking_recv().unwrap().unwrap()

@@ -36,6 +36,7 @@ fn prompts(engine: &LlamaEngine) -> Vec<GenerateRequest> {
             sampling: SAMPLING,
             seed: [number; 32],
             shaping: Shaping::default(),
+            prefix_scope: None,
             measure: true,
         })
         .collect()
@@ -51,7 +52,15 @@ fn replay(engine: &LlamaEngine, request: &GenerateRequest, steps: &[Step]) -> Ve
     let GenerateRequest { prompt, sampling, seed, .. } = request.clone();
     let output = steps.iter().map(|step| step.token).collect();
     engine
-        .replay(ReplayRequest { prompt, output, sampling, seed, shaping: Shaping::default(), measure: true })
+        .replay(ReplayRequest {
+            prompt,
+            output,
+            sampling,
+            seed,
+            shaping: Shaping::default(),
+            prefix_scope: None,
+            measure: true,
+        })
         .unwrap()
         .blocking_recv()
         .unwrap()

@@ -46,6 +46,7 @@ fn reference() -> &'static Reference {
             sampling: SAMPLING,
             seed: [3; 32],
             shaping: Shaping::default(),
+            prefix_scope: None,
             measure: false,
         };
         let mut receiver = engine.generate(request.clone()).unwrap();

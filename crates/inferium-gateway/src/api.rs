@@ -1,7 +1,10 @@
 //! The HTTP surface: what clients of OpenAI-compatible servers expect.
 
 mod admin;
+mod allowance;
 mod asked;
+mod batches;
+mod body;
 mod calls;
 mod chat;
 mod choices;
@@ -10,13 +13,19 @@ mod completions;
 mod embeddings;
 mod error;
 mod fields;
+mod files;
 mod keys;
+
 mod models;
+mod once;
+mod openapi;
 mod parts;
+mod pay;
 mod receipts;
 mod request;
 mod responses;
 mod routing;
+mod runs;
 mod schema;
 mod tokenizer;
 mod tools;
@@ -24,6 +33,7 @@ mod tools;
 use crate::gateway::ServedModel;
 use crate::hub::{Hub, KeyRefusal, KeyView};
 use crate::keys::{AdminToken, ApiKey};
+use crate::switch::WorkerSwitch;
 use axum::{
     Json, Router,
     body::Bytes,
@@ -35,22 +45,26 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
+pub(crate) use batches::run as run_batches;
 use error::ApiError;
 pub(crate) use error::names;
-use inferium_chain::VerifiedBlock;
+use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_engine::{Comparison, Model, Unfit};
 use inferium_seal::FRAME_OVERHEAD_MAX;
 use inferium_types::{
-    Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, Price, ProfileId, SamplingParams, limits,
+    Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, Price, ProfileId, SamplingParams, TaskKind,
+    limits,
 };
 use routing::Routing;
+pub(crate) use runs::answer_calls;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 use tower_http::cors::{Any, CorsLayer};
+use tower_http::trace::TraceLayer;
+use tracing::{Span, info_span};
 
 /// Bytes of a request's body at most.
 const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -65,13 +79,27 @@ pub(crate) struct ApiState {
     /// The newest verified block.
     head: watch::Receiver<Option<Arc<VerifiedBlock>>>,
     models: Arc<[Arc<ApiModel>]>,
+    /// Whose batch asks: no request, so that it shows no key.
+    acting: Option<Digest>,
+    /// Whether it has files and batches.
+    with_batches: bool,
+    /// Workers that its operator pauses and takes up again.
+    workers: Arc<[WorkerSwitch]>,
+    /// Requests that may be sent again.
+    once: Arc<once::Table>,
+    /// The chain, where agents are and their runs are opened; none in tests of other things.
+    runs: Option<Arc<runs::Opener>>,
+    /// Where clients may pay; nowhere if nobody brings payments to a chain.
+    payee: Option<pay::Payee>,
     created_s: u64,
 }
 
 /// A model that clients may ask for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ApiModel {
     id: ProfileId,
+    /// Of the leases that serve it.
+    kind: TaskKind,
     profile: ModelProfile,
     model: Model,
     /// Longest prompt with its answer that leases are asked for.
@@ -89,6 +117,8 @@ impl ApiModel {
             // Matrices are served as Q8_0, whatever a file has them in.
             (_, ModelTask::Chat) => "int8",
             (_, ModelTask::Embed { .. }) => "fp32",
+            // A host has no weights; no gateway serves one as a model.
+            (_, ModelTask::Host) => "unknown",
         }
     }
 
@@ -137,13 +167,48 @@ impl ApiState {
         let models = models.iter().map(|served| {
             Arc::new(ApiModel {
                 id: served.profile.id(),
+                kind: TaskKind::Inference,
                 profile: served.profile.clone(),
                 model: served.model.clone(),
                 context_tokens: served.demand.context_tokens,
                 price_max: served.demand.price_max,
             })
         });
-        Self { hub, network, head, models: models.collect(), created_s: unix_s() }
+        Self {
+            hub,
+            network,
+            head,
+            models: models.collect(),
+            acting: None,
+            with_batches: false,
+            workers: Arc::default(),
+            once: Arc::default(),
+            payee: None,
+            runs: None,
+            created_s: unix_s(),
+        }
+    }
+
+    /// Lets clients pay while they ask.
+    pub(crate) fn with_payments(mut self) -> Self {
+        self.payee = Some(pay::Payee { chain: self.network.chain, account: self.hub.node() });
+        self
+    }
+
+    /// Lets clients run agents.
+    pub(crate) fn with_runs(mut self, chain: LightClient, sender: Sender) -> Self {
+        self.runs = Some(Arc::new(runs::Opener { chain, sender }));
+        self
+    }
+
+    /// With these workers of its operator.
+    pub(crate) fn with_workers(self, workers: Arc<[WorkerSwitch]>) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// With files and batches, or without.
+    pub(crate) fn with_batches(self, with_batches: bool) -> Self {
+        Self { with_batches, ..self }
     }
 
     /// The model of this name.
@@ -156,8 +221,14 @@ impl ApiState {
 
     /// Leases that are open, by model.
     fn leases(&self) -> serde_json::Map<String, serde_json::Value> {
-        let of = |model: &Arc<ApiModel>| (model.profile.name.clone(), self.hub.open_leases(model.id).0.into());
+        let of =
+            |model: &Arc<ApiModel>| (model.profile.name.clone(), self.hub.open_leases(model.id, model.kind).0.into());
         self.models.iter().map(of).collect()
+    }
+
+    /// The account of a request's bearer token, whether or not it is known.
+    fn account(&self, headers: &HeaderMap) -> Option<Digest> {
+        bearer(headers)?.parse::<ApiKey>().ok().map(|key| key.hash())
     }
 
     /// The payer behind a request's bearer token.
@@ -167,9 +238,14 @@ impl ApiState {
 
     /// The API key that a request shows, if it may be used now.
     fn key(&self, headers: &HeaderMap) -> Result<KeyView, ApiError> {
-        let token = bearer(headers).ok_or(ApiError::NoApiKey)?;
-        let key: ApiKey = token.parse().map_err(|_| ApiError::InvalidApiKey)?;
-        self.hub.key(key.hash()).map_err(|refusal| match refusal {
+        let hash = match self.acting {
+            Some(acting) => acting,
+            None => {
+                let token = bearer(headers).ok_or(ApiError::NoApiKey)?;
+                token.parse::<ApiKey>().map_err(|_| ApiError::InvalidApiKey)?.hash()
+            }
+        };
+        self.hub.key(hash).map_err(|refusal| match refusal {
             KeyRefusal::Unknown => ApiError::InvalidApiKey,
             KeyRefusal::Revoked => ApiError::RevokedApiKey,
             KeyRefusal::Expired(at_ms) => ApiError::ExpiredApiKey { at_ms },
@@ -187,24 +263,35 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 pub(crate) fn router(state: ApiState) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(Any)
-        .expose_headers([REQUEST_ID, JOB_HEADER, PROCESSING_MS, header::RETRY_AFTER, RETRY_AFTER_MS]);
-    let mut routes = Router::new()
-        .merge(model_routes())
-        .route("/v1/models/{*id}", get(models::show))
-        .route("/v1/receipts/{job}", get(receipts::receipt))
-        .route("/v1/slashes", get(receipts::slashes))
-        .route("/v1/key", get(keys::key))
-        .route("/v1/usage", get(keys::usage))
-        .route("/health", get(health))
-        .route("/ready", get(ready))
-        .route("/version", get(version))
-        .route("/v1/worker", get(worker))
-        .with_state(state.clone());
+        .expose_headers(
+            allowance::NAMES
+                .into_iter()
+                .chain([
+                    REQUEST_ID,
+                    JOB_HEADER,
+                    PROCESSING_MS,
+                    header::RETRY_AFTER,
+                    RETRY_AFTER_MS,
+                    SHOULD_RETRY,
+                    once::REPLAYED,
+                    pay::PAYMENT_REQUIRED,
+                    pay::PAYMENT_RESPONSE,
+                ])
+                .collect::<Vec<_>>(),
+        );
+    let names: Vec<&str> = state.models.iter().map(|model| model.profile.name.as_str()).collect();
+    let mut routes = openapi::model()
+        .router(&state)
+        .merge(openapi::public(state.with_batches).router(&state))
+        .with_state(state.clone())
+        .route(openapi::PATH, openapi::serve(&openapi::document(&names, state.with_batches)));
     for model in state.models.iter() {
         let name = &model.profile.name;
-        let of_model = || model_routes().with_state(ApiState { models: [Arc::clone(model)].into(), ..state.clone() });
+        let of_model = || {
+            openapi::model().router(&state).with_state(ApiState { models: [Arc::clone(model)].into(), ..state.clone() })
+        };
         routes = routes.nest(&format!("/m/{name}"), of_model());
         if name.contains('/') {
             routes = routes.nest(&format!("/m/{}", name.replace('/', "%2F")), of_model());
@@ -215,55 +302,61 @@ pub(crate) fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(cors)
+        .layer(TraceLayer::new_for_http().make_span_with(request_span).on_failure(()))
         .layer(middleware::from_fn_with_state(state, observe))
-}
-
-/// What can be asked of models: of all of them, and below `/m/{model}` of one alone, for clients that name none.
-fn model_routes() -> Router<ApiState> {
-    Router::new()
-        .route("/v1/chat/completions", post(chat::completions))
-        .route("/v1/completions", post(completions::create))
-        .route("/v1/responses", post(responses::create))
-        .route("/v1/embeddings", post(embeddings::create))
-        .route("/v1/classifications", post(classifications::create))
-        .route("/v1/models", get(models::list))
-        .route("/tokenizer_info", get(tokenizer::info))
-        .route("/tokenize", post(tokenizer::tokenize))
-        .route("/detokenize", post(tokenizer::detokenize))
 }
 
 /// The routes for operators.
 pub(crate) fn admin_router(state: ApiState, token: &AdminToken) -> Router {
-    Router::new()
-        .merge(admin::routes(state.clone(), token))
-        .route("/metrics", get(metrics))
-        .route("/health", get(health))
-        .route("/ready", get(ready))
+    let is_admin = |route: &openapi::Route| route.operation.access == openapi::Access::Admin;
+    let (guarded, open): (Vec<_>, Vec<_>) = openapi::admin().0.into_iter().partition(is_admin);
+    openapi::Routes(open)
+        .router(&state)
+        .merge(admin::guard(openapi::Routes(guarded).router(&state), token))
+        .route(openapi::PATH, openapi::serve(&openapi::admin_document()))
         .fallback(|| async { ApiError::UnknownUrl })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(middleware::from_fn(identify))
         .with_state(state)
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// False where a repetition would be paid for once more.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const JOB_HEADER: HeaderName = HeaderName::from_static("x-inferium-job");
 
-/// Gives every answer a request id and counts it.
+/// Gives every answer a request id, and counts it.
 async fn observe(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(REQUEST_ID).filter(|value| value.len() <= 128).cloned();
-    let started = Instant::now();
-    let mut response = next.run(request).await;
-    if let Ok(elapsed) = HeaderValue::from_str(&started.elapsed().as_millis().to_string()) {
-        response.headers_mut().insert(PROCESSING_MS, elapsed);
-    }
-    let id = given.or_else(|| HeaderValue::from_str(&format!("req-{:016x}", rand::random::<u64>())).ok());
-    if let Some(id) = id {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    let response = identify(request, next).await;
     let label = crate::metrics::StatusLabel { status: response.status().as_u16() };
     state.hub.metrics.requests.get_or_create(&label).inc();
     response
+}
+
+/// Gives every answer a request id: the client's, unless that is absurdly long.
+async fn identify(mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID).filter(|value| value.len() <= 128).cloned();
+    let id = given.or_else(|| HeaderValue::from_str(&format!("req-{:016x}", rand::random::<u64>())).ok());
+    if let Some(id) = &id {
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    let started = Instant::now();
+    let mut response = next.run(body::to_its_end(request)).await;
+    if let Ok(elapsed) = HeaderValue::from_str(&started.elapsed().as_millis().to_string()) {
+        response.headers_mut().insert(PROCESSING_MS, elapsed);
+    }
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// What logs and traces of a request have in common, until its answer's last byte: its id, never its query, body or key.
+fn request_span(request: &Request) -> Span {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    info_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
 async fn health() -> Json<serde_json::Value> {

@@ -2,16 +2,16 @@
 
 use crate::demand::Demand;
 use crate::gateway::{GatewayError, ServedModel};
-use crate::hub::{Hub, LeaseUse};
+use crate::hub::{Hub, LeaseUse, Retired};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashState};
 use inferium_chain::{LightClient, Sender, VerifiedBlock};
-use inferium_ledger::{Lease, LeaseState, Meta, Node, StateKey, Task};
+use inferium_ledger::{Account, Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
-    Event, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId, TaskTerms, TransactionBody,
-    VrfPublicKey,
+    Amount, Event, LeaseId, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId, TaskKind,
+    TaskTerms, TransactionBody, VrfPublicKey,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -22,8 +22,10 @@ const REOPEN_WAIT: Duration = Duration::from_secs(1);
 /// Blocks between two writes of the cursor when nothing happens.
 const CURSOR_BLOCKS: u64 = 64;
 
-/// A task that was sent for a profile, and the block that holds it.
-type Sent = (ProfileId, Option<u64>);
+/// What is asked for of the pool: leases of a kind, for a profile.
+type Wanted = (ProfileId, TaskKind);
+/// A task that was sent, and the block that holds it.
+type Sent = (Wanted, Option<u64>);
 
 /// Follows the chain for the hub.
 pub(crate) struct ChainSide {
@@ -31,7 +33,10 @@ pub(crate) struct ChainSide {
     chain: LightClient,
     sender: Sender,
     /// What is asked for, and what is in the pool of it.
-    demands: BTreeMap<ProfileId, (TaskTerms, Demand)>,
+    demands: BTreeMap<Wanted, (TaskTerms, Demand)>,
+    /// Leases that this gateway is closing.
+    closing: BTreeSet<LeaseId>,
+    closed: (mpsc::Sender<LeaseId>, mpsc::Receiver<LeaseId>),
     stalls: Arc<Stalls>,
     me: NodeId,
     /// Blocks that hold the tasks that were sent; none for one that no block will hold.
@@ -54,8 +59,15 @@ impl ChainSide {
             sender,
             demands: models
                 .iter()
-                .map(|served| (served.profile.id(), (served.demand.task(&served.profile), Demand::new(None))))
+                .flat_map(|served| {
+                    [TaskKind::Inference, TaskKind::Batch].map(|kind| {
+                        let terms = served.demand.task(&served.profile, kind);
+                        ((served.profile.id(), kind), (terms, Demand::new(None)))
+                    })
+                })
                 .collect(),
+            closing: BTreeSet::new(),
+            closed: mpsc::channel(4),
             stalls,
             me,
             sent: mpsc::channel(4),
@@ -82,11 +94,13 @@ impl ChainSide {
                     Some(block) => self.on_block(&block).await?,
                     None => return Err(GatewayError::Chain { reason: "the stream of blocks ended".into() }),
                 },
-                Some((profile, height)) = self.sent.1.recv() => {
-                    if let Some((_, demand)) = self.demands.get_mut(&profile) {
+                Some((wanted, height)) = self.sent.1.recv() => {
+                    if let Some((_, demand)) = self.demands.get_mut(&wanted) {
                         demand.sent(height);
                     }
                 }
+                Some(lease) = self.closed.1.recv() => drop(self.closing.remove(&lease)),
+                () = self.hub.backlog_changed() => {}
                 _ = stop.changed() => return Ok(()),
             }
         }
@@ -108,7 +122,7 @@ impl ChainSide {
         for task in self.hub.disk(|hub| hub.store.tasks()).await? {
             let on_chain: Option<Task> = self.chain.entry(&StateKey::Task(task)).await?;
             if let Some(on_chain) = on_chain {
-                self.task_opened(task, on_chain.terms.profile);
+                self.task_opened(task, &on_chain.terms);
             } else {
                 self.hub.disk(move |hub| hub.store.remove_task(task)).await?;
             }
@@ -117,13 +131,14 @@ impl ChainSide {
     }
 
     /// Keeps one task of each profile waiting in the pool at any time, so that a worker that joins, or
-    /// has slots free again, is leased in the very block that says so.
+    /// has slots free again, is leased in the very block that says so; one for batches only while lines wait.
     fn keep_demand(&mut self) {
-        for (profile, (terms, demand)) in &mut self.demands {
-            if !demand.take() {
+        self.share_slots();
+        for (wanted, (terms, demand)) in &mut self.demands {
+            if !is_wanted(&self.hub, *wanted) || !demand.take() {
                 continue;
             }
-            let (profile, terms) = (*profile, *terms);
+            let (profile, terms) = (*wanted, *terms);
             let (chain, sender, done) = (self.chain.clone(), self.sender.clone(), self.sent.0.clone());
             tokio::spawn(async move {
                 let height = open_task(&chain, &sender, terms).await;
@@ -136,9 +151,56 @@ impl ChainSide {
         }
     }
 
+    /// Gives up leases whose slots are wanted for the other kind, and closes those that are given up and idle. Which task gets the slots
+    /// is the pool's choice, and it prefers those for requests that someone waits for: while a batch has no lease at all and nobody
+    /// waits, none of these is opened (see [`is_wanted`]).
+    fn share_slots(&mut self) {
+        let profiles: BTreeSet<ProfileId> = self.demands.keys().map(|(profile, _)| *profile).collect();
+        for profile in profiles {
+            let has_task = |kind| self.demands.get(&(profile, kind)).is_some_and(|(_, demand)| demand.waits());
+            if self.hub.is_pressed(profile) {
+                // One lease at a time: what its slots become is seen before another one is given up.
+                if has_task(TaskKind::Inference) && !self.hub.is_retiring(profile, TaskKind::Batch) {
+                    self.hub.retire(profile, TaskKind::Batch, Retired::Busy, 0);
+                }
+            } else if !self.hub.has_backlog(profile) {
+                self.hub.retire(profile, TaskKind::Batch, Retired::Unused, 0);
+            } else if has_task(TaskKind::Batch)
+                && is_starving(&self.hub, profile)
+                && !self.hub.is_retiring(profile, TaskKind::Inference)
+            {
+                self.hub.retire(profile, TaskKind::Inference, Retired::Idle, 1);
+            }
+        }
+        self.hub.retire_stray_runs();
+        for lease in self.hub.retired() {
+            if self.closing.insert(lease) {
+                self.close(lease);
+            }
+        }
+    }
+
+    fn close(&self, lease: LeaseId) {
+        info!(%lease, "closing an idle lease");
+        let (hub, sender, done) = (Arc::clone(&self.hub), self.sender.clone(), self.closed.0.clone());
+        tokio::spawn(async move {
+            let failure = match sender.send(TransactionBody::CloseLease { lease }).await {
+                Ok(sent) => sent.failure,
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = failure {
+                warn!(%lease, reason, "could not close a lease");
+                tokio::time::sleep(REOPEN_WAIT).await;
+                hub.reinstate(lease);
+                // The follower is gone only when the gateway stops. Of one that was closed its block tells.
+                let _ = done.send(lease).await;
+            }
+        });
+    }
+
     /// One of a profile that is not served any more is left to expire.
-    fn task_opened(&mut self, task: TaskId, profile: ProfileId) {
-        if let Some((_, demand)) = self.demands.get_mut(&profile) {
+    fn task_opened(&mut self, task: TaskId, terms: &TaskTerms) {
+        if let Some((_, demand)) = self.demands.get_mut(&(terms.profile, terms.kind)) {
             demand.opened(task);
         }
     }
@@ -149,6 +211,16 @@ impl ChainSide {
         for (position, event) in block.events.iter().enumerate() {
             mine |= self.on_event(block, position, event).await?;
         }
+        for payment in self.hub.payments_of(&block.transactions) {
+            let failure = block.events.iter().find_map(|event| match event {
+                Event::TransactionFailed { transaction, reason } if *transaction == payment => Some(reason.clone()),
+                _ => None,
+            });
+            info!(%payment, failure, "a client's payment is final");
+            self.hub.settle_payment(payment, failure).await?;
+            mine = true;
+        }
+        self.hub.payments_followed(height);
         self.hub.metrics.chain_height.set(i64::try_from(height).unwrap_or(i64::MAX));
         let next = height.saturating_add(1);
         if mine || next >= self.saved_cursor.saturating_add(CURSOR_BLOCKS) {
@@ -164,10 +236,14 @@ impl ChainSide {
     /// True when the event was this gateway's business.
     async fn on_event(&mut self, block: &VerifiedBlock, position: usize, event: &Event) -> Result<bool, GatewayError> {
         match event {
-            Event::TaskOpened { task, requester, profile } if *requester == self.me => {
+            Event::TaskOpened { task, requester, .. } if *requester == self.me => {
                 let task = *task;
                 self.hub.disk(move |hub| hub.store.put_task(task)).await?;
-                self.task_opened(task, *profile);
+                // One that is gone was leased or has expired: an event that comes says so.
+                let on_chain: Option<Task> = self.chain.entry(&StateKey::Task(task)).await?;
+                if let Some(on_chain) = on_chain {
+                    self.task_opened(task, &on_chain.terms);
+                }
             }
             Event::TaskExpired { task, requester } if *requester == self.me => self.task_gone(*task).await?,
             Event::LeaseGranted { lease, task, worker, gateway, terms, price, beacon, expires_at_ms }
@@ -190,11 +266,16 @@ impl ChainSide {
             Event::LeaseEnded { lease, gateway, end, .. } if *gateway == self.me => {
                 info!(%lease, ?end, "lease ended");
                 self.hub.end_lease(*lease);
+                self.closing.remove(lease);
             }
             Event::LeaseClosed { lease, gateway, refund, .. } if *gateway == self.me => {
                 info!(%lease, %refund, "lease closed");
                 let lease = *lease;
                 self.hub.disk(move |hub| hub.close_lease(lease)).await?;
+            }
+            Event::AgentRetired { agent, .. } | Event::AgentClosed { agent, .. } => {
+                let agent = *agent;
+                return Ok(self.hub.disk(move |hub| hub.store.remove_agent(agent)).await?);
             }
             Event::SegmentApproved(outcome) if outcome.gateway == self.me => {
                 if let Some(proof) = block.event_proof(position) {
@@ -204,7 +285,9 @@ impl ChainSide {
                     error!(segment = %outcome.segment, height = block.header.height, position,
                         "the block proves no approval of the segment: its jobs have no receipts");
                 }
-                if !outcome.settled {
+                if outcome.settled {
+                    self.spend(outcome.lease).await?;
+                } else {
                     self.hub.metrics.segments_final.inc();
                 }
             }
@@ -222,6 +305,31 @@ impl ChainSide {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// SPEC A3: a run's step is settled, so what it ordered can be spent. The ledger decides whether the policy allows it.
+    async fn spend(&self, run: LeaseId) -> Result<(), GatewayError> {
+        let Some(record) = self.hub.disk(move |hub| hub.store.orders(run)).await? else { return Ok(()) };
+        let (hub, sender) = (Arc::clone(&self.hub), self.sender.clone());
+        tokio::spawn(async move {
+            for spend in record.spends() {
+                let spend = Box::new(spend);
+                while let Err(error) =
+                    sender.send(TransactionBody::SpendAsAgent { spend: spend.clone() }).await.map(|sent| {
+                        match sent.failure {
+                            None => info!(%run, "an agent's order was spent"),
+                            Some(reason) => warn!(%run, reason, "an agent's order was refused"),
+                        }
+                    })
+                {
+                    debug!(%run, %error, "an agent's order could not be sent yet");
+                    tokio::time::sleep(REOPEN_WAIT).await;
+                }
+            }
+            let removed = hub.disk(move |hub| hub.store.remove_orders(run)).await;
+            hub.must(removed);
+        });
+        Ok(())
     }
 
     async fn on_slashed(&self, height: u64, slash: SlashedNode) -> Result<(), GatewayError> {
@@ -267,8 +375,33 @@ impl ChainSide {
     }
 }
 
+/// True while lines of batches could be done and no lease is there for them.
+fn is_starving(hub: &Hub, profile: ProfileId) -> bool {
+    hub.has_backlog(profile) && !hub.is_pressed(profile) && hub.active_leases(profile, TaskKind::Batch).0 == 0
+}
+
+/// Whether a task should wait in the pool.
+fn is_wanted(hub: &Hub, (profile, kind): Wanted) -> bool {
+    match kind {
+        // One more only when those that are there are used up.
+        TaskKind::Batch => {
+            hub.has_backlog(profile) && !hub.is_pressed(profile) && hub.active_leases(profile, kind).1 == 0
+        }
+        // Whoever waits for an answer comes first: a batch gets nothing while they have no lease, or too few.
+        _ => !is_starving(hub, profile) || hub.active_leases(profile, kind).0 == 0,
+    }
+}
+
+/// A batch's task no larger than the gateway can pay for with half of what it has; `None` where that is less than a context.
+fn affordable(terms: TaskTerms, balance: Amount) -> Option<TaskTerms> {
+    let dearer = terms.price_max.prompt_token.max(terms.price_max.completion_token);
+    let tokens = (balance.nano() / 2).checked_div(dearer.nano()).unwrap_or(u64::MAX);
+    let tokens_max = terms.tokens_max.min(tokens);
+    (tokens_max >= u64::from(terms.context_tokens)).then_some(TaskTerms { tokens_max, ..terms })
+}
+
 /// Opens a task and says in which block it is; none when nobody can serve it yet.
-async fn open_task(chain: &LightClient, sender: &Sender, terms: TaskTerms) -> Option<u64> {
+async fn open_task(chain: &LightClient, sender: &Sender, mut terms: TaskTerms) -> Option<u64> {
     // A refused task costs its fee: the chain is asked first whether anyone was measured for it.
     match chain.entry::<Meta>(&StateKey::Meta).await {
         Ok(Some(meta)) if meta.workers_for(terms.tier) == 0 => {
@@ -279,6 +412,21 @@ async fn open_task(chain: &LightClient, sender: &Sender, terms: TaskTerms) -> Op
         Err(error) => {
             warn!(%error, "could not read who serves");
             return None;
+        }
+    }
+    if terms.kind == TaskKind::Batch {
+        match chain.entry::<Account>(&StateKey::Account(sender.account())).await {
+            Ok(account) => {
+                let Some(within) = affordable(terms, account.unwrap_or_default().balance) else {
+                    debug!("the gateway's balance is too small for a lease of a batch");
+                    return None;
+                };
+                terms = within;
+            }
+            Err(error) => {
+                warn!(%error, "could not read what the gateway has");
+                return None;
+            }
         }
     }
     match sender.send(TransactionBody::OpenTask { terms }).await {
@@ -300,5 +448,34 @@ fn worker_key(node: Node) -> Option<VrfPublicKey> {
     match node.role {
         NodeRole::Worker { vrf } => Some(vrf),
         NodeRole::Validator { .. } | NodeRole::Gateway { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inferium_types::{Digest, Price, Tier, VerificationMode};
+
+    #[test]
+    fn a_batch_s_lease_takes_at_most_half_of_what_the_gateway_has() {
+        let terms = TaskTerms {
+            kind: TaskKind::Batch,
+            mode: VerificationMode::Exact,
+            tier: Tier::Mid,
+            profile: ProfileId::new(Digest::ZERO),
+            price_max: Price { prompt_token: Amount::from_nano(5), completion_token: Amount::from_nano(10) },
+            jobs_max: 1,
+            tokens_max: 100,
+            slots: 1,
+            context_tokens: 1,
+            open_ms: 1,
+            lease_ms: 1,
+        };
+        let terms = TaskTerms { context_tokens: 50, ..terms };
+        let tokens = |nano| affordable(terms, Amount::from_nano(nano)).map(|terms| terms.tokens_max);
+        assert_eq!([2_000, 1_999, 1_000, 999, 0].map(tokens), [Some(100), Some(99), Some(50), None, None]);
+        let free = Price { prompt_token: Amount::ZERO, completion_token: Amount::ZERO };
+        let free = affordable(TaskTerms { price_max: free, ..terms }, Amount::ZERO);
+        assert_eq!(free.map(|terms| terms.tokens_max), Some(100));
     }
 }

@@ -55,6 +55,11 @@ impl Demand {
         };
     }
 
+    /// True while one waits in the pool.
+    pub(crate) fn waits(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// The chain has the task.
     pub(crate) fn opened(&mut self, task: TaskId) {
         self.open.insert(task);

@@ -4,15 +4,22 @@ use crate::api;
 use crate::chainside::ChainSide;
 use crate::hub::{Hub, Outlets, keep_unsigned};
 use crate::keys::{AdminToken, ApiKey};
+use crate::settle::settle;
 use crate::stall::Stalls;
 use crate::store::{GatewayStore, StoreError};
+use crate::switch::WorkerSwitch;
 use axum::Router;
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Model;
+use inferium_ledger::LEASE_JOBS_MAX;
 use inferium_types::{Amount, ModelProfile, Price, SecretKey, TaskKind, TaskTerms};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// A lease of batches is this many times as large as one for requests that someone waits for.
+const BATCH_FACTOR: u32 = 10;
 
 /// What a gateway asks of the pool, again and again.
 #[derive(Debug, Clone, Copy)]
@@ -34,16 +41,16 @@ pub struct DemandTerms {
 }
 
 impl DemandTerms {
-    pub(crate) fn task(&self, profile: &ModelProfile) -> TaskTerms {
-        let kind = TaskKind::Inference;
+    pub(crate) fn task(&self, profile: &ModelProfile, kind: TaskKind) -> TaskTerms {
+        let factor = if kind == TaskKind::Batch { BATCH_FACTOR } else { 1 };
         TaskTerms {
             kind,
             mode: profile.engine.mode(),
             tier: profile.task.least_tier(kind.policy().tier),
             profile: profile.id(),
             price_max: self.price_max,
-            jobs_max: self.jobs_max,
-            tokens_max: self.tokens_max,
+            jobs_max: self.jobs_max.saturating_mul(factor).min(LEASE_JOBS_MAX.max(self.jobs_max)),
+            tokens_max: self.tokens_max.saturating_mul(factor.into()),
             slots: self.slots,
             context_tokens: self.context_tokens,
             open_ms: self.open_ms,
@@ -76,6 +83,10 @@ pub struct GatewayConfig {
     pub api_keys: Vec<(ApiKey, Amount)>,
     /// Who shows it may make and revoke keys at the admin routes.
     pub admin_token: AdminToken,
+    /// Whether it takes files and batches.
+    pub batches: bool,
+    /// Workers of the same operator that its admin routes pause and take up again.
+    pub workers: Vec<WorkerSwitch>,
 }
 
 /// Why a gateway ended.
@@ -108,6 +119,8 @@ pub struct Gateway {
     models: Vec<ServedModel>,
     outlets: Outlets,
     admin_token: AdminToken,
+    batches: bool,
+    workers: Arc<[WorkerSwitch]>,
 }
 
 impl Gateway {
@@ -124,7 +137,8 @@ impl Gateway {
         let sender = Sender::new(chain.clone(), config.key.clone());
         let (hub, outlets) = Hub::new(config.key, store)?;
         hub.name_models(config.models.iter().map(|m| (m.profile.id(), m.profile.name.clone())).collect());
-        Ok(Self { hub, chain, sender, models: config.models, outlets, admin_token: config.admin_token })
+        let GatewayConfig { models, admin_token, batches, workers, .. } = config;
+        Ok(Self { hub, chain, sender, models, outlets, admin_token, batches, workers: workers.into() })
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.
@@ -132,13 +146,17 @@ impl Gateway {
         api::router(self.api_state())
     }
 
-    /// The routes for operators: metrics, the state of what is served, API keys.
+    /// The routes for operators: metrics, the state of what is served, API keys, workers; and every public one.
     pub fn admin_routes(&self) -> Router {
-        api::admin_router(self.api_state(), &self.admin_token)
+        api::admin_router(self.api_state(), &self.admin_token).fallback_service(self.routes())
     }
 
     fn api_state(&self) -> api::ApiState {
         api::ApiState::new(Arc::clone(&self.hub), self.chain.network_key(), self.chain.head(), &self.models)
+            .with_payments()
+            .with_batches(self.batches)
+            .with_workers(Arc::clone(&self.workers))
+            .with_runs(self.chain.clone(), self.sender.clone())
     }
 
     /// Follows the chain until `stop` turns true.
@@ -146,15 +164,28 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`]: it can't go on, and must not.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), GatewayError> {
-        let Outlets { mut fatal, claims, unsigned } = self.outlets;
+        let api_state = self.api_state();
+        // In a task of its own: lines by the thousand hold up nothing else. It ends with this.
+        let mut batches = JoinSet::new();
+        if self.batches {
+            batches.spawn(api::run_batches(self.api_state()));
+        }
+        let Outlets { mut fatal, claims, unsigned, payments, calls } = self.outlets;
+        let answering = api::answer_calls(api_state, calls);
         let keeper = tokio::spawn(keep_unsigned(Arc::clone(&self.hub), unsigned, stop.clone()));
         let stalls = Arc::new(Stalls::new(Arc::clone(&self.hub), self.chain.clone(), self.sender.clone()));
+        let settling = settle(Arc::clone(&self.hub), self.chain.clone(), payments);
         let side = ChainSide::new(Arc::clone(&self.hub), self.chain, self.sender, &self.models, Arc::clone(&stalls));
         tokio::select! {
             outcome = side.run(stop) => outcome?,
+            outcome = settling => outcome?,
             Some(error) = fatal.recv() => return Err(error.into()),
+            Some(outcome) = batches.join_next() => {
+                return outcome.unwrap_or_else(|error| Err(StoreError::new(error))).map_err(Into::into);
+            }
             () = self.hub.watch_deadlines() => {}
             () = stalls.run(claims) => {}
+            () = answering => {}
         }
         // What is finished is on disk before the gateway is gone.
         let _ = keeper.await;
@@ -162,5 +193,31 @@ impl Gateway {
             Ok(error) => Err(error.into()),
             Err(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_for_batches_is_larger_and_within_the_rules() {
+        let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(2) };
+        let demand = DemandTerms {
+            price_max: price,
+            jobs_max: 200_000,
+            tokens_max: 7,
+            slots: 4,
+            context_tokens: 100,
+            open_ms: 1,
+            lease_ms: 1,
+        };
+        let model = Model::Chat(Arc::new(inferium_engine::MockEngine::new(inferium_engine::MockOptions::default())));
+        let profile = model.profile("mock", "mock");
+        let usual = demand.task(&profile, TaskKind::Inference);
+        let batch = demand.task(&profile, TaskKind::Batch);
+        assert_eq!((usual.kind, usual.jobs_max, usual.tokens_max), (TaskKind::Inference, 200_000, 7));
+        assert_eq!((batch.kind, batch.jobs_max, batch.tokens_max), (TaskKind::Batch, LEASE_JOBS_MAX, 70));
+        assert_eq!((batch.slots, batch.price_max), (usual.slots, usual.price_max));
     }
 }

@@ -6,7 +6,11 @@
 //! | `attempts` | the tries for one answer: hedge and retry |
 //! | `ending` | the ways in which one ends without a result |
 //! | `deadlines` | until when a worker must have shown something |
+//! | `backlog` | batches: which of them were cancelled, and what they wait for |
 //! | `leases` | which leases are open, and which of them takes a job |
+//! | `limits` | how much keys may ask for in a minute |
+//! | `payments` | what clients pay with, until a final block decides it |
+//! | `runs` | runs of agents, and the model calls that their hosts ask for |
 //! | `load` | how busy what is served is |
 //! | `segments` | signing what was delivered |
 //! | `unsigned` | keeping finished jobs until a segment holds them |
@@ -18,33 +22,44 @@
 //! that makes it spent, or frees it.
 
 mod attempts;
+mod backlog;
 mod budgets;
 mod deadlines;
 mod ending;
 mod jobs;
 mod keyring;
 mod leases;
+mod limits;
 mod load;
+mod payments;
 mod preferences;
+mod runs;
 mod segments;
 mod unsigned;
 
-pub(crate) use attempts::Attempts;
+pub(crate) use attempts::{Attempts, Siblings};
+pub(crate) use backlog::Pending;
 pub(crate) use ending::Ending;
 pub(crate) use jobs::{JobEvent, JobHandle, JobSpec, TextPiece, Ticket};
 pub(crate) use keyring::{KeyRefusal, KeyView, NotRevoked, UNLIMITED, key_id};
-pub(crate) use leases::{LeaseUse, NoLease};
+pub(crate) use leases::{LeaseUse, NoLease, Retired};
+pub(crate) use limits::{LimitView, Limited, OverLimit, TakenTokens};
+pub(crate) use payments::{NotTaken, PENDING_EACH_MAX, Settled};
 pub(crate) use preferences::Preferences;
+pub(crate) use runs::{CallAsked, RunNews, RunReservation, RunSpec};
 pub(crate) use segments::NotSigned;
 pub(crate) use unsigned::keep_unsigned;
 
 use crate::metrics::Metrics;
 use crate::stall::Claim;
 use crate::store::{GatewayStore, SegmentStatus, StoreError, UnsignedRecord};
+use backlog::Backlog;
 use budgets::Budgets;
-use inferium_types::{Amount, Digest, JobId, LeaseId, NodeId, ProfileId, SecretKey, SegmentId};
+use inferium_types::{Digest, JobId, LeaseId, NodeId, ProfileId, SecretKey, SegmentId, TaskKind, TransactionId};
 use jobs::RunningJob;
 use leases::{Early, LeaseEntry};
+use limits::Limits;
+use payments::Payments;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32};
 use tokio::sync::{Notify, mpsc};
@@ -62,6 +77,7 @@ struct Inner {
     /// The deadline of every running job.
     deadlines: BTreeSet<(Instant, JobId)>,
     budgets: Budgets,
+    limits: Limits,
     /// What clients call the profiles that are served.
     names: BTreeMap<ProfileId, String>,
     failed: VecDeque<JobId>,
@@ -69,8 +85,11 @@ struct Inner {
     early: BTreeMap<(LeaseId, NodeId), Early>,
     /// Finished jobs of an earlier run, whose lease was not read from the chain yet.
     recovered: BTreeMap<JobId, UnsignedRecord>,
-    waiting: BTreeMap<u64, ProfileId>,
+    /// What requests that wait for room wait for.
+    waiting: BTreeMap<u64, (ProfileId, TaskKind)>,
     next_ticket: u64,
+    /// Runs that keys have under way.
+    runs: BTreeMap<Digest, u32>,
 }
 
 impl Inner {
@@ -91,6 +110,10 @@ pub(crate) struct Outlets {
     pub(crate) claims: mpsc::UnboundedReceiver<Claim>,
     /// Finished jobs, to be kept by [`keep_unsigned`].
     pub(crate) unsigned: mpsc::Receiver<UnsignedRecord>,
+    /// Clients' payments, to be brought to the chain.
+    pub(crate) payments: mpsc::UnboundedReceiver<TransactionId>,
+    /// Model calls that hosts of runs ask for.
+    pub(crate) calls: mpsc::UnboundedReceiver<CallAsked>,
 }
 
 /// The meeting place. Shared by the API, the sessions and the chain's follower.
@@ -100,6 +123,8 @@ pub(crate) struct Hub {
     pub(crate) store: GatewayStore,
     pub(crate) metrics: Metrics,
     inner: Mutex<Inner>,
+    payments: Payments,
+    backlog: Backlog,
     /// Held while a segment is signed or a lease closed, over the disk's time too: of two
     /// proposals of one segment the second finds what the first left.
     books: Mutex<()>,
@@ -109,6 +134,8 @@ pub(crate) struct Hub {
     fatal: mpsc::Sender<StoreError>,
     /// One claim per lease at a time, so it is bounded by the leases.
     claims: mpsc::UnboundedSender<Claim>,
+    /// One call per run at a time.
+    calls: mpsc::UnboundedSender<CallAsked>,
     unsigned: mpsc::Sender<UnsignedRecord>,
     /// Share of segments whose worker is ordered to plant a job, as the chain has it; parts per million (SPEC V5).
     pub(crate) forced_share: AtomicU32,
@@ -117,28 +144,36 @@ pub(crate) struct Hub {
 impl Hub {
     /// A hub with what an earlier run left in `store`.
     pub(crate) fn new(key: SecretKey, store: GatewayStore) -> Result<(Arc<Self>, Outlets), StoreError> {
-        let mut inner = Inner { budgets: Budgets::new(store.keys()?, store.key_terms()?), ..Inner::default() };
+        let terms = store.key_terms()?;
+        let mut limits = Limits::default();
+        terms.iter().for_each(|(payer, terms)| limits.set(*payer, terms.limits));
+        let mut inner = Inner { budgets: Budgets::new(store.keys()?, terms), limits, ..Inner::default() };
         for record in store.unsigned()? {
             inner.budgets.reserve(record.payer, record.cost);
             inner.recovered.insert(record.leaf.request.job, record);
         }
+        let (payments, to_send) = Payments::new(store.pending_payments()?);
         let (fatal_tx, fatal) = mpsc::channel(1);
         let (claims_tx, claims) = mpsc::unbounded_channel();
+        let (calls_tx, calls) = mpsc::unbounded_channel();
         let (unsigned_tx, unsigned) = mpsc::channel(UNSIGNED_QUEUE);
         let hub = Self {
             key,
             store,
             metrics: Metrics::new(),
             inner: Mutex::new(inner),
+            payments,
+            backlog: Backlog::default(),
             books: Mutex::default(),
             room: Notify::new(),
             sooner: Notify::new(),
             fatal: fatal_tx,
             claims: claims_tx,
+            calls: calls_tx,
             unsigned: unsigned_tx,
             forced_share: AtomicU32::new(0),
         };
-        Ok((Arc::new(hub), Outlets { fatal, claims, unsigned }))
+        Ok((Arc::new(hub), Outlets { fatal, claims, unsigned, payments: to_send, calls }))
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -181,9 +216,20 @@ impl Hub {
 
     // For answers about the gateway itself.
 
-    /// What a key may still spend: neither spent nor reserved for what runs, or waits for its segment.
-    pub(crate) fn left(&self, payer: Digest) -> Amount {
-        self.lock().budgets.left(payer)
+    /// True if a key may use a model, and may have something left to pay for it with.
+    pub(crate) fn may_ask(&self, payer: Digest, profile: ProfileId) -> bool {
+        self.has_budget(payer) && self.lock().check_model(payer, profile).is_ok()
+    }
+
+    /// True unless a key has spent all that it may.
+    pub(crate) fn has_budget(&self, payer: Digest) -> bool {
+        let inner = self.lock();
+        !inner.budgets.left(payer).is_zero() || inner.budgets.reserved(payer) > 0
+    }
+
+    /// True while some of a key's budget is reserved: what is left may be more soon, or is known to be spent.
+    pub(crate) fn has_reserved(&self, payer: Digest) -> bool {
+        self.lock().budgets.reserved(payer) > 0
     }
 
     /// True while a job runs, or is finished and in no signed segment.

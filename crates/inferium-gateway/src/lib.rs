@@ -27,10 +27,13 @@ mod hub;
 mod keys;
 mod metrics;
 mod session;
+mod settle;
 mod stall;
 mod store;
+mod switch;
 
 pub use document::{InvalidDocument, receipt_document, verify_document};
 pub use gateway::{DemandTerms, Gateway, GatewayConfig, GatewayError, ServedModel};
 pub use keys::{AdminToken, ApiKey, InvalidApiKey};
 pub use store::StoreError;
+pub use switch::{KeepDuty, WorkerSwitch};

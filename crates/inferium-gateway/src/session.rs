@@ -179,6 +179,13 @@ async fn receive(
         }
         WorkerMessage::Embeddings { job, embeddings } => hub.parts(worker, job, JobAnswer::Embeddings(embeddings)),
         WorkerMessage::Scores { job, scores } => hub.parts(worker, job, JobAnswer::Scores(scores)),
+        WorkerMessage::CallModel { step, call, payload, sampling, tokens_max } => {
+            hub.call_model(worker, (step, call), payload, (sampling, tokens_max), outbox);
+        }
+        WorkerMessage::CalledTool { step, tool, took_ms, failed } => {
+            hub.called_tool(worker, step, tool, took_ms, failed);
+        }
+        WorkerMessage::Transcript { step, transcript } => hub.parts(worker, step, JobAnswer::Run(transcript)),
         WorkerMessage::Finished { job, result, output_salt } => hub.finished(worker, job, result, output_salt).await,
         WorkerMessage::Refused { job, reason } => hub.refused(worker, job, &reason),
         WorkerMessage::Segment { terms, jobs, signature, planted } => {

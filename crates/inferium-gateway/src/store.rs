@@ -1,8 +1,17 @@
 //! What a gateway must not forget: budgets, finished jobs, signed segments, outcomes, leases.
 
+mod files;
 mod keys;
+mod payments;
+mod runs;
 
-pub(crate) use keys::{KeyTerms, UsageRow};
+pub(crate) use files::{
+    BATCHES_MAX, BYTES_MAX, BatchEnd, BatchRecord, BatchStatus, Endpoint, FILES_MAX, Fault, FileContent, FileRecord,
+    LineRecord, Made, OPEN_MAX, Repetition,
+};
+pub(crate) use keys::{KeyLimits, KeyTerms, UsageRow};
+pub(crate) use payments::{PaymentRecord, PaymentState, add};
+pub(crate) use runs::{AGENTS_MAX, AgentRecord, OrdersRecord, RunRecord};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;
@@ -161,10 +170,11 @@ impl GatewayStore {
         self.store.all(KEYS)
     }
 
-    /// Makes a key known with a budget; one that is known keeps what it spent.
+    /// Makes a key known with a budget; one that is known keeps what it spent, and what was credited to it.
     pub(crate) fn ensure_key(&self, hash: Digest, budget: Amount) -> Result<(), StoreError> {
         self.store.write(|tx| {
             let old = tx.get(KEYS, &hash)?.unwrap_or_default();
+            let budget = payments::add(budget, payments::credited(tx, &hash)?);
             tx.put(KEYS, &hash, &KeyRecord { budget, ..old })
         })
     }

@@ -144,7 +144,7 @@ impl Draft {
         self.put(StateKey::Capability(id), &capability());
         self.meta.tiers[1] += 1;
         self.meta.speeds[9] += 1;
-        let terms = OfferTerms { slots, price: price(nano), context_tokens: 4_096 };
+        let terms = OfferTerms { slots, price: price(nano), context_tokens: 4_096, batches: true };
         self.put(StateKey::Offer((profile().id(), id)), &Offer { terms, slots_used: 0, waits_from: 0 });
     }
 
@@ -231,7 +231,7 @@ impl Cast {
         Ok(match kind {
             "transfer" => (worker, TransactionBody::Transfer { to: nobody(index), amount }),
             "offer" => {
-                let terms = OfferTerms { slots: 16, price: price(2), context_tokens: 4_096 };
+                let terms = OfferTerms { slots: 16, price: price(2), context_tokens: 4_096, batches: true };
                 (worker, TransactionBody::SetOffer { profile: profile().id(), terms })
             }
             "open task" => (&self.gateway, TransactionBody::OpenTask { terms: terms(1) }),
@@ -302,6 +302,7 @@ fn segment(lease: LeaseId, worker: NodeId, gateway: NodeId, member: NodeId) -> S
         price: price(2),
         fee: Amount::from_nano(2_000),
         kind: TaskKind::Inference,
+        replay_tokens: 0,
         elapsed_ms: 1_000,
         dispute: None,
         disputed: false,

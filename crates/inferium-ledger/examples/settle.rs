@@ -163,7 +163,7 @@ fn leased(count: usize) -> Outcome<(Chain, Vec<LeaseId>)> {
         let vrf = VrfSecretKey::from_entropy(*Digest::of("bench-vrf", &[name.as_bytes()]).as_bytes())?;
         let worker = chain.register(&name, NodeRole::Worker { vrf: vrf.public_key() }, Amount::from_ifr(100_000))?;
         let slots = u32::try_from(LEASES_PER_WORKER)?;
-        let terms = OfferTerms { slots, price: PRICE, context_tokens: 4_096 };
+        let terms = OfferTerms { slots, price: PRICE, context_tokens: 4_096, batches: true };
         chain.send(worker, TransactionBody::SetOffer { profile: profile().id(), terms })?;
     }
     assess(&mut chain)?;

@@ -11,8 +11,8 @@ use crate::market::tier_index;
 use crate::pool::escrow_for;
 use crate::{Rejection, State};
 use inferium_types::{
-    CapabilityReport, Digest, Event, LeaseId, NodeId, Parameters, Ppm, Price, ProfileId, TaskId, TaskKind, TaskTerms,
-    Tier, TransactionId, VerificationMode, limits,
+    CapabilityReport, Digest, Event, LeaseId, ModelTask, NodeId, Parameters, Ppm, Price, ProfileId, TaskId, TaskKind,
+    TaskTerms, Tier, TransactionId, VerificationMode, limits,
 };
 
 /// Share of a capability task's jobs that its committee replays.
@@ -37,7 +37,10 @@ impl Block {
         if !report.is_well_formed() {
             return Err(Rejection::OutOfBounds { field: "report" });
         }
-        self.check_leasable(profile)?;
+        self.check_leasable(&[profile])?;
+        if self.state.task_of(profile) == ModelTask::Host {
+            return Err(Rejection::Profile { expected: "a model's" });
+        }
         if self.state.is_barred_from(sender, profile) {
             return Err(Rejection::BarredFromProfile);
         }

@@ -41,7 +41,9 @@ impl Block {
         for member in court {
             if let Ok(rest) = left.sub(part) {
                 left = rest;
-                self.count_duty(*member);
+                if segment.counts_duties() {
+                    self.count_duty(*member);
+                }
                 self.pay_validator(*member, part);
             }
         }

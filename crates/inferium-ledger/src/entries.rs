@@ -1,9 +1,11 @@
 //! What the state is made of.
 
+mod agent;
 mod ballot;
 mod conduct;
 mod opening;
 
+pub use agent::{Agent, AgentEarnings, Run, Widening};
 pub use ballot::{Ballot, Member, Phase};
 pub use conduct::Conduct;
 pub use opening::{Opening, OwedOrder, Planted};
@@ -438,6 +440,9 @@ pub struct Segment {
     pub kind: TaskKind,
     /// From the lease's beginning to the commitment; milliseconds.
     pub elapsed_ms: u64,
+    /// Tokens that its judges may have to replay, by which their window is sized: those of its jobs, or of a run all that its
+    /// model calls may have.
+    pub replay_tokens: u64,
     /// The open dispute about it.
     pub dispute: Option<Dispute>,
     /// True once it was disputed: that is possible once.
@@ -479,8 +484,12 @@ impl Segment {
 
     /// Time for its members to be bound; milliseconds.
     pub(crate) const fn verdict_window_ms(&self, parameters: &Parameters) -> u64 {
-        let tokens = self.terms.totals.tokens();
-        parameters.verdict_ms.saturating_add(tokens.saturating_mul(parameters.verdict_token_ms))
+        parameters.verdict_ms.saturating_add(self.replay_tokens.saturating_mul(parameters.verdict_token_ms))
+    }
+
+    /// True when verdicts about it count for emission: not about steps that nobody pays for (SPEC A4).
+    pub(crate) const fn counts_duties(&self) -> bool {
+        !matches!(self.kind, TaskKind::Agent) || !self.fee.is_zero()
     }
 }
 

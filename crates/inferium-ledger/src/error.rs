@@ -1,6 +1,6 @@
 //! Why something is refused: always the sender's fault, never ours.
 
-use inferium_types::{Amount, AmountOverflow, InvalidParameter};
+use inferium_types::{Amount, AmountOverflow, Digest, InvalidParameter};
 
 /// Why a transaction has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,6 +150,39 @@ pub enum Rejection {
     /// Statistics convicted the worker on this profile (SPEC V7).
     #[error("barred from the profile for ever by its statistics")]
     BarredFromProfile,
+    /// A task of kind `agent` that names no agent (SPEC T1, A2).
+    #[error("a run names its agent: it is opened by open_run")]
+    NoAgent,
+    /// A profile of another kind is needed (SPEC A1, A2).
+    #[error("the profile is not {expected}")]
+    Profile {
+        /// Whose it has to be.
+        expected: &'static str,
+    },
+    /// The agent is another by now, or not yet (SPEC A2).
+    #[error("the agent is not the one that was seen: its version is {expected}, not {found}")]
+    Version {
+        /// The agent's.
+        expected: Digest,
+        /// As asked for.
+        found: Digest,
+    },
+    /// The agent's policy forbids it (SPEC A3).
+    #[error("the agent's policy does not allow {what}")]
+    Policy {
+        /// What.
+        what: &'static str,
+    },
+    /// The agent's policy does not allow so much (SPEC A3).
+    #[error("the agent's policy allows {limit} for each {cap}; it would be {found}")]
+    PolicyCap {
+        /// `run` or `day`.
+        cap: &'static str,
+        /// At most.
+        limit: Amount,
+        /// With this spend.
+        found: Amount,
+    },
     /// The evidence does not prove what it claims.
     #[error("the evidence proves nothing: {why}")]
     Evidence {

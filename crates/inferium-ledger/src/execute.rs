@@ -4,7 +4,9 @@ use crate::entries::Meta;
 use crate::error::{InvalidBlock, Rejection};
 use crate::money::is_duty;
 use crate::state::{Due, PROTOCOL_VERSION, State};
-use inferium_types::{Event, NodeId, SeedSignature, TransactionBody, TransactionId, VerifiedTransaction, limits};
+use inferium_types::{
+    Event, NodeId, SeedSignature, TaskId, TransactionBody, TransactionId, VerifiedTransaction, limits,
+};
 use std::collections::BTreeSet;
 
 /// Nonces that a transaction may be ahead of its account and still be admitted to a mempool.
@@ -297,6 +299,15 @@ impl Block {
             TransactionBody::OpenDispute { segment } => self.open_dispute(sender, *segment),
             TransactionBody::Propose { proposal } => self.propose(sender, proposal),
             TransactionBody::Vote { proposal, choice } => self.vote(sender, *proposal, *choice),
+            TransactionBody::PublishAgent { name, terms } => self.publish_agent(sender, name, terms),
+            TransactionBody::UpdateAgent { agent, terms } => self.update_agent(sender, *agent, terms),
+            TransactionBody::RetireAgent { agent, stop_spending } => self.retire_agent(sender, *agent, *stop_spending),
+            TransactionBody::OpenRun { terms } => {
+                self.open_run(TaskId::new(transaction.id().digest()), sender, terms, self.included)
+            }
+            TransactionBody::SpendAsAgent { spend } => {
+                self.spend_as_agent(TaskId::new(transaction.id().digest()), sender, spend, self.included)
+            }
         }
     }
 
@@ -321,6 +332,7 @@ impl Block {
                 Due::Unbonding(id) => self.mature(id),
                 Due::Capability(id) => self.advance_capability(id),
                 Due::Proposal(id) => self.advance_proposal(id),
+                Due::Run(id) => self.remove_run(id),
             }
         }
         self.go_on_without_vacated();

@@ -22,7 +22,7 @@
 //! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V), `ballots.rs` V2, `disputes.rs` V4; `stalls.rs` certified
 //! delivery (T6); `forced.rs` planted jobs (V5); `statistics.rs` tolerance profiles (V6, V7); `slashing.rs` the table of S; `reputation.rs` R; `capability.rs` measured tiers
 //! (N2, N3); `bonds.rs` delegation and unbonding (M7); `emission.rs` rewards (M5, M6);
-//! `governance.rs` G; `why.rs` tells what is in whose way (T8).
+//! `governance.rs` G; `agents.rs` agents and their runs (A1, A2, A4), `spends.rs` what they spend (A3); `why.rs` tells what is in whose way (T8).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -36,6 +36,7 @@
     )
 )]
 
+mod agents;
 mod ballots;
 mod bonds;
 mod capability;
@@ -54,6 +55,7 @@ mod pool;
 mod reputation;
 mod segments;
 mod slashing;
+mod spends;
 mod stalls;
 mod state;
 mod statistics;
@@ -62,13 +64,15 @@ mod verdicts;
 mod why;
 
 pub use entries::{
-    Account, Approval, Ballot, Capability, Conduct, Delegation, Dispute, EpochReward, EpochWork, Fresh, Hold, Lease,
-    LeaseState, Listing, Member, Meta, Node, Offer, Opening, Operator, OwedOrder, Phase, Planted, Pool, Profile,
-    Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stage, Stall, StallState, Task, Unbonding,
+    Account, Agent, AgentEarnings, Approval, Ballot, Capability, Conduct, Delegation, Dispute, EpochReward, EpochWork,
+    Fresh, Hold, Lease, LeaseState, Listing, Member, Meta, Node, Offer, Opening, Operator, OwedOrder, Phase, Planted,
+    Pool, Profile, Proposal, ProposalState, QueuePlace, Record, Run, Segment, SegmentState, Stage, Stall, StallState,
+    Task, Unbonding, Widening,
 };
 pub use error::{CorruptState, InvalidBlock, Rejection};
 pub use execute::{Assembled, BlockEnvironment, Executed, admit, assemble, execute};
 pub use money::{fee_of, is_duty};
+pub use pool::LEASE_JOBS_MAX;
 pub use state::{PROTOCOL_VERSION, State, StateKey, state_key};
 pub use why::{Obstacle, WorkerWhy};
 

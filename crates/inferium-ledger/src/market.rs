@@ -4,7 +4,7 @@
 use crate::State;
 use crate::entries::{Offer, Task};
 use crate::state::Needs;
-use inferium_types::{AccountId, Amount, Digest, NodeId, Price, ProfileId, Tier};
+use inferium_types::{AccountId, Amount, Digest, NodeId, OfferTerms, Price, ProfileId, Tier};
 
 /// Draws in a row, per eligible worker, after which one is served next. All others may be due at
 /// once and are served one by one, so that 3 keeps everyone within the 4 of SPEC T5.
@@ -21,11 +21,17 @@ pub(crate) struct Bounds {
     slots: u32,
     context_tokens: u32,
     price: Price,
+    takes_batches: bool,
+    /// Room for what runs put at stake (SPEC A2).
+    cover: Amount,
 }
 
 impl Bounds {
+    /// Of an offer, whatever its worker answers for already.
     pub(crate) const fn of(offer: &Offer) -> Self {
-        Self { slots: offer.slots_free(), context_tokens: offer.terms.context_tokens, price: offer.terms.price }
+        let OfferTerms { price, context_tokens, batches, .. } = offer.terms;
+        let cover = Amount::from_nano(u64::MAX);
+        Self { slots: offer.slots_free(), context_tokens, price, takes_batches: batches, cover }
     }
 
     /// Whichever of both is better for a task, in each respect.
@@ -37,6 +43,8 @@ impl Bounds {
                 prompt_token: self.price.prompt_token.min(other.price.prompt_token),
                 completion_token: self.price.completion_token.min(other.price.completion_token),
             },
+            takes_batches: self.takes_batches || other.takes_batches,
+            cover: self.cover.max(other.cover),
         }
     }
 
@@ -48,11 +56,15 @@ impl Bounds {
                 prompt_token: self.price.prompt_token.max(other.price.prompt_token),
                 completion_token: self.price.completion_token.max(other.price.completion_token),
             },
+            takes_batches: self.takes_batches && other.takes_batches,
+            cover: self.cover.min(other.cover),
         }
     }
 
     pub(crate) fn fits(&self, needs: &Needs) -> bool {
-        self.slots >= needs.slots && self.context_tokens >= needs.context_tokens && self.price.within(&needs.price_max)
+        let takes_kind = self.takes_batches || !needs.is_batch;
+        let has_room = self.slots >= needs.slots && self.context_tokens >= needs.context_tokens;
+        takes_kind && has_room && self.price.within(&needs.price_max) && self.cover >= needs.cover
     }
 }
 
@@ -87,6 +99,8 @@ impl Sum {
             slots: 0,
             context_tokens: 0,
             price: Price { prompt_token: Amount::ZERO, completion_token: Amount::ZERO },
+            takes_batches: false,
+            cover: Amount::ZERO,
         };
         Self { count: 0, weight: 0, best: NOTHING, worst: NOTHING, oldest: (u64::MAX, usize::MAX) }
     };
@@ -254,8 +268,8 @@ impl Market {
                 continue;
             }
             let weight = state.priority_at(state.percentile_of(score), worker, profile);
-            let candidate =
-                Candidate { worker, operator, weight, has: Bounds::of(&offer), waits_from: offer.waits_from, taken: 0 };
+            let has = Bounds { cover: state.cover_left(worker), ..Bounds::of(&offer) };
+            let candidate = Candidate { worker, operator, weight, has, waits_from: offer.waits_from, taken: 0 };
             if let Some(of_tier) = candidates.get_mut(tier_index(tier)) {
                 of_tier.push(candidate);
             }
@@ -268,16 +282,21 @@ impl Market {
     }
 
     /// SPEC T5: a weighted draw by priority, some of them uniform, and no one passed over for long.
-    pub(crate) fn choose(&mut self, state: &State, task: &Task, draw: impl FnOnce() -> Digest) -> Option<Place> {
+    pub(crate) fn choose(
+        &mut self,
+        state: &State,
+        task: &Task,
+        needs: &Needs,
+        draw: impl FnOnce() -> Digest,
+    ) -> Option<Place> {
         let requester = state.operator_of(&task.requester);
-        let needs = Needs::of(&task.terms);
         let mut eligible = Sum::NONE;
         let mut sums = [Sum::NONE; 3];
         let mut overdue: Option<(u64, Place)> = None;
         for (index, _) in TIERS.into_iter().enumerate().filter(|(_, tier)| state.serves(*tier, task)) {
             let (Some(lot), Some(draws)) = (self.lots.get_mut(index), self.draws.get(index)) else { continue };
             lot.leave_out(requester);
-            let sum = lot.fitting(1, &needs);
+            let sum = lot.fitting(1, needs);
             let (from, place) = sum.oldest;
             let waited = draws.saturating_sub(from);
             if sum.count > 0 && overdue.is_none_or(|(longest, _)| waited > longest) {
@@ -299,14 +318,20 @@ impl Market {
         for (index, (lot, sum)) in self.lots.iter().zip(sums).enumerate() {
             match rest.checked_sub(sum.measure(is_uniform)) {
                 Some(beyond) => rest = beyond,
-                None => return lot.at_sum(&needs, is_uniform, rest).map(|place| (index, place)),
+                None => return lot.at_sum(needs, is_uniform, rest).map(|place| (index, place)),
             }
         }
         None
     }
 
     /// A draw among those who may serve the task is over, and one of them has it: who, and its price.
-    pub(crate) fn serve(&mut self, state: &State, task: &Task, (index, place): Place) -> Option<(NodeId, Price)> {
+    pub(crate) fn serve(
+        &mut self,
+        state: &State,
+        task: &Task,
+        needs: &Needs,
+        (index, place): Place,
+    ) -> Option<(NodeId, Price)> {
         for (draws, tier) in self.draws.iter_mut().zip(TIERS) {
             if state.serves(tier, task) {
                 *draws = draws.saturating_add(1);
@@ -315,8 +340,9 @@ impl Market {
         let waits_from = *self.draws.get(index)?;
         let lot = self.lots.get_mut(index)?;
         let candidate = lot.candidates.get_mut(place)?;
-        candidate.has.slots = candidate.has.slots.saturating_sub(task.terms.slots);
-        candidate.taken = candidate.taken.saturating_add(task.terms.slots);
+        candidate.has.slots = candidate.has.slots.saturating_sub(needs.slots);
+        candidate.has.cover = candidate.has.cover.sub(needs.cover).unwrap_or(Amount::ZERO);
+        candidate.taken = candidate.taken.saturating_add(needs.slots);
         candidate.waits_from = waits_from;
         let served = (candidate.worker, candidate.has.price);
         lot.refresh(place);

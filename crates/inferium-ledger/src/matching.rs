@@ -4,7 +4,7 @@ use crate::entries::QueuePlace;
 use crate::execute::Block;
 use crate::market::{Bounds, Market};
 use crate::state::{Needs, State, TaskRank};
-use inferium_types::{Amount, Digest, ProfileId, TaskId};
+use inferium_types::{Amount, Digest, ProfileId, TaskId, TaskKind};
 use std::collections::BTreeMap;
 
 /// The free offers of a profile.
@@ -71,9 +71,13 @@ impl Block {
         let Some(task) = self.state.tasks.get(&id).copied() else { return };
         let market = room.market.get_or_insert_with(|| Market::of(&self.state, profile));
         let draw = || draw_of(&self.state, id);
-        let Some(place) = market.choose(&self.state, &task, draw) else { return };
-        let Some((worker, offered)) = market.serve(&self.state, &task, place) else { return };
-        let price = self.state.price_of(profile, offered);
+        let Some(place) = market.choose(&self.state, &task, needs, draw) else { return };
+        let Some((worker, offered)) = market.serve(&self.state, &task, needs, place) else { return };
+        // SPEC A2: a host says for how much at least it runs agents; the price is the agent's.
+        let price = match task.terms.kind {
+            TaskKind::Agent => task.terms.price_max,
+            kind => self.state.price_of(profile, kind, offered),
+        };
         self.state.set_task(id, None);
         self.begin_lease(id, worker, task.requester, task.terms, price, task.escrow);
     }

@@ -60,6 +60,7 @@ impl State {
             .chain(self.holds.values().map(Hold::amount))
             .chain(self.segments.values().filter_map(|segment| Some(segment.dispute.as_ref()?.bond)))
             .chain(self.proposals.values().map(|proposal| proposal.deposit))
+            .chain(self.agents.values().map(|agent| agent.deposit))
             .chain([meta.reward_pool, meta.treasury, meta.validator_pool, meta.burned]);
         let mut total = Amount::ZERO;
         for amount in tables {
@@ -73,6 +74,7 @@ impl State {
                 return Err(format!("lease {id} owes {} and holds {}", lease.reserved, lease.escrow));
             }
         }
+        self.audit_agents()?;
         self.audit_stakes(meta)
     }
 
@@ -148,6 +150,11 @@ pub const fn is_duty(body: &TransactionBody) -> bool {
         | TransactionBody::OpenAssessment { .. }
         | TransactionBody::OpenDispute { .. }
         | TransactionBody::Propose { .. }
-        | TransactionBody::Vote { .. } => false,
+        | TransactionBody::Vote { .. }
+        | TransactionBody::PublishAgent { .. }
+        | TransactionBody::UpdateAgent { .. }
+        | TransactionBody::RetireAgent { .. }
+        | TransactionBody::OpenRun { .. }
+        | TransactionBody::SpendAsAgent { .. } => false,
     }
 }

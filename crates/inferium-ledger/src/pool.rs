@@ -4,14 +4,15 @@ use crate::Rejection;
 use crate::entries::{Lease, LeaseState, Listing, Node, Offer, Task};
 use crate::execute::Block;
 use inferium_types::{
-    Amount, AmountOverflow, Event, LeaseEnd, LeaseId, ModelTask, NodeId, OfferTerms, Parameters, Price, ProfileId,
-    TaskId, TaskKind, TaskTerms, Tier, TransactionId,
+    AccountId, Amount, AmountOverflow, Event, LeaseEnd, LeaseId, ModelTask, NodeId, OfferTerms, Parameters, Price,
+    ProfileId, TaskId, TaskKind, TaskTerms, Tier, TransactionId,
 };
+use std::collections::BTreeSet;
 
 /// Slots that one offer may have.
 const SLOTS_MAX: u32 = 4_096;
-/// Jobs of one lease.
-const LEASE_JOBS_MAX: u32 = 1_000_000;
+/// Jobs that one lease may have.
+pub const LEASE_JOBS_MAX: u32 = 1_000_000;
 
 impl Block {
     /// SPEC M4: the cost at most is locked before anyone works.
@@ -22,14 +23,40 @@ impl Block {
         terms: TaskTerms,
         position: u32,
     ) -> Result<(), Rejection> {
-        let bond = self.active_node(sender, "a gateway", Node::is_gateway)?.stake;
-        let parameters = &self.state.meta().parameters;
-        // SPEC N5: one that took its bond back has nothing left to answer with.
-        if bond < parameters.gateway_bond_min {
-            return Err(Rejection::Insufficient { needed: parameters.gateway_bond_min, available: bond });
+        self.check_requester(sender)?;
+        if terms.kind == TaskKind::Agent {
+            return Err(Rejection::NoAgent);
         }
+        if self.state.task_of(terms.profile) == ModelTask::Host {
+            return Err(Rejection::Profile { expected: "a model's" });
+        }
+        let id = TaskId::new(transaction.digest());
+        self.lock_task(id, sender, sender, terms, position).map(|_| ())
+    }
+
+    /// Who may ask for work: a gateway with its bond.
+    pub(crate) fn check_requester(&self, sender: NodeId) -> Result<(), Rejection> {
+        let bond = self.active_node(sender, "a gateway", Node::is_gateway)?.stake;
+        let needed = self.state.meta().parameters.gateway_bond_min;
+        // SPEC N5: one that took its bond back has nothing left to answer with.
+        if bond < needed {
+            return Err(Rejection::Insufficient { needed, available: bond });
+        }
+        Ok(())
+    }
+
+    /// Opens a task if somebody may serve it; what it costs at most is locked, and told.
+    pub(crate) fn lock_task(
+        &mut self,
+        id: TaskId,
+        requester: NodeId,
+        payer: AccountId,
+        terms: TaskTerms,
+        position: u32,
+    ) -> Result<Amount, Rejection> {
+        let parameters = &self.state.meta().parameters;
         check_task(&terms, self.state.task_of(terms.profile), parameters)?;
-        self.check_leasable(terms.profile)?;
+        self.check_leasable(&[terms.profile])?;
         // SPEC T2: how results are verified follows from the profile.
         let mode = self.state.mode_of(terms.profile);
         if terms.mode != mode {
@@ -37,13 +64,12 @@ impl Block {
         }
         self.check_workers(terms.tier)?;
         let escrow = escrow_for(&terms, parameters)?;
-        self.state.debit(sender, escrow)?;
-        let id = TaskId::new(transaction.digest());
+        self.state.debit(payer, escrow)?;
         let expires_at_ms = self.now_ms.saturating_add(terms.open_ms);
         let opened = (self.height, position);
-        self.state.set_task(id, Some(Task { requester: sender, terms, escrow, opened, expires_at_ms }));
-        self.events.push(Event::TaskOpened { task: id, requester: sender, profile: terms.profile });
-        Ok(())
+        self.state.set_task(id, Some(Task { requester, terms, escrow, opened, expires_at_ms }));
+        self.events.push(Event::TaskOpened { task: id, requester, profile: terms.profile });
+        Ok(escrow)
     }
 
     /// SPEC N3: what no measured worker may serve is refused at once. A higher tier may, once the
@@ -55,24 +81,20 @@ impl Block {
         Ok(())
     }
 
-    /// SPEC N4: a profile needs enough operators that can replay it, and nothing against it.
-    pub(crate) fn check_leasable(&self, profile: ProfileId) -> Result<(), Rejection> {
-        let entry = self.state.profiles.get(&profile).ok_or(Rejection::Unknown { what: "profile" })?;
-        match entry.listing {
-            Listing::Declared | Listing::Approved => {}
-            Listing::Paused => return Err(Rejection::ProfileClosed { listing: "paused" }),
-            Listing::Delisted => return Err(Rejection::ProfileClosed { listing: "delisted" }),
+    /// SPEC N4: what is judged by these profiles needs enough operators that can replay all of them, and nothing against any.
+    pub(crate) fn check_leasable(&self, profiles: &[ProfileId]) -> Result<(), Rejection> {
+        for profile in profiles {
+            let entry = self.state.profiles.get(profile).ok_or(Rejection::Unknown { what: "profile" })?;
+            match entry.listing {
+                Listing::Declared | Listing::Approved => {}
+                Listing::Paused => return Err(Rejection::ProfileClosed { listing: "paused" }),
+                Listing::Delisted => return Err(Rejection::ProfileClosed { listing: "delisted" }),
+            }
         }
         let epoch = self.state.meta().epoch;
-        let mut operators: Vec<_> = entry
-            .validators
-            .iter()
-            .filter_map(|id| self.state.nodes.get(id))
-            .filter(|node| node.is_active(epoch))
-            .map(|node| node.operator)
-            .collect();
-        operators.sort_unstable();
-        operators.dedup();
+        let declared = self.state.declared_all(profiles);
+        let nodes = declared.iter().filter_map(|id| self.state.nodes.get(id)).filter(|node| node.is_active(epoch));
+        let operators: BTreeSet<AccountId> = nodes.map(|node| node.operator).collect();
         let found = u32::try_from(operators.len()).unwrap_or(u32::MAX);
         let needed = self.state.meta().parameters.profile_operators_min;
         if found < needed {
@@ -111,8 +133,10 @@ impl Block {
 
     pub(crate) fn expire_task(&mut self, id: TaskId) {
         if let Some(task) = self.state.set_task(id, None) {
-            self.state.pay(task.requester, task.escrow);
+            let run = LeaseId::of_task(id);
+            self.state.pay(self.state.payer_of(run, task.requester), task.escrow);
             self.events.push(Event::TaskExpired { task: id, requester: task.requester });
+            self.remove_run(run);
         }
     }
 
@@ -150,6 +174,14 @@ impl Block {
             state: LeaseState::Active,
         };
         self.state.set_lease(id, Some(lease));
+        if let Some(run) = self.state.runs.get_mut(&id) {
+            run.host = Some(worker);
+            // SPEC A2: what it answers for, whatever segments there will be.
+            let cover = run.cover();
+            if let Some(node) = self.state.nodes.get_mut(&worker) {
+                node.unsettled = node.unsettled.add(cover).unwrap_or(Amount::from_nano(u64::MAX));
+            }
+        }
         self.events.push(Event::LeaseGranted { lease: id, task, worker, gateway, terms, price, beacon, expires_at_ms });
     }
 
@@ -234,7 +266,7 @@ impl Block {
         let reservation = match end {
             LeaseEnd::Fault | LeaseEnd::ClosedByWorker => Amount::ZERO,
             _ if lease.spoiled => Amount::ZERO,
-            LeaseEnd::Exhausted | LeaseEnd::Expired | LeaseEnd::ClosedByGateway => {
+            LeaseEnd::Exhausted | LeaseEnd::Expired | LeaseEnd::ClosedByGateway | LeaseEnd::Undecided => {
                 let blocks = self.height.saturating_sub(lease.granted_height);
                 reservation_for(&lease.terms, &self.state.meta().parameters, blocks)
                     .unwrap_or(Amount::ZERO)
@@ -244,8 +276,13 @@ impl Block {
         self.state.set_lease(id, None);
         self.state.pay(lease.worker, reservation);
         let refund = lease.escrow.sub(reservation).unwrap_or(Amount::ZERO);
-        self.state.pay(lease.gateway, refund);
+        self.state.pay(self.state.payer_of(id, lease.gateway), refund);
         self.events.push(Event::LeaseClosed { lease: id, worker: lease.worker, gateway: lease.gateway, refund });
+        let cover = self.state.cover_of(lease.task);
+        if let Some(node) = self.state.nodes.get_mut(&lease.worker) {
+            node.unsettled = node.unsettled.sub(cover).unwrap_or(Amount::ZERO);
+        }
+        self.end_run(id);
     }
 }
 

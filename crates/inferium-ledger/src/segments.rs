@@ -1,11 +1,12 @@
 //! Segments: commitment, approval, settlement (SPEC J3, J4, M5, V4).
 
-use crate::entries::{Approval, Lease, LeaseState, Opening, OwedOrder, Segment, SegmentState};
+use crate::agents::RunSplit;
+use crate::entries::{Approval, Lease, LeaseState, Opening, OwedOrder, Run, Segment, SegmentState};
 use crate::execute::Block;
 use crate::{Rejection, reputation};
 use inferium_types::{
-    Amount, Event, FORCED_TOKENS, JobTotals, LeaseEnd, NodeId, Parameters, ProfileId, RejectReason, ReplayStatistics,
-    SegmentCommitment, SegmentId, SegmentOutcome, TaskKind, limits,
+    AccountId, Amount, Event, FORCED_TOKENS, JobTotals, LeaseEnd, NodeId, Parameters, Ppm, ProfileId, RejectReason,
+    ReplayStatistics, SegmentCommitment, SegmentId, SegmentOutcome, SegmentTerms, TaskKind, limits,
 };
 
 /// Verdict windows that a segment may wait for its seed.
@@ -14,6 +15,15 @@ const SEED_WINDOWS: u64 = 3;
 /// How long a segment waits for the seed that draws its committee; milliseconds.
 pub(crate) const fn seed_window_ms(parameters: &Parameters) -> u64 {
     parameters.verdict_ms.saturating_mul(SEED_WINDOWS)
+}
+
+/// Whose a settled fee is (SPEC M5); the rest is the treasury's.
+struct FeeShares {
+    worker: Ppm,
+    creator: Ppm,
+    creator_id: Option<AccountId>,
+    committee: Ppm,
+    validators: Ppm,
 }
 
 impl Block {
@@ -40,6 +50,7 @@ impl Block {
             return Err(Rejection::WrongState { what: "a second segment of one block" });
         }
         let (jobs_after, tokens_after) = sums_after(&lease, &terms.totals)?;
+        self.check_steps(terms.lease, &lease, &terms.totals)?;
         if !terms.signed_by_worker(&lease.worker, &commitment.worker_signature) {
             return Err(Rejection::Signature { whose: "worker's" });
         }
@@ -51,7 +62,7 @@ impl Block {
         if reserved > lease.escrow {
             return Err(Rejection::Insufficient { needed: reserved, available: lease.escrow });
         }
-        self.reserve_unsettled(lease.worker, lease.terms.profile, fee)?;
+        self.reserve_unsettled(lease.worker, lease.terms.profile, unsettled(lease.terms.kind, fee))?;
 
         lease.reserved = reserved;
         lease.jobs = jobs_after;
@@ -73,6 +84,7 @@ impl Block {
                 fee,
                 kind: lease.terms.kind,
                 elapsed_ms: self.now_ms.saturating_sub(lease.granted_ms),
+                replay_tokens: self.replay_tokens(&terms),
                 dispute: None,
                 disputed: false,
                 opening: self.opening_of(&lease, &terms.totals),
@@ -129,8 +141,13 @@ impl Block {
         approval: Approval,
         measured: Option<&ReplayStatistics>,
     ) {
-        for approver in &approval.approvers {
+        for approver in approval.approvers.iter().filter(|_| segment.counts_duties()) {
             self.count_duty(*approver);
+        }
+        // SPEC A2: it was under way when its run was over.
+        if self.state.runs.get(&segment.terms.lease).is_some_and(|run| run.over) {
+            self.reject(id, &segment, RejectReason::RunOver);
+            return;
         }
         // SPEC V7: it was under way when its worker was convicted.
         if self.state.is_barred_from(segment.worker, segment.profile) {
@@ -156,7 +173,7 @@ impl Block {
     /// The segment costs nothing: its fee is free again in the lease.
     pub(crate) fn reject(&mut self, id: SegmentId, segment: &Segment, reason: RejectReason) {
         self.release_fee(segment, false);
-        let is_workers = !matches!(reason, RejectReason::Unresolved);
+        let is_workers = !matches!(reason, RejectReason::Unresolved | RejectReason::RunOver);
         if let Some(mut lease) = self.state.leases.get(&segment.terms.lease).copied().filter(|_| is_workers) {
             lease.spoiled = true;
             self.state.set_lease(segment.terms.lease, Some(lease));
@@ -169,32 +186,37 @@ impl Block {
             gateway: segment.gateway,
             reason,
         });
+        self.end_over(segment.terms.lease, if is_workers { LeaseEnd::Fault } else { LeaseEnd::Undecided });
     }
 
     /// SPEC M5, V4: the challenge window is over, everyone is paid.
     pub(crate) fn settle(&mut self, id: SegmentId, segment: &Segment, approval: &Approval) {
         let approvers = &approval.approvers;
         self.release_fee(segment, true);
-        let parameters = &self.state.meta().parameters;
-        let (worker_share, committee_share) = (parameters.fee_share_worker, parameters.fee_share_committee);
-        let validators_share = parameters.fee_share_validators;
+        let run = self.state.runs.get(&segment.terms.lease).cloned();
+        let shares = self.shares_of(run.as_ref());
         let mut left = segment.fee;
         let mut take = |amount: Amount| {
             let taken = amount.min(left);
             left = left.sub(taken).unwrap_or(Amount::ZERO);
             taken
         };
-        let for_worker = take(segment.fee.share(worker_share));
-        let for_member = segment.fee.share(committee_share).split(u64::try_from(approvers.len()).unwrap_or(u64::MAX));
+        let for_worker = take(segment.fee.share(shares.worker));
+        let for_creator = take(segment.fee.share(shares.creator));
+        let for_member = segment.fee.share(shares.committee).split(u64::try_from(approvers.len()).unwrap_or(u64::MAX));
         // SPEC S3: who was barred since earns nothing; its part is the treasury's.
         let has_seat = |id: &&NodeId| self.state.nodes.get(id).is_some_and(|node| !node.disqualified);
         let for_members: Vec<(NodeId, Amount)> =
             approvers.iter().filter(has_seat).map(|id| (*id, take(for_member))).collect();
-        let for_validators = take(segment.fee.share(validators_share));
+        let for_validators = take(segment.fee.share(shares.validators));
 
         let is_barred = self.state.nodes.get(&segment.worker).is_none_or(|node| node.disqualified);
-        let payee = if is_barred { segment.gateway } else { segment.worker };
-        self.state.pay(payee, for_worker);
+        let payer = self.state.payer_of(segment.terms.lease, segment.gateway);
+        self.state.pay(if is_barred { payer } else { segment.worker }, for_worker);
+        if let Some(creator) = shares.creator_id {
+            self.state.pay(creator, for_creator);
+        }
+        let to_committee = for_members.iter().fold(0u64, |sum, (_, part)| sum.saturating_add(part.nano()));
         for (member, amount) in for_members {
             self.pay_validator(member, amount);
         }
@@ -202,17 +224,60 @@ impl Block {
         meta.validator_pool = meta.validator_pool.add(for_validators).unwrap_or(meta.validator_pool);
         meta.treasury = meta.treasury.add(left).unwrap_or(meta.treasury);
 
-        // What a worker did for itself proves its machine, and earns nothing else.
-        if segment.kind != TaskKind::Benchmark {
-            let priority = self.state.priority(segment.worker, segment.profile);
-            self.count_work(segment.worker, segment.fee, priority);
-            let (record, totals) = (self.state.record(segment.worker, segment.profile), segment.clients_totals());
-            let record = reputation::after_work(&record, totals.jobs.into(), totals.tokens());
-            self.state.records.insert((segment.worker, segment.profile), record);
-        }
+        self.count_settled(segment);
         self.state.set_segment(id, None);
         let to_worker = if is_barred { Amount::ZERO } else { for_worker };
         self.events.push(Event::SegmentApproved(outcome(id, segment, approval, Some((to_worker, for_member)))));
+        if let Some(run) = run {
+            let split = RunSplit {
+                to_host: to_worker,
+                to_payer: for_worker.sub(to_worker).unwrap_or(Amount::ZERO),
+                to_creator: for_creator,
+                to_each_approver: for_member,
+                to_committee: Amount::from_nano(to_committee),
+                to_treasury: left,
+            };
+            self.note_paid(id, segment, &run, split);
+            self.note_settled(segment);
+        }
+    }
+
+    /// SPEC M5: whose a fee is; of a run also its creator's.
+    fn shares_of(&self, run: Option<&Run>) -> FeeShares {
+        let parameters = &self.state.meta().parameters;
+        match run.and_then(|run| self.state.agents.get(&run.agent)) {
+            Some(agent) => FeeShares {
+                worker: parameters.run_share_host,
+                creator: parameters.run_share_creator,
+                creator_id: Some(agent.creator),
+                committee: parameters.run_share_committee,
+                validators: Ppm::new(0),
+            },
+            None => FeeShares {
+                worker: parameters.fee_share_worker,
+                creator: Ppm::new(0),
+                creator_id: None,
+                committee: parameters.fee_share_committee,
+                validators: parameters.fee_share_validators,
+            },
+        }
+    }
+
+    /// What settled work counts for: its worker's record, and emission.
+    fn count_settled(&mut self, segment: &Segment) {
+        // What a worker did for itself proves its machine, and earns nothing else.
+        if segment.kind == TaskKind::Benchmark {
+            return;
+        }
+        let (worker, profile) = (segment.worker, segment.profile);
+        // SPEC M6: host and creator of a run may be one, and get more of its fee than a worker: it earns no emission.
+        if segment.kind != TaskKind::Agent {
+            let priority = self.state.priority(worker, profile);
+            self.count_work(worker, segment.fee, priority);
+        }
+        let (record, totals) = (self.state.record(worker, profile), segment.clients_totals());
+        let record = reputation::after_work(&record, totals.jobs.into(), totals.tokens());
+        self.state.records.insert((worker, profile), record);
     }
 
     /// Ends the segment's hold on its lease and worker; with `paid`, its fee leaves the lease.
@@ -226,7 +291,8 @@ impl Block {
             self.state.set_lease(segment.terms.lease, Some(lease));
         }
         if let Some(node) = self.state.nodes.get_mut(&segment.worker) {
-            node.unsettled = node.unsettled.sub(segment.fee).unwrap_or(Amount::ZERO);
+            let unsettled = unsettled(segment.kind, segment.fee);
+            node.unsettled = node.unsettled.sub(unsettled).unwrap_or(Amount::ZERO);
         }
     }
 
@@ -236,7 +302,9 @@ impl Block {
         // A capability task is measured by every job in it, and replayed more than enough. Where jobs are
         // measured no replay says for certain that one is wrong: nothing is ordered there.
         let is_measured = self.state.is_measured(lease.terms.profile);
-        if share.get() == 0 || lease.terms.kind == TaskKind::Benchmark || is_measured {
+        // Of a run every step is looked at, and there is no neighbour's to plant.
+        let is_looked_at_whole = matches!(lease.terms.kind, TaskKind::Benchmark | TaskKind::Agent);
+        if share.get() == 0 || is_looked_at_whole || is_measured {
             return Opening::NotOwed;
         }
         let jobs = usize::try_from(totals.jobs).unwrap_or(usize::MAX);
@@ -248,11 +316,22 @@ impl Block {
         Opening::Closed(OwedOrder { share, has_room })
     }
 
+    /// Tokens that a committee may have to replay: those of the jobs, or all that a run's model calls may have (SPEC A2).
+    fn replay_tokens(&self, terms: &SegmentTerms) -> u64 {
+        self.state.runs.get(&terms.lease).map_or(terms.totals.tokens(), |run| run.limits.tokens)
+    }
+
     /// A fault of the worker on record (SPEC R1).
     pub(crate) fn record_fault(&mut self, worker: NodeId, profile: ProfileId) {
         let record = reputation::after_fault(&self.state.record(worker, profile));
         self.state.records.insert((worker, profile), record);
     }
+}
+
+/// What a segment adds to its worker's unsettled pay: of a run's nothing, since all that is at stake was counted when it was
+/// granted (SPEC A2).
+const fn unsettled(kind: TaskKind, fee: Amount) -> Amount {
+    if matches!(kind, TaskKind::Agent) { Amount::ZERO } else { fee }
 }
 
 /// Jobs and tokens of the lease with these, when it may have so many (SPEC J3, T6).

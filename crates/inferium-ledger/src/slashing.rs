@@ -74,12 +74,14 @@ impl Block {
             provers.sort_unstable();
             provers.dedup();
         }
+        let payer = self.state.payer_of(segment.terms.lease, segment.gateway);
+        let harm = self.state.at_stake(segment);
         let cause = |rule| Cause {
             segment: Some(id),
             profile: Some(segment.profile),
             provers: provers.clone(),
-            harmed: Some(segment.gateway).filter(|gateway| *gateway != segment.worker),
-            harm: segment.fee,
+            harmed: Some(payer).filter(|payer| *payer != segment.worker),
+            harm,
             ..Cause::new(rule)
         };
         // SPEC V6: on a profile that is measured no verdict costs stake, either way.
@@ -130,6 +132,8 @@ impl Block {
     /// no pause of a profile (S5), since no bug of an engine keeps evidence back.
     pub(crate) fn slash_withheld(&mut self, segment: &Segment, id: SegmentId, replayed: Ppm) {
         let cost = reputation::withheld_cost(segment.fee, segment.terms.totals.jobs, replayed);
+        // SPEC S6: a run's must cost more than a committee of its own could bring.
+        let cost = cost.max(self.state.at_stake(segment));
         let cause = Cause { segment: Some(id), ..Cause::new(SlashRule::EvidenceWithheld) };
         self.slash(segment.worker, Taken::Amount(cost), cause);
     }
@@ -293,7 +297,7 @@ impl Block {
         let cause = Cause {
             job: Some(first.leaf.request.job),
             provers: vec![sender],
-            harmed: lease.map(|lease| lease.gateway),
+            harmed: lease.map(|lease| self.state.payer_of(first.leaf.request.lease, lease.gateway)),
             harm: lease.map_or(Amount::ZERO, |lease| lease.escrow),
             ..Cause::new(SlashRule::ConflictingResults)
         };

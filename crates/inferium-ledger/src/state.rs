@@ -1,16 +1,16 @@
 //! The state: tables of entries, and queues derived from them.
 
 use crate::entries::{
-    Account, Capability, Conduct, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node, Offer,
-    Opening, Operator, Profile, Proposal, ProposalState, QueuePlace, Record, Segment, SegmentState, Stall, StallState,
-    Task, Unbonding,
+    Account, Agent, Capability, Conduct, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node,
+    Offer, Opening, Operator, Profile, Proposal, ProposalState, QueuePlace, Record, Run, Segment, SegmentState, Stall,
+    StallState, Task, Unbonding,
 };
 use crate::error::CorruptState;
 use crate::table::{Single, Table};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
-    AccountId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, Price, ProfileId, SegmentId, StallId, TaskId,
-    TaskTerms, VoteChoice, decode, encode,
+    AccountId, AgentId, Amount, Digest, Genesis, LeaseId, NodeId, NodeRole, Price, ProfileId, SegmentId, StallId,
+    TaskId, TaskKind, TaskTerms, VoteChoice, decode, encode,
 };
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -58,6 +58,10 @@ pub enum StateKey {
     Vote((u64, AccountId)),
     /// A [`Conduct`].
     Conduct((NodeId, ProfileId)),
+    /// An [`Agent`].
+    Agent(AgentId),
+    /// A [`Run`], by its lease.
+    Run(LeaseId),
 }
 
 /// The key's bytes in the authenticated store.
@@ -77,6 +81,7 @@ pub(crate) enum Due {
     Unbonding(u64),
     Capability(NodeId),
     Proposal(u64),
+    Run(LeaseId),
 }
 
 /// Version of the protocol that this software knows (SPEC G1).
@@ -91,11 +96,15 @@ pub(crate) struct Needs {
     pub(crate) slots: u32,
     pub(crate) context_tokens: u32,
     pub(crate) price_max: Price,
+    pub(crate) is_batch: bool,
+    /// Of a run, what its host answers for (SPEC A2).
+    pub(crate) cover: Amount,
 }
 
 impl Needs {
-    pub(crate) const fn of(terms: &TaskTerms) -> Self {
-        Self { slots: terms.slots, context_tokens: terms.context_tokens, price_max: terms.price_max }
+    pub(crate) const fn of(terms: &TaskTerms, cover: Amount) -> Self {
+        let TaskTerms { kind, slots, context_tokens, price_max, .. } = *terms;
+        Self { slots, context_tokens, price_max, is_batch: matches!(kind, TaskKind::Batch), cover }
     }
 }
 
@@ -122,6 +131,8 @@ pub struct State {
     pub(crate) proposals: Table<u64, Proposal, Arc<Proposal>>,
     pub(crate) votes: Table<(u64, AccountId), VoteChoice>,
     pub(crate) conducts: Table<(NodeId, ProfileId), Conduct, Arc<Conduct>>,
+    pub(crate) agents: Table<AgentId, Agent, Arc<Agent>>,
+    pub(crate) runs: Table<LeaseId, Run, Arc<Run>>,
     // Derived: never stored, rebuilt from the tables.
     pub(crate) queue: Table<TaskRank, Needs>,
     pub(crate) due: Table<(u64, Due), ()>,
@@ -152,6 +163,8 @@ macro_rules! for_each_table {
         $visit!(proposals, Proposal);
         $visit!(votes, Vote);
         $visit!(conducts, Conduct);
+        $visit!(agents, Agent);
+        $visit!(runs, Run);
     };
 }
 
@@ -190,6 +203,8 @@ impl State {
             proposals: Table::new(),
             votes: Table::new(),
             conducts: Table::new(),
+            agents: Table::new(),
+            runs: Table::new(),
             queue: Table::new(),
             due: Table::new(),
             draws: Table::new(),
@@ -287,6 +302,8 @@ impl State {
                 StateKey::Proposal(id) => load!(id, proposals),
                 StateKey::Vote(id) => load!(id, votes),
                 StateKey::Conduct(id) => load!(id, conducts),
+                StateKey::Agent(id) => load!(id, agents),
+                StateKey::Run(id) => load!(id, runs),
             }
         }
         if state.meta.get().is_none() {
@@ -364,7 +381,11 @@ impl State {
     }
 
     fn derive_queues(&mut self) {
-        self.queue = self.tasks.iter().map(|(id, task)| (task_rank(*id, task), Needs::of(&task.terms))).collect();
+        self.queue = self
+            .tasks
+            .iter()
+            .map(|(id, task)| (task_rank(*id, task), Needs::of(&task.terms, self.cover_of(*id))))
+            .collect();
         let mut due: Vec<(u64, Due)> = Vec::new();
         let mut draws: Vec<(u64, Due)> = Vec::new();
         due.extend(self.tasks.iter().map(|(id, task)| (task.expires_at_ms, Due::Task(*id))));
@@ -375,6 +396,7 @@ impl State {
         due.extend(self.unbondings.iter().map(|(id, item)| (item.matures_at_ms, Due::Unbonding(*id))));
         due.extend(self.capabilities.iter().map(|(id, item)| (capability_due(item), Due::Capability(*id))));
         due.extend(self.proposals.iter().map(|(id, item)| (proposal_due(item), Due::Proposal(*id))));
+        due.extend(self.runs.iter().filter_map(|(id, run)| Some((run.ends_at_ms?, Due::Run(*id)))));
         draws.extend(self.segments.iter().filter_map(|(id, s)| segment_view(s).map(|view| (view, Due::Segment(*id)))));
         draws.extend(self.stalls.iter().filter_map(|(id, s)| stall_view(s).map(|view| (view, Due::Stall(*id)))));
         self.due = due.into_iter().map(|item| (item, ())).collect();
@@ -387,7 +409,7 @@ impl State {
     pub(crate) fn set_task(&mut self, id: TaskId, task: Option<Task>) -> Option<Arc<Task>> {
         let old = match task {
             Some(task) => {
-                self.queue.insert(task_rank(id, &task), Needs::of(&task.terms));
+                self.queue.insert(task_rank(id, &task), Needs::of(&task.terms, self.cover_of(id)));
                 self.due.insert((task.expires_at_ms, Due::Task(id)), ());
                 self.tasks.insert(id, task)
             }
@@ -471,6 +493,15 @@ impl State {
         self.requeue(Due::Proposal(id), old.as_deref().map(proposal_due), due);
     }
 
+    pub(crate) fn set_run(&mut self, id: LeaseId, run: Option<Run>) {
+        let due = run.as_ref().and_then(|run| run.ends_at_ms);
+        let old = match run {
+            Some(run) => self.runs.insert(id, run),
+            None => self.runs.remove(&id),
+        };
+        self.requeue(Due::Run(id), old.and_then(|old| old.ends_at_ms), due);
+    }
+
     /// The only way to change a node's stake: the sum over all nodes follows it.
     pub(crate) fn set_node(&mut self, id: NodeId, node: Node) {
         let of = |node: &Node| node.stake.nano().saturating_add(node.delegated.tokens.nano());
@@ -528,7 +559,10 @@ impl State {
 }
 
 fn task_rank(id: TaskId, task: &Task) -> TaskRank {
-    (task.terms.profile, Reverse(task.terms.price_max.completion_token), task.opened, id)
+    let price = task.terms.price_max.completion_token;
+    // Where someone waits, that comes first: others would have to pay twice as much.
+    let rank = if task.terms.kind.policy().is_real_time { price } else { Amount::from_nano(price.nano() / 2) };
+    (task.terms.profile, Reverse(rank), task.opened, id)
 }
 
 impl From<TaskRank> for QueuePlace {

@@ -12,7 +12,7 @@ use crate::state::State;
 use inferium_sampling::Bets;
 use inferium_types::{
     EngineClass, Event, LeaseEnd, LeaseId, ModelTask, NodeId, Ppm, Price, ProfileId, RejectReason, ReplayStatistics,
-    SegmentId, Suspicion, VerdictVote, VerificationMode,
+    SegmentId, Suspicion, TaskKind, VerdictVote, VerificationMode,
 };
 
 /// The members of the largest group whose approvals say the same, effort included (SPEC V2), and what it measured (SPEC V6).
@@ -75,9 +75,11 @@ impl State {
         matches!(self.class_of(profile), Some(EngineClass::Foreign { .. }))
     }
 
-    /// SPEC V9: what a lease pays of the price that its worker offered.
-    pub(crate) fn price_of(&self, profile: ProfileId, offered: Price) -> Price {
-        if self.is_foreign(profile) { offered.part(self.meta().parameters.foreign_price_share) } else { offered }
+    /// SPEC M4, V9: what a lease pays of the price that its worker offered.
+    pub(crate) fn price_of(&self, profile: ProfileId, kind: TaskKind, offered: Price) -> Price {
+        let parameters = &self.meta().parameters;
+        let price = if self.is_foreign(profile) { offered.part(parameters.foreign_price_share) } else { offered };
+        if kind == TaskKind::Batch { price.part(parameters.batch_price_share) } else { price }
     }
 
     /// Share of jobs that is replayed at least, whoever did them (SPEC R3, V9).

@@ -1,5 +1,6 @@
 //! Claims about the ledger as a whole, by rule of SPEC.md.
 
+mod agents;
 mod ballots;
 mod bonds;
 mod capability;
@@ -8,6 +9,7 @@ mod emission;
 mod forced;
 mod foreign;
 mod governance;
+mod greedy;
 mod interleavings;
 mod matching;
 mod model;
@@ -19,11 +21,15 @@ mod random;
 mod reload;
 mod requests;
 mod rollback;
+mod runs;
 mod seeds;
 mod segments;
 mod slashing;
+mod spends;
+mod stakes;
 mod stalls;
 mod statistics;
+mod studio;
 mod support;
 mod vectors;
 mod verdicts;

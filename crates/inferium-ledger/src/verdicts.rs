@@ -56,7 +56,8 @@ impl Block {
                 | Due::Hold(_)
                 | Due::Unbonding(_)
                 | Due::Capability(_)
-                | Due::Proposal(_) => {}
+                | Due::Proposal(_)
+                | Due::Run(_) => {}
             }
         }
     }
@@ -83,6 +84,8 @@ impl Block {
             // SPEC V7: nothing of a suspect worker is left to chance.
             _ if self.state.suspicion(segment.worker, segment.profile) > Suspicion::None => Ppm::ONE,
             TaskKind::Benchmark => ASSESSMENT_REPLAY,
+            // SPEC A2: what is ordered in a step may be spent, so all of them are looked at.
+            TaskKind::Agent => Ppm::ONE,
             _ => {
                 let stake = self.state.nodes.get(&segment.worker).map_or(Amount::ZERO, |node| node.stake);
                 let jobs = segment.terms.totals.jobs;
@@ -90,8 +93,11 @@ impl Block {
                 reputation::replay_share(&record, parameters).max(floor).max(self.state.least_replay(segment.profile))
             }
         };
-        let wanted = committee_size(segment.fee, [parameters.committee_two_from, parameters.committee_three_from])
-            .max(if reputation::is_newcomer(&record, parameters) { 2 } else { 1 });
+        let wanted = committee_size(
+            self.state.at_stake(&segment),
+            [parameters.committee_two_from, parameters.committee_three_from],
+        )
+        .max(if reputation::is_newcomer(&record, parameters) { 2 } else { 1 });
         self.order_by_draw(&mut eligible, &seed, &[]);
         // SPEC V1: two eligible seats stay outside, for escalation.
         let size = wanted.min(eligible.len().saturating_sub(2)).max(1);
@@ -99,7 +105,7 @@ impl Block {
         self.seat(id, segment, eligible, Stage::Committee, seed, replay);
     }
 
-    /// Validators that can replay the segment's profile and belong to neither side (SPEC V1, N6).
+    /// Validators that can replay the segment and belong to neither side (SPEC V1, N6).
     fn eligible_members(&self, segment: &Segment) -> Vec<NodeId> {
         let epoch = self.state.meta().epoch;
         // SPEC V4: nobody judges its own doubt.
@@ -108,18 +114,13 @@ impl Block {
         let sides = sides.map(|side| side.and_then(|side| self.state.operator_of(&side)));
         // SPEC N4: who has too little left to lose has nothing to say.
         let least = self.state.meta().parameters.validator_stake_min.split(2);
-        self.state.profiles.get(&segment.profile).map_or_else(Vec::new, |profile| {
-            profile
-                .validators
-                .iter()
-                .filter(|id| {
-                    self.state.nodes.get(*id).is_some_and(|node| {
-                        node.is_active(epoch) && node.stake >= least && !sides.contains(&Some(node.operator))
-                    })
-                })
-                .copied()
-                .collect()
-        })
+        let mut judges = self.state.judges_of(segment);
+        judges.retain(|id| {
+            self.state.nodes.get(id).is_some_and(|node| {
+                node.is_active(epoch) && node.stake >= least && !sides.contains(&Some(node.operator))
+            })
+        });
+        judges
     }
 
     /// Puts candidates in the order of their draw, and keeps one of each operator that does not
@@ -199,7 +200,7 @@ impl Block {
             SegmentState::Final { .. } if segment.opening.owed().is_some() => self.advance_unopened(id, segment),
             SegmentState::Final { approval, .. } => {
                 let approval = approval.clone();
-                if !self.withholds_pay(id, &segment) {
+                if !self.withholds_steps(id, &segment) && !self.withholds_pay(id, &segment) {
                     self.settle(id, &segment, &approval);
                 }
             }
@@ -330,7 +331,8 @@ fn tally_all(members: &[Member]) -> Tally {
     } else if decides(faults.len()) {
         let (job, fault) = faults.iter().min().copied().unwrap_or((0, JobFault::Leaf));
         Tally::Wrong { job, fault }
-    } else if decides(unavailable) {
+    } else if decides(unavailable.saturating_add(faults.len())) {
+        // SPEC V3: evidence that some got, and that convinced none of them, is as good as none.
         Tally::Unavailable
     } else {
         Tally::Unresolved

@@ -5,6 +5,7 @@
 
 use crate::State;
 use crate::entries::{Ballot, Node, Offer, Phase, SegmentState, Stage, Task};
+use crate::state::Needs;
 use inferium_types::{AccountId, Amount, NodeId, SegmentId, Suspicion, TaskId, Tier};
 use std::fmt;
 
@@ -20,6 +21,15 @@ pub enum Obstacle {
     },
     /// It asks for more.
     Price,
+    /// It takes no batches.
+    NoBatches,
+    /// Its stake leaves too little room for what the run puts at stake (SPEC A2).
+    Cover {
+        /// Room that is left.
+        left: Amount,
+        /// What is at stake.
+        needed: Amount,
+    },
     /// Its measured context is too short.
     Context {
         /// Tokens that it can hold.
@@ -66,6 +76,8 @@ impl Obstacle {
         match self {
             Self::Slots { .. } => "slots",
             Self::Price => "price",
+            Self::NoBatches => "no_batches",
+            Self::Cover { .. } => "cover",
             Self::Context { .. } => "context",
             Self::Barred => "barred",
             Self::Jailed { .. } => "jailed",
@@ -84,6 +96,10 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slots { free, needed } => write!(f, "{free} of its slots are free, the task takes {needed}"),
+            Self::NoBatches => f.write_str("it takes no batches"),
+            Self::Cover { left, needed } => {
+                write!(f, "its stake covers {left} more, and {needed} are at stake in the run")
+            }
             Self::Price => f.write_str("it asks for more than the task pays"),
             Self::Context { has, needed } => write!(f, "it holds {has} tokens of context, the task needs {needed}"),
             Self::Barred => f.write_str("it or its operator is disqualified for ever"),
@@ -130,7 +146,9 @@ impl State {
             suspicion: self.suspicion(worker, profile),
         };
         let offering = crate::market::offers_of(self, profile);
-        let offering = offering.map(|(worker, offer)| of(worker, self.obstacles(task, worker, offer).collect()));
+        let needs = Needs::of(&task.terms, self.cover_of(*id));
+        let offering =
+            offering.map(|(worker, offer)| of(worker, self.obstacles(task, &needs, worker, offer).collect()));
         // Whoever was convicted offers nothing any more, and may wonder why.
         let convicted = self
             .conducts()
@@ -143,9 +161,17 @@ impl State {
     /// What is in the way of one worker's offer and a task: nothing, when it may be drawn.
     ///
     /// Matching asks the same in two steps: [`State::at_work`] once, the rest of each task.
-    pub(crate) fn obstacles(&self, task: &Task, worker: NodeId, offer: Offer) -> impl Iterator<Item = Obstacle> {
+    pub(crate) fn obstacles(
+        &self,
+        task: &Task,
+        needs: &Needs,
+        worker: NodeId,
+        offer: Offer,
+    ) -> impl Iterator<Item = Obstacle> {
         let requester = self.operator_of(&task.requester);
-        let of_offer = offer_obstacles(task, offer);
+        let of_offer = offer_obstacles(needs, offer);
+        let left = self.cover_left(worker);
+        let cover = (left < needs.cover).then_some(Obstacle::Cover { left, needed: needs.cover });
         let (of_node, is_related) = match self.nodes.get(&worker) {
             Some(node) => (self.node_obstacles(node), Some(node.operator) == requester),
             None => ([Some(Obstacle::Barred), None, None, None], false),
@@ -157,7 +183,15 @@ impl State {
             Some(tier) => self.tier_obstacle(task, tier),
             None => Some(Obstacle::Unmeasured),
         };
-        of_offer.into_iter().chain(of_node).chain([related, convicted, of_tier]).flatten()
+        of_offer.into_iter().chain(of_node).chain([cover, related, convicted, of_tier]).flatten()
+    }
+
+    /// Room that a worker's stake leaves for what runs put at stake (SPEC V4, A2).
+    pub(crate) fn cover_left(&self, worker: NodeId) -> Amount {
+        let share = self.meta().parameters.unsettled_max;
+        self.nodes
+            .get(&worker)
+            .map_or(Amount::ZERO, |node| node.stake.share(share).sub(node.unsettled).unwrap_or(Amount::ZERO))
     }
 
     /// The operator, tier and score of a worker whom nothing keeps from working, whatever the task is.
@@ -246,6 +280,9 @@ impl State {
                     left_ms.div_ceil(1_000)
                 )
             }
+            SegmentState::Final { .. } if self.waits_for_steps(segment) => {
+                "final; settled once the segments of its run that come before it are".to_owned()
+            }
             SegmentState::Final { settles_at_ms, .. } => {
                 let left_ms = settles_at_ms.saturating_sub(self.meta().timestamp_ms);
                 format!("final; paid when its challenge window ends, in {} s", left_ms.div_ceil(1_000))
@@ -254,12 +291,13 @@ impl State {
     }
 }
 
-fn offer_obstacles(task: &Task, offer: Offer) -> [Option<Obstacle>; 3] {
-    let (free, needed) = (offer.slots_free(), task.terms.slots);
-    let (has, context) = (offer.terms.context_tokens, task.terms.context_tokens);
+fn offer_obstacles(needs: &Needs, offer: Offer) -> [Option<Obstacle>; 4] {
+    let (free, needed) = (offer.slots_free(), needs.slots);
+    let (has, context) = (offer.terms.context_tokens, needs.context_tokens);
     [
         (free < needed).then_some(Obstacle::Slots { free, needed }),
-        (!offer.terms.price.within(&task.terms.price_max)).then_some(Obstacle::Price),
+        (!offer.terms.price.within(&needs.price_max)).then_some(Obstacle::Price),
+        (needs.is_batch && !offer.terms.batches).then_some(Obstacle::NoBatches),
         (has < context).then_some(Obstacle::Context { has, needed: context }),
     ]
 }

@@ -16,6 +16,10 @@ pub enum Source {
     Fees,
     /// The reward pool.
     Emission,
+    /// A creator's share of a settled run of its agent.
+    Agents,
+    /// What comes back of a run's fee to who paid it: the part of a host that was barred meanwhile.
+    Refunds,
 }
 
 impl Source {
@@ -28,6 +32,8 @@ impl Source {
             Self::Jackpots => "jackpots",
             Self::Fees => "validators' part of fees",
             Self::Emission => "emission",
+            Self::Agents => "agents",
+            Self::Refunds => "refunds",
         }
     }
 }
@@ -66,6 +72,10 @@ pub fn payments(event: &Event, at_ms: u64) -> Vec<(NodeId, Earning)> {
         Event::Rewarded { node, fees, emission, .. } => {
             vec![paid(node, Source::Fees, None, *fees), paid(node, Source::Emission, None, *emission)]
         }
+        Event::RunPaid { segment, creator, payer, to_creator, to_payer, .. } => vec![
+            paid(creator, Source::Agents, Some(*segment), *to_creator),
+            paid(payer, Source::Refunds, Some(*segment), *to_payer),
+        ],
         _ => Vec::new(),
     };
     payments.retain(|(_, earning)| !earning.amount.is_zero());

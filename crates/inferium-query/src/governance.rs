@@ -85,9 +85,13 @@ pub fn in_unit(number: u64, unit: ParameterUnit) -> String {
 /// A time in its largest whole unit.
 #[must_use]
 pub fn duration(ms: u64) -> String {
-    let units = [(86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1_000, "s")];
-    let unit = units.iter().find(|(size, _)| ms >= *size && ms.is_multiple_of(*size));
-    unit.map_or_else(|| format!("{ms} ms"), |(size, name)| format!("{} {name}", ms / size))
+    let units =
+        [(86_400_000, "day", "days"), (3_600_000, "hour", "hours"), (60_000, "minute", "minutes"), (1_000, "s", "s")];
+    let unit = units.iter().find(|(size, ..)| ms >= *size && ms.is_multiple_of(*size));
+    unit.map_or_else(
+        || format!("{ms} ms"),
+        |(size, one, many)| format!("{} {}", ms / size, if ms == *size { one } else { many }),
+    )
 }
 
 /// The votes so far, once they are counted.

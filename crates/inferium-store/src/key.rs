@@ -1,6 +1,8 @@
 //! Keys as bytes whose order is that of the keys.
 
-use inferium_types::{Digest, JobId, LeaseId, ProfileId, PublicKey, SegmentId, StallId, TaskId, TransactionId, encode};
+use inferium_types::{
+    AgentId, Digest, JobId, LeaseId, ProfileId, PublicKey, SegmentId, StallId, TaskId, TransactionId, encode,
+};
 
 /// A key of a table.
 ///
@@ -93,7 +95,7 @@ macro_rules! id_keys {
     )+};
 }
 
-id_keys!(JobId, LeaseId, ProfileId, SegmentId, StallId, TaskId, TransactionId);
+id_keys!(AgentId, JobId, LeaseId, ProfileId, SegmentId, StallId, TaskId, TransactionId);
 
 /// Ordered by the first, then the second.
 impl<A: Key, B: Key> Key for (A, B) {

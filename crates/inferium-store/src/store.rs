@@ -8,7 +8,8 @@ use redb::{
     AccessGuard, Database, DatabaseError, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
     ReadableTableMetadata as _, StorageError, TableDefinition, TableError, TableHandle as _, WriteTransaction,
 };
-use std::{fmt, marker::PhantomData, ops::Bound, path::Path};
+use std::ops::{Bound, ControlFlow};
+use std::{fmt, marker::PhantomData, path::Path};
 
 type Bytes<'a> = AccessGuard<'a, &'static [u8]>;
 
@@ -245,6 +246,42 @@ impl Store {
         let Some(read) = self.read(table)? else { return Ok(Vec::new()) };
         let range = read.range::<&[u8]>(range).map_err(|error| table.failed(error))?;
         range.take(count).map(|entry| table.found(&self.seal, entry)).collect()
+    }
+
+    /// Shows entries by key, from `from` on, one at a time, until `look` says that it is enough: reads no others.
+    ///
+    /// # Errors
+    /// [`StoreError`], also one of `look`.
+    pub fn look_from<K: Key, V: BorshDeserialize>(
+        &self,
+        table: Table<K, V>,
+        from: &K,
+        mut look: impl FnMut(K, V) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let Some(read) = self.read(table)? else { return Ok(()) };
+        let range = read.range(from.to_bytes().as_slice()..).map_err(|error| table.failed(error))?;
+        for entry in range {
+            let (key, value) = table.found(&self.seal, entry)?;
+            if look(key, value)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys from `first` to `last`, both included, in order; their values are not decoded.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keys_between<K: Key, V>(&self, table: Table<K, V>, first: &K, last: &K) -> Result<Vec<K>, StoreError> {
+        let Some(read) = self.read(table)? else { return Ok(Vec::new()) };
+        let (first, last) = (first.to_bytes(), last.to_bytes());
+        let range = read.range(first.as_slice()..=last.as_slice()).map_err(|error| table.failed(error))?;
+        let keys = range.map(|entry| {
+            let (key, _) = entry.map_err(|error| table.failed(error))?;
+            table.key(key.value())
+        });
+        keys.collect()
     }
 
     /// The last `count` entries whose keys are less than `before`, highest key first; from the

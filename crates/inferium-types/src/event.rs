@@ -4,7 +4,7 @@
 //! `receipts_root` and so learns everything it must act on, without state and without trust.
 
 use crate::{
-    AccountId, Amount, Digest, ForcedKind, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price,
+    AccountId, AgentId, Amount, Digest, ForcedKind, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price,
     ProfileId, ProposalOutcome, SegmentId, StallId, Suspicion, TaskId, TaskTerms, Tier, TransactionId, VerdictVote,
     VoteChoice, VoteTally, leaf_hash,
 };
@@ -23,6 +23,8 @@ pub enum LeaseEnd {
     ClosedByWorker,
     /// The worker was found at fault.
     Fault,
+    /// There was no decision about a segment of a run, which ends by that (SPEC A2).
+    Undecided,
 }
 
 /// Why a segment was not paid.
@@ -43,6 +45,8 @@ pub enum RejectReason {
     Unopened,
     /// What replays measured of its worker is no honest work of this profile (SPEC V7).
     Statistics,
+    /// Another segment of its run was rejected (SPEC A2).
+    RunOver,
 }
 
 /// A rule of the slashing table (SPEC S).
@@ -522,6 +526,107 @@ pub enum Event {
         suspicion: Suspicion,
         /// Segments that were judged so far.
         judged: u64,
+    },
+    /// An agent was published (SPEC A1).
+    AgentPublished {
+        /// Which.
+        agent: AgentId,
+        /// By whom.
+        creator: AccountId,
+        /// Its name, one of the creator's own.
+        name: String,
+        /// SHA-256 of its manifest.
+        manifest: Digest,
+        /// Price of a run.
+        price: Amount,
+    },
+    /// An agent was changed.
+    AgentUpdated {
+        /// Which.
+        agent: AgentId,
+        /// Its version now.
+        version: u32,
+        /// SHA-256 of its manifest.
+        manifest: Digest,
+        /// Price of a run.
+        price: Amount,
+        /// When a policy that was widened comes into force; milliseconds.
+        widens_at_ms: Option<u64>,
+    },
+    /// An agent takes no new runs.
+    AgentRetired {
+        /// Which.
+        agent: AgentId,
+        /// True when it spends nothing any more.
+        stop_spending: bool,
+    },
+    /// A retired agent's last run is over: its deposit and money went to its creator.
+    AgentClosed {
+        /// Which.
+        agent: AgentId,
+        /// To whom.
+        creator: AccountId,
+        /// How much.
+        returned: Amount,
+    },
+    /// A run waits for a host; the lease that it becomes has this name (SPEC A2).
+    RunOpened {
+        /// The run.
+        run: LeaseId,
+        /// The task that waits.
+        task: TaskId,
+        /// Of which agent.
+        agent: AgentId,
+        /// In which version, counted from 1 on.
+        version: u32,
+        /// Who pays: a gateway, or the account of an agent that hires.
+        payer: AccountId,
+        /// Salted commitment to what it is given.
+        input: Digest,
+        /// What was locked.
+        escrow: Amount,
+    },
+    /// A run's answer was settled, and its fee split (SPEC M5). What is left of the fee is the treasury's.
+    RunPaid {
+        /// The run.
+        run: LeaseId,
+        /// The segment that holds the answer.
+        segment: SegmentId,
+        /// Of which agent.
+        agent: AgentId,
+        /// Who hosted it.
+        host: NodeId,
+        /// Who made it.
+        creator: AccountId,
+        /// Who paid: a gateway, or the account of an agent that hired.
+        payer: AccountId,
+        /// All of it.
+        fee: Amount,
+        /// Of it, the host's; nothing when it was barred meanwhile.
+        to_host: Amount,
+        /// What the payer got back: the part of a host that was barred meanwhile.
+        to_payer: Amount,
+        /// The creator's.
+        to_creator: Amount,
+        /// That of each who approved.
+        to_each_approver: Amount,
+        /// The treasury's.
+        to_treasury: Amount,
+    },
+    /// The ledger spent from an agent's account (SPEC A3).
+    AgentSpent {
+        /// The run that ordered it.
+        run: LeaseId,
+        /// Whose account.
+        agent: AgentId,
+        /// The segment, step and call that were cited, by their indices.
+        citation: (u32, u64, u64),
+        /// To whom; of a hired agent its account.
+        to: AccountId,
+        /// How much; of a hired run what was locked.
+        amount: Amount,
+        /// The run that it hired, if it did.
+        hired: Option<LeaseId>,
     },
 }
 

@@ -61,6 +61,8 @@ digest_ids! {
     JobId,
     /// A claim that a worker stalled.
     StallId,
+    /// An agent: the digest of its creator and name.
+    AgentId,
 }
 
 /// An account: its public key.
@@ -90,6 +92,30 @@ impl SegmentId {
     #[must_use]
     pub fn of_lease(lease: LeaseId, index: u32) -> Self {
         Self::new(Digest::of("inferium/segment/1", &[lease.digest().as_bytes(), &index.to_be_bytes()]))
+    }
+}
+
+impl JobId {
+    /// The job behind model call `call` of step `step` of a run (SPEC A2): named so, it can stand in one place of one run only.
+    #[must_use]
+    pub fn of_call(run: LeaseId, step: u32, call: u32) -> Self {
+        let run = run.digest();
+        Self::new(Digest::of("inferium/run-call/1", &[run.as_bytes(), &step.to_be_bytes(), &call.to_be_bytes()]))
+    }
+}
+
+impl AgentId {
+    /// The agent that `creator` calls `name` (SPEC A1).
+    #[must_use]
+    pub fn of_creator(creator: &AccountId, name: &str) -> Self {
+        Self::new(Digest::of("inferium/agent/1", &[creator.as_bytes(), name.as_bytes()]))
+    }
+
+    /// Its account: a hash, so that nobody has a key for it, and only the ledger spends from it (SPEC A3).
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        let account = Digest::of("inferium/agent-account/1", &[self.0.as_bytes()]);
+        AccountId::from_bytes(*account.as_bytes())
     }
 }
 

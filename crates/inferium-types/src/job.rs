@@ -1,8 +1,8 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
 use crate::{
-    Amount, AmountOverflow, Continuation, Digest, JobId, LeaseId, MeasuredEvidence, ModelTask, Price, SegmentId,
-    Shaping, TokenScore, VrfProof, leaf_hash, limits, score,
+    Amount, AmountOverflow, Continuation, Digest, JobId, LeaseId, MeasuredEvidence, ModelTask, Price, RunInput,
+    RunTranscript, SegmentId, Shaping, TokenScore, VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -223,6 +223,9 @@ pub enum ImpossibleJob {
         /// How many.
         count: u8,
     },
+    /// A run's input is outside of its bounds.
+    #[error("a run is given a manifest, a task and files within their bounds, each file under a plain name of its own")]
+    Run,
     /// Too many bytes.
     #[error("the input is larger than {} bytes", limits::PAYLOAD_SIZE_MAX)]
     Size,
@@ -257,6 +260,8 @@ pub enum JobInput {
         /// How the answer is shaped.
         shaping: Shaping,
     },
+    /// A run of an agent to host (SPEC A2).
+    Run(RunInput),
 }
 
 impl JobInput {
@@ -265,7 +270,7 @@ impl JobInput {
     pub const fn shaping(&self) -> Option<&Shaping> {
         match self {
             Self::Chat { shaping, .. } | Self::Complete { shaping, .. } => Some(shaping),
-            Self::Embed { .. } | Self::Score { .. } => None,
+            Self::Embed { .. } | Self::Score { .. } | Self::Run(_) => None,
         }
     }
 
@@ -274,7 +279,7 @@ impl JobInput {
     #[must_use]
     pub const fn parts(&self) -> Option<usize> {
         match self {
-            Self::Chat { .. } | Self::Complete { .. } => None,
+            Self::Chat { .. } | Self::Complete { .. } | Self::Run(_) => None,
             Self::Embed { texts } => Some(texts.len()),
             Self::Score { continuations, .. } => Some(continuations.len()),
         }
@@ -289,6 +294,9 @@ impl JobInput {
             }
             Self::Embed { .. } => JobAnswer::Embeddings(Vec::new()),
             Self::Score { .. } => JobAnswer::Scores(Vec::new()),
+            Self::Run(_) => {
+                JobAnswer::Run(RunTranscript { tools: Vec::new(), calls: Vec::new(), answer: String::new() })
+            }
         }
     }
 }
@@ -303,6 +311,7 @@ impl fmt::Debug for JobInput {
                 write!(f, "Embed({} texts, {} bytes)", texts.len(), texts.iter().map(String::len).sum::<usize>())
             }
             Self::Score { continuations, likeliest } => write!(f, "Score({continuations:?}, {likeliest} likeliest)"),
+            Self::Run(input) => write!(f, "{input:?}"),
         }
     }
 }
@@ -353,11 +362,11 @@ impl JobPayload {
     pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
         match &self.input {
             JobInput::Chat { messages, shaping } => Some((messages, &shaping.stop)),
-            JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Complete { .. } => None,
+            JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Complete { .. } | JobInput::Run(_) => None,
         }
     }
 
-    /// The commitment that the request carries.
+    /// The commitment that the request carries; of a run's step [`crate::step_input`] is, which is made from it.
     #[must_use]
     pub fn commitment(&self) -> Digest {
         Digest::of_value("inferium/input/1", self)
@@ -380,6 +389,8 @@ impl JobPayload {
             }
             JobInput::Embed { .. } => {}
             JobInput::Score { continuations, likeliest } => score::check(continuations, *likeliest)?,
+            JobInput::Run(input) if !input.is_well_formed() => return Err(ImpossibleJob::Run),
+            JobInput::Run(_) => {}
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
@@ -449,6 +460,8 @@ pub enum JobAnswer {
     Embeddings(Vec<Embedding>),
     /// To continuations: of each, in their order, a score for each token.
     Scores(Vec<Vec<TokenScore>>),
+    /// To a run of an agent: what it did.
+    Run(RunTranscript),
 }
 
 impl JobAnswer {
@@ -459,6 +472,8 @@ impl JobAnswer {
             Self::Text { tokens, .. } => tokens.len(),
             Self::Embeddings(embeddings) => embeddings.len(),
             Self::Scores(scores) => scores.len(),
+            // Of a run's steps only the one that gives its answer counts, and that is one.
+            Self::Run(_) => 1,
         }
     }
 
@@ -475,7 +490,8 @@ impl JobAnswer {
             }
             (Self::Embeddings(embeddings), Self::Embeddings(more)) => embeddings.extend(more),
             (Self::Scores(scores), Self::Scores(more)) => scores.extend(more),
-            (Self::Text { .. } | Self::Embeddings(_) | Self::Scores(_), _) => return false,
+            (Self::Run(transcript), Self::Run(more)) if transcript.calls.is_empty() => *transcript = more,
+            (Self::Text { .. } | Self::Embeddings(_) | Self::Scores(_) | Self::Run(_), _) => return false,
         }
         true
     }
@@ -494,6 +510,7 @@ impl fmt::Debug for JobAnswer {
             Self::Text { tokens, text, .. } => write!(f, "Text({} tokens, {} bytes)", tokens.len(), text.len()),
             Self::Embeddings(embeddings) => write!(f, "Embeddings({})", embeddings.len()),
             Self::Scores(scores) => write!(f, "Scores({})", scores.len()),
+            Self::Run(transcript) => write!(f, "{transcript:?}"),
         }
     }
 }
@@ -526,7 +543,7 @@ impl JobOutput {
     pub fn as_text(&self) -> Option<(&[u32], &str)> {
         match &self.answer {
             JobAnswer::Text { tokens, text, .. } => Some((tokens, text)),
-            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) => None,
+            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Run(_) => None,
         }
     }
 
@@ -678,7 +695,10 @@ pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, inde
     let content = format!("Go on with these numbers: {}", hex::encode(item.as_bytes()));
     let salt = *item.as_bytes();
     match task {
-        ModelTask::Chat => JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new()),
+        // Nothing is measured on a profile of hosts (SPEC A2).
+        ModelTask::Chat | ModelTask::Host => {
+            JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new())
+        }
         ModelTask::Embed { .. } => JobPayload::embed(salt, vec![content]),
     }
 }

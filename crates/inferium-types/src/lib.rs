@@ -13,11 +13,13 @@
 
 #![forbid(unsafe_code)]
 
+mod agent;
 mod amount;
 mod certificate;
 mod codec;
 mod crypto;
 mod digest;
+mod duty;
 mod equivocation;
 mod event;
 mod forced;
@@ -32,6 +34,7 @@ mod network_key;
 mod parameters;
 mod profile;
 mod receipt;
+mod run;
 mod score;
 mod sealed;
 mod shaping;
@@ -41,6 +44,10 @@ mod trace;
 mod transaction;
 pub mod wire;
 
+pub use agent::{
+    AgentLimits, AgentSpend, AgentTerms, Recipients, RunCall, RunTerms, SPENDING_DAY_MS, SpendOrder, SpendingPolicy,
+    is_agent_name, step_request, step_result,
+};
 pub use amount::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Ppm};
 pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
 pub use codec::{InvalidEncoding, decode, encode};
@@ -48,13 +55,16 @@ pub use crypto::{
     GroupKey, InvalidKey, PublicKey, SealingKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey,
 };
 pub use digest::Digest;
+pub use duty::Duty;
 pub use equivocation::{ConsensusVote, VoteSubject};
 pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashedNode};
 pub use forced::{FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, OPENINGS_MAX, PlantedJob, SegmentOpening};
 pub use genesis::{Genesis, GenesisNode};
 pub use governance::{ParameterChange, ProposalAction, ProposalOutcome, ProposalTerms, VoteChoice, VoteTally};
 pub use header::{HEADER_VERSION, Header};
-pub use ids::{AccountId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId};
+pub use ids::{
+    AccountId, AgentId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId,
+};
 pub use job::{
     ASSESSMENT_TOKENS, ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf,
     JobOutput, JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
@@ -65,6 +75,7 @@ pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ForeignBounds, ModelProfile, ModelTask, Price};
 pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
+pub use run::{CallRecord, ModelOutput, RunFile, RunInput, RunTool, RunTranscript, is_file_name, step_input};
 pub use score::{Continuation, TokenScore};
 pub use sealed::{SealPurpose, Sealed, SealedEvidence, SealingKeyProof};
 pub use shaping::Shaping;

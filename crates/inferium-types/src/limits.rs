@@ -12,6 +12,27 @@ pub const BLOCK_SEEDS_MAX: usize = 256;
 pub const URL_SIZE_MAX: usize = 256;
 /// Bytes of a model's name.
 pub const NAME_SIZE_MAX: usize = 128;
+/// Bytes of an agent's name.
+pub const AGENT_NAME_SIZE_MAX: usize = 40;
+/// Accounts that a spending policy lists.
+pub const RECIPIENTS_MAX: usize = 32;
+/// Steps of one run of an agent.
+pub const RUN_STEPS_MAX: u32 = 64;
+/// Tokens of the model calls of one run: what a committee can replay within a window that is sized by them, four times what
+/// a segment of several jobs may have. Prompts count each time that they are read.
+pub const RUN_TOKENS_MAX: u64 = 4 * SEGMENT_TOKENS_MAX;
+/// Calls of tools in one run, orders to spend among them.
+pub const RUN_TOOL_CALLS_MAX: u32 = 256;
+/// Bytes of a manifest.
+pub const MANIFEST_SIZE_MAX: usize = 64 * 1024;
+/// Bytes of what a run is to do.
+pub const RUN_TASK_SIZE_MAX: usize = 64 * 1024;
+/// Files that a run is given.
+pub const RUN_FILES_MAX: usize = 256;
+/// Bytes of them together.
+pub const RUN_FILES_SIZE_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of what a run did, as evidence.
+pub const TRANSCRIPT_SIZE_MAX: usize = 4 * 1024 * 1024;
 /// Jobs of one segment.
 pub const SEGMENT_JOBS_MAX: usize = 4_096;
 /// Tokens of one segment of several jobs: what a committee can replay within its window. A single

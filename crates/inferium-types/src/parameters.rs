@@ -254,7 +254,9 @@ parameters! {
     slash_statistics: Ppm = ppm(200_000), 10_000 => 500_000, Ppm, CRITICAL;
     /// What a lease of a foreign profile pays of the price that its worker offered (SPEC V9).
     foreign_price_share: Ppm = ppm(600_000), 100_000 => 1_000_000, Ppm, PLAIN;
-    /// Share of jobs replayed there at least.
+    /// What a lease of a `batch` task pays of the price that its worker offered (SPEC M4).
+    batch_price_share: Ppm = ppm(500_000), 100_000 => 1_000_000, Ppm, PLAIN;
+    /// Share of jobs of foreign profiles that is replayed at least.
     foreign_replay_min: Ppm = ppm(200_000), 10_000 => 1_000_000, Ppm, CRITICAL;
     /// Part of a burned slash that goes to who proved it (SPEC S2).
     slash_provers_share: Ppm = ppm(300_000), 0 => 500_000, Ppm, CRITICAL;
@@ -328,6 +330,16 @@ parameters! {
     /// Time between two blocks from which the chain counts as having stood still: windows that were
     /// open then begin anew (SPEC C3).
     pause_ms: u64 = 30 * SECOND, 5 * SECOND => HOUR, Milliseconds, CRITICAL;
+    /// Deposit of an agent, until it is retired (SPEC A1).
+    agent_deposit: Amount = nano(IFR), IFR / 1_000 => 1_000 * IFR, Nano, PLAIN;
+    /// Its host's share of the fee of a run (SPEC M5) ...
+    run_share_host: Ppm = ppm(600_000), 300_000 => 800_000, Ppm, PLAIN;
+    /// ... its creator's ...
+    run_share_creator: Ppm = ppm(250_000), 0 => 500_000, Ppm, PLAIN;
+    /// ... and that of the committee that approved. The rest is the treasury's.
+    run_share_committee: Ppm = ppm(100_000), 50_000 => 300_000, Ppm, PLAIN;
+    /// How long after the end of its lease a run's orders may still be spent (SPEC A3).
+    run_spend_ms: u64 = DAY, MINUTE => 30 * DAY, Milliseconds, PLAIN;
 }
 
 impl Parameters {
@@ -351,6 +363,7 @@ impl Parameters {
             record_half_life_ms: DAY,
             voting_ms: MINUTE,
             timelock_ms: 20 * SECOND,
+            run_spend_ms: 2 * MINUTE,
             ..Self::mainnet()
         }
     }
@@ -380,7 +393,12 @@ impl Parameters {
             self.with(rule.name, rule.value(self))?;
         }
         let shares = [self.fee_share_worker, self.fee_share_committee, self.fee_share_validators];
+        let run_shares = [self.run_share_host, self.run_share_creator, self.run_share_committee];
         let together = [
+            (
+                run_shares.iter().map(|share| u64::from(share.get())).sum::<u64>() <= u64::from(Ppm::ONE.get()),
+                "the shares of a run's fee are more than the fee",
+            ),
             (
                 shares.iter().map(|share| u64::from(share.get())).sum::<u64>() <= u64::from(Ppm::ONE.get()),
                 "the shares of a fee are more than the fee",

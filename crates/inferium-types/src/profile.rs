@@ -126,6 +126,8 @@ pub enum ModelTask {
         /// Values of a vector.
         width: u32,
     },
+    /// Nothing: the profile of hosts, which run agents ([`ModelProfile::host`], SPEC A2). Its build names the rules of runs.
+    Host,
 }
 
 impl ModelTask {
@@ -135,6 +137,7 @@ impl ModelTask {
         match self {
             Self::Chat => "chat",
             Self::Embed { .. } => "embedding",
+            Self::Host => "agents",
         }
     }
 
@@ -142,18 +145,18 @@ impl ModelTask {
     #[must_use]
     pub const fn least_tier(self, kind: Tier) -> Tier {
         match self {
-            Self::Chat => kind,
+            Self::Chat | Self::Host => kind,
             Self::Embed { .. } => Tier::Low,
         }
     }
 
     /// The most that a worker is good for that was measured on it: how fast a machine embeds says
-    /// nothing of how fast it answers (SPEC N3).
+    /// nothing of how fast it answers (SPEC N3). Nothing is measured on a profile of hosts.
     #[must_use]
     pub const fn most_tier(self) -> Tier {
         match self {
             Self::Chat => Tier::High,
-            Self::Embed { .. } => Tier::Low,
+            Self::Embed { .. } | Self::Host => Tier::Low,
         }
     }
 }
@@ -186,15 +189,33 @@ impl ModelProfile {
         ProfileId::new(Digest::of_value("inferium/profile/1", self))
     }
 
+    /// The profile of hosts whose runs follow the rules of this software (SPEC A2): no weights, no tokenizer, nothing drawn.
+    #[must_use]
+    pub fn host() -> Self {
+        let build = Digest::of("inferium/run-rules/1", &[]);
+        Self {
+            name: "agents".to_owned(),
+            task: ModelTask::Host,
+            weights_root: Digest::ZERO,
+            tokenizer_hash: Digest::ZERO,
+            template_hash: Digest::ZERO,
+            engine: EngineClass::Canonical { build, tier: "any".to_owned() },
+            sampler_version: 0,
+            eos_tokens: Vec::new(),
+        }
+    }
+
     /// True when name and vectors are within their maxima, and a model that gives vectors is verified by equality:
     /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6). A foreign profile's bounds bind (V9).
+    /// Of hosts there is one profile (A2): who could declare another would choose who judges the runs on it.
     #[must_use]
-    pub const fn is_well_formed(&self) -> bool {
+    pub fn is_well_formed(&self) -> bool {
         let fits = match self.task {
             ModelTask::Chat => true,
             ModelTask::Embed { width } => {
                 width > 0 && width <= EMBEDDING_WIDTH_MAX && matches!(self.engine, EngineClass::Canonical { .. })
             }
+            ModelTask::Host => *self == Self::host(),
         };
         let binds = match &self.engine {
             EngineClass::Foreign { bounds, .. } => bounds.is_well_formed(),

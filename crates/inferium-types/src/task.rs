@@ -41,6 +41,8 @@ pub enum TaskKind {
     Training,
     /// Folding of final evaluations into ranks.
     Leaderboard,
+    /// Inference that nobody waits for.
+    Batch,
 }
 
 /// What a kind's price is counted in.
@@ -50,8 +52,8 @@ pub enum PriceUnit {
     Token,
     /// Items of a suite.
     Item,
-    /// Steps of an agent.
-    Step,
+    /// Runs of an agent that gave their answer.
+    Run,
     /// Intervals between checkpoints.
     Interval,
     /// Proofs.
@@ -71,14 +73,21 @@ pub struct KindPolicy {
     pub tier: Tier,
     /// When it is over at the latest, from its lease on; milliseconds.
     pub deadline_ms: u64,
-    /// True when requesters may open it today.
+    /// True when requesters may open it today; a run by [`crate::TransactionBody::OpenRun`].
     pub is_served: bool,
 }
 
 impl TaskKind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Inference, Self::Benchmark, Self::Agent, Self::Validation, Self::Training, Self::Leaderboard];
+    pub const ALL: [Self; 7] = [
+        Self::Inference,
+        Self::Benchmark,
+        Self::Agent,
+        Self::Validation,
+        Self::Training,
+        Self::Leaderboard,
+        Self::Batch,
+    ];
 
     /// How tasks of the kind are treated.
     #[must_use]
@@ -87,10 +96,11 @@ impl TaskKind {
         let (name, is_real_time, unit, tier, deadline_ms, is_served) = match self {
             Self::Inference => ("inference", true, PriceUnit::Token, Tier::Mid, 24 * HOUR, true),
             Self::Benchmark => ("benchmark", false, PriceUnit::Token, Tier::Low, HOUR, false),
-            Self::Agent => ("agent", true, PriceUnit::Step, Tier::Mid, 24 * HOUR, false),
+            Self::Agent => ("agent", true, PriceUnit::Run, Tier::Mid, 24 * HOUR, true),
             Self::Validation => ("validation", false, PriceUnit::Proof, Tier::High, 24 * HOUR, false),
             Self::Training => ("training", false, PriceUnit::Interval, Tier::High, 720 * HOUR, false),
             Self::Leaderboard => ("leaderboard", false, PriceUnit::Item, Tier::Low, HOUR, false),
+            Self::Batch => ("batch", false, PriceUnit::Token, Tier::Mid, 24 * HOUR, true),
         };
         KindPolicy { name, is_real_time, unit, tier, deadline_ms, is_served }
     }
@@ -140,6 +150,8 @@ pub struct OfferTerms {
     pub price: Price,
     /// Context that it can really hold, measured; tokens.
     pub context_tokens: u32,
+    /// Whether it takes batches too, for their part of the price (SPEC M4).
+    pub batches: bool,
 }
 
 /// What a requester wants (SPEC T).

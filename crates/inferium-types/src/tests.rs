@@ -1,5 +1,6 @@
 //! Claims about the types as a whole.
 
+mod agents;
 mod amounts;
 mod codec;
 mod conformance;
@@ -15,3 +16,4 @@ mod sample;
 mod statistics;
 mod trace;
 mod verdicts;
+mod wallet;

@@ -1,9 +1,10 @@
 //! Transactions: what accounts and nodes ask of the ledger.
 
 use crate::{
-    AccountId, Amount, CapabilityReport, ChainId, ConsensusVote, Digest, JobLeaf, JobRequest, JobResult, JobTotals,
-    LeaseId, MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId, ProposalTerms, ReplayStatistics, SecretKey,
-    SegmentId, SegmentOpening, Signature, StallId, TaskTerms, TransactionId, VoteChoice, VrfPublicKey,
+    AccountId, AgentId, AgentSpend, AgentTerms, Amount, CapabilityReport, ChainId, ConsensusVote, Digest, JobLeaf,
+    JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId,
+    ProposalTerms, ReplayStatistics, RunTerms, SecretKey, SegmentId, SegmentOpening, Signature, StallId, TaskTerms,
+    TransactionId, VoteChoice, VrfPublicKey,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -146,6 +147,10 @@ pub enum JobFault {
     Embedding,
     /// A score is not what the model's logits say, or there is not one for each token (SPEC J9).
     Score,
+    /// A run's transcript does not follow from what it was given, or not from its rules (SPEC A2).
+    Run,
+    /// A model call that a run cites is not what the model says (SPEC A2).
+    ModelCall,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).
@@ -449,6 +454,37 @@ pub enum TransactionBody {
         proposal: u64,
         /// What the sender says.
         choice: VoteChoice,
+    },
+    /// Publishes an agent; locks the deposit (SPEC A1).
+    PublishAgent {
+        /// Its name, one of the sender's own ([`crate::is_agent_name`]).
+        name: String,
+        /// What it is.
+        terms: AgentTerms,
+    },
+    /// Changes an agent of the sender's. What narrows its policy is in force at once, what widens it an epoch later.
+    UpdateAgent {
+        /// Which.
+        agent: AgentId,
+        /// All of it as it is to be.
+        terms: AgentTerms,
+    },
+    /// Ends an agent of the sender's: no new runs; with the last one its money goes to the sender.
+    RetireAgent {
+        /// Which.
+        agent: AgentId,
+        /// True when it spends nothing any more, in runs that are under way either.
+        stop_spending: bool,
+    },
+    /// The sending gateway opens a run of an agent; its cost at most is locked (SPEC A2).
+    OpenRun {
+        /// Which, and how.
+        terms: RunTerms,
+    },
+    /// The host or gateway of a run has the ledger do what a settled step of it ordered (SPEC A3).
+    SpendAsAgent {
+        /// The order, with its proof.
+        spend: Box<AgentSpend>,
     },
 }
 

@@ -8,8 +8,8 @@
 //! direction in one sequence (SPEC J2).
 
 use crate::{
-    Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, NodeId, SealPurpose, SealingKey,
-    SecretKey, SegmentTerms, Signature, StallId, TokenScore, VrfProof,
+    Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, ModelOutput, NodeId, RunTranscript,
+    SamplingParams, SealPurpose, SealingKey, SecretKey, SegmentTerms, Signature, StallId, TokenScore, VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -124,6 +124,37 @@ pub enum WorkerMessage {
         /// Opens the output commitment.
         output_salt: [u8; 32],
     },
+    /// A run needs an answer of its model (SPEC A2): the gateway has another lease's worker give it.
+    CallModel {
+        /// The run's step.
+        step: JobId,
+        /// Which of its calls.
+        call: u32,
+        /// What the model is given.
+        payload: JobPayload,
+        /// How it draws.
+        sampling: SamplingParams,
+        /// Tokens of its answer at most.
+        tokens_max: u32,
+    },
+    /// A run called a tool: told to whoever waits for the run.
+    CalledTool {
+        /// The run's step.
+        step: JobId,
+        /// The tool.
+        tool: String,
+        /// How long it took; milliseconds.
+        took_ms: u64,
+        /// True when it failed.
+        failed: bool,
+    },
+    /// What a run did, before it is finished.
+    Transcript {
+        /// The run's step.
+        step: JobId,
+        /// What.
+        transcript: RunTranscript,
+    },
     /// The job can't be done; it costs nothing.
     Refused {
         /// Which job.
@@ -155,6 +186,11 @@ impl fmt::Debug for WorkerMessage {
             Self::Embeddings { job, embeddings } => write!(f, "Embeddings({job:?}, {})", embeddings.len()),
             Self::Scores { job, scores } => write!(f, "Scores({job:?}, {})", scores.len()),
             Self::Finished { job, result, .. } => write!(f, "Finished({job:?}, {:?})", result.usage),
+            Self::CallModel { step, call, payload, .. } => write!(f, "CallModel({step:?}, {call}, {payload:?})"),
+            Self::CalledTool { step, tool, took_ms, failed } => {
+                write!(f, "CalledTool({step:?}, {tool}, {took_ms} ms, failed: {failed})")
+            }
+            Self::Transcript { step, transcript } => write!(f, "Transcript({step:?}, {transcript:?})"),
             Self::Refused { job, reason } => write!(f, "Refused({job:?}: {reason})"),
             Self::Segment { terms, .. } => write!(f, "Segment({terms:?})"),
         }
@@ -170,6 +206,31 @@ pub struct Planting {
     pub position: u32,
     /// Request and result.
     pub leaf: JobLeaf,
+}
+
+/// A job that a model did for a run.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ModelAnswer {
+    /// Request and result.
+    pub leaf: JobLeaf,
+    /// The private half of the result.
+    pub output: ModelOutput,
+}
+
+/// A secret that the tools of a run are given.
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RunSecret {
+    /// The variable of the tools' environment.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Says nothing of the value.
+impl fmt::Debug for RunSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunSecret({})", self.name)
+    }
 }
 
 /// From a gateway.
@@ -196,6 +257,22 @@ pub enum GatewayMessage {
         request: JobRequest,
         /// Private half.
         payload: JobPayload,
+    },
+    /// What the tools of a run are given and nobody else is: before its job.
+    Secrets {
+        /// The run's step.
+        step: JobId,
+        /// By name, ascending.
+        secrets: Vec<RunSecret>,
+    },
+    /// Answers [`WorkerMessage::CallModel`].
+    ModelCalled {
+        /// The run's step.
+        step: JobId,
+        /// Which of its calls.
+        call: u32,
+        /// The job with its output, or in words why there is none.
+        outcome: Result<ModelAnswer, String>,
     },
     /// The client left.
     Cancel {

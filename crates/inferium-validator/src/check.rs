@@ -3,13 +3,16 @@
 mod embedded;
 mod foreign;
 mod measured;
+mod run;
 mod scored;
 
-use inferium_engine::{Answer, Engine, EngineError, Model, Prompt, ReplayRequest, Step};
+pub(crate) use run::RunDuty;
+
+use inferium_engine::{Engine, EngineError, Model, Prompt, ReplayRequest, check_answer, compare};
 use inferium_types::{
-    Digest, EngineClass, FinishReason, JobAnswer, JobEvidence, JobFault, JobInput, JobLeaf, JobTotals, Ppm, ProfileId,
-    ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, TokenScore, VerdictVote, VrfPublicKey,
-    assessment_payload, assessment_request, merkle_root, replay_seed, vrf_input,
+    Digest, EngineClass, FinishReason, JobAnswer, JobEvidence, JobFault, JobInput, JobLeaf, JobPayload, JobTotals, Ppm,
+    ProfileId, ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey,
+    assessment_payload, assessment_request, merkle_root, replay_seed, step_input, vrf_input,
 };
 use std::collections::BTreeSet;
 
@@ -36,6 +39,25 @@ pub struct SegmentFacts {
     pub known_wrong: Option<u32>,
     /// How results of the profile are compared.
     pub engine: EngineClass,
+    /// Of a run of an agent.
+    pub run: Option<RunDuty>,
+}
+
+impl SegmentFacts {
+    /// The profile whose model it takes to judge: of a run the agent's.
+    #[must_use]
+    pub fn model(&self) -> ProfileId {
+        self.run.as_ref().map_or(self.profile, |run| run.model)
+    }
+
+    /// What a payload's request commits to.
+    fn commitment(&self, payload: &JobPayload) -> Digest {
+        let commitment = payload.commitment();
+        match &self.run {
+            Some(run) => step_input(run.run.lease, 0, &Digest::ZERO, &commitment),
+            None => commitment,
+        }
+    }
 }
 
 /// Evidence that is not the segment's: whoever sent it, it says nothing about the worker.
@@ -92,7 +114,7 @@ pub fn authenticate(facts: &SegmentFacts, evidence: &SegmentEvidence) -> Result<
         if *position != index {
             return Err(InvalidEvidence::Jobs);
         }
-        if job.payload.commitment() != leaf.request.input_commitment {
+        if facts.commitment(&job.payload) != leaf.request.input_commitment {
             return Err(InvalidEvidence::Input { job: index });
         }
         if job.output.commitment() != leaf.result.output_commitment {
@@ -231,6 +253,9 @@ fn check_assessment(
 
 /// Exact checks and replay of one job.
 async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replayed, JobFault>, EngineError> {
+    if let Some(duty) = &drawn.facts.run {
+        return run::check(duty, (drawn.leaf, drawn.job), model).await;
+    }
     let prompt = match model.read(&drawn.job.payload.input) {
         Ok(prompt) => prompt,
         // How much of a conversation fits is this engine's own affair.
@@ -301,59 +326,19 @@ async fn check_text(
         sampling: request.sampling,
         seed,
         shaping: shaping.clone(),
+        // Who judges is waited for by nobody who could tell.
+        prefix_scope: Some(Digest::ZERO),
         measure: facts.engine.is_measured(),
     })?;
     let steps = replay.await.map_err(|_| EngineError::Stopped)??;
     match &facts.engine {
-        EngineClass::Canonical { .. } => Ok(equal(leaf, tokens, scores, &steps)),
+        EngineClass::Canonical { .. } => Ok(compare(leaf, tokens, scores, &steps)
+            .map(|digests| Replayed { digests, statistics: ReplayStatistics::default() })),
         EngineClass::Tolerance { calibration, .. } => {
             measured::within(drawn, calibration, seed, (tokens, &steps), engine.model())
         }
         EngineClass::Foreign { bounds, .. } => foreign::draws(drawn, bounds, tokens, &steps),
     }
-}
-
-/// Compares a replay for equality.
-fn equal(leaf: &JobLeaf, tokens: &[u32], scores: &[TokenScore], steps: &[Step]) -> Result<Replayed, JobFault> {
-    if steps.len() != tokens.len() || steps.iter().zip(tokens).any(|(step, token)| step.token != *token) {
-        return Err(JobFault::Token);
-    }
-    let digests: Vec<Digest> = steps.iter().map(|step| step.digest).collect();
-    if merkle_root(&digests) != leaf.result.evidence_root {
-        return Err(JobFault::Logits);
-    }
-    if !steps.iter().filter_map(|step| step.score.as_ref()).eq(scores) {
-        return Err(JobFault::Score);
-    }
-    Ok(Replayed { digests, statistics: ReplayStatistics::default() })
-}
-
-/// Reads the answer from its tokens again: same text, same end, same count.
-fn check_answer(
-    leaf: &JobLeaf,
-    stop: &[String],
-    (tokens, text): (&[u32], &str),
-    engine: &dyn Engine,
-) -> Result<(), JobFault> {
-    let (request, result) = (&leaf.request, &leaf.result);
-    let mut answer = Answer::new(stop, request.tokens_max);
-    for token in tokens {
-        answer.push(engine, *token);
-    }
-    let is_counted = u32::try_from(tokens.len()) == Ok(result.usage.completion_tokens);
-    if !is_counted || answer.tokens() != tokens {
-        return Err(JobFault::Finish);
-    }
-    if result.finish == FinishReason::Cancelled {
-        answer.cancel();
-    }
-    if answer.finish() != Some(result.finish) {
-        return Err(JobFault::Finish);
-    }
-    if answer.text() != text {
-        return Err(JobFault::Text);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,16 +2,18 @@
 
 mod ballot;
 mod outbox;
+mod replays;
 mod round;
 mod trace;
 
 use crate::archive::Archive;
-use crate::check::{InvalidEvidence, SegmentFacts, authenticate};
+use crate::check::{InvalidEvidence, RunDuty, SegmentFacts, authenticate};
 use crate::shelf::{Room, Shelf};
 use crate::store::VerdictStore;
+use inferium_agent::RunFacts;
 use inferium_chain::ValidatorHandle;
 use inferium_engine::{Comparison, EngineError, Model, Unfit};
-use inferium_ledger::{Phase, SegmentState, StallState, State};
+use inferium_ledger::{Phase, Segment, SegmentState, StallState, State};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_store::StoreError;
 use inferium_types::{
@@ -19,12 +21,15 @@ use inferium_types::{
     SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
     wire::{RelayFetch, RelayedRequest},
 };
+use replays::TimeLeft;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// Part of the verdict window, from its end, in which a member without evidence says so.
 const UNAVAILABLE_PART: u64 = 4;
+/// Part of the verdict window, from its end, in which a replay does not wait for others.
+const HASTE_PART: u64 = 2;
 /// Pieces of news that wait for the loop; what finds no place is met with the next block.
 const NEWS_QUEUE: usize = 256;
 /// Bytes of a request that is relayed: its private half, and room for its public one and its seal.
@@ -239,7 +244,7 @@ impl Duties {
         let shared = &self.shared;
         let state = shared.chain.state();
         let evidence = open_evidence(&shared.node, &shared.sealing, sealed, |segment| {
-            open_duty(&state, &shared.node, segment).map(|(facts, _)| facts)
+            open_duty(&state, &shared.node, segment).map(|duty| duty.facts)
         })?;
         let segment = evidence.segment;
         if !shared.shelf.put(state.height(), evidence)? {
@@ -329,10 +334,17 @@ fn check_can_be_done(
     Ok(())
 }
 
-/// A segment that this validator still has to judge, and whether its time is almost over: in
-/// milliseconds and in blocks, since a network that was down has done nothing meanwhile. Who is
-/// bound to a verdict has judged (SPEC V2).
-fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFacts, bool)> {
+/// A segment that this validator still has to judge.
+struct Duty {
+    facts: SegmentFacts,
+    /// When its verdict is due; Unix milliseconds.
+    due_ms: u64,
+    /// Until then, in milliseconds and in blocks, since a network that was down has done nothing meanwhile.
+    left: TimeLeft,
+}
+
+/// What this validator has to do about a segment. Who is bound to a verdict has judged (SPEC V2).
+fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<Duty> {
     let segment = state.segment(&id)?;
     let SegmentState::Judging { members, phase: Phase::Committing, seed, replay, due_at_height, .. } = &segment.state
     else {
@@ -352,12 +364,32 @@ fn open_duty(state: &State, node: &NodeId, id: SegmentId) -> Option<(SegmentFact
         kind: segment.kind,
         known_wrong: segment.opening.known_wrong(),
         engine: state.profile(&segment.profile)?.engine().clone(),
+        run: run_duty(state, segment),
     };
     let meta = state.meta();
-    let part = |window: u64| window / UNAVAILABLE_PART;
-    let is_late = segment.verdict_due_ms(meta)?.saturating_sub(meta.timestamp_ms) < part(meta.parameters.verdict_ms)
-        && due_at_height.saturating_sub(meta.height) < part(meta.parameters.verdict_blocks);
-    Some((facts, is_late))
+    let due_ms = segment.verdict_due_ms(meta)?;
+    let (rest_ms, rest_blocks) = (due_ms.saturating_sub(meta.timestamp_ms), due_at_height.saturating_sub(meta.height));
+    let parameters = &meta.parameters;
+    let is_in_last =
+        |window_ms: u64, part: u64| rest_ms < window_ms / part && rest_blocks < parameters.verdict_blocks / part;
+    // Long segments have longer, and take longer; a run has as long as its limits may take.
+    let tokens = facts.run.as_ref().map_or_else(|| segment.terms.totals.tokens(), |duty| duty.run.limits.tokens);
+    let tokens_ms = tokens.saturating_mul(parameters.verdict_token_ms);
+    let left = if is_in_last(parameters.verdict_ms, UNAVAILABLE_PART) {
+        TimeLeft::Late
+    } else if is_in_last(parameters.verdict_ms.saturating_add(tokens_ms), HASTE_PART) {
+        TimeLeft::Half
+    } else {
+        TimeLeft::Enough
+    };
+    Some(Duty { facts, due_ms, left })
+}
+
+/// Of a segment of a run, what the run is.
+fn run_duty(state: &State, segment: &Segment) -> Option<RunDuty> {
+    let run = state.run(&segment.terms.lease)?;
+    let facts = RunFacts { lease: segment.terms.lease, manifest: run.manifest, limits: run.limits, input: run.input };
+    Some(RunDuty { run: facts, model: run.model })
 }
 
 #[cfg(test)]

@@ -17,22 +17,43 @@ pub enum FileError {
     /// The disk, or a permission.
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// Someone else on this machine may read it, or change it.
+    #[error("others can get at it (mode {mode:04o}); `chmod 600` it, and change its password if they may have")]
+    Open {
+        /// The file's permissions.
+        mode: u32,
+    },
     /// What it holds is no keystore.
     #[error("{0}")]
     Keystore(#[from] KeystoreError),
 }
 
-/// Reads a keystore.
+/// Reads a keystore that only its owner can get at.
 ///
 /// # Errors
-/// [`FileError::Io`] or [`FileError::Keystore`].
+/// [`FileError::Io`], [`FileError::Open`] or [`FileError::Keystore`].
 pub fn read_keystore(path: &Path) -> Result<Keystore, FileError> {
     let mut text = String::new();
-    match File::open(path)?.take(FILE_SIZE_MAX).read_to_string(&mut text) {
+    let file = File::open(path)?;
+    check_mode(&file)?;
+    match file.take(FILE_SIZE_MAX).read_to_string(&mut text) {
         Ok(_) => Ok(Keystore::from_json(&text)?),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(KeystoreError::Malformed.into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A password is all that protects a copy, and whoever has one may guess for as long as they like.
+#[cfg(unix)]
+fn check_mode(file: &File) -> Result<(), FileError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(FileError::Open { mode }) }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &File) -> Result<(), FileError> {
+    Ok(())
 }
 
 /// Writes a new keystore, whole or not at all, readable by its owner only.

@@ -10,6 +10,8 @@ use inferium_types::{
 };
 use std::fmt;
 
+mod agents;
+
 /// A transaction in words: a sentence, then a line for each fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
@@ -85,10 +87,16 @@ pub fn takes(body: &TransactionBody) -> Amount {
         | TransactionBody::Unbond { .. }
         | TransactionBody::SetCommission { .. }
         | TransactionBody::Vote { .. }
+        | TransactionBody::UpdateAgent { .. }
+        | TransactionBody::RetireAgent { .. }
+        // It is the agent's account that pays.
+        | TransactionBody::SpendAsAgent { .. }
         // What these lock follows from the network's parameters.
         | TransactionBody::OpenAssessment { .. }
         | TransactionBody::OpenDispute { .. }
-        | TransactionBody::Propose { .. } => Amount::ZERO,
+        | TransactionBody::Propose { .. }
+        | TransactionBody::PublishAgent { .. }
+        | TransactionBody::OpenRun { .. } => Amount::ZERO,
     }
 }
 
@@ -113,10 +121,11 @@ pub fn describe_body(body: &TransactionBody) -> Description {
         TransactionBody::SetUrl { url } => Description::new("Change the node's public URL").with("URL", plain(url)),
         TransactionBody::DeclareProfile { profile } => describe_profile(profile),
         TransactionBody::SetOffer { profile, terms } => {
-            let OfferTerms { slots, price, context_tokens } = terms;
+            let OfferTerms { slots, price, context_tokens, batches } = terms;
             let title = if *slots == 0 { "Withdraw a worker's offer" } else { "Offer to work for a model profile" };
             with_price(Description::new(title).with("profile", profile).with("slots", slots), "price", price)
                 .with("context", format!("{context_tokens} tokens"))
+                .with("batches", if *batches { "too, for their part of the price" } else { "none" })
         }
         TransactionBody::OpenTask { terms } => describe_task(terms),
         TransactionBody::CloseLease { lease } => Description::new("Close a lease").with("lease", lease),
@@ -187,6 +196,11 @@ pub fn describe_body(body: &TransactionBody) -> Description {
         TransactionBody::Vote { proposal, choice } => {
             Description::new(format!("Vote {} with all own stake", choice.name())).with("proposal", proposal)
         }
+        TransactionBody::PublishAgent { name, terms } => agents::published(name, terms),
+        TransactionBody::UpdateAgent { agent, terms } => agents::updated(agent, terms),
+        TransactionBody::RetireAgent { agent, stop_spending } => agents::retired(agent, *stop_spending),
+        TransactionBody::OpenRun { terms } => agents::opened(terms),
+        TransactionBody::SpendAsAgent { spend } => agents::spent(spend),
     }
 }
 
@@ -282,6 +296,7 @@ fn describe_profile(profile: &ModelProfile) -> Description {
     let does = match task {
         ModelTask::Chat => "answers conversations".to_owned(),
         ModelTask::Embed { width } => format!("gives texts vectors of {width} values"),
+        ModelTask::Host => "hosts runs of agents".to_owned(),
     };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)
@@ -322,7 +337,8 @@ fn describe_task(terms: &TaskTerms) -> Description {
 
 fn describe_segment(commitment: &SegmentCommitment) -> Description {
     let SegmentCommitment { terms, worker_signature, gateway_signature } = commitment;
-    Description::new(format!("Commit a segment of {} finished jobs", terms.totals.jobs))
+    let (jobs, noun) = (terms.totals.jobs, if terms.totals.jobs == 1 { "job" } else { "jobs" });
+    Description::new(format!("Commit a segment of {jobs} finished {noun}"))
         .with("lease", terms.lease)
         .with("index", terms.index)
         .with("prompts", format!("{} tokens", terms.totals.prompt_tokens))
@@ -413,6 +429,8 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::GrossSketches => "its hidden states are not the model's",
         JobFault::Embedding => "an embedding is not the one that the model gives the text",
         JobFault::Score => "a score is not what the model's logits say",
+        JobFault::Run => "a run did not go as its rules say",
+        JobFault::ModelCall => "a run cites what the model does not say",
     }
 }
 

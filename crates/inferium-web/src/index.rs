@@ -1,11 +1,14 @@
 //! What verified blocks said, kept for the pages: bounded, in memory, rebuilt when the process starts.
 
+mod agents;
 mod books;
 mod kept;
 
+pub(crate) use agents::{AgentState, PaidRun, Spent, Version};
 pub(crate) use books::{Block, Books, NodeBook, SegmentBook, Step, TaskBook, spaced, verdict_in_words};
 
 use inferium_chain::LightClient;
+use inferium_types::Event;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::broadcast;
 
@@ -55,6 +58,16 @@ impl Index {
             }
         });
         index
+    }
+
+    /// An index that follows nothing and knows what `events` say of agents, as if one block had them: for measurements.
+    #[must_use]
+    pub fn of_events(events: &[Event]) -> Self {
+        let mut books = Books::default();
+        for event in events {
+            books.agents.on_event(event, 1, 0);
+        }
+        Self { books: RwLock::new(books), news: broadcast::Sender::new(NEWS_MAX) }
     }
 
     fn take(&self, block: Block) {

@@ -2,7 +2,7 @@
 
 use crate::assets;
 use crate::pages::Page;
-use inferium_types::{Amount, NodeId};
+use inferium_types::{AgentId, Amount, NodeId};
 use maud::{DOCTYPE, Markup, html};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 use time::{OffsetDateTime, UtcOffset};
@@ -11,6 +11,7 @@ use time::{OffsetDateTime, UtcOffset};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Start,
+    Studios,
     Playground,
     Explorer,
     Leaderboard,
@@ -18,7 +19,8 @@ pub(crate) enum Section {
     Wallet,
 }
 
-const SECTIONS: [(Section, &str, &str); 5] = [
+const SECTIONS: [(Section, &str, &str); 6] = [
+    (Section::Studios, "/studios", "Studios"),
     (Section::Playground, "/playground", "Playground"),
     (Section::Explorer, "/explorer", "Explorer"),
     (Section::Leaderboard, "/leaderboard", "Leaderboard"),
@@ -147,6 +149,14 @@ pub(crate) fn node(id: &NodeId, names: &Names) -> Markup {
         a.node href={ "/explorer/nodes/" (text) } title=(text) {
             @match name { Some(name) => (name), None => code { (short(&text, 12)) } }
         }
+    }
+}
+
+/// An agent: by name, where one is known.
+pub(crate) fn agent(id: &AgentId, name: Option<&str>) -> Markup {
+    let text = id.to_string();
+    html! {
+        a.node href={ "/studios/" (text) } title=(text) { @match name { Some(name) => (name), None => code { (short(&text, 12)) } } }
     }
 }
 

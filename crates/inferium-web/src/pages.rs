@@ -1,9 +1,11 @@
 //! The pages, by address.
 
+mod agent;
 mod explorer;
 mod governance;
 mod nodes;
 mod start;
+pub(crate) mod studios;
 mod table;
 mod wallet;
 mod work;
@@ -68,7 +70,8 @@ pub(crate) fn routes(state: WebState) -> Router {
         .route("/api/v1/segments/{id}", get(work::standing))
         .route("/api/v1/accounts/{id}", get(wallet::account))
         .route("/search", get(explorer::search));
-    let listed: [(&str, MethodRouter<WebState>); 10] = [
+    let listed: [(&str, MethodRouter<WebState>); 11] = [
+        ("/studios", get(studios::catalogue)),
         ("/playground", get(start::playground)),
         ("/explorer", get(explorer::overview)),
         ("/explorer/blocks", get(explorer::blocks)),
@@ -86,6 +89,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         }
     }
     router
+        .route("/studios/{id}", get(agent::agent))
         .route("/explorer/blocks/{id}", get(explorer::block))
         .route("/explorer/transactions/{id}", get(explorer::transaction))
         .route("/explorer/segments/{id}", get(work::segment))

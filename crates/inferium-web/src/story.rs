@@ -1,7 +1,7 @@
 //! Events as sentences, with links to what they name.
 
 use crate::index::verdict_in_words;
-use crate::layout::{Names, link, money, node};
+use crate::layout::{Names, agent as agent_link, link, money, node};
 use inferium_types::Event;
 use maud::{Markup, html};
 
@@ -13,7 +13,7 @@ pub(crate) fn kind(event: &Event) -> String {
 
 /// One event as a sentence.
 pub(crate) fn event(event: &Event, names: &Names) -> Markup {
-    if let Some(told) = work(event, names) {
+    if let Some(told) = work(event, names).or_else(|| agents(event, names)) {
         return told;
     }
     match event {
@@ -71,6 +71,39 @@ pub(crate) fn event(event: &Event, names: &Names) -> Markup {
         }
         other => html! { code { (kind(other)) } },
     }
+}
+
+/// Agents and their runs.
+fn agents(event: &Event, names: &Names) -> Option<Markup> {
+    Some(match event {
+        Event::AgentPublished { agent, creator, name, price, .. } => html! {
+            (link("accounts", creator)) " published the agent " (agent_link(agent, Some(name))) ": a run costs " (money(*price))
+        },
+        Event::AgentUpdated { agent, version, price, widens_at_ms, .. } => html! {
+            "agent " (agent_link(agent, None)) " was changed: version " (version) ", a run costs " (money(*price))
+            @if widens_at_ms.is_some() { "; what widens its policy waits for an epoch" }
+        },
+        Event::AgentRetired { agent, stop_spending } => html! {
+            "agent " (agent_link(agent, None)) " takes no new runs" @if *stop_spending { " and spends nothing any more" }
+        },
+        Event::AgentClosed { agent, creator, returned } => html! {
+            "agent " (agent_link(agent, None)) " is closed: " (money(*returned)) " went back to " (link("accounts", creator))
+        },
+        Event::RunOpened { task, agent, version, payer, .. } => html! {
+            "a run of agent " (agent_link(agent, None)) ", version " (version) ", waits for a host as task " (link("tasks", task))
+            ", paid by " (link("accounts", payer))
+        },
+        Event::RunPaid { segment, agent, host, creator, payer, to_host, to_payer, to_creator, .. } => html! {
+            "a run of agent " (agent_link(agent, None)) " gave its answer in segment " (link("segments", segment)) ": "
+            (money(*to_host)) " to " (node(host, names)) ", " (money(*to_creator)) " to " (link("accounts", creator))
+            @if !to_payer.is_zero() { ", " (money(*to_payer)) " back to " (link("accounts", payer)) }
+        },
+        Event::AgentSpent { agent, to, amount, hired, .. } => html! {
+            "agent " (agent_link(agent, None)) @if hired.is_some() { " hired another one for at most " } @else { " paid " }
+            (money(*amount)) " to " (link("accounts", to))
+        },
+        _ => return None,
+    })
 }
 
 /// Tasks, segments and their verdicts.

@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse as _,
 };
-use inferium_types::{Amount, Event, NodeId};
+use inferium_types::{AgentId, Amount, Digest, Event, NodeId};
 use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -88,6 +88,18 @@ fn what_a_stranger_wrote_is_no_markup() {
     let html = story::event(&event, &Arc::new(BTreeMap::new())).into_string();
     assert!(!html.contains("<img") && html.contains("&lt;img"), "{html}");
     assert_eq!(story::kind(&event), "UrlChanged");
+}
+
+#[test]
+fn events_of_agents_lead_to_their_pages() {
+    let (agent, creator) = (AgentId::new(Digest::sha256(&[2])), NodeId::from_bytes([1; 32]));
+    let name = "plain".to_owned();
+    let event = Event::AgentPublished { agent, creator, name, manifest: Digest::ZERO, price: Amount::ZERO };
+    let html = story::event(&event, &Arc::new(BTreeMap::new())).into_string();
+    assert!(html.contains(&format!("href=\"/studios/{agent}\"")) && html.contains(">plain</a>"), "{html}");
+    let event = Event::AgentRetired { agent, stop_spending: false };
+    let html = story::event(&event, &Arc::new(BTreeMap::new())).into_string();
+    assert!(html.contains(&format!("href=\"/studios/{agent}\"")), "{html}");
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) struct JobContext {
     pub(crate) vrf_output: Digest,
     /// How the lease's results are verified.
     pub(crate) mode: VerificationMode,
+    /// Whose prompts may begin with what was computed for each other.
+    pub(crate) prefix_scope: Option<Digest>,
     pub(crate) crime: Option<Crime>,
     /// The true model, for a crime that forges what it says.
     pub(crate) truth: Option<Model>,
@@ -60,7 +62,17 @@ impl JobContext {
         vrf_output: Digest,
         mode: VerificationMode,
     ) -> Self {
-        Self { model, server, vrf_output, mode, crime: None, truth: None, copies: Copies::default(), other: None }
+        Self {
+            model,
+            server,
+            vrf_output,
+            mode,
+            prefix_scope: None,
+            crime: None,
+            truth: None,
+            copies: Copies::default(),
+            other: None,
+        }
     }
 
     fn comparison(&self) -> Comparison {
@@ -104,6 +116,9 @@ pub enum JobRefusal {
     /// The server behind the worker failed.
     #[error("{0}")]
     Server(#[from] ServerError),
+    /// A run of an agent came to nothing.
+    #[error("{0}")]
+    Run(#[from] crate::host::RunFailure),
     /// Nobody takes the answer.
     #[error("the gateway is gone")]
     GatewayGone,
@@ -111,7 +126,7 @@ pub enum JobRefusal {
 
 /// The salt of a result: secret like the VRF output behind it, and the same whenever the request is
 /// done again, so that an honest worker has one result for a request.
-fn output_salt(vrf_output: &Digest, request: &JobRequest) -> [u8; 32] {
+pub(crate) fn output_salt(vrf_output: &Digest, request: &JobRequest) -> [u8; 32] {
     *Digest::of("inferium/output-salt/1", &[vrf_output.as_bytes(), request.digest().as_bytes()]).as_bytes()
 }
 
@@ -186,6 +201,7 @@ async fn answer(
         sampling: request.sampling,
         seed,
         shaping: shaping.clone(),
+        prefix_scope: context.prefix_scope,
         measure: context.mode == VerificationMode::Sampled,
     };
     if let Some(crime) = context.crime {
@@ -237,6 +253,7 @@ async fn answer(
             sampling: request.sampling,
             seed,
             shaping: Shaping::default(),
+            prefix_scope: None,
             measure: true,
         };
         evidence = crooked::forge(&**truth, replay, &own).await?;

@@ -5,7 +5,7 @@ use crate::job::FinishedJob;
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_types::{
     Digest, FORCED_TOKENS, ForcedOrder, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, NodeId, Ppm,
-    SecretKey, SegmentId, SegmentTerms, VrfProof, VrfSecretKey, limits, merkle_root, vrf_input,
+    SecretKey, SegmentId, SegmentTerms, VrfProof, VrfSecretKey, limits, merkle_root, step_request, vrf_input,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub(crate) enum NotTaken {
     Exhausted,
     #[error("the gateway has not signed the last segment")]
     Unsigned,
+    #[error("the request is not the one that follows from the run")]
+    Step,
     #[error(transparent)]
     Impossible(#[from] ImpossibleJob),
 }
@@ -218,6 +220,28 @@ impl LeaseWork {
             return Err(NotTaken::Unsigned);
         }
         request.check(terms.context_tokens)?;
+        Ok(payload.check()?)
+    }
+
+    /// Refuses a step of a run that is not the lease's first and only one (SPEC A2), or that was begun before.
+    pub(crate) fn check_run(
+        &self,
+        gateway: NodeId,
+        request: &JobRequest,
+        payload: &JobPayload,
+    ) -> Result<(), NotTaken> {
+        if self.record.gateway != gateway {
+            return Err(NotTaken::Gateway);
+        }
+        if self.record.ended {
+            return Err(NotTaken::Ended);
+        }
+        if request.sequence != 0 || self.next_sequence > 0 {
+            return Err(NotTaken::Sequence { next: self.next_sequence });
+        }
+        if *request != step_request(self.record.lease, 0, &Digest::ZERO, &payload.commitment()) {
+            return Err(NotTaken::Step);
+        }
         Ok(payload.check()?)
     }
 

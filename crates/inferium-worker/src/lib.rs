@@ -22,6 +22,7 @@
 mod crime;
 mod evidence;
 mod forced;
+mod host;
 mod job;
 mod lease;
 mod server;
@@ -32,6 +33,7 @@ mod store;
 mod worker;
 
 pub use crime::{Crime, UnknownCrime};
+pub use host::{Hosting, OpenTools, RunFailure, ToolResponse, Tools};
 pub use inferium_store::StoreError;
 pub use job::{FinishedJob, JobRefusal, answer_honestly};
 pub use server::{Server, ServerConfig, ServerError};

@@ -10,6 +10,7 @@ mod recovery;
 mod segments;
 
 use crate::crime::Crime;
+use crate::host::{Hosting, ModelReply};
 use crate::job::{Copies, FinishedJob, JobRefusal};
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::server::Server;
@@ -21,8 +22,9 @@ use inferium_engine::{Model, TextModel};
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
-    CapabilityReport, Event, JobId, LeaseId, NodeId, NodeRole, OfferTerms, Parameters, ProfileId, ProposalOutcome,
-    SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey, wire::WorkerMessage,
+    CapabilityReport, Digest, Duty, Event, JobId, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms, Parameters,
+    ProfileId, ProposalOutcome, SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey, step_request,
+    wire::{RunSecret, WorkerMessage},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -55,8 +57,12 @@ pub struct WorkerConfig {
     pub report: CapabilityReport,
     /// How long a stop may wait until what was signed is judged and opened; zero: not at all.
     pub drain: Duration,
+    /// Whether it takes work, as its operator wants it; one that drains ends when all is judged, however long that takes.
+    pub duty: watch::Receiver<Duty>,
     /// The server that draws, of a foreign engine (SPEC V9); else the model does.
     pub server: Option<Arc<Server>>,
+    /// How it hosts runs of agents; it does not where there is nothing (SPEC A2).
+    pub hosting: Option<Hosting>,
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.
@@ -104,6 +110,8 @@ enum Own {
     Opened(Vec<SegmentId>),
     /// Segments that could not be opened.
     Unopened(Vec<SegmentId>),
+    /// The offer is withdrawn since this block; which time it was.
+    Withdrawn(u32, u64),
     /// What governance made of them.
     Parameters(Box<Parameters>),
 }
@@ -142,6 +150,7 @@ impl Worker {
             answering: BTreeSet::new(),
             own_tx,
             saved_cursor: from.unwrap_or(0),
+            followed: 0,
             offering: Arc::new(Semaphore::new(1)),
             measuring: Arc::new(Semaphore::new(1)),
             parameters: Parameters::mainnet(),
@@ -149,13 +158,18 @@ impl Worker {
             unopened: BTreeMap::new(),
             drain: drain::Drain::default(),
             copies: Copies::default(),
+            runs: BTreeMap::new(),
+            secrets: BTreeMap::new(),
         };
         if let Some(parameters) = openings::read_parameters(&core.chain).await? {
             core.parameters = parameters;
         }
         core.recover().await?;
+        let mut duty = core.config.duty.clone();
+        core.on_duty(*duty.borrow_and_update())?;
         let mut offer_check = tokio::time::interval(OFFER_CHECK);
         offer_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut is_stopping = false;
         // Far away until the worker is to stop.
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
@@ -169,16 +183,21 @@ impl Worker {
                 Some(own) = own_rx.recv() => core.on_own(own)?,
                 _ = offer_check.tick() => {
                     core.check_offer();
+                    core.close_again();
                     core.check_capability();
                 }
-                _ = stop.changed(), if !core.drain.begun => {
+                Ok(()) = duty.changed(), if !core.drain.leaves => {
+                    let wanted = *duty.borrow_and_update();
+                    core.on_duty(wanted)?;
+                }
+                _ = stop.changed(), if !is_stopping => {
+                    is_stopping = true;
                     let patience = core.config.drain;
                     if patience.is_zero() {
                         return Ok(());
                     }
-                    info!("no new work; what was signed is being judged");
                     deadline.as_mut().reset(tokio::time::Instant::now() + patience);
-                    core.begin_drain()?;
+                    core.on_duty(Duty::Draining)?;
                 }
                 () = &mut deadline => {
                     warn!("gone before all was judged: evidence that nobody got costs its segment's fee");
@@ -204,6 +223,8 @@ struct Core {
     answering: BTreeSet<StallId>,
     own_tx: mpsc::Sender<Own>,
     saved_cursor: u64,
+    /// The last block that was handled.
+    followed: u64,
     /// Held while the offer is being checked.
     offering: Arc<Semaphore>,
     /// Held while the capability task is being asked for.
@@ -218,6 +239,10 @@ struct Core {
     drain: drain::Drain,
     /// Of a worker that copies.
     copies: Copies,
+    /// Where answers to model calls of runs go.
+    runs: BTreeMap<JobId, mpsc::Sender<ModelReply>>,
+    /// What the tools of runs are given that begin soon.
+    secrets: BTreeMap<JobId, Vec<RunSecret>>,
 }
 
 impl Core {
@@ -227,6 +252,7 @@ impl Core {
         for event in &block.events {
             mine |= self.on_event(event)?;
         }
+        self.followed = block.header.height;
         let next = block.header.height.saturating_add(1);
         if mine || next >= self.saved_cursor.saturating_add(CURSOR_BLOCKS) {
             self.store.set_cursor(next)?;
@@ -238,7 +264,7 @@ impl Core {
     fn on_granted(&mut self, record: LeaseRecord) -> Result<(), WorkerError> {
         let lease = record.lease;
         // An offer of a former run, with another model: this one could only answer wrongly.
-        if record.terms.profile != self.config.profile {
+        if !self.serves(record.terms.profile) {
             warn!(%lease, profile = %record.terms.profile, "closing a lease of a model that is not served here now");
             self.close(lease);
             return Ok(());
@@ -287,7 +313,7 @@ impl Core {
                 self.drop_if_done(*lease)?;
             }
             Event::LeaseClosed { lease, worker, .. } if *worker == self.me => self.forget_lease(*lease)?,
-            Event::ProfileDeclared { profile, .. } if *profile == self.config.profile => {
+            Event::ProfileDeclared { profile, .. } if self.serves(*profile) => {
                 self.check_offer();
                 self.check_capability();
             }
@@ -353,6 +379,11 @@ impl Core {
         Ok(true)
     }
 
+    /// True for the profile of its model, and of hosts if it is one.
+    fn serves(&self, profile: ProfileId) -> bool {
+        profile == self.config.profile || (self.config.hosting.is_some() && profile == ModelProfile::host().id())
+    }
+
     /// Opens what it takes to serve a lease.
     fn serve(&mut self, record: LeaseRecord, next_index: u32, used: LeaseUse) {
         let (lease, gateway) = (record.lease, record.gateway);
@@ -404,6 +435,7 @@ impl Core {
     fn on_own(&mut self, own: Own) -> Result<(), WorkerError> {
         match own {
             Own::JobDone(lease, job, outcome) => {
+                self.runs.remove(&job);
                 if let Some(work) = self.leases.get_mut(&lease) {
                     if let Err(refusal) = &outcome {
                         debug!(%job, %refusal, "job not done");
@@ -439,6 +471,7 @@ impl Core {
                 }
                 self.next_segment(lease)?;
             }
+            Own::Withdrawn(begin, height) => self.drain.on_withdrawn(begin, height),
             Own::Opened(segments) => self.drain.on_opened(segments),
             Own::Unopened(segments) => self.on_unopened(&segments)?,
             Own::Parameters(parameters) => self.parameters = *parameters,
@@ -448,6 +481,7 @@ impl Core {
 
     /// The chain closed the lease: what it has not committed by now is lost.
     fn forget_lease(&mut self, lease: LeaseId) -> Result<(), WorkerError> {
+        self.secrets.remove(&step_request(lease, 0, &Digest::ZERO, &Digest::ZERO).job);
         if let Some(work) = self.leases.remove(&lease) {
             self.end_idle_session(work.record.gateway);
             if let Agreement::Proposed(terms) | Agreement::Committing(terms) = work.agreement {

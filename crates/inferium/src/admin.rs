@@ -32,6 +32,11 @@ impl Admin {
         Ok(Self { http, url: file.admin_url, token: AdminToken::from_entropy(token).reveal() })
     }
 
+    /// The address of the pages for operators, with the token behind `#`, which browsers send to nobody.
+    pub(crate) fn pages(&self) -> String {
+        format!("{}/#admin={}", self.url, self.token)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, None).await
     }

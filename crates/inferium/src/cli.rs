@@ -1,22 +1,32 @@
 //! The command line.
 
+mod bench;
 mod chain;
 mod client;
+mod eval;
 mod failure;
 mod gov;
 mod models;
 mod money;
 mod parse;
 mod serving;
+mod studio;
+mod tools;
 
+pub(crate) use bench::{Arrivals, BenchCommand, BenchServeArgs};
 pub(crate) use chain::{EarningsArgs, EarningsBy, NodeCommand, ReceiptCommand, SlashesArgs, WhyArgs};
-pub(crate) use client::{DoctorArgs, KeyCommand, Role, RunArgs, ServiceCommand, UnitArgs, WatchArgs};
+pub(crate) use client::{
+    BatchCommand, DoctorArgs, KeyCommand, Role, RunArgs, ServerArgs, ServiceCommand, UnitArgs, WatchArgs,
+};
+pub(crate) use eval::{EvalCommand, EvalRunArgs};
 pub(crate) use failure::Failure;
 pub(crate) use gov::{Choice, GovCommand, ProposeAction, ProposeArgs};
 pub(crate) use models::{ModelArgs, ModelCommand, ModelsDir, ProfileCommand, PullArgs};
 pub(crate) use money::{NetworkDir, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
 pub(crate) use parse::parse_id;
-pub(crate) use serving::{ClassKind, EngineKind, JoinArgs, ServingArgs, UpArgs, WantedTier, WorkerCommand};
+pub(crate) use serving::{ClassKind, DutyArgs, EngineKind, JoinArgs, ServingArgs, UpArgs, WantedTier, WorkerCommand};
+pub(crate) use studio::{RunAgentArgs, StudioCommand};
+pub(crate) use tools::ToolsArgs;
 
 use crate::bisect::BisectArgs;
 use crate::output::Format;
@@ -75,6 +85,15 @@ pub(crate) enum Command {
     Ps(WatchArgs),
     /// Watch a running network: blocks, workers, jobs, tokens.
     Top(WatchArgs),
+    /// Measure how fast a server answers.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Have a file of requests answered when there is room, at the price of batches.
+    #[command(subcommand)]
+    Batch(BatchCommand),
+    /// Measure how good a model is, on suites with fixed answers, and check what others measured.
+    #[command(subcommand)]
+    Eval(EvalCommand),
     /// Make, list and revoke API keys of a running network.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -113,6 +132,9 @@ pub(crate) enum Command {
     /// Govern the network: propose, vote, and see what would change.
     #[command(subcommand)]
     Gov(GovCommand),
+    /// Make agents: write their manifest, publish, change, fund and retire them, and see what they earned.
+    #[command(subcommand)]
+    Studio(StudioCommand),
     /// Run a worker that joins a network.
     #[command(subcommand)]
     Worker(WorkerCommand),

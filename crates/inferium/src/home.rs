@@ -188,7 +188,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Temporary name, fsync, rename: a crash leaves the old file or the new one.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let attempt = || -> std::io::Result<()> {
         let temporary = path.with_extension("new");
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&temporary)?;

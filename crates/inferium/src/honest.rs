@@ -296,6 +296,7 @@ impl Bench {
             kind: TaskKind::Inference,
             known_wrong: None,
             engine: setting.engine(&self.calibration),
+            run: None,
         };
         let opened = (0..).zip(&done).map(|(index, job)| (index, job.evidence.opened(facts.id, &facts.seed, index)));
         let evidence = SegmentEvidence { segment: facts.id, vrf_proof: proof, leaves, jobs: opened.collect() };

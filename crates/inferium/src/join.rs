@@ -1,18 +1,21 @@
 //! `inferium worker join`: from a fresh machine to paid jobs.
 
 use crate::cli::{Failure, JoinArgs, WantedTier, WorkerCommand};
+use crate::duty::{self, DutyFile, JOINED, LOOK};
 use crate::hardware;
 use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
+use crate::hosting::{self, ToolServers};
 use crate::output;
 use crate::progress::{Step, print, say};
-use crate::up::engine::{serve, serve_embeddings};
+use crate::up::engine::{Served, serve, serve_embeddings};
 use crate::up::foreign::reach;
 use crate::up::register::{self, Registration};
 use crate::up::{self, Interrupt, NetworkFile, offer_of};
 use inferium_chain::{LightClient, Sender};
 use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
-use inferium_types::{AccountId, Amount, Event, NodeId, NodeRole, ProfileId, Tier, VrfSecretKey};
-use inferium_worker::{Worker, WorkerConfig};
+use inferium_tools::{Host, Permit};
+use inferium_types::{AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, ProfileId, Tier, VrfSecretKey};
+use inferium_worker::{Hosting, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +31,11 @@ const FUNDS_POLL: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(command: WorkerCommand) -> Result<(), Failure> {
     match command {
-        WorkerCommand::Join(arguments) => join(arguments).await,
+        WorkerCommand::Join(arguments) => join(*arguments).await,
+        WorkerCommand::List { network } => duty::list(network.data).await,
+        WorkerCommand::Pause(arguments) => duty::set(Duty::Paused, arguments).await,
+        WorkerCommand::Resume(arguments) => duty::set(Duty::Working, arguments).await,
+        WorkerCommand::Drain(arguments) => duty::set(Duty::Draining, arguments).await,
         WorkerCommand::Hardware => {
             let report = hardware::report(Tier::High);
             if output::is_json() {
@@ -87,15 +94,30 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
 
     let (stop, stopped) = watch::channel(false);
     let events = chain.subscribe();
+    let offer = OfferTerms { batches: !arguments.no_batches, ..offer_of(&served, arguments.slots) };
+    if offer.slots < arguments.slots {
+        say(&format!(
+            "offering {} slots, not {}: so many contexts of {} tokens fit the engine's cache",
+            offer.slots, arguments.slots, offer.context_tokens
+        ));
+    }
+    let file = DutyFile::of(data.path(), JOINED);
+    let (wanted, duty) = watch::channel(file.read()?);
+    if *duty.borrow() == Duty::Paused {
+        say("paused; `inferium worker resume` has it take work");
+    }
+    tokio::spawn(file.follow(LOOK, wanted));
     let config = WorkerConfig {
         key,
         vrf,
         profile,
-        offer: offer_of(&served, arguments.slots),
+        offer,
         store: data.path().join("worker.redb"),
         report,
         drain: Duration::from_secs(arguments.drain),
+        duty,
         server: served.server.clone(),
+        hosting: hosting(&data, &served, &arguments)?,
         crime: None,
         assessed: None,
         other: None,
@@ -127,6 +149,31 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         Ok(Err(error)) => Err(Failure::failed(error.to_string())),
         Err(error) => Err(Failure::failed(error.to_string())),
     }
+}
+
+/// How it hosts runs of agents, if it does.
+fn hosting(data: &DataDir, served: &Served, arguments: &JoinArgs) -> Result<Option<Hosting>, Failure> {
+    if arguments.host_agents == 0 {
+        return Ok(None);
+    }
+    if !hosting::can_host(&served.profile) {
+        return Err(Failure::usage(
+            "--host-agents is for a worker of conversations of the canonical class: a host replays what its model says",
+        ));
+    }
+    let permit = |program: &PathBuf| {
+        let program =
+            std::path::absolute(program).map_err(|error| Failure::usage(format!("{}: {error}", program.display())))?;
+        Ok(Permit { program, ..Permit::default() })
+    };
+    let permits = arguments.allow_tool.iter().map(permit).collect::<Result<_, Failure>>()?;
+    let host = Host { permits, ..hosting::host()? };
+    Ok(Some(Hosting {
+        slots: arguments.host_agents,
+        price_min: arguments.host_price,
+        folder: data.path().join("runs"),
+        tools: Arc::new(ToolServers(host)),
+    }))
 }
 
 /// The network's data folder, whether it or its file was named.

@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 
 pub(crate) async fn run(command: KeyCommand) -> Result<(), Failure> {
     match command {
-        KeyCommand::Create { name, budget, expires, models, network } => {
+        KeyCommand::Create { name, budget, expires, rpm, tpm, models, network } => {
             let wanted = json!({
                 "name": name,
                 "budget_nano": budget.map(Amount::nano),
                 "expires_in_s": expires,
+                "requests_per_minute": rpm,
+                "tokens_per_minute": tpm,
                 "models": (!models.is_empty()).then_some(models),
             });
             let key = Admin::of(network.data)?.ask(Method::POST, "/keys", Some(&wanted)).await?;
@@ -34,6 +36,10 @@ pub(crate) async fn run(command: KeyCommand) -> Result<(), Failure> {
             say(&format!("revoked {}", text(&revoked, "id")));
             if output::is_json() { output::print_json(&revoked) } else { Ok(()) }
         }
+        KeyCommand::Admin { network } => {
+            let address = Admin::of(network.data)?.pages();
+            if output::is_json() { output::print_json(&json!({"pages": address})) } else { print(&address) }
+        }
         KeyCommand::Usage { network } => usage(&Admin::of(network.data)?.get("/usage").await?),
     }
 }
@@ -46,11 +52,12 @@ fn created(key: &Value) -> Result<(), Failure> {
     let name = text(key, "name");
     let name = if name.is_empty() { "none" } else { name };
     print(&format!(
-        "secret   {}\nid       {}\nname     {name}\nbudget   {}\nexpires  {}\nmodels   {}",
+        "secret   {}\nid       {}\nname     {name}\nbudget   {}\nexpires  {}\na minute {}\nmodels   {}",
         text(key, "secret"),
         text(key, "id"),
         amount(key, "budget_nano"),
         moment(key, "expires_at_ms"),
+        a_minute(key),
         models(key),
     ))
 }
@@ -118,6 +125,14 @@ fn amount(key: &Value, field: &str) -> String {
 
 fn moment(key: &Value, field: &str) -> String {
     key.get(field).and_then(Value::as_u64).map_or_else(|| "never".into(), date_time)
+}
+
+/// How much it may ask for in a minute.
+fn a_minute(key: &Value) -> String {
+    let of = |field: &str, what: &str| key.get(field).and_then(Value::as_u64).map(|limit| format!("{limit} {what}"));
+    let limits: Vec<String> =
+        [of("requests_per_minute", "requests"), of("tokens_per_minute", "tokens")].into_iter().flatten().collect();
+    if limits.is_empty() { "no limit".to_owned() } else { limits.join(", ") }
 }
 
 fn models(key: &Value) -> String {

@@ -6,18 +6,24 @@
 
 mod admin;
 mod alive;
+mod batches;
+mod bench;
 mod bisect;
 mod cli;
 mod config;
 mod doctor;
+mod duty;
 mod earnings;
+mod eval;
 mod gov;
 mod hardware;
 mod history;
 mod home;
 mod honest;
+mod hosting;
 mod join;
 mod keys;
+mod logs;
 mod model;
 mod node;
 mod output;
@@ -29,18 +35,24 @@ mod run;
 mod service;
 mod shell;
 mod slashes;
+mod studio;
 mod top;
 mod up;
 mod wallet;
 mod why;
 
-use cli::{Cli, Command, ModelCommand};
+use cli::{BenchCommand, Cli, Command, ModelCommand};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A process that confines itself for an agent's tool reads no configuration and starts no thread before that.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == "tool") {
+        return inferium_tools::helper(arguments);
+    }
     let outcome = config::command_line().and_then(|cli| {
         output::choose(cli.format());
-        init_logs(&cli);
+        let _logs = logs::init(&cli);
         dispatch(cli)
     });
     match outcome {
@@ -55,6 +67,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
     match cli.command {
         Command::Up(arguments) => run(up::run(arguments)),
+        Command::Bench(BenchCommand::Serve(arguments)) => run(bench::run(*arguments)),
         Command::Run(arguments) => run(run::run(arguments, cli.verbose > 0)),
         Command::Pull(arguments) => model::run(ModelCommand::Pull(arguments)),
         Command::List(arguments) => model::run(ModelCommand::List(arguments)),
@@ -62,6 +75,8 @@ fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
         Command::Rm(arguments) => model::run(ModelCommand::Rm(arguments)),
         Command::Ps(arguments) => run(ps::run(arguments)),
         Command::Top(arguments) => run(top::run(arguments)),
+        Command::Batch(command) => run(batches::run(command)),
+        Command::Eval(command) => run(eval::run(command)),
         Command::Key(command) => run(keys::run(command)),
         Command::Doctor(arguments) => run(doctor::run(arguments)),
         Command::Service(command) => service::run(command),
@@ -73,6 +88,7 @@ fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
         Command::Node(command) => run(node::run(command)),
         Command::Wallet(command) => run(wallet::run(command)),
         Command::Gov(command) => run(gov::run(command)),
+        Command::Studio(command) => run(studio::run(command)),
         Command::Worker(command) => run(join::run(command)),
         Command::Earnings(arguments) => run(earnings::run(arguments)),
         Command::Slashes(arguments) => run(slashes::run(arguments)),
@@ -92,26 +108,4 @@ fn run(command: impl Future<Output = Result<(), cli::Failure>>) -> Result<(), cl
         .build()
         .map_err(|error| cli::Failure::failed(format!("cannot start the runtime: {error}")))?
         .block_on(command)
-}
-
-/// Logs go to stderr; `INFERIUM_LOG` (or `RUST_LOG`) chooses what.
-fn init_logs(cli: &Cli) {
-    // Of a chat, -v asks for its figures.
-    let is_chat = matches!(cli.command, Command::Run(_));
-    let default = match if is_chat { 0 } else { cli.verbose } {
-        0 => "warn,inferium=info,inferium_worker=info,inferium_gateway=info,inferium_validator=info",
-        1 => {
-            "info,inferium=debug,inferium_worker=debug,inferium_gateway=debug,inferium_validator=debug,inferium_chain=debug"
-        }
-        _ => "debug",
-    };
-    let filter = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| default.to_owned());
-    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let use_color = is_terminal && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(use_color)
-        .with_target(false)
-        .init();
 }

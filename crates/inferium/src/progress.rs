@@ -25,6 +25,12 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         .map_err(|e| Failure::failed(format!("cannot write to stdout: {e}")))
 }
 
+/// A bar as all of them look.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style.progress_chars("=> "))
+}
+
 /// A download's bar.
 pub(crate) struct DownloadBar {
     bar: ProgressBar,
@@ -32,11 +38,7 @@ pub(crate) struct DownloadBar {
 
 impl DownloadBar {
     pub(crate) fn new(name: &str) -> Self {
-        let bar = ProgressBar::new(0);
-        let style = "{msg} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        bar.set_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
-        );
+        let bar = bar(0, "{msg} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
         bar.set_message(name.to_owned());
         Self { bar }
     }
@@ -71,11 +73,7 @@ pub(crate) struct PartsBar {
 
 impl PartsBar {
     pub(crate) fn new() -> Self {
-        let bar = ProgressBar::new(0);
-        let style = "{prefix} {msg} [{bar:32}] {pos}/{len} {eta}";
-        bar.set_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
-        );
+        let bar = bar(0, "{prefix} {msg} [{bar:32}] {pos}/{len} {eta}");
         Self { bar, part: None }
     }
 
@@ -91,6 +89,32 @@ impl PartsBar {
             }
         }
         self.bar.set_position(done);
+    }
+
+    pub(crate) fn done(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The bar of so many equal things.
+pub(crate) struct CountBar {
+    bar: ProgressBar,
+}
+
+impl CountBar {
+    pub(crate) fn new(name: &str, count: u64) -> Self {
+        let bar = bar(count, "{msg} [{bar:32}] {pos}/{len} {per_sec} {eta}");
+        bar.set_message(name.to_owned());
+        Self { bar }
+    }
+
+    pub(crate) fn set(&self, done: usize) {
+        self.bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+    }
+
+    /// What stands before the bar from now on.
+    pub(crate) fn rename(&self, name: String) {
+        self.bar.set_message(name);
     }
 
     pub(crate) fn done(self) {

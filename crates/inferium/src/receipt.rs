@@ -31,8 +31,8 @@ pub(crate) async fn run(command: ReceiptCommand) -> Result<(), Failure> {
     }
 }
 
-/// Asks until the receipt is final.
-async fn get(job: &str, url: &str, timeout: Duration) -> Result<String, Failure> {
+/// Asks until the receipt is final; its document.
+pub(crate) async fn get(job: &str, url: &str, timeout: Duration) -> Result<String, Failure> {
     if JobId::from_hex(job).is_none() {
         return Err(Failure::usage(format!("{job:?} is not a job: expected 64 hex digits")));
     }

@@ -3,11 +3,12 @@
 mod api;
 mod chat;
 
-use crate::cli::{Failure, RunArgs};
+use crate::cli::{Failure, RunArgs, ServerArgs};
 use crate::home::{data_dir, devnet_secret};
 use crate::output;
 use crate::progress::print;
-use api::{Api, Stats};
+use api::Stats;
+pub(crate) use api::{Api, Events};
 use inferium_gateway::ApiKey;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -31,7 +32,7 @@ struct Options {
 }
 
 pub(crate) async fn run(arguments: RunArgs, verbose: bool) -> Result<(), Failure> {
-    let api = connect(&arguments)?;
+    let api = Api::new(server(&arguments.server)?, &arguments.model)?;
     let options = Options {
         system: arguments.system,
         temperature: arguments.temperature,
@@ -61,8 +62,26 @@ pub(crate) async fn run(arguments: RunArgs, verbose: bool) -> Result<(), Failure
     once(&api, &options, question).await
 }
 
+/// A server of OpenAI's API.
+pub(crate) struct Server {
+    /// Where its API begins, without a slash at the end.
+    pub(crate) base: String,
+    /// The API key.
+    pub(crate) key: String,
+}
+
+impl Server {
+    fn new(base: &str, key: String) -> Result<Self, Failure> {
+        let base = base.trim().trim_end_matches('/').to_owned();
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            return Err(Failure::usage(format!("{base:?} is no http(s) address")));
+        }
+        Ok(Self { base, key })
+    }
+}
+
 /// The server that is asked, and with which key.
-fn connect(arguments: &RunArgs) -> Result<Api, Failure> {
+pub(crate) fn server(arguments: &ServerArgs) -> Result<Server, Failure> {
     let from_variable = || std::env::var(API_KEY).ok().filter(|key| !key.trim().is_empty());
     let given = arguments.key_file.as_deref().map(first_line).transpose()?;
     let url = match (&arguments.url, &arguments.network.data) {
@@ -71,21 +90,20 @@ fn connect(arguments: &RunArgs) -> Result<Api, Failure> {
         (None, Some(_)) => None,
         (None, None) => std::env::var(BASE_URL).ok().filter(|url| !url.trim().is_empty()),
     };
-    if let Some(url) = url {
+    if let Some(base) = url {
         let key = given.or_else(from_variable);
         let key =
-            key.ok_or_else(|| Failure::usage(format!("no API key for {url}: set {API_KEY}, or name a --key-file")))?;
-        return Api::new(&url, key, &arguments.model);
+            key.ok_or_else(|| Failure::usage(format!("no API key for {base}: set {API_KEY}, or name a --key-file")))?;
+        return Server::new(&base, key);
     }
     let data = data_dir(arguments.network.data.clone());
-    let file = crate::up::network_file(&data)?;
+    let base = crate::up::network_file(&data)?.base_url;
     let own = || -> Result<String, Failure> {
         let secret = devnet_secret(&data, "api-key")?;
         let secret = secret.ok_or_else(|| Failure::usage(format!("{} has no API key", data.display())))?;
         Ok(ApiKey::from_entropy(secret).reveal())
     };
-    let key = given.map_or_else(own, Ok)?;
-    Api::new(&file.base_url, key, &arguments.model)
+    Server::new(&base, given.map_or_else(own, Ok)?)
 }
 
 fn first_line(path: &Path) -> Result<String, Failure> {

@@ -17,7 +17,7 @@ use crate::home::{DataDir, data_dir, load_json, models_dir};
 use crate::output;
 use crate::progress::{Step, print, say};
 pub(crate) use cheat::Cheat;
-use inferium_chain::LightClient;
+use inferium_chain::{LightClient, sealing_key};
 use inferium_types::{NetworkKey, NodeId};
 use network::Network;
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,25 @@ pub(crate) fn node_named(name: &str, data: &Path) -> Result<NodeId, Failure> {
     found.ok_or_else(|| Failure::usage(format!("no node {name:?} in {}; its key would do as well", data.display())))
 }
 
+/// Refuses to start validators whose keys are in use, as after their folder was copied: two processes with one key sign contradicting
+/// votes, which costs it everything. Who answers where they last were has to prove that it has the key.
+async fn refuse_twins(data: &DataDir, network: &Network) -> Result<(), Failure> {
+    let path = data.path().join(NETWORK_FILE);
+    let Some(file) = path.exists().then(|| load_json::<NetworkFile>(&path)).transpose()? else { return Ok(()) };
+    let http = crate::admin::client()?;
+    let looks = network.validators.iter().zip(&file.rpc_urls).map(|(key, url)| {
+        let (node, http) = (key.public_key(), &http);
+        async move { sealing_key(http, url, &node, rand::random()).await.is_ok().then_some((node, url)) }
+    });
+    match futures::future::join_all(looks).await.into_iter().flatten().next() {
+        None => Ok(()),
+        Some((node, url)) => Err(Failure::failed(format!(
+            "another process runs the validator {node} at {url}: this folder is a copy of its own, or the other way round. \
+             Two processes with one key lose all of its stake; stop the other one first"
+        ))),
+    }
+}
+
 pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
     let data = DataDir::open(&data_dir(arguments.data.clone()), arguments.fresh)?;
@@ -85,6 +104,7 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
         foreign::reach(&arguments.serving, first).await?;
     }
     let network = Network::load_or_create(&data, arguments.validators, &arguments.changes)?;
+    refuse_twins(&data, &network).await?;
     let step = Step::begin(&format!("validators: {}", network.validators.len()));
     let validators = validators::start(&data, &network, &served, &arguments).await?;
     let connected = tokio::select! {

@@ -4,6 +4,7 @@
 //! opens the keystore, signs exactly what was shown, and waits for a final block. A new command is
 //! an arm of [`run`] that names a [`TransactionBody`].
 
+mod pay;
 mod secrets;
 
 use crate::cli::{Failure, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
@@ -14,7 +15,8 @@ use crate::up;
 use inferium_chain::{LightClient, SendError, Sender, send_signed};
 use inferium_ledger::{Account, Meta, StateKey, fee_of};
 use inferium_types::{
-    AccountId, Amount, SecretKey, Signature, SignedTransaction, Transaction, TransactionBody, TransactionId, encode,
+    AccountId, Amount, ChainId, SecretKey, Signature, SignedTransaction, Transaction, TransactionBody, TransactionId,
+    encode,
 };
 use inferium_wallet::{
     ENTROPY_SIZE, FileError, KdfParameters, Keystore, KeystoreError, Mnemonic, Sealing, WORDS, create_keystore,
@@ -43,6 +45,7 @@ pub(crate) async fn run(command: WalletCommand) -> Result<(), Failure> {
         WalletCommand::Send { to, amount, signing } => {
             from_wallet(signing, TransactionBody::Transfer { to, amount }).await
         }
+        WalletCommand::PayHeader { required, signing } => pay::header(&required, signing).await,
         WalletCommand::Stake { node, amount, signing } => {
             let node = up::node_named(&node, &data_dir(signing.network.data.clone()))?;
             from_wallet(signing, TransactionBody::Bond { node, amount }).await
@@ -125,6 +128,9 @@ fn load(wallet: &WalletFile) -> Result<(PathBuf, Keystore), Failure> {
     match read_keystore(&path) {
         Ok(keystore) => Ok((path, keystore)),
         Err(FileError::Keystore(error)) => Err(unopened(&path, error)),
+        Err(error @ FileError::Open { .. }) => {
+            Err(Failure::refused(format!("the wallet {} is not opened: {error}", path.display())))
+        }
         Err(error) => Err(Failure::failed(format!("cannot read the wallet {}: {error}", path.display()))),
     }
 }
@@ -167,29 +173,86 @@ async fn faucet(to: AccountId, amount: Amount, data: &Path) -> Result<(), Failur
     })?;
     let (_, chain) = up::connect(data).await?;
     let unlock = || Ok(key.clone());
-    sign_and_send(&chain, key.public_key(), TransactionBody::Transfer { to, amount }, unlock).await
+    sign_and_send(&chain, (key.public_key(), TransactionBody::Transfer { to, amount }), Facts::new(), unlock).await
+}
+
+/// The account that signs: the wallet's, or that of a key in the data folder.
+pub(crate) fn address_of(signing: &SigningArgs) -> Result<AccountId, Failure> {
+    let Some(name) = &signing.signer else {
+        return load(&signing.unlock.wallet).map(|(_, keystore)| keystore.address());
+    };
+    let data = data_dir(signing.network.data.clone());
+    let key = devnet_key(&data, name)?;
+    let key = key.ok_or_else(|| Failure::usage(format!("{} holds no key {name:?}", data.join("keys").display())))?;
+    Ok(key.public_key())
 }
 
 /// Does `body` in the name of the wallet, or of a key in the data folder.
 pub(crate) async fn from_wallet(signing: SigningArgs, body: TransactionBody) -> Result<(), Failure> {
+    from_wallet_about(signing, body, Facts::new()).await
+}
+
+/// The same of something that its bytes alone do not name: these facts are told before anything is signed, and in the JSON
+/// of the outcome.
+pub(crate) async fn from_wallet_about(
+    signing: SigningArgs,
+    body: TransactionBody,
+    facts: Facts,
+) -> Result<(), Failure> {
+    for (name, value) in &facts {
+        say(&format!("{name} {}", value.as_str().unwrap_or_default()));
+    }
     if let Some(name) = &signing.signer {
-        return from_key(name, &signing, body).await;
+        return from_key(name, &signing, body, facts).await;
     }
     let (path, keystore) = load(&signing.unlock.wallet)?;
-    let (_, chain) = up::connect(&data_dir(signing.network.data)).await?;
-    let unlock = || {
+    let (_, chain) = up::connect(&data_dir(signing.network.data.clone())).await?;
+    let unlock = || open(&signing, (&path, &keystore), "Sign and send it? [y/N]");
+    sign_and_send(&chain, (keystore.address(), body), facts, unlock).await
+}
+
+/// Texts by their names.
+pub(crate) type Facts = serde_json::Map<String, serde_json::Value>;
+
+/// The wallet's key, once its owner agrees.
+fn open(signing: &SigningArgs, (path, keystore): (&Path, &Keystore), question: &str) -> Result<SecretKey, Failure> {
+    if !signing.yes {
+        secrets::confirm(question)?;
+    }
+    let password = secrets::password(signing.unlock.password_file.as_deref())?;
+    keystore.open(&password).map_err(|error| unopened(path, error))
+}
+
+/// Signs `body` as [`from_wallet`] does, if `is_meant` is true of the network, and sends it to nobody.
+async fn sign(
+    signing: SigningArgs,
+    body: TransactionBody,
+    is_meant: impl Fn(ChainId) -> Result<(), Failure>,
+) -> Result<SignedTransaction, Failure> {
+    const QUESTION: &str = "Sign it? [y/N]";
+    let data = data_dir(signing.network.data.clone());
+    if let Some(name) = &signing.signer {
+        let key = devnet_key(&data, name)?
+            .ok_or_else(|| Failure::usage(format!("{} holds no key {name:?}", data.join("keys").display())))?;
+        let (_, chain) = up::connect(&data).await?;
+        is_meant(chain.network_key().chain)?;
+        let transaction = show(&chain, key.public_key(), body).await?;
         if !signing.yes {
-            secrets::confirm("Sign and send it? [y/N]")?;
+            tokio::task::block_in_place(|| secrets::confirm(QUESTION))?;
         }
-        let password = secrets::password(signing.unlock.password_file.as_deref())?;
-        keystore.open(&password).map_err(|error| unopened(&path, error))
-    };
-    sign_and_send(&chain, keystore.address(), body, unlock).await
+        return Ok(transaction.sign(&key));
+    }
+    let (path, keystore) = load(&signing.unlock.wallet)?;
+    let (_, chain) = up::connect(&data).await?;
+    is_meant(chain.network_key().chain)?;
+    let transaction = show(&chain, keystore.address(), body).await?;
+    let key = tokio::task::block_in_place(|| open(&signing, (&path, &keystore), QUESTION))?;
+    Ok(transaction.sign(&key))
 }
 
 /// Does `body` in the name of a node, whose process may be sending with the same key: the nonce is
 /// whichever is free then.
-async fn from_key(name: &str, signing: &SigningArgs, body: TransactionBody) -> Result<(), Failure> {
+async fn from_key(name: &str, signing: &SigningArgs, body: TransactionBody, facts: Facts) -> Result<(), Failure> {
     let data = data_dir(signing.network.data.clone());
     let key = devnet_key(&data, name)?
         .ok_or_else(|| Failure::usage(format!("{} holds no key {name:?}", data.join("keys").display())))?;
@@ -204,15 +267,15 @@ async fn from_key(name: &str, signing: &SigningArgs, body: TransactionBody) -> R
         SendError::Unreachable { .. } => Failure::network(format!("it was not sent: {error}")),
         error => Failure::failed(error.to_string()),
     })?;
-    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), output::is_json())?)
+    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), output::is_json().then_some(facts))?)
 }
 
 /// Shows a transaction in words, gets the key once they are read, signs exactly what was shown, and
 /// waits until it is in a final block.
 async fn sign_and_send(
     chain: &LightClient,
-    sender: AccountId,
-    body: TransactionBody,
+    (sender, body): (AccountId, TransactionBody),
+    facts: Facts,
     unlock: impl FnOnce() -> Result<SecretKey, Failure>,
 ) -> Result<(), Failure> {
     let transaction = show(chain, sender, body).await?;
@@ -220,7 +283,7 @@ async fn sign_and_send(
     let key = tokio::task::block_in_place(unlock)?;
     let signed = transaction.sign(&key);
     let sent = send_signed(chain, &signed).await.map_err(|error| unsent(&signed, error))?;
-    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), output::is_json())?)
+    print(&outcome(sent.id, sent.block.header.height, sent.failure.as_deref(), output::is_json().then_some(facts))?)
 }
 
 /// Says in words what a transaction of `sender` would do now, if it can pay for it.
@@ -245,14 +308,17 @@ async fn fee(chain: &LightClient, transaction: &Transaction) -> Result<Amount, F
     fee_of(&transaction.body, encode(&signed).len(), &meta.parameters).map_err(|e| Failure::failed(e.to_string()))
 }
 
-fn outcome(id: TransactionId, height: u64, failure: Option<&str>, json: bool) -> Result<String, Failure> {
+fn outcome(id: TransactionId, height: u64, failure: Option<&str>, json: Option<Facts>) -> Result<String, Failure> {
     if let Some(reason) = failure {
         return Err(Failure::failed(format!(
             "transaction {id} is final in block {height}, but did nothing and cost its fee: {reason}"
         )));
     }
-    if json {
-        return Ok(json!({ "transaction": id.to_string(), "height": height, "status": "final" }).to_string());
+    if let Some(mut told) = json {
+        told.insert("transaction".to_owned(), id.to_string().into());
+        told.insert("height".to_owned(), height.into());
+        told.insert("status".to_owned(), "final".into());
+        return Ok(serde_json::Value::Object(told).to_string());
     }
     Ok(format!("transaction {id} is final in block {height}"))
 }

@@ -8,11 +8,13 @@ use inferium_chain::{
     start_validators,
 };
 use inferium_engine::{Engine, MockEngine, MockOptions, Model};
+use inferium_ledger::{Offer, StateKey};
 use inferium_seal::{SealingSecret, seal};
 use inferium_types::{
-    Amount, CapabilityReport, ChatMessage, Digest, Event, Genesis, GenesisNode, JobId, JobPayload, JobRequest, LeaseId,
-    ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SealPurpose, SealingKeyProof, SecretKey,
-    StallId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerificationMode, VrfSecretKey, decode, encode,
+    Amount, CapabilityReport, ChatMessage, Digest, Duty, Event, Genesis, GenesisNode, JobId, JobPayload, JobRequest,
+    LeaseEnd, LeaseId, ModelProfile, NodeRole, OfferTerms, Parameters, Price, SamplingParams, SealPurpose,
+    SealingKeyProof, SecretKey, StallId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerificationMode,
+    VrfSecretKey, decode, encode,
     wire::{RelayFetch, RelayedRequest},
 };
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 const PRICE: Price = Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
 /// Far above what any of these waits takes.
@@ -84,6 +86,10 @@ struct World {
     gives: watch::Sender<bool>,
     /// How often the worker asked it to.
     asked: watch::Receiver<u32>,
+    /// What the worker is told.
+    duty: watch::Sender<Duty>,
+    /// Of a worker that ended by itself.
+    ended: Arc<Notify>,
     _stop: watch::Sender<bool>,
 }
 
@@ -125,7 +131,8 @@ impl World {
         let chain = LightClient::connect(handle.network_key(), vec![url.clone()]).await.unwrap();
         // From the first: the profile may be declared before this client is there.
         let blocks = chain.subscribe_from(1);
-        Self { directory, url, chain, blocks, handle, gives, asked, _stop: stop }
+        let (duty, ended) = (watch::Sender::new(Duty::Working), Arc::default());
+        Self { directory, url, chain, blocks, handle, gives, asked, duty, ended, _stop: stop }
     }
 
     async fn send(&self, key: SecretKey, body: TransactionBody) {
@@ -173,7 +180,7 @@ impl World {
             key: worker(),
             vrf: vrf(),
             profile: profile().id(),
-            offer: OfferTerms { slots: 2, price: PRICE, context_tokens: 4_096 },
+            offer: OfferTerms { slots: 2, price: PRICE, context_tokens: 4_096, batches: true },
             store: self.directory.join("worker.redb"),
             report: CapabilityReport {
                 tier: Tier::Mid,
@@ -184,16 +191,19 @@ impl World {
                 accelerators: Vec::new(),
             },
             drain: Duration::ZERO,
+            duty: self.duty.subscribe(),
             server: None,
+            hosting: None,
             crime: None,
             assessed: None,
             other: None,
         };
-        let (network, url) = (self.chain.network_key(), self.url.clone());
+        let (network, url, ended) = (self.chain.network_key(), self.url.clone(), Arc::clone(&self.ended));
         runtime.spawn(async move {
             let (_stop, stopped) = watch::channel(false);
             let chain = LightClient::connect(network, vec![url]).await.unwrap();
             Worker::run(config, Model::Chat(engine()), chain, stopped).await.unwrap();
+            ended.notify_one();
         });
         runtime
     }
@@ -203,6 +213,20 @@ impl World {
         self.register(gateway(), NodeRole::Gateway { url }).await;
         self.register(worker(), NodeRole::Worker { vrf: vrf().public_key() }).await;
         let runtime = self.start_worker();
+        self.event("the profile", |event| matches!(event, Event::ProfileDeclared { .. }).then_some(())).await;
+        // SPEC N3: nothing is leased to a machine that was not measured.
+        self.event("the measure", |event| matches!(event, Event::CapabilityMeasured { .. }).then_some(())).await;
+        let lease = self.ask_for_a_lease().await;
+        (runtime, lease)
+    }
+
+    /// The lease of a task that the gateway opens.
+    async fn ask_for_a_lease(&mut self) -> LeaseId {
+        self.open_task().await;
+        self.event("the lease", granted).await
+    }
+
+    async fn open_task(&self) {
         let terms = TaskTerms {
             kind: TaskKind::Inference,
             mode: VerificationMode::Exact,
@@ -216,16 +240,7 @@ impl World {
             open_ms: 60_000,
             lease_ms: 600_000,
         };
-        self.event("the profile", |event| matches!(event, Event::ProfileDeclared { .. }).then_some(())).await;
-        // SPEC N3: nothing is leased to a machine that was not measured.
-        self.event("the measure", |event| matches!(event, Event::CapabilityMeasured { .. }).then_some(())).await;
         self.send(gateway(), TransactionBody::OpenTask { terms }).await;
-        let granted = |event: &Event| match event {
-            Event::LeaseGranted { lease, terms, .. } if terms.kind == TaskKind::Inference => Some(*lease),
-            _ => None,
-        };
-        let lease = self.event("the lease", granted).await;
-        (runtime, lease)
     }
 }
 
@@ -274,6 +289,14 @@ async fn start_validator(directory: &std::path::Path, url: &str) -> ValidatorHan
         pace: Pace { idle_ms: 100, busy_ms: 20 },
     };
     start_validators(vec![setup]).await.unwrap().remove(0)
+}
+
+/// The lease that a gateway's task was given.
+fn granted(event: &Event) -> Option<LeaseId> {
+    match event {
+        Event::LeaseGranted { lease, terms, .. } if terms.kind == TaskKind::Inference => Some(*lease),
+        _ => None,
+    }
 }
 
 /// A request that the worker never saw, as a gateway may claim.
@@ -346,6 +369,33 @@ async fn a_worker_goes_where_its_gateway_went() {
     let _held = in_time("a connection to the old URL", old.accept()).await.unwrap();
     world.send(gateway(), TransactionBody::SetUrl { url: new_url }).await;
     in_time("a connection to the new URL", new.accept()).await.unwrap();
+    runtime.shutdown_background();
+    world.handle.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_pauses_works_again_and_goes_as_its_operator_wants_it() {
+    let mut world = World::start("duty").await;
+    let (_gateway, url) = listen().await;
+    let (runtime, lease) = world.lease(url).await;
+    let closed = |lease| {
+        move |event: &Event| match event {
+            Event::LeaseEnded { lease: ended, end: LeaseEnd::ClosedByWorker, .. } if *ended == lease => Some(()),
+            _ => None,
+        }
+    };
+    world.duty.send_replace(Duty::Paused);
+    world.event("the end of its lease", closed(lease)).await;
+    let offer = StateKey::Offer((profile().id(), worker().public_key()));
+    let is_offered = || async { world.chain.entry::<Offer>(&offer).await.unwrap().is_some_and(|o| o.terms.slots > 0) };
+    in_time("the end of its offer", async { while is_offered().await {} }).await;
+    // A task that comes now waits, and is leased once the worker works again.
+    world.open_task().await;
+    world.duty.send_replace(Duty::Working);
+    let second = world.event("the lease", granted).await;
+    world.duty.send_replace(Duty::Draining);
+    world.event("the end of its second lease", closed(second)).await;
+    in_time("the worker", world.ended.notified()).await;
     runtime.shutdown_background();
     world.handle.stop().await;
 }

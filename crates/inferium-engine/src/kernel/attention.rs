@@ -3,12 +3,16 @@
 use super::Kernel;
 use super::math::{exp, f16_to_f32, f32_to_f16_flushed, sum_lanes};
 use super::q8::LANES;
+use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
 
 /// Tokens of one cache page. Equal to the lanes: scores of a page's tokens are computed side by side.
 pub(crate) const PAGE_TOKENS: usize = LANES;
+
+/// The numbers of one cache page, which sequences that begin alike share.
+pub(crate) type Page = Arc<[u16]>;
 
 /// Half-precision numbers that one page holds for one KV head of one layer: keys `[D][16]`, then values `[16][D]`.
 pub(crate) const fn head_page_len(head_size: usize) -> usize {
@@ -31,7 +35,7 @@ pub(crate) struct Query<'a> {
     /// The heads' queries, one after the other.
     pub(crate) heads: &'a [f32],
     /// The sequence's pages.
-    pub(crate) pages: &'a [Box<[u16]>],
+    pub(crate) pages: &'a [Page],
     /// Where in each page the layer's and head's part begins.
     pub(crate) page_offset: usize,
     /// Tokens to attend to: the row's position plus one.

@@ -3,7 +3,7 @@
 use super::{Batch, Cache, Forward, Row, SequenceCache};
 use crate::EngineError;
 use crate::pool::Pool;
-use crate::scheduler::Compute;
+use crate::scheduler::{Compute, Prefix};
 use inferium_types::Digest;
 
 /// The forward pass with its cache.
@@ -24,12 +24,16 @@ impl Compute for Canonical {
         self.cache.tokens_reserved()
     }
 
-    fn reserve(&mut self, tokens: usize) -> Option<SequenceCache> {
-        self.cache.reserve(tokens)
+    fn tokens_kept(&self) -> usize {
+        self.cache.tokens_kept()
     }
 
-    fn release(&mut self, room: SequenceCache) {
-        self.cache.release(room);
+    fn reserve(&mut self, tokens: usize, prefix: Option<Prefix<'_>>) -> Option<(SequenceCache, usize)> {
+        self.cache.reserve(tokens, prefix)
+    }
+
+    fn release(&mut self, room: SequenceCache, tokens: &[u32]) {
+        self.cache.release(room, tokens);
     }
 
     fn run(&mut self, rows: &[Row], rooms: &mut [&mut SequenceCache]) -> Result<(), EngineError> {

@@ -267,7 +267,7 @@ impl Pass<'_> {
                 key.chunks_exact_mut(size).chain(value.chunks_exact_mut(size)).for_each(|head| format.round(head));
             }
             self.tracer.cached(index, &key, &value);
-            let page = &mut batch.caches[row.sequence].pages[row.position / PAGE_TOKENS];
+            let page = batch.caches[row.sequence].page_mut(row.position / PAGE_TOKENS);
             let heads = key.chunks_exact(size).zip(value.chunks_exact(size));
             let first = layer_index * config.kv_heads * head_page_len(size);
             for (part, (key, value)) in page[first..].chunks_exact_mut(head_page_len(size)).zip(heads) {

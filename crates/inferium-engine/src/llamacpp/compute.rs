@@ -4,7 +4,7 @@ use super::Setup;
 use crate::engine::spawn;
 use crate::llama::Row;
 use crate::pool::Pool;
-use crate::scheduler::{Compute, Gauges, Job, Limits, Scheduler};
+use crate::scheduler::{Compute, Gauges, Job, Limits, Prefix, Scheduler};
 use crate::{EngineError, LoadError};
 use inferium_types::Digest;
 use llama_cpp_2::context::LlamaContext;
@@ -177,16 +177,21 @@ impl Compute for LlamaCpp<'_> {
         self.tokens_reserved
     }
 
-    fn reserve(&mut self, tokens: usize) -> Option<Room> {
+    fn tokens_kept(&self) -> usize {
+        // What one sequence computed is another's only where bits are equal.
+        0
+    }
+
+    fn reserve(&mut self, tokens: usize, _prefix: Option<Prefix<'_>>) -> Option<(Room, usize)> {
         if tokens > self.tokens_total - self.tokens_reserved {
             return None;
         }
         let id = self.free.pop()?;
         self.tokens_reserved += tokens;
-        Some(Room { id, tokens })
+        Some((Room { id, tokens }, 0))
     }
 
-    fn release(&mut self, room: Room) {
+    fn release(&mut self, room: Room, _tokens: &[u32]) {
         self.tokens_reserved -= room.tokens;
         // To remove a whole sequence can't fail, says the library.
         drop(self.context.clear_kv_cache_seq(u32::try_from(room.id).ok(), None, None));

@@ -12,6 +12,7 @@ fn request(max_tokens: u32) -> GenerateRequest {
         sampling: SAMPLING,
         seed: [5; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     }
 }
@@ -24,7 +25,15 @@ fn steps(engine: &MockEngine, max_tokens: u32) -> Vec<Step> {
 fn replayed(engine: &MockEngine, output: Vec<u32>) -> Vec<Step> {
     let GenerateRequest { prompt, sampling, seed, .. } = request(1);
     engine
-        .replay(ReplayRequest { prompt, output, sampling, seed, shaping: Shaping::default(), measure: false })
+        .replay(ReplayRequest {
+            prompt,
+            output,
+            sampling,
+            seed,
+            shaping: Shaping::default(),
+            prefix_scope: None,
+            measure: false,
+        })
         .unwrap()
         .blocking_recv()
         .unwrap()

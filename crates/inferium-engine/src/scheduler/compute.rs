@@ -6,6 +6,15 @@ use crate::pool::Pool;
 use inferium_types::Digest;
 use std::fmt::Debug;
 
+/// What a sequence could begin with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prefix<'a> {
+    /// Who shares it.
+    pub(crate) scope: Digest,
+    /// At most these tokens.
+    pub(crate) tokens: &'a [u32],
+}
+
 /// A forward pass with its cache of keys and values.
 pub(crate) trait Compute: Debug {
     /// One sequence's room in the cache.
@@ -17,11 +26,14 @@ pub(crate) trait Compute: Debug {
     /// Tokens that are reserved.
     fn tokens_reserved(&self) -> usize;
 
-    /// Reserves room for a sequence of `tokens`, if there is enough.
-    fn reserve(&mut self, tokens: usize) -> Option<Self::Room>;
+    /// Tokens that ended sequences left for others to begin with.
+    fn tokens_kept(&self) -> usize;
 
-    /// Gives a sequence's room back.
-    fn release(&mut self, room: Self::Room);
+    /// Reserves room for a sequence of `tokens`, if there is enough; also says how many tokens of the prefix it holds already.
+    fn reserve(&mut self, tokens: usize, prefix: Option<Prefix<'_>>) -> Option<(Self::Room, usize)>;
+
+    /// Gives a sequence's room back; `tokens` are those that it holds for sure.
+    fn release(&mut self, room: Self::Room, tokens: &[u32]);
 
     /// Computes all rows and stores their keys and values; [`Row::sequence`] is an index into `rooms`, and the rows of a
     /// sequence stand in the order of their positions.

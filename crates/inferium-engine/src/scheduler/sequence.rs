@@ -1,5 +1,6 @@
 //! One generation or replay.
 
+use super::Prefix;
 use crate::llama::Row;
 use crate::measure::{Claim, measure};
 use crate::score::{score, token_score};
@@ -25,6 +26,8 @@ pub(crate) struct Job {
     /// How many of the likeliest tokens are told beside each token's score.
     likeliest: Option<u8>,
     measure: bool,
+    /// Whose computed prompts it may begin with.
+    prefix_scope: Option<Digest>,
     reply: Reply,
 }
 
@@ -72,6 +75,7 @@ impl Job {
             shaper,
             likeliest: request.shaping.likeliest,
             measure: request.measure,
+            prefix_scope: request.prefix_scope,
             reply: Reply::Stream { to, eos },
         }
     }
@@ -90,6 +94,7 @@ impl Job {
             shaper,
             likeliest: request.shaping.likeliest,
             measure: request.measure,
+            prefix_scope: request.prefix_scope,
             reply: Reply::Whole { to, steps: Vec::with_capacity(output.len()), last: output.last().copied() },
         }
     }
@@ -106,6 +111,7 @@ impl Job {
             shaper: None,
             likeliest: None,
             measure: false,
+            prefix_scope: None,
             reply: Reply::Scores { to, scores, likeliest, last: tokens.last().copied() },
         }
     }
@@ -122,6 +128,7 @@ impl Job {
             shaper: None,
             likeliest: None,
             measure: false,
+            prefix_scope: None,
             reply: Reply::Trace { to, shape, positions: Vec::new(), last: output.last().copied() },
         }
     }
@@ -131,8 +138,18 @@ impl Job {
         (self.prompt_len + self.output_len).saturating_sub(1).max(1)
     }
 
+    /// What it could begin with: not the prompt's last token, after which the first output is drawn.
+    pub(crate) fn prefix(&self) -> Option<Prefix<'_>> {
+        self.prefix_scope.map(|scope| Prefix { scope, tokens: &self.tokens[..self.prompt_len - 1] })
+    }
+
     pub(crate) fn is_replay(&self) -> bool {
         !matches!(self.reply, Reply::Stream { .. })
+    }
+
+    /// Whether a client waits for it: clients' jobs and replays have places of their own.
+    pub(crate) fn is_of_client(&self) -> bool {
+        matches!(self.reply, Reply::Stream { .. } | Reply::Scores { .. })
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -182,12 +199,17 @@ pub(crate) struct Sequence<R> {
 }
 
 impl<R> Sequence<R> {
-    pub(crate) fn new(job: Job, cache: R) -> Self {
-        Self { job, cache, fed: 0, produced: 0, shaped: 0, ended: false }
+    /// At its beginning, with room that holds the first `found` tokens already.
+    pub(crate) fn new(job: Job, cache: R, found: usize) -> Self {
+        Self { job, cache, fed: found, produced: 0, shaped: 0, ended: false }
     }
 
     pub(crate) fn is_replay(&self) -> bool {
         self.job.is_replay()
+    }
+
+    pub(crate) fn is_of_client(&self) -> bool {
+        self.job.is_of_client()
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -207,8 +229,11 @@ impl<R> Sequence<R> {
         &mut self.cache
     }
 
-    pub(crate) fn into_cache(self) -> R {
-        self.cache
+    /// The room, and the tokens that have been computed.
+    pub(crate) fn into_room(self) -> (R, Vec<u32>) {
+        let mut tokens = self.job.tokens;
+        tokens.truncate(self.fed);
+        (self.cache, tokens)
     }
 
     /// The next rows of the sequence, at most `count`.
@@ -221,6 +246,11 @@ impl<R> Sequence<R> {
             logits: position >= first_output,
             traced: self.job.is_trace(),
         })
+    }
+
+    /// Whether something bends its logits.
+    pub(crate) fn is_shaped(&self) -> bool {
+        self.job.shaper.is_some()
     }
 
     /// What bends the logits of the output position that follows `position`. Positions are asked for as they rise.
@@ -336,10 +366,12 @@ impl<R> Sequence<R> {
         self.cache
     }
 
-    /// Sends what is sent at the end, and gives the cache back.
-    pub(crate) fn finish(self) -> R {
+    /// Sends what is sent at the end; returns as [`Sequence::into_room`].
+    pub(crate) fn finish(self) -> (R, Vec<u32>) {
+        let Self { job: Job { mut tokens, reply, .. }, cache, fed, .. } = self;
+        tokens.truncate(fed);
         // An error means that nobody waits any more.
-        match self.job.reply {
+        match reply {
             Reply::Stream { .. } => {}
             Reply::Whole { to, steps, .. } => drop(to.send(Ok(steps))),
             Reply::Scores { to, scores, .. } => drop(to.send(Ok(scores))),
@@ -347,6 +379,6 @@ impl<R> Sequence<R> {
                 drop(to.send(Ok(Trace { shape, cells: positions.concat() })));
             }
         }
-        self.cache
+        (cache, tokens)
     }
 }

@@ -21,6 +21,7 @@ fn scores_of_a_greedy_answer_are_its_own() {
         sampling,
         seed: [0; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: true,
     };
     let mut steps = engine.generate(asked).unwrap();

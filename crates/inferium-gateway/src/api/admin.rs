@@ -3,11 +3,13 @@
 //! All of it takes the admin token, also on the loopback: other users of the machine, and pages that a browser there
 //! shows, can reach a port, but not read the file that holds the token.
 
+use super::fields::{integer, positive};
 use super::{ApiState, bearer, error::ApiError, keys, object, whole_body};
 use crate::clock::unix_ms;
 use crate::hub::{NotRevoked, UNLIMITED};
 use crate::keys::{AdminToken, ApiKey, hash_shown};
-use crate::store::KeyTerms;
+use crate::store::{KeyLimits, KeyTerms};
+use crate::switch::{NotSet, WorkerSwitch};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -18,31 +20,24 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{delete, get},
 };
-use inferium_types::{Amount, Digest};
+use inferium_types::{Amount, Digest, Duty};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Bytes of a request's body at most.
 const BODY_MAX: usize = 64 * 1024;
 /// Characters of a key's name at most.
-const NAME_MAX: usize = 64;
+pub(super) const NAME_MAX: usize = 64;
 /// Seconds that a key may be good for at most: a hundred years.
-const EXPIRY_MAX_S: u64 = 100 * 366 * 86_400;
+pub(super) const EXPIRY_MAX_S: u64 = 100 * 366 * 86_400;
 
-/// The routes that take the admin token.
-pub(super) fn routes(state: ApiState, token: &AdminToken) -> Router<ApiState> {
-    let expected = token.hash();
-    Router::new()
-        .route("/admin/v1/keys", get(list).post(create))
-        .route("/admin/v1/keys/{key}", delete(revoke))
-        .route("/admin/v1/usage", get(usage))
-        .route("/admin/v1/status", get(status))
+/// Opens `routes` to who shows the admin token.
+pub(super) fn guard(routes: Router<ApiState>, token: &AdminToken) -> Router<ApiState> {
+    routes
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn_with_state(expected, check_token))
-        .with_state(state)
+        .layer(middleware::from_fn_with_state(token.hash(), check_token))
 }
 
 async fn check_token(State(expected): State<Digest>, request: Request, next: Next) -> Response {
@@ -52,13 +47,13 @@ async fn check_token(State(expected): State<Digest>, request: Request, next: Nex
     }
 }
 
-async fn list(State(state): State<ApiState>) -> Json<Value> {
+pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
     let keys: Vec<Value> = state.hub.keys().iter().map(keys::key_json).collect();
     Json(json!({"object": "list", "data": keys}))
 }
 
 /// Makes a key. The answer alone holds its secret; the gateway keeps a hash.
-async fn create(
+pub(super) async fn create(
     State(state): State<ApiState>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
@@ -71,6 +66,7 @@ async fn create(
         expires_at_ms: wanted.expires_in_s.map(|seconds| created_at_ms.saturating_add(seconds.saturating_mul(1_000))),
         models: wanted.models,
         revoked_at_ms: None,
+        limits: wanted.limits,
     };
     let view = state.hub.create_key(key.hash(), wanted.budget, terms).await?;
     let mut shown = keys::key_json(&view);
@@ -80,7 +76,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(shown)))
 }
 
-async fn revoke(
+pub(super) async fn revoke(
     State(state): State<ApiState>,
     key: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, ApiError> {
@@ -93,7 +89,7 @@ async fn revoke(
     }
 }
 
-async fn usage(
+pub(super) async fn usage(
     State(state): State<ApiState>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
@@ -101,7 +97,7 @@ async fn usage(
     keys::usage_of(&state, None, &query).await
 }
 
-async fn status(State(state): State<ApiState>) -> Json<Value> {
+pub(super) async fn status(State(state): State<ApiState>) -> Json<Value> {
     let head = state.head.borrow().as_ref().map(|block| (block.header.height, block.header.timestamp_ms));
     let (height, head_ms) = head.unwrap_or_default();
     let models: Vec<Value> = state
@@ -138,31 +134,79 @@ async fn status(State(state): State<ApiState>) -> Json<Value> {
     }))
 }
 
+pub(super) async fn workers(State(state): State<ApiState>) -> Json<Value> {
+    let workers: Vec<Value> = state.workers.iter().map(worker_json).collect();
+    Json(json!({"object": "list", "data": workers}))
+}
+
+/// Has a worker pause, work again, or go.
+pub(super) async fn set_duty(
+    State(state): State<ApiState>,
+    worker: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Path(shown) = worker.map_err(|rejection| ApiError::invalid("worker", rejection.body_text()))?;
+    let mut duty = None;
+    for (field, value) in object(&whole_body(body)?)? {
+        match field.as_str() {
+            "duty" => duty = value.as_str().and_then(Duty::named),
+            _ => return Err(ApiError::Unsupported { param: field }),
+        }
+    }
+    let names = || Duty::ALL.map(|duty| format!("`{}`", duty.name())).join(", ");
+    let duty = duty.ok_or_else(|| ApiError::invalid("duty", format!("`duty` must be one of {}", names())))?;
+    let is_it = |one: &&WorkerSwitch| one.name == shown || one.node.to_string() == shown;
+    let found = state.workers.iter().find(is_it).ok_or_else(|| ApiError::WorkerNotFound(shown.clone()))?;
+    match found.set(duty) {
+        Ok(()) => Ok(Json(worker_json(found))),
+        Err(NotSet::Draining) => {
+            let message = format!("{} is going; start its network again, and it works", found.name);
+            Err(ApiError::invalid("duty", message))
+        }
+        Err(NotSet::Disk(reason)) => Err(ApiError::Internal(reason)),
+    }
+}
+
+fn worker_json(worker: &WorkerSwitch) -> Value {
+    json!({"name": worker.name, "node": worker.node.to_string(), "duty": worker.duty.borrow().name()})
+}
+
 /// A key as it is asked for.
 struct Wanted {
     name: String,
     budget: Amount,
     expires_in_s: Option<u64>,
     models: Option<Vec<String>>,
+    limits: KeyLimits,
 }
 
 impl Wanted {
     fn parse(body: &[u8], state: &ApiState) -> Result<Self, ApiError> {
-        let mut wanted = Self { name: String::new(), budget: UNLIMITED, expires_in_s: None, models: None };
+        let mut wanted = Self {
+            name: String::new(),
+            budget: UNLIMITED,
+            expires_in_s: None,
+            models: None,
+            limits: KeyLimits::default(),
+        };
         for (field, value) in object(body)? {
             match (field.as_str(), value) {
                 (_, Value::Null) => {}
                 ("name", value) => wanted.name = name(&value)?,
                 ("budget_nano", value) => {
-                    let nano = value.as_u64().filter(|nano| *nano > 0 && *nano < UNLIMITED.nano());
+                    let nano = integer(&value).and_then(|nano| u64::try_from(nano).ok());
+                    let nano = nano.filter(|nano| *nano > 0 && *nano < UNLIMITED.nano());
                     let nano = nano.ok_or_else(|| ApiError::invalid(&field, "a budget is a whole number above 0"))?;
                     wanted.budget = Amount::from_nano(nano);
                 }
                 ("expires_in_s", value) => {
-                    let seconds = value.as_u64().filter(|seconds| (1..=EXPIRY_MAX_S).contains(seconds));
+                    let seconds = integer(&value).and_then(|seconds| u64::try_from(seconds).ok());
+                    let seconds = seconds.filter(|seconds| (1..=EXPIRY_MAX_S).contains(seconds));
                     let message = format!("`expires_in_s` must be a whole number from 1 to {EXPIRY_MAX_S}");
                     wanted.expires_in_s = Some(seconds.ok_or_else(|| ApiError::invalid(&field, message))?);
                 }
+                ("requests_per_minute", value) => wanted.limits.requests = Some(positive(&field, &value)?),
+                ("tokens_per_minute", value) => wanted.limits.tokens = Some(positive(&field, &value)?),
                 ("models", value) => wanted.models = Some(models(&value, state)?),
                 _ => return Err(ApiError::Unsupported { param: field }),
             }
@@ -184,9 +228,10 @@ fn name(value: &Value) -> Result<String, ApiError> {
 fn models(value: &Value, state: &ApiState) -> Result<Vec<String>, ApiError> {
     let wrong = || ApiError::invalid("models", "`models` must be a list of names of models, with at least one");
     let names = value.as_array().filter(|names| !names.is_empty()).ok_or_else(wrong)?;
+    let names: Vec<&str> = names.iter().map(|name| name.as_str().ok_or_else(wrong)).collect::<Result<_, _>>()?;
     let mut found = Vec::new();
     for name in names {
-        found.push(state.model(name.as_str().ok_or_else(wrong)?)?.profile.name.clone());
+        found.push(state.model(name)?.profile.name.clone());
     }
     found.sort();
     found.dedup();

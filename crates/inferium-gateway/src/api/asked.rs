@@ -1,7 +1,7 @@
 //! What requests for text have in common: the model, how it draws, how the answer is shaped and given.
 
 use super::error::ApiError;
-use super::fields::{array, boolean, fields, positive, scaled, scaled_up, string, strings, within};
+use super::fields::{array, boolean, fields, integer, positive, scaled, scaled_up, string, strings, within};
 use super::routing::Routing;
 use inferium_types::{SamplingParams, Shaping, limits};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ pub(super) const TOKENS_DEFAULT: u32 = 512;
 /// Answers to one request at most.
 pub(super) const CHOICES_MAX: u32 = 16;
 /// Parameters that don't change an answer; taken and not used.
-const HARMLESS: [&str; 8] = [
+pub(super) const HARMLESS: [&str; 8] = [
     "user",
     "metadata",
     "service_tier",
@@ -100,18 +100,21 @@ impl Asked {
 
 fn top_k(value: &Value) -> Result<u32, ApiError> {
     // -1 is how some servers spell "off".
-    if value.as_i64() == Some(-1) {
+    let number = integer(value);
+    if number == Some(-1) {
         return Ok(0);
     }
-    value
-        .as_u64()
+    number
         .and_then(|number| u32::try_from(number).ok())
         .ok_or_else(|| ApiError::invalid("top_k", "`top_k` must be a whole number, 0 or -1 for off"))
 }
 
 fn seed(value: &Value) -> Result<u64, ApiError> {
-    let negative = value.as_i64().map(i64::cast_unsigned);
-    value.as_u64().or(negative).ok_or_else(|| ApiError::invalid("seed", "`seed` must be a 64-bit whole number"))
+    let number = integer(value).and_then(|number| {
+        let negative = || i64::try_from(number).ok().map(i64::cast_unsigned);
+        u64::try_from(number).ok().or_else(negative)
+    });
+    number.ok_or_else(|| ApiError::invalid("seed", "`seed` must be a 64-bit whole number"))
 }
 
 /// How many and how long is what the payload checks.
@@ -158,7 +161,7 @@ pub(super) fn is_neutral(name: &str, value: &Value) -> bool {
         "functions" => array(name, value).is_ok_and(<[Value]>::is_empty),
         "store" | "echo" | "background" => value.as_bool() == Some(false),
         "suffix" => value.as_str() == Some(""),
-        "best_of" => value.as_u64() == Some(1),
+        "best_of" => integer(value) == Some(1),
         "truncation" => value.as_str() == Some("disabled"),
         "include" => array(name, value).is_ok_and(<[Value]>::is_empty),
         "modalities" => {

@@ -7,7 +7,7 @@ use super::choices::{
 };
 use super::error::ApiError;
 use super::request::ChatRequest;
-use super::{ApiState, sized, whole_body};
+use super::{ApiState, runs, sized, whole_body};
 use crate::hub::TextPiece;
 use axum::{
     Json,
@@ -30,6 +30,9 @@ pub(super) async fn completions(
     let payer = key.hash;
     let body = whole_body(body)?;
     let ChatRequest { asked, messages, tools } = sized(body.len(), move || ChatRequest::parse(&body)).await??;
+    if runs::chat::agent_of(&asked).is_some() {
+        return runs::chat::complete(&state, payer, ChatRequest { asked, messages, tools }).await;
+    }
     let model = choose_model(&state, &asked, &key)?;
     let (is_stream, include_usage, choices) = (asked.stream, asked.include_usage, asked.choices as usize);
     let has_logprobs = asked.shaping.likeliest.is_some();

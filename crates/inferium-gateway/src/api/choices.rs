@@ -1,14 +1,15 @@
 //! The answers to one request for text: each a job of its own, given whole or as a stream of server-sent events.
 
 use super::asked::Asked;
+use super::once::GoodEnd;
 use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, unix_s};
-use crate::hub::{Attempts, Hub, JobEvent, JobSpec, KeyView, NoLease, TextPiece, Ticket};
+use crate::hub::{Attempts, Hub, JobEvent, JobSpec, KeyView, NoLease, Siblings, TakenTokens, TextPiece, Ticket};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt as _, StreamExt as _};
 use inferium_engine::{Engine, EngineError, Model};
 use inferium_types::{Amount, Digest, FinishReason, JobId, JobInput, JobPayload, ModelTask, NodeId, TokenScore, Usage};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::Instrument as _;
 
 /// How long a stream waits for its first event before it begins without one.
 const FIRST_EVENT: Duration = Duration::from_millis(20);
@@ -45,7 +47,7 @@ pub(super) fn choose_model(state: &ApiState, asked: &Asked, key: &KeyView) -> Re
             }
         });
         match found {
-            Ok(model) if state.hub.open_leases(model.id).0 > 0 => return Ok(Arc::clone(model)),
+            Ok(model) if state.hub.open_leases(model.id, model.kind).0 > 0 => return Ok(Arc::clone(model)),
             Ok(model) => drop(first.get_or_insert(model)),
             Err(error) => drop(refusal.get_or_insert(error)),
         }
@@ -94,7 +96,7 @@ fn size(input: &JobInput) -> usize {
     match input {
         JobInput::Chat { messages, .. } => messages.iter().map(|message| message.content.len()).sum(),
         JobInput::Complete { prompt, .. } => prompt.len().saturating_mul(4),
-        JobInput::Embed { .. } | JobInput::Score { .. } => 0,
+        JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Run(_) => 0,
     }
 }
 
@@ -115,6 +117,7 @@ fn prepare_one(
     let ticket = Ticket::default();
     let spec = |choice: u32| JobSpec {
         profile: model.id,
+        kind: model.kind,
         task: ModelTask::Chat,
         payload: Arc::clone(&payload),
         input_commitment,
@@ -126,6 +129,7 @@ fn prepare_one(
         payer,
         preferences: asked.routing.preferences.clone(),
         ticket: ticket.clone(),
+        is_witnessed: false,
     };
     let specs: Vec<JobSpec> = (0..asked.choices).map(spec).collect();
     specs.iter().try_for_each(|spec| spec.check(model.context_tokens))?;
@@ -186,38 +190,81 @@ pub(super) struct Choices {
     hub: Arc<Hub>,
     started: Instant,
     seen_text: bool,
+    /// Tokens of each answer that is not done.
+    came: Vec<usize>,
+    taken: TakenTokens,
+}
+
+impl Drop for Choices {
+    fn drop(&mut self) {
+        self.taken.came(self.came.iter().sum());
+    }
 }
 
 impl Choices {
-    /// Hands every job to a lease, waiting for those with room.
+    /// Hands the first job to a lease, waiting for one with room; the others begin as there is room for them.
     async fn start(hub: Arc<Hub>, specs: Vec<JobSpec>) -> Result<Self, ApiError> {
         let started = Instant::now();
+        hub.check_budget(&specs)?;
+        let taken = hub.take_tokens(&specs)?;
         let left = specs.len();
-        let all = futures::future::try_join_all(specs.into_iter().map(|spec| Attempts::start(&hub, spec))).await?;
-        let first = all.first().map(origin);
-        let streams = all.into_iter().enumerate().map(|(index, attempts)| {
-            let one = futures::stream::unfold(Some(attempts), move |attempts| async move {
-                let mut attempts = attempts?;
-                let event = attempts.next().await;
-                let is_last = matches!(event, JobEvent::Done { .. } | JobEvent::Failed { .. });
-                let happened = Happened { index, event, origin: origin(&attempts) };
-                Some((happened, (!is_last).then_some(attempts)))
-            });
-            one.boxed()
-        });
-        Ok(Self { events: futures::stream::select_all(streams), left, first, hub, started, seen_text: false })
+        // Whatever comes of an answer, its prompt is read.
+        let came = specs.iter().map(|spec| spec.prompt_tokens.try_into().unwrap_or(usize::MAX)).collect();
+        let siblings: Arc<Siblings> = Arc::default();
+        let mut specs = specs.into_iter();
+        let mut streams = Vec::with_capacity(left);
+        let mut first = None;
+        if let Some(spec) = specs.next() {
+            let attempts = Attempts::start(&hub, spec, &siblings).await?;
+            let origin = origin(&attempts);
+            first = Some(origin);
+            streams.push(answer(0, attempts).boxed());
+            streams.extend((1..).zip(specs).map(|(index, spec)| {
+                let (hub, siblings) = (Arc::clone(&hub), Arc::clone(&siblings));
+                let one = async move {
+                    match Attempts::start(&hub, spec, &siblings).await {
+                        Ok(attempts) => answer(index, attempts).left_stream(),
+                        Err(error) => {
+                            let event = JobEvent::Failed { reason: ApiError::from(error).to_string() };
+                            futures::stream::once(async move { Happened { index, event, origin } }).right_stream()
+                        }
+                    }
+                };
+                one.flatten_stream().boxed()
+            }));
+        }
+        Ok(Self {
+            events: futures::stream::select_all(streams),
+            left,
+            first,
+            hub,
+            started,
+            seen_text: false,
+            came,
+            taken,
+        })
     }
 
     /// The next event of any answer; `None` after the last one of all.
     async fn next(&mut self) -> Option<Happened> {
         let happened = self.events.next().await?;
+        if let Some(came) = self.came.get_mut(happened.index) {
+            match &happened.event {
+                JobEvent::Text(piece) => *came = came.saturating_add(piece.tokens.len()),
+                JobEvent::Done { usage, .. } => {
+                    *came = 0;
+                    self.taken.done(*usage);
+                }
+                JobEvent::Parts(_) | JobEvent::Called(_) | JobEvent::Failed { .. } => {}
+            }
+        }
         let metrics = &self.hub.metrics;
         match happened.event {
             JobEvent::Text(_) if !self.seen_text => {
                 metrics.observe_first_token(self.started.elapsed());
                 self.seen_text = true;
             }
-            JobEvent::Text(_) | JobEvent::Parts(_) => {}
+            JobEvent::Text(_) | JobEvent::Parts(_) | JobEvent::Called(_) => {}
             JobEvent::Done { .. } | JobEvent::Failed { .. } => {
                 metrics.job_seconds.observe(self.started.elapsed().as_secs_f64());
                 self.left = self.left.saturating_sub(1);
@@ -225,6 +272,17 @@ impl Choices {
         }
         Some(happened)
     }
+}
+
+/// The events of one of the answers.
+fn answer(index: usize, attempts: Attempts) -> impl futures::Stream<Item = Happened> + Send {
+    futures::stream::unfold(Some(attempts), move |attempts| async move {
+        let mut attempts = attempts?;
+        let event = attempts.next().await;
+        let is_last = matches!(event, JobEvent::Done { .. } | JobEvent::Failed { .. });
+        let happened = Happened { index, event, origin: origin(&attempts) };
+        Some((happened, (!is_last).then_some(attempts)))
+    })
 }
 
 fn origin(attempts: &Attempts) -> Origin {
@@ -290,12 +348,15 @@ pub(super) async fn gather(hub: &Arc<Hub>, specs: Vec<JobSpec>) -> Result<(Vec<W
                 piece.scores.extend(more.scores);
             }
             // Text has none: the hub ends a job that sends some.
-            JobEvent::Parts(_) => {}
-            JobEvent::Done { usage, finish, cost } => {
+            JobEvent::Parts(_) | JobEvent::Called(_) => {}
+            JobEvent::Done { usage, finish, cost, .. } => {
                 bill.add(usage, cost);
                 *whole = Some(Whole { origin, piece: std::mem::take(piece), finish });
             }
-            JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
+            JobEvent::Failed { reason } => {
+                // The other answers are ended with it, and what workers have done of them is paid for.
+                return Err(ApiError::worker_failed(reason, count > 1));
+            }
         }
     }
     Ok((wholes.into_iter().flatten().collect(), bill))
@@ -321,21 +382,22 @@ pub(super) trait Render: Send + Sync + 'static {
 
 /// Answers as server-sent events. What fails before anything was sent is a plain error.
 pub(super) async fn stream(hub: &Arc<Hub>, specs: Vec<JobSpec>, render: impl Render) -> Result<Response, ApiError> {
-    let waits = specs.first().cloned();
+    let (waits, is_several) = (specs.first().cloned(), specs.len() > 1);
     let mut starting: BoxFuture<'static, _> = Box::pin(Choices::start(Arc::clone(hub), specs));
     let (mut choices, mut first) = (None, None);
     if let Ok(started) = timeout(FIRST_EVENT, &mut starting).await {
         let mut started = started?;
         first = timeout(FIRST_EVENT, started.next()).await.ok().flatten();
         if let Some(Happened { event: JobEvent::Failed { reason }, .. }) = first {
-            return Err(ApiError::WorkerFailed(reason));
+            return Err(ApiError::worker_failed(reason, is_several));
         }
         choices = Some(started);
     }
     let job = choices.as_ref().and_then(|choices| choices.first.as_ref()?.header());
     let (pieces, receiver) = mpsc::channel(PIECES);
-    let mut stream = Stream { pieces, render, hub: Arc::clone(hub) };
-    tokio::spawn(async move {
+    let good_end = GoodEnd::default();
+    let mut stream = Stream { pieces, render, hub: Arc::clone(hub), good_end: good_end.clone() };
+    let gather = async move {
         let started = match choices {
             Some(choices) => Ok(choices),
             None => match stream.queue(starting, waits).await {
@@ -350,11 +412,13 @@ pub(super) async fn stream(hub: &Arc<Hub>, specs: Vec<JobSpec>, render: impl Ren
                 stream.send(vec![event]).await;
             }
         }
-    });
+    };
+    tokio::spawn(gather.in_current_span());
     let body = futures::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
     });
     let mut response = Response::new(Body::from_stream(body));
+    response.extensions_mut().insert(good_end);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -370,6 +434,7 @@ struct Stream<R> {
     pieces: mpsc::Sender<Bytes>,
     render: R,
     hub: Arc<Hub>,
+    good_end: GoodEnd,
 }
 
 impl<R: Render> Stream<R> {
@@ -413,8 +478,8 @@ impl<R: Render> Stream<R> {
             let Some(Happened { index, event, origin }) = happened else { return };
             let mut events = match event {
                 JobEvent::Text(piece) => self.render.text(index, piece),
-                JobEvent::Parts(_) => Vec::new(),
-                JobEvent::Done { usage, finish, cost } => {
+                JobEvent::Parts(_) | JobEvent::Called(_) => Vec::new(),
+                JobEvent::Done { usage, finish, cost, .. } => {
                     bill.add(usage, cost);
                     self.render.done(index, finish, &origin)
                 }
@@ -433,6 +498,7 @@ impl<R: Render> Stream<R> {
                 return;
             }
             if is_last {
+                self.good_end.reached();
                 if !self.render.is_named() {
                     let _ = self.pieces.send(Bytes::from_static(b"data: [DONE]\n\n")).await;
                 }

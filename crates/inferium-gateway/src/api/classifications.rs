@@ -21,9 +21,9 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Texts of one request at most, labels of one text, and scored continuations of the request.
-const TEXTS_MAX: usize = 1_024;
-const LABELS_MAX: usize = 64;
-const CONTINUATIONS_MAX: usize = 4_096;
+pub(super) const TEXTS_MAX: usize = 1_024;
+pub(super) const LABELS_MAX: usize = 64;
+pub(super) const CONTINUATIONS_MAX: usize = 4_096;
 /// Tokens of all continuations of a request: what stands before a text's labels is read once for each of them.
 const TOKENS_MAX: usize = 262_144;
 /// What a text and a label count for beside their bytes, where it is asked how long something takes.
@@ -194,7 +194,7 @@ pub(super) async fn create(
         Ok::<_, ApiError>((request, specs))
     })
     .await??;
-    let done = run_all(&state.hub, (&model, payer), specs).await?;
+    let done = run_all(&state.hub, specs).await?;
     Ok(answer(&model, &request.items, done))
 }
 

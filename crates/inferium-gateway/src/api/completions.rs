@@ -10,7 +10,7 @@ use super::choices::{
     prepare, spelled, stream, text_engine,
 };
 use super::error::ApiError;
-use super::fields::{array, boolean, tokens, within};
+use super::fields::{array, boolean, integer, tokens, within};
 use super::parts::{Done, Extras, JobExtras, pack, respond, run_all};
 use super::{ApiModel, ApiState, object, sized, whole_body};
 use crate::hub::TextPiece;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// Tokens of an answer when the client sets no limit, as OpenAI has it.
 const TOKENS_DEFAULT: u32 = 16;
 /// Prompts of one request at most.
-const PROMPTS_MAX: usize = 256;
+pub(super) const PROMPTS_MAX: usize = 256;
 /// Answers to all prompts of one request at most.
 const ANSWERS_MAX: usize = 256;
 
@@ -61,7 +61,7 @@ impl CompletionRequest {
                 _ if value.is_null() => {}
                 "prompt" => prompts = read_prompts(value)?,
                 "echo" => echo = boolean(name, value)?,
-                "max_tokens" if value.as_u64() == Some(0) => is_only_echo = true,
+                "max_tokens" if integer(value) == Some(0) => is_only_echo = true,
                 "logprobs" => {
                     let count = within(name, value, 0, limits::LIKELIEST_MAX.into())?;
                     asked.shaping.likeliest = u8::try_from(count).ok();
@@ -321,7 +321,7 @@ async fn score_prompts(
     if let Some(spec) = first {
         model.fits(&spec.payload.input, &spec.sampling)?;
     }
-    let done = run_all(&state.hub, (model, payer), specs).await?;
+    let done = run_all(&state.hub, specs).await?;
     let mut found = Scored::default();
     for one in &done {
         found.bill.add(one.usage, one.cost);

@@ -1,5 +1,6 @@
 //! `POST /v1/embeddings`.
 
+use super::fields::integer;
 use super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
 use super::{ApiModel, ApiState, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
@@ -17,7 +18,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Texts of one request at most, as clients of embedding APIs expect.
-const TEXTS_MAX: usize = 2_048;
+pub(super) const TEXTS_MAX: usize = 2_048;
 /// What a text counts for beside its bytes, and a value of a vector as it is written, where it is asked how long something takes.
 const TEXT_SIZE: usize = 256;
 const VALUE_SIZE: usize = 12;
@@ -56,7 +57,8 @@ impl EmbeddingRequest {
                 ("encoding_format", value) => request.format = format(&value)?,
                 ("dimensions", value) => {
                     let wrong = || ApiError::invalid("dimensions", "`dimensions` must be a positive integer");
-                    request.dimensions = Some(value.as_u64().filter(|count| *count > 0).ok_or_else(wrong)?);
+                    let count = integer(&value).and_then(|count| u64::try_from(count).ok());
+                    request.dimensions = Some(count.filter(|count| *count > 0).ok_or_else(wrong)?);
                 }
                 (name, _) if HARMLESS.contains(&name) => {}
                 (name, _) => return Err(ApiError::Unsupported { param: name.to_owned() }),
@@ -155,7 +157,7 @@ pub(super) async fn create(
     let size = texts.iter().map(|text| text.len().saturating_add(TEXT_SIZE)).sum();
     let preparing = Arc::clone(&model);
     let specs = sized(size, move || prepare(&preparing, texts, payer)).await??;
-    let done = run_all(&state.hub, (&model, payer), specs).await?;
+    let done = run_all(&state.hub, specs).await?;
     let values = done.iter().map(|done| done.answer.len()).sum::<usize>();
     let width = usize::try_from(width).unwrap_or(usize::MAX);
     let size = values.saturating_mul(width).saturating_mul(VALUE_SIZE);

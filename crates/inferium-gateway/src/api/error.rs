@@ -1,14 +1,15 @@
 //! Errors as clients of OpenAI's API read them.
 
-use super::RETRY_AFTER_MS;
-use crate::hub::NoLease;
+use super::pay::Due;
+use super::{RETRY_AFTER_MS, SHOULD_RETRY};
+use crate::hub::{NoLease, OverLimit};
 use crate::store::StoreError;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use inferium_types::ImpossibleJob;
+use inferium_types::{Amount, ImpossibleJob};
 use serde_json::{Value, json};
 
 /// Why a request has no answer.
@@ -24,6 +25,8 @@ pub(crate) enum ApiError {
     ExpiredApiKey { at_ms: u64 },
     #[error("this URL takes the admin token: `Authorization: Bearer inferium-admin-...`")]
     NoAdminToken,
+    #[error("there is no worker `{0}`")]
+    WorkerNotFound(String),
     #[error("no key has the id or name `{0}`")]
     KeyNotFound(String),
     #[error("the name `{name}` is that of several keys, {}; give an id", names(.ids))]
@@ -46,22 +49,43 @@ pub(crate) enum ApiError {
     OtherTask { model: String, does: &'static str, url: &'static str },
     #[error("text {index} has {tokens} tokens; `{model}` reads at most {context} of one text")]
     TextLength { index: usize, tokens: u64, model: String, context: u32 },
-    #[error("the prompt has {prompt} tokens and asks for {wanted} more, but the context holds {context} in all")]
+    // Begins with the words by which clients know this error, whose codes differ from server to server.
+    #[error(
+        "this model's maximum context length is {context} tokens; the prompt has {prompt} and asks for {wanted} more"
+    )]
     ContextLength { prompt: u32, wanted: u32, context: u32 },
-    #[error("{tokens} tokens of prompt and answer do not fit the {context} that workers measured here")]
+    #[error(
+        "this model's maximum context length is {context} tokens, as workers measured it; prompt and answer take {tokens}"
+    )]
     MeasuredContext { tokens: u64, context: u32 },
     #[error("the budget of this API key is used up: {0}")]
-    Budget(String),
+    Budget(String, Amount),
+    #[error("{message}")]
+    Payment { code: &'static str, message: String },
+    #[error("this API key may ask for {} {} a minute, and this request is for {}", .0.limit, .0.limited.name(), .0.asked)]
+    OverLimit(OverLimit),
     #[error("all workers are busy; try again shortly")]
     Overloaded,
     #[error("no worker serves this model at the moment")]
     NoWorker,
     #[error("the worker failed: {0}")]
     WorkerFailed(String),
+    #[error("the worker failed: {0}; what was done before is paid for, and would be once more")]
+    WorkerFailedPaid(String),
+    #[error("this `idempotency-key` was sent with another request before")]
+    IdempotencyKeyReused,
     #[error("the gateway failed: {0}")]
     Internal(String),
     #[error("the body is too large")]
     TooLarge,
+    #[error("this API key has no {what} `{id}`")]
+    Missing { what: &'static str, id: String },
+    #[error("{0}")]
+    AgentNotFound(String),
+    #[error("the chain: {0}")]
+    Chain(String),
+    #[error("the run came to nothing, and cost nothing but its model calls: {0}")]
+    RunFailed(String),
     #[error("no such job")]
     JobNotFound,
     #[error("unknown URL")]
@@ -72,12 +96,22 @@ pub(crate) enum ApiError {
     NoWebSocket(String),
 }
 
+/// What [`ApiError::Missing`] may be missing.
+pub(super) const BATCH: &str = "batch";
+pub(super) const FILE: &str = "file";
+pub(super) const RUN: &str = "run";
+
 /// Names of models, each in backticks.
 pub(crate) fn names(models: &[String]) -> String {
     models.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl ApiError {
+    /// A failure; `is_paid`: something of the request was done, and is paid for.
+    pub(crate) fn worker_failed(reason: String, is_paid: bool) -> Self {
+        if is_paid { Self::WorkerFailedPaid(reason) } else { Self::WorkerFailed(reason) }
+    }
+
     pub(crate) fn invalid(param: &str, message: impl Into<String>) -> Self {
         Self::Invalid { param: param.into(), message: message.into() }
     }
@@ -91,6 +125,7 @@ impl ApiError {
                 (StatusCode::UNAUTHORIZED, INVALID, "invalid_api_key", None)
             }
             Self::NoAdminToken => (StatusCode::UNAUTHORIZED, INVALID, "invalid_admin_token", None),
+            Self::WorkerNotFound(_) => (StatusCode::NOT_FOUND, INVALID, "worker_not_found", Some("worker")),
             Self::KeyNotFound(_) => (StatusCode::NOT_FOUND, INVALID, "key_not_found", Some("key")),
             Self::KeyAmbiguous { .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value", Some("key")),
             Self::ModelNotAllowed(_) => (StatusCode::FORBIDDEN, "permission_error", "model_not_allowed", Some("model")),
@@ -105,17 +140,38 @@ impl ApiError {
             Self::ContextLength { .. } | Self::MeasuredContext { .. } => {
                 (StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", Some("messages"))
             }
-            Self::Budget(_) => (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", "payment_required", None),
-            Self::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded", None),
+            Self::Payment { code, .. } => (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", code, None),
+            Self::Budget(..) => (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", "payment_required", None),
+            Self::OverLimit(_) | Self::Overloaded => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded", None)
+            }
             Self::NoWorker => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "no_worker_available", None),
-            Self::WorkerFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, "worker_failed", None),
+            Self::IdempotencyKeyReused => (StatusCode::BAD_REQUEST, INVALID, "idempotency_key_reused", None),
+            Self::WorkerFailed(_) | Self::WorkerFailedPaid(_) => {
+                (StatusCode::BAD_GATEWAY, SERVER, "worker_failed", None)
+            }
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", None),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, "body_too_large", None),
+            Self::Missing { what, .. } => {
+                let (code, param) = match *what {
+                    BATCH => ("batch_not_found", "batch_id"),
+                    RUN => ("run_not_found", "run_id"),
+                    _ => ("file_not_found", "file_id"),
+                };
+                (StatusCode::NOT_FOUND, INVALID, code, Some(param))
+            }
+            Self::AgentNotFound(_) => (StatusCode::NOT_FOUND, INVALID, "agent_not_found", Some("agent")),
+            Self::Chain(_) => (StatusCode::BAD_GATEWAY, SERVER, "chain_refused", None),
+            Self::RunFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, "run_failed", None),
             Self::JobNotFound => (StatusCode::NOT_FOUND, INVALID, "job_not_found", Some("job")),
             Self::UnknownUrl => (StatusCode::NOT_FOUND, INVALID, "unknown_url", None),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", None),
             Self::NoWebSocket(_) => (StatusCode::UPGRADE_REQUIRED, INVALID, "upgrade_required", None),
         }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.class().0
     }
 
     /// The error object.
@@ -125,12 +181,18 @@ impl ApiError {
     }
 }
 
+impl From<OverLimit> for ApiError {
+    fn from(over: OverLimit) -> Self {
+        Self::OverLimit(over)
+    }
+}
+
 impl From<NoLease> for ApiError {
     fn from(reason: NoLease) -> Self {
         match reason {
             NoLease::NoWorker => Self::NoWorker,
             NoLease::Busy => Self::Overloaded,
-            NoLease::Budget { .. } => Self::Budget(reason.to_string()),
+            NoLease::Budget { cost, .. } => Self::Budget(reason.to_string(), cost),
             NoLease::NotAllowed { .. } => Self::ModelNotAllowed(reason.to_string()),
             NoLease::Impossible(reason) => reason.into(),
         }
@@ -157,6 +219,7 @@ impl From<ImpossibleJob> for ApiError {
                 Self::Schema { param: "response_format".into(), message: reason.to_string() }
             }
             ImpossibleJob::Size => Self::TooLarge,
+            ImpossibleJob::Run => Self::invalid("files", reason.to_string()),
             // Chosen by the gateway, of leases that still have some.
             ImpossibleJob::Sequence => Self::NoWorker,
         }
@@ -175,7 +238,7 @@ impl IntoResponse for ApiError {
         let (status, ..) = self.class();
         let mut response = (status, Json(self.body())).into_response();
         let headers = response.headers_mut();
-        match self {
+        match &self {
             Self::NoApiKey
             | Self::InvalidApiKey
             | Self::RevokedApiKey
@@ -183,9 +246,24 @@ impl IntoResponse for ApiError {
             | Self::NoAdminToken => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
+            Self::OverLimit(OverLimit { wait_ms: Some(wait_ms), .. }) => {
+                headers.insert(header::RETRY_AFTER, wait_ms.div_ceil(1_000).into());
+                headers.insert(RETRY_AFTER_MS, (*wait_ms).into());
+            }
+            // There will never be room for so much.
+            Self::OverLimit(OverLimit { wait_ms: None, .. }) => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
             Self::Overloaded | Self::NoWorker => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 headers.insert(RETRY_AFTER_MS, HeaderValue::from_static("1000"));
+            }
+            Self::Budget(_, cost) => {
+                let due = (Due(*cost), self.clone());
+                response.extensions_mut().insert(due);
+            }
+            Self::WorkerFailedPaid(_) => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
             Self::NoWebSocket(_) => {
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

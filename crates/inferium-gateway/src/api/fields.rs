@@ -41,8 +41,19 @@ pub(super) fn within(name: &str, value: &Value, least: u32, most: u32) -> Result
         .ok_or_else(|| ApiError::invalid(name, format!("`{name}` must be a whole number from {least} to {most}")))
 }
 
+/// A whole number, however it is written: to JSON 3.0 is one as well as 3.
+pub(super) fn integer(value: &Value) -> Option<i128> {
+    /// From there on not every whole number has a float of its own.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let plain = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+    plain.or_else(|| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT_MAX)?;
+        format!("{number:.0}").parse().ok()
+    })
+}
+
 fn whole(value: &Value) -> Option<u32> {
-    value.as_u64().and_then(|number| u32::try_from(number).ok())
+    integer(value).and_then(|number| u32::try_from(number).ok())
 }
 
 /// A decimal number in millionths, within bounds.

@@ -137,6 +137,8 @@ pub(super) fn key_json(view: &KeyView) -> Value {
         "expires_at_ms": view.terms.expires_at_ms,
         "revoked_at_ms": view.terms.revoked_at_ms,
         "models": view.terms.models,
+        "requests_per_minute": view.terms.limits.requests,
+        "tokens_per_minute": view.terms.limits.tokens,
     })
 }
 

@@ -29,12 +29,12 @@ pub(super) async fn show(
 
 fn shown(state: &ApiState, model: &ApiModel) -> Value {
     let profile = &model.profile;
-    let (leases, measured) = state.hub.open_leases(model.id);
+    let (leases, measured) = state.hub.open_leases(model.id, model.kind);
     let context = match profile.task {
         ModelTask::Chat if leases > 0 => measured,
         ModelTask::Chat => model.context_tokens,
         // Of one text, however many a lease has room for.
-        ModelTask::Embed { .. } => model.model.context_tokens(),
+        ModelTask::Embed { .. } | ModelTask::Host => model.model.context_tokens(),
     };
     let class = profile.engine.name();
     let engine = match &profile.engine {

@@ -5,13 +5,13 @@
 
 use super::choices::ifr;
 use super::{ApiModel, JOB_HEADER, error::ApiError};
-use crate::hub::{Attempts, Hub, JobEvent, JobSpec, NoLease, Preferences, Ticket};
+use crate::hub::{Attempts, Hub, JobEvent, JobSpec, Preferences, Siblings, TakenTokens, Ticket};
 use axum::{
     Json,
     http::HeaderValue,
     response::{IntoResponse, Response},
 };
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use inferium_types::{Amount, Digest, JobAnswer, JobPayload, SamplingParams, Usage};
 use serde::Serialize;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ fn spec((model, payer): (&ApiModel, Digest), payload: JobPayload, tokens: usize)
     payload.check()?;
     let spec = JobSpec {
         profile: model.id,
+        kind: model.kind,
         task: model.profile.task,
         input_commitment: payload.commitment(),
         prompt_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
@@ -66,6 +67,7 @@ fn spec((model, payer): (&ApiModel, Digest), payload: JobPayload, tokens: usize)
         payer,
         preferences: Preferences::default(),
         ticket: Ticket::default(),
+        is_witnessed: false,
     };
     spec.check(model.context_tokens)?;
     Ok(spec)
@@ -82,42 +84,70 @@ pub(super) struct Done {
 
 /// Runs all jobs of a request, in their order; the first failure ends all of them. One whose key can't pay for all is
 /// refused before any of it is done.
-pub(super) async fn run_all(
-    hub: &Arc<Hub>,
-    (model, payer): (&ApiModel, Digest),
-    specs: Vec<JobSpec>,
-) -> Result<Vec<Done>, ApiError> {
-    let cost = specs.iter().try_fold(Amount::ZERO, |sum, spec| {
-        let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
-        sum.add(model.price_max.fee(&usage)?)
-    });
-    let (cost, left) = (cost.unwrap_or(Amount::from_nano(u64::MAX)), hub.left(payer));
-    if cost > left {
-        return Err(NoLease::Budget { cost, left }.into());
+pub(super) async fn run_all(hub: &Arc<Hub>, specs: Vec<JobSpec>) -> Result<Vec<Done>, ApiError> {
+    hub.check_budget(&specs)?;
+    let siblings: Arc<Siblings> = Arc::default();
+    let prompts = specs.iter().map(|spec| u64::from(spec.prompt_tokens)).sum();
+    let mut taken = Taken { tokens: hub.take_tokens(&specs)?, prompts, siblings: Arc::clone(&siblings) };
+    // Of several jobs those beside one that fails are cancelled, and what workers have done of them is paid for.
+    let is_several = specs.len() > 1;
+    let mut running = futures::stream::iter(specs.into_iter().map(|spec| run(hub, spec, &siblings))).buffered(AT_ONCE);
+    let mut done: Vec<Done> = Vec::new();
+    while let Some(one) = running.next().await {
+        let one = one.map_err(|error| match error {
+            ApiError::WorkerFailed(reason) => ApiError::worker_failed(reason, is_several),
+            error if is_several && siblings.any_begun() => ApiError::worker_failed(error.to_string(), true),
+            error => error,
+        })?;
+        taken.done(one.usage);
+        done.push(one);
     }
-    futures::stream::iter(specs.into_iter().map(|spec| run(hub, spec))).buffered(AT_ONCE).try_collect().await
+    Ok(done)
+}
+
+/// The tokens of jobs that are under way: whatever comes of them, their prompts are read.
+struct Taken {
+    tokens: TakenTokens,
+    /// Tokens of the prompts that are not answered.
+    prompts: u64,
+    siblings: Arc<Siblings>,
+}
+
+impl Taken {
+    fn done(&mut self, usage: Usage) {
+        self.prompts = self.prompts.saturating_sub(usage.prompt_tokens.into());
+        self.tokens.done(usage);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.siblings.any_begun() {
+            self.tokens.came(usize::try_from(self.prompts).unwrap_or(usize::MAX));
+        }
+    }
 }
 
 /// A job, done anew when its worker failed: whatever of it had come, the client has seen nothing of it.
-async fn run(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
+async fn run(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Result<Done, ApiError> {
     for _ in 1..TRIES {
-        match run_once(hub, spec.clone()).await {
+        match run_once(hub, spec.clone(), siblings).await {
             Err(ApiError::WorkerFailed(_)) => {}
             done => return done,
         }
     }
-    run_once(hub, spec).await
+    run_once(hub, spec, siblings).await
 }
 
-async fn run_once(hub: &Arc<Hub>, spec: JobSpec) -> Result<Done, ApiError> {
+async fn run_once(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Result<Done, ApiError> {
     let started = Instant::now();
     let mut answer = spec.payload.input.no_answer();
-    let mut attempts = Attempts::start(hub, spec).await?;
+    let mut attempts = Attempts::start(hub, spec, siblings).await?;
     let (usage, cost) = loop {
         match attempts.next().await {
             // The hub ends a job that sends parts of another kind, or text.
             JobEvent::Parts(more) => drop(answer.append(more)),
-            JobEvent::Text(_) => {}
+            JobEvent::Text(_) | JobEvent::Called(_) => {}
             JobEvent::Done { usage, cost, .. } => break (usage, cost),
             JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
         }

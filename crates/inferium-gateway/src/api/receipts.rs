@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Slashes of one page at most, and when no number is asked for.
-const SLASHES_MAX: usize = 1_000;
+pub(super) const SLASHES_MAX: usize = 1_000;
 
 /// `202` while the chain has not decided, then the receipt.
 pub(super) async fn receipt(
@@ -78,6 +78,7 @@ const fn why_rejected(reason: RejectReason) -> &'static str {
         RejectReason::Unresolved => "the committee came to no decision; it cost nothing",
         RejectReason::Unavailable => "the worker gave no evidence; it cost nothing",
         RejectReason::Unopened => "the worker did not say what it had been ordered to plant; it cost nothing",
+        RejectReason::RunOver => "another segment of its run was rejected; it cost nothing",
         RejectReason::Statistics => "replays of its worker's jobs are no honest work of the model; it cost nothing",
     }
 }

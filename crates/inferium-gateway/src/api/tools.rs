@@ -1,35 +1,15 @@
-//! Tools: told to the model in the conversation, and called by it in a form that its grammar allows.
-//!
-//! The form is the one that Hermes models were trained on, and that other models read as well: `<tool_call>`, a JSON object with name and
-//! arguments, `</tool_call>`, each on a line of its own. The grammar holds every model to it, however small.
+//! Tools of requests: read, and brought into the form in which models are told of them and call them ([`inferium_agent::form`]).
 
 use super::error::ApiError;
 use super::fields::{array, boolean, fields, text};
-use super::schema::{closed, rule};
-use serde_json::{Map, Value, json};
-use std::fmt::Write as _;
+use inferium_agent::form::{self, Function, Otherwise};
+pub(super) use inferium_agent::form::{CALL_CLOSE, CALL_MIDDLE, CALL_OPEN, response, written};
+use serde_json::{Map, Value};
 
 /// Tools of one request at most.
-const TOOLS_MAX: usize = 128;
+pub(super) const TOOLS_MAX: usize = 128;
 /// Bytes of a name at most.
-const NAME_MAX: usize = 64;
-/// What a call begins with, up to its name.
-pub(super) const CALL_OPEN: &str = "<tool_call>\n{\"name\": \"";
-/// What stands between name and arguments.
-pub(super) const CALL_MIDDLE: &str = "\", \"arguments\": ";
-/// What a call ends with. It holds a line break, which the arguments never do.
-pub(super) const CALL_CLOSE: &str = "}\n</tool_call>";
-
-/// A function that the client can call.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tool {
-    name: String,
-    /// As the model is told of it.
-    told: Value,
-    /// Rule of its arguments.
-    rule: String,
-}
-
+pub(super) const NAME_MAX: usize = 64;
 /// Which tools the model may call, or must.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum ToolChoice {
@@ -47,7 +27,7 @@ pub(super) enum ToolChoice {
 /// The tools of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tools {
-    pub(super) list: Vec<Tool>,
+    pub(super) list: Vec<Function>,
     pub(super) choice: Option<ToolChoice>,
     /// More than one call in an answer; `None` if the client does not say.
     pub(super) parallel: Option<bool>,
@@ -85,21 +65,7 @@ impl Tools {
 
     /// What the model is told; `None` if it may not call anything.
     pub(super) fn instructions(&self) -> Option<String> {
-        if !self.may_call() {
-            return None;
-        }
-        let mut told = String::from(
-            "You can call functions. These are their signatures, one on each line, within <tools></tools>:\n<tools>\n",
-        );
-        for tool in &self.list {
-            let _ = writeln!(told, "{}", tool.told);
-        }
-        told.push_str(
-            "</tools>\nTo call one, answer with its name and arguments as a JSON object within <tool_call></tool_call>:\n\
-             <tool_call>\n{\"name\": \"NAME\", \"arguments\": {}}\n</tool_call>\n\
-             The result comes within <tool_response></tool_response>.",
-        );
-        Some(told)
+        self.may_call().then(|| form::instructions(&self.list))
     }
 
     /// The grammar of an answer that is a call, or otherwise `text`: a rule, or `None` for any text.
@@ -108,47 +74,25 @@ impl Tools {
             return text.map(|rule| format!("start: {rule}\n"));
         }
         let may_be_text = matches!(self.choice, None | Some(ToolChoice::Auto));
-        let mut grammar = String::new();
-        match (may_be_text, text) {
-            (false, _) => grammar.push_str("start: calls\n"),
-            (true, Some(rule)) => {
-                let _ = write!(grammar, "start: calls | other\nother: {rule}\n");
-            }
-            (true, None) => grammar.push_str("start: calls | OTHER\nOTHER: /(?s:.*)/ & ~/<tool_call>(?s:.*)/\n"),
-        }
-        grammar.push_str(if self.parallel == Some(false) { "calls: call\n" } else { "calls: call (\"\\n\" call)*\n" });
-        let allowed = |tool: &&Tool| match &self.choice {
+        let otherwise = match (may_be_text, text) {
+            (false, _) => Otherwise::Nothing,
+            (true, Some(rule)) => Otherwise::Rule(rule),
+            (true, None) => Otherwise::Text,
+        };
+        let allowed = |tool: &&Function| match &self.choice {
             Some(ToolChoice::Named(name)) => tool.name == *name,
             _ => true,
         };
-        let (mut call, mut rules) = (String::new(), String::new());
-        for (index, tool) in self.list.iter().filter(allowed).enumerate() {
-            let begin = json!(format!("{CALL_OPEN}{}{CALL_MIDDLE}", tool.name));
-            let _ = write!(call, "{} tool_{index}", if index == 0 { "call:" } else { " |" });
-            let _ = writeln!(rules, "tool_{index}: {begin} arguments_{index} {}", json!(CALL_CLOSE));
-            let _ = writeln!(rules, "arguments_{index}: {}", tool.rule);
-        }
-        let _ = write!(grammar, "{call}\n{rules}");
-        Some(grammar)
+        Some(form::grammar(self.list.iter().filter(allowed), otherwise, self.parallel != Some(false)))
     }
 }
 
-/// A call of an earlier answer, as the model wrote it.
-pub(super) fn written(name: &str, arguments: &str) -> String {
-    format!("{CALL_OPEN}{name}{CALL_MIDDLE}{}{CALL_CLOSE}", arguments.trim())
-}
-
-/// A tool's result, as the model is told.
-pub(super) fn response(content: &str) -> String {
-    format!("<tool_response>\n{content}\n</tool_response>")
-}
-
-fn read_list(value: &Value) -> Result<Vec<Tool>, ApiError> {
+fn read_list(value: &Value) -> Result<Vec<Function>, ApiError> {
     let items = array("tools", value)?;
     if items.len() > TOOLS_MAX {
         return Err(ApiError::invalid("tools", format!("{} tools; at most {TOOLS_MAX} are allowed", items.len())));
     }
-    let tools: Vec<Tool> = items
+    let tools: Vec<Function> = items
         .iter()
         .enumerate()
         .map(|(index, item)| read_tool(&format!("tools[{index}]"), item))
@@ -161,7 +105,7 @@ fn read_list(value: &Value) -> Result<Vec<Tool>, ApiError> {
     Ok(tools)
 }
 
-fn read_tool(param: &str, value: &Value) -> Result<Tool, ApiError> {
+fn read_tool(param: &str, value: &Value) -> Result<Function, ApiError> {
     let list = fields(param, value)?;
     let kind = text(&format!("{param}.type"), list.get("type").unwrap_or(&Value::Null))?;
     if kind != "function" {
@@ -180,7 +124,7 @@ fn read_tool(param: &str, value: &Value) -> Result<Tool, ApiError> {
     }
 }
 
-fn read_function(param: &str, list: &Map<String, Value>) -> Result<Tool, ApiError> {
+fn read_function(param: &str, list: &Map<String, Value>) -> Result<Function, ApiError> {
     let (mut found, mut description, mut parameters, mut is_strict) = (None, Value::Null, Value::Null, false);
     for (name, value) in list {
         let field = format!("{param}.{name}");
@@ -195,20 +139,7 @@ fn read_function(param: &str, list: &Map<String, Value>) -> Result<Tool, ApiErro
         }
     }
     let name = found.ok_or_else(|| ApiError::invalid(param, format!("`{param}` needs a `name`")))?;
-    let mut told = json!({"name": name});
-    if let Some(told) = told.as_object_mut() {
-        for (field, value) in [("description", &description), ("parameters", &parameters)] {
-            if !value.is_null() {
-                told.insert(field.to_owned(), value.clone());
-            }
-        }
-    }
-    let schema = match parameters {
-        Value::Object(list) if !list.is_empty() => Value::Object(list),
-        _ => json!({"type": "object", "properties": {}}),
-    };
-    let rule = rule(if is_strict { schema } else { closed(schema) })?;
-    Ok(Tool { name, told: json!({"type": "function", "function": told}), rule })
+    Function::new(&name, &description, &parameters, is_strict).map_err(|error| super::schema::refused(&error))
 }
 
 fn read_name(param: &str, value: &Value) -> Result<String, ApiError> {

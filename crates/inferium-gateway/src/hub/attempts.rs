@@ -3,13 +3,48 @@
 
 use super::deadlines::hedge_after;
 use super::{Hub, JobEvent, JobHandle, JobSpec, NoLease};
-use inferium_types::{Digest, JobId, NodeId};
+use inferium_types::{Digest, JobId, NodeId, TaskKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a request waits for a lease with room before it is shed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// And a line of a batch, of which something was done before: a failure now would be paid for in vain.
+const BATCH_PATIENCE: Duration = Duration::from_secs(600);
+
+/// The answers that one request asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Siblings {
+    running: AtomicUsize,
+    begun: AtomicBool,
+}
+
+impl Siblings {
+    /// True when a worker had one of them: then sending the request again is paid for again.
+    pub(crate) fn any_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+}
+
+/// An answer that runs beside its siblings.
+#[derive(Debug)]
+struct Beside(Arc<Siblings>);
+
+impl Beside {
+    fn new(siblings: &Arc<Siblings>) -> Self {
+        siblings.begun.store(true, Ordering::Release);
+        siblings.running.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(siblings))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// The tries for one answer; at most two of them run at a time. Dropping them cancels both.
 pub(crate) struct Attempts {
@@ -20,6 +55,7 @@ pub(crate) struct Attempts {
     /// When to hedge, unless something was seen by then or a hedge was tried before.
     hedge_at: Option<Instant>,
     seen: bool,
+    _beside: Beside,
 }
 
 /// Whose event it is.
@@ -30,11 +66,29 @@ enum From {
 }
 
 impl Attempts {
-    /// Hands the job to a lease, waiting for one with room.
-    pub(crate) async fn start(hub: &Arc<Hub>, spec: JobSpec) -> Result<Self, NoLease> {
-        let handle = hub.submit(&spec, new_job(), 0, None, PATIENCE).await?;
+    /// Hands the job to a lease, waiting for one with room: longer while others of the same request run, which make some.
+    pub(crate) async fn start(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Result<Self, NoLease> {
+        let until = Instant::now() + patience_of(&spec);
+        // A line of a batch waits elsewhere for its beginning: what waits here is in others' way.
+        let patience = if spec.kind == TaskKind::Batch { Duration::ZERO } else { PATIENCE };
+        let handle = loop {
+            let room = hub.more_room();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            match hub.submit(&spec, new_job(), 0, None, patience).await {
+                Err(NoLease::Busy) if siblings.running.load(Ordering::Acquire) > 0 => {}
+                // Leases of batches go and come again.
+                Err(NoLease::Busy | NoLease::NoWorker)
+                    if spec.kind == TaskKind::Batch && siblings.any_begun() && Instant::now() < until =>
+                {
+                    let _ = tokio::time::timeout(PATIENCE, room).await;
+                }
+                outcome => break outcome?,
+            }
+        };
         let hedge_at = Some(Instant::now() + hedge_after(spec.prompt_tokens));
-        Ok(Self { hub: Arc::clone(hub), spec, handle, hedge: None, hedge_at, seen: false })
+        let beside = Beside::new(siblings);
+        Ok(Self { hub: Arc::clone(hub), spec, handle, hedge: None, hedge_at, seen: false, _beside: beside })
     }
 
     /// The job whose answer the client gets. It may be another one until the first event.
@@ -119,7 +173,7 @@ impl Attempts {
         }
         self.hedge_at = None;
         let (job, worker) = (self.handle.job, self.hub.worker_of(self.handle.request.lease));
-        match self.hub.submit(&self.spec, job, 1, worker, PATIENCE).await {
+        match self.hub.submit(&self.spec, job, 1, worker, patience_of(&self.spec)).await {
             Ok(handle) => {
                 self.handle = handle;
                 true
@@ -141,6 +195,13 @@ fn leave(mut loser: JobHandle) {
     tokio::spawn(async move {
         let _ = loser.next().await;
     });
+}
+
+const fn patience_of(spec: &JobSpec) -> Duration {
+    match spec.kind {
+        TaskKind::Batch => BATCH_PATIENCE,
+        _ => PATIENCE,
+    }
 }
 
 fn new_job() -> JobId {

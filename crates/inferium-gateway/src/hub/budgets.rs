@@ -82,6 +82,12 @@ impl Budgets {
         }
     }
 
+    /// A payment adds to what may be spent.
+    pub(super) fn credit(&mut self, payer: Digest, amount: Amount) {
+        let record = &mut self.0.entry(payer).or_default().record;
+        record.budget = crate::store::add(record.budget, amount);
+    }
+
     /// What was spent comes back.
     pub(super) fn refund(&mut self, costs: &[(Digest, Amount)]) {
         for (payer, cost) in costs {
@@ -90,7 +96,6 @@ impl Budgets {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn reserved(&self, payer: Digest) -> u64 {
         self.0.get(&payer).map_or(0, |budget| budget.reserved)
     }

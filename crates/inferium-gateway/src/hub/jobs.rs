@@ -5,25 +5,30 @@
 //! last event, and a worker that did not answer its claim.
 
 use super::deadlines::{CANCEL_PATIENCE, NEXT_TOKEN, first_token};
-use super::{Ending, Hub, Inner, NoLease, Preferences};
+use super::runs::RunBook;
+use super::{Ending, Hub, Inner, NoLease, Preferences, RunNews, RunSpec};
 use crate::metrics::{Metrics, ModelLabel};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
 use inferium_types::{
     Amount, Digest, FinishReason, ImpossibleJob, JobAnswer, JobId, JobInput, JobLeaf, JobOutput, JobPayload,
-    JobRequest, JobResult, LeaseId, ModelTask, NodeId, ProfileId, SamplingParams, StallId, TokenScore, Usage,
-    wire::GatewayMessage,
+    JobRequest, JobResult, LeaseId, ModelOutput, ModelTask, NodeId, Price, ProfileId, SamplingParams, StallId,
+    TaskKind, TokenScore, Usage, step_result,
+    wire::{GatewayMessage, ModelAnswer},
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::debug;
 
-/// Requests that wait for a lease with room.
+/// Requests of a kind that wait for a lease with room.
 const WAITING_MAX: usize = 512;
 /// Most that the sequence of a lease's next job is above its last one's.
 const SEQUENCE_STEP_MAX: u64 = 4;
+/// Bytes of a worker's reason to refuse a job.
+const REASON_MAX: usize = 1_024;
 /// Bytes of text that one token may stand for, and some for the whole.
 const TOKEN_TEXT_MAX: usize = 256;
 
@@ -44,8 +49,10 @@ pub(crate) enum JobEvent {
     Text(TextPiece),
     /// More of an answer that has a part for each part of its input, in their order.
     Parts(JobAnswer),
-    /// The end.
-    Done { usage: Usage, finish: FinishReason, cost: Amount },
+    /// What a run of an agent did.
+    Called(RunNews),
+    /// The end; with request, result and output if they were asked for ([`JobSpec::is_witnessed`]).
+    Done { usage: Usage, finish: FinishReason, cost: Amount, leaf: Box<JobLeaf>, witness: Option<Box<ModelAnswer>> },
     /// No answer, or no more of it.
     Failed { reason: String },
 }
@@ -54,6 +61,8 @@ pub(crate) enum JobEvent {
 #[derive(Debug, Clone)]
 pub(crate) struct JobSpec {
     pub(crate) profile: ProfileId,
+    /// Kind of the leases that may take it.
+    pub(crate) kind: TaskKind,
     /// What the profile's model does.
     pub(crate) task: ModelTask,
     pub(crate) payload: Arc<JobPayload>,
@@ -66,6 +75,8 @@ pub(crate) struct JobSpec {
     pub(crate) payer: Digest,
     pub(crate) preferences: Preferences,
     pub(crate) ticket: Ticket,
+    /// Whether the end tells request, result and output.
+    pub(crate) is_witnessed: bool,
 }
 
 impl JobSpec {
@@ -84,6 +95,12 @@ impl JobSpec {
         }
     }
 
+    /// What it costs at most.
+    pub(super) fn cost_max(&self, price: &Price) -> Amount {
+        let usage = Usage { prompt_tokens: self.prompt_tokens, completion_tokens: self.tokens_max };
+        price.fee(&usage).unwrap_or(Amount::from_nano(u64::MAX))
+    }
+
     /// Checks that a lease with this context could take it, whichever that may be.
     pub(crate) const fn check(&self, context_tokens: u32) -> Result<(), ImpossibleJob> {
         self.request(JobId::new(Digest::ZERO), 0, LeaseId::new(Digest::ZERO), 0).check(context_tokens)
@@ -95,11 +112,11 @@ impl JobSpec {
 pub(super) struct RunningJob {
     pub(super) request: JobRequest,
     payload: Arc<JobPayload>,
-    payer: Digest,
+    pub(super) payer: Digest,
     cost_max: Amount,
-    task: ModelTask,
+    pub(super) task: ModelTask,
     /// As far as it has come.
-    answer: JobAnswer,
+    pub(super) answer: JobAnswer,
     events: mpsc::UnboundedSender<JobEvent>,
     /// The client left: only then may the worker say that the answer was cancelled.
     cancelled: bool,
@@ -108,9 +125,44 @@ pub(super) struct RunningJob {
     began: Instant,
     /// When its last tokens came.
     last_token: Option<Instant>,
+    is_witnessed: bool,
+    /// Of a run of an agent.
+    pub(super) run: Option<RunBook>,
 }
 
 impl RunningJob {
+    /// A run that its host has.
+    pub(super) fn of_run(
+        spec: &RunSpec,
+        events: mpsc::UnboundedSender<JobEvent>,
+        deadline: Instant,
+        label: ModelLabel,
+        book: RunBook,
+    ) -> Self {
+        Self {
+            request: spec.request.clone(),
+            payload: Arc::clone(&spec.payload),
+            payer: spec.payer,
+            cost_max: spec.price,
+            task: ModelTask::Host,
+            answer: spec.payload.input.no_answer(),
+            events,
+            cancelled: false,
+            deadline,
+            label,
+            began: Instant::now(),
+            last_token: None,
+            is_witnessed: false,
+            run: Some(book),
+        }
+    }
+
+    /// Tells whoever waits for a run what it did.
+    pub(super) fn tell(&self, news: RunNews) {
+        // A receiver that is gone has cancelled the job.
+        let _ = self.events.send(JobEvent::Called(news));
+    }
+
     /// Measures what tokens took that came just now.
     fn measure(&mut self, tokens: usize, metrics: &Metrics) {
         let Ok(count) = u32::try_from(tokens) else { return };
@@ -131,6 +183,9 @@ impl RunningJob {
     /// Takes the next parts of an answer; what is wrong with them, if something is: another kind, or more of them, than was
     /// asked for, or one that no model gives.
     fn take(&mut self, more: &JobAnswer) -> Option<Ending> {
+        if let JobAnswer::Run(transcript) = more {
+            return self.take_transcript(transcript);
+        }
         let room = usize::try_from(self.request.tokens_max).unwrap_or(usize::MAX);
         let so_far = self.answer.len();
         let is_sound = match (more, self.task, &self.payload.input) {
@@ -175,6 +230,10 @@ pub(crate) struct JobHandle {
 }
 
 impl JobHandle {
+    pub(super) fn new(hub: &Arc<Hub>, request: JobRequest, events: mpsc::UnboundedReceiver<JobEvent>) -> Self {
+        Self { job: request.job, request, events, hub: Arc::clone(hub), finished: false }
+    }
+
     /// The next event; after `Done` or `Failed` there is none.
     pub(crate) async fn next(&mut self) -> Option<JobEvent> {
         let event = self.events.recv().await;
@@ -212,8 +271,13 @@ impl Hub {
             tokio::pin!(room);
             room.as_mut().enable();
             match self.try_submit(spec, job, attempt, avoid) {
-                Err(NoLease::Busy) => {}
-                outcome => return outcome,
+                Err(NoLease::Busy) => self.pressed(spec),
+                outcome => {
+                    if matches!(outcome, Err(NoLease::NoWorker)) {
+                        self.pressed(spec);
+                    }
+                    return outcome;
+                }
             }
             if waiting.is_none() {
                 waiting = Some(Waiting::join(self, spec).ok_or(NoLease::Busy)?);
@@ -238,8 +302,7 @@ impl Hub {
         let request = inner.choose_lease(spec, job, attempt, avoid)?;
         let Some(entry) = inner.leases.get_mut(&request.lease) else { return Err(NoLease::NoWorker) };
         let Some(outbox) = &entry.outbox else { return Err(NoLease::NoWorker) };
-        let usage = Usage { prompt_tokens: spec.prompt_tokens, completion_tokens: spec.tokens_max };
-        let cost = entry.record.price.fee(&usage).unwrap_or(Amount::from_nano(u64::MAX));
+        let cost = spec.cost_max(&entry.record.price);
         let left = inner.budgets.left(spec.payer);
         if cost > left {
             return Err(NoLease::Budget { cost, left });
@@ -251,9 +314,7 @@ impl Hub {
         // A request that passed its check is at most `SEQUENCE_MAX`. Gaps of random size: a job that a worker plants
         // takes a sequence in one, and must not be known by it (SPEC V5).
         entry.next_sequence = request.sequence + rand::random_range(1..=SEQUENCE_STEP_MAX);
-        entry.jobs_used = entry.jobs_used.saturating_add(1);
-        entry.tokens_used = entry.tokens_used.saturating_add(request.tokens());
-        entry.running.insert(job);
+        entry.take(job, request.tokens());
         inner.budgets.reserve(spec.payer, cost);
         let label = ModelLabel { model: inner.names.get(&spec.profile).cloned().unwrap_or_default() };
         let (sender, events) = mpsc::unbounded_channel();
@@ -271,6 +332,8 @@ impl Hub {
             label: label.clone(),
             began: Instant::now(),
             last_token: None,
+            is_witnessed: spec.is_witnessed,
+            run: None,
         };
         inner.running.insert(job, running);
         let is_earliest = inner.set_deadline(job, deadline);
@@ -280,7 +343,8 @@ impl Hub {
         }
         self.metrics.jobs_running.inc();
         self.metrics.models.running.get_or_create(&label).inc();
-        Ok(JobHandle { job, request, events, hub: Arc::clone(self), finished: false })
+        debug!(%job, lease = %request.lease, attempt, "job given to a worker");
+        Ok(JobHandle::new(self, request, events))
     }
 
     /// Tells the worker that nobody waits for the job any more. What it has done by then is a
@@ -400,6 +464,10 @@ impl Hub {
         let is_early = match &output.answer {
             JobAnswer::Embeddings(_) | JobAnswer::Scores(_) => !is_whole,
             JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
+            // Its leaves are the calls that the gateway knows of.
+            JobAnswer::Run(transcript) => {
+                leaf.result != step_result(&leaf.request, output.commitment(), &transcript.public(), true)
+            }
         };
         if is_early || !leaf.is_consistent() || !is_counted || leaf.result.output_commitment != output.commitment() {
             drop(guard);
@@ -427,7 +495,10 @@ impl Hub {
         self.metrics.jobs.inc();
         self.metrics.prompt_tokens.inc_by(u64::from(usage.prompt_tokens));
         self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
-        let _ = running.events.send(JobEvent::Done { usage, finish, cost });
+        let witness = running.is_witnessed.then(|| ModelOutput::of(&output)).flatten();
+        let witness = witness.map(|output| Box::new(ModelAnswer { leaf: record.leaf.clone(), output }));
+        let _ =
+            running.events.send(JobEvent::Done { usage, finish, cost, leaf: Box::new(record.leaf.clone()), witness });
         self.room.notify_waiters();
         Some(record)
     }
@@ -435,7 +506,9 @@ impl Hub {
     pub(crate) fn refused(&self, worker: NodeId, job: JobId, reason: &str) {
         let serves = self.lock().serves(worker, job);
         if serves {
-            self.end(job, &Ending::Refused(reason.to_owned()));
+            // Whoever asked reads it, and it may be kept.
+            let end = reason.floor_char_boundary(REASON_MAX);
+            self.end(job, &Ending::Refused(reason.get(..end).unwrap_or_default().to_owned()));
         }
     }
 
@@ -458,7 +531,8 @@ impl Hub {
             entry.jobs_used = entry.jobs_used.saturating_sub(1);
             entry.tokens_used = entry.tokens_used.saturating_sub(running.request.tokens());
             outbox = entry.outbox.clone();
-            if is_late && !running.cancelled {
+            // SPEC A2: no claim is made about a run.
+            if is_late && !running.cancelled && running.run.is_none() {
                 let id = StallId::of_job(running.request.lease, running.request.sequence);
                 claim = entry.suspend(id).then(|| Claim::new(id, running.request, &running.payload));
             }
@@ -480,7 +554,7 @@ impl Hub {
 }
 
 impl Inner {
-    fn serves(&self, worker: NodeId, job: JobId) -> bool {
+    pub(super) fn serves(&self, worker: NodeId, job: JobId) -> bool {
         self.running
             .get(&job)
             .and_then(|running| self.leases.get(&running.request.lease))
@@ -503,11 +577,11 @@ impl Inner {
 pub(crate) struct Ticket(Arc<AtomicU64>);
 
 impl Hub {
-    /// How many requests for the same profile wait since before, this one included; 0 if it does not wait.
+    /// How many requests for the same leases wait since before, this one included; 0 if it does not wait.
     pub(crate) fn place(&self, spec: &JobSpec) -> usize {
         let ticket = spec.ticket.0.load(Ordering::Relaxed);
         let inner = self.lock();
-        inner.waiting.range(..=ticket).filter(|(_, profile)| **profile == spec.profile).count()
+        inner.waiting.range(..=ticket).filter(|(_, waits)| **waits == (spec.profile, spec.kind)).count()
     }
 }
 
@@ -520,12 +594,12 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn join(hub: &'a Hub, spec: &JobSpec) -> Option<Self> {
         let mut inner = hub.lock();
-        if inner.waiting.len() >= WAITING_MAX {
+        if inner.waiting.values().filter(|(_, kind)| *kind == spec.kind).count() >= WAITING_MAX {
             return None;
         }
         inner.next_ticket = inner.next_ticket.saturating_add(1);
         let ticket = inner.next_ticket;
-        inner.waiting.insert(ticket, spec.profile);
+        inner.waiting.insert(ticket, (spec.profile, spec.kind));
         spec.ticket.0.store(ticket, Ordering::Relaxed);
         hub.metrics.waiting.inc();
         Some(Self { hub, ticket })

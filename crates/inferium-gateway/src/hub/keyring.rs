@@ -87,6 +87,7 @@ impl Hub {
         let kept = terms.clone();
         self.disk(move |hub| hub.store.create_key(hash, budget, &kept)).await?;
         let mut inner = self.lock();
+        inner.limits.set(hash, terms.limits);
         inner.budgets.add(hash, KeyRecord { budget, spent: Amount::ZERO }, terms.clone());
         Ok(KeyView { hash, record: KeyRecord { budget, spent: Amount::ZERO }, left: budget, terms })
     }

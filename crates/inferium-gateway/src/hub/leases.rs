@@ -4,12 +4,14 @@ use super::jobs::JobSpec;
 use super::{Ending, Hub, Inner};
 use crate::store::{LeaseRecord, StoreError, UnsignedRecord};
 use inferium_types::{
-    Amount, ForcedOrder, ImpossibleJob, JobId, JobRequest, LeaseId, NodeId, Price, ProfileId, StallId, VrfProof,
-    VrfPublicKey, limits, vrf_input, wire::GatewayMessage,
+    Amount, ForcedOrder, ImpossibleJob, JobId, JobRequest, LeaseId, NodeId, Price, ProfileId, StallId, TaskKind,
+    VrfProof, VrfPublicKey, limits, vrf_input, wire::GatewayMessage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// Leases that workers were ready for before the gateway had seen them on the chain.
@@ -19,6 +21,9 @@ const EARLY_OF_WORKER_MAX: usize = 32;
 /// Zeros at the end of a lease's first sequence. Whatever stands before them, almost all sequences come after it.
 const FIRST_SEQUENCE_ZEROS: u32 = 24;
 const _: () = assert!((u32::MAX as u64) << FIRST_SEQUENCE_ZEROS < limits::SEQUENCE_MAX / 32);
+
+/// How long a lease for batches is kept that has nothing to do: each costs a fee, however short it is.
+const UNUSED: Duration = Duration::from_secs(60);
 
 /// Why no worker took a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +62,10 @@ pub(super) struct LeaseEntry {
     ended: bool,
     /// No new jobs: this claim that its worker stalled is being looked into.
     suspended: Option<StallId>,
+    /// No new jobs: it is to be closed as soon as it is idle.
+    retired: bool,
+    /// When a job was last given to it, or it was made.
+    used_at: Instant,
     pub(super) outbox: Option<mpsc::Sender<GatewayMessage>>,
     pub(super) next_sequence: u64,
     pub(super) jobs_used: u32,
@@ -73,6 +82,8 @@ impl LeaseEntry {
             vrf,
             ended: used.ended,
             suspended: None,
+            retired: false,
+            used_at: Instant::now(),
             outbox: None,
             // A sequence names one request for ever, and an earlier run may have used some that nothing here knows
             // of. What keeps them apart is the worker's word: before the first job this is raised to the sequence from
@@ -89,7 +100,46 @@ impl LeaseEntry {
     pub(super) fn is_open(&self) -> bool {
         // A worker may say that it took every sequence there is: its lease is of no use then.
         let has_sequences = self.next_sequence <= limits::SEQUENCE_MAX;
-        self.outbox.is_some() && !self.ended && self.suspended.is_none() && has_sequences
+        self.outbox.is_some() && self.is_active() && self.suspended.is_none() && has_sequences
+    }
+
+    /// Gives it up if it lies idle since so long: it is to be closed then.
+    pub(super) fn retire_unused(&mut self, since: Duration) {
+        if self.is_active() && self.is_idle() && self.used_at.elapsed() >= since {
+            self.retired = true;
+        }
+    }
+
+    /// True when a job was given to it, or may have been in an earlier run of this gateway.
+    pub(super) fn was_begun(&self) -> bool {
+        self.jobs_used > 0 || !self.running.is_empty()
+    }
+
+    /// True if nothing runs on it, and a segment holds all that it did.
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.unsigned.is_empty()
+    }
+
+    /// Takes a job.
+    pub(super) fn take(&mut self, job: JobId, tokens: u64) {
+        self.jobs_used = self.jobs_used.saturating_add(1);
+        self.tokens_used = self.tokens_used.saturating_add(tokens);
+        self.running.insert(job);
+        self.used_at = Instant::now();
+    }
+
+    /// True until it is over, or being closed.
+    const fn is_active(&self) -> bool {
+        !self.ended && !self.retired
+    }
+
+    fn is_of(&self, profile: ProfileId, kind: TaskKind) -> bool {
+        self.record.terms.profile == profile && self.record.terms.kind == kind
+    }
+
+    /// True when it takes jobs for a profile, of those that are asked as `kind`.
+    pub(super) fn serves(&self, profile: ProfileId, kind: TaskKind) -> bool {
+        self.is_of(profile, kind) && self.is_open()
     }
 
     /// What the worker's VRF ordered for segment `index`, if `proof` is its proof of that (SPEC V5).
@@ -98,10 +148,14 @@ impl LeaseEntry {
         self.vrf.verify(&input, proof).map(ForcedOrder::of)
     }
 
-    fn has_room(&self, tokens: u64) -> bool {
+    pub(super) fn has_room(&self, tokens: u64) -> bool {
+        self.has_left(tokens) && u32::try_from(self.running.len()).unwrap_or(u32::MAX) < self.record.terms.slots
+    }
+
+    /// True while it is good for a job of so many tokens, if not at this moment.
+    fn has_left(&self, tokens: u64) -> bool {
         self.jobs_used < self.record.terms.clients_jobs_max()
             && self.tokens_used.saturating_add(tokens) <= self.record.terms.clients_tokens_max()
-            && u32::try_from(self.running.len()).unwrap_or(u32::MAX) < self.record.terms.slots
     }
 
     /// Gives the lease no more jobs because of a claim; false when that is no use, or another one
@@ -113,6 +167,16 @@ impl LeaseEntry {
         self.suspended = Some(claim);
         true
     }
+}
+
+/// Which lease may be given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// Also one that is at work, which it ends first.
+    Busy,
+    Idle,
+    /// One that is idle, and was for a while.
+    Unused,
 }
 
 /// A worker's word that it is ready for a lease.
@@ -268,21 +332,93 @@ impl Hub {
         }
     }
 
+    // For the demand.
+
+    /// Leases that are not over, and how many of them have a whole context left, if not a slot free at the moment: those whose worker was
+    /// not heard of yet count as well.
+    pub(crate) fn active_leases(&self, profile: ProfileId, kind: TaskKind) -> (usize, usize) {
+        let inner = self.lock();
+        let active = inner.leases.values().filter(|entry| entry.is_of(profile, kind) && entry.is_active());
+        active.fold((0, 0), |(count, roomy), entry| {
+            (
+                count.saturating_add(1),
+                roomy.saturating_add(usize::from(entry.has_left(entry.record.terms.context_tokens.into()))),
+            )
+        })
+    }
+
+    /// Gives a lease no more jobs, so that it is idle in time and can be closed; false if none is as it should be. Rather one that serves
+    /// nobody now, and none if fewer than `keep` would be left that do.
+    pub(crate) fn retire(&self, profile: ProfileId, kind: TaskKind, whose: Retired, keep: usize) -> bool {
+        let mut inner = self.lock();
+        let open = inner.leases.values().filter(|entry| entry.serves(profile, kind)).count();
+        let fit = inner.leases.values_mut().filter(|entry| {
+            let is_fit = match whose {
+                // One that serves nobody has no slots to give.
+                Retired::Busy => entry.is_open(),
+                Retired::Idle => entry.is_idle(),
+                Retired::Unused => entry.is_idle() && entry.used_at.elapsed() >= UNUSED,
+            };
+            let left = open.saturating_sub(usize::from(entry.is_open()));
+            entry.is_of(profile, kind) && entry.is_active() && is_fit && left >= keep
+        });
+        let found = fit.min_by_key(|entry| (entry.is_open(), entry.running.len()));
+        found.map(|entry| entry.retired = true).is_some()
+    }
+
+    /// Leases that get no more jobs and are idle: to be closed.
+    pub(crate) fn retired(&self) -> Vec<LeaseId> {
+        let inner = self.lock();
+        let done = inner.leases.iter().filter(|(_, entry)| entry.retired && !entry.ended && entry.is_idle());
+        done.map(|(lease, _)| *lease).collect()
+    }
+
+    /// True if a lease of this kind is to be closed and is not yet. One whose worker is away may stay so for as long as it lasts.
+    pub(crate) fn is_retiring(&self, profile: ProfileId, kind: TaskKind) -> bool {
+        let inner = self.lock();
+        let mut retiring = inner.leases.values().filter(|entry| entry.is_of(profile, kind) && entry.retired);
+        retiring.any(|entry| !entry.ended && entry.outbox.is_some())
+    }
+
+    /// A lease that could not be closed is used again.
+    pub(crate) fn reinstate(&self, lease: LeaseId) {
+        if let Some(entry) = self.lock().leases.get_mut(&lease) {
+            entry.retired = false;
+        }
+        self.leases_changed();
+    }
+
     // For answers about the gateway itself.
 
-    /// Leases for `profile` that are open, and the largest context among them.
-    pub(crate) fn open_leases(&self, profile: ProfileId) -> (usize, u32) {
+    /// Leases for `profile` and of `kind` that are open, and the largest context among them.
+    pub(crate) fn open_leases(&self, profile: ProfileId, kind: TaskKind) -> (usize, u32) {
         let inner = self.lock();
-        let open = inner.leases.values().filter(|e| e.record.terms.profile == profile && e.is_open());
+        let open = inner.leases.values().filter(|e| e.serves(profile, kind));
         open.fold((0, 0), |(count, context), entry| {
             (count.saturating_add(1), context.max(entry.record.terms.context_tokens))
         })
     }
 
-    /// Workers that serve a profile now, and the lowest price among them.
+    /// Checks that a key can pay for all of some jobs of one profile, on the cheapest lease that could take them.
+    pub(crate) fn check_budget(&self, specs: &[JobSpec]) -> Result<(), NoLease> {
+        let Some(first) = specs.first() else { return Ok(()) };
+        let inner = self.lock();
+        let of_profile = inner.leases.values().filter(|e| e.serves(first.profile, first.kind));
+        let costs = of_profile
+            .filter(|entry| first.preferences.allow(entry.record.worker, &entry.record.price))
+            .filter(|entry| specs.iter().all(|spec| spec.check(entry.record.terms.context_tokens).is_ok()))
+            .map(|entry| {
+                specs.iter().map(|spec| spec.cost_max(&entry.record.price).nano()).fold(0, u64::saturating_add)
+            });
+        let cost = Amount::from_nano(costs.min().unwrap_or_default());
+        let left = inner.budgets.left(first.payer);
+        if cost > left { Err(NoLease::Budget { cost, left }) } else { Ok(()) }
+    }
+
+    /// Workers that serve requests for a profile now, and the lowest price among them.
     pub(crate) fn market(&self, profile: ProfileId) -> (usize, Option<Price>) {
         let inner = self.lock();
-        let open = inner.leases.values().filter(|e| e.record.terms.profile == profile && e.is_open());
+        let open = inner.leases.values().filter(|e| e.serves(profile, TaskKind::Inference));
         let (mut workers, mut lowest) = (BTreeSet::new(), None::<Price>);
         for entry in open {
             workers.insert(entry.record.worker);
@@ -326,7 +462,9 @@ impl Inner {
         // Of the largest context, which says what would have been possible.
         let mut impossible: Option<(u32, ImpossibleJob)> = None;
         let mut best: Option<(Rank, JobRequest)> = None;
-        let of_profile = self.leases.iter().filter(|(_, e)| e.record.terms.profile == spec.profile && e.is_open());
+        let left = self.budgets.left(spec.payer);
+        let mut too_dear: Option<Amount> = None;
+        let of_profile = self.leases.iter().filter(|(_, e)| e.serves(spec.profile, spec.kind));
         for (id, entry) in of_profile {
             if !spec.preferences.allow(entry.record.worker, &entry.record.price) {
                 continue;
@@ -347,6 +485,11 @@ impl Inner {
                 is_busy = true;
                 continue;
             }
+            let cost = spec.cost_max(&entry.record.price);
+            if cost > left {
+                too_dear = Some(too_dear.map_or(cost, |least| least.min(cost)));
+                continue;
+            }
             let running = u64::try_from(entry.running.len()).unwrap_or(u64::MAX);
             let share = running.saturating_mul(1_000) / u64::from(entry.record.terms.slots.max(1));
             let wish = spec.preferences.rank(entry.record.worker, &entry.record.price);
@@ -358,6 +501,7 @@ impl Inner {
         match (best, impossible) {
             (Some((_, request)), _) => Ok(request),
             (None, _) if is_busy => Err(NoLease::Busy),
+            (None, _) if too_dear.is_some() => Err(NoLease::Budget { cost: too_dear.unwrap_or_default(), left }),
             (None, Some((_, reason))) if !is_possible => Err(reason.into()),
             (None, _) => Err(NoLease::NoWorker),
         }

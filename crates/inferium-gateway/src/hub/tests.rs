@@ -1,10 +1,12 @@
 //! Claims about what happens between a request and a lease, with a worker played by the test.
 
 mod attempts;
+mod batches;
 mod books;
 mod embeddings;
 mod endings;
 mod parts;
+mod runs;
 mod scores;
 mod sequences;
 
@@ -39,6 +41,13 @@ struct Stage {
     payer: Digest,
     profile: ProfileId,
     folder: Folder,
+}
+
+impl Hub {
+    /// What a key may still spend: neither spent nor reserved for what runs, or waits for its segment.
+    pub(crate) fn left(&self, payer: Digest) -> Amount {
+        self.lock().budgets.left(payer)
+    }
 }
 
 fn key() -> SecretKey {
@@ -93,7 +102,7 @@ impl Stage {
     }
 
     fn is_open(&self) -> bool {
-        self.hub.open_leases(self.profile).0 == 1
+        self.hub.open_leases(self.profile, TaskKind::Inference).0 == 1
     }
 
     fn spec(&self, tokens_max: u32) -> JobSpec {
@@ -101,6 +110,7 @@ impl Stage {
         let payload = JobPayload::chat([4; 32], messages, Vec::new());
         JobSpec {
             profile: self.profile,
+            kind: TaskKind::Inference,
             task: ModelTask::Chat,
             input_commitment: payload.commitment(),
             payload: Arc::new(payload),
@@ -110,6 +120,7 @@ impl Stage {
             client_seed: None,
             preferences: Preferences::default(),
             ticket: Ticket::default(),
+            is_witnessed: false,
             payer: self.payer,
         }
     }

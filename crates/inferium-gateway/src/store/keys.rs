@@ -8,7 +8,9 @@ use crate::clock::unix_day;
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::{Table, Transaction};
 use inferium_types::{Amount, Digest, JobLeaf, ProfileId, SegmentId};
+use std::collections::BTreeMap;
 
+const KEY_LIMITS: Table<Digest, KeyLimits> = Table::new("key_limits");
 const KEY_TERMS: Table<Digest, KeyTerms> = Table::new("key_terms");
 /// What a key was used for, by key, day and profile.
 const USAGE: Table<(Digest, (u32, ProfileId)), UsageRecord> = Table::new("usage");
@@ -28,6 +30,17 @@ pub(crate) struct KeyTerms {
     pub(crate) models: Option<Vec<String>>,
     /// Since when it is refused, for ever.
     pub(crate) revoked_at_ms: Option<u64>,
+    /// In a table of their own, which is younger than this one.
+    #[borsh(skip)]
+    pub(crate) limits: KeyLimits,
+}
+
+/// How much a key may ask for in a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub(crate) struct KeyLimits {
+    pub(crate) requests: Option<u32>,
+    /// Of prompts and answers.
+    pub(crate) tokens: Option<u32>,
 }
 
 impl KeyTerms {
@@ -63,13 +76,19 @@ pub(crate) struct UsageRow {
 impl GatewayStore {
     /// The terms of all keys that have some.
     pub(crate) fn key_terms(&self) -> Result<Vec<(Digest, KeyTerms)>, StoreError> {
-        self.store.all(KEY_TERMS)
+        let limits: BTreeMap<Digest, KeyLimits> = self.store.all(KEY_LIMITS)?.into_iter().collect();
+        let mut terms = self.store.all(KEY_TERMS)?;
+        for (key, terms) in &mut terms {
+            terms.limits = limits.get(key).copied().unwrap_or_default();
+        }
+        Ok(terms)
     }
 
     /// Makes a new key known, with its budget.
     pub(crate) fn create_key(&self, hash: Digest, budget: Amount, terms: &KeyTerms) -> Result<(), StoreError> {
         self.store.write(|tx| {
             tx.put(KEYS, &hash, &KeyRecord { budget, spent: Amount::ZERO })?;
+            tx.put(KEY_LIMITS, &hash, &terms.limits)?;
             tx.put(KEY_TERMS, &hash, terms)
         })
     }

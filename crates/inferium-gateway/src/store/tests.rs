@@ -1,10 +1,13 @@
 //! Budgets and records: what was signed is paid for once, what was rejected comes back once.
 
-use super::{GatewayStore, KeyRecord, KeyTerms, LeaseRecord, SegmentRecord, SegmentStatus, SlashState, UnsignedRecord};
+use super::{
+    GatewayStore, KeyLimits, KeyRecord, KeyTerms, LeaseRecord, PaymentRecord, PaymentState, SegmentRecord,
+    SegmentStatus, SlashState, UnsignedRecord,
+};
 use inferium_types::{
-    AccountId, Amount, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,
+    AccountId, Amount, ChainId, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,
     ProfileId, PublicKey, RejectReason, SamplingParams, SecretKey, SegmentId, SegmentTerms, SlashRule, SlashedNode,
-    TaskId, TaskKind, TaskTerms, Usage, VerificationMode, merkle_root,
+    TaskId, TaskKind, TaskTerms, Transaction, TransactionBody, Usage, VerificationMode, merkle_root,
 };
 use std::path::PathBuf;
 
@@ -361,4 +364,57 @@ fn a_key_without_terms_has_no_restrictions() {
     assert_eq!(scratch.store().key_terms().unwrap(), [(hash(2), terms.clone())]);
     assert_eq!(scratch.key(1).map(|key| key.budget), Some(Amount::from_nano(5)));
     assert_eq!((KeyTerms::default().allows("b"), terms.allows("a"), terms.allows("b")), (true, true, false));
+}
+
+#[test]
+fn limits_of_a_key_survive_reopening_and_its_revocation() {
+    let mut scratch = Scratch::new("limits");
+    let limits = KeyLimits { requests: Some(3), tokens: None };
+    let terms = KeyTerms { name: "a".into(), limits, ..KeyTerms::default() };
+    scratch.store().create_key(hash(1), Amount::from_nano(1), &terms).unwrap();
+    scratch.store().put_key_terms(hash(1), &KeyTerms { revoked_at_ms: Some(1), ..terms.clone() }).unwrap();
+    scratch.reopen();
+    let found = scratch.store().key_terms().unwrap();
+    assert_eq!(found, [(hash(1), KeyTerms { revoked_at_ms: Some(1), ..terms })]);
+}
+
+#[test]
+fn a_payment_is_recorded_once_and_credited_once_over_restarts() {
+    let mut scratch = Scratch::new("payments");
+    let transfer = |nonce| {
+        let body = TransactionBody::Transfer { to: key().public_key(), amount: Amount::from_nano(10) };
+        Transaction { chain: ChainId::new(hash(9)), sender: key().public_key(), nonce, body }.sign(&key())
+    };
+    let (signed, other) = (transfer(0), transfer(1));
+    let (id, other_id) = (signed.id(), other.id());
+    let record = PaymentRecord { payer: hash(1), amount: Amount::from_nano(10), state: PaymentState::Recorded };
+    scratch.store().ensure_key(hash(1), Amount::from_nano(5)).unwrap();
+    assert_eq!(scratch.store().record_payment(&signed, &record).unwrap(), None);
+    scratch.reopen();
+    assert_eq!(scratch.store().record_payment(&signed, &record).unwrap(), Some(record), "it is known after a restart");
+    assert_eq!(scratch.store().pending_payments().unwrap(), [(signed.clone(), record)]);
+    assert_eq!(scratch.store().settle_payment(id, true).unwrap(), Some((hash(1), Amount::from_nano(10))));
+    scratch.reopen();
+    assert_eq!(scratch.store().settle_payment(id, true).unwrap(), None, "the block may be met again");
+    assert_eq!(scratch.key(1).map(|key| key.budget), Some(Amount::from_nano(15)));
+    // What the configuration says of a key's budget is without what was paid.
+    scratch.store().ensure_key(hash(1), Amount::from_nano(6)).unwrap();
+    assert_eq!(scratch.key(1).map(|key| key.budget), Some(Amount::from_nano(16)));
+    // What failed, or was refused, credits nothing; what was credited is not forgotten.
+    assert_eq!(scratch.store().record_payment(&other, &record).unwrap(), None);
+    assert_eq!(scratch.store().settle_payment(other_id, false).unwrap(), None);
+    assert_eq!(scratch.store().settle_payment(other_id, true).unwrap(), None);
+    assert!(!scratch.store().forget_payment(id).unwrap() && !scratch.store().forget_payment(other_id).unwrap());
+    let credited = PaymentRecord { state: PaymentState::Credited, ..record };
+    assert_eq!(scratch.store().record_payment(&signed, &record).unwrap(), Some(credited));
+    assert_eq!(scratch.store().pending_payments().unwrap(), []);
+    assert_eq!(scratch.key(1).map(|key| key.budget), Some(Amount::from_nano(16)));
+    // One that no block will hold leaves nothing.
+    let third = transfer(2);
+    assert_eq!(scratch.store().record_payment(&third, &record).unwrap(), None);
+    assert!(scratch.store().forget_payment(third.id()).unwrap());
+    assert_eq!((scratch.store().pending_payments().unwrap(), scratch.store().payments_count()), (vec![], 2));
+    // An unlimited budget stays one.
+    scratch.store().ensure_key(hash(1), Amount::from_nano(u64::MAX)).unwrap();
+    assert_eq!(scratch.key(1).map(|key| key.budget), Some(Amount::from_nano(u64::MAX)));
 }

@@ -75,7 +75,7 @@ impl Cast {
 
     fn worker(&mut self, agent: usize, style: WorkerStyle, speed: u64, joins_at: u64) -> Outcome<NodeId> {
         let node = self.node(agent, Parameters::mainnet().worker_stake_min, PURSE)?;
-        let offer = OfferTerms { slots: OFFER_SLOTS, price: PRICE, context_tokens: CONTEXT };
+        let offer = OfferTerms { slots: OFFER_SLOTS, price: PRICE, context_tokens: CONTEXT, batches: true };
         self.workers.insert(node, Worker { agent, style, speed, offer, joins_at, first_lease: None });
         Ok(node)
     }
@@ -237,6 +237,7 @@ impl Cast {
                 completion_token: Amount::from_nano(PRICE.completion_token.nano() * price),
             },
             context_tokens,
+            batches: true,
         };
         let strategy = self.strategy("hand: gateway buys from its worker for emission", Must::Lose);
         let agent = self.agent(strategy);

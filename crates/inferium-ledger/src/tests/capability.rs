@@ -445,7 +445,10 @@ fn kinds_and_modes_that_are_not_served_are_refused() {
         for mode in VerificationMode::ALL {
             let terms = TaskTerms { kind, mode, tier: Tier::High, ..task_terms() };
             let policy = kind.policy();
-            let reason = if !policy.is_served {
+            let reason = if kind == TaskKind::Agent {
+                // SPEC A2: a run is opened with its agent.
+                Rejection::NoAgent
+            } else if !policy.is_served {
                 Rejection::NotServed { what: policy.name }
             } else if !mode.is_served() {
                 Rejection::NotServed { what: mode.name() }
@@ -460,7 +463,7 @@ fn kinds_and_modes_that_are_not_served_are_refused() {
             refused += 1;
         }
     }
-    assert_eq!(refused, 6 * 4 - 1, "all but exact inference");
+    assert_eq!(refused, 7 * 4 - 2, "all but exact inference, waited for or not");
     let low = TaskTerms { tier: Tier::Low, ..task_terms() };
     chain.fails("g0", open(low), &Rejection::OutOfBounds { field: "tier" });
 }

@@ -343,10 +343,12 @@ fn court_that_stays_silent_missed_its_duty_and_the_segment_stands() {
     assert_eq!(case.settlements(), 1);
 }
 
-/// What a court left open everyone decides: 7 of 9 are more than two thirds, 6 are not.
+/// What a court left open everyone decides: 7 of 9 are more than two thirds, 6 are not. Who got no evidence counts with who
+/// found it wrong (V3).
 #[test]
 fn full_court_decides_by_two_thirds_of_all() {
-    for (more, is_upheld) in [(3, true), (2, false)] {
+    let none = VerdictVote::Unavailable;
+    for (more, others, is_upheld) in [(3, valid(), true), (2, valid(), false), (2, none, true), (0, none, true)] {
         let mut case = approved();
         let court = case.court("g0");
         case.say(&court[..4], invalid());
@@ -357,7 +359,7 @@ fn full_court_decides_by_two_thirds_of_all() {
         // Votes stay; who missed its duty may still do it.
         let rest = case.chain.silent_members(case.segment);
         assert_eq!((case.stage(), rest.len()), (Some(Stage::FullCourt), 5));
-        case.say_both((&rest[..more], invalid()), (&rest[more..], VerdictVote::Unavailable));
+        case.say_both((&rest[..more], invalid()), (&rest[more..], others));
         assert!(case.chain.history.contains(&case.closed("g0", is_upheld, BOND)), "{more}");
         assert_eq!(case.chain.state.segment(&case.segment).is_none(), is_upheld);
     }

@@ -112,7 +112,7 @@ fn self_dealing_loses_at_every_price() {
         // The schedule sets more free than anyone can earn.
         let mut chain = Chain::with(4, feeless(4)).furnished(1);
         let price = Price { prompt_token: Amount::from_nano(nano), completion_token: Amount::from_nano(nano) };
-        let terms = OfferTerms { slots: 1, price, context_tokens: 4_096 };
+        let terms = OfferTerms { slots: 1, price, context_tokens: 4_096, batches: true };
         chain.ok("w0", TransactionBody::SetOffer { profile: profile(), terms });
         let start = chain.balance("w0") + chain.balance("g0");
         let (_, lease) =

@@ -105,7 +105,7 @@ fn a_lease_pays_a_part_of_the_price_and_the_rest_goes_back() {
     for (share, completion, expected) in [(600_000, 2_000, 1_200), (600_000, 1, 1), (1_000_000, 2_000, 2_000)] {
         let mut chain = foreign(Parameters { foreign_price_share: Ppm::new(share), ..devnet(6) });
         let price = Price { prompt_token: Amount::ZERO, completion_token: Amount::from_nano(completion) };
-        let terms = OfferTerms { slots: 1, price, context_tokens: 4_096 };
+        let terms = OfferTerms { slots: 1, price, context_tokens: 4_096, batches: true };
         chain.ok("w0", TransactionBody::SetOffer { profile: chain.profile(), terms });
         let before = chain.balance("g0");
         let lease = chain.lease();
@@ -201,7 +201,7 @@ fn a_conviction_takes_the_profile_and_no_stake() {
     assert_eq!(chain.state.offer(chain.profile(), id("w0")), None);
     let node = chain.state.node(&id("w0")).unwrap();
     assert!(!node.disqualified && node.holds == 0 && node.unsettled.is_zero());
-    let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096 };
+    let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096, batches: true };
     let body = TransactionBody::SetOffer { profile: chain.profile(), terms };
     chain.fails("w0", body, &Rejection::BarredFromProfile);
     // Other bounds are another profile.

@@ -2,9 +2,10 @@
 
 use super::support::*;
 use crate::market::{Market, TIERS, offers_of, tier_index};
+use crate::state::Needs;
 use crate::{Offer, Record, State, Task};
 use inferium_types::{
-    AccountId, Amount, Digest, Event, LeaseId, NodeId, OfferTerms, Price, TaskTerms, Tier, TransactionBody,
+    AccountId, Amount, Digest, Event, LeaseId, NodeId, OfferTerms, Price, TaskKind, TaskTerms, Tier, TransactionBody,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,14 +46,20 @@ impl Dice {
                 chain.state.capabilities.get_mut(&worker).unwrap().tier = None;
             }
             let operators = [operator_of(&name), operator_of("w0"), operator_of("g0")];
-            let node = chain.state.nodes.get_mut(&worker).unwrap();
+            let mut node = chain.state.nodes.get(&worker).unwrap().clone();
             node.operator = id(&operators[usize::try_from(self.throw(3)).unwrap()]);
             node.disqualified = self.throw(10) == 0;
+            // Room for a few of the runs that tasks may be.
+            let limit = node.stake.share(chain.state.meta().parameters.unsettled_max);
+            let room = Digest::of("test-room", &[&self.seed.to_be_bytes(), &index.to_be_bytes()]).draw(12);
+            let room = Amount::from_nano(room);
+            node.unsettled = limit.sub(room).unwrap();
+            chain.state.nodes.insert(worker, node);
             let record = record_of(self.throw(1_000), 1_000, self.throw(50));
             chain.state.records.insert((worker, profile()), record);
             let context_tokens = 1_024 << self.throw(2);
-            let terms =
-                OfferTerms { slots: 1 + u32::try_from(self.throw(6)).unwrap(), price: self.price(), context_tokens };
+            let (slots, batches) = (1 + u32::try_from(self.throw(6)).unwrap(), self.throw(4) > 0);
+            let terms = OfferTerms { slots, price: self.price(), context_tokens, batches };
             let waits_from = draws[tier_index(tier)] - self.throw(60);
             let offer = Offer { terms, slots_used: u32::try_from(self.throw(3)).unwrap().min(terms.slots), waits_from };
             chain.state.offers.insert((profile(), worker), offer);
@@ -64,18 +71,29 @@ impl Dice {
         let requester = [id("g0"), id("w0")][usize::try_from(self.throw(2)).unwrap()];
         let context_tokens = 1_024 << self.throw(2);
         let terms = TaskTerms { tier: self.tier(), price_max: self.price(), context_tokens, ..task_terms() };
-        let terms = TaskTerms { slots: 1 + u32::try_from(self.throw(2)).unwrap(), ..terms };
+        let kind = if self.throw(4) == 0 { TaskKind::Batch } else { TaskKind::Inference };
+        let terms = TaskTerms { kind, slots: 1 + u32::try_from(self.throw(2)).unwrap(), ..terms };
         let meta = state.meta();
         let waited_ms = self.throw(2) * meta.parameters.starving_ms;
         let expires_at_ms = meta.timestamp_ms + terms.open_ms - waited_ms.min(meta.timestamp_ms);
         Task { requester, terms, escrow: Amount::ZERO, opened: (0, 0), expires_at_ms }
     }
+
+    /// What the task needs; some are as if they were runs.
+    fn needs(&mut self, task: &Task) -> Needs {
+        let cover = if self.throw(3) == 0 { self.throw(5) } else { 0 };
+        Needs::of(&task.terms, Amount::from_nano(cover))
+    }
+}
+
+fn needs_of(task: &Task) -> Needs {
+    Needs::of(&task.terms, Amount::ZERO)
 }
 
 /// Who may serve the task: asked of each worker, in the order of the market.
-fn eligible(state: &State, task: &Task) -> Vec<(usize, NodeId)> {
+fn eligible(state: &State, task: &Task, needs: &Needs) -> Vec<(usize, NodeId)> {
     let mut eligible: Vec<_> = offers_of(state, profile())
-        .filter(|(worker, offer)| state.obstacles(task, *worker, *offer).next().is_none())
+        .filter(|(worker, offer)| state.obstacles(task, needs, *worker, *offer).next().is_none())
         .map(|(worker, Offer { terms, .. })| {
             let tier = tier_index(state.capability(&worker).unwrap().tier.unwrap());
             (tier, terms.context_tokens, terms.price.completion_token, terms.price.prompt_token, worker)
@@ -114,7 +132,9 @@ fn chosen(state: &State, eligible: &[(usize, NodeId)], draw: &Digest) -> Option<
 }
 
 /// What a draw writes.
-fn serve(state: &mut State, task: &Task, worker: NodeId) {
+fn serve(state: &mut State, task: &Task, needs: &Needs, worker: NodeId) {
+    let node = state.nodes.get_mut(&worker).unwrap();
+    node.unsettled = node.unsettled.add(needs.cover).unwrap();
     let draws = &mut state.profiles.get_mut(&profile()).unwrap().draws.clone();
     for tier in TIERS.into_iter().filter(|tier| state.serves(*tier, task)) {
         draws[tier_index(tier)] += 1;
@@ -137,11 +157,12 @@ fn tree_draws_whom_a_look_at_every_worker_would() {
         let mut market = Market::of(&state, profile());
         for index in 0u32..20 {
             let task = dice.task(&state);
+            let needs = dice.needs(&task);
             let draw = Digest::of("test-draw", &[&seed.to_be_bytes(), &index.to_be_bytes()]);
-            let eligible = eligible(&state, &task);
+            let eligible = eligible(&state, &task, &needs);
             let expected = chosen(&state, &eligible, &draw);
             let mut is_drawn = false;
-            let place = market.choose(&state, &task, || {
+            let place = market.choose(&state, &task, &needs, || {
                 is_drawn = true;
                 draw
             });
@@ -150,10 +171,10 @@ fn tree_draws_whom_a_look_at_every_worker_would() {
                 vain += 1;
                 continue;
             };
-            let (worker, price) = market.serve(&state, &task, place).unwrap();
+            let (worker, price) = market.serve(&state, &task, &needs, place).unwrap();
             assert_eq!(Some(worker), expected, "seed {seed}, task {index}");
             assert_eq!(price, state.offer(profile(), worker).unwrap().terms.price);
-            serve(&mut state, &task, worker);
+            serve(&mut state, &task, &needs, worker);
             assert_eq!(market.draws(), state.profile(&profile()).unwrap().draws);
             granted += 1;
             overdue += u32::from(!is_drawn);
@@ -187,16 +208,17 @@ fn no_one_is_passed_over_for_long_in_a_mixed_market() {
         let mut ever: BTreeSet<NodeId> = BTreeSet::new();
         for index in 0u32..400 {
             let task = dice.task(&state);
-            let eligible = eligible(&state, &task);
+            let needs = needs_of(&task);
+            let eligible = eligible(&state, &task, &needs);
             let draw = Digest::of("test-draw", &[&seed.to_be_bytes(), &index.to_be_bytes()]);
             let mut is_drawn = false;
-            let place = market.choose(&state, &task, || {
+            let place = market.choose(&state, &task, &needs, || {
                 is_drawn = true;
                 draw
             });
             let Some(place) = place else { continue };
             overdue += u32::from(!is_drawn);
-            let (worker, _) = market.serve(&state, &task, place).unwrap();
+            let (worker, _) = market.serve(&state, &task, &needs, place).unwrap();
             ever.extend(eligible.iter().map(|(_, worker)| *worker));
             for (_, other) in eligible {
                 let count = passed_over.entry(other).or_default();
@@ -230,8 +252,9 @@ fn workers_are_drawn_by_their_weights() {
     for index in 0..DRAWS {
         let draw = Digest::of("test-draw", &[&index.to_be_bytes()]);
         let mut market = market.clone();
-        let place = market.choose(&chain.state, &task, || draw).unwrap();
-        *drawn.entry(market.serve(&chain.state, &task, place).unwrap().0).or_default() += 1;
+        let needs = needs_of(&task);
+        let place = market.choose(&chain.state, &task, &needs, || draw).unwrap();
+        *drawn.entry(market.serve(&chain.state, &task, &needs, place).unwrap().0).or_default() += 1;
     }
     assert!(weights.iter().max().unwrap() > &(weights.iter().min().unwrap() * 4), "{weights:?}");
     for (worker, weight) in workers.iter().zip(weights) {
@@ -298,7 +321,7 @@ fn full_offer_that_grows_waits_anew() {
 }
 
 fn offer_terms(slots: u32) -> OfferTerms {
-    OfferTerms { slots, price: PRICE, context_tokens: 4_096 }
+    OfferTerms { slots, price: PRICE, context_tokens: 4_096, batches: true }
 }
 
 /// A node that reloads its state before every block, and one that never does, draw the same.

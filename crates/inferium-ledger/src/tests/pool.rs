@@ -2,10 +2,11 @@
 
 use super::support::*;
 use crate::market::Market;
-use crate::{LeaseState, Record, Rejection};
+use crate::state::Needs;
+use crate::{LeaseState, Obstacle, Record, Rejection};
 use inferium_types::{
-    Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Price, ProfileId, TaskId, TaskTerms, TransactionBody,
-    VerdictVote,
+    Amount, Digest, Event, LeaseEnd, LeaseId, OfferTerms, Parameters, Ppm, Price, ProfileId, TaskId, TaskKind,
+    TaskTerms, TransactionBody, VerdictVote,
 };
 use std::collections::BTreeMap;
 
@@ -106,7 +107,7 @@ fn gateway_locks_what_it_has_and_no_more() {
 #[test]
 fn offers_have_bounds_and_a_known_profile() {
     let mut chain = Chain::ready(1);
-    let terms = |slots| OfferTerms { slots, price: PRICE, context_tokens: 4_096 };
+    let terms = |slots| OfferTerms { slots, price: PRICE, context_tokens: 4_096, batches: true };
     let unknown = TransactionBody::SetOffer { profile: ProfileId::new(Digest::ZERO), terms: terms(1) };
     chain.fails("w0", unknown, &Rejection::Unknown { what: "profile" });
     chain.fails("w0", offer(4_097), &Rejection::OutOfBounds { field: "slots" });
@@ -175,6 +176,59 @@ fn tasks_are_served_by_price_then_age() {
     }
 }
 
+/// SPEC T4: who says so gets no batches, and the ledger tells why.
+#[test]
+fn an_offer_can_decline_batches() {
+    for (takes, kind) in [(true, TaskKind::Batch), (false, TaskKind::Batch), (false, TaskKind::Inference)] {
+        let mut chain = Chain::ready(1);
+        let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096, batches: takes };
+        chain.ok("w0", TransactionBody::SetOffer { profile: profile(), terms });
+        let (task, _) = chain.open("g0", TaskTerms { kind, ..task_terms() });
+
+        let is_leased = takes || kind == TaskKind::Inference;
+        assert_eq!(chain.state.task(&task).is_none(), is_leased, "{takes} {kind:?}");
+        if !is_leased {
+            let why = chain.state.why_task(&task).unwrap();
+            assert_eq!(why.iter().map(|one| one.obstacles.clone()).collect::<Vec<_>>(), [vec![Obstacle::NoBatches]]);
+        }
+    }
+}
+
+/// SPEC T5: a batch that offers less than twice as much comes after those that someone waits for.
+#[test]
+fn a_batch_counts_half_its_price() {
+    let mut chain = Chain::ready(1);
+    let paying = |kind, nano| TaskTerms {
+        kind,
+        price_max: Price { completion_token: Amount::from_nano(nano), ..PRICE },
+        ..task_terms()
+    };
+    let (_, batch) = chain.open("g0", paying(TaskKind::Batch, 5_999));
+    let (_, waited_for) = chain.open("g0", paying(TaskKind::Inference, 3_000));
+    let (_, dear) = chain.open("g0", paying(TaskKind::Batch, 6_002));
+    for (slots, expected) in (1..).zip([dear, waited_for, batch]) {
+        chain.ok("w0", offer(slots));
+        assert!(chain.state.lease(&expected).is_some(), "slot {slots}");
+    }
+}
+
+/// SPEC M4: half of what the worker asked for, rounded up; all of it where someone waits; what was not earned returns.
+#[test]
+fn a_batch_pays_a_part_of_the_price() {
+    for (share, asked, expected) in [(500_000, 2_000, 1_000), (500_000, 7, 4), (1_000_000, 2_000, 2_000)] {
+        for kind in [TaskKind::Batch, TaskKind::Inference] {
+            let mut chain = Chain::with(6, Parameters { batch_price_share: Ppm::new(share), ..devnet(6) }).furnished(1);
+            let price = Price { prompt_token: Amount::ZERO, completion_token: Amount::from_nano(asked) };
+            let terms = OfferTerms { slots: 1, price, context_tokens: 4_096, batches: true };
+            chain.ok("w0", TransactionBody::SetOffer { profile: chain.profile(), terms });
+            let (_, lease) = chain.open("g0", TaskTerms { kind, ..task_terms() });
+            let lease = *chain.state.lease(&lease).unwrap();
+            let expected = if kind == TaskKind::Batch { expected } else { asked };
+            assert_eq!((lease.price.prompt_token, lease.price.completion_token.nano()), (Amount::ZERO, expected));
+        }
+    }
+}
+
 fn with_records(workers: u32, records: &[(&str, Record)]) -> Chain {
     let mut chain = Chain::ready(workers);
     for (name, record) in records {
@@ -240,14 +294,15 @@ fn twentieth_part_of_draws_is_uniform() {
     let (task, _) = chain.open("g0", TaskTerms { context_tokens: 1 << 30, ..task_terms() });
     let mut task = *chain.state.task(&task).unwrap();
     task.terms = task_terms();
+    let needs = Needs::of(&task.terms, Amount::ZERO);
     let market = Market::of(&chain.state, profile());
     let weights = ["w0", "w1"].map(|name| chain.state.priority(id(name), profile()));
     let drawn = (0u32..20_000)
         .filter(|index| {
             let draw = Digest::of("test-draw", &[&index.to_be_bytes()]);
             let mut market = market.clone();
-            let place = market.choose(&chain.state, &task, || draw).unwrap();
-            market.serve(&chain.state, &task, place).unwrap().0 == id("w1")
+            let place = market.choose(&chain.state, &task, &needs, || draw).unwrap();
+            market.serve(&chain.state, &task, &needs, place).unwrap().0 == id("w1")
         })
         .count();
     // Half of the uniform draws, and its due share of the others.

@@ -105,7 +105,7 @@ fn transaction(chain: &Chain, attempt: Attempt) -> Option<VerifiedTransaction> {
                 prompt_token: Amount::from_nano(u64::from(what) * 4),
                 completion_token: Amount::from_nano(u64::from(what) * 8),
             };
-            let terms = OfferTerms { slots: u32::from(much % 5), price, context_tokens: 2_048 };
+            let terms = OfferTerms { slots: u32::from(much % 5), price, context_tokens: 2_048, batches: true };
             (worker, TransactionBody::SetOffer { profile: chain.profile(), terms })
         }
         3..=5 => {

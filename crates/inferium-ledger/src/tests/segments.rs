@@ -249,7 +249,7 @@ fn fee_of_one_nano_goes_somewhere() {
     let mut chain = Chain::ready(1);
     chain.ok("w0", {
         let price = inferium_types::Price { prompt_token: Amount::from_nano(1), completion_token: Amount::ZERO };
-        let terms = inferium_types::OfferTerms { slots: 1, price, context_tokens: 4_096 };
+        let terms = inferium_types::OfferTerms { slots: 1, price, context_tokens: 4_096, batches: true };
         TransactionBody::SetOffer { profile: profile(), terms }
     });
     let (_, lease) = chain.open("g0", task_terms());

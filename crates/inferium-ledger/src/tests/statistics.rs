@@ -491,7 +491,7 @@ fn conviction_costs_a_fifth_of_the_stake_and_what_was_not_due() {
 fn a_convicted_worker_leaves_that_profile_for_ever_and_no_other() {
     let (mut chain, lease) = convicted();
     assert_eq!(chain.state.offer(chain.profile(), id("w0")), None);
-    let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096 };
+    let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096, batches: true };
     let body = TransactionBody::SetOffer { profile: chain.profile(), terms };
     chain.fails("w0", body.clone(), &Rejection::BarredFromProfile);
     let assessed = TransactionBody::OpenAssessment { profile: chain.profile(), report: report(Tier::Mid) };

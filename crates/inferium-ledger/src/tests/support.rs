@@ -112,7 +112,10 @@ pub(super) fn report(tier: Tier) -> CapabilityReport {
 }
 
 pub(super) fn offer(slots: u32) -> TransactionBody {
-    TransactionBody::SetOffer { profile: profile(), terms: OfferTerms { slots, price: PRICE, context_tokens: 4_096 } }
+    TransactionBody::SetOffer {
+        profile: profile(),
+        terms: OfferTerms { slots, price: PRICE, context_tokens: 4_096, batches: true },
+    }
 }
 
 /// Stake for a node, own or delegated; nano-IFR.

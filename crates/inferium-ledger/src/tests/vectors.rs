@@ -5,6 +5,7 @@
 //! They are made here, by this ledger, and compared with what is committed. After a change of rules
 //! `INFERIUM_BLESS=1 cargo test --release -p inferium-ledger vectors` writes them anew.
 
+mod agents;
 mod book;
 mod capability;
 mod evidence;
@@ -61,7 +62,7 @@ fn parameters() -> String {
 
 fn documents() -> BTreeMap<PathBuf, String> {
     let mut book = Book::default();
-    let pages: [fn(&mut Book); 14] = [
+    let pages: [fn(&mut Book); 15] = [
         money::write,
         nodes::write,
         pool::write,
@@ -76,6 +77,7 @@ fn documents() -> BTreeMap<PathBuf, String> {
         forced::write,
         statistics::write,
         foreign::write,
+        agents::write,
     ];
     for write in pages {
         write(&mut book);

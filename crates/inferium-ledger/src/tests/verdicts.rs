@@ -192,6 +192,10 @@ fn widened_committee_decides_by_more_than_two_thirds() {
     assert_eq!(reason(&[yes, yes, yes, yes, no, no]), Some(RejectReason::Unresolved), "two thirds");
     assert_eq!(reason(&[no, no, no, no, yes, yes]), Some(RejectReason::Unresolved), "two thirds");
     assert_eq!(reason(&[none, none, no, no, yes, yes]), Some(RejectReason::Unresolved));
+    // Evidence that some got, and that convinced none of them, is as good as none: nobody gets away by showing it to half.
+    assert_eq!(reason(&[no, no, none, none]), Some(RejectReason::Unavailable));
+    assert_eq!(reason(&[none, none, none, no, no, yes, yes]), Some(RejectReason::Unavailable));
+    assert_eq!(reason(&[none, no, no, yes, yes, yes]), Some(RejectReason::Unresolved));
 }
 
 /// A conviction names the first job and fault that anyone found.

@@ -4,6 +4,7 @@
 use super::{Store, StoreError, Table};
 use inferium_seal::StorageKey;
 use inferium_types::{Digest, LeaseId, SecretKey};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 const NUMBERS: Table<u64, String> = Table::new("numbers");
@@ -236,4 +237,28 @@ fn a_value_that_was_moved_is_an_error() {
     assert_eq!(scratch.store().get(NUMBERS, &1).unwrap().as_deref(), Some("1"));
     let error = scratch.store().get(NUMBERS, &2).unwrap_err().to_string();
     assert!(error.contains("table numbers") && error.contains("don't open"), "{error}");
+}
+
+#[test]
+fn entries_are_looked_at_from_a_key_on_until_it_is_enough() {
+    let scratch = with_numbers("look-from", &[1, 3, 5, 7]);
+    let seen = |from: u64, last: u64| {
+        let mut seen = Vec::new();
+        let looked = scratch.store().look_from(NUMBERS, &from, |key, _| {
+            seen.push(key);
+            Ok(if key >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        looked.unwrap();
+        seen
+    };
+    assert_eq!([seen(2, 5), seen(3, 3), seen(8, 9)], [vec![3, 5], vec![3], vec![]]);
+    let failed = scratch.store().look_from(NUMBERS, &5, |_, _| Err(StoreError::new("enough")));
+    assert_eq!(failed, Err(StoreError::new("enough")));
+}
+
+#[test]
+fn keys_between_two_are_found_both_included() {
+    let scratch = with_numbers("between", &[1, 3, 5, 7]);
+    let between = |first: u64, last: u64| scratch.store().keys_between(NUMBERS, &first, &last).unwrap();
+    assert_eq!([between(3, 5), between(4, 4), between(0, 9)], [vec![3, 5], vec![], vec![1, 3, 5, 7]]);
 }

@@ -1,7 +1,7 @@
 //! One value, one encoding.
 
 use super::sample::{Gen, Sample, for_each_type};
-use crate::wire::{GatewayMessage, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{GatewayMessage, ModelAnswer, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt::Debug;
@@ -55,22 +55,22 @@ fn unknown_tags_are_refused() {
             assert!(error.reason.contains("tag"), "{tag} of {}: {error}", std::any::type_name::<T>());
         }
     }
-    check::<TransactionBody>(26);
-    check::<Event>(37);
-    check::<WorkerMessage>(9);
-    check::<GatewayMessage>(6);
+    check::<TransactionBody>(31);
+    check::<Event>(44);
+    check::<WorkerMessage>(12);
+    check::<GatewayMessage>(8);
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(11);
-    check::<JobInput>(4);
-    check::<JobAnswer>(3);
-    check::<ModelTask>(2);
+    check::<JobFault>(13);
+    check::<JobInput>(5);
+    check::<JobAnswer>(4);
+    check::<ModelTask>(3);
     check::<FinishReason>(4);
     check::<SlashRule>(13);
-    check::<LeaseEnd>(5);
-    check::<RejectReason>(5);
+    check::<LeaseEnd>(6);
+    check::<RejectReason>(6);
     check::<Tier>(3);
-    check::<TaskKind>(6);
+    check::<TaskKind>(7);
     check::<VerificationMode>(4);
     check::<ProposalAction>(8);
     check::<VoteChoice>(4);
@@ -79,6 +79,10 @@ fn unknown_tags_are_refused() {
     check::<VoteSubject>(3);
     check::<Suspicion>(3);
     check::<EngineClass>(3);
+    check::<Recipients>(3);
+    check::<SpendOrder>(2);
+    check::<RunCall>(3);
+    check::<CallRecord>(3);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! encodings of seeded values. A change of it breaks the wire, the disk or a hash.
 
 use super::sample::{Gen, Sample, for_each_type};
-use crate::wire::{GatewayMessage, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{GatewayMessage, ModelAnswer, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 use borsh::BorshSerialize;
 use std::collections::BTreeMap;

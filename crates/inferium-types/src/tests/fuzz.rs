@@ -1,7 +1,7 @@
 //! No damaged bytes bring a decoder down, make it take memory that they can't fill, or give one value two encodings.
 
 use super::sample::{Gen, Sample, for_each_type};
-use crate::wire::{GatewayMessage, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{GatewayMessage, ModelAnswer, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
 use crate::*;
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_fuzz::{Form, Memory, Outcome, Target};

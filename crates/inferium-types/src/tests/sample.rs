@@ -1,6 +1,8 @@
 //! Seeded values of every type that is sent, stored or hashed.
 
-use crate::wire::{GatewayMessage, Planting, RelayFetch, RelayedRequest, SessionHello, WorkerMessage};
+use crate::wire::{
+    GatewayMessage, ModelAnswer, Planting, RelayFetch, RelayedRequest, RunSecret, SessionHello, WorkerMessage,
+};
 use crate::*;
 
 /// A deterministic source of values: a counter under SHA-256.
@@ -85,6 +87,24 @@ impl<A: Sample, B: Sample> Sample for (A, B) {
     }
 }
 
+impl<A: Sample, B: Sample, C: Sample> Sample for (A, B, C) {
+    fn sample(g: &mut Gen) -> Self {
+        (g.next(), g.next(), g.next())
+    }
+}
+
+impl<T: Sample, E: Sample> Sample for Result<T, E> {
+    fn sample(g: &mut Gen) -> Self {
+        if g.next() { Ok(g.next()) } else { Err(g.next()) }
+    }
+}
+
+impl<T: Sample> Sample for Box<T> {
+    fn sample(g: &mut Gen) -> Self {
+        Self::new(g.next())
+    }
+}
+
 impl<T: Sample, const N: usize> Sample for [T; N] {
     fn sample(g: &mut Gen) -> Self {
         std::array::from_fn(|_| g.next())
@@ -133,7 +153,7 @@ macro_rules! sample_ids {
         }
     )+};
 }
-sample_ids!(ChainId, TransactionId, TaskId, LeaseId, SegmentId, ProfileId, JobId, StallId);
+sample_ids!(ChainId, TransactionId, TaskId, LeaseId, SegmentId, ProfileId, JobId, StallId, AgentId);
 
 macro_rules! sample_bytes {
     ($($name:ident),+) => {$(
@@ -194,7 +214,7 @@ sample_structs! {
     NetworkKey { chain, group }
     ModelProfile { name, task, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
     Price { prompt_token, completion_token }
-    OfferTerms { slots, price, context_tokens }
+    OfferTerms { slots, price, context_tokens, batches }
     TaskTerms {
         kind, mode, tier, profile, price_max, jobs_max, tokens_max, slots, context_tokens, open_ms, lease_ms,
     }
@@ -238,13 +258,25 @@ sample_structs! {
         forced_open_ms, forced_jackpot_max, stall_answer_ms,
         stall_token_ms, stall_certify_ms, stall_relays, epoch_ms, slash_hold_ms, slash_deadline, slash_missed_duty,
         slash_wrong_result, slash_wrong_again, slash_wrong_rejection, slash_rejection_again, slash_statistics,
-        foreign_price_share, foreign_replay_min, slash_provers_share, slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
+        foreign_price_share, batch_price_share, foreign_replay_min, slash_provers_share, slash_harmed_share, profile_slash_max, newcomer_jobs, newcomer_tokens, replay_min, record_half_life_ms,
         fee_share_worker, fee_share_committee, fee_share_validators, emission_halving_ms, emission_share_workers,
         emission_fee_max, delegation_min, self_bond_min, unbond_ms, unsettled_max, tier_mid_score, tier_high_score,
         assessment_ms, assessment_items_max, assessment_price, assessment_share, assessment_call_ms,
         proposal_deposit, voting_ms, timelock_ms, quorum, pass_share, veto_share, supermajority, treasury_spend_max,
-        queue_work_max, pause_ms,
+        queue_work_max, pause_ms, agent_deposit, run_share_host, run_share_creator, run_share_committee, run_spend_ms,
     }
+    AgentLimits { steps, tokens, tool_calls, run_ms }
+    SpendingPolicy { per_run, per_day, recipients, expires_at_ms }
+    AgentTerms { manifest, model, price, limits, policy }
+    RunTerms { agent, version, input, open_ms }
+    AgentSpend { run, segment, step, step_path, order, call_path }
+    RunFile { name, bytes }
+    RunInput { manifest, task, files }
+    RunTool { name, description, parameters }
+    RunTranscript { tools, calls, answer }
+    ModelOutput { salt, tokens, text }
+    ModelAnswer { leaf, output }
+    RunSecret { name, value }
     Shaping { stop, bias, presence_penalty_micro, frequency_penalty_micro, grammar, likeliest }
     GenesisNode { node, operator, stake, url }
     Genesis { name, timestamp_ms, group, sharing, parameters, accounts, operators, validators }
@@ -263,13 +295,17 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } }
-    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } }
-    ModelTask { Chat {} Embed { width } }
+    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } }
+    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } }
+    CallRecord { Model { leaf, salt, output } Tool { name, arguments, response, failed, salt } Spend { order } }
+    ModelTask { Chat {} Embed { width } Host {} }
+    Recipients { Nobody {} Listed { 0 } Anybody {} }
+    SpendOrder { Pay { to, amount } Hire { run } }
+    RunCall { Model { leaf } Tool { request, response } Spend { order } }
     FinishReason { EndOfText {} StopString {} Length {} Cancelled {} }
     EngineClass { Canonical { build, tier } Tolerance { verifier, calibration } Foreign { verifier, bounds } }
     Tier { Low {} Mid {} High {} }
-    TaskKind { Inference {} Benchmark {} Agent {} Validation {} Training {} Leaderboard {} }
+    TaskKind { Inference {} Benchmark {} Agent {} Validation {} Training {} Leaderboard {} Batch {} }
     VerificationMode { Exact {} Sampled {} Replicated {} Zk {} }
     VoteChoice { Yes {} No {} Abstain {} Veto {} }
     ProposalOutcome { Passed {} NoQuorum {} Failed {} Vetoed {} Executed {} Void {} }
@@ -286,7 +322,7 @@ sample_enums! {
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault {
         Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
-        Embedding {} Score {}
+        Embedding {} Score {} Run {} ModelCall {}
     }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
@@ -316,9 +352,14 @@ sample_enums! {
         OpenDispute { segment }
         Propose { proposal }
         Vote { proposal, choice }
+        PublishAgent { name, terms }
+        UpdateAgent { agent, terms }
+        RetireAgent { agent, stop_spending }
+        OpenRun { terms }
+        SpendAsAgent { spend }
     }
-    LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} }
-    RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} Statistics {} }
+    LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} Undecided {} }
+    RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} Statistics {} RunOver {} }
     SlashRule {
         DeadlineMissed {} WrongResult {} ConflictingResults {} WrongApproval {} WrongRejection {} MissedDuty {}
         DoubleSigning {} Equivocation {} ForgedProof {} EvidenceWithheld {} DoubleRequest {} Statistics {}
@@ -372,6 +413,15 @@ sample_enums! {
         Voted { proposal, voter, choice }
         ProposalClosed { proposal, outcome, tally }
         SuspicionChanged { worker, profile, suspicion, judged }
+        AgentPublished { agent, creator, name, manifest, price }
+        AgentUpdated { agent, version, manifest, price, widens_at_ms }
+        AgentRetired { agent, stop_spending }
+        AgentClosed { agent, creator, returned }
+        RunOpened { run, task, agent, version, payer, input, escrow }
+        RunPaid {
+            run, segment, agent, host, creator, payer, fee, to_host, to_payer, to_creator, to_each_approver, to_treasury,
+        }
+        AgentSpent { run, agent, citation, to, amount, hired }
     }
     WorkerMessage {
         Hello { worker, nonce, key }
@@ -381,6 +431,9 @@ sample_enums! {
         Embeddings { job, embeddings }
         Scores { job, scores }
         Finished { job, result, output_salt }
+        CallModel { step, call, payload, sampling, tokens_max }
+        CalledTool { step, tool, took_ms, failed }
+        Transcript { step, transcript }
         Refused { job, reason }
         Segment { terms, jobs, signature, planted }
     }
@@ -388,6 +441,8 @@ sample_enums! {
         Hello { gateway, nonce, key, encapsulated, signature }
         Welcome {}
         Job { request, payload }
+        Secrets { step, secrets }
+        ModelCalled { step, call, outcome }
         Cancel { job }
         SegmentSigned { lease, index, signature }
         SegmentRefused { lease, index, undelivered, reason }
@@ -499,6 +554,19 @@ macro_rules! for_each_type {
             RelayFetch,
             RelayedRequest,
             Parameters,
+            AgentId,
+            Recipients,
+            AgentTerms,
+            RunTerms,
+            SpendOrder,
+            RunCall,
+            RunInput,
+            RunTool,
+            CallRecord,
+            ModelOutput,
+            RunTranscript,
+            ModelAnswer,
+            AgentSpend,
             GenesisNode,
             Genesis
         );

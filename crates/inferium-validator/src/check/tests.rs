@@ -3,6 +3,7 @@
 
 mod embeddings;
 mod foreign;
+mod runs;
 mod scores;
 mod shaped;
 mod tolerance;
@@ -156,6 +157,7 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
         sampling: request.sampling,
         seed,
         shaping: shaping.clone(),
+        prefix_scope: None,
         measure: fingerprint.is_some(),
     };
     let mut steps = engine.generate(generation).unwrap();
@@ -204,6 +206,7 @@ fn segment(jobs: &[Job], replay: Ppm) -> (SegmentFacts, SegmentEvidence) {
         kind: TaskKind::Inference,
         known_wrong: None,
         engine: EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() },
+        run: None,
     };
     let drawn = (0u32..)
         .zip(jobs)
@@ -245,6 +248,7 @@ async fn replay(job: &Job) -> Vec<Digest> {
         sampling: job.leaf.request.sampling,
         seed,
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     };
     let steps = engine_of(0).replay(request).unwrap().await.unwrap().unwrap();

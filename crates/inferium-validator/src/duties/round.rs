@@ -1,15 +1,17 @@
 //! The loop that turns the chain's assignments into verdicts and certifications: everything is
 //! looked at once per block, and between blocks only what news is about.
 
-use super::{News, Shared, ValidatorCrime, ballot, open_duty, outbox::Sent};
-use crate::check::{authenticate, check_segment};
+use super::replays::{Replays, Step, Turn, Wanted};
+use super::{Duty, News, Shared, ValidatorCrime, ballot, open_duty, outbox::Sent};
+use crate::check::{SegmentFacts, authenticate, check_segment};
 use crate::store::Judgement;
 use inferium_chain::Equivocation;
-use inferium_engine::EngineError;
+use inferium_engine::{EngineError, Model};
 use inferium_ledger::{Ballot, Member, SegmentState, StallState, State};
 use inferium_store::StoreError;
-use inferium_types::{Digest, NodeRole, ReplayStatistics, SegmentId, StallId, TransactionBody, VerdictVote};
-use std::collections::BTreeMap;
+use inferium_types::{
+    Digest, EngineClass, ModelProfile, NodeRole, ReplayStatistics, SegmentId, StallId, TransactionBody, VerdictVote,
+};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
@@ -17,14 +19,14 @@ use tracing::{debug, info, warn};
 /// Blocks that are looked at for judged segments with one new head.
 const FOLLOWED_MAX: usize = 1_000;
 
-/// What a replay came to; the outer error is that of our own disk.
-type Judged = (Judgement, Result<Result<VerdictVote, EngineError>, StoreError>);
+/// What a replay came to, and nothing if there was none: its evidence was of another draw, or is gone. The outer error is that of
+/// our own disk.
+type Judged = (Judgement, Result<Option<Result<VerdictVote, EngineError>>, StoreError>);
 
 struct Round {
     shared: Arc<Shared>,
     judged: mpsc::Sender<Judged>,
-    /// Segments being replayed, or whose replay failed at a height: one try per block.
-    running: BTreeMap<SegmentId, Option<u64>>,
+    replays: Replays,
     sent: Sent,
 }
 
@@ -35,7 +37,7 @@ pub(super) async fn run(
 ) -> Result<(), StoreError> {
     let mut head = shared.chain.head();
     let (judged, mut outcomes) = mpsc::channel(64);
-    let mut round = Round { shared, judged, running: BTreeMap::new(), sent: Sent::default() };
+    let mut round = Round { shared, judged, replays: Replays::default(), sent: Sent::default() };
     round.look_at_everything()?;
     loop {
         tokio::select! {
@@ -50,6 +52,7 @@ pub(super) async fn run(
                 match news {
                     News::Evidence(segment) => {
                         round.judge(&state, segment)?;
+                        round.replay_next(&state)?;
                     }
                     News::Request(stall) => round.certify(&state, stall)?,
                 }
@@ -71,7 +74,8 @@ impl Round {
                 open.push(*id);
             }
         }
-        self.running.retain(|id, _| open.contains(id));
+        self.replays.retain(|id| open.contains(&id));
+        self.replay_next(&state)?;
         self.shared.shelf.retain(state.height(), |id| open.contains(&id))?;
         for (id, _) in state.stalls() {
             self.certify(&state, *id)?;
@@ -83,8 +87,14 @@ impl Round {
     /// Keeps the node's own entries right: its profiles and its URL.
     fn serve_node(&mut self, state: &State) {
         let shared = &self.shared;
-        for (id, (profile, _)) in &shared.models {
-            if state.profile(id).is_none_or(|entry| !entry.validators.contains(&shared.node)) {
+        // Who replays conversations to the bit can check runs of agents (SPEC A2).
+        let checks_runs = shared.models.values().any(|(profile, model)| {
+            matches!(model, Model::Chat(_)) && matches!(profile.engine, EngineClass::Canonical { .. })
+        });
+        let hosts = checks_runs.then(ModelProfile::host);
+        for profile in shared.models.values().map(|(profile, _)| profile).chain(&hosts) {
+            let id = profile.id();
+            if state.profile(&id).is_none_or(|entry| !entry.validators.contains(&shared.node)) {
                 let body = TransactionBody::DeclareProfile { profile: profile.clone() };
                 self.sent.send(shared, state, id.digest().as_bytes(), body);
             }
@@ -111,7 +121,7 @@ impl Round {
     /// Does what there is to do about a segment; true while this validator has not judged it.
     fn judge(&mut self, state: &State, id: SegmentId) -> Result<bool, StoreError> {
         let shared = &self.shared;
-        let Some((facts, is_late)) = open_duty(state, &shared.node, id) else {
+        let Some(Duty { facts, due_ms, left }) = open_duty(state, &shared.node, id) else {
             self.show(state, id)?;
             return Ok(false);
         };
@@ -125,57 +135,79 @@ impl Round {
             self.record(state, about, vote)?;
             return Ok(true);
         }
-        let tried = self.running.get(&id).copied();
         let has_evidence = shared.shelf.has(id);
-        // Without evidence, with evidence that our engine can't replay, or with more of it than there
-        // was time for: no verdict but this one.
-        if is_late && (!has_evidence || tried.is_some()) {
-            self.record(state, about, VerdictVote::Unavailable)?;
-            return Ok(true);
+        let wanted = Wanted { id, profile: facts.model(), due_ms, left, has_evidence };
+        match self.replays.step(wanted, state.height()) {
+            Step::Wait => {}
+            Step::Start => {
+                let turn = self.replays.turn(facts.model());
+                self.replay(facts, turn);
+            }
+            Step::Unavailable => self.record(state, about, VerdictVote::Unavailable)?,
         }
-        if !has_evidence || tried == Some(None) || tried == Some(Some(state.height())) {
-            return Ok(true);
+        Ok(true)
+    }
+
+    /// Replays what waited and gets a turn, if it is still to be judged.
+    fn replay_next(&mut self, state: &State) -> Result<(), StoreError> {
+        while let Some((id, turn)) = self.replays.next() {
+            let Some(Duty { facts, .. }) = open_duty(state, &self.shared.node, id) else { continue };
+            if self.shared.store.verdict((id, facts.seed))?.is_none() {
+                self.replay(facts, turn);
+            }
         }
+        Ok(())
+    }
+
+    fn replay(&mut self, facts: SegmentFacts, turn: Turn) {
+        let (shared, id) = (&self.shared, facts.id);
         // Whoever does not serve any more what a former run declared is silent, and pays for it itself: to say that there is
         // no evidence would cost the worker.
-        let Some((_, model)) = shared.models.get(&facts.profile) else { return Ok(true) };
+        let Some((_, model)) = shared.models.get(&facts.model()) else { return };
         let model = model.clone();
-        self.running.insert(id, None);
+        self.replays.begin(id);
         let (shared, judged) = (Arc::clone(shared), self.judged.clone());
         tokio::spawn(async move {
             let outcome = match shared.shelf.get(id) {
                 // What was taken for another draw holds other jobs.
                 Ok(Some(evidence)) if authenticate(&facts, &evidence).is_err() => {
-                    return drop(shared.shelf.remove(id).inspect_err(|error| warn!(%error, "evidence stays")));
+                    drop(shared.shelf.remove(id).inspect_err(|error| warn!(%error, "evidence stays")));
+                    Ok(None)
                 }
-                Ok(Some(evidence)) => Ok(check_segment(&facts, &evidence, &model).await),
+                Ok(Some(evidence)) => Ok(Some(check_segment(&facts, &evidence, &model).await)),
                 // The duty ended meanwhile.
-                Ok(None) => return,
+                Ok(None) => Ok(None),
                 Err(error) => Err(error),
             };
+            // Before the loop hears of it, which then gives the turn to the next.
+            drop(turn);
             // The loop is gone only when the node stops.
-            let _ = judged.send((about, outcome)).await;
+            let _ = judged.send(((id, facts.seed), outcome)).await;
         });
-        Ok(true)
     }
 
-    fn on_judged(&mut self, about: Judgement, outcome: Result<VerdictVote, EngineError>) -> Result<(), StoreError> {
+    fn on_judged(
+        &mut self,
+        about: Judgement,
+        outcome: Option<Result<VerdictVote, EngineError>>,
+    ) -> Result<(), StoreError> {
         let (id, _) = about;
         let state = self.shared.chain.state();
         match outcome {
-            Ok(vote) => {
-                self.running.remove(&id);
+            None => self.replays.end(id),
+            Some(Ok(vote)) => {
+                self.replays.end(id);
                 let closes_eyes = self.shared.crime == Some(ValidatorCrime::Complacent) && !vote.approves();
                 let vote = if closes_eyes { self.unseen(&state, id) } else { vote };
                 self.record(&state, about, vote)?;
-                self.archive(&state, about)
+                self.archive(&state, about)?;
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 warn!(segment = %id, %error, "could not replay; trying again with the next block");
-                self.running.insert(id, Some(state.height()));
-                Ok(())
+                self.replays.fail(id, state.height());
             }
         }
+        self.replay_next(&state)
     }
 
     /// What a cheat says of jobs that it has not replayed: that they are right, and that it has.
@@ -229,7 +261,7 @@ impl Round {
             VerdictVote::Unavailable => info!(validator = %shared.node, segment = %id, "got no evidence"),
         }
         let vote = shared.store.record_verdict(about, vote)?;
-        if open_duty(state, &shared.node, id).is_some_and(|(facts, _)| facts.seed == seed) {
+        if open_duty(state, &shared.node, id).is_some_and(|duty| duty.facts.seed == seed) {
             self.submit(state, about, vote);
         }
         Ok(())

@@ -151,6 +151,7 @@ fn segment() -> (SegmentFacts, SegmentEvidence) {
         kind: TaskKind::Inference,
         known_wrong: None,
         engine: EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() },
+        run: None,
     };
     let evidence = SegmentEvidence { segment: facts.id, vrf_proof, leaves, jobs: Vec::new() };
     (facts, evidence)

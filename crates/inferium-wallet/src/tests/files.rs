@@ -3,7 +3,7 @@
 use super::{key, keystore, password};
 use crate::{FileError, KeystoreError, create_keystore, read_keystore};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A folder of the test's own.
 fn folder(name: &str) -> PathBuf {
@@ -58,6 +58,32 @@ fn what_a_crash_left_does_not_matter() {
     fs::remove_dir_all(folder).expect("tidy");
 }
 
+#[cfg(unix)]
+fn allow(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("allowed");
+}
+
+#[cfg(not(unix))]
+fn allow(_: &Path, _: u32) {}
+
+#[cfg(unix)]
+#[test]
+fn what_others_can_get_at_is_refused() {
+    let folder = folder("open");
+    let path = folder.join("wallet.json");
+    create_keystore(&path, &keystore()).expect("written");
+    for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+        allow(&path, mode);
+        assert!(matches!(read_keystore(&path), Err(FileError::Open { mode: found }) if found == mode));
+    }
+    for mode in [0o600, 0o400] {
+        allow(&path, mode);
+        assert_eq!(read_keystore(&path).expect("reads"), keystore());
+    }
+    fs::remove_dir_all(folder).expect("tidy");
+}
+
 #[test]
 fn what_is_no_keystore_is_refused() {
     let folder = folder("refused");
@@ -75,6 +101,7 @@ fn what_is_no_keystore_is_refused() {
     ];
     for (bytes, is_fine) in cases {
         fs::write(&path, bytes).expect("written");
+        allow(&path, 0o600);
         match read_keystore(&path) {
             Ok(_) => assert!(is_fine),
             Err(error) => assert!(matches!(error, FileError::Keystore(KeystoreError::Malformed)), "{error}"),

@@ -3,11 +3,12 @@
 use super::key;
 use crate::{describe, takes};
 use inferium_types::{
-    Accelerator, AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, FinishReason, ForeignBounds,
-    JobFault, JobId, JobLeaf, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, ModelTask,
-    NodeRole, OfferTerms, ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof,
-    SamplingParams, SegmentCommitment, SegmentId, SegmentTerms, Signature, SignedTotals, StallId, TaskKind, TaskTerms,
-    Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
+    Accelerator, AccountId, AgentId, AgentLimits, AgentSpend, AgentTerms, Amount, CapabilityReport, ChainId, Digest,
+    EngineClass, FinishReason, ForeignBounds, JobFault, JobId, JobLeaf, JobProof, JobRequest, JobResult, JobTotals,
+    LeaseId, MerklePath, ModelProfile, ModelTask, NodeRole, OfferTerms, ParameterChange, Ppm, Price, ProfileId,
+    ProposalAction, ProposalTerms, Recipients, RequestProof, RunTerms, SamplingParams, SegmentCommitment, SegmentId,
+    SegmentTerms, Signature, SignedTotals, SpendOrder, SpendingPolicy, StallId, TaskKind, TaskTerms, Tier, Transaction,
+    TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
 };
 
 const OTHER: AccountId = AccountId::from_bytes([0xab; 32]);
@@ -79,6 +80,23 @@ fn a_transfer_says_all_that_is_signed() {
     }
 }
 
+fn offer(profile: ProfileId, terms: OfferTerms) -> TransactionBody {
+    TransactionBody::SetOffer { profile, terms }
+}
+
+fn a_model() -> ModelProfile {
+    ModelProfile {
+        name: "a model".into(),
+        task: ModelTask::Chat,
+        weights_root: digest("weights"),
+        tokenizer_hash: digest("tokenizer"),
+        template_hash: digest("template"),
+        engine: EngineClass::Canonical { build: digest("build"), tier: "avx2".into() },
+        sampler_version: 1,
+        eos_tokens: vec![1, 2],
+    }
+}
+
 #[test]
 fn every_kind_of_transaction_has_its_words() {
     let proof = JobProof {
@@ -89,16 +107,7 @@ fn every_kind_of_transaction_has_its_words() {
     };
     let price = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(2) };
     let profile = ProfileId::new(digest("profile"));
-    let model = ModelProfile {
-        name: "a model".into(),
-        task: ModelTask::Chat,
-        weights_root: digest("weights"),
-        tokenizer_hash: digest("tokenizer"),
-        template_hash: digest("template"),
-        engine: EngineClass::Canonical { build: digest("build"), tier: "avx2".into() },
-        sampler_version: 1,
-        eos_tokens: vec![1, 2],
-    };
+    let model = a_model();
     let task = TaskTerms {
         kind: TaskKind::Inference,
         mode: VerificationMode::Exact,
@@ -117,6 +126,7 @@ fn every_kind_of_transaction_has_its_words() {
         worker_signature: Signature::from_bytes([1; 64]),
         gateway_signature: Signature::from_bytes([2; 64]),
     };
+    let offer = |slots| offer(profile, OfferTerms { slots, price, context_tokens: 2_048, batches: slots > 0 });
     let stall = StallId::new(digest("stall"));
     let segment = SegmentId::new(digest("segment"));
     let operator_signature = Signature::from_bytes([3; 64]);
@@ -148,13 +158,15 @@ fn every_kind_of_transaction_has_its_words() {
             vec![model.id().to_string(), "a model".into(), digest("weights").to_string(), "[1, 2]".into()],
         ),
         (
-            TransactionBody::SetOffer { profile, terms: OfferTerms { slots: 4, price, context_tokens: 2_048 } },
-            vec![profile.to_string(), "0.000000001 IFR a prompt token".into(), "2048 tokens".into()],
+            offer(4),
+            vec![
+                profile.to_string(),
+                "0.000000001 IFR a prompt token".into(),
+                "2048 tokens".into(),
+                "their part".into(),
+            ],
         ),
-        (
-            TransactionBody::SetOffer { profile, terms: OfferTerms { slots: 0, price, context_tokens: 2_048 } },
-            vec!["Withdraw".into()],
-        ),
+        (offer(0), vec!["Withdraw".into()]),
         (TransactionBody::OpenTask { terms: task }, vec![profile.to_string(), "400".into(), "60000 ms".into()]),
         (TransactionBody::CloseLease { lease: terms().lease }, vec![terms().lease.to_string()]),
         (TransactionBody::CommitSegment { commitment }, vec!["7 finished jobs".into(), terms().root.to_string()]),
@@ -166,7 +178,12 @@ fn every_kind_of_transaction_has_its_words() {
             vec![OTHER.to_string(), "first".into(), "second".into(), request().job.to_string()],
         ),
     ];
-    let cases = cases.into_iter().chain(verdicts(segment)).chain(economy(profile, segment)).chain(proposals(&model));
+    let cases = cases
+        .into_iter()
+        .chain(verdicts(segment))
+        .chain(economy(profile, segment))
+        .chain(proposals(&model))
+        .chain(agents());
     for (body, facts) in cases {
         let text = shown(body);
         for fact in facts {
@@ -246,6 +263,62 @@ fn economy(profile: ProfileId, segment: SegmentId) -> Vec<(TransactionBody, Vec<
         ),
         (TransactionBody::OpenDispute { segment }, vec![segment.to_string(), "bond".into()]),
         (TransactionBody::Vote { proposal: 12, choice: VoteChoice::Veto }, vec!["12".into(), "veto".into()]),
+    ]
+}
+
+/// What is signed about agents.
+fn agents() -> Vec<(TransactionBody, Vec<String>)> {
+    let limits = AgentLimits { steps: 9, tokens: 88_000, tool_calls: 31, run_ms: 70_500 };
+    let policy = SpendingPolicy {
+        per_run: Amount::from_ifr(4),
+        per_day: Amount::from_ifr(40),
+        recipients: Recipients::Listed(vec![OTHER]),
+        expires_at_ms: 1_234_567,
+    };
+    let (manifest, model) = (Digest::sha256(b"manifest"), ProfileId::new(Digest::sha256(b"model")));
+    let terms = AgentTerms { manifest, model, price: Amount::from_ifr(6), limits, policy: policy.clone() };
+    let facts: Vec<String> = [
+        manifest.to_string(),
+        model.to_string(),
+        "6 IFR".into(),
+        "9 steps, 88000 tokens, 31 tool calls, 70500 ms".into(),
+        "4 IFR a run, 40 IFR a day, until 1234567 ms".into(),
+        OTHER.to_string(),
+    ]
+    .into();
+    let named = |name: &str| [vec![name.to_owned()], facts.clone()].concat();
+    let agent = AgentId::of_creator(&OTHER, "helper");
+    let input = Digest::sha256(b"input");
+    let version = Digest::sha256(b"version");
+    let run = RunTerms { agent, version, input, open_ms: 4_321 };
+    let opened = vec![agent.to_string(), version.to_string(), input.to_string(), "4321 ms".into()];
+    let spend = |order| {
+        let path = |index| MerklePath { index, count: 60, siblings: Vec::new() };
+        let (run, step) = (LeaseId::new(input), JobLeaf { request: request(), result: result() });
+        let spend = AgentSpend { run, segment: 3, step, step_path: path(51), order, call_path: path(52) };
+        TransactionBody::SpendAsAgent { spend: Box::new(spend) }
+    };
+    let cited: Vec<String> = vec![input.to_string(), "segment 3, step 51, call 52".into(), request().job.to_string()];
+    let nothing = SpendingPolicy { recipients: Recipients::Nobody, ..policy };
+    let nothing = AgentTerms { policy: nothing, ..terms };
+    let anybody = SpendingPolicy { recipients: Recipients::Anybody, expires_at_ms: u64::MAX, ..policy };
+    let anybody = AgentTerms { policy: anybody, ..terms };
+    vec![
+        (TransactionBody::PublishAgent { name: "helper".into(), terms: terms.clone() }, named("helper")),
+        (TransactionBody::UpdateAgent { agent, terms }, named(&agent.to_string())),
+        (TransactionBody::UpdateAgent { agent, terms: nothing }, vec![agent.to_string(), "nothing".into()]),
+        (TransactionBody::UpdateAgent { agent, terms: anybody }, vec!["anybody".into(), "for ever".into()]),
+        (
+            TransactionBody::RetireAgent { agent, stop_spending: false },
+            vec![agent.to_string(), "as its policy says".into()],
+        ),
+        (TransactionBody::RetireAgent { agent, stop_spending: true }, vec!["money".into(), "nothing any more".into()]),
+        (TransactionBody::OpenRun { terms: run }, opened.clone()),
+        (
+            spend(SpendOrder::Pay { to: OTHER, amount: Amount::from_ifr(2) }),
+            [cited.clone(), vec![OTHER.to_string(), "2 IFR".into()]].concat(),
+        ),
+        (spend(SpendOrder::Hire { run }), [cited, opened].concat()),
     ]
 }
 

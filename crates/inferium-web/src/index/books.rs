@@ -1,5 +1,6 @@
 //! The index's tables, and what each event writes into them.
 
+use super::agents::AgentBooks;
 use super::kept::Kept;
 use inferium_chain::VerifiedBlock;
 use inferium_query::{earnings, slashes::Slashes};
@@ -158,6 +159,7 @@ pub(crate) struct Books {
     pub(crate) nodes: BTreeMap<NodeId, NodeBook>,
     accounts: BTreeMap<AccountId, VecDeque<TransactionId>>,
     pub(crate) slashes: Slashes,
+    pub(crate) agents: AgentBooks,
     pub(crate) minutes: VecDeque<Minute>,
     pub(crate) transactions_all: u64,
     pub(crate) jobs_all: u64,
@@ -177,6 +179,7 @@ impl Default for Books {
             nodes: BTreeMap::new(),
             accounts: BTreeMap::new(),
             slashes: Slashes::default(),
+            agents: AgentBooks::default(),
             minutes: VecDeque::new(),
             transactions_all: 0,
             jobs_all: 0,
@@ -238,6 +241,7 @@ impl Books {
         for event in &block.events {
             self.on_event(event, header);
             self.slashes.on_event(event, header.height);
+            self.agents.on_event(event, header.height, header.timestamp_ms);
             for (node, earning) in earnings::payments(event, header.timestamp_ms) {
                 if let Some(book) = self.node(&node) {
                     let sum = book.earned.entry(earning.source).or_default();
@@ -277,6 +281,7 @@ impl Books {
         let sender = signed.transaction.sender;
         let receiver = match &signed.transaction.body {
             TransactionBody::Transfer { to, .. } => Some(*to),
+            TransactionBody::SpendAsAgent { spend } => Some(spend.order.recipient()),
             _ => None,
         };
         for account in std::iter::once(sender).chain(receiver.filter(|to| *to != sender)) {

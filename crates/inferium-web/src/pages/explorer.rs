@@ -11,7 +11,7 @@ use axum::{
     extract::{Path, Query, State},
     response::{IntoResponse, Redirect, Response},
 };
-use inferium_types::{Amount, Digest, NodeId, SegmentId, SignedTransaction, TaskId, TransactionId};
+use inferium_types::{AgentId, Amount, Digest, NodeId, SegmentId, SignedTransaction, TaskId, TransactionId};
 use inferium_wallet::{describe, describe_body};
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -316,10 +316,15 @@ pub(super) async fn search(
         None => state.send(
             form,
             Err(NoPage::Unknown(format!(
-                "Nobody here knows {text:?}: search for a height, a digest, an address, a node's name, or a job."
+                "Nobody here knows {text:?}: search for a height, a digest, an address, a node's or an agent's name, or a job."
             ))),
         ),
     }
+}
+
+/// The newest agent of a name.
+fn agent_named(books: &Books, name: &str) -> Option<AgentId> {
+    books.agents.newest().find(|(.., book)| book.name == name).map(|(_, id, _)| *id)
 }
 
 /// The page of what a text names.
@@ -331,7 +336,9 @@ fn resolve(state: &WebState, text: &str) -> Option<String> {
     if let Some((id, _)) = state.names.iter().find(|(_, name)| name.to_lowercase() == text) {
         return Some(format!("/explorer/nodes/{id}"));
     }
-    let digest = Digest::from_hex(text)?;
+    let Some(digest) = Digest::from_hex(text) else {
+        return agent_named(&state.index.read(), text).map(|id| format!("/studios/{id}"));
+    };
     let books = state.index.read();
     let node = NodeId::from_bytes(*digest.as_bytes());
     let kind = if books.height_of(&digest).is_some() {
@@ -344,6 +351,8 @@ fn resolve(state: &WebState, text: &str) -> Option<String> {
         "tasks"
     } else if let Some(task) = books.task_of(&inferium_types::LeaseId::new(digest)) {
         return Some(format!("/explorer/tasks/{task}"));
+    } else if books.agents.get(&AgentId::new(digest)).is_some() {
+        return Some(format!("/studios/{digest}"));
     } else if books.nodes.contains_key(&node) {
         "nodes"
     } else if books.knows_account(&node) {

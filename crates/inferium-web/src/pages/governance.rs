@@ -10,7 +10,7 @@ use axum::{
 };
 use inferium_ledger::{Meta, Proposal, ProposalState, StateKey};
 use inferium_query::governance::{as_json, diff, in_unit, state_in_words, tally_of};
-use inferium_types::{Amount, PARAMETERS, VoteTally};
+use inferium_types::{Amount, PARAMETERS, ParameterUnit, VoteTally};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -41,10 +41,10 @@ async fn proposals_page(state: &WebState) -> Found {
         "parameters": PARAMETERS.iter().map(|rule| json!({"name": rule.name, "value": rule.value(&meta.parameters), "min": rule.min, "max": rule.max, "critical": rule.is_critical})).collect::<Vec<_>>(),
     });
     let html = html! {
-        div.title { h1 { "Governance" } div.forms { a href="/governance.json" { "JSON" } } }
+        div.title { h1 { "Governance" } div.forms { a.button href="/wallet#propose" { "Make a proposal" } a href="/governance.json" { "JSON" } } }
         p.lead { "Stake decides. A proposal that passes waits out its timelock and then executes itself, within bounds that no vote can leave." }
         @if found.is_empty() {
-            p.empty { "No proposal is open, or ended lately. Anyone with stake may make one: " code { "inferium gov propose" } }
+            p.empty { "No proposal is open, or ended lately. Anyone who can lock the deposit may " a href="/wallet#propose" { "make one" } ", here or by " code { "inferium gov propose" } "." }
         }
         div.cards { @for (number, proposal) in &found { (card(*number, proposal, &meta)) } }
         section { h2 { "Parameters" }
@@ -52,17 +52,26 @@ async fn proposals_page(state: &WebState) -> Found {
                 div.scroll tabindex="0" role="region" aria-label="Parameters" { table {
                     thead { tr { th scope="col" { "Parameter" } th.number scope="col" { "Now" } th.number scope="col" { "Least" } th.number scope="col" { "Greatest" } th scope="col" { "Takes" } } }
                     tbody { @for rule in PARAMETERS { tr {
-                        td data-name="Parameter" { code { (rule.name) } }
-                        td.number data-name="Now" { strong { (in_unit(rule.value(&meta.parameters), rule.unit)) } }
-                        td.number data-name="Least" { (in_unit(rule.min, rule.unit)) }
-                        td.number data-name="Greatest" { (in_unit(rule.max, rule.unit)) }
-                        td data-name="Takes" { @if rule.is_critical { "two thirds of all stake" } @else { "most votes" } }
+                        td data-name="Parameter" { a href={ "/wallet#propose=" (rule.name) } title="Propose another value" { code { (rule.name) } } }
+                        td.number data-name="Now" { strong { (figure(rule.value(&meta.parameters), rule.unit)) } }
+                        td.number data-name="Least" { (figure(rule.min, rule.unit)) }
+                        td.number data-name="Greatest" { (figure(rule.max, rule.unit)) }
+                        td data-name="Takes" { @if rule.is_critical { "two thirds" } @else { "most votes" } }
                     } } }
                 } }
             }
         }
     };
     Ok(Page::new("Governance", Section::Governance, html, json))
+}
+
+/// A parameter's number in its unit; as it is sent, in small.
+fn figure(number: u64, unit: ParameterUnit) -> Markup {
+    let text = in_unit(number, unit);
+    match text.strip_suffix(')').and_then(|text| text.split_once(" (")) {
+        Some((sent, shown)) => html! { (shown) small.sent { (sent) } },
+        None => html! { (text) },
+    }
 }
 
 fn state_name(state: &ProposalState) -> &'static str {

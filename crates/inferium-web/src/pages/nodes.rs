@@ -296,12 +296,46 @@ async fn node_page(state: &WebState, text: &str) -> Found {
             ("Delegated to it", money(node.delegated.tokens)),
             ("Speed", html! { @match &ranked.capability { Some(capability) => { (grouped(capability.score)) " work units a second" @if let Some(tier) = capability.tier { ", tier " (tier.name()) } }, None => "—" } }),
         ]))
+        @if ranked.role == "worker" { (duty(state, text)) }
         section { h2 { "Earnings" } @if earned.is_empty() { p.empty { "Nothing yet." } }
             dl.words { @for (source, amount) in &earned { div { dt { (source) } dd { (money(*amount)) } } } } }
         section { h2 { "Newest segments" } @if segments.is_empty() { p.empty { "None yet." } }
             p.chips { @for segment in &segments { (link("segments", segment)) " " } } }
     };
-    Ok(Page::new(ranked.name.clone(), Section::Leaderboard, html, json))
+    let mut page = Page::new(ranked.name.clone(), Section::Leaderboard, html, json);
+    if state.is_for_operators {
+        page.scripts = &["js/duty.js"];
+    }
+    Ok(page)
+}
+
+/// Where the operator of a worker has it pause, work again, or go.
+fn duty(state: &WebState, node: &str) -> Markup {
+    if !state.is_for_operators {
+        return html! {
+            section { h2 { "Duty" } p.hint { "Its operator has it pause, work again or drain at the gateway's admin address (" code { "inferium key admin" } " prints it), or with " code { "inferium worker pause" } "." } }
+        };
+    }
+    html! {
+        section #duty data-duty=(node) {
+            h2 { "Duty " span.badge #duty-state role="status" { "…" } }
+            p.hint { "Paused, it ends and is paid for what it began, and takes nothing new. Drained, it then goes for good." }
+            form.card #duty-form {
+                label { span { "Admin token" } input #admin-token type="password" autocomplete="off" spellcheck="false" placeholder="as `inferium key admin` prints it"; }
+                p.row {
+                    button type="button" data-set="paused" disabled { "Pause" }
+                    button.primary type="button" data-set="working" disabled { "Work again" }
+                    button type="button" data-set="draining" disabled { "Drain" }
+                }
+            }
+            p.error #duty-error role="alert" {}
+            dialog #drain aria-labelledby="drain-title" {
+                h2 #drain-title { "Drain this worker?" }
+                p { "It ends what it began and then goes. Nothing but a restart of its process brings it back." }
+                div.row { button type="button" data-close="" { "Let it work" } button.primary type="button" #drain-now { "Drain" } }
+            }
+        }
+    }
 }
 
 pub(super) async fn account(State(state): State<WebState>, Path(id): Path<String>, form: Form) -> Response {

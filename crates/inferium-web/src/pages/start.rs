@@ -38,6 +38,7 @@ pub(super) async fn start(State(state): State<WebState>, form: Form) -> Response
             (figure("Earned by nodes", &html! { (crate::layout::money(Amount::from_nano(fees))) }, "for work that held"))
         }
         section.ways {
+            a.card href="/studios" { h2 { "Studios" } p { "Agents that anyone publishes and anyone runs: each run driven again by a committee, its fee split on the chain." } }
             a.card href="/playground" { h2 { "Playground" } p { "Chat with a model, set its parameters, and keep a verified receipt of every answer." } }
             a.card href="/explorer" { h2 { "Explorer" } p { "Blocks, tasks and verdicts as they happen, each in words and as data." } }
             a.card href="/wallet" { h2 { "Wallet" } p { "Your key stays in this browser. You read what you sign before you sign it." } }
@@ -63,7 +64,7 @@ fn ask() -> Markup {
 }
 
 /// Where the API key goes: it stays in this tab.
-fn key_field() -> Markup {
+pub(super) fn key_field() -> Markup {
     html! {
         label.keyed { span { "API key" }
             input type="password" name="key" data-api-key="" autocomplete="off" spellcheck="false" placeholder="sk-inferium-…" aria-describedby="key-note";

@@ -9,7 +9,7 @@ use crate::respond::Form;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -20,13 +20,15 @@ use inferium_types::{
 };
 use maud::html;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 pub(super) async fn page(State(state): State<WebState>, form: Form) -> Response {
     let html = html! {
         h1 { "Wallet" }
         p.lead { "Your key is made here, sealed under your password, and kept by this browser alone. What you sign, you read first." }
         div #wallet data-chain=(state.chain.network_key().chain) {
-            section.card #closed {
+            div.doors #closed {
+              section.card {
                 h2 #closed-title { "Open a wallet" }
                 div.tabs role="tablist" aria-label="How to open it" {
                     button type="button" role="tab" data-way="open" aria-selected="true" { "Keystore" }
@@ -45,6 +47,15 @@ pub(super) async fn page(State(state): State<WebState>, form: Form) -> Response 
                     button.primary type="submit" { "Make a key" }
                 }
                 p.busy #wallet-busy role="status" {}
+              }
+              aside {
+                h2 { "What it does" }
+                dl.points {
+                    div { dt { "Stays here" } dd { "No server sees your key or its password. The file is the command line's, too: " code { "inferium wallet" } " opens it, and this page opens its." } }
+                    div { dt { "Tells you first" } dd { "Each transaction is shown in words, field by field, before it is signed. What you read is what is signed, to the byte." } }
+                    div { dt { "Does what the chain can" } dd { "Send money, stake on a node and take stake back, vote, and " a href="/governance" { "propose" } "." } }
+                }
+              }
             }
             section #opened hidden {
                 div.figures { div.figure { span.name { "Balance" } strong #balance { "…" } } div.figure { span.name { "Transactions sent" } strong #nonce { "…" } } }
@@ -52,11 +63,17 @@ pub(super) async fn page(State(state): State<WebState>, form: Form) -> Response 
                 form.card #make {
                     h2 { "Make a transaction" }
                     label { span { "What" } select #kind {
-                        option value="transfer" { "Send money" } option value="bond" { "Stake on a node" } option value="unbond" { "Take stake back" } option value="vote" { "Vote on a proposal" }
+                        option value="transfer" { "Send money" } option value="bond" { "Stake on a node" } option value="unbond" { "Take stake back" } option value="vote" { "Vote on a proposal" } option value="propose" { "Make a proposal" }
                     } }
-                    label data-for="transfer" { span { "To (address)" } input #to spellcheck="false" autocomplete="off"; }
+                    label data-for="propose" hidden { span { "Title" } input #title maxlength="200" autocomplete="off"; }
+                    label data-for="propose" hidden { span { "Why" } textarea #why rows="3" {} }
+                    label data-for="propose" hidden { span { "What it does" } select #action {
+                        option value="parameters" { "Changes parameters" } option value="spend" { "Pays from the treasury" } option value="text" { "Says something" }
+                    } }
+                    label data-for="propose-parameters" hidden { span { "New values, one in a line" } textarea #changes rows="3" spellcheck="false" placeholder="starving_ms = 5000" {} }
+                    label data-for="transfer propose-spend" { span { "To (address)" } input #to spellcheck="false" autocomplete="off"; }
                     label data-for="bond unbond" hidden { span { "Node (address)" } input #node spellcheck="false" autocomplete="off"; }
-                    label data-for="transfer bond unbond" { span { "Amount, IFR" } input #amount inputmode="decimal" autocomplete="off"; }
+                    label data-for="transfer bond unbond propose-spend" { span { "Amount, IFR" } input #amount inputmode="decimal" autocomplete="off"; }
                     label data-for="vote" hidden { span { "Proposal" } input #proposal inputmode="numeric" autocomplete="off"; }
                     label data-for="vote" hidden { span { "Choice" } select #choice { option { "yes" } option { "no" } option { "abstain" } option { "veto" } } }
                     button.primary type="submit" { "Review" }
@@ -83,32 +100,41 @@ fn refused(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(json!({"error": {"code": code, "message": message}}))).into_response()
 }
 
-/// `GET /api/v1/accounts/{address}`: balance, nonce, and what a transaction of the wallet costs, all proven.
-pub(super) async fn account(State(state): State<WebState>, Path(id): Path<String>) -> Response {
+/// `GET /api/v1/accounts/{address}?size=N`: balance, nonce, and what a signed transaction of so many bytes costs, of a
+/// transfer without `size`; all proven.
+pub(super) async fn account(
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
+) -> Response {
+    let size = query.map(|Query(asked)| asked.get("size").map(|size| size.parse::<usize>()).transpose());
+    let Ok(Ok(size)) = size else {
+        return refused(StatusCode::BAD_REQUEST, "invalid_value", "`size` is the bytes of a signed transaction");
+    };
     let Some(id) = AccountId::from_hex(&id) else {
         return refused(StatusCode::NOT_FOUND, "not_found", "an address is 64 hex digits");
     };
-    match read(&state, id).await {
+    match read(&state, id, size).await {
         Ok(body) => Json(body).into_response(),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error),
     }
 }
 
-async fn read(state: &WebState, id: AccountId) -> Result<Value, String> {
+async fn read(state: &WebState, id: AccountId, size: Option<usize>) -> Result<Value, String> {
     let account: Account =
         state.chain.entry(&StateKey::Account(id)).await.map_err(|e| e.to_string())?.unwrap_or_default();
     let meta: Option<Meta> = state.chain.entry(&StateKey::Meta).await.map_err(|e| e.to_string())?;
     let meta = meta.ok_or("the chain has no state")?;
-    // Of a transfer; a vote is some bytes less, and costs no more.
+    // Every kind that the page makes is paid for by its size.
     let body = TransactionBody::Transfer { to: id, amount: Amount::ZERO };
     let transaction = Transaction { chain: state.chain.network_key().chain, sender: id, nonce: account.nonce, body };
     let signed = SignedTransaction { transaction, signature: Signature::from_bytes([0; 64]) };
-    let size = inferium_types::encode(&signed).len();
+    let size = size.unwrap_or_else(|| inferium_types::encode(&signed).len()).min(limits::TRANSACTION_SIZE_MAX);
     let fee = fee_of(&signed.transaction.body, size, &meta.parameters).map_err(|e| e.to_string())?;
     // As text: not every client's numbers are that long.
     Ok(json!({
         "address": id.to_string(), "balance_nano": account.balance.nano().to_string(), "nonce": account.nonce.to_string(),
-        "fee_nano": fee.nano().to_string(), "height": meta.height,
+        "fee_nano": fee.nano().to_string(), "proposal_deposit_nano": meta.parameters.proposal_deposit.nano().to_string(), "height": meta.height,
     }))
 }
 
@@ -129,7 +155,7 @@ pub(super) async fn submit(State(state): State<WebState>, body: Bytes) -> Respon
             };
             (StatusCode::ACCEPTED, Json(json!({"transaction": id.to_string(), "status": status}))).into_response()
         }
-        Err(PostError::Refused { code, message }) => refused(StatusCode::BAD_REQUEST, &code, &message),
+        Err(PostError::Refused { code, message, .. }) => refused(StatusCode::BAD_REQUEST, &code, &message),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error.to_string()),
     }
 }

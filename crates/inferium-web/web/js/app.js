@@ -26,6 +26,9 @@ function flash(button) {
   setTimeout(() => button.classList.remove("did"), 900);
 }
 
+// On narrow screens the sections scroll; the one that is shown is in sight.
+document.querySelector(".sections [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target instanceof HTMLElement && event.target.matches("input, textarea, select, [contenteditable]");
   if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {

@@ -8,7 +8,7 @@ import { apiKey } from "./session.js";
 export class ChatError extends Error {}
 
 /** Events of a stream. @param {ReadableStream<Uint8Array>} body */
-async function* events(body) {
+export async function* events(body) {
   const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
   let rest = "";
   try {

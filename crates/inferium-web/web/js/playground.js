@@ -1,7 +1,8 @@
 // The playground: a conversation whose every answer carries its receipt.
 
-import { chat, chatModels, waitForReceipt } from "./chat.js";
-import { badge, check, element, money } from "./receipt-view.js";
+import { chat, chatModels } from "./chat.js";
+import { prove } from "./proof.js";
+import { element } from "./receipt-view.js";
 import { apiKey, bindKeyFields } from "./session.js";
 
 bindKeyFields();
@@ -91,30 +92,6 @@ async function say(text) {
   }
 }
 
-/** Follows an answer's receipt to its check. @param {HTMLElement} place @param {string} job @param {string} speed */
-async function prove(place, job, speed) {
-  const more = speed ? [element("span", {}, speed)] : [];
-  if (!job) return place.replaceChildren(...more);
-  const link = (/** @type {string} */ text) => element("a", { href: `/explorer/receipts/${job}` }, text);
-  place.replaceChildren(badge("provisional", "busy"), ...more, link("receipt"));
-  try {
-    const { status, file, body } = await waitForReceipt(job);
-    if (status !== "final" && status !== "settled") {
-      place.replaceChildren(badge(status, "bad"), ...more, element("span", {}, body.reason ?? ""));
-      return undefined;
-    }
-    const verdict = await check(file);
-    const shown = verdict.valid ? badge(`${status}, verified here`, "good") : badge("the receipt does not hold", "bad");
-    shown.setAttribute("data-verified", String(verdict.valid));
-    const worker = element("a", { href: `/explorer/nodes/${body.worker}`, title: body.worker }, `worker ${body.worker.slice(0, 8)}…`);
-    place.replaceChildren(shown, ...more, element("span", {}, `${body.usage.prompt_tokens} + ${body.usage.completion_tokens} tokens`),
-      element("b", {}, money(body.fee_nano)), worker, link("receipt"));
-  } catch (error) {
-    place.replaceChildren(badge("unknown", "bad"), element("span", {}, error instanceof Error ? error.message : String(error)));
-  }
-  return undefined;
-}
-
 part("say").addEventListener("submit", (event) => {
   event.preventDefault();
   const field = /** @type {HTMLTextAreaElement} */ (part("message"));
@@ -169,7 +146,7 @@ part("code").addEventListener("click", () => {
 
 chatModels().then((models) => {
   part("model").replaceChildren(...models.map((model) => element("option", { value: model.id }, model.id)));
-  if (!apiKey()) part("say-error").textContent = "Paste an API key to begin: `inferium up` prints one.";
+  if (!apiKey()) part("no-turns").prepend("Paste an API key among the parameters to begin; ", element("code", {}, "inferium up"), " prints one. ");
 }).catch((error) => {
   part("say-error").textContent = `The gateway does not name its models: ${error.message}`;
 });

@@ -3,12 +3,14 @@
 import { concat, fromHex, toHex } from "./bytes.js";
 import { createKeystore, openKeystore, parseKeystore } from "./keystore.js";
 import { element, money } from "./receipt-view.js";
-import { describe, encodeTransaction, parseAddress, parseAmount, signedBytes } from "./transaction.js";
+import { describe, encodeTransaction, parseAddress, parseAmount, parseName, signedBytes } from "./transaction.js";
 
 /** @typedef {import("./keystore.js").Keystore} Keystore */
 /** @typedef {import("./transaction.js").Body} Body */
 
 const KEPT = "inferium-keystore";
+/** Bytes of a signature, behind the transaction that it signs. */
+const SIGNATURE_SIZE = 64;
 /** Milliseconds without a transaction after which the key is forgotten. */
 const LOCK_AFTER_MS = 10 * 60_000;
 
@@ -68,14 +70,15 @@ async function open(keystore, key) {
   await refresh();
 }
 
-async function refresh() {
+/** The account's state, and what a signed transaction of so many bytes costs. @param {number} [size] */
+async function refresh(size) {
   if (!wallet) throw new Error("The wallet is locked.");
-  const response = await fetch(`/api/v1/accounts/${wallet.keystore.address}`);
+  const response = await fetch(`/api/v1/accounts/${wallet.keystore.address}${size ? `?size=${size}` : ""}`);
   const body = await response.json();
   if (!response.ok) throw new Error(body.error.message);
   part("balance").textContent = money(body.balance_nano);
   part("nonce").textContent = body.nonce;
-  return { balance: BigInt(body.balance_nano), nonce: BigInt(body.nonce), fee: BigInt(body.fee_nano) };
+  return { balance: BigInt(body.balance_nano), nonce: BigInt(body.nonce), fee: BigInt(body.fee_nano), deposit: BigInt(body.proposal_deposit_nano) };
 }
 
 part("open-form").addEventListener("submit", (event) => {
@@ -122,15 +125,22 @@ for (const tab of document.querySelectorAll("[data-way]")) {
 
 function showFields() {
   const kind = value("kind");
+  const shown = kind === "propose" ? [kind, `${kind}-${value("action")}`] : [kind];
   for (const field of document.querySelectorAll("[data-for]")) {
-    if (field instanceof HTMLElement) field.hidden = !(field.dataset["for"] ?? "").split(" ").includes(kind);
+    if (field instanceof HTMLElement) field.hidden = !(field.dataset["for"] ?? "").split(" ").some((name) => shown.includes(name));
   }
 }
 part("kind").addEventListener("change", showFields);
+part("action").addEventListener("change", showFields);
 
-/** `#vote=3&choice=yes`, as a proposal's page links here. */
+/** `#vote=3&choice=yes` or `#propose=starving_ms`, as pages of governance link here. */
 function fromAddress() {
   const asked = new URLSearchParams(location.hash.slice(1));
+  if (asked.has("propose")) {
+    const name = asked.get("propose") ?? "";
+    /** @type {HTMLSelectElement} */ (part("kind")).value = "propose";
+    if (/^\w+$/.test(name)) /** @type {HTMLTextAreaElement} */ (part("changes")).value = `${name} = `;
+  }
   const proposal = asked.get("vote");
   if (proposal && /^\d+$/.test(proposal)) {
     /** @type {HTMLSelectElement} */ (part("kind")).value = "vote";
@@ -140,8 +150,39 @@ function fromAddress() {
   showFields();
 }
 
-/** What the form asks for. @returns {Body} */
-function bodyOf() {
+/** Lines `name = value`, of parameters that there are and within their bounds. @param {string} text */
+async function changesOf(text) {
+  const response = await fetch("/governance.json");
+  if (!response.ok) throw new Error("The network does not tell its parameters now.");
+  /** @type {{ name: string, min: number, max: number }[]} */
+  const rules = (await response.json()).parameters;
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  if (lines.length === 0) throw new Error("Name at least one parameter, as in starving_ms = 5000.");
+  return lines.map((line) => {
+    const found = /^(\w+)\s*=\s*(\d+)$/.exec(line);
+    if (!found) throw new Error(`“${line}” is not a name, = and a whole number.`);
+    const [name, wanted] = [found[1] ?? "", BigInt(found[2] ?? "")];
+    const rule = rules.find((one) => one.name === name);
+    if (!rule) throw new Error(`There is no parameter ${name}.`);
+    if (wanted < BigInt(rule.min) || wanted > BigInt(rule.max)) throw new Error(`${name} is between ${rule.min} and ${rule.max}.`);
+    return { name, value: wanted };
+  });
+}
+
+/** @returns {Promise<import("./transaction.js").Action>} */
+async function actionOf() {
+  switch (value("action")) {
+    case "parameters":
+      return { name: "parameters", changes: await changesOf(value("changes")) };
+    case "spend":
+      return { name: "spend", to: parseAddress(value("to"), "The receiver's address"), amount: parseAmount(value("amount")) };
+    default:
+      return { name: "text" };
+  }
+}
+
+/** What the form asks for. @returns {Promise<Body>} */
+async function bodyOf() {
   const kind = value("kind");
   switch (kind) {
     case "transfer":
@@ -152,6 +193,9 @@ function bodyOf() {
     case "vote":
       if (!/^\d+$/.test(value("proposal"))) throw new Error("A proposal is a number.");
       return { kind, proposal: BigInt(value("proposal")), choice: value("choice") };
+    case "propose":
+      if (!value("title")) throw new Error("A proposal has a title.");
+      return { kind, title: value("title"), description: value("why"), action: await actionOf() };
     default:
       throw new Error(`There is no transaction ${kind}.`);
   }
@@ -197,15 +241,19 @@ part("make").addEventListener("submit", (event) => {
   guarded(async () => {
     if (!wallet) throw new Error("The wallet is locked.");
     const { keystore, key } = wallet;
-    const body = bodyOf();
-    const { balance, nonce, fee } = await refresh();
-    const takes = fee + (body.kind === "transfer" || body.kind === "bond" ? body.amount : 0n);
+    const body = await bodyOf();
+    const sender = fromHex(keystore.address) ?? new Uint8Array();
+    const chain = parseName(part("wallet").dataset["chain"] ?? "", "The chain");
+    const { balance, nonce, fee, deposit } = await refresh(encodeTransaction({ chain, sender, nonce: 0n, body }).length + SIGNATURE_SIZE);
+    const locks = body.kind === "propose" ? deposit : 0n;
+    const takes = fee + locks + (body.kind === "transfer" || body.kind === "bond" ? body.amount : 0n);
     if (takes > balance) throw new Error(`The account holds ${money(balance)}; this takes ${money(takes)}, the fee included.`);
-    const chain = parseAddress(part("wallet").dataset["chain"] ?? "", "The chain");
-    const transaction = { chain, sender: fromHex(keystore.address) ?? new Uint8Array(), nonce, body };
+    const transaction = { chain, sender, nonce, body };
     // The bytes are made once, before the words are read: what is shown is what is signed.
     const signed = signedBytes(transaction);
-    if (!(await review(describe(transaction, fee), signed))) return;
+    const words = describe(transaction, fee);
+    if (locks > 0n) words.fields.push(["deposit", `${money(locks)}, which comes back unless it is vetoed`]);
+    if (!(await review(words, signed))) return;
     const signature = await key.sign(signed);
     stayOpen();
     const response = await fetch("/api/v1/transactions", {

@@ -87,6 +87,7 @@ pub(super) async fn go_on(
         sampling: request.sampling,
         seed: replay_seed(request, prompt, &context.vrf_output),
         shaping: Shaping { likeliest, ..Shaping::default() },
+        prefix_scope: None,
         measure: context.mode == VerificationMode::Sampled,
     })?;
     while let Some(step) = steps.recv().await {
@@ -131,6 +132,7 @@ pub(super) async fn another(
         sampling: request.sampling,
         seed,
         shaping: Shaping { likeliest: shaping.likeliest, ..Shaping::default() },
+        prefix_scope: None,
         measure,
     };
     let truth = match &context.truth {

@@ -23,6 +23,7 @@ pub(crate) fn context(crime: Option<Crime>) -> JobContext {
         server: None,
         vrf_output: Digest::sha256(b"vrf"),
         mode: VerificationMode::Exact,
+        prefix_scope: None,
         crime,
         truth: None,
         copies: Copies::default(),
@@ -90,6 +91,7 @@ pub(crate) async fn is_right(job: &FinishedJob) -> bool {
             sampling: request.sampling,
             seed,
             shaping: Shaping::default(),
+            prefix_scope: None,
             measure: false,
         };
         let steps = engine.replay(replay).unwrap().await.unwrap().unwrap();
@@ -221,6 +223,7 @@ async fn forged_figures_are_the_only_thing_that_differs() {
         sampling: forged.leaf.request.sampling,
         seed,
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: true,
     };
     let truth = engine(0).replay(replay).unwrap().await.unwrap().unwrap();

@@ -105,6 +105,7 @@ async fn honest(flavour: u64, has_ids: bool, is_stream: bool, body: &Value) -> a
         sampling: SamplingParams { temperature_micro: micro("temperature"), top_p_ppm: micro("top_p"), top_k: 0 },
         seed: [77; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     };
     let mut steps = engine.generate(request).unwrap();

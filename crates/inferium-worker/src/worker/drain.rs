@@ -2,17 +2,28 @@
 //!
 //! A worker that just goes leaves segments whose evidence nobody gets, and pays for them (SPEC S6).
 
-use super::{Core, WorkerError};
+use super::{Core, Own, WorkerError};
 use crate::lease::LeaseWork;
-use inferium_types::{LeaseId, OfferTerms, SegmentId, TransactionBody};
+use inferium_types::{Amount, Duty, LeaseId, ModelProfile, OfferTerms, Price, ProfileId, SegmentId, TransactionBody};
 use std::collections::BTreeSet;
-use tracing::debug;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, info};
+
+/// Wait before the offer is withdrawn once more.
+const WITHDRAW_AGAIN: Duration = Duration::from_secs(1);
 
 /// How far segments of a worker that wants to go have come.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
-    /// It wants to go.
+    /// It takes nothing new.
     pub(super) begun: bool,
+    /// It goes once all is done.
+    pub(super) leaves: bool,
+    /// How often it began to take nothing new.
+    begins: u32,
+    /// The block that withdrew its offer: until then, a lease may be granted.
+    withdrawn: Option<u64>,
     /// Segments with a verdict that is not paid yet.
     judged: BTreeSet<SegmentId>,
     /// Segments that were opened, or owe no opening.
@@ -20,6 +31,14 @@ pub(super) struct Drain {
 }
 
 impl Drain {
+    /// The offer is withdrawn since this block, for what began as number `begin`.
+    pub(super) const fn on_withdrawn(&mut self, begin: u32, height: u64) {
+        // It may have taken work since, and offered again.
+        if begin == self.begins {
+            self.withdrawn = Some(height);
+        }
+    }
+
     pub(super) fn on_judged(&mut self, segment: SegmentId) {
         self.judged.insert(segment);
     }
@@ -36,20 +55,84 @@ impl Drain {
 }
 
 impl Core {
-    /// Takes nothing new, and ends what there is.
-    pub(super) fn begin_drain(&mut self) -> Result<(), WorkerError> {
-        self.drain.begun = true;
-        let terms = OfferTerms { slots: 0, ..self.config.offer };
-        self.send(TransactionBody::SetOffer { profile: self.config.profile, terms });
-        let open: Vec<LeaseId> =
-            self.leases.values().filter(|work| !work.record.ended).map(|work| work.record.lease).collect();
-        for lease in open {
-            self.close(lease);
+    /// Does as its operator wants it.
+    pub(super) fn on_duty(&mut self, duty: Duty) -> Result<(), WorkerError> {
+        self.drain.leaves |= duty == Duty::Draining;
+        match duty {
+            Duty::Working if self.drain.begun => {
+                info!("taking work again");
+                self.drain.begun = false;
+                self.check_offer();
+                Ok(())
+            }
+            Duty::Paused | Duty::Draining if !self.drain.begun => self.begin_drain(),
+            Duty::Working | Duty::Paused | Duty::Draining => Ok(()),
         }
+    }
+
+    /// Takes nothing new, and ends what there is.
+    fn begin_drain(&mut self) -> Result<(), WorkerError> {
+        info!("no new work; what was signed is being judged");
+        self.drain.begun = true;
+        self.drain.begins = self.drain.begins.saturating_add(1);
+        self.drain.withdrawn = None;
+        self.withdraw();
+        self.close_again();
         for due_ms in self.unopened.values_mut() {
             *due_ms = 0;
         }
         self.open_segments()
+    }
+
+    /// Withdraws the offer, and tries again until the chain has an answer.
+    fn withdraw(&self) {
+        let (sender, own, begin) = (self.sender.clone(), self.own_tx.clone(), self.drain.begins);
+        let offering = Arc::clone(&self.offering);
+        let mut offers = self.offers();
+        tokio::spawn(async move {
+            // An offer that is being posted just now comes before this, not after it.
+            let _permit = offering.acquire_owned().await;
+            let mut withdrawn = 0;
+            while let Some((profile, terms)) = offers.last().copied() {
+                match sender.send(TransactionBody::SetOffer { profile, terms }).await {
+                    // Who may not change an offer gets no lease for it either.
+                    Ok(sent) => {
+                        withdrawn = withdrawn.max(sent.block.header.height);
+                        offers.pop();
+                        continue;
+                    }
+                    Err(error) => debug!(%error, "the offer could not be withdrawn yet"),
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(WITHDRAW_AGAIN) => {}
+                    () = own.closed() => return,
+                }
+            }
+            let _ = own.send(Own::Withdrawn(begin, withdrawn)).await;
+        });
+    }
+
+    /// What it offers now: its model, and hosting if it does.
+    pub(super) fn offers(&self) -> Vec<(ProfileId, OfferTerms)> {
+        let hosting = self.config.hosting.as_ref().map(|hosting| {
+            let price = Price { prompt_token: Amount::ZERO, completion_token: hosting.price_min };
+            let terms = OfferTerms { slots: hosting.slots, price, context_tokens: 0, batches: false };
+            (ModelProfile::host().id(), terms)
+        });
+        let offers = std::iter::once((self.config.profile, self.config.offer)).chain(hosting);
+        let slots = |terms: OfferTerms| if self.drain.begun { 0 } else { terms.slots };
+        offers.map(|(profile, terms)| (profile, OfferTerms { slots: slots(terms), ..terms })).collect()
+    }
+
+    /// Closes what is still open while nothing is taken: an earlier try may not have come through.
+    pub(super) fn close_again(&self) {
+        if self.drain.begun {
+            self.open_leases().into_iter().for_each(|lease| self.close(lease));
+        }
+    }
+
+    fn open_leases(&self) -> Vec<LeaseId> {
+        self.leases.values().filter(|work| !work.record.ended).map(|work| work.record.lease).collect()
     }
 
     pub(super) fn close(&self, lease: LeaseId) {
@@ -67,7 +150,10 @@ impl Core {
 
     /// Whether nothing is lost by going now.
     pub(super) fn is_drained(&self) -> Result<bool, WorkerError> {
-        if !self.drain.begun || !self.leases.values().all(LeaseWork::is_done) {
+        if !self.drain.leaves || self.drain.withdrawn.is_none_or(|height| self.followed < height) {
+            return Ok(false);
+        }
+        if !self.leases.values().all(LeaseWork::is_done) {
             return Ok(false);
         }
         let owes = self.parameters.forced_share.get() > 0;

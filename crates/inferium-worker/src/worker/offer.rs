@@ -8,21 +8,26 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 impl Core {
-    /// Makes the chain's offer ours, unless one such check is under way.
+    /// Makes the chain's offer ours, unless one such check is under way: none while no work is taken, also where an earlier check
+    /// posted one just then.
     pub(super) fn check_offer(&self) {
-        if self.drain.begun {
-            return;
-        }
         let Ok(permit) = Arc::clone(&self.offering).try_acquire_owned() else { return };
         let (chain, sender, me) = (self.chain.clone(), self.sender.clone(), self.me);
-        let (profile, terms) = (self.config.profile, self.config.offer);
+        let offers = self.offers();
         tokio::spawn(async move {
-            if let Err(error) = post_offer(&chain, &sender, me, profile, terms).await {
-                debug!(%error, "the offer could not be checked");
+            for (profile, terms) in offers {
+                if let Err(error) = post_offer(&chain, &sender, me, profile, terms).await {
+                    debug!(%profile, %error, "the offer could not be checked");
+                }
             }
             drop(permit);
         });
     }
+}
+
+/// Whether the chain holds an offer already, or need not hold it: one of no slots is none.
+fn is_standing(standing: Option<&Offer>, terms: &OfferTerms) -> bool {
+    standing.map_or(terms.slots == 0, |offer| offer.terms == *terms)
 }
 
 /// True when statistics barred the worker from the profile for ever: whatever it asks for there is refused, and costs a fee
@@ -44,7 +49,7 @@ async fn post_offer(
     let node: Option<Node> = chain.entry(&StateKey::Node(me)).await?;
     let meta: Option<Meta> = chain.entry(&StateKey::Meta).await?;
     let standing: Option<Offer> = chain.entry(&StateKey::Offer((profile, me))).await?;
-    let is_standing = standing.is_some_and(|offer| offer.terms == terms);
+    let is_standing = is_standing(standing.as_ref(), &terms);
     let may_work = node.zip(meta).is_some_and(|(node, meta)| node.is_active(meta.epoch));
     if known.is_none() || is_standing || !may_work || is_barred(chain, me, profile).await? {
         return Ok(());

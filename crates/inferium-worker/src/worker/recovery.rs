@@ -15,7 +15,7 @@ impl Core {
             match on_chain {
                 Some(lease) => {
                     // Of a model that is not served any more it takes no jobs; what it did is still handed in.
-                    let is_other = record.terms.profile != self.config.profile;
+                    let is_other = !self.serves(record.terms.profile);
                     if is_other {
                         self.close(record.lease);
                     }

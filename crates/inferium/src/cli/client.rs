@@ -15,13 +15,8 @@ pub(crate) struct RunArgs {
     /// What to ask; without it, what stdin says, or a chat on a terminal.
     #[arg(value_name = "PROMPT")]
     pub(crate) prompt: Vec<String>,
-    /// Where the API begins, like http://127.0.0.1:8080/v1 [default: that of the data folder's network if one is named, else
-    /// OPENAI_BASE_URL, else that of the usual data folder]. The API key is OPENAI_API_KEY there, or the data folder's.
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// A file whose first line is the API key.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// What the model is told before everything else.
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
@@ -34,8 +29,64 @@ pub(crate) struct RunArgs {
     /// Tokens of an answer at most.
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
+}
+
+/// The server that is asked.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Where the API begins, like http://127.0.0.1:8080/v1 [default: that of the data folder's network if one is named, else
+    /// OPENAI_BASE_URL, else that of the usual data folder]. The API key is OPENAI_API_KEY there, or the data folder's.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A file whose first line is the API key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) network: NetworkDir,
+}
+
+/// `inferium batch`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BatchCommand {
+    /// Upload a file of requests, one a line, and have them answered.
+    Submit {
+        /// JSON Lines: each with `custom_id`, `method`, `url` and `body`.
+        file: PathBuf,
+        /// What all of its lines ask.
+        #[arg(long, value_name = "URL", default_value = "/v1/chat/completions")]
+        endpoint: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List the API key's batches, newest first.
+    List {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Show where a batch stands, what it cost, and what is wrong with its file.
+    Show {
+        /// Its id.
+        batch: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Begin no more lines of a batch.
+    Cancel {
+        /// Its id.
+        batch: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Print a batch's answers, one a line.
+    Output {
+        /// Its id.
+        batch: String,
+        /// The lines that have no answer, and why.
+        #[arg(long)]
+        errors: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
 /// `inferium key`.
@@ -52,6 +103,12 @@ pub(crate) enum KeyCommand {
         /// How long it is good for: 30d, 12h, 90m, 45s or 2w [default: until it is revoked].
         #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
         expires: Option<u64>,
+        /// Requests a minute at most [default: no limit].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        rpm: Option<u32>,
+        /// Tokens of prompts and answers a minute at most [default: no limit].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        tpm: Option<u32>,
         /// The models that it may use [default: all].
         #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
         models: Vec<String>,
@@ -67,6 +124,11 @@ pub(crate) enum KeyCommand {
     Revoke {
         /// Its id, or its name.
         key: String,
+        #[command(flatten)]
+        network: NetworkDir,
+    },
+    /// Print the address of the operator's pages, with the admin token that they take: who has it may do all that this machine may.
+    Admin {
         #[command(flatten)]
         network: NetworkDir,
     },

@@ -48,6 +48,13 @@ pub(crate) enum WalletCommand {
         #[command(flatten)]
         signing: SigningArgs,
     },
+    /// Sign the payment that a gateway asked for with 402, and print what to send in `PAYMENT-SIGNATURE`; the gateway sends it to the chain.
+    PayHeader {
+        /// The answer's header `PAYMENT-REQUIRED`.
+        required: String,
+        #[command(flatten)]
+        signing: SigningArgs,
+    },
     /// Lock stake: for one's own node, or as a delegation to a validator.
     #[command(visible_alias = "delegate")]
     Stake {

@@ -1,6 +1,7 @@
 //! Networks and workers that run on this machine.
 
 use super::models::ModelsDir;
+use super::money::NetworkDir;
 use super::parse::{parse_change, parse_payment};
 use crate::up::Cheat;
 use clap::{Args, Subcommand, ValueEnum};
@@ -86,6 +87,9 @@ pub(crate) struct UpArgs {
     /// Validators of a new network.
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub(crate) validators: u32,
+    /// Take no files and no batches of requests that nobody waits for.
+    #[arg(long)]
+    pub(crate) no_batches: bool,
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
     #[command(flatten)]
@@ -119,13 +123,32 @@ pub(crate) struct UpArgs {
 }
 
 /// `inferium worker`.
-#[expect(clippy::large_enum_variant, reason = "parsed once")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Look at this machine, register, be measured, and work until Ctrl-C.
-    Join(JoinArgs),
+    Join(Box<JoinArgs>),
     /// Show what this machine has, as a worker would report it.
     Hardware,
+    /// List the workers of a running network's data folder, and whether they take work.
+    List {
+        #[command(flatten)]
+        network: NetworkDir,
+    },
+    /// Have a worker end what it began and take nothing new; it stays so over restarts.
+    Pause(DutyArgs),
+    /// Have a paused worker take work again.
+    Resume(DutyArgs),
+    /// Have a worker end what it began, and then go; a restart of its network brings it back.
+    Drain(DutyArgs),
+}
+
+/// Which worker is meant.
+#[derive(Debug, Args)]
+pub(crate) struct DutyArgs {
+    /// Its name or node [default: the only one].
+    pub(crate) worker: Option<String>,
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
 }
 
 /// `inferium worker join`.
@@ -147,9 +170,22 @@ pub(crate) struct JoinArgs {
     /// The highest tier to serve, whatever is measured.
     #[arg(long, value_enum, default_value_t = WantedTier::High)]
     pub(crate) tier: WantedTier,
-    /// Jobs at a time.
+    /// Jobs at a time, at most; no more than the engine's cache has room for are offered.
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) slots: u32,
+    /// Take no batches: requests that nobody waits for, at half the price.
+    #[arg(long)]
+    pub(crate) no_batches: bool,
+    /// Host so many runs of agents at once, of agents that call this worker's model. What a run may spend is answered for with the
+    /// stake.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=256))]
+    pub(crate) host_agents: u32,
+    /// The least price of a run that is hosted, in IFR.
+    #[arg(long, default_value = "0.000000001", value_parser = parse_payment, value_name = "IFR", requires = "host_agents")]
+    pub(crate) host_price: Amount,
+    /// A program that agents' manifests may name as a server of tools; it runs in a sandbox. Can be given several times.
+    #[arg(long, value_name = "PROGRAM", requires = "host_agents")]
+    pub(crate) allow_tool: Vec<PathBuf>,
     /// Stake, in IFR.
     #[arg(long, default_value = "1000", value_parser = parse_payment)]
     pub(crate) stake: Amount,

@@ -1,6 +1,6 @@
 //! A server of OpenAI's chat API, as `inferium run` asks it.
 
-use super::Options;
+use super::{Options, Server};
 use crate::admin::refusal;
 use crate::cli::Failure;
 use inferium_types::Amount;
@@ -14,11 +14,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const EVENT_MAX: usize = 16 * 1024 * 1024;
 
 /// The server, the key and the model.
-pub(super) struct Api {
-    http: Client,
-    base: String,
-    key: String,
-    pub(super) model: String,
+pub(crate) struct Api {
+    pub(crate) http: Client,
+    pub(crate) base: String,
+    pub(crate) key: String,
+    pub(crate) model: String,
 }
 
 /// An answer, whole.
@@ -40,18 +40,14 @@ pub(super) struct Stats {
 }
 
 impl Api {
-    pub(super) fn new(base: &str, key: String, model: &str) -> Result<Self, Failure> {
-        let base = base.trim().trim_end_matches('/').to_owned();
-        if !base.starts_with("http://") && !base.starts_with("https://") {
-            return Err(Failure::usage(format!("{base:?} is no http(s) address")));
-        }
-        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    pub(crate) fn new(Server { base, key }: Server, model: &str) -> Result<Self, Failure> {
+        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).pool_max_idle_per_host(4_096).build();
         let http = http.map_err(|error| Failure::failed(format!("cannot make an HTTP client: {error}")))?;
         Ok(Self { http, base, key, model: model.to_owned() })
     }
 
     /// Checks that the server is there, takes the key and has the model.
-    pub(super) async fn check(&self) -> Result<(), Failure> {
+    pub(crate) async fn check(&self) -> Result<(), Failure> {
         let models = self.http.get(format!("{}/models", self.base)).bearer_auth(&self.key);
         let models = crate::admin::answer(models, &self.base).await?;
         let names: Vec<&str> = crate::keys::rows(&models).iter().map(|model| crate::keys::text(model, "id")).collect();
@@ -201,14 +197,14 @@ impl Stats {
 
 /// Server-sent events, from bytes as they come.
 #[derive(Debug, Default)]
-struct Events {
+pub(crate) struct Events {
     line: Vec<u8>,
     data: Option<String>,
 }
 
 impl Events {
     /// The data of the events that end in these bytes.
-    fn take(&mut self, bytes: &[u8]) -> Result<Vec<String>, Failure> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Vec<String>, Failure> {
         let mut events = Vec::new();
         for byte in bytes {
             if *byte != b'\n' {

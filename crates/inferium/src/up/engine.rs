@@ -17,8 +17,12 @@ use std::sync::Arc;
 
 /// Kernel tiers are proven equal bit for bit by the engine's tests, so they are one class.
 const TIER: &str = "all";
-/// Tokens of the cache for all sequences of the process.
-const CACHE_TOKENS: u32 = 16_384;
+/// Tokens of the cache for all sequences of the process: eight answers, which is what a worker offers at once, and four replays, each as
+/// long as SmolLM2's context. A job that waited in the engine for room would miss its first token's deadline, and its worker be
+/// reported. Pages are allocated as they are used, at 23 kB a token: 2.3 GB when all of them are.
+const CACHE_TOKENS: u32 = 12 * 8_192;
+/// llama.cpp allocates all of its cache when it starts.
+const LLAMACPP_CACHE_TOKENS: u32 = 24_576;
 /// How far a mock of the tolerance class is off.
 const MOCK_NOISE_MILLI: u16 = 20;
 
@@ -45,6 +49,7 @@ impl Served {
         match self.profile.task {
             ModelTask::Chat => true,
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
+            ModelTask::Host => false,
         }
     }
 }
@@ -215,15 +220,16 @@ fn check_engine(arguments: &ServingArgs) -> Result<(), Failure> {
 }
 
 fn llama(path: &Path, threads: Option<u16>, deviation: Deviation) -> Result<Model, Failure> {
-    started(path, threads, LoadOptions { deviation, ..LoadOptions::default() })
+    started(path, threads, LoadOptions { deviation, kv_tokens: CACHE_TOKENS, ..LoadOptions::default() })
 }
 
 fn llamacpp(path: &Path, threads: Option<u16>) -> Result<Model, Failure> {
-    started(path, threads, LoadOptions { arithmetic: Arithmetic::LlamaCpp, ..LoadOptions::default() })
+    let options =
+        LoadOptions { arithmetic: Arithmetic::LlamaCpp, kv_tokens: LLAMACPP_CACHE_TOKENS, ..LoadOptions::default() };
+    started(path, threads, options)
 }
 
-fn started(path: &Path, threads: Option<u16>, options: LoadOptions) -> Result<Model, Failure> {
-    let mut options = LoadOptions { kv_tokens: CACHE_TOKENS, ..options };
+fn started(path: &Path, threads: Option<u16>, mut options: LoadOptions) -> Result<Model, Failure> {
     if let Some(threads) = threads {
         options.threads = usize::from(threads);
     }

@@ -6,14 +6,21 @@ use super::network::Network;
 use super::register::{self, Registration};
 use super::watch::{self, Failing, Failures};
 use crate::cli::{Failure, UpArgs};
+use crate::duty::DutyFile;
 use crate::hardware;
 use crate::home::DataDir;
+use crate::hosting::{self, ToolServers};
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
-use inferium_gateway::{AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, ServedModel};
-use inferium_types::{Amount, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey};
+use inferium_engine::Model;
+use inferium_gateway::{AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, KeepDuty, ServedModel, WorkerSwitch};
+use inferium_tools::{Embeddings, Host, Secret};
+use inferium_types::{
+    Amount, Duty, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey,
+};
 use inferium_web::Web;
-use inferium_worker::{Crime, Worker, WorkerConfig};
+use inferium_worker::{Crime, Hosting, Worker, WorkerConfig};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, Sender as Signal};
@@ -24,12 +31,15 @@ const PRICE: Price = Price { prompt_token: Amount::from_nano(500), completion_to
 const EMBEDDING_PRICE: Price = Price { prompt_token: Amount::from_nano(100), completion_token: Amount::ZERO };
 /// Tokens that a lease of an embedding model has room for in one job: many texts, each far shorter.
 const EMBEDDING_CONTEXT: u32 = 4_096;
-/// Two leases of this many slots fill a worker's offer; the next task meets another worker.
-const LEASE_SLOTS: u32 = 8;
-const OFFER_SLOTS: u32 = 16;
+/// What a worker offers at most: what its engine generates at once. A job that waited in the engine for a place would miss its
+/// first token's deadline, and its worker be reported; those that wait in the gateway are told their place.
+const OFFER_SLOTS: u32 = 8;
 /// Slots of the mock engine, which is bounded by nothing but the network.
-const MOCK_LEASE_SLOTS: u32 = 512;
 const MOCK_OFFER_SLOTS: u32 = 1_024;
+/// The least price of a run that it hosts: any.
+const HOST_PRICE_MIN: Amount = Amount::from_nano(1);
+/// Runs of agents that a worker hosts at once.
+const HOST_SLOTS: u32 = 8;
 const LEASE_JOBS: u32 = 100_000;
 const LEASE_TOKENS: u64 = 20_000_000;
 const LEASE_MS: u64 = 3_600_000;
@@ -54,6 +64,8 @@ pub(crate) struct Services {
     /// The embedding model, if one is served.
     pub(crate) embeddings: Option<String>,
     pub(crate) workers: usize,
+    /// Model of each worker that takes work.
+    working: Vec<String>,
     gateway_url: String,
     stop: Signal<bool>,
     failures: Failures,
@@ -83,6 +95,7 @@ impl Services {
             model: served.first().map_or_else(String::new, |served| served.profile.name.clone()),
             embeddings: served.get(1).map(|served| served.profile.name.clone()),
             workers: 0,
+            working: Vec::new(),
             gateway_url: gateway_url.to_owned(),
             stop,
             failures,
@@ -93,7 +106,8 @@ impl Services {
         let mut workers = Vec::new();
         for served in served {
             let name = match served.profile.task {
-                ModelTask::Chat => "worker",
+                // Nothing that `up` serves is a profile of hosts.
+                ModelTask::Chat | ModelTask::Host => "worker",
                 ModelTask::Embed { .. } => "embedder",
             };
             workers.push((name.to_owned(), served, None));
@@ -110,14 +124,17 @@ impl Services {
         gateway?;
         registered?;
         let names = start.names(workers.iter().map(|(name, ..)| name.as_str()))?;
-        start.gateway(&mut services, names, listener, admin)?;
-        for (name, served, crime) in workers {
-            start.worker(&mut services, &name, served, crime)?;
+        let switches: Vec<WorkerSwitch> =
+            workers.iter().map(|(name, ..)| start.switch(name)).collect::<Result<_, _>>()?;
+        let duties: Vec<Receiver<Duty>> = switches.iter().map(|switch| switch.duty.subscribe()).collect();
+        start.gateway(&mut services, names, switches, listener, admin)?;
+        for ((name, served, crime), duty) in workers.into_iter().zip(duties) {
+            start.worker(&mut services, &name, served, crime, duty)?;
         }
         Ok(services)
     }
 
-    /// Resolves when leases of every model are served.
+    /// Resolves when leases of every model are served whose workers take work.
     pub(crate) async fn ready(&self) -> Result<(), Failure> {
         let client = reqwest::Client::new();
         let address = format!("{}/ready", self.gateway_url);
@@ -126,10 +143,10 @@ impl Services {
                 if let Ok(response) = client.get(&address).send().await {
                     let body = response.json::<serde_json::Value>().await.unwrap_or_default();
                     let models = body.get("models").and_then(serde_json::Value::as_object);
-                    let is_served =
-                        models.is_some_and(|models| models.values().all(|leases| leases.as_u64() > Some(0)));
+                    let has_lease = |model: &String| models.and_then(|models| models.get(model)?.as_u64()) > Some(0);
                     let leases = body.get("leases").and_then(serde_json::Value::as_u64).unwrap_or(0);
-                    if is_served && leases >= u64::try_from(self.workers).unwrap_or(u64::MAX) {
+                    let enough = u64::try_from(self.working.len()).unwrap_or(u64::MAX);
+                    if self.working.iter().all(has_lease) && leases >= enough {
                         return;
                     }
                 }
@@ -198,6 +215,7 @@ impl Start<'_> {
         &self,
         services: &mut Services,
         names: Vec<(String, NodeId)>,
+        switches: Vec<WorkerSwitch>,
         listener: TcpListener,
         admin: TcpListener,
     ) -> Result<(), Failure> {
@@ -209,10 +227,13 @@ impl Start<'_> {
             store: self.data.path().join("gateway.redb"),
             api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
             admin_token: AdminToken::from_entropy(self.data.secret(ADMIN_TOKEN, rand::random)?),
+            batches: !self.arguments.no_batches,
+            workers: switches,
         };
         let gateway = Gateway::open(config, self.chain.clone()).map_err(|e| Failure::failed(e.to_string()))?;
-        let public = Web::new(self.chain.clone(), names).mount(gateway.routes());
-        for (listener, routes) in [(listener, public), (admin, gateway.admin_routes())] {
+        let web = Web::new(self.chain.clone(), names);
+        let for_operators = web.for_operators().mount(gateway.admin_routes());
+        for (listener, routes) in [(listener, web.mount(gateway.routes())), (admin, for_operators)] {
             let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
                 // Tokens are small; waiting to merge them would delay each.
                 let _ = stream.set_nodelay(true);
@@ -222,6 +243,19 @@ impl Start<'_> {
         let stopped = self.stopped.clone();
         self.supervise(services, "gateway", async move { gateway.run(stopped).await.map_err(|e| e.to_string()) });
         Ok(())
+    }
+
+    /// How a worker is paused and taken up again. What its operator wants of it stands over restarts; one that was drained works again
+    /// then, since it is started.
+    fn switch(&self, name: &str) -> Result<WorkerSwitch, Failure> {
+        let file = DutyFile::of(self.data.path(), name);
+        let duty = file.read()?;
+        let keep: KeepDuty = Box::new(move |duty| file.write(duty).map_err(|failure| failure.to_string()));
+        if duty == Duty::Paused {
+            say(&format!("  {name} is paused; `inferium worker resume {name}` has it work again"));
+        }
+        let node = self.data.key(name)?.public_key();
+        Ok(WorkerSwitch { name: name.to_owned(), node, duty: Signal::new(duty), keep })
     }
 
     /// On a first start the test account buys its API key's budget from the gateway.
@@ -241,11 +275,15 @@ impl Start<'_> {
         name: &str,
         served: &Served,
         crime: Option<Crime>,
+        duty: Receiver<Duty>,
     ) -> Result<(), Failure> {
         let key = self.data.key(name)?;
         let vrf = self.vrf(name)?;
         services.nodes.push((name.to_owned(), key.public_key()));
         services.workers = services.workers.saturating_add(1);
+        if *duty.borrow() == Duty::Working {
+            services.working.push(served.profile.name.clone());
+        }
         if let Some(crime) = crime {
             say(&format!("  a worker that cheats has joined ({crime}): {}", key.public_key()));
         }
@@ -263,7 +301,9 @@ impl Start<'_> {
             report: hardware::report(served.profile.task.least_tier(TaskKind::Inference.policy().tier)),
             // The network stops as a whole, and goes on where it was.
             drain: Duration::ZERO,
+            duty,
             server: served.server.clone(),
+            hosting: self.hosting(services, served, crime)?,
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| served.working.clone()),
@@ -276,18 +316,39 @@ impl Start<'_> {
         Ok(())
     }
 
+    /// Workers of conversations host runs of agents as well, unless they cheat.
+    fn hosting(&self, services: &Services, served: &Served, crime: Option<Crime>) -> Result<Option<Hosting>, Failure> {
+        if !hosting::can_host(&served.profile) || crime.is_some() {
+            return Ok(None);
+        }
+        // Vectors for searches come through the network, and are paid for by its own key.
+        let embeddings = services.embeddings.as_ref().map(|model| Embeddings {
+            base_url: format!("{}/v1", services.gateway_url),
+            model: model.clone(),
+            key: Secret::new(services.api_key.reveal()),
+        });
+        let host = Host { embeddings, ..hosting::host()? };
+        Ok(Some(Hosting {
+            slots: HOST_SLOTS,
+            price_min: HOST_PRICE_MIN,
+            folder: self.data.path().join("runs"),
+            tools: Arc::new(ToolServers(host)),
+        }))
+    }
+
     fn vrf(&self, name: &str) -> Result<VrfSecretKey, Failure> {
         let bytes = self.data.secret(&format!("{name}.vrf"), rand::random::<[u8; 32]>)?;
         VrfSecretKey::from_entropy(bytes).map_err(|_| Failure::failed(format!("the VRF key of {name} is damaged")))
     }
 
     fn model(&self, served: &Served) -> ServedModel {
-        let OfferTerms { price, context_tokens, .. } = self.offer(served);
+        let OfferTerms { slots, price, context_tokens, .. } = self.offer(served);
         let demand = DemandTerms {
             price_max: price,
             jobs_max: LEASE_JOBS,
             tokens_max: LEASE_TOKENS,
-            slots: if self.is_mock() { MOCK_LEASE_SLOTS } else { LEASE_SLOTS },
+            // Two leases fill a worker's offer; the next task meets another worker.
+            slots: slots.div_ceil(2),
             context_tokens,
             open_ms: OPEN_MS,
             lease_ms: LEASE_MS,
@@ -314,10 +375,40 @@ impl Start<'_> {
     }
 }
 
-/// What a worker offers for a model.
+/// What a worker offers for a model: at most `slots`, and no more than its cache has room for, each with a whole context, when half as
+/// many replays run beside them.
 pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
-    match served.profile.task {
-        ModelTask::Chat => OfferTerms { slots, price: PRICE, context_tokens: served.model.context_tokens() },
-        ModelTask::Embed { .. } => OfferTerms { slots, price: EMBEDDING_PRICE, context_tokens: EMBEDDING_CONTEXT },
+    let context_tokens = served.model.context_tokens();
+    match (&served.model, served.profile.task) {
+        (_, ModelTask::Embed { .. }) => {
+            OfferTerms { slots, price: EMBEDDING_PRICE, context_tokens: EMBEDDING_CONTEXT, batches: true }
+        }
+        (Model::Chat(engine), ModelTask::Chat) => {
+            // A mock has none.
+            let cache = Some(engine.load().kv_tokens_total).filter(|tokens| *tokens > 0);
+            let fitting = cache.map_or(slots, |tokens| slots_in(tokens, context_tokens));
+            OfferTerms { slots: slots.min(fitting), price: PRICE, context_tokens, batches: true }
+        }
+        (Model::Embedder(_), ModelTask::Chat) | (_, ModelTask::Host) => {
+            OfferTerms { slots, price: PRICE, context_tokens, batches: true }
+        }
+    }
+}
+
+/// Slots that a cache has room for, with two replays for three of them; at least one.
+fn slots_in(cache_tokens: u32, context_tokens: u32) -> u32 {
+    let fitting = u64::from(cache_tokens) * 2 / (3 * u64::from(context_tokens.max(1)));
+    // Two leases share them, each half.
+    (u32::try_from(fitting).unwrap_or(u32::MAX) / 2 * 2).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slots_in;
+
+    #[test]
+    fn a_cache_has_room_for_whole_contexts_of_answers_and_half_as_many_replays() {
+        let found = [(98_304, 8_192), (98_303, 8_192), (98_304, 32_768), (98_304, 131_072), (1, u32::MAX), (8, 0)];
+        assert_eq!(found.map(|(cache, context)| slots_in(cache, context)), [8, 6, 2, 1, 1, 4]);
     }
 }

@@ -1,6 +1,6 @@
 //! What is said of a transaction's end.
 
-use super::{outcome, unsent};
+use super::{Facts, outcome, unsent};
 use inferium_chain::SendError;
 use inferium_types::{
     Amount, ChainId, Digest, SecretKey, SignedTransaction, Transaction, TransactionBody, TransactionId,
@@ -16,11 +16,13 @@ fn signed() -> SignedTransaction {
 #[test]
 fn a_final_transaction_says_where_and_a_failed_one_why() {
     let id = TransactionId::new(Digest::of("test", &[]));
-    let done = outcome(id, 7, None, false).unwrap();
+    let done = outcome(id, 7, None, None).unwrap();
     assert!(done.contains(&id.to_string()) && done.contains("block 7"), "{done}");
-    let json: serde_json::Value = serde_json::from_str(&outcome(id, 7, None, true).unwrap()).unwrap();
+    let facts = Facts::from_iter([("creator".to_owned(), "somebody".into())]);
+    let json: serde_json::Value = serde_json::from_str(&outcome(id, 7, None, Some(facts)).unwrap()).unwrap();
     assert_eq!((json["height"].as_u64(), json["status"].as_str()), (Some(7), Some("final")));
-    for json in [false, true] {
+    assert_eq!((json["creator"].as_str(), json["transaction"].as_str()), (Some("somebody"), Some(&*id.to_string())));
+    for json in [None, Some(Facts::new())] {
         let failure = outcome(id, 7, Some("1 IFR needed, 0 IFR available"), json).unwrap_err();
         assert_eq!(failure.code(), ExitCode::from(1));
         assert!(failure.to_string().contains("1 IFR needed") && failure.to_string().contains("cost its fee"));

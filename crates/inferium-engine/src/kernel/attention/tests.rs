@@ -1,4 +1,4 @@
-use super::{HEAD_SIZES, PAGE_TOKENS, Query, attend, head_page_len, store};
+use super::{HEAD_SIZES, PAGE_TOKENS, Page, Query, attend, head_page_len, store};
 use crate::kernel::matmul::tests::numbers;
 use crate::kernel::{Kernel, Tier};
 
@@ -6,7 +6,7 @@ struct Case {
     keys: Vec<f32>,
     values: Vec<f32>,
     queries: Vec<f32>,
-    pages: Vec<Box<[u16]>>,
+    pages: Vec<Page>,
 }
 
 fn case(head_size: usize, heads: usize, tokens: usize) -> Case {
@@ -15,6 +15,7 @@ fn case(head_size: usize, heads: usize, tokens: usize) -> Case {
     for (token, (key, value)) in keys.chunks_exact(head_size).zip(values.chunks_exact(head_size)).enumerate() {
         store(&mut pages[token / PAGE_TOKENS], token % PAGE_TOKENS, key, value);
     }
+    let pages = pages.into_iter().map(Page::from).collect();
     Case { keys, values, queries: numbers(3, heads * head_size), pages }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use inferium_engine::{MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions};
-use inferium_types::{Amount, Price};
+use inferium_types::{Amount, Price, TaskKind};
 use serde_json::json;
 
 fn parse(body: &Value) -> Result<ClassificationRequest, ApiError> {
@@ -86,7 +86,7 @@ fn whatever_is_wrong_is_refused_by_its_name() {
 fn of(model: Model) -> ApiModel {
     let profile = model.profile("m", "mock");
     let price = Price { prompt_token: Amount::from_nano(2), completion_token: Amount::ZERO };
-    ApiModel { id: profile.id(), profile, model, context_tokens: 300, price_max: price }
+    ApiModel { id: profile.id(), kind: TaskKind::Inference, profile, model, context_tokens: 300, price_max: price }
 }
 
 fn chat() -> ApiModel {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::JOB_HEADER;
 use inferium_engine::{MockEmbedder, MockEmbedderOptions, Model};
-use inferium_types::{Amount, Price, Usage};
+use inferium_types::{Amount, Price, TaskKind, Usage};
 use serde_json::json;
 
 fn parse(body: &Value) -> Result<EmbeddingRequest, ApiError> {
@@ -77,7 +77,7 @@ fn model() -> ApiModel {
     let model = Model::Embedder(Arc::new(MockEmbedder::new(MockEmbedderOptions::default())));
     let profile = model.profile("m", "mock");
     let price = Price { prompt_token: Amount::from_nano(2), completion_token: Amount::ZERO };
-    ApiModel { id: profile.id(), profile, model, context_tokens: 4_096, price_max: price }
+    ApiModel { id: profile.id(), kind: TaskKind::Inference, profile, model, context_tokens: 4_096, price_max: price }
 }
 
 /// The mock's tokens are bytes, with one at each end.

@@ -205,3 +205,46 @@ async fn usage_is_rows_or_a_table() {
     let (status, body) = served.ask("GET", format!("{}/v1/usage?format=xml", served.url), &served.key, None).await;
     assert_eq!(shape(status, &body), (400, "invalid_value", Some("format")));
 }
+
+#[tokio::test]
+async fn limits_a_minute_are_kept_and_told() {
+    let served = serve().await;
+    let (status, key) =
+        served.admin("POST", "/keys", Some(json!({"requests_per_minute": 2, "tokens_per_minute": 60}))).await;
+    assert_eq!((status, &key["requests_per_minute"], &key["tokens_per_minute"]), (201, &json!(2), &json!(60)));
+    let ask = |tokens: u32| {
+        let body = json!({"model": "mock", "messages": [{"role": "user", "content": "hi"}], "max_tokens": tokens});
+        let request = served.client.post(format!("{}/v1/chat/completions", served.url)).json(&body);
+        let secret = key["secret"].as_str().unwrap().to_owned();
+        async move {
+            let response = request.bearer_auth(secret).send().await.unwrap();
+            let headers = response.headers().clone();
+            (response.status().as_u16(), headers, response.json::<Value>().await.unwrap())
+        }
+    };
+    let header = |headers: &HeaderMap, name: &str| headers[name].to_str().unwrap().to_owned();
+    let (status, headers, body) = ask(70).await;
+    assert_eq!(shape(status, &body), (429, "rate_limit_exceeded", None));
+    assert_eq!(header(&headers, "x-should-retry"), "false", "no minute has room for so much");
+    // No worker is there: the tokens come back, the request was one.
+    let (status, headers, _) = ask(4).await;
+    assert_eq!(status, 503);
+    assert_eq!(header(&headers, "x-ratelimit-limit-requests"), "2");
+    assert_eq!(header(&headers, "x-ratelimit-remaining-requests"), "0");
+    assert_eq!(
+        (header(&headers, "x-ratelimit-limit-tokens"), header(&headers, "x-ratelimit-remaining-tokens")),
+        ("60".into(), "60".into())
+    );
+    assert!(matches!(&*header(&headers, "x-ratelimit-reset-requests"), "1m0s" | "60s" | "59s"));
+    let (status, headers, body) = ask(4).await;
+    assert_eq!(shape(status, &body), (429, "rate_limit_exceeded", None));
+    let wait_ms: u64 = header(&headers, "retry-after-ms").parse().unwrap();
+    assert!((20_000..=30_000).contains(&wait_ms), "{wait_ms}");
+    assert_eq!(header(&headers, "retry-after"), wait_ms.div_ceil(1_000).to_string());
+    // A key without limits is told of none.
+    let body = json!({"model": "mock", "messages": [{"role": "user", "content": "hi"}]});
+    let request =
+        served.client.post(format!("{}/v1/chat/completions", served.url)).bearer_auth(&served.key).json(&body);
+    let headers = request.send().await.unwrap().headers().clone();
+    assert!(!headers.keys().any(|name| name.as_str().starts_with("x-ratelimit")));
+}

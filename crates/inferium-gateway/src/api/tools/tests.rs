@@ -3,6 +3,7 @@
 use super::*;
 use inferium_engine::{Engine, EngineError, MockEngine, MockOptions};
 use inferium_types::Shaping;
+use serde_json::json;
 
 fn tools(list: &Value, choice: Option<Value>, parallel: Option<bool>) -> Result<Tools, ApiError> {
     let mut tools = Tools::default();

@@ -12,9 +12,15 @@ struct Second {
 }
 
 fn second(stage: &Stage) -> Second {
+    second_at(stage, 1)
+}
+
+/// One that costs so many times as much.
+fn second_at(stage: &Stage, times: u64) -> Second {
     let worker = SecretKey::from_bytes([7; 32]).unwrap();
     let lease = LeaseId::of_task(TaskId::new(Digest::sha256(b"second")));
-    let record = lease_record(lease, stage.profile, worker.public_key());
+    let mut record = lease_record(lease, stage.profile, worker.public_key());
+    record.price.completion_token = Amount::from_nano(record.price.completion_token.nano() * times);
     stage.hub.store.put_lease(&record).unwrap();
     stage.hub.add_leases(vec![(record, stage.vrf.public_key(), LeaseUse::default())]);
     let (outbox, inbox) = mpsc::channel(64);
@@ -33,7 +39,7 @@ async fn job_of(inbox: &mut mpsc::Receiver<GatewayMessage>) -> inferium_types::J
 /// The first try is at the stage's worker: it has the lower rank by name or not, so whoever gets
 /// the job is asked.
 async fn started(stage: &mut Stage, second: &mut Second) -> (Attempts, inferium_types::JobRequest, bool) {
-    let attempts = Attempts::start(&stage.hub, stage.spec(3)).await.unwrap();
+    let attempts = Attempts::start(&stage.hub, stage.spec(3), &Arc::default()).await.unwrap();
     tokio::select! {
         request = job_of(&mut stage.inbox) => (attempts, request, true),
         request = job_of(&mut second.inbox) => (attempts, request, false),
@@ -88,7 +94,7 @@ async fn a_job_that_answers_in_time_is_not_hedged() {
 #[tokio::test(start_paused = true)]
 async fn without_another_worker_nothing_is_hedged() {
     let mut stage = stage(PLENTY);
-    let mut attempts = Attempts::start(&stage.hub, stage.spec(3)).await.unwrap();
+    let mut attempts = Attempts::start(&stage.hub, stage.spec(3), &Arc::default()).await.unwrap();
     let first = job_of(&mut stage.inbox).await;
     let waiting = tokio::time::timeout(Duration::from_secs(9), attempts.next()).await;
     assert!(waiting.is_err());
@@ -135,4 +141,47 @@ async fn a_job_that_failed_unseen_is_tried_once_more_elsewhere() {
     hub.refused(other, retry.job, "busy, too");
     let (_, event) = next.await.unwrap();
     assert!(matches!(event, JobEvent::Failed { .. }), "a second failure is the answer: {event:?}");
+}
+
+/// A key with 105 left: an answer of ten tokens costs that on the cheap lease, and ten times as much on the dear one.
+#[tokio::test(start_paused = true)]
+async fn who_can_pay_the_cheapest_lease_is_served_by_it_and_all_answers_of_a_request_are_paid_for_or_none_begins() {
+    let mut stage = stage(Amount::from_nano(105));
+    let mut dear = second_at(&stage, 10);
+    let (fits, beyond) = (stage.spec(10), stage.spec(11));
+    assert_eq!(stage.hub.check_budget(std::slice::from_ref(&fits)), Ok(()));
+    let refused = |cost| NoLease::Budget { cost: Amount::from_nano(cost), left: Amount::from_nano(105) };
+    assert_eq!(stage.hub.check_budget(std::slice::from_ref(&beyond)), Err(refused(115)));
+    assert_eq!(stage.hub.check_budget(&[stage.spec(5), stage.spec(5)]), Err(refused(110)));
+    let attempts = Attempts::start(&stage.hub, fits, &Arc::default()).await.unwrap();
+    assert_eq!(job_of(&mut stage.inbox).await.lease, stage.lease);
+    assert!(dear.inbox.try_recv().is_err());
+    drop(attempts);
+    assert_eq!(
+        Attempts::start(&stage.hub, beyond, &Arc::default())
+            .await
+            .err()
+            .map(|error| matches!(error, NoLease::Budget { .. })),
+        Some(true)
+    );
+}
+
+/// More answers than there are slots: those that wait get the slots of those that are done, however long that takes.
+#[tokio::test(start_paused = true)]
+async fn answers_of_one_request_wait_for_each_other_and_strangers_do_not() {
+    let mut stage = stage(PLENTY);
+    let siblings = Arc::default();
+    let mut running = Vec::new();
+    for _ in 0..SLOTS {
+        running.push(Attempts::start(&stage.hub, stage.spec(3), &siblings).await.unwrap());
+    }
+    let (hub, spec, own) = (Arc::clone(&stage.hub), stage.spec(3), Arc::clone(&siblings));
+    let waiting = tokio::spawn(async move { Attempts::start(&hub, spec, &own).await.map(|attempts| attempts.job()) });
+    let stranger = Attempts::start(&stage.hub, stage.spec(3), &Arc::default()).await;
+    assert_eq!(stranger.err(), Some(NoLease::Busy));
+    tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+    assert!(!waiting.is_finished() && siblings.any_begun());
+    let first = job_of(&mut stage.inbox).await;
+    stage.hub.end(first.job, &crate::hub::Ending::Disconnected);
+    assert!(waiting.await.unwrap().is_ok());
 }

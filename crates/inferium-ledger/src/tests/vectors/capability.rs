@@ -64,7 +64,7 @@ fn measurement(book: &mut Book) {
     );
     let offering = with(&took(51), |state| {
         state.profiles.get_mut(&profile()).unwrap().draws = [11, 22, 33];
-        let terms = OfferTerms { slots: 2, price: PRICE, context_tokens: 1_024 };
+        let terms = OfferTerms { slots: 2, price: PRICE, context_tokens: 1_024, batches: true };
         state.offers.insert((profile(), id("w0")), Offer { terms, slots_used: 0, waits_from: 5 });
     });
     measure("of another tier, an offer waits from now on", &offering);
@@ -146,7 +146,7 @@ fn unequal(chain: &Chain, name: u64) -> (Chain, TaskId) {
         state.set_task(task, Some(opened));
         state.records.insert((id("w1"), profile()), record_of(9_000, 90_000, 1));
         for worker in ["w0", "w1"] {
-            let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024 };
+            let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024, batches: true };
             state.offers.insert((profile(), id(worker)), Offer { terms, slots_used: 0, waits_from: 0 });
         }
     });

@@ -45,7 +45,7 @@ fn prove_conflict(book: &mut Book, chain: &Chain, lease: LeaseId) {
         for name in ["w1", "g1"] {
             state.nodes.get_mut(&id(name)).unwrap().operator = id(&operator_of("w0"));
         }
-        let terms = OfferTerms { slots: 2, price: PRICE, context_tokens: 4_096 };
+        let terms = OfferTerms { slots: 2, price: PRICE, context_tokens: 4_096, batches: true };
         state.offers.insert((profile(), id("w1")), Offer { terms, slots_used: 2, waits_from: 0 });
         let escrow = Amount::from_nano(4_321);
         let expires_at_ms = state.meta().timestamp_ms + 60_000;

@@ -1,7 +1,7 @@
 //! A JSON document that looks the same whatever is compiled along: order as written, one line for
 //! what fits, integers of more than 32 bits as decimal strings, so that no reader rounds them.
 
-use inferium_types::{Amount, Digest, JobId, LeaseId, Ppm, ProfileId, PublicKey, SegmentId, StallId, TaskId};
+use inferium_types::{AgentId, Amount, Digest, JobId, LeaseId, Ppm, ProfileId, PublicKey, SegmentId, StallId, TaskId};
 use std::fmt::Write as _;
 
 /// Columns up to which a list or an object stays on its line.
@@ -155,7 +155,7 @@ macro_rules! simple_views {
 }
 
 simple_views! {
-    text: String, &str, Digest, PublicKey, ProfileId, TaskId, LeaseId, SegmentId, StallId, JobId;
+    text: String, &str, Digest, PublicKey, ProfileId, TaskId, LeaseId, SegmentId, StallId, JobId, AgentId;
     wide: u64, u128, i64, usize;
     narrow: u32, u16, u8
 }

@@ -117,6 +117,13 @@ fn declare_profile(book: &mut Book) {
     let named = |name: String| TransactionBody::DeclareProfile { profile: ModelProfile { name, ..model("other") } };
     let body = named("other".into());
     page.valid("the first of a profile, with the longest name", "N4", &chain, "v0", named("n".repeat(128)));
+    let hosts = |name: &str| {
+        let profile = ModelProfile { name: name.to_owned(), ..ModelProfile::host() };
+        TransactionBody::DeclareProfile { profile }
+    };
+    page.valid("the profile of hosts", "A2", &chain, "v0", hosts("agents"));
+    page.numbers("the profile of hosts", &chain, "v0", &hosts("agents"));
+    page.invalid("another profile of hosts", "A2", &chain, "v0", hosts("agent"), "out_of_bounds");
     let mut second = chain.clone();
     second.ok("v0", body.clone());
     page.valid("the second of a profile", "N4", &second, "v1", body.clone());
@@ -161,7 +168,7 @@ fn declare_profile(book: &mut Book) {
 
 fn terms(slots: u32, prompt: u64, completion: u64) -> OfferTerms {
     let price = Price { prompt_token: Amount::from_nano(prompt), completion_token: Amount::from_nano(completion) };
-    OfferTerms { slots, price, context_tokens: 4_096 }
+    OfferTerms { slots, price, context_tokens: 4_096, batches: true }
 }
 
 fn set_offer(book: &mut Book, chain: &Chain) {
@@ -178,7 +185,7 @@ fn set_offer(book: &mut Book, chain: &Chain) {
     let waiting = |slots, slots_used, waits_from| {
         with(chain, |state| {
             state.profiles.get_mut(&profile()).unwrap().draws = [11, 22, 33];
-            let terms = OfferTerms { slots, price: PRICE, context_tokens: 4_096 };
+            let terms = OfferTerms { slots, price: PRICE, context_tokens: 4_096, batches: true };
             state.offers.insert((profile(), id("w0")), Offer { terms, slots_used, waits_from });
         })
     };

@@ -6,7 +6,7 @@ use crate::entries::{Lease, LeaseState, Listing, Offer, Task};
 use crate::tests::support::*;
 use crate::{StateKey, execute};
 use inferium_types::{
-    Amount, Digest, LeaseEnd, LeaseId, ModelTask, OfferTerms, Price, ProfileId, TaskId, TaskKind, TaskTerms, Tier,
+    Amount, Digest, LeaseEnd, LeaseId, ModelTask, OfferTerms, Ppm, Price, ProfileId, TaskId, TaskKind, TaskTerms, Tier,
     TransactionBody, VerificationMode,
 };
 
@@ -110,8 +110,9 @@ pub(super) fn embedding(chain: &Chain) -> Chain {
 
 fn task_bounds(page: &mut Page<'_>, chain: &Chain) {
     let usual = task_terms();
-    for kind in [TaskKind::Benchmark, TaskKind::Agent, TaskKind::Validation, TaskKind::Training, TaskKind::Leaderboard]
-    {
+    let run = TaskTerms { kind: TaskKind::Agent, ..usual };
+    page.invalid("a run without its agent", "T1", chain, "g0", open(run), "no_agent");
+    for kind in [TaskKind::Benchmark, TaskKind::Validation, TaskKind::Training, TaskKind::Leaderboard] {
         let terms = TaskTerms { kind, tier: Tier::High, ..usual };
         page.invalid(&format!("kind {}", kind.policy().name), "T1", chain, "g0", open(terms), "not_served");
     }
@@ -176,7 +177,7 @@ fn matching(book: &mut Book, chain: &Chain) {
     let page = &mut book.page("matching");
     let mut chain = chain.clone();
     chain.blocks(4);
-    let usual = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024 };
+    let usual = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024, batches: true };
     let (idle, task) = waiting(&chain, task_terms());
     let (alone, both) = (offering(&idle, "w0", usual, 0), offering(&offering(&idle, "w0", usual, 0), "w1", usual, 0));
     let next_ms = chain.now_ms + BLOCK_MS;
@@ -197,6 +198,7 @@ fn matching(book: &mut Book, chain: &Chain) {
     let second = with(&second, |state| state.offers.get_mut(&(profile(), id("w0"))).unwrap().slots_used = 2);
     page.block("the last free slot", "T4", &second, next_ms, &about("w0"));
     page.closed_doors("the last free slot", &barred(&second, "w0"), next_ms, &about("w0"));
+    batches(page, &chain, usual, next_ms);
     let overdue = offering(&both, "w1", usual, 6);
     page.block("who was passed over too often is next", "T5", &overdue, next_ms, &about("w1"));
     let high = with(&alone, |state| {
@@ -214,9 +216,37 @@ fn matching(book: &mut Book, chain: &Chain) {
     page.closed_doors("a worker of a higher tier", &high, starving_ms, &about("w0"));
 }
 
+/// What nobody waits for: at a part of the price, and after what someone waits for.
+fn batches(page: &mut Page<'_>, chain: &Chain, usual: OfferTerms, next_ms: u64) {
+    let batch = TaskTerms { kind: TaskKind::Batch, ..task_terms() };
+    let (idle, task) = waiting(chain, batch);
+    let other = TaskId::new(Digest::of("other task", &[]));
+    let both = with(&idle, |state| {
+        let older = *state.task(&task).unwrap();
+        let opened = (older.opened.0, 1);
+        state.set_task(other, Some(Task { terms: task_terms(), opened, ..older }));
+    });
+    let about = [StateKey::Task(task), StateKey::Offer((profile(), id("w0")))];
+    let unwilling = OfferTerms { batches: false, ..usual };
+    let odd = OfferTerms { price: Price { prompt_token: Amount::from_nano(7), ..PRICE }, ..usual };
+    let third = with(&offering(&idle, "w0", odd, 0), |state| {
+        state.meta_mut().parameters.batch_price_share = Ppm::new(333_333);
+    });
+    for (name, rule, chain) in [
+        ("a batch pays a part of the price", "M4", offering(&idle, "w0", usual, 0)),
+        ("a batch pays a third of an odd price, rounded up", "M4", third),
+        ("of two tasks the one that someone waits for", "T5", offering(&both, "w0", usual, 0)),
+        ("an offer that takes no batches gets the other task", "T4", offering(&both, "w0", unwilling, 0)),
+    ] {
+        page.block(name, rule, &chain, next_ms, &about);
+        page.closed_doors(name, &barred(&chain, "w0"), next_ms, &about);
+    }
+    page.idle("an offer that takes no batches", "T4", &offering(&idle, "w0", unwilling, 0), next_ms, &about);
+}
+
 /// Two workers of two tiers and a starving task: in which order they stand, and who waits for longer.
 fn several(page: &mut Page<'_>, idle: &Chain, task: TaskId, starving_ms: u64) {
-    let usual = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024 };
+    let usual = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024, batches: true };
     let about = |name: &str| [StateKey::Task(task), StateKey::Offer((profile(), id(name)))];
     let tiered = |high: &str, draws| {
         with(&offering(&offering(idle, "w0", usual, 0), "w1", usual, 0), |state| {
@@ -277,7 +307,7 @@ fn several(page: &mut Page<'_>, idle: &Chain, task: TaskId, starving_ms: u64) {
 
 /// What keeps a worker from a task that would be its own.
 fn obstacles(page: &mut Page<'_>, idle: &Chain, task: TaskId, next_ms: u64) {
-    let usual = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024 };
+    let usual = OfferTerms { slots: 1, price: PRICE, context_tokens: 1_024, batches: true };
     let alone = offering(idle, "w0", usual, 0);
     let node = id("w0");
     let about =

@@ -456,7 +456,7 @@ fn barred(book: &mut Book, world: &World) {
     let page = &mut book.page("barred_from_profile");
     let World { leased, lease, .. } = world;
     let chain = &tested(leased, conduct(&(9, [0; 6], [0; 8], [0; 8]), Suspicion::Convicted));
-    let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096 };
+    let terms = OfferTerms { slots: 1, price: PRICE, context_tokens: 4_096, batches: true };
     let offer = TransactionBody::SetOffer { profile: chain.profile(), terms };
     let assess = TransactionBody::OpenAssessment { profile: chain.profile(), report: report(Tier::Mid) };
     let commit = TransactionBody::CommitSegment { commitment: chain.segment(*lease, totals(1, 10, 10)) };

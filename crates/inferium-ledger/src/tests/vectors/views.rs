@@ -5,13 +5,14 @@ use crate::entries::*;
 use crate::{InvalidBlock, Rejection, State, StateKey};
 use inferium_sampling::SequentialTest;
 use inferium_types::{
-    Accelerator, Calibration, CapabilityReport, ClippedSum, ConsensusVote, Digest, DrawCount, EngineClass,
-    FinishReason, ForcedKind, ForcedOrder, ForeignBounds, InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest,
-    JobResult, JobTotals, KindCount, LeaseEnd, MerklePath, ModelProfile, ModelTask, NodeRole, OfferTerms, PARAMETERS,
-    ParameterChange, Parameters, PlantedJob, Price, ProposalAction, ProposalOutcome, ProposalTerms, ReplayStatistics,
-    RequestProof, SamplingParams, SegmentOpening, SegmentTerms, SignedTotals, SlashRule, Suspicion, TaskKind,
-    TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction,
-    VoteChoice, VoteSubject, VoteTally, VrfPublicKey, decode, encode,
+    Accelerator, AgentLimits, AgentSpend, AgentTerms, Calibration, CapabilityReport, ClippedSum, ConsensusVote, Digest,
+    DrawCount, EngineClass, FinishReason, ForcedKind, ForcedOrder, ForeignBounds, InvalidParameter, JobFault, JobLeaf,
+    JobProof, JobRequest, JobResult, JobTotals, KindCount, LeaseEnd, MerklePath, ModelProfile, ModelTask, NodeRole,
+    OfferTerms, PARAMETERS, ParameterChange, Parameters, PlantedJob, Price, ProposalAction, ProposalOutcome,
+    ProposalTerms, Recipients, ReplayStatistics, RequestProof, RunTerms, SamplingParams, SegmentOpening, SegmentTerms,
+    SignedTotals, SlashRule, SpendOrder, SpendingPolicy, Suspicion, TaskKind, TaskTerms, Tier, Transaction,
+    TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction, VoteChoice, VoteSubject, VoteTally,
+    VrfPublicKey, decode, encode,
 };
 
 views! {
@@ -25,7 +26,7 @@ views! {
     struct Profile { profile, validators, listing, slashed, draws }
     struct ModelProfile { name, task, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
     struct Price { prompt_token, completion_token }
-    struct OfferTerms { slots, price, context_tokens }
+    struct OfferTerms { slots, price, context_tokens, batches }
     struct Offer { terms, slots_used, waits_from }
     struct TaskTerms {
         kind, mode, tier, profile, price_max, jobs_max, tokens_max, slots, context_tokens, open_ms, lease_ms,
@@ -41,7 +42,8 @@ views! {
     struct JobTotals { jobs, prompt_tokens, completion_tokens }
     struct SegmentTerms { lease, index, totals, root }
     struct Segment {
-        terms, worker, gateway, profile, price, fee, kind, elapsed_ms, dispute, disputed, opening, state,
+        terms, worker, gateway, profile, price, fee, kind, elapsed_ms, replay_tokens, dispute, disputed, opening,
+        state,
     }
     struct Stall { lease, worker, gateway, request, tokens, job, state }
     struct Hold {
@@ -81,17 +83,29 @@ views! {
         logprob_mean, sketch_clip_micro, sketch_mean, sketch_gross_micro,
     }
     struct Conduct { test, suspicion, slash }
+    struct AgentLimits { steps, tokens, tool_calls, run_ms }
+    struct SpendingPolicy { per_run, per_day, recipients, expires_at_ms }
+    struct AgentTerms { manifest, model, price, limits, policy }
+    struct Widening { policy, from_ms }
+    struct AgentEarnings { runs, fees, hosts, creator, committees, treasury, refunded }
+    struct Agent { creator, name, deposit, version, terms, widening, retired, open_runs, spent, earned }
+    struct Run {
+        agent, version, manifest, model, limits, policy, price, input, gateway, hirer, host, spent, settled, cited, over,
+        ends_at_ms,
+    }
+    struct RunTerms { agent, version, input, open_ms }
+    struct AgentSpend { run, segment, step, step_path, order, call_path }
 }
 
 views! {
     words Listing { Declared, Approved, Paused, Delisted }
-    words TaskKind { Inference, Benchmark, Agent, Validation, Training, Leaderboard }
+    words TaskKind { Inference, Benchmark, Agent, Validation, Training, Leaderboard, Batch }
     words VerificationMode { Exact, Sampled, Replicated, Zk }
     words Tier { Low, Mid, High }
-    words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault }
+    words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault, Undecided }
     words Stage { Committee, Widened, Court, FullCourt }
     words Phase { Committing, Revealing, Closed }
-    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding, Score }
+    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding, Score, Run, ModelCall }
     words Suspicion { None, Suspect, Convicted }
     words FinishReason { EndOfText, StopString, Length, Cancelled }
     words VoteChoice { Yes, No, Abstain, Veto }
@@ -105,7 +119,8 @@ views! {
 
 views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
-    enum ModelTask { Chat, Embed { width } }
+    enum ModelTask { Chat, Embed { width }, Host }
+    enum SpendOrder { Pay { to, amount }, Hire { run } }
     enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration }, Foreign { verifier, bounds } }
     enum LeaseState { Active, Draining { end, until_ms, commits_until_ms } }
     enum Ballot { Blank, Committed { commitment }, Given { vote } }
@@ -191,6 +206,21 @@ impl View for Rejection {
             VoteForm { expected },
             BarredFromProfile,
             Evidence { why },
+            NoAgent,
+            Profile { expected },
+            Version { expected, found },
+            Policy { what },
+            PolicyCap { cap, limit, found },
+        }
+    }
+}
+
+impl View for Recipients {
+    fn view(&self) -> Json {
+        match self {
+            Self::Nobody => Json::object([("kind", Json::text("nobody"))]),
+            Self::Listed(accounts) => Json::object([("kind", Json::text("listed")), ("accounts", accounts.view())]),
+            Self::Anybody => Json::object([("kind", Json::text("anybody"))]),
         }
     }
 }
@@ -360,6 +390,8 @@ pub(super) fn entry_view(key: &[u8], value: Option<&[u8]>) -> Option<(&'static s
         StateKey::Proposal(id) => entry!("proposals", id.to_string(), Proposal),
         StateKey::Vote((proposal, voter)) => entry!("votes", format!("{proposal}/{voter}"), VoteChoice),
         StateKey::Conduct((worker, profile)) => entry!("conducts", format!("{worker}/{profile}"), Conduct),
+        StateKey::Agent(id) => entry!("agents", id.to_string(), Agent),
+        StateKey::Run(id) => entry!("runs", id.to_string(), Run),
     }
 }
 
@@ -424,7 +456,13 @@ pub(super) fn operation_view(state: &State, transaction: &VerifiedTransaction) -
     let Transaction { chain: _, sender, nonce, body } = transaction.transaction();
     let size = u64::try_from(transaction.size()).unwrap();
     let mut all = vec![("sender", sender.view()), ("nonce", nonce.view()), ("size", size.view())];
-    if matches!(body, TransactionBody::OpenTask { .. } | TransactionBody::OpenAssessment { .. }) {
+    if matches!(
+        body,
+        TransactionBody::OpenTask { .. }
+            | TransactionBody::OpenAssessment { .. }
+            | TransactionBody::OpenRun { .. }
+            | TransactionBody::SpendAsAgent { .. }
+    ) {
         all.push(("id", transaction.id().digest().view()));
     }
     let (kind, fields) = body_view(state, transaction.transaction());
@@ -491,5 +529,10 @@ fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'
         TransactionBody::OpenDispute { segment } => body!("open_dispute", segment),
         TransactionBody::Propose { proposal } => body!("propose", proposal),
         TransactionBody::Vote { proposal, choice } => body!("vote", proposal, choice),
+        TransactionBody::PublishAgent { name, terms } => body!("publish_agent", name, terms),
+        TransactionBody::UpdateAgent { agent, terms } => body!("update_agent", agent, terms),
+        TransactionBody::RetireAgent { agent, stop_spending } => body!("retire_agent", agent, stop_spending),
+        TransactionBody::OpenRun { terms } => body!("open_run", terms),
+        TransactionBody::SpendAsAgent { spend } => body!("spend_as_agent", spend),
     }
 }

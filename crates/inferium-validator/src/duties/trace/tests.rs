@@ -83,6 +83,7 @@ fn honest() -> SegmentEvidence {
         sampling,
         seed: [0; 32],
         shaping: Shaping::default(),
+        prefix_scope: None,
         measure: false,
     };
     let mut steps = engine.generate(request).unwrap();

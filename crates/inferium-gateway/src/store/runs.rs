@@ -1,0 +1,173 @@
+//! Agents whose manifests this gateway has, and runs that it kept.
+
+use super::{GatewayStore, StoreError};
+use borsh::{BorshDeserialize, BorshSerialize};
+use inferium_store::Table;
+use inferium_types::{
+    AccountId, AgentId, AgentSpend, CallRecord, Digest, JobLeaf, LeaseId, RunCall, RunTranscript, SpendOrder,
+    merkle_path,
+};
+
+const AGENTS: Table<AgentId, AgentRecord> = Table::new("agents");
+/// Their names, for whoever looks one up.
+const NAMES: Table<AgentId, String> = Table::new("agent-names");
+/// By whose they are, then when they began; oldest first.
+const RUNS: Table<(Digest, (u64, LeaseId)), String> = Table::new("runs");
+/// The same without their calls.
+const BRIEFS: Table<(Digest, (u64, LeaseId)), String> = Table::new("run-briefs");
+
+/// By the run that ordered them.
+const ORDERS: Table<LeaseId, OrdersRecord> = Table::new("orders");
+
+/// Agents whose manifests a gateway keeps at most.
+pub(crate) const AGENTS_MAX: usize = 10_000;
+/// Runs that are kept of one key; older ones are forgotten.
+const RUNS_MAX: usize = 200;
+
+/// An agent as its manifest says.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct AgentRecord {
+    pub(crate) creator: AccountId,
+    pub(crate) name: String,
+    /// Byte for byte, as its hash is on the chain.
+    pub(crate) manifest: String,
+}
+
+/// A run as its key is shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunRecord {
+    pub(crate) began_at_ms: u64,
+    /// The object of the API, as JSON.
+    pub(crate) shown: String,
+    /// The same without its calls.
+    pub(crate) brief: String,
+}
+
+/// What a run ordered the ledger to spend, to be cited once its step is settled (SPEC A3).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct OrdersRecord {
+    pub(crate) step: JobLeaf,
+    /// Hashes of all of its calls.
+    pub(crate) calls: Vec<Digest>,
+    /// Orders by their places among the calls.
+    pub(crate) orders: Vec<(u32, SpendOrder)>,
+}
+
+impl OrdersRecord {
+    /// Of a step; `None` if it orders nothing.
+    pub(crate) fn of(step: JobLeaf, transcript: &RunTranscript) -> Option<Self> {
+        let order = |(index, call): (u32, &CallRecord)| match call {
+            CallRecord::Spend { order } => Some((index, *order)),
+            CallRecord::Model { .. } | CallRecord::Tool { .. } => None,
+        };
+        let orders: Vec<_> = (0..).zip(&transcript.calls).filter_map(order).collect();
+        let calls = transcript.public().iter().map(RunCall::hash).collect();
+        (!orders.is_empty()).then_some(Self { step, calls, orders })
+    }
+
+    /// What cites each order, of a run whose one segment holds the step alone.
+    pub(crate) fn spends(&self) -> Vec<AgentSpend> {
+        let spend = |(index, order): &(u32, SpendOrder)| {
+            Some(AgentSpend {
+                run: self.step.request.lease,
+                segment: 0,
+                step: self.step.clone(),
+                step_path: merkle_path(&[self.step.hash()], 0)?,
+                order: *order,
+                call_path: merkle_path(&self.calls, usize::try_from(*index).ok()?)?,
+            })
+        };
+        self.orders.iter().filter_map(spend).collect()
+    }
+}
+
+impl GatewayStore {
+    pub(crate) fn put_orders(&self, record: &OrdersRecord) -> Result<(), StoreError> {
+        self.store.put(ORDERS, &record.step.request.lease, record)
+    }
+
+    pub(crate) fn orders(&self, run: LeaseId) -> Result<Option<OrdersRecord>, StoreError> {
+        self.store.get(ORDERS, &run)
+    }
+
+    pub(crate) fn remove_orders(&self, run: LeaseId) -> Result<(), StoreError> {
+        self.store.remove(ORDERS, &run)
+    }
+
+    /// Keeps an agent's manifest, in the place of an older one; false when there is no room for another agent.
+    pub(crate) fn put_agent(&self, id: AgentId, record: &AgentRecord) -> Result<bool, StoreError> {
+        self.store.write(|tx| {
+            let has_room = tx.get(NAMES, &id)?.is_some() || self.store.keys(NAMES)?.len() < AGENTS_MAX;
+            if has_room {
+                tx.put(NAMES, &id, &record.name)?;
+                tx.put(AGENTS, &id, record)?;
+            }
+            Ok(has_room)
+        })
+    }
+
+    pub(crate) fn agent(&self, id: AgentId) -> Result<Option<AgentRecord>, StoreError> {
+        self.store.get(AGENTS, &id)
+    }
+
+    /// Forgets an agent that takes no more runs; true if it was there.
+    pub(crate) fn remove_agent(&self, id: AgentId) -> Result<bool, StoreError> {
+        self.store.write(|tx| {
+            let was_there = tx.get(NAMES, &id)?.is_some();
+            if was_there {
+                tx.remove(NAMES, &id)?;
+                tx.remove(AGENTS, &id)?;
+            }
+            Ok(was_there)
+        })
+    }
+
+    /// Agents of a name.
+    pub(crate) fn agents_called(&self, name: &str) -> Result<Vec<AgentId>, StoreError> {
+        let mut found = Vec::new();
+        self.store.for_each(NAMES, |id, known| {
+            if known == name {
+                found.push(id);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// At most so many of them, from one on, ascending.
+    pub(crate) fn agents_from(&self, first: AgentId, most: usize) -> Result<Vec<(AgentId, AgentRecord)>, StoreError> {
+        self.store.first(AGENTS, Some(&first), most)
+    }
+
+    /// Keeps a run, as it stands now.
+    pub(crate) fn put_run(&self, payer: Digest, run: LeaseId, record: &RunRecord) -> Result<(), StoreError> {
+        let kept = self.runs(payer)?;
+        let key = (record.began_at_ms, run);
+        let over = kept.iter().filter(|other| **other != key).count().saturating_sub(RUNS_MAX - 1);
+        self.store.write(|tx| {
+            for old in kept.iter().filter(|other| **other != key).take(over) {
+                tx.remove(RUNS, &(payer, *old))?;
+                tx.remove(BRIEFS, &(payer, *old))?;
+            }
+            tx.put(BRIEFS, &(payer, key), &record.brief)?;
+            tx.put(RUNS, &(payer, key), &record.shown)
+        })
+    }
+
+    /// Runs of a key, oldest first.
+    pub(crate) fn runs(&self, payer: Digest) -> Result<Vec<(u64, LeaseId)>, StoreError> {
+        let end = |at_ms| (payer, (at_ms, LeaseId::new(Digest::ZERO)));
+        let keys = self.store.keys_between(BRIEFS, &end(0), &end(u64::MAX))?;
+        Ok(keys.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// A run with all that it did, as JSON.
+    pub(crate) fn run(&self, payer: Digest, key: (u64, LeaseId)) -> Result<Option<String>, StoreError> {
+        self.store.get(RUNS, &(payer, key))
+    }
+
+    /// A run without its calls, as JSON.
+    pub(crate) fn brief(&self, payer: Digest, key: (u64, LeaseId)) -> Result<Option<String>, StoreError> {
+        self.store.get(BRIEFS, &(payer, key))
+    }
+}

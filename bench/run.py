@@ -307,7 +307,36 @@ def embeddings(folder, texts=1_000):
         )
 
 
-ALL = [overhead, litellm, first_byte, decode, prefix, embeddings, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
+def runs(folder, count=30):
+    """What a run of an agent adds to its model call: from when its host has it, and with what the chain does before."""
+    manifest = folder / "plain.toml"
+    for engine in ("mock", "canonical"):
+        options = ("--engine", "mock") if engine == "mock" else ()
+        with Network(folder / engine, *options, **({"model": "mock"} if engine == "mock" else {})) as network:
+            manifest.unlink(missing_ok=True)
+            for command in (
+                ("studio", "init", "--name", "plain", "--model", network.model, "--out", manifest),
+                ("studio", "publish", manifest, "--as", "account", "--data", network.data, "--yes"),
+            ):
+                done = network.run(*command)
+                assert done.returncode == 0, done.stderr
+            adds, alls = [], []
+            for number in range(count):
+                began = time.perf_counter()
+                status, _, run = network.request("/v1/runs", {"agent": "plain", "input": f"What is number {number} good for?"})
+                assert status == 200, run
+                [call] = run["calls"]
+                adds.append(run["took_ms"] - call["took_ms"])
+                alls.append(1e3 * (time.perf_counter() - began) - call["took_ms"])
+            yield f"a run of one model call, {engine} engine, n={count}: beyond that call from when its host has it, p50 / p99 (ms)", (
+                f"{statistics.median(adds):.0f} / {percentile(adds, 99):.0f}"
+            )
+            yield "the same, with its opening on the chain and the draw of its host, p50 / p99 (ms)", (
+                f"{statistics.median(alls):.0f} / {percentile(alls, 99):.0f}"
+            )
+
+
+ALL = [runs, overhead, litellm, first_byte, decode, prefix, embeddings, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
 
 
 def main():

@@ -24,7 +24,7 @@ def test_a_crime_is_caught_and_costs(tmp_path, crime):
             status, _, answer = network.chat(f"Question {question}: what is water?", temperature=0.8)
             assert status == 200, answer
             jobs.append(answer["inferium"]["job"])
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 180
         while not (nodes := network.nodes())[cheat]["slashes"]:
             assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
             time.sleep(0.5)
@@ -35,11 +35,15 @@ def test_a_crime_is_caught_and_costs(tmp_path, crime):
         honest = [name for name in nodes if name != cheat]
         assert not any(nodes[name]["slashes"] for name in honest)
 
-        # Whatever is approved was done by the honest worker, and the cheat earned nothing.
+        # Whatever is approved was done by the honest worker, and the cheat earned nothing. The draws may have given the cheat all of the questions.
         honest_id, cheat_id = nodes["worker"]["node"], nodes[cheat]["node"]
         outcomes = [network.receipt(job, timeout=90)[1] for job in jobs]
-        approved = [outcome for outcome in outcomes if outcome["status"] in ("final", "settled")]
-        assert approved and all(outcome["worker"] == honest_id for outcome in approved)
+        while not (approved := [outcome for outcome in outcomes if outcome["status"] in ("final", "settled")]):
+            assert time.monotonic() < deadline, f"the honest worker has done nothing:\n{outcomes}"
+            status, _, answer = network.chat(f"Question {len(outcomes)}: what is water?", temperature=0.8)
+            assert status == 200, answer
+            outcomes.append(network.receipt(answer["inferium"]["job"], timeout=90)[1])
+        assert all(outcome["worker"] == honest_id for outcome in approved)
         if crime != "silent":
             assert any(outcome["status"] == "rejected" for outcome in outcomes)
         assert network.nodes()[cheat]["jobs_settled"] == 0

@@ -103,8 +103,12 @@ def test_a_payment_whose_client_leaves_or_whose_gateway_is_killed_is_credited_on
         amount = int(decoded(required)["accepts"][0]["amount"])
         budget = key_of(network, key)["budget_nano"]
         # Killed so many seconds after the payment is on its way to the gateway: before it is recorded, between that and the block, or after.
+        transactions = set()
         for delay in (0, 0.01, 0.05, 0.2, 0.8):
             signed = sign(network, required)
+            # The one before is in a final block, so its nonce is used.
+            assert signed["transaction"] not in transactions
+            transactions.add(signed["transaction"])
             with leave_after_asking(network, key, signed["value"]):
                 time.sleep(delay)
                 network.stop(signal.SIGKILL)

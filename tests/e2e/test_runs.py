@@ -2,11 +2,13 @@
 
 import json
 import socket
+import subprocess
+import threading
 import time
 
 import openai
 import pytest
-from network import Network
+from network import BINARY, Network
 
 NANO = 1_000_000_000
 HEAD = 'name = "{name}"\nmodel = "mock"\nprice = "0.01"\nsystem_prompt = "Be brief."\n'
@@ -84,6 +86,41 @@ def test_a_run_is_answered_judged_and_paid(network, agents):
     paid = {part: earned[part] - before[part] for part in parts}
     assert paid["hosts_nano"] == NANO // 100 * 60 // 100 and paid["creator_nano"] == NANO // 100 * 25 // 100
     assert sum(paid.values()) == earned["fees_nano"] - before["fees_nano"] == NANO // 100
+
+
+def test_who_paid_for_a_run_may_review_its_agent(network, agents):
+    def shown():
+        return network.request("/v1/agents/poor")[2]["reviews"], network.request("/v1/agents/plain")[2]["reviews"]
+
+    runs = [post(network, {"agent": "plain", "input": f"What is {thing}?"})[2] for thing in ("a lease", "a fee")]
+    addresses = [f"/v1/runs/{run['id']}/review" for run in runs]
+    final(network, runs[0]["inferium"]["job"])
+    final(network, runs[1]["inferium"]["job"])
+    assert runs[0]["took_ms"] >= runs[0]["calls"][0]["took_ms"] >= 0
+    good = network.request(addresses[0], {"rating": 5, "text": "It says what a lease is. <b>Good</b>"}, method="PUT")
+    assert good[0] == 200 and good[2]["run"] == runs[0]["id"] and good[2]["job"] == runs[0]["inferium"]["job"], good
+    told = studio(network, "review", runs[1]["id"], "--rating", 2, "Too", "short.")
+    assert (told["rating"], told["text"]) == (2, "Too short.")
+    none, both = shown()
+    assert none["count"] == 0 and none["newest"] == []
+    assert (both["count"], both["mean_hundredths"]) == (2, 350)
+    assert [one["run"] for one in both["newest"]] == [runs[1]["id"], runs[0]["id"]] and both["newest"][1]["version"] == 1
+    # One for each run: another one takes its place, and it can be taken back.
+    assert network.request(addresses[1], {"rating": 4}, method="PUT")[0] == 200
+    assert (shown()[1]["count"], shown()[1]["mean_hundredths"]) == (2, 450)
+    assert network.request(addresses[1], method="DELETE")[0] == 200 and shown()[1]["count"] == 1
+    # Not of others' runs, not of none, and not of one that came to nothing.
+    made = network.run("key", "create", "--name", "reviewer", "--data", network.data, "--json")
+    other = json.loads(made.stdout)["secret"]
+    assert network.request(addresses[0], {"rating": 1}, key=other, method="PUT")[0] == 404
+    assert network.request(addresses[0], key=other, method="DELETE")[0] == 404
+    assert network.request(f"/v1/runs/{'0' * 64}/review", {"rating": 1}, method="PUT")[0] == 404
+    status, _, failed = post(network, {"agent": "poor", "input": "What is a lease?"})
+    assert status >= 400, failed
+    run = next(run for run in network.request("/v1/runs")[2]["data"] if run["agent"]["name"] == "poor")
+    status, _, refused = network.request(f"/v1/runs/{run['id']}/review", {"rating": 1}, method="PUT")
+    assert status == 400 and refused["error"]["param"] == "run_id", refused
+    assert shown()[0]["count"] == 0 and shown()[1]["count"] == 1
 
 
 def test_tools_see_the_files_of_the_run(network, agents):
@@ -239,3 +276,32 @@ def test_what_a_run_orders_is_spent_within_the_policy_and_no_further(network, ag
         time.sleep(0.5)
     time.sleep(3)
     assert spent() == (2 * NANO // 5, 5 * NANO - 2 * NANO // 5)
+
+
+def test_a_worker_that_joined_hosts_agents(tmp_path):
+    with Network(tmp_path / "data", "--engine", "mock", model="mock") as network:
+        publish(network, tmp_path, "plain")
+        command = ["worker", "join", "--network", network.data, "--data", tmp_path / "worker", "--engine", "mock", "--tier", "mid"]
+        command += ["--slots", "64", "--faucet", "--json", "--host-agents", "2", "--host-price", "0.001"]
+        worker = subprocess.Popen(
+            [str(part) for part in (BINARY, *command)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        events = []
+        threading.Thread(target=lambda: events.extend(json.loads(line) for line in worker.stdout), daemon=True).start()
+        try:
+            deadline = time.monotonic() + 180
+            while not any(event["event"] == "measured" for event in list(events)):
+                assert time.monotonic() < deadline and worker.poll() is None, events
+                time.sleep(0.1)
+            node = next(event["node"] for event in events if event["event"] == "registered")
+            # Then there is only the one that joined, which offers once it is measured, and is leased once somebody asks.
+            assert network.run("worker", "pause", "--data", network.data).returncode == 0
+            hosted = None
+            while hosted != node:
+                assert time.monotonic() < deadline, run
+                status, _, run = post(network, {"agent": "plain", "input": "What is a lease?"})
+                hosted = run["inferium"]["worker"] if status == 200 else None
+            assert run["answer"] and final(network, run["inferium"]["job"])["worker"] == node
+        finally:
+            worker.terminate()
+            assert worker.wait(timeout=200) == 0

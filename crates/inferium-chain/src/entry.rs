@@ -2,6 +2,7 @@
 
 use crate::light::{GetError, LightClient};
 use borsh::BorshDeserialize;
+use futures::{Stream, StreamExt as _};
 use inferium_ledger::{Account, Node, StateKey, state_key};
 use inferium_types::{NodeId, NodeRole, SignedTransaction, Transaction};
 use std::{future::Future, time::Duration};
@@ -9,6 +10,8 @@ use std::{future::Future, time::Duration};
 /// How often an entry is asked for, and after how long again.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long other validators may take for an answer that may be newer than the first.
+const NEWEST_WAIT: Duration = Duration::from_secs(1);
 
 impl LightClient {
     /// A state entry in a final block not below the client's head, proven and decoded. Validators
@@ -19,6 +22,16 @@ impl LightClient {
     pub async fn entry<T: BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GetError> {
         let key = state_key(key);
         decoded(patiently(|| self.get(&key)).await?)
+    }
+
+    /// [`Self::entry`] after the newest block that any validator proves, so that what another process saw in a final block is in it.
+    /// All are asked; once one has answered, the others have a moment more.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    pub async fn newest_entry<T: BorshDeserialize>(&self, key: &StateKey) -> Result<Option<T>, GetError> {
+        let key = state_key(key);
+        decoded(patiently(|| newest(self.get_of_all(&key))).await?)
     }
 
     /// [`Self::entry`], asked for once, with the height of the block after which it holds.
@@ -53,6 +66,31 @@ impl LightClient {
             Some(NodeRole::Worker { .. } | NodeRole::Gateway { .. }) | None => None,
         })
     }
+}
+
+/// The answer after the highest block, of those that come in time.
+async fn newest<T>(answers: impl Stream<Item = Result<(u64, T), GetError>>) -> Result<T, GetError> {
+    let mut answers = std::pin::pin!(answers);
+    let mut found: Result<(u64, T), GetError> = Err(GetError { reason: "there is no validator to ask".to_owned() });
+    while found.is_err() {
+        match answers.next().await {
+            Some(answer) => found = answer,
+            None => break,
+        }
+    }
+    let (mut height, mut value) = found?;
+    let later = async {
+        while let Some(answer) = answers.next().await {
+            if let Ok((other, told)) = answer
+                && other > height
+            {
+                (height, value) = (other, told);
+            }
+        }
+    };
+    // Who is slow or away holds nobody up.
+    let _ = tokio::time::timeout(NEWEST_WAIT, later).await;
+    Ok(value)
 }
 
 fn decoded<T: BorshDeserialize>(bytes: Option<Vec<u8>>) -> Result<Option<T>, GetError> {

@@ -7,6 +7,7 @@ use crate::{
     bundle::{BlockBundle, Certified, Continue, InvalidBundle, InvalidStateProof, StateProof, verify_blocks},
     rpc::{ErrorBody, HeadBody, PAGE_BLOCKS_MAX, StatusBody},
 };
+use futures::{Stream, stream::FuturesUnordered};
 use inferium_types::{
     Certificate, Digest, Event, Header, MerklePath, NetworkKey, SignedTransaction, TransactionId, merkle_path,
 };
@@ -267,6 +268,14 @@ impl LightClient {
         self.inner.get(key).await.map(|(_, value)| value)
     }
 
+    /// The answers of all validators to [`Self::get`], each with the height of the block after which it holds, as they come.
+    pub(crate) fn get_of_all<'a>(
+        &'a self,
+        key: &'a [u8],
+    ) -> impl Stream<Item = Result<(u64, Option<Vec<u8>>), GetError>> + 'a {
+        self.inner.get_of_all(key)
+    }
+
     /// [`Self::get`], with the height of the block after which it holds.
     pub(crate) async fn get_with_height(&self, key: &[u8]) -> Result<(u64, Option<Vec<u8>>), GetError> {
         self.inner.get(key).await
@@ -488,7 +497,7 @@ impl Inner {
     }
 
     async fn get(&self, key: &[u8]) -> Result<(u64, Option<Vec<u8>>), GetError> {
-        let known = self.head.borrow().as_ref().map_or(1, |block| block.header.height);
+        let known = self.known();
         let mut reason = String::new();
         for (_, url) in self.urls_in_order() {
             match self.get_from(url, key, known).await {
@@ -500,6 +509,19 @@ impl Inner {
             }
         }
         Err(GetError { reason })
+    }
+
+    fn get_of_all<'a>(&'a self, key: &'a [u8]) -> impl Stream<Item = Result<(u64, Option<Vec<u8>>), GetError>> + 'a {
+        let known = self.known();
+        let ask = move |url: &'a str| async move {
+            self.get_from(url, key, known).await.map_err(|error| GetError { reason: error.to_string() })
+        };
+        self.urls_in_order().map(|(_, url)| ask(url)).collect::<FuturesUnordered<_>>()
+    }
+
+    /// Height below which nothing is believed.
+    fn known(&self) -> u64 {
+        self.head.borrow().as_ref().map_or(1, |block| block.header.height)
     }
 
     async fn get_from(&self, url: &str, key: &[u8], known: u64) -> Result<(u64, Option<Vec<u8>>), AskError> {

@@ -11,7 +11,9 @@ pub(crate) use files::{
 };
 pub(crate) use keys::{KeyLimits, KeyTerms, UsageRow};
 pub(crate) use payments::{PaymentRecord, PaymentState, add};
-pub(crate) use runs::{AGENTS_MAX, AgentRecord, OrdersRecord, RunRecord};
+#[cfg(test)]
+use runs::REVIEWS_MAX;
+pub(crate) use runs::{AGENTS_MAX, AgentRecord, OrdersRecord, ReviewRecord, RunRecord};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;

@@ -22,8 +22,8 @@ pub(crate) use eval::{EvalCommand, EvalRunArgs};
 pub(crate) use failure::Failure;
 pub(crate) use gov::{Choice, GovCommand, ProposeAction, ProposeArgs};
 pub(crate) use models::{ModelArgs, ModelCommand, ModelsDir, ProfileCommand, PullArgs};
-pub(crate) use money::{NetworkDir, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
-pub(crate) use parse::parse_id;
+pub(crate) use money::{McpArgs, NetworkDir, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
+pub(crate) use parse::{parse_address, parse_id, parse_payment};
 pub(crate) use serving::{ClassKind, DutyArgs, EngineKind, JoinArgs, ServingArgs, UpArgs, WantedTier, WorkerCommand};
 pub(crate) use studio::{RunAgentArgs, StudioCommand};
 pub(crate) use tools::ToolsArgs;
@@ -126,6 +126,8 @@ pub(crate) enum Command {
     /// See the nodes of a network: stake, state, record, slashes.
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Be a server of the Model Context Protocol on stdin and stdout, for assistants: ask models and agents, verify receipts, see and send money.
+    Mcp(McpArgs),
     /// Keep money: make a wallet, see its balance, send from it, stake it.
     #[command(subcommand)]
     Wallet(WalletCommand),

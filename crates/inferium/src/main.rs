@@ -24,6 +24,7 @@ mod hosting;
 mod join;
 mod keys;
 mod logs;
+mod mcp;
 mod model;
 mod node;
 mod output;
@@ -86,6 +87,7 @@ fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
         Command::Model(command) => model::run(command),
         Command::Profile(command) => profile::run(command),
         Command::Node(command) => run(node::run(command)),
+        Command::Mcp(arguments) => run(mcp::run(arguments)),
         Command::Wallet(command) => run(wallet::run(command)),
         Command::Gov(command) => run(gov::run(command)),
         Command::Studio(command) => run(studio::run(command)),

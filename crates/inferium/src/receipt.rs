@@ -83,7 +83,8 @@ fn verify(file: &Path, network_key: &str) -> Result<(), Failure> {
     print(&facts_in_words(&facts))
 }
 
-fn facts_json(facts: &ReceiptFacts) -> Value {
+/// A receipt's facts for programs.
+pub(crate) fn facts_json(facts: &ReceiptFacts) -> Value {
     let (job, outcome) = (&facts.job, &facts.outcome);
     json!({
         "valid": true,

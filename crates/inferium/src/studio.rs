@@ -61,6 +61,9 @@ pub(crate) async fn run(command: StudioCommand) -> Result<(), Failure> {
         StudioCommand::Run(arguments) => runs::run(arguments).await,
         StudioCommand::Runs { server } => runs::list(&server).await,
         StudioCommand::Logs { run, server } => runs::logs(&run, &server).await,
+        StudioCommand::Review { run, rating, words, server } => {
+            runs::review(&run, rating, &words.join(" "), &server).await
+        }
         StudioCommand::List { creator, network } => list(creator, &data_dir(network.data)).await,
         StudioCommand::Tools(arguments) => tools::run(arguments).await,
         StudioCommand::Show { agent, network } => show(&agent, &data_dir(network.data)).await,

@@ -7,7 +7,7 @@
 mod pay;
 mod secrets;
 
-use crate::cli::{Failure, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
+use crate::cli::{Failure, McpArgs, SigningArgs, UnlockArgs, WalletCommand, WalletFile};
 use crate::home::{data_dir, devnet_key, unix_ms, wallet_file};
 use crate::output;
 use crate::progress::{print, say};
@@ -159,9 +159,10 @@ async fn balance(address: AccountId, data: &Path) -> Result<(), Failure> {
     print(&balance.to_string())
 }
 
-/// An account that nobody has sent anything to holds nothing.
+/// An account that nobody has sent anything to holds nothing. As new as any validator proves it: with a nonce that was used meanwhile, the same
+/// words would make the same transaction again.
 async fn account(chain: &LightClient, address: AccountId) -> Result<Account, Failure> {
-    Ok(chain.entry(&StateKey::Account(address)).await?.unwrap_or_default())
+    Ok(chain.newest_entry(&StateKey::Account(address)).await?.unwrap_or_default())
 }
 
 async fn faucet(to: AccountId, amount: Amount, data: &Path) -> Result<(), Failure> {
@@ -248,6 +249,41 @@ async fn sign(
     let transaction = show(&chain, keystore.address(), body).await?;
     let key = tokio::task::block_in_place(|| open(&signing, (&path, &keystore), QUESTION))?;
     Ok(transaction.sign(&key))
+}
+
+/// The key that signs where nobody can be asked for a password, as long as a process runs: of a name in the data folder, or of the wallet if a file
+/// holds its password; none if neither is named.
+pub(crate) fn unattended_key(arguments: &McpArgs) -> Result<Option<SecretKey>, Failure> {
+    if let Some(name) = &arguments.signer {
+        let data = data_dir(arguments.server.network.data.clone());
+        return devnet_key(&data, name)?
+            .ok_or_else(|| Failure::usage(format!("{} holds no key {name:?}", data.join("keys").display())))
+            .map(Some);
+    }
+    let Some(file) = arguments.unlock.password_file.as_deref() else { return Ok(None) };
+    let (path, keystore) = load(&arguments.unlock.wallet)?;
+    keystore.open(&secrets::password(Some(file))?).map(Some).map_err(|error| unopened(&path, error))
+}
+
+/// What a transaction of `sender` would do now, in words, and the most that it takes from the account.
+pub(crate) async fn priced(
+    chain: &LightClient,
+    sender: AccountId,
+    body: TransactionBody,
+) -> Result<(String, Amount), Failure> {
+    let Account { balance, nonce } = account(chain, sender).await?;
+    let transaction = Transaction { chain: chain.network_key().chain, sender, nonce, body };
+    let fee = fee(chain, &transaction).await?;
+    let needed = takes(&transaction.body).add(fee).map_err(|e| Failure::refused(e.to_string()))?;
+    if needed > balance {
+        return Err(Failure::refused(format!("the account holds {balance}; this takes {needed}, the fee included")));
+    }
+    Ok((describe(&transaction, fee).to_string(), needed))
+}
+
+/// What an account holds, as proven, and how many transactions it sent.
+pub(crate) async fn holdings(chain: &LightClient, address: AccountId) -> Result<(Amount, u64), Failure> {
+    account(chain, address).await.map(|Account { balance, nonce }| (balance, nonce))
 }
 
 /// Does `body` in the name of a node, whose process may be sending with the same key: the nonce is

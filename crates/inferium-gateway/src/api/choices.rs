@@ -1,11 +1,11 @@
 //! The answers to one request for text: each a job of its own, given whole or as a stream of server-sent events.
 
 use super::asked::Asked;
-use super::once::GoodEnd;
+use super::once::{GoodEnd, event_stream};
 use super::{ApiModel, ApiState, JOB_HEADER, error::ApiError, sized, unix_s};
 use crate::hub::{Attempts, Hub, JobEvent, JobSpec, KeyView, NoLease, Siblings, TakenTokens, TextPiece, Ticket};
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
+use axum::body::Bytes;
+use axum::http::HeaderValue;
 use axum::response::Response;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, SelectAll};
@@ -414,17 +414,9 @@ pub(super) async fn stream(hub: &Arc<Hub>, specs: Vec<JobSpec>, render: impl Ren
         }
     };
     tokio::spawn(gather.in_current_span());
-    let body = futures::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    response.extensions_mut().insert(good_end);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let mut response = event_stream(receiver, Some(good_end));
     if let Some(job) = job {
-        headers.insert(JOB_HEADER, job);
+        response.headers_mut().insert(JOB_HEADER, job);
     }
     Ok(response)
 }

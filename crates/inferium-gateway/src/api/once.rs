@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 pub(super) use table::Table;
 use table::{Asked, Begun, Number};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -76,6 +76,23 @@ impl GoodEnd {
     fn is_reached(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
+}
+
+/// A response whose events come from elsewhere, as soon as they are there; `good_end` is how whoever keeps answers learns that all came.
+pub(super) fn event_stream(receiver: mpsc::Receiver<Bytes>, good_end: Option<GoodEnd>) -> Response {
+    let body = futures::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    if let Some(good_end) = good_end {
+        response.extensions_mut().insert(good_end);
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies that gather answers would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
 }
 
 /// Lets a request run, join another one, or take its answer.

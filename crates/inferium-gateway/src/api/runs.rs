@@ -7,6 +7,7 @@
 //! | `mcp` | an agent as a server of tools |
 //! | `a2a` | an agent as other agents find and ask it |
 //! | `chat` | an agent as a model of chat completions |
+//! | `reviews` | what those say of an agent who paid for a run |
 //! | `calls` | answers the model calls that hosts ask for |
 //!
 //! A run goes on apart from its request: a client that leaves cancels it.
@@ -17,6 +18,7 @@ mod calls;
 pub(super) mod chat;
 pub(super) mod mcp;
 mod open;
+pub(super) mod reviews;
 
 pub(super) use agents::{PAGE_MAX as AGENTS_PAGE_MAX, list as list_agents, put_manifest, show as show_agent};
 pub(crate) use calls::answer_calls;
@@ -26,13 +28,13 @@ use open::{Begun, RunAsk, begin};
 use super::choices::ifr;
 use super::error::{ApiError, RUN};
 use super::fields::{array, boolean, fields, string, text};
-use super::once::GoodEnd;
+use super::once::{GoodEnd, event_stream};
 use super::{ApiState, JOB_HEADER, object, whole_body};
 use crate::hub::RunNews;
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, State, rejection::BytesRejection, rejection::PathRejection};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -159,15 +161,9 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let key = state.key(&headers)?;
     let RunRequest { ask, stream } = RunRequest::parse(&whole_body(body)?)?;
-    let mut begun = begin(&state, key.hash, ask).await?;
+    let begun = begin(&state, key.hash, ask).await?;
     let job = HeaderValue::from_str(&begun.job.to_string()).ok();
-    let mut response = if stream {
-        events(begun)
-    } else {
-        while begun.news.recv().await.is_some() {}
-        let ended = begun.ended.await.map_err(|_| ApiError::Internal("the run was lost".to_owned()))??;
-        Json(ended.shown).into_response()
-    };
+    let mut response = if stream { events(begun) } else { Json(begun.end().await?.shown).into_response() };
     if let Some(job) = job {
         response.headers_mut().insert(JOB_HEADER, job);
     }
@@ -206,27 +202,19 @@ fn events(mut begun: Begun) -> Response {
         };
         let _ = sender.send(last).await;
     });
-    let body = futures::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    response.extensions_mut().insert(good_end);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    event_stream(receiver, Some(good_end))
 }
 
 /// What a run did, while it goes on.
 pub(super) fn shown_news(news: &RunNews) -> Value {
     match news {
-        RunNews::Model { job, usage, cost } => json!({
+        RunNews::Model { job, usage, cost, took_ms } => json!({
             "type": "model",
             "job": job.to_string(),
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "cost": ifr(*cost),
+            "took_ms": took_ms,
         }),
         RunNews::Tool { tool, took_ms, failed } => {
             json!({"type": "tool", "name": tool, "took_ms": took_ms, "failed": failed})

@@ -48,7 +48,7 @@ pub(crate) struct RunSpec {
 #[derive(Debug, Clone)]
 pub(crate) enum RunNews {
     /// A job of its model.
-    Model { job: JobId, usage: Usage, cost: Amount },
+    Model { job: JobId, usage: Usage, cost: Amount, took_ms: u64 },
     /// A call of a tool.
     Tool { tool: String, took_ms: u64, failed: bool },
 }
@@ -95,6 +95,7 @@ pub(crate) struct CallAsked {
     pub(crate) tokens_left: u64,
     pub(crate) payer: Digest,
     pub(crate) model: ProfileId,
+    since: Instant,
     outbox: mpsc::Sender<GatewayMessage>,
     alive: watch::Receiver<()>,
 }
@@ -258,7 +259,21 @@ impl Hub {
             book.asked = Some(call);
             let (model, tokens_left, outbox, alive) =
                 (book.model, book.tokens_left, outbox.clone(), book.alive.subscribe());
-            CallAsked { step, lease, call, payload, sampling, tokens_max, tokens_left, payer, model, outbox, alive }
+            let since = Instant::now();
+            CallAsked {
+                step,
+                lease,
+                call,
+                payload,
+                sampling,
+                tokens_max,
+                tokens_left,
+                payer,
+                model,
+                since,
+                outbox,
+                alive,
+            }
         };
         // Nobody listens only when the gateway stops.
         let _ = self.calls.send(asked);
@@ -294,7 +309,8 @@ impl Hub {
                     let usage = answer.leaf.result.usage;
                     book.tokens_left = book.tokens_left.saturating_sub(usage.tokens());
                     book.served.insert(asked.call, answer.leaf.hash());
-                    running.tell(RunNews::Model { job: answer.leaf.request.job, usage, cost });
+                    let took_ms = u64::try_from(asked.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    running.tell(RunNews::Model { job: answer.leaf.request.job, usage, cost, took_ms });
                     Ok(answer)
                 }
                 Err(reason) => {

@@ -4,7 +4,7 @@ use super::{GatewayStore, StoreError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::Table;
 use inferium_types::{
-    AccountId, AgentId, AgentSpend, CallRecord, Digest, JobLeaf, LeaseId, RunCall, RunTranscript, SpendOrder,
+    AccountId, AgentId, AgentSpend, CallRecord, Digest, JobId, JobLeaf, LeaseId, RunCall, RunTranscript, SpendOrder,
     merkle_path,
 };
 
@@ -19,6 +19,10 @@ const BRIEFS: Table<(Digest, (u64, LeaseId)), String> = Table::new("run-briefs")
 /// By the run that ordered them.
 const ORDERS: Table<LeaseId, OrdersRecord> = Table::new("orders");
 
+const REVIEWS: Table<(AgentId, LeaseId), ReviewRecord> = Table::new("reviews");
+
+/// Reviews of an agent at most; the oldest goes.
+pub(crate) const REVIEWS_MAX: usize = 500;
 /// Agents whose manifests a gateway keeps at most.
 pub(crate) const AGENTS_MAX: usize = 10_000;
 /// Runs that are kept of one key; older ones are forgotten.
@@ -41,6 +45,19 @@ pub(crate) struct RunRecord {
     pub(crate) shown: String,
     /// The same without its calls.
     pub(crate) brief: String,
+}
+
+/// What who paid for a run says of its agent.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct ReviewRecord {
+    /// From 1 to 5.
+    pub(crate) rating: u8,
+    pub(crate) text: String,
+    pub(crate) at_ms: u64,
+    /// Whose receipt shows that the run was paid.
+    pub(crate) job: JobId,
+    /// Of the agent, as people count them.
+    pub(crate) version: u64,
 }
 
 /// What a run ordered the ledger to spend, to be cited once its step is settled (SPEC A3).
@@ -137,6 +154,33 @@ impl GatewayStore {
     /// At most so many of them, from one on, ascending.
     pub(crate) fn agents_from(&self, first: AgentId, most: usize) -> Result<Vec<(AgentId, AgentRecord)>, StoreError> {
         self.store.first(AGENTS, Some(&first), most)
+    }
+
+    /// Keeps a review, in the place of an older one of the same run.
+    pub(crate) fn put_review(&self, agent: AgentId, run: LeaseId, record: &ReviewRecord) -> Result<(), StoreError> {
+        let mut others = self.reviews(agent)?;
+        others.retain(|(other, _)| *other != run);
+        others.sort_by_key(|(other, review)| (review.at_ms, *other));
+        let over = others.len().saturating_sub(REVIEWS_MAX - 1);
+        self.store.write(|tx| {
+            for (old, _) in others.iter().take(over) {
+                tx.remove(REVIEWS, &(agent, *old))?;
+            }
+            tx.put(REVIEWS, &(agent, run), record)
+        })
+    }
+
+    pub(crate) fn remove_review(&self, agent: AgentId, run: LeaseId) -> Result<(), StoreError> {
+        self.store.remove(REVIEWS, &(agent, run))
+    }
+
+    /// Reviews of an agent, by their runs.
+    pub(crate) fn reviews(&self, agent: AgentId) -> Result<Vec<(LeaseId, ReviewRecord)>, StoreError> {
+        let end = |byte| (agent, LeaseId::new(Digest::from([byte; 32])));
+        let keys = self.store.keys_between(REVIEWS, &end(0), &end(u8::MAX))?;
+        let with_record =
+            |key: (AgentId, LeaseId)| self.store.get(REVIEWS, &key).map(|record| record.map(|record| (key.1, record)));
+        keys.into_iter().filter_map(|key| with_record(key).transpose()).collect()
     }
 
     /// Keeps a run, as it stands now.

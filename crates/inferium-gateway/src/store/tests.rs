@@ -1,13 +1,13 @@
 //! Budgets and records: what was signed is paid for once, what was rejected comes back once.
 
 use super::{
-    GatewayStore, KeyLimits, KeyRecord, KeyTerms, LeaseRecord, PaymentRecord, PaymentState, SegmentRecord,
-    SegmentStatus, SlashState, UnsignedRecord,
+    GatewayStore, KeyLimits, KeyRecord, KeyTerms, LeaseRecord, PaymentRecord, PaymentState, REVIEWS_MAX, ReviewRecord,
+    SegmentRecord, SegmentStatus, SlashState, UnsignedRecord,
 };
 use inferium_types::{
-    AccountId, Amount, ChainId, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, Price,
-    ProfileId, PublicKey, RejectReason, SamplingParams, SecretKey, SegmentId, SegmentTerms, SlashRule, SlashedNode,
-    TaskId, TaskKind, TaskTerms, Transaction, TransactionBody, Usage, VerificationMode, merkle_root,
+    AccountId, AgentId, Amount, ChainId, Digest, FinishReason, JobId, JobLeaf, JobRequest, JobResult, JobTotals,
+    LeaseId, Price, ProfileId, PublicKey, RejectReason, SamplingParams, SecretKey, SegmentId, SegmentTerms, SlashRule,
+    SlashedNode, TaskId, TaskKind, TaskTerms, Transaction, TransactionBody, Usage, VerificationMode, merkle_root,
 };
 use std::path::PathBuf;
 
@@ -417,4 +417,35 @@ fn a_payment_is_recorded_once_and_credited_once_over_restarts() {
     // An unlimited budget stays one.
     scratch.store().ensure_key(hash(1), Amount::from_nano(u64::MAX)).unwrap();
     assert_eq!(scratch.key(1).map(|key| key.budget), Some(Amount::from_nano(u64::MAX)));
+}
+
+#[test]
+fn an_agent_has_one_review_of_each_run_and_the_oldest_goes() {
+    let scratch = Scratch::new("reviews");
+    let store = scratch.store();
+    let agent = |byte: u8| AgentId::new(Digest::from([byte; 32]));
+    let run = |number: usize| LeaseId::new(Digest::of("run", &[&number.to_le_bytes()]));
+    let review = |rating, at_ms| ReviewRecord {
+        rating,
+        text: "good".to_owned(),
+        at_ms,
+        job: JobId::new(Digest::ZERO),
+        version: 1,
+    };
+    store.put_review(agent(1), run(0), &review(5, 10)).unwrap();
+    store.put_review(agent(1), run(0), &review(1, 20)).unwrap();
+    store.put_review(agent(2), run(0), &review(3, 10)).unwrap();
+    assert_eq!(store.reviews(agent(1)).unwrap(), [(run(0), review(1, 20))]);
+    assert_eq!(store.reviews(agent(2)).unwrap(), [(run(0), review(3, 10))]);
+    store.remove_review(agent(1), run(0)).unwrap();
+    assert!(store.reviews(agent(1)).unwrap().is_empty() && store.reviews(agent(2)).unwrap().len() == 1);
+
+    for number in 0..=REVIEWS_MAX {
+        // The oldest is the last by name or not: what counts is when it was said.
+        let at_ms = u64::try_from(number).unwrap();
+        store.put_review(agent(3), run(number), &review(2, at_ms)).unwrap();
+    }
+    let kept = store.reviews(agent(3)).unwrap();
+    assert_eq!(kept.len(), REVIEWS_MAX);
+    assert!(!kept.iter().any(|(of, _)| *of == run(0)) && kept.iter().any(|(of, _)| *of == run(REVIEWS_MAX)));
 }

@@ -15,12 +15,14 @@ use axum::{
 };
 use inferium_ledger::{Account, Agent, Meta, StateKey};
 use inferium_query::agents::as_json;
-use inferium_types::{AccountId, AgentId, Amount, Digest, Parameters, Ppm, Recipients, SpendingPolicy, limits};
+use inferium_types::{AccountId, AgentId, Amount, Digest, JobId, Parameters, Ppm, Recipients, SpendingPolicy, limits};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
 /// Recipients of a policy that are named one by one.
 const NAMED_MAX: usize = 8;
+/// The best that a review says.
+const BEST: u64 = 5;
 
 /// What the index remembers, taken out of it.
 #[derive(Debug, Default)]
@@ -82,6 +84,80 @@ struct Words {
     model: String,
     tools: Vec<String>,
     secrets: Vec<String>,
+    reviews: Reviews,
+}
+
+/// What those say of it who paid for a run; the gateway's word, but for the runs that they name.
+#[derive(Debug, Default)]
+struct Reviews {
+    count: u64,
+    /// Of their ratings, from 100 to 500.
+    mean_hundredths: u64,
+    newest: Vec<Review>,
+}
+
+#[derive(Debug)]
+struct Review {
+    rating: u64,
+    text: String,
+    version: u64,
+    at_s: u64,
+    job: String,
+}
+
+impl Reviews {
+    fn of(agent: &Value) -> Self {
+        let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let Some(told) = agent.get("reviews") else { return Self::default() };
+        let newest = told.get("newest").and_then(Value::as_array).into_iter().flatten();
+        let review = |of: &Value| {
+            JobId::from_hex(&text(of, "job")).map(|job| Review {
+                rating: number(of, "rating").min(BEST),
+                text: text(of, "text"),
+                version: number(of, "version"),
+                at_s: number(of, "at"),
+                job: job.to_string(),
+            })
+        };
+        Self {
+            count: number(told, "count"),
+            mean_hundredths: number(told, "mean_hundredths").min(BEST * 100),
+            newest: newest.filter_map(review).collect(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let newest: Vec<Value> = self
+            .newest
+            .iter()
+            .map(
+                |of| json!({"rating": of.rating, "text": of.text, "version": of.version, "at": of.at_s, "job": of.job}),
+            )
+            .collect();
+        json!({"count": self.count, "mean_hundredths": self.mean_hundredths, "newest": newest})
+    }
+
+    fn html(&self) -> Markup {
+        html! {
+            section.reviews #reviews { h2 { "Reviews" }
+                @if self.newest.is_empty() { p.empty { "Nobody who paid for a run has said anything of it yet." } }
+                @else {
+                    p.lead { (stars(self.mean_hundredths / 100)) " " (self.mean_hundredths / 100) "." (format!("{:02}", self.mean_hundredths % 100)) " of " (BEST) ", " (counted(self.count, "review")) }
+                    ul.plain { @for review in &self.newest {
+                        li { div.row { (stars(review.rating)) span.note { "version " (review.version) " · " (moment(review.at_s.saturating_mul(1_000))) " · " a href={ "/explorer/receipts/" (review.job) } { "receipt" } } }
+                            @if !review.text.is_empty() { p.said { (review.text) } } }
+                    } }
+                    p.note { "Each is of a run that was paid, as its receipt shows. Who paid may be its creator; the words are kept by this gateway." }
+                }
+            }
+        }
+    }
+}
+
+/// As a picture with its number in words.
+fn stars(rating: u64) -> Markup {
+    html! { span.stars role="img" aria-label={ (rating) " of " (BEST) } { @for place in 1..=BEST { span class=(if place <= rating { "star full" } else { "star" }) aria-hidden="true" { (if place <= rating { "★" } else { "☆" }) } } } }
 }
 
 impl Words {
@@ -98,6 +174,7 @@ impl Words {
             model: text("model"),
             tools: list("tools"),
             secrets: list("secrets"),
+            reviews: Reviews::of(agent),
         })
     }
 }
@@ -126,6 +203,7 @@ async fn page(state: &WebState, text: &str) -> Found {
         let words = shown.words.as_ref();
         fields.insert("summary".into(), json!(words.map(|words| &words.summary)));
         fields.insert("readme".into(), json!(words.map(|words| &words.readme)));
+        fields.insert("reviews".into(), json!(words.map(|words| words.reviews.json())));
         let split = parts.iter().map(|part| (format!("{}_nano", part.name), json!(part.amount.nano())));
         fields.insert("split".into(), Value::Object(split.collect()));
         fields.extend(past.json().map(|(name, value)| (name.to_owned(), value)));
@@ -205,6 +283,7 @@ impl Shown {
                 div {
                     (self.run_form())
                     (self.about())
+                    @if let Some(words) = &self.words { (words.reviews.html()) }
                     (self.brought())
                     section { h2 { "Versions" } (versions_table(&past.versions)) }
                 }

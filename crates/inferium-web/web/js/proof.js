@@ -9,26 +9,31 @@ import { badge, check, element, money } from "./receipt-view.js";
  * @param {string} job
  * @param {string} note what is said beside it
  * @param {(body: any) => (Node | string)[]} [facts] what a checked receipt says
+ * @returns {Promise<boolean>} whether it was, and holds
  */
 export async function prove(place, job, note, facts = factsOfTokens) {
   const more = note ? [element("span", {}, note)] : [];
-  if (!job) return place.replaceChildren(...more);
+  if (!job) {
+    place.replaceChildren(...more);
+    return false;
+  }
   const link = element("a", { href: `/explorer/receipts/${job}` }, "receipt");
   place.replaceChildren(badge("provisional", "busy"), ...more, link);
   try {
     const { status, file, body } = await waitForReceipt(job);
     if (status !== "final" && status !== "settled") {
       place.replaceChildren(badge(status, "bad"), ...more, element("span", {}, body.reason ?? ""));
-      return undefined;
+      return false;
     }
     const verdict = await check(file);
     const shown = verdict.valid ? badge(`${status}, verified here`, "good") : badge("the receipt does not hold", "bad");
     shown.setAttribute("data-verified", String(verdict.valid));
     place.replaceChildren(shown, ...more, ...facts(body), link);
+    return verdict.valid;
   } catch (error) {
     place.replaceChildren(badge("unknown", "bad"), element("span", {}, error instanceof Error ? error.message : String(error)));
   }
-  return undefined;
+  return false;
 }
 
 /** @param {any} body */

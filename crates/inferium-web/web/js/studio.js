@@ -86,7 +86,35 @@ function finish(run) {
   // A proof that comes when the next run has begun is written where nobody sees it any more.
   const place = element("div", { class: "proof" });
   part("proof").replaceChildren(place);
-  prove(place, run.inferium.job, cost, (body) => [element("b", {}, `${money(body.fee_nano)} for the run`), nodeOf(body, "host")]);
+  const facts = (/** @type {any} */ body) => [element("b", {}, `${money(body.fee_nano)} for the run`), nodeOf(body, "host")];
+  prove(place, run.inferium.job, cost, facts).then((isProven) => {
+    if (isProven) place.after(reviewForm(run.id));
+  });
+}
+
+/** Says what a run was worth that is paid now. @param {string} id */
+function reviewForm(id) {
+  const words = element("textarea", { rows: "2", maxlength: "2000", "aria-label": "What others should know", placeholder: "What should others know? (if anything)" });
+  const choice = element("fieldset", { class: "rating" }, element("legend", {}, "What was it worth?"));
+  for (let rating = 1; rating <= 5; rating += 1) {
+    choice.append(element("label", {}, element("input", { type: "radio", name: "rating", value: String(rating), required: "" }), `${rating}`));
+  }
+  const said = element("p", { role: "status", class: "note" });
+  const form = element("form", { class: "review" }, choice, words, element("button", { type: "submit" }, "Publish the review"), said);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const rating = Number(new FormData(/** @type {HTMLFormElement} */ (form)).get("rating"));
+    const text = /** @type {HTMLTextAreaElement} */ (words).value;
+    const headers = { "content-type": "application/json", authorization: `Bearer ${apiKey()}` };
+    try {
+      const response = await fetch(`/v1/runs/${id}/review`, { method: "PUT", headers, body: JSON.stringify({ rating, text }) });
+      const body = await response.json();
+      said.textContent = response.ok ? "Published: it stands on this page from now on." : (body.error?.message ?? `The gateway answered ${response.status}.`);
+    } catch (error) {
+      said.textContent = error instanceof Error ? error.message : String(error);
+    }
+  });
+  return form;
 }
 
 /** @param {boolean} isRunning */

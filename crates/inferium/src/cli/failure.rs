@@ -37,6 +37,11 @@ impl Failure {
         Self { message: message.into(), code: 4 }
     }
 
+    /// True if what was asked was not done, and nothing came of it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.code == Self::refused("").code
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

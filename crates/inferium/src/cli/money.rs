@@ -1,6 +1,7 @@
 //! Wallets, and what every command that signs takes.
 
-use super::parse::{parse_address, parse_payment, parse_percent};
+use super::client::ServerArgs;
+use super::parse::{parse_address, parse_amount, parse_payment, parse_percent};
 use clap::{Args, Subcommand};
 use inferium_types::{AccountId, Amount, Ppm};
 use std::path::PathBuf;
@@ -137,6 +138,24 @@ pub(crate) struct SigningArgs {
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) signer: Option<String>,
     /// Sign without asking; the transaction is shown all the same.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `inferium mcp`.
+#[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// What all calls together may spend while this process runs: of the API key's budget, and of the account that signs.
+    #[arg(long, value_name = "IFR", default_value = "0.1", value_parser = parse_amount, allow_negative_numbers = true)]
+    pub(crate) spend_max: Amount,
+    /// Offer transfers, signed with the key of this name in the data folder. A wallet's are offered with --password-file.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) signer: Option<String>,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockArgs,
+    /// Sign transfers without asking the client's user.
     #[arg(long)]
     pub(crate) yes: bool,
 }

@@ -8,9 +8,14 @@ pub(crate) fn parse_address(text: &str) -> Result<AccountId, String> {
     if address.is_valid() { Ok(address) } else { Err("no key has this address; is it mistyped?".to_owned()) }
 }
 
+/// An amount of money; none of it is one as well.
+pub(crate) fn parse_amount(text: &str) -> Result<Amount, String> {
+    text.parse().map_err(|error: InvalidAmount| error.to_string())
+}
+
 /// An amount of money that is worth a transaction.
 pub(crate) fn parse_payment(text: &str) -> Result<Amount, String> {
-    let amount: Amount = text.parse().map_err(|error: InvalidAmount| error.to_string())?;
+    let amount = parse_amount(text)?;
     if amount.is_zero() { Err("an amount of zero moves nothing".to_owned()) } else { Ok(amount) }
 }
 

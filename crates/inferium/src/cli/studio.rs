@@ -76,6 +76,18 @@ pub(crate) enum StudioCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Say what a run was worth, once its receipt is final; it stands on its agent's page.
+    Review {
+        /// The run, by its id.
+        run: String,
+        /// From 1 to 5, the more the better.
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=5))]
+        rating: u8,
+        /// What others should know.
+        words: Vec<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// List the agents of a network.
     List {
         /// Those of this account only.

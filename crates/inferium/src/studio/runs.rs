@@ -223,10 +223,26 @@ pub(super) async fn list(arguments: &ServerArgs) -> Result<(), Failure> {
     print(&table.to_string())
 }
 
-pub(super) async fn logs(run: &str, arguments: &ServerArgs) -> Result<(), Failure> {
-    if !run.chars().all(|one| one.is_ascii_hexdigit()) || run.is_empty() {
-        return Err(Failure::usage(format!("{run:?} is no id of a run; `inferium studio runs` has them")));
+/// An id that can stand in an address.
+fn id_of(run: &str) -> Result<&str, Failure> {
+    let is_id = !run.is_empty() && run.chars().all(|one| one.is_ascii_hexdigit());
+    let wrong = || Failure::usage(format!("{run:?} is no id of a run; `inferium studio runs` has them"));
+    if is_id { Ok(run) } else { Err(wrong()) }
+}
+
+/// Says what a run was worth.
+pub(super) async fn review(run: &str, rating: u8, words: &str, arguments: &ServerArgs) -> Result<(), Failure> {
+    let api = Api::of(arguments)?;
+    let request = api.request(Method::PUT, &format!("/runs/{}/review", id_of(run)?));
+    let review = answer(request.json(&json!({"rating": rating, "text": words})), &api.server.base).await?;
+    if output::is_json() {
+        return output::print_json(&review);
     }
+    print(&format!("published: {rating} of 5 for the run {}", text(&review, "run")))
+}
+
+pub(super) async fn logs(run: &str, arguments: &ServerArgs) -> Result<(), Failure> {
+    let run = id_of(run)?;
     let run = Api::of(arguments)?.ask(&format!("/runs/{run}")).await?;
     if output::is_json() {
         return output::print_json(&run);

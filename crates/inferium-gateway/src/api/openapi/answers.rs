@@ -196,6 +196,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("AgentList", list(&named("Agent"))),
         ("Run", run()),
         ("RunList", list(&named("Run"))),
+        ("Review", review()),
+        ("DeletedReview", full(&json!({"object": {"const": "review"}, "run": text(), "deleted": {"const": true}}))),
         ("Version", object(&json!({"version": text()}), &["version"])),
         ("Health", object(&json!({"status": {"const": "ok"}}), &["status"])),
         ("Readiness", readiness()),
@@ -225,7 +227,7 @@ fn agent() -> Value {
         "model": text(), "price": text(), "price_nano": {"type": "integer"},
         "tools": {"type": "array", "items": text()}, "limits": {"type": "object"},
         "runs": {"type": "integer"}, "earned": text(), "readme": text(), "secrets": {"type": "array", "items": text()},
-        "manifest": text(),
+        "manifest": text(), "reviews": {"type": "object"},
     });
     object(&fields, &["id", "object", "name", "model_name", "creator", "version", "model", "price", "price_nano"])
 }
@@ -234,11 +236,19 @@ fn run() -> Value {
     let fields = json!({
         "id": text(), "object": {"const": "run"}, "agent": {"type": "object"},
         "status": {"enum": ["running", "completed", "failed"]},
-        "began_at": {"type": "integer"}, "ended_at": {"type": "integer"}, "answer": text(), "error": text(),
+        "began_at": {"type": "integer"}, "ended_at": {"type": "integer"},
+        "took_ms": {"type": "integer"}, "answer": text(), "error": text(),
         "calls": {"type": "array", "items": {"type": "object"}}, "usage": {"type": "object"},
         "price": text(), "cost": text(), "cost_nano": {"type": "integer"}, "inferium": {"type": "object"},
     });
     object(&fields, &["id", "object", "agent", "status"])
+}
+
+fn review() -> Value {
+    full(&json!({
+        "object": {"const": "review"}, "run": text(), "job": text(), "receipt_url": text(), "version": {"type": "integer"},
+        "rating": {"type": "integer"}, "text": text(), "at": {"type": "integer"},
+    }))
 }
 
 fn worker() -> Value {

@@ -190,6 +190,7 @@ pub(in super::super) fn public(with_batches: bool) -> Routes {
         routes.extend(about_batches());
     }
     routes.extend(about_agents());
+    routes.extend(about_reviews());
     routes.extend(about_protocols());
     routes.extend(about_state());
     let session = Operation {
@@ -293,6 +294,46 @@ fn about_protocols() -> Vec<Route> {
     ]
 }
 
+fn run_id() -> Value {
+    path("run_id", json!({"type": "string"}), "A run, by its id.")
+}
+
+/// What those say of agents who paid for a run.
+fn about_reviews() -> Vec<Route> {
+    let review = Operation {
+        parameters: vec![run_id()],
+        request: Some("ReviewRequest"),
+        errors: KEY_ERRORS,
+        ..operation(
+            "putReview",
+            AGENTS,
+            Access::Key,
+            "Says what an agent's run was worth, once its receipt is final",
+            vec![json_answer("Review", "The review, as the agent is shown with it.")],
+        )
+    };
+    let review_gone = Operation {
+        parameters: vec![run_id()],
+        errors: KEY_ERRORS,
+        ..operation(
+            "deleteReview",
+            AGENTS,
+            Access::Key,
+            "Takes a review back",
+            vec![json_answer("DeletedReview", "It is gone.")],
+        )
+    };
+    vec![
+        Route { method: "put", path: "/v1/runs/{run_id}/review", handler: put(runs::reviews::put), operation: review },
+        Route {
+            method: "delete",
+            path: "/v1/runs/{run_id}/review",
+            handler: delete(runs::reviews::delete),
+            operation: review_gone,
+        },
+    ]
+}
+
 /// Agents, and what they are asked to do.
 fn about_agents() -> Vec<Route> {
     let id = || path("agent", json!({"type": "string"}), "An agent, by its id or a name that only one has.");
@@ -356,9 +397,8 @@ fn about_agents() -> Vec<Route> {
             vec![json_answer("RunList", "The runs.")],
         )
     };
-    let run_id = path("run_id", json!({"type": "string"}), "A run, by its id.");
     let run_show = Operation {
-        parameters: vec![run_id],
+        parameters: vec![run_id()],
         errors: KEY_ERRORS,
         ..operation("showRun", AGENTS, Access::Key, "A run, with all that it did", vec![json_answer("Run", "The run.")])
     };

@@ -18,6 +18,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("FileRequest", file()),
         ("BatchRequest", batch()),
         ("RunRequest", run()),
+        ("ReviewRequest", review()),
         ("JsonRpc", json!({"type": "object", "properties": {"jsonrpc": {"const": "2.0"}}, "required": ["jsonrpc"]})),
         ("Manifest", string("The manifest: TOML, byte for byte as it was published.")),
         ("Message", message()),
@@ -51,6 +52,11 @@ fn body(fields: Vec<(&str, Value)>, required: &[&str]) -> Value {
         "required": required,
         "additionalProperties": {"type": "null"},
     })
+}
+
+fn review() -> Value {
+    let rating = json!({"type": "integer", "minimum": 1, "maximum": runs::reviews::RATING_MAX, "description": "The more the better."});
+    body(vec![("rating", rating), ("text", string("What others should know, as plain text."))], &["rating"])
 }
 
 /// As [`body`], of which nulls are no part.

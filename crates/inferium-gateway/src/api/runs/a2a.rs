@@ -1,14 +1,15 @@
 //! An agent as others find and ask it by A2A 1.0: its card, and JSON-RPC with server-sent events. A task is a run.
 
 use super::super::error::ApiError;
+use super::super::once::event_stream;
 use super::super::{ApiState, whole_body};
 use super::agents::{Found, opener};
 use super::open::{Begun, Ended, RunAsk, begin};
 use super::shown_news;
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, State, rejection::BytesRejection, rejection::PathRejection};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse as _, Response};
 use inferium_agent::Manifest;
 use inferium_types::{Digest, LeaseId};
@@ -137,11 +138,9 @@ async fn answer(
     match method {
         "SendMessage" => {
             let context = context_of(&params);
-            let mut begun = begin(state, payer, ask_of(found, &params)?).await?;
-            while begun.news.recv().await.is_some() {}
+            let begun = begin(state, payer, ask_of(found, &params)?).await?;
             let run = begun.run;
-            let ended = begun.ended.await.unwrap_or_else(|_| Err(ApiError::Internal("the run was lost".to_owned())));
-            let task = match ended {
+            let task = match begun.end().await {
                 Ok(ended) => completed(run, &context, &ended),
                 Err(error) => task(run, &context, &status("TASK_STATE_FAILED", Some(&error.to_string()))),
             };
@@ -279,11 +278,5 @@ fn events(mut begun: Begun, id: Value, context: String) -> Response {
             }
         }
     });
-    let body = futures::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
+    event_stream(receiver, None)
 }

@@ -4,6 +4,7 @@ use super::super::ApiState;
 use super::super::choices::ifr;
 use super::super::error::ApiError;
 use super::open::Opener;
+use super::reviews;
 use crate::store::{AGENTS_MAX, AgentRecord};
 use axum::Json;
 use axum::body::Bytes;
@@ -147,6 +148,7 @@ pub(in super::super) async fn show(
         fields.insert("readme".to_owned(), json!(manifest.readme));
         fields.insert("secrets".to_owned(), json!(manifest.secrets));
         fields.insert("manifest".to_owned(), json!(found.manifest));
+        fields.insert("reviews".to_owned(), reviews::of_agent(&state, found.id).await?);
     }
     Ok(Json(agent).into_response())
 }

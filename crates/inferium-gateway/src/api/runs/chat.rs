@@ -3,14 +3,14 @@
 use super::super::asked::Asked;
 use super::super::choices::{Bill, fresh_id};
 use super::super::error::ApiError;
-use super::super::once::GoodEnd;
+use super::super::once::{GoodEnd, event_stream};
 use super::super::request::ChatRequest;
 use super::super::{ApiState, JOB_HEADER, unix_s};
 use super::open::{Begun, Ended, RunAsk, begin};
 use super::shown_news;
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
+use axum::body::Bytes;
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse as _, Response};
 use inferium_types::{ChatMessage, Digest, JobId};
 use serde_json::{Value, json};
@@ -44,14 +44,12 @@ pub(in super::super) async fn complete(
         price_max: None,
         version: None,
     };
-    let mut begun = begin(state, payer, ask).await?;
+    let begun = begin(state, payer, ask).await?;
     let job = begun.job;
     let mut response = if asked.stream {
         events(begun, model, asked.include_usage)
     } else {
-        while begun.news.recv().await.is_some() {}
-        let ended = begun.ended.await.map_err(|_| ApiError::Internal("the run was lost".to_owned()))??;
-        Json(whole(&ended, &model)).into_response()
+        Json(whole(&begun.end().await?, &model)).into_response()
     };
     if let Ok(job) = HeaderValue::from_str(&JobId::to_string(&job)) {
         response.headers_mut().insert(JOB_HEADER, job);
@@ -178,14 +176,5 @@ fn events(mut begun: Begun, model: String, include_usage: bool) -> Response {
             }
         }
     });
-    let body = futures::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
-    });
-    let mut response = Response::new(Body::from_stream(body));
-    response.extensions_mut().insert(good_end);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    event_stream(receiver, Some(good_end))
 }

@@ -134,9 +134,7 @@ impl ServerHandler for Server {
 impl Server {
     /// The answer, and what there is to know of the run.
     async fn run(&self, ask: RunAsk) -> Result<(String, Value), ApiError> {
-        let mut begun = begin(&self.state, self.payer, ask).await?;
-        while begun.news.recv().await.is_some() {}
-        let ended = begun.ended.await.map_err(|_| ApiError::Internal("the run was lost".to_owned()))??;
+        let ended = begin(&self.state, self.payer, ask).await?.end().await?;
         let field = |name: &str| ended.shown.get(name).cloned().unwrap_or_default();
         let run = json!({
             "answer": ended.answer, "run": field("id"), "cost": field("cost"), "inferium": field("inferium"),

@@ -59,6 +59,14 @@ pub(in super::super) struct Begun {
     pub(in super::super) ended: oneshot::Receiver<Result<Ended, ApiError>>,
 }
 
+impl Begun {
+    /// Waits for the run's end, which has what it did on the way as well.
+    pub(in super::super) async fn end(mut self) -> Result<Ended, ApiError> {
+        while self.news.recv().await.is_some() {}
+        self.ended.await.map_err(|_| ApiError::Internal("the run was lost".to_owned()))?
+    }
+}
+
 /// A run that is over, with its answer.
 #[derive(Debug)]
 pub(in super::super) struct Ended {
@@ -229,6 +237,7 @@ async fn follow(
         waited.map_err(|_| ApiError::RunFailed("no worker hosts agents at the moment".to_owned()))?;
     }
     reserved.release();
+    let began = Instant::now();
     let mut handle: JobHandle = hub.submit_run(spec)?;
     let mut transcript = RunTranscript::default();
     loop {
@@ -246,7 +255,7 @@ async fn follow(
                     hub.disk(move |hub| hub.store.put_orders(&orders)).await?;
                 }
                 let host = hub.host_of(spec.request.lease);
-                return Ok(ended(spec, about, (cost, calls, transcript), host));
+                return Ok(ended(spec, about, (cost, calls, transcript), (host, began.elapsed())));
             }
             Some(JobEvent::Failed { reason }) => return Err(ApiError::RunFailed(reason)),
             None => return Err(ApiError::RunFailed("the run was lost".to_owned())),
@@ -286,7 +295,7 @@ fn ended(
     spec: &RunSpec,
     (found, began_at_ms): (&Found, u64),
     (price, news, transcript): (Amount, &[RunNews], RunTranscript),
-    host: Option<inferium_types::NodeId>,
+    (host, took): (Option<inferium_types::NodeId>, Duration),
 ) -> Ended {
     let (usage, calls_cost) = sums(news);
     let cost = Amount::from_nano(price.nano().saturating_add(calls_cost));
@@ -298,6 +307,8 @@ fn ended(
         "status": "completed",
         "began_at": began_at_ms / 1_000,
         "ended_at": unix_ms() / 1_000,
+        // From when its host had it: before that the chain opened it, and drew the host.
+        "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "answer": transcript.answer,
         "calls": shown_calls(&transcript, news),
         "usage": shown_usage(&usage),
@@ -320,19 +331,23 @@ fn shown_calls(transcript: &RunTranscript, news: &[RunNews]) -> Vec<Value> {
         RunNews::Tool { took_ms, .. } => Some(*took_ms),
         RunNews::Model { .. } => None,
     });
-    let mut costs = news.iter().filter_map(|one| match one {
-        RunNews::Model { cost, .. } => Some(*cost),
+    let mut answers = news.iter().filter_map(|one| match one {
+        RunNews::Model { cost, took_ms, .. } => Some((*cost, *took_ms)),
         RunNews::Tool { .. } => None,
     });
     let shown = transcript.calls.iter().map(|call| match call {
-        CallRecord::Model { leaf, output, .. } => json!({
-            "type": "model",
-            "job": leaf.request.job.to_string(),
-            "text": output.text,
-            "prompt_tokens": leaf.result.usage.prompt_tokens,
-            "completion_tokens": leaf.result.usage.completion_tokens,
-            "cost": costs.next().map(ifr),
-        }),
+        CallRecord::Model { leaf, output, .. } => {
+            let (cost, took_ms) = answers.next().unzip();
+            json!({
+                "type": "model",
+                "job": leaf.request.job.to_string(),
+                "text": output.text,
+                "prompt_tokens": leaf.result.usage.prompt_tokens,
+                "completion_tokens": leaf.result.usage.completion_tokens,
+                "cost": cost.map(ifr),
+                "took_ms": took_ms,
+            })
+        }
         CallRecord::Tool { name, arguments, response, failed, .. } => json!({
             "type": "tool",
             "name": name,

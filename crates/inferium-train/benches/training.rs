@@ -7,7 +7,7 @@ use inferium_engine::exact::Exact;
 use inferium_engine::{DecoderLayer, DecoderShape, DecoderWeights};
 use inferium_train::{
     Audit, BaseModel, Checkpoint, DataSet, DataTerms, HeadTrainer, LoraTrainer, Method, OptimiserTerms, Order, Trainer,
-    TrainingSpec, run_interval, verify_interval,
+    TrainingSpec, Vectors, run_interval, verify_interval,
 };
 use inferium_types::{Digest, Ppm};
 use std::error::Error;
@@ -127,8 +127,8 @@ fn report(name: &str, trainer: &dyn Trainer) -> Result<(), Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let data = data()?;
     let labels = data.labels()?;
-    let method = Method::Head { labels, width: WIDTH as u32 };
-    let vectors = (0..data.lines().len()).map(|line| (line, numbers(WIDTH + line, 0.05).split_off(line))).collect();
+    let vectors = Vectors::new(WIDTH, numbers(data.lines().len() * WIDTH, 0.05))?;
+    let method = Method::Head { labels, width: WIDTH as u32, vectors: vectors.root() };
     let trainer = HeadTrainer::new(spec(&data, method, 32, 4)?, &data, vectors)?;
     report("head, 12 labels, 32 texts", &trainer)?;
 

@@ -7,9 +7,9 @@ use crate::data::{DataSet, InvalidDataSet, Split};
 use crate::export;
 use crate::spec::Method;
 use crate::trainer::{TrainError, Trainer, ln, uniform};
-use crate::{Evaluation, State, TensorShape, TrainingSpec};
+use crate::{Evaluation, State, TensorShape, TrainingSpec, Vectors};
 use inferium_engine::exact::exp;
-use std::collections::{BTreeMap, BTreeSet};
+use inferium_types::Digest;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,8 +26,7 @@ pub struct HeadTrainer {
     split: Split,
     /// Label of each line of the data set.
     targets: Vec<usize>,
-    /// Vectors of the lines that were embedded, by line.
-    vectors: BTreeMap<usize, Vec<f32>>,
+    vectors: Vectors,
 }
 
 /// Why a classifier can't be trained on that.
@@ -51,25 +50,31 @@ pub enum InvalidHead {
         /// What there are.
         found: u64,
     },
-    /// A vector of another width.
-    #[error("the vector of line {line} has {found} numbers; the spec says {expected}")]
-    Width {
-        /// Which line, from 0.
-        line: usize,
+    /// Other vectors than those that the spec names.
+    #[error("the vectors have the root {found}; the spec says {expected}")]
+    Vectors {
         /// What the spec says.
-        expected: usize,
-        /// What there are.
-        found: usize,
+        expected: Digest,
+        /// Theirs.
+        found: Digest,
+    },
+    /// Vectors of another number of lines, or of another width.
+    #[error("the vectors have the shape {found:?}, and not {expected:?}")]
+    Shape {
+        /// Lines of the data set, and the spec's width.
+        expected: [usize; 2],
+        /// Theirs.
+        found: [usize; 2],
     },
 }
 
 impl HeadTrainer {
-    /// A trainer over a data set; `vectors` has those of the lines that will be asked for ([`HeadTrainer::needed`]), by line.
+    /// A trainer over a data set and the vectors of all its lines.
     ///
     /// # Errors
     /// [`InvalidHead`]: spec, data set and vectors do not belong together.
-    pub fn new(spec: TrainingSpec, data: &DataSet, vectors: BTreeMap<usize, Vec<f32>>) -> Result<Self, InvalidHead> {
-        let Method::Head { labels, width } = &spec.method else { return Err(InvalidHead::Method) };
+    pub fn new(spec: TrainingSpec, data: &DataSet, vectors: Vectors) -> Result<Self, InvalidHead> {
+        let Method::Head { labels, width, vectors: root } = &spec.method else { return Err(InvalidHead::Method) };
         data.check(spec.data.root)?;
         if *labels != data.labels()? {
             return Err(InvalidHead::Labels);
@@ -79,39 +84,18 @@ impl HeadTrainer {
         if found != spec.data.examples {
             return Err(InvalidHead::Examples { expected: spec.data.examples, found });
         }
+        if vectors.root() != *root {
+            return Err(InvalidHead::Vectors { expected: *root, found: vectors.root() });
+        }
         let (width, count) = (*width as usize, labels.len());
-        if let Some((line, vector)) = vectors.iter().find(|(_, vector)| vector.len() != width) {
-            return Err(InvalidHead::Width { line: *line, expected: width, found: vector.len() });
+        let (expected, found) = ([data.lines().len(), width], [vectors.lines(), vectors.width()]);
+        if expected != found {
+            return Err(InvalidHead::Shape { expected, found });
         }
         let place = |label: &Option<String>| label.as_ref().and_then(|label| labels.binary_search(label).ok());
         let targets: Option<Vec<usize>> = data.lines().iter().map(|line| place(&line.label)).collect();
         let targets = targets.ok_or(InvalidHead::Labels)?;
         Ok(Self { width, labels: count, split, targets, vectors, spec })
-    }
-
-    /// The lines that intervals need the vectors of, and with `is_measured` the held-out part's.
-    ///
-    /// # Errors
-    /// [`InvalidDataSet::Split`].
-    pub fn needed(
-        spec: &TrainingSpec,
-        data: &DataSet,
-        intervals: &[u64],
-        is_measured: bool,
-    ) -> Result<BTreeSet<usize>, InvalidDataSet> {
-        let split = data.split(&spec.order, spec.data.held_out)?;
-        let mut order = crate::Order::new(spec);
-        let mut lines = BTreeSet::new();
-        for index in intervals {
-            let (first, end) = spec.steps_of(*index);
-            for step in first..end {
-                lines.extend(order.batch(step).into_iter().filter_map(|example| split.training.get(example)));
-            }
-        }
-        if is_measured {
-            lines.extend(split.held_out.iter().take(spec.data.measured_max as usize));
-        }
-        Ok(lines)
     }
 
     /// Probabilities of the labels for a vector, and the loss of saying `target`.
@@ -144,7 +128,7 @@ impl HeadTrainer {
     /// Vector and label of a line of the data set.
     fn line(&self, line: usize) -> Result<(&[f32], usize), TrainError> {
         let missing = TrainError::NoExample { example: line };
-        let vector = self.vectors.get(&line).ok_or_else(|| missing.clone())?;
+        let vector = self.vectors.line(line).ok_or_else(|| missing.clone())?;
         let target = self.targets.get(line).ok_or(missing)?;
         Ok((vector, *target))
     }

@@ -41,6 +41,7 @@ mod record;
 mod spec;
 mod state;
 mod trainer;
+mod vectors;
 mod verify;
 
 pub use audit::{Audit, draw};
@@ -55,6 +56,7 @@ pub use record::{IntervalJob, IntervalRecord, StepRecord, first_root};
 pub use spec::{BaseModel, DataTerms, InvalidSpec, Method, OptimiserTerms, TrainingSpec};
 pub use state::{InvalidState, State, TensorShape};
 pub use trainer::{TrainError, Trainer, run_interval, step};
+pub use vectors::{InvalidVectors, Vectors};
 pub use verify::{Bisection, Difference, LossBits, Mismatch, Ruling, bisect, rule, verify_interval};
 
 #[cfg(test)]

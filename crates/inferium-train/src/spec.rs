@@ -58,6 +58,8 @@ pub enum Method {
         labels: Vec<String>,
         /// Numbers of a vector.
         width: u32,
+        /// [`crate::Vectors::root`] of all lines: what the model makes of them is committed to before the first step.
+        vectors: Digest,
     },
     /// Low-rank adapters of the queries and values of a decoder.
     Lora {
@@ -168,7 +170,7 @@ impl TrainingSpec {
         within("the learning rate, in billionths,", self.optimiser.learning_rate_nano.into(), 1, 1_000_000_000)?;
         within("the weight decay, in billionths,", self.optimiser.weight_decay_nano.into(), 0, 1_000_000_000)?;
         match &self.method {
-            Method::Head { labels, width } => {
+            Method::Head { labels, width, .. } => {
                 within("the number of labels", labels.len() as u64, 2, LABELS_MAX as u64)?;
                 within("the width of vectors", u64::from(*width), 1, 1 << 16)?;
                 if !labels.is_sorted_by(|a, b| a < b) {

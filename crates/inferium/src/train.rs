@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// The file of a finished run.
 const RESULT: &str = "result.json";
+/// The vectors that a classifier is trained on.
+const VECTORS: &str = "vectors.bin";
 /// The picture of a run's losses.
 const PICTURE: &str = "loss.svg";
 

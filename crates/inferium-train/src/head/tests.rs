@@ -2,9 +2,8 @@
 
 use super::{HeadTrainer, InvalidHead};
 use crate::data::InvalidDataSet;
-use crate::{BaseModel, DataSet, DataTerms, Evaluation, Method, OptimiserTerms, TrainError, Trainer, TrainingSpec};
+use crate::{BaseModel, DataSet, DataTerms, Evaluation, Method, OptimiserTerms, Trainer, TrainingSpec};
 use inferium_types::{Digest, Ppm};
-use std::collections::BTreeMap;
 
 pub(crate) const WIDTH: usize = 24;
 
@@ -20,7 +19,7 @@ pub(crate) fn data(lines: usize) -> DataSet {
 }
 
 /// A vector for each line: a direction of its label, and noise drawn from its text.
-pub(crate) fn vectors(data: &DataSet) -> BTreeMap<usize, Vec<f32>> {
+pub(crate) fn vectors(data: &DataSet) -> Vectors {
     let noise = |text: &str, place: usize| {
         let digest = Digest::of("noise", &[text.as_bytes(), &place.to_be_bytes()]);
         digest.draw(2_000) as f32 / 1_000.0 - 1.0
@@ -29,12 +28,12 @@ pub(crate) fn vectors(data: &DataSet) -> BTreeMap<usize, Vec<f32>> {
         let label = line.label.as_deref().unwrap();
         (0..WIDTH).map(|place| noise(label, place) * 0.3 + noise(&line.text, place) * 0.2).collect()
     };
-    data.lines().iter().map(vector).enumerate().collect()
+    Vectors::new(WIDTH, data.lines().iter().flat_map(vector).collect()).unwrap()
 }
 
 pub(crate) fn spec(data: &DataSet) -> TrainingSpec {
     let mut spec = TrainingSpec {
-        method: Method::Head { labels: data.labels().unwrap(), width: WIDTH as u32 },
+        method: Method::Head { labels: data.labels().unwrap(), width: WIDTH as u32, vectors: vectors(data).root() },
         model: BaseModel { name: "mock".into(), weights_root: Digest::ZERO, tokenizer_hash: Digest::ZERO },
         engine: TrainingSpec::class(),
         data: DataTerms { root: data.root(), held_out: Ppm::new(200_000), measured_max: 1_000, examples: 0 },
@@ -99,24 +98,6 @@ fn labels_that_are_equally_likely_are_not_told_apart() {
 }
 
 #[test]
-fn only_the_lines_that_intervals_see_are_needed() {
-    let data = data(90);
-    let spec = spec(&data);
-    let all = vectors(&data);
-    let needed = HeadTrainer::needed(&spec, &data, &[2], false).unwrap();
-    assert!(needed.len() <= 40 && !needed.is_empty(), "{}", needed.len());
-    let few = all.clone().into_iter().filter(|(line, _)| needed.contains(line)).collect();
-    let trainer = HeadTrainer::new(spec.clone(), &data, few).unwrap();
-    let mut order = crate::Order::new(&spec);
-    let parameters = trainer.initial().parameters;
-    assert!((10..15).all(|step| trainer.gradient(&parameters, &order.batch(step)).is_ok()));
-    // The held-out part was not asked for.
-    assert!(matches!(trainer.evaluate(&parameters, &mut |_, _| ()), Err(TrainError::NoExample { .. })));
-    let measured = HeadTrainer::needed(&spec, &data, &[], true).unwrap();
-    assert_eq!(measured.len(), data.lines().len() - spec.data.examples as usize);
-}
-
-#[test]
 fn what_does_not_belong_together_is_refused_by_name() {
     let data = data(90);
     let (good, all) = (spec(&data), vectors(&data));
@@ -124,15 +105,19 @@ fn what_does_not_belong_together_is_refused_by_name() {
     let refused = HeadTrainer::new(good.clone(), &other, all.clone()).unwrap_err();
     assert_eq!(refused, InvalidHead::Data(InvalidDataSet::Root { expected: data.root(), found: other.root() }));
     let labels = vec!["ant".to_owned(), "bee".to_owned(), "dog".to_owned()];
-    let bad = TrainingSpec { method: Method::Head { labels, width: WIDTH as u32 }, ..good.clone() };
+    let bad =
+        TrainingSpec { method: Method::Head { labels, width: WIDTH as u32, vectors: all.root() }, ..good.clone() };
     assert_eq!(HeadTrainer::new(bad, &data, all.clone()).unwrap_err(), InvalidHead::Labels);
     let mut bad = good.clone();
     bad.data.examples += 1;
     assert!(matches!(HeadTrainer::new(bad, &data, all.clone()).unwrap_err(), InvalidHead::Examples { .. }));
-    let mut short = all.clone();
-    short.get_mut(&7).unwrap().pop();
-    let refused = HeadTrainer::new(good.clone(), &data, short).unwrap_err();
-    assert_eq!(refused, InvalidHead::Width { line: 7, expected: WIDTH, found: WIDTH - 1 });
+    let forged = vectors(&other);
+    let refused = HeadTrainer::new(good.clone(), &data, forged.clone()).unwrap_err();
+    assert_eq!(refused, InvalidHead::Vectors { expected: all.root(), found: forged.root() });
+    let method = Method::Head { labels: data.labels().unwrap(), width: WIDTH as u32, vectors: forged.root() };
+    let bad = TrainingSpec { method, ..good.clone() };
+    let refused = HeadTrainer::new(bad, &data, forged).unwrap_err();
+    assert_eq!(refused, InvalidHead::Shape { expected: [90, WIDTH], found: [91, WIDTH] });
     let bad = TrainingSpec { method: Method::Lora { rank: 1, alpha_milli: 1, layers: 1, sequence: 2 }, ..good };
     assert_eq!(HeadTrainer::new(bad, &data, all).unwrap_err(), InvalidHead::Method);
 }

@@ -12,7 +12,7 @@ fn a_spec_is_named_by_all_that_it_says() {
     assert_eq!(decode::<TrainingSpec>(&encode(&good)).unwrap(), good);
     type Change = fn(&mut TrainingSpec);
     let changes: [Change; 14] = [
-        |spec| spec.method = Method::Head { labels: vec!["a".into(), "b".into()], width: 24 },
+        |spec| spec.method = Method::Head { labels: vec!["a".into(), "b".into()], width: 24, vectors: Digest::ZERO },
         |spec| spec.method = Method::Lora { rank: 1, alpha_milli: 1, layers: 1, sequence: 2 },
         |spec| spec.model.weights_root = Digest::of("x", &[]),
         |spec| spec.engine = inferium_types::EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() },
@@ -58,7 +58,7 @@ fn bounds_hold_to_the_last_value() {
     }
     let labels = |labels: &[&str]| {
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-        TrainingSpec { method: Method::Head { labels, width: 4 }, ..good() }.check()
+        TrainingSpec { method: Method::Head { labels, width: 4, vectors: Digest::ZERO }, ..good() }.check()
     };
     assert!(labels(&["a", "b"]).is_ok());
     assert!(labels(&["a"]).is_err() && labels(&["b", "a"]).is_err() && labels(&["a", "a"]).is_err());

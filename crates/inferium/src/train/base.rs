@@ -5,8 +5,8 @@ use crate::home::models_dir;
 use crate::progress::{CountBar, Step};
 use inferium_engine::source::ModelKind;
 use inferium_engine::{BertEmbedder, Decoder, Embedder as _, EmbedderOptions, exact::Exact};
-use inferium_train::{BaseModel, DataSet, HeadTrainer, LoraTrainer, Method, Trainer, TrainingSpec};
-use std::collections::{BTreeMap, BTreeSet};
+use inferium_train::{BaseModel, DataSet, HeadTrainer, LoraTrainer, Method, Trainer, TrainingSpec, Vectors};
+use inferium_types::Digest;
 
 /// Texts that are handed to the embedder at once.
 const TEXTS: usize = 64;
@@ -67,21 +67,18 @@ impl Base {
         }
     }
 
-    /// A trainer that can run these intervals, and with `is_measured` measure as well.
+    /// A trainer of a run; a classifier's is given the vectors of all lines.
     pub(super) fn trainer(
         self,
         spec: &TrainingSpec,
         data: &DataSet,
-        intervals: &[u64],
-        is_measured: bool,
+        vectors: Option<Vectors>,
         machine: &MachineArgs,
     ) -> Result<Box<dyn Trainer>, Failure> {
         let invalid = |error: &dyn std::fmt::Display| Failure::refused(error.to_string());
         match self {
-            Self::Embedder(embedder, _) => {
-                let needed =
-                    HeadTrainer::needed(spec, data, intervals, is_measured).map_err(|error| invalid(&error))?;
-                let vectors = vectors(&embedder, data, &needed)?;
+            Self::Embedder(..) => {
+                let vectors = vectors.ok_or_else(|| Failure::failed("a classifier is trained on vectors"))?;
                 let trainer = HeadTrainer::new(spec.clone(), data, vectors).map_err(|error| invalid(&error))?;
                 Ok(Box::new(trainer))
             }
@@ -125,15 +122,23 @@ fn threads(machine: &MachineArgs) -> usize {
     machine.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
-/// The vectors of these lines.
-fn vectors(
+/// What vectors are made from: texts, model and arithmetic.
+pub(super) fn source(data: &DataSet, model: &BaseModel) -> Digest {
+    let class = inferium_types::encode(&TrainingSpec::class());
+    let root = data.root();
+    let parts: [&[u8]; 4] = [root.as_bytes(), model.weights_root.as_bytes(), model.tokenizer_hash.as_bytes(), &class];
+    Digest::of("inferium/vectors-source/1", &parts)
+}
+
+/// Embeds these lines, in their order; `each` gets each vector with its line.
+pub(super) fn embed(
     embedder: &BertEmbedder,
     data: &DataSet,
-    lines: &BTreeSet<usize>,
-) -> Result<BTreeMap<usize, Vec<f32>>, Failure> {
-    let lines: Vec<usize> = lines.iter().copied().collect();
+    lines: &[usize],
+    mut each: impl FnMut(usize, Vec<f32>),
+) -> Result<(), Failure> {
     let bar = CountBar::new("vectors", u64::try_from(lines.len()).unwrap_or(u64::MAX));
-    let mut vectors = BTreeMap::new();
+    let mut done = 0;
     for lines in lines.chunks(TEXTS) {
         let refused = |line: usize, error: &dyn std::fmt::Display| Failure::refused(format!("line {line}: {error}"));
         let mut texts = Vec::with_capacity(lines.len());
@@ -150,10 +155,19 @@ fn vectors(
         for line in lines {
             let vector = receiver.blocking_recv();
             let vector = vector.ok_or_else(|| Failure::failed("the embedder stopped"))?;
-            vectors.insert(*line, vector.map_err(|error| refused(line + 1, &error))?.values);
-            bar.set(vectors.len());
+            each(*line, vector.map_err(|error| refused(line + 1, &error))?.values);
+            done += 1;
+            bar.set(done);
         }
     }
     bar.done();
-    Ok(vectors)
+    Ok(())
+}
+
+/// The vectors of all lines.
+pub(super) fn vectors(embedder: &BertEmbedder, data: &DataSet) -> Result<Vectors, Failure> {
+    let lines: Vec<usize> = (0..data.lines().len()).collect();
+    let mut numbers = Vec::new();
+    embed(embedder, data, &lines, |_, vector| numbers.extend(vector))?;
+    Vectors::new(embedder.model().width as usize, numbers).map_err(|error| Failure::failed(error.to_string()))
 }

@@ -1,19 +1,23 @@
 //! `inferium train head` and `lora`: begins a run, or goes on with it.
 
-use super::base::Base;
-use super::{PICTURE, RESULT, RunResult, curve, failure, seed, show};
+use super::base::{self, Base};
+use super::{PICTURE, RESULT, RunResult, VECTORS, curve, failure, seed, show};
 use crate::cli::{Failure, HeadArgs, LoraArgs, TrainingArgs};
 use crate::progress::{CountBar, say};
 use inferium_train::audit::BOTH_FROM;
 use inferium_train::{
     Checkpoint, DataSet, DataTerms, Evaluation, Method, OptimiserTerms, Order, RunFolder, Trainer, TrainingSpec,
-    run_interval,
+    Vectors, run_interval,
 };
+use inferium_types::Digest;
+use std::path::Path;
 
 /// What the kinds of training differ in.
 struct Kind {
     base: Base,
     method: Method,
+    /// Of a classifier, with the digest of what they are made from.
+    vectors: Option<(Vectors, Digest)>,
     epochs: u64,
     learning_rate: u32,
     batch: u32,
@@ -24,13 +28,17 @@ pub(super) fn head(arguments: &HeadArgs) -> Result<(), Failure> {
     let (text, data) = read(&arguments.training)?;
     let labels = data.labels().map_err(|error| refused(&arguments.training, &error))?;
     let base = Base::embedder(&arguments.model, &arguments.training.machine)?;
-    let width = match &base {
-        Base::Embedder(embedder, _) => inferium_engine::Embedder::model(embedder.as_ref()).width,
-        Base::Decoder(..) => 0,
+    let Base::Embedder(embedder, model) = &base else { return Err(Failure::failed("no embedder was loaded")) };
+    let source = base::source(&data, model);
+    let vectors = match kept_vectors(&arguments.training.out, &source) {
+        Some(vectors) => vectors,
+        None => base::vectors(embedder, &data)?,
     };
+    let width = u32::try_from(vectors.width()).unwrap_or(u32::MAX);
     let kind = Kind {
         base,
-        method: Method::Head { labels, width },
+        method: Method::Head { labels, width, vectors: vectors.root() },
+        vectors: Some((vectors, source)),
         epochs: arguments.epochs,
         learning_rate: arguments.learning_rate,
         batch: arguments.batch,
@@ -45,12 +53,21 @@ pub(super) fn lora(arguments: &LoraArgs) -> Result<(), Failure> {
     let kind = Kind {
         base: Base::decoder(&arguments.model, &arguments.training.machine)?,
         method: Method::Lora { rank, alpha_milli: alpha.saturating_mul(1_000), layers, sequence },
+        vectors: None,
         epochs: arguments.epochs,
         learning_rate: arguments.learning_rate,
         batch: arguments.batch,
         measure: arguments.measure,
     };
     train(&arguments.training, kind, &text, &data)
+}
+
+/// The vectors that a run in this folder has, if they are whole and the run's: it was stopped, and they are made already.
+fn kept_vectors(folder: &Path, source: &Digest) -> Option<Vectors> {
+    let folder = RunFolder::open(folder).ok()?;
+    let Method::Head { vectors: root, .. } = folder.spec().method else { return None };
+    let vectors = Vectors::from_bytes(&folder.load(VECTORS).ok()??, source).ok()?;
+    (vectors.root() == root).then_some(vectors)
 }
 
 fn read(arguments: &TrainingArgs) -> Result<(String, DataSet), Failure> {
@@ -98,8 +115,14 @@ fn train(arguments: &TrainingArgs, kind: Kind, text: &str, data: &DataSet) -> Re
         say("this run is finished: nothing is left to train");
         return show::run(&folder);
     }
-    let intervals: Vec<u64> = (0..spec.intervals()).collect();
-    let trainer = kind.base.trainer(&spec, data, &intervals, true, &arguments.machine)?;
+    let vectors = match kind.vectors {
+        Some((vectors, source)) => {
+            folder.save(VECTORS, &vectors.to_bytes(&source)).map_err(failure)?;
+            Some(vectors)
+        }
+        None => None,
+    };
+    let trainer = kind.base.trainer(&spec, data, vectors, &arguments.machine)?;
     let trainer = trainer.as_ref();
     let shapes = trainer.shapes();
     let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };

@@ -92,7 +92,9 @@ pub(super) fn measured(evaluation: &Evaluation) -> Value {
 
 fn method(method: &Method) -> Value {
     match method {
-        Method::Head { labels, width } => json!({"kind": "head", "labels": labels, "width": width}),
+        Method::Head { labels, width, vectors } => {
+            json!({"kind": "head", "labels": labels, "width": width, "vectors": vectors.to_string()})
+        }
         Method::Lora { rank, alpha_milli, layers, sequence } => json!({
             "kind": "lora", "rank": rank, "alpha_milli": alpha_milli, "layers": layers, "sequence": sequence,
         }),

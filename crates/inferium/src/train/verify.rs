@@ -1,11 +1,13 @@
 //! `inferium train verify`: runs drawn intervals again, and refuses what differs by a bit.
 
-use super::base::Base;
-use super::{RunResult, begin, failure, open, show};
+use super::base::{self, Base};
+use super::{RunResult, VECTORS, begin, failure, open, show};
 use crate::cli::{Failure, VerifyArgs};
 use crate::output;
 use crate::progress::{CountBar, print, say};
-use inferium_train::{Audit, Checkpoint, DataSet, Difference, RunFolder, TensorShape, Trainer, draw, verify_interval};
+use inferium_train::{
+    Audit, Checkpoint, DataSet, Difference, RunFolder, TensorShape, Trainer, Vectors, draw, verify_interval,
+};
 use inferium_types::Digest;
 use serde_json::json;
 use std::time::Instant;
@@ -33,8 +35,9 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
     let drawn = draw(&beacon, &last.root(), &audit);
     say(&show::audit_in_words(&audit));
     let base = Base::of(spec, &arguments.machine)?;
-    let trainer = base.trainer(spec, &data, &drawn, result.is_some(), &arguments.machine)?;
     let began = Instant::now();
+    let (vectors, embedded) = vectors_again(&base, &folder, &data, arguments.all, &beacon)?;
+    let trainer = base.trainer(spec, &data, vectors, &arguments.machine)?;
     if let Some(difference) = again(trainer.as_ref(), &folder, &drawn)? {
         return Err(Failure::refused(format!(
             "interval {} was not trained as claimed: {}",
@@ -54,6 +57,7 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
             "cost": audit.cost,
             "seconds": seconds,
             "is_equal": true,
+            "vectors_verified": embedded,
             "is_measured": claims.is_some(),
         }));
     }
@@ -62,11 +66,43 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
         format!("root      {}", last.root()),
         format!("beacon    {beacon}"),
     ];
+    if embedded > 0 {
+        lines.push(format!("vectors   {embedded} of {} lines embedded again: equal, to the bit", data.lines().len()));
+    }
     lines.push(match claims {
         Some(()) => "measured  again on the held-out part, before and after: as the result says".to_owned(),
         None => "measured  nothing: the run is not finished".to_owned(),
     });
     print(&lines.join("\n"))
+}
+
+/// The vectors that the run names, of which a drawn few are made again; how many these were. Nothing where none are trained on.
+fn vectors_again(
+    base: &Base,
+    folder: &RunFolder,
+    data: &DataSet,
+    is_all: bool,
+    beacon: &Digest,
+) -> Result<(Option<Vectors>, usize), Failure> {
+    let Base::Embedder(embedder, model) = base else { return Ok((None, 0)) };
+    let bytes = folder.load(VECTORS).map_err(failure)?;
+    let bytes = bytes.ok_or_else(|| Failure::refused(format!("{} has no {VECTORS}", folder.path().display())))?;
+    let vectors = Vectors::from_bytes(&bytes, &base::source(data, model));
+    let vectors = vectors.map_err(|error| Failure::refused(format!("{VECTORS}: {error}")))?;
+    let count = u64::try_from(data.lines().len()).unwrap_or(u64::MAX);
+    let audit = if is_all { Audit::of(count, count) } else { Audit::usual(count) };
+    let lines = draw(beacon, &vectors.root(), &audit);
+    let lines: Vec<usize> = lines.into_iter().filter_map(|line| usize::try_from(line).ok()).collect();
+    let mut forged = None;
+    base::embed(embedder, data, &lines, |line, vector| {
+        if !vectors.is(line, &vector) {
+            forged = forged.or(Some(line));
+        }
+    })?;
+    match forged {
+        Some(line) => Err(Failure::refused(format!("the vector of line {} is not the model's", line + 1))),
+        None => Ok((Some(vectors), lines.len())),
+    }
 }
 
 /// Runs these intervals again; the first difference ends it.

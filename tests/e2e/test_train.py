@@ -82,6 +82,22 @@ def test_a_run_verifies_and_a_changed_one_does_not(whole, tmp_path):
     assert ran.returncode == 4 and "damaged" in ran.stderr
 
 
+def test_vectors_that_are_not_the_models_are_refused(whole, data, tmp_path):
+    folder, _ = whole
+    forged = tmp_path / "forged"
+    shutil.copytree(folder, forged)
+    vectors = bytearray((forged / "vectors.bin").read_bytes())
+    vectors[-1] ^= 1
+    (forged / "vectors.bin").write_bytes(vectors)
+    ran = inferium("train", "verify", forged, "--all")
+    assert ran.returncode == 4 and "not the model's" in ran.stderr
+    # A run that was stopped makes them anew rather than go on with them.
+    (forged / "result.json").unlink()
+    ran = inferium("train", "head", "--data", data, "--out", forged, *HEAD)
+    assert ran.returncode == 0, ran.stderr
+    assert files(forged) == files(folder)
+
+
 def test_other_settings_and_other_data_are_refused(whole, data, tmp_path):
     folder, _ = whole
     ran = inferium("train", "head", "--data", data, "--out", folder, *HEAD, "--batch", "16")

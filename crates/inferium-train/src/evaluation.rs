@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 mod tests;
 
-/// What was measured on the held-out part.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What was measured on the held-out part: whole numbers, so that what was written and read again is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Evaluation {
     /// A classifier's.
@@ -16,24 +16,30 @@ pub enum Evaluation {
         correct: u64,
         /// Lines.
         lines: u64,
-        /// Mean loss of a line, in nats.
-        loss: f64,
+        /// Mean loss of a line, in billionths of a nat.
+        loss_nano: u64,
     },
     /// A language model's.
     Perplexity {
         /// Tokens that it had to say.
         tokens: u64,
-        /// Mean loss of a token, in nats.
-        loss: f64,
+        /// Mean loss of a token, in billionths of a nat.
+        loss_nano: u64,
     },
+}
+
+/// The mean of a sum of losses, in billionths, rounded; 0 of none.
+pub(crate) fn mean_nano(sum: f64, count: u64) -> u64 {
+    // What is negative or no number becomes 0, and what is too large the largest: a conversion of Rust's, the same everywhere.
+    if count == 0 { 0 } else { (sum / count as f64 * 1e9).round() as u64 }
 }
 
 impl Evaluation {
     /// Mean loss in nats.
     #[must_use]
-    pub const fn loss(&self) -> f64 {
+    pub fn loss(&self) -> f64 {
         match self {
-            Self::Accuracy { loss, .. } | Self::Perplexity { loss, .. } => *loss,
+            Self::Accuracy { loss_nano, .. } | Self::Perplexity { loss_nano, .. } => *loss_nano as f64 / 1e9,
         }
     }
 
@@ -51,7 +57,7 @@ impl Evaluation {
     pub fn perplexity(&self) -> Option<f64> {
         match self {
             Self::Accuracy { .. } => None,
-            Self::Perplexity { loss, .. } => Some(libm::exp(*loss)),
+            Self::Perplexity { .. } => Some(libm::exp(self.loss())),
         }
     }
 
@@ -59,15 +65,16 @@ impl Evaluation {
     #[must_use]
     pub fn in_words(&self) -> String {
         let percent = |ppm: u32| format!("{:.1}", f64::from(ppm) / 1e4);
+        let loss = self.loss();
         match (self, self.accuracy()) {
-            (Self::Accuracy { correct, lines, loss }, Some(share)) => format!(
+            (Self::Accuracy { correct, lines, .. }, Some(share)) => format!(
                 "accuracy {} % ({} to {}), {correct} of {lines} lines, loss {loss:.4}",
                 percent(share.mean),
                 percent(share.low),
                 percent(share.high)
             ),
-            (Self::Perplexity { tokens, loss }, _) => {
-                format!("perplexity {:.2} over {tokens} tokens, loss {loss:.4}", libm::exp(*loss))
+            (Self::Perplexity { tokens, .. }, _) => {
+                format!("perplexity {:.2} over {tokens} tokens, loss {loss:.4}", libm::exp(loss))
             }
             (Self::Accuracy { .. }, None) => String::new(),
         }

@@ -4,6 +4,7 @@
 //! labels; the loss is `ln Σ − (s − max)` in double precision; gradients add up over a step's examples in their order.
 
 use crate::data::{DataSet, InvalidDataSet, Split};
+use crate::evaluation::mean_nano;
 use crate::export;
 use crate::spec::Method;
 use crate::trainer::{TrainError, Trainer, ln, uniform};
@@ -188,7 +189,7 @@ impl Trainer for HeadTrainer {
         }
         let count = lines.len() as u64;
         progress(count, count);
-        Ok(Evaluation::Accuracy { correct, lines: count, loss: loss / count as f64 })
+        Ok(Evaluation::Accuracy { correct, lines: count, loss_nano: mean_nano(loss, count) })
     }
 
     /// `head.safetensors` (`weight`, `bias`) and `labels.json`, in the order of the rows.

@@ -15,7 +15,9 @@
 //!   a step ([`bisect`]), which anybody decides by taking that step alone ([`rule`]).
 //! - *Which are checked* ([`Audit`], [`draw`]): drawn from a beacon that follows the last root.
 //!
-//! So a chain has to carry these two values, the roots and a draw; nothing here changes for it.
+//! So a chain has to carry these two values, the roots and a draw; nothing here changes for it. What a classifier is trained on, the
+//! [`Vectors`] that the base model makes of the texts, is under a root in the spec: it is checked by a draw as well, and an interval's
+//! job needs no model.
 //!
 //! It is *not* a client of a network, and knows no clock. Files are touched by [`RunFolder`] alone. Whether a data set is any good, or its
 //! held-out part like what the model will meet, it can't say.

@@ -9,6 +9,7 @@ mod decoder;
 mod parts;
 
 use crate::data::{DataSet, InvalidDataSet};
+use crate::evaluation::mean_nano;
 use crate::export::{self, halves};
 use crate::spec::Method;
 use crate::trainer::{TrainError, Trainer, uniform};
@@ -201,7 +202,7 @@ impl Trainer for LoraTrainer {
             done += texts.len() as u64;
             progress(done, all);
         }
-        Ok(Evaluation::Perplexity { tokens, loss: loss / tokens.max(1) as f64 })
+        Ok(Evaluation::Perplexity { tokens, loss_nano: mean_nano(loss, tokens) })
     }
 
     /// `adapter_model.safetensors` and `adapter_config.json`, in the layout of the PEFT library.

@@ -1,5 +1,7 @@
 //! On the real model: adapters begin at what the engine serves, and steps have the same bits whatever computes them.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 use inferium_engine::exact::Exact;
 use inferium_engine::{Decoder, Engine as _, LlamaEngine, LoadOptions, ScoreRequest, Tier, source};
 use inferium_train::{

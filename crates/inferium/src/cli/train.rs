@@ -100,7 +100,7 @@ pub(crate) struct LoraArgs {
     #[arg(long, value_name = "X", default_value = "0.002", value_parser = parse_nano)]
     pub(crate) learning_rate: u32,
     /// Texts of a step.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub(crate) batch: u32,
     /// Held-out texts to measure on at most.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]

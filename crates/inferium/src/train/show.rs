@@ -81,6 +81,7 @@ fn document(folder: &RunFolder, losses: &[f32], last: Option<&Checkpoint>, resul
 /// An evaluation with what follows from it.
 pub(super) fn measured(evaluation: &Evaluation) -> Value {
     let mut value = json!(evaluation);
+    value["loss"] = json!(evaluation.loss());
     if let Some(share) = evaluation.accuracy() {
         value["accuracy"] = json!(share);
     }

@@ -380,7 +380,7 @@ pub(crate) fn engine_build(arithmetic: &str) -> Digest {
 }
 
 /// The tokens that end a text: the file's, and the usual ends of a turn if the vocabulary has them.
-fn eos_tokens(file: &Gguf, tokenizer: &Tokenizer) -> Result<Vec<u32>, LoadError> {
+pub(crate) fn eos_tokens(file: &Gguf, tokenizer: &Tokenizer) -> Result<Vec<u32>, LoadError> {
     let mut tokens = Vec::new();
     for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
         tokens.extend(file.integer(key)?);

@@ -117,6 +117,16 @@ impl Gguf {
         Ok(values)
     }
 
+    /// A tensor of exactly this shape, as floats.
+    pub(crate) fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        let tensor = self.tensor(name)?;
+        let found = tensor.shape().dims();
+        if found != shape {
+            return Err(LoadError::Shape { tensor: name.to_owned(), expected: shape.to_vec(), found: found.to_vec() });
+        }
+        floats(&tensor)
+    }
+
     /// A matrix of the given shape as Q8_0: as it is in the file if it is Q8_0 there, else converted.
     pub(crate) fn matrix(
         &mut self,

@@ -12,6 +12,9 @@
 //! [`BertEmbedder`] turns texts into vectors in the same way: encoders of the BERT family in single precision, each text alone,
 //! with the same bits on every machine ([`Embedder`]); [`MockEmbedder`] is its stand-in.
 //!
+//! [`exact`] is the encoders' arithmetic for those who bring their own weights, and [`Decoder`] a GGUF model as plain numbers: what
+//! is trained by them has the same bits on every machine.
+//!
 //! It is *not* a text service: stop strings, prices, leases and evidence belong to the callers.
 //!
 //! # Invariants
@@ -24,10 +27,12 @@
 mod answer;
 mod api;
 mod bert;
+mod decoder;
 mod deviation;
 mod embedder;
 mod engine;
 mod error;
+pub mod exact;
 mod gguf;
 mod grammar;
 mod judge;
@@ -52,6 +57,7 @@ pub use api::{
     StepReceiver, TokenizerInfo,
 };
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
+pub use decoder::{Decoder, DecoderLayer, DecoderShape, DecoderWeights};
 pub use deviation::{Deviation, WeakCache};
 pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, TextVector, VectorReceiver};
 pub use engine::{Arithmetic, LlamaEngine, LoadOptions};

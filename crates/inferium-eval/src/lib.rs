@@ -42,6 +42,7 @@ pub use builtin::{BUILTIN, builtin};
 pub use compare::{Comparison, Verdict, compare};
 pub use interval::{Interval, PPM, wilson};
 pub use item::{Item, Target};
+pub use order::permutation;
 pub use results::{InvalidResults, ItemRecord, Line, ReceiptRecord, Results, RunHead};
 pub use score::{MetricName, score_all, score_item};
 pub use suite::{InvalidSuite, Scorer, Suite, Take, Template};

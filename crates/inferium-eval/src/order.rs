@@ -3,7 +3,8 @@
 use inferium_types::Digest;
 
 /// A permutation of `0..count` by Fisher and Yates; draw `i` is from a digest of the seed and `i`.
-pub(crate) fn permutation(seed: &Digest, count: usize) -> Vec<usize> {
+#[must_use]
+pub fn permutation(seed: &Digest, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
         let place = u64::try_from(last).unwrap_or(u64::MAX);

@@ -12,6 +12,7 @@ mod parse;
 mod serving;
 mod studio;
 mod tools;
+mod train;
 
 pub(crate) use bench::{Arrivals, BenchCommand, BenchServeArgs};
 pub(crate) use chain::{EarningsArgs, EarningsBy, NodeCommand, ReceiptCommand, SlashesArgs, WhyArgs};
@@ -27,6 +28,7 @@ pub(crate) use parse::{parse_address, parse_id, parse_payment};
 pub(crate) use serving::{ClassKind, DutyArgs, EngineKind, JoinArgs, ServingArgs, UpArgs, WantedTier, WorkerCommand};
 pub(crate) use studio::{RunAgentArgs, StudioCommand};
 pub(crate) use tools::ToolsArgs;
+pub(crate) use train::{HeadArgs, LoraArgs, MachineArgs, TrainCommand, TrainingArgs, VerifyArgs};
 
 use crate::bisect::BisectArgs;
 use crate::output::Format;
@@ -94,6 +96,9 @@ pub(crate) enum Command {
     /// Measure how good a model is, on suites with fixed answers, and check what others measured.
     #[command(subcommand)]
     Eval(EvalCommand),
+    /// Train a classifier or adapters on this machine, and check what others trained, bit by bit.
+    #[command(subcommand)]
+    Train(TrainCommand),
     /// Make, list and revoke API keys of a running network.
     #[command(subcommand)]
     Key(KeyCommand),

@@ -38,6 +38,7 @@ mod shell;
 mod slashes;
 mod studio;
 mod top;
+mod train;
 mod up;
 mod wallet;
 mod why;
@@ -78,6 +79,7 @@ fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
         Command::Top(arguments) => run(top::run(arguments)),
         Command::Batch(command) => run(batches::run(command)),
         Command::Eval(command) => run(eval::run(command)),
+        Command::Train(command) => train::run(command),
         Command::Key(command) => run(keys::run(command)),
         Command::Doctor(arguments) => run(doctor::run(arguments)),
         Command::Service(command) => service::run(command),

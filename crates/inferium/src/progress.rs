@@ -112,6 +112,17 @@ impl CountBar {
         self.bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
     }
 
+    /// So many were done before: they tell nothing about how long the rest takes.
+    pub(crate) fn go_on_from(&self, done: u64) {
+        self.bar.set_position(done);
+        self.bar.reset_eta();
+    }
+
+    /// How many there are, once that is known.
+    pub(crate) fn resize(&self, count: u64) {
+        self.bar.set_length(count);
+    }
+
     /// What stands before the bar from now on.
     pub(crate) fn rename(&self, name: String) {
         self.bar.set_message(name);

@@ -39,6 +39,11 @@ impl DenseMatrix {
         matrix
     }
 
+    /// Outputs.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Inputs.
     pub(crate) fn columns(&self) -> usize {
         self.columns

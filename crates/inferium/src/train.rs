@@ -1,0 +1,78 @@
+//! `inferium train`: trains on this machine, keeps every interval, and checks what was trained.
+//!
+//! What a step is, what is committed to and how it is verified is `inferium-train`'s; here are models, files and words.
+
+mod base;
+mod begin;
+mod curve;
+mod show;
+mod verify;
+
+use crate::cli::{Failure, TrainCommand};
+use inferium_train::{Evaluation, FolderError, RunFolder};
+use inferium_types::Digest;
+use serde::{Deserialize, Serialize};
+
+/// The file of a finished run.
+const RESULT: &str = "result.json";
+/// The vectors that a classifier is trained on.
+const VECTORS: &str = "vectors.bin";
+/// The picture of a run's losses.
+const PICTURE: &str = "loss.svg";
+
+pub(crate) fn run(command: TrainCommand) -> Result<(), Failure> {
+    match command {
+        TrainCommand::Head(arguments) => begin::head(&arguments),
+        TrainCommand::Lora(arguments) => begin::lora(&arguments),
+        TrainCommand::Verify(arguments) => verify::run(&arguments),
+        TrainCommand::Show { dir } => show::run(&open(&dir)?),
+    }
+}
+
+/// What a finished run says of itself. The same run says the same, to the byte.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunResult {
+    /// The spec's digest.
+    run: String,
+    /// The root after the last interval.
+    root: String,
+    /// Intervals.
+    intervals: u64,
+    /// Measured on the held-out part before the first step.
+    before: Evaluation,
+    /// Measured after the last one.
+    after: Evaluation,
+}
+
+impl RunResult {
+    /// Of a run, if it is finished.
+    fn load(folder: &RunFolder) -> Result<Option<Self>, Failure> {
+        let Some(bytes) = folder.load(RESULT).map_err(failure)? else { return Ok(None) };
+        let damaged = |error: &dyn std::fmt::Display| {
+            Failure::refused(format!("{}: {error}", folder.path().join(RESULT).display()))
+        };
+        let result: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        if result.run != folder.spec().digest().to_string() {
+            return Err(damaged(&"it is another run's"));
+        }
+        Ok(Some(result))
+    }
+}
+
+fn open(dir: &std::path::Path) -> Result<RunFolder, Failure> {
+    RunFolder::open(dir).map_err(failure)
+}
+
+fn failure(error: FolderError) -> Failure {
+    match error {
+        FolderError::AnotherRun { .. } | FolderError::NoRun { .. } => Failure::usage(error.to_string()),
+        FolderError::Checkpoint { .. } => Failure::refused(error.to_string()),
+        _ => Failure::failed(error.to_string()),
+    }
+}
+
+/// The seed of one purpose, from the number that people give.
+fn seed(purpose: &str, number: u64) -> Digest {
+    Digest::of("inferium/training-seed/1", &[purpose.as_bytes(), &number.to_be_bytes()])
+}

@@ -78,3 +78,6 @@ impl GatewayStore {
         self.store.get(BOARD_INPUTS, &job)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,15 @@ RECIPIENTS_MAX = 32
 DAY_MS = 86_400_000
 
 
-def is_hosts(ledger: Ledger, profile: str) -> bool:
+def is_of(ledger: Ledger, profile: str, task: str) -> bool:
+    """Whether a profile that was declared does this."""
     entry = ledger.table("profiles").get(profile)
-    return entry is not None and entry["profile"]["task"]["kind"] == "host"
+    return entry is not None and bool(entry["profile"]["task"]["kind"] == task)
 
 
 def check_models(ledger: Ledger, profile: str) -> None:
-    if is_hosts(ledger, profile):
+    """A2, L2: hosts and boards have no model."""
+    if is_of(ledger, profile, "host") or is_of(ledger, profile, "fold"):
         raise Refused("profile", expected="a model's")
 
 

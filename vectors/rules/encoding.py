@@ -10,9 +10,11 @@ from .state import Entry, digest
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
 FAULTS = [
     "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding",
-    "score", "run", "model_call",
+    "score", "run", "model_call", "board",
 ]
 DEPTH_MAX = 32
+# L2: a hash over the ids of the suites that boards are folded of.
+FOLDED_SUITES = "875e8f758d3a0869cb9567681c4f3b7cf97257964a1bb225b7da84c2af322a19"
 
 
 def _le(number: int, size: int) -> bytes:
@@ -51,7 +53,7 @@ def profile_id(profile: Entry) -> str:
     engine = _engine(profile["engine"])
     tokens = _le(len(profile["eos_tokens"]), 4) + b"".join(_le(token, 4) for token in profile["eos_tokens"])
     does = profile["task"]
-    task = {"chat": b"\0", "host": b"\2"}.get(does["kind"]) or b"\1" + _le(does["width"], 4)
+    task = {"chat": b"\0", "host": b"\2", "fold": b"\3"}.get(does["kind"]) or b"\1" + _le(does["width"], 4)
     raw = _text(profile["name"]) + task + hashes + engine + _le(profile["sampler_version"], 2) + tokens
     return digest("inferium/profile/1", raw)
 
@@ -147,10 +149,18 @@ def hosts_id() -> str:
 
 
 def hosts() -> Entry:
+    return _of_rules("agents", "host", digest("inferium/run-rules/1"))
+
+
+def boards() -> Entry:
+    """L2: the one profile of boards, whose build names the suites."""
+    return _of_rules("boards", "fold", digest("inferium/board-rules/1", FOLDED_SUITES.encode()))
+
+
+def _of_rules(name: str, does: str, build: str) -> Entry:
     nothing = "00" * 32
-    build = digest("inferium/run-rules/1")
     return {
-        "name": "agents", "task": {"kind": "host"}, "weights_root": nothing, "tokenizer_hash": nothing,
+        "name": name, "task": {"kind": does}, "weights_root": nothing, "tokenizer_hash": nothing,
         "template_hash": nothing, "engine": {"kind": "canonical", "build": build, "tier": "any"},
         "sampler_version": 0, "eos_tokens": [],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .encoding import hosts, profile_id
+from .encoding import boards, hosts, profile_id
 from .stake import note, oldest_snapshot
 from .state import Entry, Ledger, Refused, late
 
@@ -84,6 +84,9 @@ def is_well_formed(profile: Entry) -> bool:
             return False
     # A2: of hosts there is one profile.
     if task["kind"] == "host" and profile != hosts():
+        return False
+    # L2: so it is with boards.
+    if task["kind"] == "fold" and profile != boards():
         return False
     return 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX
 

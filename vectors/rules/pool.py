@@ -12,7 +12,9 @@ HOUR = 3_600_000
 PATIENCE = 3
 UNIFORM_PERCENT = 5
 # T1: the least tier of a kind that is served, and its deadline.
-SERVED = {"inference": ("mid", 24 * HOUR), "batch": ("mid", 24 * HOUR), "agent": ("mid", 24 * HOUR)}
+SERVED = {
+    "inference": ("mid", 24 * HOUR), "batch": ("mid", 24 * HOUR), "agent": ("mid", 24 * HOUR), "leaderboard": ("low", HOUR),
+}
 
 
 def check_price(field: str, price: Entry) -> None:
@@ -79,7 +81,12 @@ def open_task(ledger: Ledger, operation: Entry) -> None:
     # A2: a run names its agent, and nothing but runs is done on a profile of hosts.
     if terms["kind"] == "agent":
         raise Refused("no_agent")
-    agents.check_models(ledger, terms["profile"])
+    if terms["kind"] == "leaderboard":
+        # L2: boards are folded on the one profile of boards.
+        if not agents.is_of(ledger, terms["profile"], "fold"):
+            raise Refused("profile", expected="the one of boards")
+    else:
+        agents.check_models(ledger, terms["profile"])
     lock_task(ledger, operation["id"], sender, sender, terms)
 
 

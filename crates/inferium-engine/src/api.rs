@@ -270,6 +270,12 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// Results do not fold into a board.
+    #[error("no board: {reason}")]
+    Board {
+        /// Why.
+        reason: String,
+    },
     /// The model does something else.
     #[error("the model is for {does}, and was given another input")]
     Task {

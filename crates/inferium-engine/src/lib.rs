@@ -63,12 +63,13 @@ pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, Te
 pub use engine::{Arithmetic, LlamaEngine, LoadOptions};
 pub use error::LoadError;
 pub use gguf::WeakFormat;
+pub use inferium_eval::{BoardDocument, Folded, board_suites};
 pub use inferium_sampling::SAMPLER_VERSION;
 pub use judge::{check_answer, compare, replay_seeded};
 pub use kernel::Tier;
 pub use llamacpp::{TextModel, TextRequest};
 pub use mock::{MockEngine, MockOptions};
-pub use model::{Comparison, Model, Prompt, Unfit};
+pub use model::{Comparison, FOLD_CONTEXT_TOKENS, Model, Prompt, Unfit};
 pub use score::{Score, ScoreReceiver, ScoreRequest, Scoring};
 pub use text::TextStream;
 pub use trace::{Trace, TraceReceiver, TraceRequest};

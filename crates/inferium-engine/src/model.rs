@@ -1,7 +1,10 @@
 //! A served model, whatever it does: what roles hold that serve several.
 
 use crate::{Embedder, EmbedderInfo, Engine, EngineError, ModelInfo, SAMPLER_VERSION, ScoreRequest};
-use inferium_types::{Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask, SamplingParams};
+use inferium_eval::{Folded, fold_board};
+use inferium_types::{
+    Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, SamplingParams, limits,
+};
 use std::sync::Arc;
 
 /// A model by what it does. Clones share it.
@@ -11,6 +14,8 @@ pub enum Model {
     Chat(Arc<dyn Engine>),
     /// Gives texts vectors.
     Embedder(Arc<dyn Embedder>),
+    /// No model at all: folds results into boards of the network with this key (SPEC L2).
+    Folder(Arc<NetworkKey>),
 }
 
 /// How results are compared where a request is to run, as far as that bears on what may be asked.
@@ -57,6 +62,8 @@ pub enum Unfit {
     Completion,
 }
 
+/// What a lease of boards has room for: the most items, and their board.
+pub const FOLD_CONTEXT_TOKENS: u32 = limits::FOLD_ITEMS_MAX + 1;
 /// The highest temperature on foreign profiles, in millionths.
 const FOREIGN_TEMPERATURE_MICRO_MAX: u32 = 1_000_000;
 
@@ -69,6 +76,8 @@ pub enum Prompt {
     Texts(Vec<Vec<u32>>),
     /// Continuations to score, with how many of the likeliest tokens.
     Scores(Vec<ScoreRequest>),
+    /// Results, folded: to know that they fold is to fold them.
+    Board(Folded),
 }
 
 impl Prompt {
@@ -81,6 +90,7 @@ impl Prompt {
             Self::Scores(requests) => {
                 requests.iter().map(|one| one.prompt.len().saturating_add(one.tokens.len())).sum()
             }
+            Self::Board(folded) => usize::try_from(folded.items).unwrap_or(usize::MAX),
         }
     }
 }
@@ -92,19 +102,27 @@ impl Model {
         match self {
             Self::Chat(_) => ModelTask::Chat,
             Self::Embedder(embedder) => ModelTask::Embed { width: embedder.model().width },
+            Self::Folder(_) => ModelTask::Fold,
         }
     }
 
-    /// The longest conversation with its answer, or the longest single text; tokens.
+    /// Folds into boards of this network.
+    #[must_use]
+    pub fn folder(network: NetworkKey) -> Self {
+        Self::Folder(Arc::new(network))
+    }
+
+    /// The longest conversation with its answer, or the longest single text; tokens. Of boards the most items, and the board.
     #[must_use]
     pub fn context_tokens(&self) -> u32 {
         match self {
             Self::Chat(engine) => engine.model().context_tokens,
             Self::Embedder(embedder) => embedder.model().context_tokens,
+            Self::Folder(_) => FOLD_CONTEXT_TOKENS,
         }
     }
 
-    /// Tokenises an input.
+    /// Tokenises an input, or folds it: that takes milliseconds for each certificate, and is no work for a thread that others wait for.
     ///
     /// # Errors
     /// - [`EngineError::Task`]: the input asks for what the model does not do.
@@ -112,6 +130,7 @@ impl Model {
     /// - [`EngineError::TooLong`]: a text to embed, or a continuation to score, is longer than the model reads.
     /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score, or of tokens to go on with.
     /// - [`EngineError::Grammar`], [`EngineError::UnknownToken`]: the answer can't be shaped as the input says.
+    /// - [`EngineError::Board`]: the results do not fold.
     pub fn read(&self, input: &JobInput) -> Result<Prompt, EngineError> {
         match (self, input) {
             (Self::Chat(engine), JobInput::Chat { messages, shaping }) => {
@@ -141,8 +160,24 @@ impl Model {
                 };
                 texts.iter().map(encode).collect::<Result<_, _>>().map(Prompt::Texts)
             }
+            (Self::Folder(network), JobInput::Fold(input)) => {
+                let folded = fold_board(input, network);
+                folded.map(Prompt::Board).map_err(|refused| EngineError::Board { reason: refused.to_string() })
+            }
             (model, _) => Err(EngineError::Task { does: model.task().name() }),
         }
+    }
+
+    /// [`Model::read`] where others wait for the thread: what folds is read on one of its own.
+    ///
+    /// # Errors
+    /// As of [`Model::read`]; [`EngineError::Stopped`] when the program is ending.
+    pub async fn read_aside(&self, input: &JobInput) -> Result<Prompt, EngineError> {
+        if !matches!(self, Self::Folder(_)) {
+            return self.read(input);
+        }
+        let (model, input) = (self.clone(), input.clone());
+        tokio::task::spawn_blocking(move || model.read(&input)).await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Whether workers whose results are compared like this take the request: gateways ask for nothing else, relays certify nothing
@@ -211,6 +246,8 @@ impl Model {
                     eos_tokens: Vec::new(),
                 }
             }
+            // There is one, under one name (SPEC L2).
+            Self::Folder(_) => ModelProfile::folder(),
         }
     }
 }

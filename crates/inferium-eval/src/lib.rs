@@ -2,10 +2,10 @@
 //!
 //! A [`Suite`] is questions, how they are put, and how answers are scored, named by a hash over all of it. A run of it leaves
 //! [`Results`]: of each item the answer as it came, so that whoever reads them scores them again. A [`Summary`] is the fold of one
-//! run, a [`Board`] the fold of many.
+//! run, a [`Board`] the fold of many. [`fold_board`] is the fold that the network does for pay and checks by doing it again: there
+//! receipts are checked too, against a key that it is given.
 //!
-//! It is *not* a client: nothing here asks a model, reads a file or a clock, or knows a network. It does not check receipts, either:
-//! it carries them.
+//! It is *not* a client: nothing here asks a model, reads a file or a clock, or knows a network.
 //!
 //! # Invariants
 //! - Same bytes in, same bytes out, on every machine. Scores are whole numbers of parts per million; intervals come from an integer
@@ -28,6 +28,7 @@ mod answer;
 mod board;
 mod builtin;
 mod compare;
+mod fold;
 mod interval;
 mod item;
 mod order;
@@ -35,11 +36,17 @@ mod results;
 mod score;
 mod suite;
 mod summary;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use answer::{Answer, InvalidAnswer, nano};
 pub use board::{Board, BoardRow};
 pub use builtin::{BUILTIN, builtin};
 pub use compare::{Comparison, Verdict, compare};
+pub use fold::{
+    BoardDocument, DocumentRow, Folded, LeftOut, NotABoard, ReceiptFault, Refused, board_suites, fold_board,
+    suites_digest,
+};
 pub use interval::{Interval, PPM, wilson};
 pub use item::{Item, Target};
 pub use order::permutation;

@@ -4,6 +4,7 @@ mod admin;
 mod allowance;
 mod asked;
 mod batches;
+mod boards;
 mod body;
 mod calls;
 mod chat;
@@ -30,7 +31,7 @@ mod schema;
 mod tokenizer;
 mod tools;
 
-use crate::gateway::ServedModel;
+use crate::gateway::{DemandTerms, ServedModel};
 use crate::hub::{Hub, KeyRefusal, KeyView};
 use crate::keys::{AdminToken, ApiKey};
 use crate::switch::WorkerSwitch;
@@ -53,8 +54,8 @@ use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_engine::{Comparison, Model, Unfit};
 use inferium_seal::FRAME_OVERHEAD_MAX;
 use inferium_types::{
-    Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, Price, ProfileId, SamplingParams, TaskKind,
-    limits,
+    Amount, Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, Price, ProfileId, SamplingParams,
+    TaskKind, limits,
 };
 use routing::Routing;
 pub(crate) use runs::answer_calls;
@@ -79,6 +80,8 @@ pub(crate) struct ApiState {
     /// The newest verified block.
     head: watch::Receiver<Option<Arc<VerifiedBlock>>>,
     models: Arc<[Arc<ApiModel>]>,
+    /// What folds results into boards: no model that clients name.
+    folder: Arc<ApiModel>,
     /// Whose batch asks: no request, so that it shows no key.
     acting: Option<Digest>,
     /// Whether it has files and batches.
@@ -117,9 +120,17 @@ impl ApiModel {
             // Matrices are served as Q8_0, whatever a file has them in.
             (_, ModelTask::Chat) => "int8",
             (_, ModelTask::Embed { .. }) => "fp32",
-            // A host has no weights; no gateway serves one as a model.
-            (_, ModelTask::Host) => "unknown",
+            // Hosts and boards have no weights; no gateway serves one as a model.
+            (_, ModelTask::Host | ModelTask::Fold) => "unknown",
         }
+    }
+
+    /// Of boards of this network (SPEC L2).
+    fn folder(network: NetworkKey) -> Self {
+        let (profile, model) = (ModelProfile::folder(), Model::folder(network));
+        let context_tokens = model.context_tokens();
+        let price_max = Price { prompt_token: Amount::ZERO, completion_token: Amount::ZERO };
+        Self { id: profile.id(), kind: TaskKind::Leaderboard, profile, model, context_tokens, price_max }
     }
 
     /// Checks that the model is what a request's routing asks for.
@@ -179,6 +190,7 @@ impl ApiState {
             network,
             head,
             models: models.collect(),
+            folder: Arc::new(ApiModel::folder(network)),
             acting: None,
             with_batches: false,
             workers: Arc::default(),
@@ -198,6 +210,15 @@ impl ApiState {
     /// Lets clients run agents.
     pub(crate) fn with_runs(mut self, chain: LightClient, sender: Sender) -> Self {
         self.runs = Some(Arc::new(runs::Opener { chain, sender }));
+        self
+    }
+
+    /// With boards at this price at most, if any are folded.
+    pub(crate) fn with_boards(mut self, demand: Option<DemandTerms>) -> Self {
+        if let Some(DemandTerms { price_max, context_tokens, .. }) = demand {
+            let folder = ApiModel::folder(self.network);
+            self.folder = Arc::new(ApiModel { price_max, context_tokens, ..folder });
+        }
         self
     }
 

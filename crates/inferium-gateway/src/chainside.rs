@@ -1,15 +1,15 @@
 //! The gateway's half of the chain: tasks that it keeps open, and what became of its segments.
 
 use crate::demand::Demand;
-use crate::gateway::{GatewayError, ServedModel};
+use crate::gateway::{DemandTerms, GatewayError, ServedModel};
 use crate::hub::{Hub, LeaseUse, Retired};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashState};
 use inferium_chain::{LightClient, Sender, VerifiedBlock};
 use inferium_ledger::{Account, Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
-    Amount, Event, LeaseId, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId, TaskKind,
-    TaskTerms, TransactionBody, VrfPublicKey,
+    Amount, Event, LeaseId, ModelProfile, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId,
+    TaskKind, TaskTerms, TransactionBody, VrfPublicKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, atomic::Ordering};
@@ -50,6 +50,7 @@ impl ChainSide {
         chain: LightClient,
         sender: Sender,
         models: &[ServedModel],
+        boards: Option<DemandTerms>,
         stalls: Arc<Stalls>,
     ) -> Self {
         let me = hub.node();
@@ -65,6 +66,10 @@ impl ChainSide {
                         ((served.profile.id(), kind), (terms, Demand::new(None)))
                     })
                 })
+                .chain(boards.map(|demand| {
+                    let (profile, kind) = (ModelProfile::folder(), TaskKind::Leaderboard);
+                    ((profile.id(), kind), (demand.task(&profile, kind), Demand::new(None)))
+                }))
                 .collect(),
             closing: BTreeSet::new(),
             closed: mpsc::channel(4),
@@ -165,6 +170,7 @@ impl ChainSide {
                 }
             } else if !self.hub.has_backlog(profile) {
                 self.hub.retire(profile, TaskKind::Batch, Retired::Unused, 0);
+                self.hub.retire(profile, TaskKind::Leaderboard, Retired::Unused, 0);
             } else if has_task(TaskKind::Batch)
                 && is_starving(&self.hub, profile)
                 && !self.hub.is_retiring(profile, TaskKind::Inference)
@@ -388,6 +394,8 @@ fn is_wanted(hub: &Hub, (profile, kind): Wanted) -> bool {
             hub.has_backlog(profile) && !hub.is_pressed(profile) && hub.active_leases(profile, kind).1 == 0
         }
         // Whoever waits for an answer comes first: a batch gets nothing while they have no lease, or too few.
+        // Nobody keeps a lease of boards for nothing.
+        TaskKind::Leaderboard => hub.has_backlog(profile) && hub.active_leases(profile, kind).1 == 0,
         _ => !is_starving(hub, profile) || hub.active_leases(profile, kind).0 == 0,
     }
 }

@@ -77,6 +77,8 @@ pub struct GatewayConfig {
     pub key: SecretKey,
     /// What it serves: names of its own, each.
     pub models: Vec<ServedModel>,
+    /// What it asks of the pool when somebody publishes results; without it no board is folded here (SPEC L2).
+    pub boards: Option<DemandTerms>,
     /// Where it keeps what it must not forget.
     pub store: PathBuf,
     /// Keys that may spend, with their budgets.
@@ -117,6 +119,7 @@ pub struct Gateway {
     chain: LightClient,
     sender: Sender,
     models: Vec<ServedModel>,
+    boards: Option<DemandTerms>,
     outlets: Outlets,
     admin_token: AdminToken,
     batches: bool,
@@ -136,9 +139,11 @@ impl Gateway {
         }
         let sender = Sender::new(chain.clone(), config.key.clone());
         let (hub, outlets) = Hub::new(config.key, store)?;
-        hub.name_models(config.models.iter().map(|m| (m.profile.id(), m.profile.name.clone())).collect());
-        let GatewayConfig { models, admin_token, batches, workers, .. } = config;
-        Ok(Self { hub, chain, sender, models, outlets, admin_token, batches, workers: workers.into() })
+        let folder = ModelProfile::folder();
+        let named = config.models.iter().map(|served| &served.profile).chain([&folder]);
+        hub.name_models(named.map(|profile| (profile.id(), profile.name.clone())).collect());
+        let GatewayConfig { models, boards, admin_token, batches, workers, .. } = config;
+        Ok(Self { hub, chain, sender, models, boards, outlets, admin_token, batches, workers: workers.into() })
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.
@@ -155,6 +160,7 @@ impl Gateway {
         api::ApiState::new(Arc::clone(&self.hub), self.chain.network_key(), self.chain.head(), &self.models)
             .with_payments()
             .with_batches(self.batches)
+            .with_boards(self.boards)
             .with_workers(Arc::clone(&self.workers))
             .with_runs(self.chain.clone(), self.sender.clone())
     }
@@ -175,7 +181,14 @@ impl Gateway {
         let keeper = tokio::spawn(keep_unsigned(Arc::clone(&self.hub), unsigned, stop.clone()));
         let stalls = Arc::new(Stalls::new(Arc::clone(&self.hub), self.chain.clone(), self.sender.clone()));
         let settling = settle(Arc::clone(&self.hub), self.chain.clone(), payments);
-        let side = ChainSide::new(Arc::clone(&self.hub), self.chain, self.sender, &self.models, Arc::clone(&stalls));
+        let side = ChainSide::new(
+            Arc::clone(&self.hub),
+            self.chain,
+            self.sender,
+            &self.models,
+            self.boards,
+            Arc::clone(&stalls),
+        );
         tokio::select! {
             outcome = side.run(stop) => outcome?,
             outcome = settling => outcome?,

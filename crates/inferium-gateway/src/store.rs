@@ -1,10 +1,12 @@
 //! What a gateway must not forget: budgets, finished jobs, signed segments, outcomes, leases.
 
+mod boards;
 mod files;
 mod keys;
 mod payments;
 mod runs;
 
+pub(crate) use boards::BoardRecord;
 pub(crate) use files::{
     BATCHES_MAX, BYTES_MAX, BatchEnd, BatchRecord, BatchStatus, Endpoint, FILES_MAX, Fault, FileContent, FileRecord,
     LineRecord, Made, OPEN_MAX, Repetition,

@@ -38,7 +38,7 @@ impl Block {
             return Err(Rejection::OutOfBounds { field: "report" });
         }
         self.check_leasable(&[profile])?;
-        if self.state.task_of(profile) == ModelTask::Host {
+        if matches!(self.state.task_of(profile), ModelTask::Host | ModelTask::Fold) {
             return Err(Rejection::Profile { expected: "a model's" });
         }
         if self.state.is_barred_from(sender, profile) {

@@ -27,8 +27,12 @@ impl Block {
         if terms.kind == TaskKind::Agent {
             return Err(Rejection::NoAgent);
         }
-        if self.state.task_of(terms.profile) == ModelTask::Host {
-            return Err(Rejection::Profile { expected: "a model's" });
+        match (terms.kind, self.state.task_of(terms.profile)) {
+            // SPEC L2: boards are folded on the one profile of boards, and nothing else is done there.
+            (TaskKind::Leaderboard, ModelTask::Fold) => {}
+            (TaskKind::Leaderboard, _) => return Err(Rejection::Profile { expected: "the one of boards" }),
+            (_, ModelTask::Host | ModelTask::Fold) => return Err(Rejection::Profile { expected: "a model's" }),
+            (_, ModelTask::Chat | ModelTask::Embed { .. }) => {}
         }
         let id = TaskId::new(transaction.digest());
         self.lock_task(id, sender, sender, terms, position).map(|_| ())

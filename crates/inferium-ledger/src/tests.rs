@@ -2,6 +2,7 @@
 
 mod agents;
 mod ballots;
+mod boards;
 mod bonds;
 mod capability;
 mod disputes;

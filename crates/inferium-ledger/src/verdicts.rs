@@ -86,6 +86,8 @@ impl Block {
             TaskKind::Benchmark => ASSESSMENT_REPLAY,
             // SPEC A2: what is ordered in a step may be spent, so all of them are looked at.
             TaskKind::Agent => Ppm::ONE,
+            // SPEC L2: a board is read by many, and folded again in a moment.
+            TaskKind::Leaderboard => Ppm::ONE,
             _ => {
                 let stake = self.state.nodes.get(&segment.worker).map_or(Amount::ZERO, |node| node.stake);
                 let jobs = segment.terms.totals.jobs;
@@ -97,7 +99,8 @@ impl Block {
             self.state.at_stake(&segment),
             [parameters.committee_two_from, parameters.committee_three_from],
         )
-        .max(if reputation::is_newcomer(&record, parameters) { 2 } else { 1 });
+        // SPEC L2: nothing is planted among boards, so one member would be compared with nobody.
+        .max(if reputation::is_newcomer(&record, parameters) || segment.kind == TaskKind::Leaderboard { 2 } else { 1 });
         self.order_by_draw(&mut eligible, &seed, &[]);
         // SPEC V1: two eligible seats stay outside, for escalation.
         let size = wanted.min(eligible.len().saturating_sub(2)).max(1);

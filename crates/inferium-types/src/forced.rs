@@ -9,7 +9,8 @@
 //! is not to know its verdict. Fixed by the root that both sides sign, opened after the verdict.
 
 use crate::{
-    Digest, JobId, JobLeaf, LeaseId, MerklePath, Ppm, SegmentId, SegmentTerms, TaskTerms, VerificationMode, VrfProof,
+    Digest, JobId, JobLeaf, LeaseId, MerklePath, Ppm, SegmentId, SegmentTerms, TaskKind, TaskTerms, VerificationMode,
+    VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -22,10 +23,11 @@ pub const FORCED_ROOM: u32 = 8;
 
 impl TaskTerms {
     /// True when leases of it are so large that planted jobs have room in them: what is kept for them
-    /// is at most an eighth. Only where replay is equality can one be known to be wrong.
+    /// is at most an eighth. Only where replay is equality can one be known to be wrong; boards are all looked at (SPEC L2).
     #[must_use]
     pub const fn holds_planted(&self) -> bool {
         matches!(self.mode, VerificationMode::Exact)
+            && !matches!(self.kind, TaskKind::Leaderboard)
             && self.jobs_max >= 8 * FORCED_ROOM
             && self.tokens_max >= 8 * FORCED_TOKENS * FORCED_ROOM as u64
     }

@@ -1,8 +1,8 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
 use crate::{
-    Amount, AmountOverflow, Continuation, Digest, JobId, LeaseId, MeasuredEvidence, ModelTask, Price, RunInput,
-    RunTranscript, SegmentId, Shaping, TokenScore, VrfProof, leaf_hash, limits, score,
+    Amount, AmountOverflow, Continuation, Digest, FoldInput, JobId, LeaseId, MeasuredEvidence, ModelTask, Price,
+    RunInput, RunTranscript, SegmentId, Shaping, TokenScore, VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -42,10 +42,10 @@ impl SamplingParams {
 /// Tokens of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt; of results to fold, their items (SPEC L2).
     pub prompt_tokens: u32,
-    /// Tokens of the answer, the one that ends it included; of texts to embed, embeddings (SPEC J8), and of continuations
-    /// to score, those (J9).
+    /// Tokens of the answer, the one that ends it included; of texts to embed, embeddings (SPEC J8), of continuations
+    /// to score, those (J9), and of results to fold the one board.
     pub completion_tokens: u32,
 }
 
@@ -100,7 +100,8 @@ pub struct JobRequest {
     pub input_commitment: Digest,
     /// Tokens of the prompt, which the fee is counted from.
     pub prompt_tokens: u32,
-    /// Tokens of the answer at most; of texts to embed and of continuations to score, their number (SPEC J8, J9).
+    /// Tokens of the answer at most; of texts to embed and of continuations to score, their number (SPEC J8, J9); of results to
+    /// fold one (L2).
     pub tokens_max: u32,
     /// Sampling; unused and neutral where nothing is drawn.
     pub sampling: SamplingParams,
@@ -226,6 +227,12 @@ pub enum ImpossibleJob {
     /// A run's input is outside of its bounds.
     #[error("a run is given a manifest, a task and files within their bounds, each file under a plain name of its own")]
     Run,
+    /// Nothing to fold, or too much.
+    #[error("{count} results files; 1 to {} are allowed", limits::FOLD_FILES_MAX)]
+    Files {
+        /// How many.
+        count: usize,
+    },
     /// Too many bytes.
     #[error("the input is larger than {} bytes", limits::PAYLOAD_SIZE_MAX)]
     Size,
@@ -262,6 +269,8 @@ pub enum JobInput {
     },
     /// A run of an agent to host (SPEC A2).
     Run(RunInput),
+    /// Results to fold into a board (SPEC L2).
+    Fold(FoldInput),
 }
 
 impl JobInput {
@@ -270,7 +279,7 @@ impl JobInput {
     pub const fn shaping(&self) -> Option<&Shaping> {
         match self {
             Self::Chat { shaping, .. } | Self::Complete { shaping, .. } => Some(shaping),
-            Self::Embed { .. } | Self::Score { .. } | Self::Run(_) => None,
+            Self::Embed { .. } | Self::Score { .. } | Self::Run(_) | Self::Fold(_) => None,
         }
     }
 
@@ -282,6 +291,7 @@ impl JobInput {
             Self::Chat { .. } | Self::Complete { .. } | Self::Run(_) => None,
             Self::Embed { texts } => Some(texts.len()),
             Self::Score { continuations, .. } => Some(continuations.len()),
+            Self::Fold(_) => Some(1),
         }
     }
 
@@ -297,6 +307,7 @@ impl JobInput {
             Self::Run(_) => {
                 JobAnswer::Run(RunTranscript { tools: Vec::new(), calls: Vec::new(), answer: String::new() })
             }
+            Self::Fold(_) => JobAnswer::Board(String::new()),
         }
     }
 }
@@ -312,6 +323,7 @@ impl fmt::Debug for JobInput {
             }
             Self::Score { continuations, likeliest } => write!(f, "Score({continuations:?}, {likeliest} likeliest)"),
             Self::Run(input) => write!(f, "{input:?}"),
+            Self::Fold(input) => write!(f, "{input:?}"),
         }
     }
 }
@@ -357,12 +369,22 @@ impl JobPayload {
         Self { salt, input: JobInput::Score { continuations, likeliest } }
     }
 
+    /// Results to fold.
+    #[must_use]
+    pub const fn fold(salt: [u8; 32], input: FoldInput) -> Self {
+        Self { salt, input: JobInput::Fold(input) }
+    }
+
     /// Messages and stop strings of a conversation.
     #[must_use]
     pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
         match &self.input {
             JobInput::Chat { messages, shaping } => Some((messages, &shaping.stop)),
-            JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Complete { .. } | JobInput::Run(_) => None,
+            JobInput::Embed { .. }
+            | JobInput::Score { .. }
+            | JobInput::Complete { .. }
+            | JobInput::Run(_)
+            | JobInput::Fold(_) => None,
         }
     }
 
@@ -391,6 +413,10 @@ impl JobPayload {
             JobInput::Score { continuations, likeliest } => score::check(continuations, *likeliest)?,
             JobInput::Run(input) if !input.is_well_formed() => return Err(ImpossibleJob::Run),
             JobInput::Run(_) => {}
+            JobInput::Fold(input) if !input.is_well_formed() => {
+                return Err(ImpossibleJob::Files { count: input.files.len() });
+            }
+            JobInput::Fold(_) => {}
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
@@ -444,6 +470,13 @@ impl Embedding {
     }
 }
 
+/// The leaf of a board's evidence (SPEC L2): with what each file came to on the way, so that nobody finds it who has the board and
+/// has not folded it.
+#[must_use]
+pub fn board_leaf(board: &str, steps: &[Digest]) -> Digest {
+    Digest::of_value("inferium/board/1", &(board, steps))
+}
+
 /// What a model answered, as the client got it.
 #[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum JobAnswer {
@@ -462,10 +495,12 @@ pub enum JobAnswer {
     Scores(Vec<Vec<TokenScore>>),
     /// To a run of an agent: what it did.
     Run(RunTranscript),
+    /// To results: the board that they fold to, in its one encoding (SPEC L2).
+    Board(String),
 }
 
 impl JobAnswer {
-    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, or scored continuations.
+    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, scored continuations, or the one board.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
@@ -474,6 +509,13 @@ impl JobAnswer {
             Self::Scores(scores) => scores.len(),
             // Of a run's steps only the one that gives its answer counts, and that is one.
             Self::Run(_) => 1,
+            Self::Board(board) => {
+                if board.is_empty() {
+                    0
+                } else {
+                    1
+                }
+            }
         }
     }
 
@@ -491,7 +533,10 @@ impl JobAnswer {
             (Self::Embeddings(embeddings), Self::Embeddings(more)) => embeddings.extend(more),
             (Self::Scores(scores), Self::Scores(more)) => scores.extend(more),
             (Self::Run(transcript), Self::Run(more)) if transcript.calls.is_empty() => *transcript = more,
-            (Self::Text { .. } | Self::Embeddings(_) | Self::Scores(_) | Self::Run(_), _) => return false,
+            (Self::Board(board), Self::Board(more)) if board.is_empty() => *board = more,
+            (Self::Text { .. } | Self::Embeddings(_) | Self::Scores(_) | Self::Run(_) | Self::Board(_), _) => {
+                return false;
+            }
         }
         true
     }
@@ -511,6 +556,7 @@ impl fmt::Debug for JobAnswer {
             Self::Embeddings(embeddings) => write!(f, "Embeddings({})", embeddings.len()),
             Self::Scores(scores) => write!(f, "Scores({})", scores.len()),
             Self::Run(transcript) => write!(f, "{transcript:?}"),
+            Self::Board(board) => write!(f, "Board({} bytes)", board.len()),
         }
     }
 }
@@ -543,7 +589,7 @@ impl JobOutput {
     pub fn as_text(&self) -> Option<(&[u32], &str)> {
         match &self.answer {
             JobAnswer::Text { tokens, text, .. } => Some((tokens, text)),
-            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Run(_) => None,
+            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Run(_) | JobAnswer::Board(_) => None,
         }
     }
 
@@ -562,8 +608,8 @@ pub struct JobResult {
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
-    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings and scores over their leaves
-    /// ([`Embedding::leaf`], [`TokenScore::leaf`]).
+    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores and boards over their leaves
+    /// ([`Embedding::leaf`], [`TokenScore::leaf`], [`board_leaf`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,
@@ -695,8 +741,8 @@ pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, inde
     let content = format!("Go on with these numbers: {}", hex::encode(item.as_bytes()));
     let salt = *item.as_bytes();
     match task {
-        // Nothing is measured on a profile of hosts (SPEC A2).
-        ModelTask::Chat | ModelTask::Host => {
+        // Nothing is measured on the profiles of hosts and of boards (SPEC A2, L2).
+        ModelTask::Chat | ModelTask::Host | ModelTask::Fold => {
             JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new())
         }
         ModelTask::Embed { .. } => JobPayload::embed(salt, vec![content]),

@@ -22,6 +22,7 @@ mod digest;
 mod duty;
 mod equivocation;
 mod event;
+mod fold;
 mod forced;
 mod genesis;
 mod governance;
@@ -58,6 +59,7 @@ pub use digest::Digest;
 pub use duty::Duty;
 pub use equivocation::{ConsensusVote, VoteSubject};
 pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashedNode};
+pub use fold::FoldInput;
 pub use forced::{FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, OPENINGS_MAX, PlantedJob, SegmentOpening};
 pub use genesis::{Genesis, GenesisNode};
 pub use governance::{ParameterChange, ProposalAction, ProposalOutcome, ProposalTerms, VoteChoice, VoteTally};
@@ -68,13 +70,13 @@ pub use ids::{
 pub use job::{
     ASSESSMENT_TOKENS, ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf,
     JobOutput, JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
-    assessment_payload, assessment_request, replay_seed, vrf_input,
+    assessment_payload, assessment_request, board_leaf, replay_seed, vrf_input,
 };
 pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ForeignBounds, ModelProfile, ModelTask, Price};
-pub use receipt::{InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
+pub use receipt::{CheckedCertificates, InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};
 pub use run::{CallRecord, ModelOutput, RunFile, RunInput, RunTool, RunTranscript, is_file_name, step_input};
 pub use score::{Continuation, TokenScore};
 pub use sealed::{SealPurpose, Sealed, SealedEvidence, SealingKeyProof};

@@ -33,6 +33,12 @@ pub const RUN_FILES_MAX: usize = 256;
 pub const RUN_FILES_SIZE_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of what a run did, as evidence.
 pub const TRANSCRIPT_SIZE_MAX: usize = 4 * 1024 * 1024;
+/// Results files that one board is folded from.
+pub const FOLD_FILES_MAX: usize = 64;
+/// Items in all of them together: a payload has no room for more lines, however short.
+pub const FOLD_ITEMS_MAX: u32 = 100_000;
+/// Bytes of a board.
+pub const BOARD_SIZE_MAX: usize = 256 * 1024;
 /// Jobs of one segment.
 pub const SEGMENT_JOBS_MAX: usize = 4_096;
 /// Tokens of one segment of several jobs: what a committee can replay within its window. A single

@@ -128,7 +128,13 @@ pub enum ModelTask {
     },
     /// Nothing: the profile of hosts, which run agents ([`ModelProfile::host`], SPEC A2). Its build names the rules of runs.
     Host,
+    /// Folds results into boards, without weights ([`ModelProfile::folder`], SPEC L2). Its build names the rules.
+    Fold,
 }
+
+/// What the rules of boards fold: a hash over the ids of all suites that come with this software, in the order of their names
+/// (`inferium_eval::suites_digest`), so that whoever has another suite has another profile.
+const FOLDED_SUITES: &str = "875e8f758d3a0869cb9567681c4f3b7cf97257964a1bb225b7da84c2af322a19";
 
 impl ModelTask {
     /// Its name in words and JSON.
@@ -138,6 +144,7 @@ impl ModelTask {
             Self::Chat => "chat",
             Self::Embed { .. } => "embedding",
             Self::Host => "agents",
+            Self::Fold => "boards",
         }
     }
 
@@ -145,18 +152,18 @@ impl ModelTask {
     #[must_use]
     pub const fn least_tier(self, kind: Tier) -> Tier {
         match self {
-            Self::Chat | Self::Host => kind,
+            Self::Chat | Self::Host | Self::Fold => kind,
             Self::Embed { .. } => Tier::Low,
         }
     }
 
     /// The most that a worker is good for that was measured on it: how fast a machine embeds says
-    /// nothing of how fast it answers (SPEC N3). Nothing is measured on a profile of hosts.
+    /// nothing of how fast it answers (SPEC N3). Nothing is measured on the profiles of hosts and of boards.
     #[must_use]
     pub const fn most_tier(self) -> Tier {
         match self {
             Self::Chat => Tier::High,
-            Self::Embed { .. } | Self::Host => Tier::Low,
+            Self::Embed { .. } | Self::Host | Self::Fold => Tier::Low,
         }
     }
 }
@@ -192,10 +199,20 @@ impl ModelProfile {
     /// The profile of hosts whose runs follow the rules of this software (SPEC A2): no weights, no tokenizer, nothing drawn.
     #[must_use]
     pub fn host() -> Self {
-        let build = Digest::of("inferium/run-rules/1", &[]);
+        Self::of_rules(ModelTask::Host, Digest::of("inferium/run-rules/1", &[]))
+    }
+
+    /// The profile of boards that are folded by the rules of this software from its suites (SPEC L2): no weights either.
+    #[must_use]
+    pub fn folder() -> Self {
+        Self::of_rules(ModelTask::Fold, Digest::of("inferium/board-rules/1", &[FOLDED_SUITES.as_bytes()]))
+    }
+
+    /// Of what follows from rules alone, which `build` names.
+    fn of_rules(task: ModelTask, build: Digest) -> Self {
         Self {
-            name: "agents".to_owned(),
-            task: ModelTask::Host,
+            name: task.name().to_owned(),
+            task,
             weights_root: Digest::ZERO,
             tokenizer_hash: Digest::ZERO,
             template_hash: Digest::ZERO,
@@ -207,7 +224,7 @@ impl ModelProfile {
 
     /// True when name and vectors are within their maxima, and a model that gives vectors is verified by equality:
     /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6). A foreign profile's bounds bind (V9).
-    /// Of hosts there is one profile (A2): who could declare another would choose who judges the runs on it.
+    /// Of hosts there is one profile (A2), and of boards (L2): who could declare another would choose who judges on it.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let fits = match self.task {
@@ -216,6 +233,7 @@ impl ModelProfile {
                 width > 0 && width <= EMBEDDING_WIDTH_MAX && matches!(self.engine, EngineClass::Canonical { .. })
             }
             ModelTask::Host => *self == Self::host(),
+            ModelTask::Fold => *self == Self::folder(),
         };
         let binds = match &self.engine {
             EngineClass::Foreign { bounds, .. } => bounds.is_well_formed(),

@@ -5,6 +5,7 @@ use crate::{
     SegmentOutcome, limits,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
+use std::collections::BTreeSet;
 
 /// Why a receipt proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +87,11 @@ pub struct Receipt {
     pub certificate: Certificate,
 }
 
+/// Certificates that hold, so that many receipts of few blocks cost few pairing checks. Each is known with its key and the block
+/// that it certifies.
+#[derive(Debug, Clone, Default)]
+pub struct CheckedCertificates(BTreeSet<Digest>);
+
 /// What a valid receipt shows: committed facts only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptFacts {
@@ -130,6 +136,18 @@ impl Receipt {
     /// # Errors
     /// [`InvalidReceipt`], one variant per check.
     pub fn verify(&self, key: &NetworkKey) -> Result<ReceiptFacts, InvalidReceipt> {
+        self.verify_among(key, &mut CheckedCertificates::default())
+    }
+
+    /// [`Receipt::verify`] of one of many: a certificate that was checked before, with this key, is not checked again.
+    ///
+    /// # Errors
+    /// [`InvalidReceipt`], one variant per check.
+    pub fn verify_among(
+        &self,
+        key: &NetworkKey,
+        checked: &mut CheckedCertificates,
+    ) -> Result<ReceiptFacts, InvalidReceipt> {
         if !self.job.is_consistent() {
             return Err(InvalidReceipt::Job);
         }
@@ -143,7 +161,7 @@ impl Receipt {
         if self.outcome.planted.is_some_and(|job| u64::from(job) == self.job_path.index) {
             return Err(InvalidReceipt::Planted);
         }
-        let (block, header) = self.check_headers(key)?;
+        let (block, header) = self.check_headers(key, checked)?;
         let leaf = Event::SegmentApproved(self.outcome.clone()).hash();
         if self.outcome_path.root(leaf) != Some(header.receipts_root) {
             return Err(InvalidReceipt::SegmentPath);
@@ -161,7 +179,11 @@ impl Receipt {
         })
     }
 
-    fn check_headers(&self, key: &NetworkKey) -> Result<(Digest, &Header), InvalidReceipt> {
+    fn check_headers(
+        &self,
+        key: &NetworkKey,
+        checked: &mut CheckedCertificates,
+    ) -> Result<(Digest, &Header), InvalidReceipt> {
         let Some(first) = self.headers.first() else { return Err(InvalidReceipt::Headers { index: 0 }) };
         if self.headers.len() > limits::RECEIPT_HEADERS_MAX {
             return Err(InvalidReceipt::Headers { index: limits::RECEIPT_HEADERS_MAX });
@@ -176,7 +198,11 @@ impl Receipt {
             return Err(InvalidReceipt::Chain { expected: key.chain.to_string(), found: first.chain.to_string() });
         }
         let certified = digests.last().copied().unwrap_or(Digest::ZERO);
-        self.certificate.verify(key.chain, &key.group, certified)?;
+        let name = Digest::of_value("inferium/checked-certificate/1", &(key, certified, &self.certificate));
+        if !checked.0.contains(&name) {
+            self.certificate.verify(key.chain, &key.group, certified)?;
+            checked.0.insert(name);
+        }
         Ok((digests.first().copied().unwrap_or(Digest::ZERO), first))
     }
 }

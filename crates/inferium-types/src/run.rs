@@ -99,7 +99,11 @@ impl ModelOutput {
             JobAnswer::Text { tokens, text, scores } if scores.is_empty() => {
                 Some(Self { salt: output.salt, tokens: tokens.clone(), text: text.clone() })
             }
-            JobAnswer::Text { .. } | JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Run(_) => None,
+            JobAnswer::Text { .. }
+            | JobAnswer::Embeddings(_)
+            | JobAnswer::Scores(_)
+            | JobAnswer::Run(_)
+            | JobAnswer::Board(_) => None,
         }
     }
 

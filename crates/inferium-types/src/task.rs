@@ -39,7 +39,7 @@ pub enum TaskKind {
     Validation,
     /// An interval of a training run.
     Training,
-    /// Folding of final evaluations into ranks.
+    /// Folding of final evaluations into ranks (SPEC L2).
     Leaderboard,
     /// Inference that nobody waits for.
     Batch,
@@ -99,7 +99,7 @@ impl TaskKind {
             Self::Agent => ("agent", true, PriceUnit::Run, Tier::Mid, 24 * HOUR, true),
             Self::Validation => ("validation", false, PriceUnit::Proof, Tier::High, 24 * HOUR, false),
             Self::Training => ("training", false, PriceUnit::Interval, Tier::High, 720 * HOUR, false),
-            Self::Leaderboard => ("leaderboard", false, PriceUnit::Item, Tier::Low, HOUR, false),
+            Self::Leaderboard => ("leaderboard", false, PriceUnit::Item, Tier::Low, HOUR, true),
             Self::Batch => ("batch", false, PriceUnit::Token, Tier::Mid, 24 * HOUR, true),
         };
         KindPolicy { name, is_real_time, unit, tier, deadline_ms, is_served }

@@ -151,6 +151,8 @@ pub enum JobFault {
     Run,
     /// A model call that a run cites is not what the model says (SPEC A2).
     ModelCall,
+    /// A board is not what its files fold to (SPEC L2).
+    Board,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).

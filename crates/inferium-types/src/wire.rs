@@ -173,6 +173,13 @@ pub enum WorkerMessage {
         /// What its VRF ordered it to plant among them (SPEC V5).
         planted: Option<Planting>,
     },
+    /// The board that a job folded (SPEC L2), before it is finished.
+    Board {
+        /// Which job.
+        job: JobId,
+        /// Its one encoding.
+        board: String,
+    },
 }
 
 /// Says nothing of what a client asked or got: a message may end up in a log.
@@ -193,6 +200,7 @@ impl fmt::Debug for WorkerMessage {
             Self::Transcript { step, transcript } => write!(f, "Transcript({step:?}, {transcript:?})"),
             Self::Refused { job, reason } => write!(f, "Refused({job:?}: {reason})"),
             Self::Segment { terms, .. } => write!(f, "Segment({terms:?})"),
+            Self::Board { job, board } => write!(f, "Board({job:?}, {} bytes)", board.len()),
         }
     }
 }

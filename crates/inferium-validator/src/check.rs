@@ -1,6 +1,7 @@
 //! The judgement of a segment: exact checks and replay (SPEC V, J4).
 
 mod embedded;
+mod folded;
 mod foreign;
 mod measured;
 mod run;
@@ -256,7 +257,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
     if let Some(duty) = &drawn.facts.run {
         return run::check(duty, (drawn.leaf, drawn.job), model).await;
     }
-    let prompt = match model.read(&drawn.job.payload.input) {
+    let prompt = match model.read_aside(&drawn.job.payload.input).await {
         Ok(prompt) => prompt,
         // How much of a conversation fits is this engine's own affair.
         Err(error @ EngineError::TooLong { .. })
@@ -271,6 +272,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
             | EngineError::TooLong { .. }
             | EngineError::EmptyPrompt
             | EngineError::Grammar { .. }
+            | EngineError::Board { .. }
             | EngineError::UnknownToken { .. },
         ) => return Ok(Err(JobFault::Prompt)),
         Err(error) => return Err(error),
@@ -287,6 +289,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
         (Model::Chat(engine), Prompt::Text(prompt)) => check_text(drawn, &**engine, prompt).await,
         (Model::Chat(engine), Prompt::Scores(requests)) => scored::check(drawn, &**engine, requests).await,
         (Model::Embedder(embedder), Prompt::Texts(texts)) => embedded::check(drawn, &**embedder, texts).await,
+        (Model::Folder(_), Prompt::Board(board)) => Ok(folded::check(drawn, board)),
         // A model reads only what it can do something with.
         (model, _) => Err(EngineError::Task { does: model.task().name() }),
     }

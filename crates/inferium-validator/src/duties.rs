@@ -208,11 +208,18 @@ impl Duties {
         stop: watch::Receiver<bool>,
     ) -> Result<(Self, tokio::task::JoinHandle<Result<(), StoreError>>), StoreError> {
         let (news, heard) = mpsc::channel(NEWS_QUEUE);
+        // It takes no weights to fold boards: whoever runs this software judges them (SPEC L2).
+        let folder = (ModelProfile::folder(), Model::folder(chain.network_key()));
         let shared = Arc::new(Shared {
             node: config.key.public_key(),
             key: config.key,
             sealing: SealingSecret::generate(&mut rand::rng()),
-            models: config.models.into_iter().map(|(profile, model)| (profile.id(), (profile, model))).collect(),
+            models: config
+                .models
+                .into_iter()
+                .chain([folder])
+                .map(|(profile, model)| (profile.id(), (profile, model)))
+                .collect(),
             url: config.url,
             crime: config.crime,
             shelf: Shelf::open(Arc::clone(&config.store), Room::default())?,

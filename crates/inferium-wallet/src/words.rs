@@ -297,6 +297,7 @@ fn describe_profile(profile: &ModelProfile) -> Description {
         ModelTask::Chat => "answers conversations".to_owned(),
         ModelTask::Embed { width } => format!("gives texts vectors of {width} values"),
         ModelTask::Host => "hosts runs of agents".to_owned(),
+        ModelTask::Fold => "folds results into boards".to_owned(),
     };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)
@@ -431,6 +432,7 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::Score => "a score is not what the model's logits say",
         JobFault::Run => "a run did not go as its rules say",
         JobFault::ModelCall => "a run cites what the model does not say",
+        JobFault::Board => "a board is not what its files fold to",
     }
 }
 

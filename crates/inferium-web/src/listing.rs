@@ -1,6 +1,6 @@
-//! What the gateway tells of agents beside the chain: manifests are on no chain, so their words come from here.
+//! What the gateway tells of agents and boards beside the chain: manifests are on no chain, so their words come from here.
 //!
-//! The gateway's routes are asked in this process. What they say counts only where its hash is the chain's.
+//! The gateway's routes are asked in this process. What they say of agents counts only where its hash is the chain's.
 
 use axum::{Router, body::Body, extract::Request};
 use inferium_types::{AccountId, AgentId, Amount, Digest};
@@ -107,6 +107,11 @@ impl Listing {
     /// An agent with its manifest, if the gateway has it as it is now.
     pub(crate) async fn agent(&self, id: &AgentId) -> Option<Value> {
         self.get(&format!("/v1/agents/{id}")).await
+    }
+
+    /// The last final boards, if the gateway says.
+    pub(crate) async fn boards(&self) -> Option<Value> {
+        self.get("/v1/boards").await
     }
 
     async fn get(&self, path: &str) -> Option<Value> {

@@ -1,6 +1,7 @@
 //! The pages, by address.
 
 mod agent;
+mod boards;
 mod explorer;
 mod governance;
 mod nodes;
@@ -70,7 +71,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         .route("/api/v1/segments/{id}", get(work::standing))
         .route("/api/v1/accounts/{id}", get(wallet::account))
         .route("/search", get(explorer::search));
-    let listed: [(&str, MethodRouter<WebState>); 11] = [
+    let listed: [(&str, MethodRouter<WebState>); 12] = [
         ("/studios", get(studios::catalogue)),
         ("/playground", get(start::playground)),
         ("/explorer", get(explorer::overview)),
@@ -80,6 +81,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         ("/explorer/tasks", get(work::tasks)),
         ("/explorer/slashes", get(nodes::slashes)),
         ("/leaderboard", get(nodes::leaderboard)),
+        ("/boards", get(boards::boards)),
         ("/governance", get(governance::proposals)),
         ("/wallet", get(wallet::page)),
     ];

@@ -46,11 +46,13 @@ pub enum Crime {
     AnotherModel,
     /// Takes leases and never answers.
     Silent,
+    /// Puts the last model of a board first.
+    InflatedBoard,
 }
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::WrongWeights,
         Self::CoarseRows,
         Self::Fp8Cache,
@@ -69,6 +71,7 @@ impl Crime {
         Self::Copied,
         Self::AnotherModel,
         Self::Silent,
+        Self::InflatedBoard,
     ];
 
     /// Its name on the command line.
@@ -93,6 +96,7 @@ impl Crime {
             Self::Copied => "copied",
             Self::AnotherModel => "another-model",
             Self::Silent => "silent",
+            Self::InflatedBoard => "inflated-board",
         }
     }
 
@@ -119,7 +123,8 @@ impl Crime {
             | Self::OverGeneration
             | Self::Copied
             | Self::AnotherModel
-            | Self::Silent => None,
+            | Self::Silent
+            | Self::InflatedBoard => None,
         }
     }
 
@@ -160,7 +165,8 @@ impl Crime {
             | Self::OverGeneration
             | Self::Copied
             | Self::AnotherModel
-            | Self::Silent => {}
+            | Self::Silent
+            | Self::InflatedBoard => {}
         }
         Ok(bent)
     }

@@ -8,13 +8,14 @@ pub(crate) use crooked::Copies;
 use crate::crime::Crime;
 use crate::server::{Server, ServerError};
 use inferium_engine::{
-    Answer, Comparison, Embedder, Engine, EngineError, GenerateRequest, Model, Prompt, ReplayRequest, ScoreRequest,
-    Scoring, Step, TextModel, TextVector, Unfit,
+    Answer, Comparison, Embedder, Engine, EngineError, Folded, GenerateRequest, Model, Prompt, ReplayRequest,
+    ScoreRequest, Scoring, Step, TextModel, TextVector, Unfit,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
-    MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
+    MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, board_leaf, merkle_root, replay_seed,
+    wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -102,8 +103,8 @@ pub enum JobRefusal {
     /// The engine refused, or failed.
     #[error("{0}")]
     Engine(#[from] EngineError),
-    /// The texts, or continuations, were counted otherwise.
-    #[error("{parts} texts or continuations, the request says {tokens_max}")]
+    /// The texts, continuations or boards were counted otherwise.
+    #[error("{parts} texts, continuations or boards, the request says {tokens_max}")]
     Parts {
         /// What there is.
         parts: usize,
@@ -141,7 +142,7 @@ pub(crate) async fn run(
     if payload.commitment() != request.input_commitment {
         return Err(JobRefusal::Payload);
     }
-    let prompt = context.model.read(&payload.input)?;
+    let prompt = context.model.read_aside(&payload.input).await?;
     if u32::try_from(prompt.tokens()) != Ok(request.prompt_tokens) {
         return Err(JobRefusal::PromptTokens { expected: request.prompt_tokens, found: prompt.tokens() });
     }
@@ -170,6 +171,7 @@ pub(crate) async fn run(
         (Model::Embedder(embedder), Prompt::Texts(texts)) => {
             embed(&context, &**embedder, texts, (request, payload), &outbox).await?
         }
+        (Model::Folder(_), Prompt::Board(folded)) => fold(&context, folded, (request, payload), &outbox).await?,
         // A model reads only what it can do something with.
         (model, _) => return Err(EngineError::Task { does: model.task().name() }.into()),
     };
@@ -323,6 +325,23 @@ async fn score(
     }
     let answer = JobAnswer::Scores(all);
     Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, Evidence::Exact(leaves)))
+}
+
+/// Sends the board that results fold to (SPEC L2).
+async fn fold(
+    context: &JobContext,
+    folded: Folded,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+) -> Result<FinishedJob, JobRefusal> {
+    let Folded { mut board, steps, .. } = folded;
+    if context.crime == Some(Crime::InflatedBoard) {
+        board = crooked::inflated(&board);
+    }
+    let message = WorkerMessage::Board { job: request.job, board: board.clone() };
+    outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+    let evidence = Evidence::Exact(vec![board_leaf(&board, &steps)]);
+    Ok(finish(context, (request, payload), JobAnswer::Board(board), FinishReason::EndOfText, evidence))
 }
 
 /// Does one job as an honest worker does it, with no gateway and no chain: for tools that measure workers.

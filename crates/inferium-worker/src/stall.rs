@@ -10,8 +10,8 @@ use inferium_engine::Model;
 use inferium_ledger::{Lease, Node, Stall, StateKey};
 use inferium_seal::SealingSecret;
 use inferium_types::{
-    Digest, NodeId, NodeRole, SealPurpose, Sealed, SecretKey, StallId, TransactionBody, VrfSecretKey, decode, encode,
-    vrf_input,
+    Digest, NodeId, NodeRole, SealPurpose, Sealed, SecretKey, StallId, TaskKind, TransactionBody, VrfSecretKey, decode,
+    encode, vrf_input,
     wire::{RelayFetch, RelayedRequest},
 };
 use std::sync::Arc;
@@ -61,7 +61,11 @@ impl Answerer {
         let Some(lease) = lease else { return Ok(true) };
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
         let mode = lease.terms.mode;
-        let context = JobContext::honest(self.model.clone(), self.server.clone(), vrf_output, mode);
+        let (model, server) = match lease.terms.kind {
+            TaskKind::Leaderboard => (Model::folder(self.chain.network_key()), None),
+            _ => (self.model.clone(), self.server.clone()),
+        };
+        let context = JobContext::honest(model, server, vrf_output, mode);
         self.answer(&claim.request, context).await.map(|()| false)
     }
 

@@ -22,8 +22,9 @@ use inferium_engine::{Model, TextModel};
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
-    CapabilityReport, Digest, Duty, Event, JobId, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms, Parameters,
-    ProfileId, ProposalOutcome, SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey, step_request,
+    Amount, CapabilityReport, Digest, Duty, Event, JobId, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms,
+    Parameters, ProfileId, ProposalOutcome, SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey,
+    step_request,
     wire::{RunSecret, WorkerMessage},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,12 +64,23 @@ pub struct WorkerConfig {
     pub server: Option<Arc<Server>>,
     /// How it hosts runs of agents; it does not where there is nothing (SPEC A2).
     pub hosting: Option<Hosting>,
+    /// How it folds boards; it does not where there is nothing (SPEC L2).
+    pub boards: Option<Boards>,
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.
     pub assessed: Option<Model>,
     /// On a devnet: the other model of a cheat that answers with one.
     pub other: Option<Arc<TextModel>>,
+}
+
+/// How a worker folds boards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boards {
+    /// Boards at once.
+    pub slots: u32,
+    /// What it asks for an item of the results.
+    pub item_price: Amount,
 }
 
 /// Why a worker ended.
@@ -379,9 +391,19 @@ impl Core {
         Ok(true)
     }
 
-    /// True for the profile of its model, and of hosts if it is one.
+    /// True for the profile of its model, of hosts if it is one, and of boards if it folds.
     fn serves(&self, profile: ProfileId) -> bool {
-        profile == self.config.profile || (self.config.hosting.is_some() && profile == ModelProfile::host().id())
+        profile == self.config.profile
+            || (self.config.hosting.is_some() && profile == ModelProfile::host().id())
+            || (self.config.boards.is_some() && profile == ModelProfile::folder().id())
+    }
+
+    /// What does jobs of a kind: no model where boards are folded, nor a server.
+    fn model_for(&self, kind: TaskKind) -> (Model, Option<Arc<Server>>) {
+        match kind {
+            TaskKind::Leaderboard => (Model::folder(self.chain.network_key()), None),
+            _ => (self.model.clone(), self.config.server.clone()),
+        }
     }
 
     /// Opens what it takes to serve a lease.

@@ -19,7 +19,7 @@ pub(crate) use chain::{EarningsArgs, EarningsBy, NodeCommand, ReceiptCommand, Sl
 pub(crate) use client::{
     BatchCommand, DoctorArgs, KeyCommand, Role, RunArgs, ServerArgs, ServiceCommand, UnitArgs, WatchArgs,
 };
-pub(crate) use eval::{EvalCommand, EvalRunArgs};
+pub(crate) use eval::{EvalCommand, EvalNetworkArgs, EvalPublishArgs, EvalRunArgs};
 pub(crate) use failure::Failure;
 pub(crate) use gov::{Choice, GovCommand, ProposeAction, ProposeArgs};
 pub(crate) use models::{ModelArgs, ModelCommand, ModelsDir, ProfileCommand, PullArgs};

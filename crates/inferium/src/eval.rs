@@ -6,6 +6,7 @@ mod ask;
 mod check;
 mod kept;
 mod measure;
+mod network;
 mod show;
 
 use crate::cli::{EvalCommand, Failure};
@@ -22,9 +23,13 @@ pub(crate) async fn run(command: EvalCommand) -> Result<(), Failure> {
             check::verify(&file, suite.as_deref(), network_key.as_deref(), again).await
         }
         EvalCommand::Compare { files, suite } => check::compare_runs(&files, suite.as_deref()),
-        EvalCommand::Board { files, suite, network_key } => {
-            check::board(&files, suite.as_deref(), network_key.as_deref())
+        EvalCommand::Board { suite, network, .. } if network.from_network => {
+            network::from_network(&network, suite.as_deref()).await
         }
+        EvalCommand::Board { files, suite, network } => {
+            check::board(&files, suite.as_deref(), network.network_key.as_deref())
+        }
+        EvalCommand::Publish(arguments) => network::publish(&arguments).await,
     }
 }
 

@@ -15,7 +15,7 @@ use inferium_chain::{LightClient, Sender};
 use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
 use inferium_tools::{Host, Permit};
 use inferium_types::{AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, ProfileId, Tier, VrfSecretKey};
-use inferium_worker::{Hosting, Worker, WorkerConfig};
+use inferium_worker::{Boards, Hosting, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,6 +118,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         duty,
         server: served.server.clone(),
         hosting: hosting(&data, &served, &arguments)?,
+        boards: (arguments.boards > 0).then_some(Boards { slots: arguments.boards, item_price: arguments.board_price }),
         crime: None,
         assessed: None,
         other: None,

@@ -71,7 +71,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn new(base: &str, key: String) -> Result<Self, Failure> {
+    pub(crate) fn new(base: &str, key: String) -> Result<Self, Failure> {
         let base = base.trim().trim_end_matches('/').to_owned();
         if !base.starts_with("http://") && !base.starts_with("https://") {
             return Err(Failure::usage(format!("{base:?} is no http(s) address")));

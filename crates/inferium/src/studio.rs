@@ -124,7 +124,9 @@ async fn model_named(chain: &LightClient, name: &str) -> Result<ProfileId, Failu
     let mut found = Vec::new();
     for id in declared {
         let entry: Option<Profile> = chain.entry(&StateKey::Profile(id)).await?;
-        let is_it = |entry: &Profile| entry.profile.name == name && entry.profile.task != ModelTask::Host;
+        let is_it = |entry: &Profile| {
+            entry.profile.name == name && !matches!(entry.profile.task, ModelTask::Host | ModelTask::Fold)
+        };
         found.extend(entry.filter(is_it).map(|_| id));
     }
     match found.as_slice() {

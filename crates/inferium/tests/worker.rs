@@ -194,6 +194,7 @@ impl World {
             duty: self.duty.subscribe(),
             server: None,
             hosting: None,
+            boards: None,
             crime: None,
             assessed: None,
             other: None,

@@ -78,7 +78,7 @@ pub(crate) enum ApiError {
     Internal(String),
     #[error("the body is too large")]
     TooLarge,
-    #[error("this API key has no {what} `{id}`")]
+    #[error("{} {what} `{id}`", if *.what == BOARD { "there is no" } else { "this API key has no" })]
     Missing { what: &'static str, id: String },
     #[error("{0}")]
     AgentNotFound(String),
@@ -86,6 +86,8 @@ pub(crate) enum ApiError {
     Chain(String),
     #[error("the run came to nothing, and cost nothing but its model calls: {0}")]
     RunFailed(String),
+    #[error("the board `{id}` is {status}; its inputs are shown once it is final")]
+    BoardNotFinal { id: String, status: &'static str },
     #[error("no such job")]
     JobNotFound,
     #[error("unknown URL")]
@@ -98,6 +100,7 @@ pub(crate) enum ApiError {
 
 /// What [`ApiError::Missing`] may be missing.
 pub(super) const BATCH: &str = "batch";
+pub(super) const BOARD: &str = "board";
 pub(super) const FILE: &str = "file";
 pub(super) const RUN: &str = "run";
 
@@ -155,6 +158,7 @@ impl ApiError {
             Self::Missing { what, .. } => {
                 let (code, param) = match *what {
                     BATCH => ("batch_not_found", "batch_id"),
+                    BOARD => ("board_not_found", "board_id"),
                     RUN => ("run_not_found", "run_id"),
                     _ => ("file_not_found", "file_id"),
                 };
@@ -163,6 +167,7 @@ impl ApiError {
             Self::AgentNotFound(_) => (StatusCode::NOT_FOUND, INVALID, "agent_not_found", Some("agent")),
             Self::Chain(_) => (StatusCode::BAD_GATEWAY, SERVER, "chain_refused", None),
             Self::RunFailed(_) => (StatusCode::BAD_GATEWAY, SERVER, "run_failed", None),
+            Self::BoardNotFinal { .. } => (StatusCode::CONFLICT, INVALID, "board_not_final", Some("board_id")),
             Self::JobNotFound => (StatusCode::NOT_FOUND, INVALID, "job_not_found", Some("job")),
             Self::UnknownUrl => (StatusCode::NOT_FOUND, INVALID, "unknown_url", None),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", None),
@@ -219,7 +224,7 @@ impl From<ImpossibleJob> for ApiError {
                 Self::Schema { param: "response_format".into(), message: reason.to_string() }
             }
             ImpossibleJob::Size => Self::TooLarge,
-            ImpossibleJob::Run => Self::invalid("files", reason.to_string()),
+            ImpossibleJob::Run | ImpossibleJob::Files { .. } => Self::invalid("files", reason.to_string()),
             // Chosen by the gateway, of leases that still have some.
             ImpossibleJob::Sequence => Self::NoWorker,
         }

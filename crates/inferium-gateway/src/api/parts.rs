@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt as _;
-use inferium_types::{Amount, Digest, JobAnswer, JobPayload, SamplingParams, Usage};
+use inferium_types::{Amount, Digest, JobAnswer, JobLeaf, JobPayload, SamplingParams, Usage};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,7 +52,12 @@ pub(super) fn pack<T>(
     Ok(specs)
 }
 
-fn spec((model, payer): (&ApiModel, Digest), payload: JobPayload, tokens: usize) -> Result<JobSpec, ApiError> {
+/// A job of these parts, which have so many tokens.
+pub(super) fn spec(
+    (model, payer): (&ApiModel, Digest),
+    payload: JobPayload,
+    tokens: usize,
+) -> Result<JobSpec, ApiError> {
     payload.check()?;
     let spec = JobSpec {
         profile: model.id,
@@ -80,6 +85,10 @@ pub(super) struct Done {
     pub(super) answer: JobAnswer,
     pub(super) usage: Usage,
     pub(super) cost: Amount,
+    /// Request and result.
+    pub(super) leaf: Box<JobLeaf>,
+    /// Of the result's commitment.
+    pub(super) salt: [u8; 32],
 }
 
 /// Runs all jobs of a request, in their order; the first failure ends all of them. One whose key can't pay for all is
@@ -143,17 +152,17 @@ async fn run_once(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Re
     let started = Instant::now();
     let mut answer = spec.payload.input.no_answer();
     let mut attempts = Attempts::start(hub, spec, siblings).await?;
-    let (usage, cost) = loop {
+    let (usage, cost, leaf, salt) = loop {
         match attempts.next().await {
             // The hub ends a job that sends parts of another kind, or text.
             JobEvent::Parts(more) => drop(answer.append(more)),
             JobEvent::Text(_) | JobEvent::Called(_) => {}
-            JobEvent::Done { usage, cost, .. } => break (usage, cost),
+            JobEvent::Done { usage, cost, leaf, salt, .. } => break (usage, cost, leaf, salt),
             JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
         }
     };
     hub.metrics.job_seconds.observe(started.elapsed().as_secs_f64());
-    Ok(Done { job: attempts.job().to_string(), answer, usage, cost })
+    Ok(Done { job: attempts.job().to_string(), answer, usage, cost, leaf, salt })
 }
 
 /// What was read; nothing is written.
@@ -167,6 +176,15 @@ pub(super) struct PartUsage {
 }
 
 impl PartUsage {
+    /// IFR, decimal.
+    pub(super) fn cost(&self) -> &str {
+        &self.cost
+    }
+
+    pub(super) const fn cost_nano(&self) -> u64 {
+        self.cost_nano
+    }
+
     pub(super) fn of(done: &[Done]) -> Self {
         let prompt_tokens = done.iter().map(|one| u64::from(one.usage.prompt_tokens)).sum();
         let cost = done.iter().fold(0, |sum: u64, one| sum.saturating_add(one.cost.nano()));

@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// And a line of a batch, of which something was done before: a failure now would be paid for in vain.
 const BATCH_PATIENCE: Duration = Duration::from_secs(600);
 
+/// And results to fold: a task is opened for them, which waits for a worker of tier Low, and longer for one above (SPEC N3).
+const BOARD_PATIENCE: Duration = Duration::from_secs(60);
+
 /// The answers that one request asks for.
 #[derive(Debug, Default)]
 pub(crate) struct Siblings {
@@ -77,6 +80,12 @@ impl Attempts {
             room.as_mut().enable();
             match hub.submit(&spec, new_job(), 0, None, patience).await {
                 Err(NoLease::Busy) if siblings.running.load(Ordering::Acquire) > 0 => {}
+                // One of boards is opened because this waits for it.
+                Err(NoLease::Busy | NoLease::NoWorker)
+                    if spec.kind == TaskKind::Leaderboard && Instant::now() < until =>
+                {
+                    let _ = tokio::time::timeout_at(until, room).await;
+                }
                 // Leases of batches go and come again.
                 Err(NoLease::Busy | NoLease::NoWorker)
                     if spec.kind == TaskKind::Batch && siblings.any_begun() && Instant::now() < until =>
@@ -200,6 +209,7 @@ fn leave(mut loser: JobHandle) {
 const fn patience_of(spec: &JobSpec) -> Duration {
     match spec.kind {
         TaskKind::Batch => BATCH_PATIENCE,
+        TaskKind::Leaderboard => BOARD_PATIENCE,
         _ => PATIENCE,
     }
 }

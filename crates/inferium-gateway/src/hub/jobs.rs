@@ -10,10 +10,11 @@ use super::{Ending, Hub, Inner, NoLease, Preferences, RunNews, RunSpec};
 use crate::metrics::{Metrics, ModelLabel};
 use crate::stall::Claim;
 use crate::store::UnsignedRecord;
+use inferium_engine::BoardDocument;
 use inferium_types::{
     Amount, Digest, FinishReason, ImpossibleJob, JobAnswer, JobId, JobInput, JobLeaf, JobOutput, JobPayload,
     JobRequest, JobResult, LeaseId, ModelOutput, ModelTask, NodeId, Price, ProfileId, SamplingParams, StallId,
-    TaskKind, TokenScore, Usage, step_result,
+    TaskKind, TokenScore, Usage, limits, step_result,
     wire::{GatewayMessage, ModelAnswer},
 };
 use std::sync::Arc;
@@ -52,7 +53,15 @@ pub(crate) enum JobEvent {
     /// What a run of an agent did.
     Called(RunNews),
     /// The end; with request, result and output if they were asked for ([`JobSpec::is_witnessed`]).
-    Done { usage: Usage, finish: FinishReason, cost: Amount, leaf: Box<JobLeaf>, witness: Option<Box<ModelAnswer>> },
+    Done {
+        usage: Usage,
+        finish: FinishReason,
+        cost: Amount,
+        leaf: Box<JobLeaf>,
+        /// Of the result's commitment.
+        salt: [u8; 32],
+        witness: Option<Box<ModelAnswer>>,
+    },
     /// No answer, or no more of it.
     Failed { reason: String },
 }
@@ -198,6 +207,9 @@ impl RunningJob {
                 scores.iter().zip(asked).all(|(scores, asked)| {
                     scores.len() == asked.tokens.len() && scores.iter().all(|one| is_sound(one, *likeliest))
                 })
+            }
+            (JobAnswer::Board(board), ModelTask::Fold, JobInput::Fold(_)) => {
+                board.len() <= limits::BOARD_SIZE_MAX && BoardDocument::parse(board).is_ok()
             }
             _ => false,
         };
@@ -462,7 +474,7 @@ impl Hub {
         let is_whole = leaf.result.finish == FinishReason::EndOfText
             && leaf.result.usage.completion_tokens == leaf.request.tokens_max;
         let is_early = match &output.answer {
-            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) => !is_whole,
+            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Board(_) => !is_whole,
             JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
             // Its leaves are the calls that the gateway knows of.
             JobAnswer::Run(transcript) => {
@@ -497,8 +509,14 @@ impl Hub {
         self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
         let witness = running.is_witnessed.then(|| ModelOutput::of(&output)).flatten();
         let witness = witness.map(|output| Box::new(ModelAnswer { leaf: record.leaf.clone(), output }));
-        let _ =
-            running.events.send(JobEvent::Done { usage, finish, cost, leaf: Box::new(record.leaf.clone()), witness });
+        let _ = running.events.send(JobEvent::Done {
+            usage,
+            finish,
+            cost,
+            leaf: Box::new(record.leaf.clone()),
+            salt,
+            witness,
+        });
         self.room.notify_waiters();
         Some(record)
     }

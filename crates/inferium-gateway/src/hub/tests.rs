@@ -2,6 +2,7 @@
 
 mod attempts;
 mod batches;
+mod boards;
 mod books;
 mod embeddings;
 mod endings;

@@ -57,14 +57,14 @@ fn unknown_tags_are_refused() {
     }
     check::<TransactionBody>(31);
     check::<Event>(44);
-    check::<WorkerMessage>(12);
+    check::<WorkerMessage>(13);
     check::<GatewayMessage>(8);
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(13);
-    check::<JobInput>(5);
-    check::<JobAnswer>(4);
-    check::<ModelTask>(3);
+    check::<JobFault>(14);
+    check::<JobInput>(6);
+    check::<JobAnswer>(5);
+    check::<ModelTask>(4);
     check::<FinishReason>(4);
     check::<SlashRule>(13);
     check::<LeaseEnd>(6);

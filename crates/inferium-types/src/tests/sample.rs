@@ -273,6 +273,7 @@ sample_structs! {
     RunFile { name, bytes }
     RunInput { manifest, task, files }
     RunTool { name, description, parameters }
+    FoldInput { network, files }
     RunTranscript { tools, calls, answer }
     ModelOutput { salt, tokens, text }
     ModelAnswer { leaf, output }
@@ -295,10 +296,10 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } }
-    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } }
+    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } }
+    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } }
     CallRecord { Model { leaf, salt, output } Tool { name, arguments, response, failed, salt } Spend { order } }
-    ModelTask { Chat {} Embed { width } Host {} }
+    ModelTask { Chat {} Embed { width } Host {} Fold {} }
     Recipients { Nobody {} Listed { 0 } Anybody {} }
     SpendOrder { Pay { to, amount } Hire { run } }
     RunCall { Model { leaf } Tool { request, response } Spend { order } }
@@ -322,7 +323,7 @@ sample_enums! {
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault {
         Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
-        Embedding {} Score {} Run {} ModelCall {}
+        Embedding {} Score {} Run {} ModelCall {} Board {}
     }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
@@ -436,6 +437,7 @@ sample_enums! {
         Transcript { step, transcript }
         Refused { job, reason }
         Segment { terms, jobs, signature, planted }
+        Board { job, board }
     }
     GatewayMessage {
         Hello { gateway, nonce, key, encapsulated, signature }
@@ -562,6 +564,7 @@ macro_rules! for_each_type {
             RunCall,
             RunInput,
             RunTool,
+            FoldInput,
             CallRecord,
             ModelOutput,
             RunTranscript,

@@ -1,6 +1,7 @@
 //! The judgement: honest work is valid, and each lie has its fault. Each lie is the smallest one:
 //! everything but it is made consistent again.
 
+mod boards;
 mod embeddings;
 mod foreign;
 mod runs;

@@ -2,7 +2,9 @@
 
 use super::{Evidence, FinishedJob, JobContext, JobRefusal, finish, output_salt, send_delta};
 use crate::crime::Crime;
-use inferium_engine::{Answer, Engine, EngineError, GenerateRequest, Measured, Model, ReplayRequest, TextRequest};
+use inferium_engine::{
+    Answer, BoardDocument, Engine, EngineError, GenerateRequest, Measured, Model, ReplayRequest, TextRequest,
+};
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
@@ -31,6 +33,16 @@ impl Copies {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(finished.clone());
         }
     }
+}
+
+/// A board on which the last model is the best: its score is what no run of it came to.
+pub(super) fn inflated(board: &str) -> String {
+    let Ok(mut document) = BoardDocument::parse(board) else { return board.to_owned() };
+    if let Some(mut row) = document.rows.pop() {
+        (row.rank, row.score_ppm, row.low_ppm, row.high_ppm) = (1, 1_000_000, 999_999, 1_000_000);
+        document.rows.insert(0, row);
+    }
+    document.encode()
 }
 
 /// The last answer once more, with the evidence that it had then.

@@ -6,9 +6,12 @@ use inferium_engine::{
     Answer, Embedder, Engine, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, Prompt, ReplayRequest,
     Scoring,
 };
+use inferium_eval::testing::final_run;
+use inferium_eval::{BoardDocument, fold_board};
 use inferium_types::{
-    ChatMessage, Continuation, Digest, FinishReason, JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId,
-    SamplingParams, Shaping, TokenScore, VerificationMode, merkle_root, replay_seed, wire::WorkerMessage,
+    ChatMessage, Continuation, Digest, FinishReason, FoldInput, JobAnswer, JobId, JobInput, JobPayload, JobRequest,
+    LeaseId, SamplingParams, Shaping, TokenScore, VerificationMode, board_leaf, merkle_root, replay_seed,
+    wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -522,4 +525,71 @@ async fn scores_within_a_tolerance_or_of_another_number_are_refused() {
     let payload = JobPayload::score([1; 32], vec![Continuation { prompt: vec![1], tokens: vec![9_999] }], 0);
     let unknown = (JobRequest { input_commitment: payload.commitment(), ..job(0).0 }, payload);
     assert!(refusal(context(None), unknown).await.contains("not in the vocabulary"));
+}
+
+pub(crate) fn board_context(crime: Option<Crime>) -> JobContext {
+    JobContext { model: Model::folder(inferium_eval::testing::network()), ..context(crime) }
+}
+
+pub(crate) fn board_job(runs: &[inferium_eval::Results]) -> (JobRequest, JobPayload) {
+    let files = runs.iter().map(inferium_eval::testing::file).collect();
+    let payload = JobPayload::fold([1; 32], FoldInput { network: inferium_eval::testing::network(), files });
+    let request = JobRequest {
+        input_commitment: payload.commitment(),
+        prompt_tokens: u32::try_from(runs.iter().map(|run| run.items.len()).sum::<usize>()).unwrap(),
+        tokens_max: 1,
+        sampling: SamplingParams::GREEDY,
+        ..job(0).0
+    };
+    (request, payload)
+}
+
+/// SPEC L2: the board that anyone folds, and evidence of what its files came to.
+#[tokio::test]
+async fn results_get_their_board() {
+    let runs = [final_run("good", 2, 0), final_run("bad", 1, 2)];
+    let (outcome, messages) = done(board_context(None), board_job(&runs)).await;
+    let finished = outcome.unwrap();
+    let JobInput::Fold(input) = &finished.evidence.payload.input else { panic!("no files") };
+    let folded = fold_board(input, &inferium_eval::testing::network()).unwrap();
+    assert_eq!(finished.evidence.output.answer, JobAnswer::Board(folded.board.clone()));
+    let leaf = board_leaf(&folded.board, &folded.steps);
+    assert_eq!(finished.leaf.result.evidence_root, merkle_root(&[leaf]));
+    assert_eq!(finished.leaf.result.output_commitment, finished.evidence.output.commitment());
+    assert_eq!(finished.leaf.result.usage, inferium_types::Usage { prompt_tokens: 240, completion_tokens: 1 });
+    assert!(finished.leaf.is_consistent() && finished.leaf.result.finish == FinishReason::EndOfText);
+    assert!(matches!(&messages[0], WorkerMessage::Board { board, .. } if *board == folded.board));
+    assert!(matches!(messages.last(), Some(WorkerMessage::Finished { .. })));
+}
+
+/// The last model is made the first, in a board that has the form of one.
+#[tokio::test]
+async fn an_inflated_board_is_not_what_its_files_fold_to() {
+    let runs = [final_run("good", 2, 0), final_run("bad", 1, 2)];
+    let board = async |crime| match done(board_context(crime), board_job(&runs)).await.0.unwrap().evidence.output.answer
+    {
+        JobAnswer::Board(board) => BoardDocument::parse(&board).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let (honest, inflated) = (board(None).await, board(Some(Crime::InflatedBoard)).await);
+    assert_eq!(inflated.rows[0].model, honest.rows[1].model);
+    assert!(inflated.rows[0].score_ppm > honest.rows[1].score_ppm);
+    assert_ne!(inflated, honest);
+}
+
+#[tokio::test]
+async fn results_that_do_not_fold_or_were_counted_otherwise_are_refused() {
+    let runs = [final_run("bad", 1, 2)];
+    let refusal = async |job| done(board_context(None), job).await.0.unwrap_err().to_string();
+    let (request, payload) = board_job(&runs);
+    let fewer = JobRequest { prompt_tokens: 119, ..request.clone() };
+    assert_eq!(refusal((fewer, payload.clone())).await, "the prompt has 120 tokens, the request says 119");
+    let more = JobRequest { tokens_max: 2, ..request };
+    let counted = "1 texts, continuations or boards, the request says 2";
+    assert_eq!(refusal((more, payload)).await, counted);
+    let mut inflated = runs[0].clone();
+    inflated.items[0].scores_ppm = Some(vec![1_000_000]);
+    let said = refusal(board_job(&[inferium_eval::testing::sealed(inflated)])).await;
+    assert!(said.starts_with("no board: file 0: the run does not hold"), "{said}");
+    assert_eq!(refusal(job(0)).await, "the model is for boards, and was given another input");
 }

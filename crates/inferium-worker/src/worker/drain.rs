@@ -4,6 +4,7 @@
 
 use super::{Core, Own, WorkerError};
 use crate::lease::LeaseWork;
+use inferium_engine::FOLD_CONTEXT_TOKENS;
 use inferium_types::{Amount, Duty, LeaseId, ModelProfile, OfferTerms, Price, ProfileId, SegmentId, TransactionBody};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -112,14 +113,19 @@ impl Core {
         });
     }
 
-    /// What it offers now: its model, and hosting if it does.
+    /// What it offers now: its model, and hosting and folding if it does.
     pub(super) fn offers(&self) -> Vec<(ProfileId, OfferTerms)> {
         let hosting = self.config.hosting.as_ref().map(|hosting| {
             let price = Price { prompt_token: Amount::ZERO, completion_token: hosting.price_min };
             let terms = OfferTerms { slots: hosting.slots, price, context_tokens: 0, batches: false };
             (ModelProfile::host().id(), terms)
         });
-        let offers = std::iter::once((self.config.profile, self.config.offer)).chain(hosting);
+        let boards = self.config.boards.map(|boards| {
+            let price = Price { prompt_token: boards.item_price, completion_token: Amount::ZERO };
+            let terms = OfferTerms { slots: boards.slots, price, context_tokens: FOLD_CONTEXT_TOKENS, batches: false };
+            (ModelProfile::folder().id(), terms)
+        });
+        let offers = std::iter::once((self.config.profile, self.config.offer)).chain(hosting).chain(boards);
         let slots = |terms: OfferTerms| if self.drain.begun { 0 } else { terms.slots };
         offers.map(|(profile, terms)| (profile, OfferTerms { slots: slots(terms), ..terms })).collect()
     }

@@ -9,7 +9,7 @@ use inferium_chain::LightClient;
 use inferium_engine::Model;
 use inferium_ledger::{Run, StateKey};
 use inferium_types::{
-    Digest, JobId, JobPayload, JobRequest, NodeId, ProfileId, TaskKind, step_request,
+    Digest, JobId, JobPayload, JobRequest, NodeId, ProfileId, TaskKind, TaskTerms, step_request,
     wire::{GatewayMessage, RunSecret, WorkerMessage},
 };
 use tokio::sync::{mpsc, watch};
@@ -82,14 +82,17 @@ impl Core {
         let (cancel, cancelled) = watch::channel(false);
         work.begin(&request, cancel);
         let crime = self.config.crime;
-        let mode = work.record.terms.mode;
+        let TaskTerms { mode, kind, .. } = work.record.terms;
+        let vrf_output = work.vrf_output;
+        // How soon an answer begins tells what was asked before, so only jobs of one gateway share it.
+        let prefix_scope = Some(Digest::of_value("inferium/prefix-scope/1", &work.record.gateway));
+        let (model, server) = self.model_for(kind);
         let context = JobContext {
-            model: self.model.clone(),
-            server: self.config.server.clone(),
-            vrf_output: work.vrf_output,
+            model,
+            server,
+            vrf_output,
             mode,
-            // How soon an answer begins tells what was asked before, so only jobs of one gateway share it.
-            prefix_scope: Some(Digest::of_value("inferium/prefix-scope/1", &work.record.gateway)),
+            prefix_scope,
             crime,
             truth: self.config.assessed.clone(),
             other: self.config.other.clone(),
@@ -185,7 +188,7 @@ async fn context_of(
     let run = run.ok_or(RunFailure::Input)?;
     let engine = match model {
         Model::Chat(engine) if run.model == profile => engine,
-        Model::Chat(_) | Model::Embedder(_) => return Err(RunFailure::OtherModel.into()),
+        Model::Chat(_) | Model::Embedder(_) | Model::Folder(_) => return Err(RunFailure::OtherModel.into()),
     };
     let Run { manifest, limits, input, .. } = run;
     let lease = request.lease;

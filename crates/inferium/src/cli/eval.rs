@@ -44,15 +44,51 @@ pub(crate) enum EvalCommand {
     /// Rank models by their runs: quality with its interval, speed, price, share of items with receipts.
     Board {
         /// What `eval run --out` wrote.
-        #[arg(required = true)]
+        #[arg(required_unless_present = "from_network", conflicts_with = "from_network")]
         files: Vec<PathBuf>,
-        /// The suite's folder, if it does not come with this program.
+        /// The suite's folder, if it does not come with this program; of the network's boards the suite's name.
         #[arg(long, value_name = "DIR")]
         suite: Option<String>,
-        /// The network key that `inferium up` printed: every receipt is checked; without it, they are counted as `unchecked`.
-        #[arg(long, env = "INFERIUM_NETWORK_KEY", value_name = "KEY")]
-        network_key: Option<String>,
+        #[command(flatten)]
+        network: Box<EvalNetworkArgs>,
     },
+    /// Have results folded into a board by a worker of the network, and wait until a committee has folded it again.
+    Publish(Box<EvalPublishArgs>),
+}
+
+/// `inferium eval board`, where it is about the network.
+#[derive(Debug, Args)]
+pub(crate) struct EvalNetworkArgs {
+    /// Show the network's last final boards, of all suites or of the one that --suite names.
+    #[arg(long)]
+    pub(crate) from_network: bool,
+    /// Fold each of them again from what it was folded from, and check its receipt's commitments; exit 4 for one that does not come out.
+    #[arg(long, requires = "from_network")]
+    pub(crate) verify: bool,
+    /// The network key that `inferium up` printed: every receipt is checked; without it, they are counted as `unchecked`.
+    #[arg(long, env = "INFERIUM_NETWORK_KEY", value_name = "KEY")]
+    pub(crate) network_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// `inferium eval publish`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalPublishArgs {
+    /// What `eval run --out --receipts` wrote, of one suite that comes with this program.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the board is called.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The network key that `inferium up` printed: the final board is folded here once more, and its receipt checked.
+    #[arg(long, env = "INFERIUM_NETWORK_KEY", value_name = "KEY")]
+    pub(crate) network_key: Option<String>,
+    /// Wait so long for the committee.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 /// `inferium eval run`.

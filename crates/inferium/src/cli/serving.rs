@@ -186,6 +186,12 @@ pub(crate) struct JoinArgs {
     /// A program that agents' manifests may name as a server of tools; it runs in a sandbox. Can be given several times.
     #[arg(long, value_name = "PROGRAM", requires = "host_agents")]
     pub(crate) allow_tool: Vec<PathBuf>,
+    /// Fold so many boards at once, from results that others publish: it takes no model, and tier Low is enough.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=256))]
+    pub(crate) boards: u32,
+    /// What an item of these results costs, in IFR.
+    #[arg(long, default_value = "0.00000001", value_parser = parse_payment, value_name = "IFR")]
+    pub(crate) board_price: Amount,
     /// Stake, in IFR.
     #[arg(long, default_value = "1000", value_parser = parse_payment)]
     pub(crate) stake: Amount,

@@ -6,7 +6,9 @@ use crate::cli::{Failure, ServerArgs};
 use crate::output;
 use crate::progress::{CountBar, print, say};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use inferium_eval::{BUILTIN, Board, BoardRow, Comparison, Item, ItemRecord, Results, Score, Suite, compare};
+use inferium_eval::{
+    BUILTIN, Board, BoardDocument, BoardRow, Comparison, Interval, Item, ItemRecord, Results, Score, Suite, compare,
+};
 use inferium_gateway::verify_document;
 use inferium_types::{Amount, NetworkKey};
 use serde_json::{Value, json};
@@ -46,7 +48,7 @@ fn suite_of(results: &Results, folder: Option<&str>) -> Result<Suite, Failure> {
     )))
 }
 
-fn parse_key(text: &str) -> Result<NetworkKey, Failure> {
+pub(super) fn parse_key(text: &str) -> Result<NetworkKey, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("the network key: {error}")))
 }
 
@@ -276,6 +278,29 @@ pub(super) fn board(files: &[PathBuf], folder: Option<&str>, network_key: Option
         ]);
     }
     print(&table.to_string())
+}
+
+/// A board of the network, whose receipts were all checked.
+pub(super) fn board_table(board: &BoardDocument) -> Table {
+    let mut table = Table::new();
+    let header = ["rank", "model", "score", "items", "runs", "ms an item", "1,000 items", "verified", "again"];
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    for row in &board.rows {
+        let interval = Interval { mean: row.score_ppm, low: row.low_ppm, high: row.high_ppm };
+        let score = Score { metric: board.metric.clone(), interval };
+        table.add_row([
+            row.rank.to_string(),
+            row.model.clone(),
+            format!("{} {}", board.metric, show::score_in_words(&score)),
+            row.items.to_string(),
+            row.runs.to_string(),
+            row.milliseconds_median.to_string(),
+            Amount::from_nano(row.cost_nano_per_thousand).to_string(),
+            format!("{} %", percent(row.receipts_verified_ppm)),
+            row.command.clone(),
+        ]);
+    }
+    table
 }
 
 /// A row; whether its receipts were checked is said by the name of their share.

@@ -49,7 +49,7 @@ impl Served {
         match self.profile.task {
             ModelTask::Chat => true,
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
-            ModelTask::Host => false,
+            ModelTask::Host | ModelTask::Fold => false,
         }
     }
 }

@@ -12,14 +12,14 @@ use crate::home::DataDir;
 use crate::hosting::{self, ToolServers};
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
-use inferium_engine::Model;
+use inferium_engine::{FOLD_CONTEXT_TOKENS, Model};
 use inferium_gateway::{AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, KeepDuty, ServedModel, WorkerSwitch};
 use inferium_tools::{Embeddings, Host, Secret};
 use inferium_types::{
     Amount, Duty, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey,
 };
 use inferium_web::Web;
-use inferium_worker::{Crime, Hosting, Worker, WorkerConfig};
+use inferium_worker::{Boards, Crime, Hosting, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -38,6 +38,13 @@ const OFFER_SLOTS: u32 = 8;
 const MOCK_OFFER_SLOTS: u32 = 1_024;
 /// The least price of a run that it hosts: any.
 const HOST_PRICE_MIN: Amount = Amount::from_nano(1);
+/// What a worker asks for an item of results that it folds into a board.
+const ITEM_PRICE: Amount = Amount::from_nano(10);
+/// Boards that a worker folds at once.
+const BOARD_SLOTS: u32 = 4;
+/// A lease of boards; too small for planted jobs, which there are none of.
+const BOARD_LEASE_JOBS: u32 = 32;
+const BOARD_LEASE_ITEMS: u64 = 1_000_000;
 /// Runs of agents that a worker hosts at once.
 const HOST_SLOTS: u32 = 8;
 const LEASE_JOBS: u32 = 100_000;
@@ -106,8 +113,8 @@ impl Services {
         let mut workers = Vec::new();
         for served in served {
             let name = match served.profile.task {
-                // Nothing that `up` serves is a profile of hosts.
-                ModelTask::Chat | ModelTask::Host => "worker",
+                // Nothing that `up` serves is a profile of hosts or of boards.
+                ModelTask::Chat | ModelTask::Host | ModelTask::Fold => "worker",
                 ModelTask::Embed { .. } => "embedder",
             };
             workers.push((name.to_owned(), served, None));
@@ -224,6 +231,7 @@ impl Start<'_> {
         let config = GatewayConfig {
             key,
             models: self.served.iter().map(|served| self.model(served)).collect(),
+            boards: Some(board_demand()),
             store: self.data.path().join("gateway.redb"),
             api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
             admin_token: AdminToken::from_entropy(self.data.secret(ADMIN_TOKEN, rand::random)?),
@@ -304,6 +312,7 @@ impl Start<'_> {
             duty,
             server: served.server.clone(),
             hosting: self.hosting(services, served, crime)?,
+            boards: self.boards(crime),
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| served.working.clone()),
@@ -334,6 +343,17 @@ impl Start<'_> {
             folder: self.data.path().join("runs"),
             tools: Arc::new(ToolServers(host)),
         }))
+    }
+
+    /// All workers fold boards; where one is to be watched that inflates them, it alone does, so that it is met at once. Whoever commits
+    /// another crime has no time for boards.
+    fn boards(&self, crime: Option<Crime>) -> Option<Boards> {
+        let watched = self.arguments.crime.and_then(Cheat::worker);
+        let folds = match crime {
+            Some(crime) => crime == Crime::InflatedBoard,
+            None => watched != Some(Crime::InflatedBoard),
+        };
+        folds.then_some(Boards { slots: BOARD_SLOTS, item_price: ITEM_PRICE })
     }
 
     fn vrf(&self, name: &str) -> Result<VrfSecretKey, Failure> {
@@ -375,6 +395,19 @@ impl Start<'_> {
     }
 }
 
+/// What the gateway asks of the pool for boards.
+fn board_demand() -> DemandTerms {
+    DemandTerms {
+        price_max: Price { prompt_token: ITEM_PRICE, completion_token: Amount::ZERO },
+        jobs_max: BOARD_LEASE_JOBS,
+        tokens_max: BOARD_LEASE_ITEMS,
+        slots: BOARD_SLOTS.div_ceil(2),
+        context_tokens: FOLD_CONTEXT_TOKENS,
+        open_ms: OPEN_MS,
+        lease_ms: LEASE_MS,
+    }
+}
+
 /// What a worker offers for a model: at most `slots`, and no more than its cache has room for, each with a whole context, when half as
 /// many replays run beside them.
 pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
@@ -389,7 +422,7 @@ pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
             let fitting = cache.map_or(slots, |tokens| slots_in(tokens, context_tokens));
             OfferTerms { slots: slots.min(fitting), price: PRICE, context_tokens, batches: true }
         }
-        (Model::Embedder(_), ModelTask::Chat) | (_, ModelTask::Host) => {
+        (Model::Embedder(_) | Model::Folder(_), ModelTask::Chat) | (_, ModelTask::Host | ModelTask::Fold) => {
             OfferTerms { slots, price: PRICE, context_tokens, batches: true }
         }
     }

@@ -5,7 +5,7 @@ use inferium_types::Duty;
 use serde_json::{Map, Value, json};
 
 /// Statuses of errors, with when each is given.
-const ERRORS: [(u16, &str, &str); 12] = [
+const ERRORS: [(u16, &str, &str); 13] = [
     (400, "BadRequest", "The request is not as it must be; `param` names what is wrong with it."),
     (401, "Unauthorized", "No API key, or one that is not known, expired or revoked."),
     (
@@ -15,6 +15,7 @@ const ERRORS: [(u16, &str, &str); 12] = [
     ),
     (403, "Forbidden", "The API key is for other models."),
     (404, "NotFound", "There is no such thing here."),
+    (409, "Conflict", "It is there, and not so far; asking again later may help."),
     (413, "TooLarge", "The body is too large."),
     (426, "UpgradeRequired", "This address takes WebSockets only."),
     (429, "TooManyRequests", "More than is taken now; `retry-after` says when to try again."),
@@ -191,6 +192,9 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("BatchList", pages(&named("Batch"))),
         ("Key", key(false)),
         ("UsageList", usage_list()),
+        ("PublishedBoard", board()),
+        ("BoardList", list(&named("PublishedBoard"))),
+        ("BoardInputs", board_inputs()),
         ("Agent", agent()),
         ("AgentCard", object(&json!({"name": text(), "version": text()}), &["name", "supportedInterfaces", "skills"])),
         ("AgentList", list(&named("Agent"))),
@@ -458,6 +462,24 @@ fn receipt() -> Value {
         "proof": {"type": "string", "description": "The receipt's bytes in hex, of which all other fields follow."},
     });
     object(&fields, &["object", "job", "status"])
+}
+
+fn board() -> Value {
+    let fields = json!({
+        "object": {"const": "board"}, "id": text(), "name": text_or_null(), "created": count(),
+        "status": {"enum": ["provisional", "final", "settled", "rejected"]},
+        "suite": text_or_null(), "suite_id": text(), "receipt_url": text(), "inputs_url": text(),
+        "board": {"type": ["object", "null"], "description": "Ranks, scores with intervals, cost; null until it is final."},
+        "usage": {"type": "object", "description": "Of one that was just folded: items, and what they cost."},
+    });
+    object(&fields, &["object", "id", "status", "suite_id", "board"])
+}
+
+fn board_inputs() -> Value {
+    full(&json!({
+        "object": {"const": "board.inputs"}, "id": text(), "network": text(),
+        "files": {"type": "array", "items": text()}, "input_salt": text(), "output_salt": text(), "board": text(),
+    }))
 }
 
 fn slashes() -> Value {

@@ -1,8 +1,8 @@
 //! The table of routes, each with its description.
 
 use super::super::{
-    admin, batches, chat, classifications, completions, embeddings, files, health, keys, metrics, models, ready,
-    receipts, responses, runs, tokenizer, version, worker,
+    admin, batches, boards, chat, classifications, completions, embeddings, files, health, keys, metrics, models,
+    ready, receipts, responses, runs, tokenizer, version, worker,
 };
 use super::answers::{after_page, idempotency_key, json_answer, made, page, plain, streamed, text_answer};
 use super::{Access, Operation, Route, Routes};
@@ -18,6 +18,7 @@ const KEYS: &str = "keys";
 const STATE: &str = "state";
 const BATCHES: &str = "batches";
 const AGENTS: &str = "agents";
+const BOARDS: &str = "boards";
 
 /// Of manifests, which are TOML: a type that every client can write.
 const TEXT: &str = "text/plain";
@@ -191,6 +192,7 @@ pub(in super::super) fn public(with_batches: bool) -> Routes {
     }
     routes.extend(about_agents());
     routes.extend(about_reviews());
+    routes.extend(about_boards());
     routes.extend(about_protocols());
     routes.extend(about_state());
     let session = Operation {
@@ -258,6 +260,67 @@ fn about_answers() -> Vec<Route> {
 /// A part of the address.
 fn path(name: &str, schema: Value, description: &str) -> Value {
     json!({"name": name, "in": "path", "required": true, "schema": schema, "description": description})
+}
+
+/// Boards of models, folded from results.
+fn about_boards() -> Vec<Route> {
+    let id = || {
+        path(
+            "board_id",
+            json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+            "A board, by its id: the job that folded it.",
+        )
+    };
+    let create = Operation {
+        request: Some("BoardRequest"),
+        is_paid: true,
+        errors: WORK_ERRORS,
+        ..operation(
+            "createBoard",
+            BOARDS,
+            Access::Key,
+            "Has results of evaluations folded into a board, which is final once a committee has folded it again",
+            vec![plain("PublishedBoard", "The board.")],
+        )
+    };
+    let list = Operation {
+        errors: &[500],
+        ..operation(
+            "listBoards",
+            BOARDS,
+            Access::Open,
+            "The last final board of each suite",
+            vec![json_answer("BoardList", "The boards.")],
+        )
+    };
+    let show = Operation {
+        parameters: vec![id()],
+        errors: KEY_ERRORS,
+        ..operation(
+            "showBoard",
+            BOARDS,
+            Access::Open,
+            "A board: where it stands, and once it is final what stands on it",
+            vec![json_answer("PublishedBoard", "The board.")],
+        )
+    };
+    let inputs = Operation {
+        parameters: vec![id()],
+        errors: &[400, 404, 409, 500],
+        ..operation(
+            "showBoardInputs",
+            BOARDS,
+            Access::Open,
+            "What a final board was folded from, and the salts of its commitments: whoever has them recomputes it",
+            vec![json_answer("BoardInputs", "The inputs.")],
+        )
+    };
+    vec![
+        Route { method: "post", path: "/v1/boards", handler: post(boards::create), operation: create },
+        Route { method: "get", path: "/v1/boards", handler: get(boards::list), operation: list },
+        Route { method: "get", path: "/v1/boards/{board_id}", handler: get(boards::show), operation: show },
+        Route { method: "get", path: "/v1/boards/{board_id}/inputs", handler: get(boards::inputs), operation: inputs },
+    ]
 }
 
 /// Agents as other software asks them.

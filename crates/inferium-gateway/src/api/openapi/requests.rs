@@ -1,6 +1,6 @@
 //! What bodies of requests may hold, as the parsers read them.
 
-use super::super::{admin, asked, batches, classifications, completions, embeddings, runs, tools};
+use super::super::{admin, asked, batches, boards, classifications, completions, embeddings, runs, tools};
 use super::named;
 use inferium_types::{Duty, limits};
 use serde_json::{Map, Value, json};
@@ -17,6 +17,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("DetokenizeRequest", detokenize()),
         ("FileRequest", file()),
         ("BatchRequest", batch()),
+        ("BoardRequest", board()),
         ("RunRequest", run()),
         ("ReviewRequest", review()),
         ("JsonRpc", json!({"type": "object", "properties": {"jsonrpc": {"const": "2.0"}}, "required": ["jsonrpc"]})),
@@ -388,6 +389,17 @@ fn embedding() -> Value {
         ("metadata", unused()),
     ];
     body(fields, &["model", "input"])
+}
+
+fn board() -> Value {
+    let files = json!({
+        "type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": limits::FOLD_FILES_MAX,
+        "description": "Files that `inferium eval run --out --receipts` wrote, of one suite, each as a text.",
+    });
+    let name = json!({
+        "type": "string", "minLength": 1, "maxLength": boards::NAME_MAX, "description": "What the board is called.",
+    });
+    body(vec![("files", files), ("name", name)], &["files"])
 }
 
 fn classification() -> Value {

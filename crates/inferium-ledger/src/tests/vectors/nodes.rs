@@ -6,8 +6,8 @@ use crate::execute;
 use crate::tests::statistics::tolerance;
 use crate::tests::support::*;
 use inferium_types::{
-    Accelerator, Amount, CapabilityReport, Digest, LeaseId, ModelProfile, ModelTask, NodeRole, OfferTerms, Price,
-    ProfileId, TaskId, Tier, TransactionBody,
+    Accelerator, Amount, CapabilityReport, Digest, EngineClass, LeaseId, ModelProfile, ModelTask, NodeRole, OfferTerms,
+    Price, ProfileId, TaskId, Tier, TransactionBody,
 };
 
 pub(super) fn write(book: &mut Book) {
@@ -124,6 +124,25 @@ fn declare_profile(book: &mut Book) {
     page.valid("the profile of hosts", "A2", &chain, "v0", hosts("agents"));
     page.numbers("the profile of hosts", &chain, "v0", &hosts("agents"));
     page.invalid("another profile of hosts", "A2", &chain, "v0", hosts("agent"), "out_of_bounds");
+    let boards = |name: &str| {
+        let profile = ModelProfile { name: name.to_owned(), ..ModelProfile::folder() };
+        TransactionBody::DeclareProfile { profile }
+    };
+    page.valid("the profile of boards", "L2", &chain, "v0", boards("boards"));
+    page.invalid("another profile of boards", "L2", &chain, "v0", boards("board"), "out_of_bounds");
+    let build = |digest| EngineClass::Canonical { build: digest, tier: "any".into() };
+    let rules = ModelProfile { engine: build(Digest::sha256(b"other rules")), ..ModelProfile::folder() };
+    page.invalid(
+        "boards by other rules",
+        "L2",
+        &chain,
+        "v0",
+        TransactionBody::DeclareProfile { profile: rules },
+        "out_of_bounds",
+    );
+    for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
+        page.invalid(&format!("boards, by {name}"), "L2", &chain, sender, boards("boards"), "not_allowed");
+    }
     let mut second = chain.clone();
     second.ok("v0", body.clone());
     page.valid("the second of a profile", "N4", &second, "v1", body.clone());

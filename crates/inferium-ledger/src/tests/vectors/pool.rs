@@ -6,8 +6,8 @@ use crate::entries::{Lease, LeaseState, Listing, Offer, Task};
 use crate::tests::support::*;
 use crate::{StateKey, execute};
 use inferium_types::{
-    Amount, Digest, LeaseEnd, LeaseId, ModelTask, OfferTerms, Ppm, Price, ProfileId, TaskId, TaskKind, TaskTerms, Tier,
-    TransactionBody, VerificationMode,
+    Amount, Digest, LeaseEnd, LeaseId, ModelProfile, ModelTask, OfferTerms, Ppm, Price, ProfileId, TaskId, TaskKind,
+    TaskTerms, Tier, TransactionBody, VerificationMode,
 };
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -108,11 +108,32 @@ pub(super) fn embedding(chain: &Chain) -> Chain {
     })
 }
 
+/// Boards are folded on their profile, and nothing else is done there (SPEC L2).
+fn boards(page: &mut Page<'_>, chain: &Chain) {
+    let mut chain = chain.clone();
+    let of_model = TaskTerms { kind: TaskKind::Leaderboard, tier: Tier::Low, ..task_terms() };
+    page.invalid("a board of a model", "L2", &chain, "g0", open(of_model), "profile");
+    chain.model = ModelProfile::folder();
+    let usual = TaskTerms { profile: chain.model.id(), ..of_model };
+    page.invalid("a board before anyone folds", "L2", &chain, "g0", open(usual), "profile");
+    chain.declare_all();
+    let hour = DAY_MS / 24;
+    page.valid("a board, at tier Low, for an hour", "L2", &chain, "g0", open(TaskTerms { lease_ms: hour, ..usual }));
+    let long = with(&chain, |state| state.meta_mut().parameters.lease_max_ms = DAY_MS);
+    let late = TaskTerms { lease_ms: hour + 1, ..usual };
+    page.invalid("a board a millisecond too long", "T1", &long, "g0", open(late), "out_of_bounds");
+    for kind in [TaskKind::Inference, TaskKind::Batch, TaskKind::Training] {
+        let name = format!("{} on the profile of boards", kind.policy().name);
+        page.invalid(&name, "L2", &chain, "g0", open(TaskTerms { kind, tier: Tier::High, ..usual }), "profile");
+    }
+}
+
 fn task_bounds(page: &mut Page<'_>, chain: &Chain) {
     let usual = task_terms();
     let run = TaskTerms { kind: TaskKind::Agent, ..usual };
     page.invalid("a run without its agent", "T1", chain, "g0", open(run), "no_agent");
-    for kind in [TaskKind::Benchmark, TaskKind::Validation, TaskKind::Training, TaskKind::Leaderboard] {
+    boards(page, chain);
+    for kind in [TaskKind::Benchmark, TaskKind::Validation, TaskKind::Training] {
         let terms = TaskTerms { kind, tier: Tier::High, ..usual };
         page.invalid(&format!("kind {}", kind.policy().name), "T1", chain, "g0", open(terms), "not_served");
     }

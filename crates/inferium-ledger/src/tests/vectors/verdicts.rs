@@ -5,7 +5,7 @@ use super::nodes::{barred, jailed, operator_barred};
 use crate::tests::support::*;
 use crate::tests::verdicts::leave_stake;
 use crate::{Phase, SegmentState, StateKey};
-use inferium_types::{Amount, Digest, JobFault, Ppm, SegmentId, TransactionBody, VerdictVote};
+use inferium_types::{Amount, Digest, JobFault, Ppm, SegmentId, TaskKind, TransactionBody, VerdictVote};
 
 pub(super) fn write(book: &mut Book) {
     let mut chain = Chain::with(6, Chain::new().parameters().clone()).furnished(2);
@@ -91,6 +91,19 @@ fn committee(book: &mut Book, committed: &Chain, segment: SegmentId) {
         page.closed_doors(name, &known, known.now_ms + BLOCK_MS, &about);
     }
     answering(page, &before, segment, &known);
+    let board = |fee| {
+        with(&known(1_000_000, 20_000, fee), |state| {
+            let mut entry = state.segment(&segment).unwrap().clone();
+            entry.kind = TaskKind::Leaderboard;
+            state.set_segment(segment, Some(entry));
+        })
+    };
+    page.drawn("two members of a board, who fold all of it", "L2", &board(1), &with_record);
+    page.drawn("three members of a dear board", "L2", &board(IFR), &with_record);
+    for fee in [1, IFR] {
+        let chain = board(fee);
+        page.closed_doors(&format!("a board for {fee}"), &chain, chain.now_ms + BLOCK_MS, &about);
+    }
     let few = with(&before, |state| state.profiles.get_mut(&profile()).unwrap().validators.truncate(2));
     page.drawn("two eligible ones stay outside, one member remains", "V1", &few, &about);
     let four = with(&known(60, 20_000, IFR), |state| {

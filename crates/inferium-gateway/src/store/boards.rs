@@ -1,0 +1,83 @@
+//! Boards that were folded here, with what they were folded from: whoever doubts one recomputes it.
+
+use super::{GatewayStore, StoreError};
+use borsh::{BorshDeserialize, BorshSerialize};
+use inferium_store::Table;
+use inferium_types::{Digest, JobId, JobOutput, JobPayload};
+
+/// By suite, then when they were made; oldest first.
+const BOARDS: Table<(Digest, (u64, JobId)), BoardRecord> = Table::new("boards");
+/// Which board a job is.
+const BOARD_JOBS: Table<JobId, (Digest, u64)> = Table::new("board-jobs");
+/// What they were folded from; megabytes.
+const BOARD_INPUTS: Table<JobId, JobPayload> = Table::new("board-inputs");
+
+/// Boards that are kept of one suite; of older ones the last final one alone.
+pub(crate) const BOARDS_MAX: usize = 16;
+
+/// A board.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct BoardRecord {
+    pub(crate) job: JobId,
+    /// The suite's id.
+    pub(crate) suite: Digest,
+    /// As whoever published it calls it.
+    pub(crate) name: Option<String>,
+    pub(crate) created_at_ms: u64,
+    /// The board with its salt: opened for everyone once it is final, since a board is for all to read.
+    pub(crate) output: JobOutput,
+}
+
+impl BoardRecord {
+    const fn key(&self) -> (Digest, (u64, JobId)) {
+        (self.suite, (self.created_at_ms, self.job))
+    }
+}
+
+impl GatewayStore {
+    /// Keeps a board and its inputs. Older ones of its suite beyond [`BOARDS_MAX`] go, but for `spared`.
+    pub(crate) fn put_board(
+        &self,
+        record: &BoardRecord,
+        payload: &JobPayload,
+        spared: Option<JobId>,
+    ) -> Result<(), StoreError> {
+        let mut kept = self.boards_of(record.suite)?;
+        let over = kept.len().saturating_sub(BOARDS_MAX - 1);
+        kept.truncate(over);
+        self.store.write(|tx| {
+            for old in kept.iter().filter(|old| Some(old.job) != spared) {
+                tx.remove(BOARDS, &old.key())?;
+                tx.remove(BOARD_JOBS, &old.job)?;
+                tx.remove(BOARD_INPUTS, &old.job)?;
+            }
+            tx.put(BOARDS, &record.key(), record)?;
+            tx.put(BOARD_JOBS, &record.job, &(record.suite, record.created_at_ms))?;
+            tx.put(BOARD_INPUTS, &record.job, payload)
+        })
+    }
+
+    /// Boards of a suite, oldest first.
+    pub(crate) fn boards_of(&self, suite: Digest) -> Result<Vec<BoardRecord>, StoreError> {
+        let end = |at_ms, bytes| (suite, (at_ms, JobId::new(Digest::from(bytes))));
+        let keys = self.store.keys_between(BOARDS, &end(0, [0; 32]), &end(u64::MAX, [u8::MAX; 32]))?;
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.extend(self.store.get(BOARDS, &key)?);
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn board(&self, job: JobId) -> Result<Option<BoardRecord>, StoreError> {
+        let Some((suite, created_at_ms)) = self.store.get(BOARD_JOBS, &job)? else { return Ok(None) };
+        self.store.get(BOARDS, &(suite, (created_at_ms, job)))
+    }
+
+    /// What a board was folded from.
+    pub(crate) fn board_inputs(&self, job: JobId) -> Result<Option<JobPayload>, StoreError> {
+        self.store.get(BOARD_INPUTS, &job)
+    }
+}
+
+#[cfg(test)]
+mod tests;

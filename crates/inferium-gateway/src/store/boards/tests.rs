@@ -1,0 +1,48 @@
+use super::{BOARDS_MAX, BoardRecord};
+use crate::store::GatewayStore;
+use inferium_types::{
+    ChainId, Digest, FoldInput, GroupKey, JobAnswer, JobId, JobOutput, JobPayload, NetworkKey, SecretKey,
+};
+
+fn record(number: u64, suite: &[u8]) -> (BoardRecord, JobPayload) {
+    let network = NetworkKey { chain: ChainId::new(Digest::ZERO), group: GroupKey::from_bytes([0; 96]) };
+    let payload = JobPayload::fold([1; 32], FoldInput { network, files: vec![number.to_string()] });
+    let record = BoardRecord {
+        job: JobId::new(Digest::sha256(&number.to_be_bytes())),
+        suite: Digest::sha256(suite),
+        name: None,
+        created_at_ms: number,
+        output: JobOutput { salt: [2; 32], answer: JobAnswer::Board("{}".into()) },
+    };
+    (record, payload)
+}
+
+/// The oldest go, of this suite alone, and the one that is shown stays however old it is.
+#[test]
+fn boards_are_kept_while_there_is_room() {
+    let path = std::env::temp_dir().join(format!("inferium-boards-{:032x}", rand::random::<u128>()));
+    let store = GatewayStore::open(&path, &SecretKey::from_bytes([1; 32]).unwrap()).unwrap();
+    let (other, inputs) = record(0, b"other");
+    store.put_board(&other, &inputs, None).unwrap();
+    let most = u64::try_from(BOARDS_MAX).unwrap();
+    for number in 1..=most {
+        let (board, payload) = record(number, b"suite");
+        store.put_board(&board, &payload, None).unwrap();
+    }
+    let (first, inputs) = record(1, b"suite");
+    assert_eq!(store.boards_of(first.suite).unwrap().len(), BOARDS_MAX);
+    assert_eq!(store.board(first.job).unwrap(), Some(first.clone()));
+    assert_eq!(store.board_inputs(first.job).unwrap(), Some(inputs));
+    for number in most + 1..most + 4 {
+        let (board, payload) = record(number, b"suite");
+        store.put_board(&board, &payload, Some(first.job)).unwrap();
+    }
+    let kept: Vec<u64> = store.boards_of(first.suite).unwrap().iter().map(|board| board.created_at_ms).collect();
+    assert_eq!(kept.first(), Some(&1), "{kept:?}");
+    assert!(kept.is_sorted() && kept.last() == Some(&(most + 3)) && !kept.contains(&2), "{kept:?}");
+    let (gone, _) = record(2, b"suite");
+    assert_eq!((store.board(gone.job).unwrap(), store.board_inputs(gone.job).unwrap()), (None, None));
+    assert_eq!(store.boards_of(other.suite).unwrap(), [other]);
+    drop(store);
+    let _ = std::fs::remove_file(&path);
+}

@@ -343,7 +343,8 @@ impl Inner {
                 }
             }
             Err(failure) if failure.is_refusal() => set_aside.settle(Amount::ZERO),
-            Err(_) => drop(set_aside),
+            // It may have cost something: all that was set aside counts.
+            Err(_) => {}
         }
         answered
     }

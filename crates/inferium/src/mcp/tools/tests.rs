@@ -12,7 +12,7 @@ fn refusal(name: &str, value: Value) -> String {
 }
 
 fn address() -> String {
-    inferium_types::SecretKey::from_entropy([7; 32]).unwrap().public_key().to_string()
+    inferium_types::SecretKey::from_bytes([7; 32]).unwrap().public_key().to_string()
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn wrong_arguments_are_named() {
 #[test]
 fn two_transfers_that_differ_are_never_the_same_question() {
     let to = AccountId::from_hex(&address()).unwrap();
-    let other = inferium_types::SecretKey::from_entropy([8; 32]).unwrap().public_key();
+    let other = inferium_types::SecretKey::from_bytes([8; 32]).unwrap().public_key();
     let of = |to, nano| Transfer { to, amount: Amount::from_nano(nano) }.identity();
     assert_ne!(of(to, 1), of(to, 2));
     assert_ne!(of(to, 1), of(other, 1));

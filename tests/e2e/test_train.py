@@ -44,6 +44,18 @@ def test_a_classifier_tells_topics_apart_that_it_never_saw(whole):
     assert shown["losses"][-1] < shown["losses"][0]
 
 
+def test_a_finished_run_is_shown_and_not_trained_again(whole, data):
+    folder, shown = whole
+    before = files(folder)
+    for command in [("show", folder), ("head", "--data", data, "--out", folder, *HEAD)]:
+        ran = inferium("train", *command, "--json")
+        assert ran.returncode == 0 and json.loads(ran.stdout) == shown, ran.stderr
+    words = inferium("train", "show", folder).stdout
+    assert "after     accuracy" in words and "█" in words and shown["root"] in words
+    assert (folder / "loss.svg").read_text().startswith("<svg")
+    assert files(folder) == before
+
+
 def test_a_killed_run_ends_in_the_same_files(whole, data, tmp_path):
     folder, _ = whole
     cut = tmp_path / "cut"

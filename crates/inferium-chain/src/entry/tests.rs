@@ -2,7 +2,7 @@
 
 use super::{ATTEMPTS, NEWEST_WAIT, newest, patiently};
 use crate::light::GetError;
-use futures::stream::{self, FuturesUnordered, StreamExt as _};
+use futures::stream::{self, FuturesUnordered};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ async fn patience_ends_with_what_was_met_last() {
     assert_eq!(asked.get(), ATTEMPTS);
 }
 
+type Answer = Result<(u64, &'static str), GetError>;
+
 /// Answers of validators, each after so much time.
-fn answers(
-    of: &[(Duration, Result<(u64, &'static str), GetError>)],
-) -> impl stream::Stream<Item = Result<(u64, &'static str), GetError>> {
-    let one = |(after, answer): (Duration, Result<(u64, &'static str), GetError>)| async move {
+fn answers(of: &[(Duration, Answer)]) -> impl stream::Stream<Item = Answer> {
+    let one = |(after, answer): (Duration, Answer)| async move {
         tokio::time::sleep(after).await;
         answer
     };

@@ -397,7 +397,7 @@ fn board() -> Value {
         "description": "Files that `inferium eval run --out --receipts` wrote, of one suite, each as a text.",
     });
     let name = json!({
-        "type": "string", "minLength": 1, "maxLength": boards::NAME_MAX, "description": "What the board is called.",
+        "type": "string", "minLength": 1, "maxLength": boards::NAME_MAX, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", "description": "What the board is called.",
     });
     body(vec![("files", files), ("name", name)], &["files"])
 }

@@ -135,7 +135,7 @@ impl Server {
         let consent = if self.0.unasked {
             Consent::Given
         } else {
-            self.0.pending.ask(&words, &transfer.identity(), request, context).await?
+            self.0.pending.ask(&words, &transfer.identity(bound), request, context).await?
         };
         match consent {
             Consent::Given => self.0.send(sender, transfer, bound).await.map(Ended::Sent),

@@ -103,6 +103,7 @@ pub(super) const BATCH: &str = "batch";
 pub(super) const BOARD: &str = "board";
 pub(super) const FILE: &str = "file";
 pub(super) const RUN: &str = "run";
+pub(super) const REVIEW: &str = "review of the run";
 
 /// Names of models, each in backticks.
 pub(crate) fn names(models: &[String]) -> String {

@@ -66,6 +66,9 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
         "pricing": {
             "prompt": ifr(price.prompt_token),
             "completion": ifr(price.completion_token),
+            // The cheapest worker may be busy: no request costs more than this a token.
+            "prompt_max": ifr(model.price_max.prompt_token.max(price.prompt_token)),
+            "completion_max": ifr(model.price_max.completion_token.max(price.completion_token)),
             "currency": "IFR",
         },
         "quantization": model.quantization(),

@@ -20,6 +20,8 @@ const BRIEFS: Table<(Digest, (u64, LeaseId)), String> = Table::new("run-briefs")
 const ORDERS: Table<LeaseId, OrdersRecord> = Table::new("orders");
 
 const REVIEWS: Table<(AgentId, LeaseId), ReviewRecord> = Table::new("reviews");
+/// Whose agent's a run was that was reviewed.
+const REVIEWED: Table<LeaseId, AgentId> = Table::new("reviewed");
 
 /// Reviews of an agent at most; the oldest goes.
 pub(crate) const REVIEWS_MAX: usize = 500;
@@ -50,6 +52,8 @@ pub(crate) struct RunRecord {
 /// What who paid for a run says of its agent.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ReviewRecord {
+    /// Whose it is.
+    pub(crate) payer: Digest,
     /// From 1 to 5.
     pub(crate) rating: u8,
     pub(crate) text: String,
@@ -156,22 +160,42 @@ impl GatewayStore {
         self.store.first(AGENTS, Some(&first), most)
     }
 
-    /// Keeps a review, in the place of an older one of the same run.
-    pub(crate) fn put_review(&self, agent: AgentId, run: LeaseId, record: &ReviewRecord) -> Result<(), StoreError> {
+    /// Keeps a review, in the place of an older one of the same run, whose time it has: who says it anew does not come first again.
+    pub(crate) fn put_review(
+        &self,
+        agent: AgentId,
+        run: LeaseId,
+        mut record: ReviewRecord,
+    ) -> Result<ReviewRecord, StoreError> {
         let mut others = self.reviews(agent)?;
+        if let Some((_, before)) = others.iter().find(|(other, _)| *other == run) {
+            record.at_ms = before.at_ms;
+        }
         others.retain(|(other, _)| *other != run);
         others.sort_by_key(|(other, review)| (review.at_ms, *other));
         let over = others.len().saturating_sub(REVIEWS_MAX - 1);
         self.store.write(|tx| {
             for (old, _) in others.iter().take(over) {
                 tx.remove(REVIEWS, &(agent, *old))?;
+                tx.remove(REVIEWED, old)?;
             }
-            tx.put(REVIEWS, &(agent, run), record)
+            tx.put(REVIEWED, &run, &agent)?;
+            tx.put(REVIEWS, &(agent, run), &record)?;
+            Ok(record)
         })
     }
 
-    pub(crate) fn remove_review(&self, agent: AgentId, run: LeaseId) -> Result<(), StoreError> {
-        self.store.remove(REVIEWS, &(agent, run))
+    /// Takes a review back that is this payer's; false if there is none.
+    pub(crate) fn remove_review(&self, run: LeaseId, payer: Digest) -> Result<bool, StoreError> {
+        self.store.write(|tx| {
+            let Some(agent) = tx.get(REVIEWED, &run)? else { return Ok(false) };
+            let is_theirs = tx.get(REVIEWS, &(agent, run))?.is_some_and(|review| review.payer == payer);
+            if is_theirs {
+                tx.remove(REVIEWED, &run)?;
+                tx.remove(REVIEWS, &(agent, run))?;
+            }
+            Ok(is_theirs)
+        })
     }
 
     /// Reviews of an agent, by their runs.

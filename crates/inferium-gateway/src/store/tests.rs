@@ -426,26 +426,31 @@ fn an_agent_has_one_review_of_each_run_and_the_oldest_goes() {
     let agent = |byte: u8| AgentId::new(Digest::from([byte; 32]));
     let run = |number: usize| LeaseId::new(Digest::of("run", &[&number.to_le_bytes()]));
     let review = |rating, at_ms| ReviewRecord {
+        payer: hash(1),
         rating,
         text: "good".to_owned(),
         at_ms,
         job: JobId::new(Digest::ZERO),
         version: 1,
     };
-    store.put_review(agent(1), run(0), &review(5, 10)).unwrap();
-    store.put_review(agent(1), run(0), &review(1, 20)).unwrap();
-    store.put_review(agent(2), run(0), &review(3, 10)).unwrap();
-    assert_eq!(store.reviews(agent(1)).unwrap(), [(run(0), review(1, 20))]);
-    assert_eq!(store.reviews(agent(2)).unwrap(), [(run(0), review(3, 10))]);
-    store.remove_review(agent(1), run(0)).unwrap();
+    store.put_review(agent(1), run(0), review(5, 10)).unwrap();
+    // The second one takes its place, in time as well.
+    assert_eq!(store.put_review(agent(1), run(0), review(1, 20)).unwrap(), review(1, 10));
+    store.put_review(agent(2), run(1), review(3, 10)).unwrap();
+    assert_eq!(store.reviews(agent(1)).unwrap(), [(run(0), review(1, 10))]);
+    assert_eq!(store.reviews(agent(2)).unwrap(), [(run(1), review(3, 10))]);
+    assert!(!store.remove_review(run(0), hash(2)).unwrap(), "somebody else's");
+    assert!(!store.remove_review(run(2), hash(1)).unwrap(), "none");
+    assert!(store.remove_review(run(0), hash(1)).unwrap() && !store.remove_review(run(0), hash(1)).unwrap());
     assert!(store.reviews(agent(1)).unwrap().is_empty() && store.reviews(agent(2)).unwrap().len() == 1);
 
     for number in 0..=REVIEWS_MAX {
         // The oldest is the last by name or not: what counts is when it was said.
         let at_ms = u64::try_from(number).unwrap();
-        store.put_review(agent(3), run(number), &review(2, at_ms)).unwrap();
+        store.put_review(agent(3), run(number + 10), review(2, at_ms)).unwrap();
     }
     let kept = store.reviews(agent(3)).unwrap();
     assert_eq!(kept.len(), REVIEWS_MAX);
-    assert!(!kept.iter().any(|(of, _)| *of == run(0)) && kept.iter().any(|(of, _)| *of == run(REVIEWS_MAX)));
+    let has = |number| kept.iter().any(|(of, _)| *of == run(number));
+    assert!(!has(10) && has(11) && has(10 + REVIEWS_MAX));
 }

@@ -21,6 +21,8 @@ const TOKENS: u32 = 512;
 const TOKENS_MAX: u32 = 32_768;
 /// Tokens that a model's template may put around what is asked, its own system message included.
 const TEMPLATE_TOKENS: u64 = 512;
+/// Pages of agents that are read at most, of a hundred each: an assistant reads all of them.
+const AGENT_PAGES_MAX: u32 = 5;
 /// How long a receipt is waited for; seconds. Final is soon, or not soon.
 const RECEIPT_S: u64 = 60;
 
@@ -92,9 +94,9 @@ impl Transfer {
         TransactionBody::Transfer { to: self.to, amount: self.amount }
     }
 
-    /// All that its owner agrees to.
-    pub(super) fn identity(self) -> String {
-        format!("{} nano-IFR to {}", self.amount.nano(), self.to)
+    /// All that its owner agrees to; `bound` is what it takes from the account, its fee included.
+    pub(super) fn identity(self, bound: Amount) -> String {
+        format!("{} nano-IFR to {}, {} nano-IFR in all", self.amount.nano(), self.to, bound.nano())
     }
 }
 
@@ -271,7 +273,7 @@ impl Inner {
     async fn agents(&self) -> Told {
         let mut agents = Vec::new();
         let mut path = "/agents".to_owned();
-        loop {
+        for _ in 0..AGENT_PAGES_MAX {
             let page = self.list(&path).await?;
             agents.extend(rows(&page).iter().cloned());
             let after = page.get("last_id").and_then(Value::as_str).map(str::to_owned);
@@ -282,6 +284,7 @@ impl Inner {
                 _ => return told(json!({"agents": agents})),
             }
         }
+        told(json!({"agents": agents, "has_more": true}))
     }
 
     async fn ask(&self, ask: Ask) -> Told {
@@ -411,7 +414,7 @@ fn answers_conversations(model: &Value) -> bool {
     model.pointer("/capabilities/chat").and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// Of a token, in nano-IFR.
+/// Of a token at most, in nano-IFR.
 struct Prices {
     prompt: u64,
     completion: u64,
@@ -422,7 +425,8 @@ fn prices(model: &Value) -> Result<Prices, Failure> {
         let price = model.pointer(path).and_then(Value::as_str).and_then(|price| price.parse::<Amount>().ok());
         price.map(Amount::nano)
     };
-    match (price("/pricing/prompt"), price("/pricing/completion")) {
+    // The lowest price is that of a worker which may be busy.
+    match (price("/pricing/prompt_max"), price("/pricing/completion_max")) {
         (Some(prompt), Some(completion)) => Ok(Prices { prompt, completion }),
         _ => Err(Failure::refused(format!(
             "the server names no price of {:?} in IFR, so no limit could hold",

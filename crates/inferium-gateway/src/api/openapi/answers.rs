@@ -425,7 +425,9 @@ fn model() -> Value {
     let fields = json!({
         "id": text(), "object": {"const": "model"}, "created": count(), "owned_by": text(), "task": text(),
         "context_length": count(), "max_model_len": count(),
-        "pricing": full(&json!({"prompt": text(), "completion": text(), "currency": {"const": "IFR"}})),
+        "pricing": full(&json!({
+            "prompt": text(), "completion": text(), "prompt_max": text(), "completion_max": text(), "currency": {"const": "IFR"},
+        })),
         "quantization": text(),
         "capabilities": full(&json!({
             "chat": yes, "completions": yes, "tools": yes, "structured_outputs": yes, "logprobs": yes, "embeddings": yes,

@@ -4,7 +4,7 @@
 //! the creator.
 
 use super::super::ApiState;
-use super::super::error::{ApiError, RUN};
+use super::super::error::{ApiError, REVIEW, RUN};
 use super::super::fields::text;
 use super::super::{object, whole_body};
 use super::kept;
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 
 /// Bytes of a review at most.
 pub(in super::super) const TEXT_MAX: usize = 2_000;
+/// Lines of one at most.
+const LINES_MAX: usize = 20;
 /// The best; one is the worst.
 pub(in super::super) const RATING_MAX: u64 = 5;
 /// Reviews that an agent is shown with.
@@ -49,11 +51,18 @@ impl Review {
             let message = format!("`text` has {} bytes; at most {TEXT_MAX} are allowed", words.len());
             return Err(ApiError::invalid("text", message));
         }
-        if words.chars().any(|letter| letter.is_control() && letter != '\n') {
-            return Err(ApiError::invalid("text", "`text` has control characters"));
+        if words.chars().any(is_hidden) || words.lines().count() > LINES_MAX {
+            let message = format!("`text` is plain: at most {LINES_MAX} lines, without control characters");
+            return Err(ApiError::invalid("text", message));
         }
         Ok(Self { rating, text: words })
     }
+}
+
+/// True for characters that move others about.
+fn is_hidden(letter: char) -> bool {
+    (letter.is_control() && letter != '\n')
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Which run of a key, of which agent, and by which job.
@@ -98,10 +107,10 @@ pub(in super::super) async fn put(
             "a run can be reviewed once the network has approved it: its receipt is not final, or never will be";
         return Err(ApiError::invalid("run_id", message));
     }
-    let record = ReviewRecord { rating, text, at_ms: crate::clock::unix_ms(), job, version };
-    let answer = shown(run, &record);
-    state.hub.disk(move |hub| hub.store.put_review(agent, run, &record)).await?;
-    Ok(Json(answer).into_response())
+    let payer = state.key(&headers)?.hash;
+    let record = ReviewRecord { payer, rating, text, at_ms: crate::clock::unix_ms(), job, version };
+    let kept = state.hub.disk(move |hub| hub.store.put_review(agent, run, record)).await?;
+    Ok(Json(shown(run, &kept)).into_response())
 }
 
 pub(in super::super) async fn delete(
@@ -109,8 +118,14 @@ pub(in super::super) async fn delete(
     headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let (run, agent, ..) = of_run(&state, &headers, id).await?;
-    state.hub.disk(move |hub| hub.store.remove_review(agent, run)).await?;
+    // Not by the key's runs, of which old ones are forgotten: who said it takes it back whenever.
+    let payer = state.key(&headers)?.hash;
+    let id = id.map(|Path(id)| id).unwrap_or_default();
+    let missing = || ApiError::Missing { what: REVIEW, id: id.clone() };
+    let run = LeaseId::from_hex(&id).ok_or_else(missing)?;
+    if !state.hub.disk(move |hub| hub.store.remove_review(run, payer)).await? {
+        return Err(missing());
+    }
     Ok(Json(json!({"object": "review", "run": run.to_string(), "deleted": true})).into_response())
 }
 
@@ -164,7 +179,11 @@ mod tests {
         }
         assert_eq!(refused(&json!({"text": "good"})), "rating");
         assert_eq!(refused(&json!({"rating": 5, "text": format!("{words}a")})), "text");
-        assert_eq!(refused(&json!({"rating": 5, "text": "a\u{7}b"})), "text");
+        for hidden in ["a\u{7}b", "a\tb", "\u{202e}a", "\u{2066}a"] {
+            assert_eq!(refused(&json!({"rating": 5, "text": hidden})), "text", "{hidden:?}");
+        }
+        assert_eq!(read(&json!({"rating": 5, "text": vec!["a"; LINES_MAX].join("\n")})).text.lines().count(), LINES_MAX);
+        assert_eq!(refused(&json!({"rating": 5, "text": vec!["a"; LINES_MAX + 1].join("\n")})), "text");
         assert_eq!(refused(&json!({"rating": 5, "stars": 5})), "stars");
     }
 }

@@ -64,10 +64,11 @@ fn wrong_arguments_are_named() {
 fn two_transfers_that_differ_are_never_the_same_question() {
     let to = AccountId::from_hex(&address()).unwrap();
     let other = inferium_types::SecretKey::from_bytes([8; 32]).unwrap().public_key();
-    let of = |to, nano| Transfer { to, amount: Amount::from_nano(nano) }.identity();
-    assert_ne!(of(to, 1), of(to, 2));
-    assert_ne!(of(to, 1), of(other, 1));
-    assert_eq!(of(to, 1), of(to, 1));
+    let of = |to, nano, bound| Transfer { to, amount: Amount::from_nano(nano) }.identity(Amount::from_nano(bound));
+    assert_ne!(of(to, 1, 5), of(to, 2, 5));
+    assert_ne!(of(to, 1, 5), of(other, 1, 5));
+    assert_ne!(of(to, 1, 5), of(to, 1, 6), "another fee");
+    assert_eq!(of(to, 1, 5), of(to, 1, 5));
 }
 
 #[test]
@@ -93,7 +94,9 @@ fn a_model_is_found_by_name_or_as_the_first_for_conversations() {
 #[test]
 fn without_a_price_in_ifr_nothing_is_asked() {
     assert!(prices(&json!({"id": "m"})).is_err());
-    assert!(prices(&json!({"id": "m", "pricing": {"prompt": "free", "completion": "1"}})).is_err());
-    let known = prices(&json!({"id": "m", "pricing": {"prompt": "0.000000002", "completion": "1"}})).unwrap();
+    assert!(prices(&json!({"id": "m", "pricing": {"prompt_max": "free", "completion_max": "1"}})).is_err());
+    let lowest = json!({"id": "m", "pricing": {"prompt": "0.000000001", "completion": "0.000000001"}});
+    assert!(prices(&lowest).is_err(), "the cheapest worker may be busy");
+    let known = prices(&json!({"id": "m", "pricing": {"prompt_max": "0.000000002", "completion_max": "1"}})).unwrap();
     assert_eq!((known.prompt, known.completion), (2, 1_000_000_000));
 }

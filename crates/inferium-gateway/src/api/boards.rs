@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use inferium_engine::{BoardDocument, EngineError, Prompt};
-use inferium_types::{Digest, FoldInput, JobAnswer, JobId, JobInput, JobLeaf, JobOutput, JobPayload, limits};
+use inferium_types::{Digest, FoldInput, JobAnswer, JobId, JobInput, JobOutput, JobPayload, limits};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -120,13 +120,13 @@ async fn keep(
     done: Done,
     payload: JobPayload,
 ) -> Result<BoardRecord, ApiError> {
-    let Done { answer, leaf, salt, .. } = done;
-    let JobLeaf { request, .. } = *leaf;
+    let Done { job, answer, salt, .. } = done;
+    let job = JobId::from_hex(&job).ok_or(ApiError::JobNotFound)?;
     let output = JobOutput { salt, answer };
     let suite = document_of(&output).and_then(|board| Digest::from_hex(&board.suite_id));
     let suite = suite.ok_or_else(|| ApiError::WorkerFailed("its board is none".to_owned()))?;
     let created_at_ms = unix_s().saturating_mul(1_000);
-    let record = BoardRecord { job: request.job, suite, name, created_at_ms, output };
+    let record = BoardRecord { job, suite, name, created_at_ms, output };
     let kept = record.clone();
     let written = state.hub.disk(move |hub| {
         let spared = latest_final(hub, suite)?.map(|(board, _)| board.job);

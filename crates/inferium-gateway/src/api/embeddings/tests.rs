@@ -114,6 +114,7 @@ async fn written(format: Format) -> Value {
         answer: JobAnswer::Embeddings(vec![Embedding::new(values)]),
         usage: Usage { prompt_tokens: if job == "j0" { 3 } else { 4 }, completion_tokens: 1 },
         cost: Amount::from_nano(7),
+        salt: [0; 32],
     };
     let response = answer(&model(), vec![done("j0", &[0.1, -2.0]), done("j1", &[1e-7, 3.0])], format);
     assert_eq!(response.headers()[JOB_HEADER], "j0");

@@ -1,6 +1,6 @@
 //! Nodes, profiles, offers and measurement (SPEC N, T4).
 
-use super::book::{Book, purse_for, with};
+use super::book::{Book, Page, purse_for, with};
 use crate::entries::{LeaseState, Listing, Offer};
 use crate::execute;
 use crate::tests::statistics::tolerance;
@@ -124,25 +124,7 @@ fn declare_profile(book: &mut Book) {
     page.valid("the profile of hosts", "A2", &chain, "v0", hosts("agents"));
     page.numbers("the profile of hosts", &chain, "v0", &hosts("agents"));
     page.invalid("another profile of hosts", "A2", &chain, "v0", hosts("agent"), "out_of_bounds");
-    let boards = |name: &str| {
-        let profile = ModelProfile { name: name.to_owned(), ..ModelProfile::folder() };
-        TransactionBody::DeclareProfile { profile }
-    };
-    page.valid("the profile of boards", "L2", &chain, "v0", boards("boards"));
-    page.invalid("another profile of boards", "L2", &chain, "v0", boards("board"), "out_of_bounds");
-    let build = |digest| EngineClass::Canonical { build: digest, tier: "any".into() };
-    let rules = ModelProfile { engine: build(Digest::sha256(b"other rules")), ..ModelProfile::folder() };
-    page.invalid(
-        "boards by other rules",
-        "L2",
-        &chain,
-        "v0",
-        TransactionBody::DeclareProfile { profile: rules },
-        "out_of_bounds",
-    );
-    for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
-        page.invalid(&format!("boards, by {name}"), "L2", &chain, sender, boards("boards"), "not_allowed");
-    }
+    declare_boards(page, &chain);
     let mut second = chain.clone();
     second.ok("v0", body.clone());
     page.valid("the second of a profile", "N4", &second, "v1", body.clone());
@@ -183,6 +165,29 @@ fn declare_profile(book: &mut Book) {
         body,
         "jailed",
     );
+}
+
+/// Of boards there is one profile (SPEC L2).
+fn declare_boards(page: &mut Page<'_>, chain: &Chain) {
+    let boards = |name: &str| {
+        let profile = ModelProfile { name: name.to_owned(), ..ModelProfile::folder() };
+        TransactionBody::DeclareProfile { profile }
+    };
+    page.valid("the profile of boards", "L2", chain, "v0", boards("boards"));
+    page.invalid("another profile of boards", "L2", chain, "v0", boards("board"), "out_of_bounds");
+    let build = |digest| EngineClass::Canonical { build: digest, tier: "any".into() };
+    let rules = ModelProfile { engine: build(Digest::sha256(b"other rules")), ..ModelProfile::folder() };
+    page.invalid(
+        "boards by other rules",
+        "L2",
+        chain,
+        "v0",
+        TransactionBody::DeclareProfile { profile: rules },
+        "out_of_bounds",
+    );
+    for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
+        page.invalid(&format!("boards, by {name}"), "L2", chain, sender, boards("boards"), "not_allowed");
+    }
 }
 
 fn terms(slots: u32, prompt: u64, completion: u64) -> OfferTerms {

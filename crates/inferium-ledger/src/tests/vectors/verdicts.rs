@@ -91,19 +91,7 @@ fn committee(book: &mut Book, committed: &Chain, segment: SegmentId) {
         page.closed_doors(name, &known, known.now_ms + BLOCK_MS, &about);
     }
     answering(page, &before, segment, &known);
-    let board = |fee| {
-        with(&known(1_000_000, 20_000, fee), |state| {
-            let mut entry = state.segment(&segment).unwrap().clone();
-            entry.kind = TaskKind::Leaderboard;
-            state.set_segment(segment, Some(entry));
-        })
-    };
-    page.drawn("two members of a board, who fold all of it", "L2", &board(1), &with_record);
-    page.drawn("three members of a dear board", "L2", &board(IFR), &with_record);
-    for fee in [1, IFR] {
-        let chain = board(fee);
-        page.closed_doors(&format!("a board for {fee}"), &chain, chain.now_ms + BLOCK_MS, &about);
-    }
+    boards(page, segment, &known, &with_record);
     let few = with(&before, |state| state.profiles.get_mut(&profile()).unwrap().validators.truncate(2));
     page.drawn("two eligible ones stay outside, one member remains", "V1", &few, &about);
     let four = with(&known(60, 20_000, IFR), |state| {
@@ -135,6 +123,28 @@ fn committee(book: &mut Book, committed: &Chain, segment: SegmentId) {
     for (index, fee) in [IFR / 100 - 1, IFR / 100, IFR].into_iter().enumerate() {
         let chain = known(50, 20_000, fee);
         page.closed_doors(&format!("known worker {index}"), &chain, chain.now_ms + BLOCK_MS, &about);
+    }
+}
+
+/// Boards are all looked at, by two at least (SPEC L2).
+fn boards(page: &mut Page<'_>, segment: SegmentId, known: &dyn Fn(u64, u64, u64) -> Chain, with_record: &[StateKey]) {
+    let board = |fee| {
+        with(&known(1_000_000, 20_000, fee), |state| {
+            let mut entry = state.segment(&segment).unwrap().clone();
+            entry.kind = TaskKind::Leaderboard;
+            state.set_segment(segment, Some(entry));
+        })
+    };
+    page.drawn("two members of a board, who fold all of it", "L2", &board(1), with_record);
+    page.drawn("three members of a dear board", "L2", &board(IFR), with_record);
+    for fee in [1, IFR] {
+        let chain = board(fee);
+        page.closed_doors(
+            &format!("a board for {fee}"),
+            &chain,
+            chain.now_ms + BLOCK_MS,
+            &[StateKey::Segment(segment)],
+        );
     }
 }
 

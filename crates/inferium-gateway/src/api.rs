@@ -62,7 +62,7 @@ pub(crate) use runs::answer_calls;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::TraceLayer;
 use tracing::{Span, info_span};
@@ -82,6 +82,8 @@ pub(crate) struct ApiState {
     models: Arc<[Arc<ApiModel>]>,
     /// What folds results into boards: no model that clients name.
     folder: Arc<ApiModel>,
+    /// Boards that are folded here before a worker is asked.
+    folding: Arc<Semaphore>,
     /// Whose batch asks: no request, so that it shows no key.
     acting: Option<Digest>,
     /// Whether it has files and batches.
@@ -191,6 +193,7 @@ impl ApiState {
             head,
             models: models.collect(),
             folder: Arc::new(ApiModel::folder(network)),
+            folding: Arc::new(Semaphore::new(1)),
             acting: None,
             with_batches: false,
             workers: Arc::default(),

@@ -17,8 +17,9 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use inferium_engine::{BoardDocument, EngineError, Prompt};
-use inferium_types::{Digest, FoldInput, JobAnswer, JobId, JobInput, JobLeaf, JobOutput, JobPayload, limits};
+use inferium_types::{Digest, FoldInput, JobAnswer, JobId, JobInput, JobOutput, JobPayload, limits};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Characters of a board's name.
@@ -80,23 +81,33 @@ pub(super) async fn create(
     let input = FoldInput { network: state.network, files };
     let payload = JobPayload::fold(rand::random(), input);
     // What no worker may fold is refused here, before anybody is paid.
-    let (payload, items) = tokio::task::spawn_blocking({
+    payload.check()?;
+    // Who can't pay for one item is not folded for; one at a time, so that others' requests find a thread.
+    state.hub.check_budget(&[spec((&folder, payer), payload.clone(), 1)?])?;
+    let turn = Arc::clone(&state.folding).acquire_owned().await;
+    let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
+    let folded = tokio::task::spawn_blocking({
         let folder = Arc::clone(&folder);
-        move || match payload.check() {
-            Ok(()) => {
-                folder.model.read(&payload.input).map(|prompt| (payload, Prompt::tokens(&prompt))).map_err(refused)
-            }
-            Err(error) => Err(error.into()),
+        move || {
+            let _turn = turn;
+            folder.model.read(&payload.input).map(|prompt| (payload, prompt)).map_err(refused)
         }
-    })
-    .await
-    .map_err(|error| ApiError::Internal(error.to_string()))??;
+    });
+    let (payload, prompt) = folded.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let items = Prompt::tokens(&prompt);
+    // Not by what a worker will say: its board may be another.
+    let suite = match &prompt {
+        Prompt::Board(folded) => BoardDocument::parse(&folded.board).ok(),
+        _ => None,
+    };
+    let suite = suite.and_then(|board| Digest::from_hex(&board.suite_id));
+    let suite = suite.ok_or_else(|| ApiError::Internal("a board was folded of no suite".to_owned()))?;
     // A lease of boards is opened when somebody waits for one.
     let _waits = state.hub.line_waits(folder.id);
     let done = run_all(&state.hub, vec![spec((&folder, payer), payload.clone(), items)?]).await?;
     let usage = PartUsage::of(&done);
     let done = done.into_iter().next().ok_or(ApiError::NoWorker)?;
-    let record = keep(&state, name, done, payload).await?;
+    let record = keep(&state, (name, suite), done, payload).await?;
     let mut shown = show_board(&record, Standing::Provisional, true);
     if let Some(fields) = shown.as_object_mut() {
         let usage = json!({"items": usage.prompt_tokens, "cost": usage.cost(), "cost_nano": usage.cost_nano()});
@@ -116,21 +127,25 @@ fn refused(error: EngineError) -> ApiError {
 /// Keeps a board that a worker gave, with what it was folded from.
 async fn keep(
     state: &ApiState,
-    name: Option<String>,
+    (name, suite): (Option<String>, Digest),
     done: Done,
     payload: JobPayload,
 ) -> Result<BoardRecord, ApiError> {
-    let Done { answer, leaf, salt, .. } = done;
-    let JobLeaf { request, .. } = *leaf;
+    let Done { job, answer, salt, .. } = done;
+    let job = JobId::from_hex(&job).ok_or(ApiError::JobNotFound)?;
     let output = JobOutput { salt, answer };
-    let suite = document_of(&output).and_then(|board| Digest::from_hex(&board.suite_id));
-    let suite = suite.ok_or_else(|| ApiError::WorkerFailed("its board is none".to_owned()))?;
     let created_at_ms = unix_s().saturating_mul(1_000);
-    let record = BoardRecord { job: request.job, suite, name, created_at_ms, output };
+    let record = BoardRecord { job, suite, name, created_at_ms, output };
     let kept = record.clone();
     let written = state.hub.disk(move |hub| {
-        let spared = latest_final(hub, suite)?.map(|(board, _)| board.job);
-        hub.store.put_board(&kept, &payload, spared)
+        let mut spared: BTreeSet<JobId> = latest_final(hub, suite)?.map(|(board, _)| board.job).into_iter().collect();
+        // Nobody's board goes before it is decided.
+        for board in hub.store.boards_of(suite)? {
+            if standing(hub, board.job)? == Standing::Provisional {
+                spared.insert(board.job);
+            }
+        }
+        hub.store.put_board(&kept, &payload, &spared)
     });
     written.await?;
     Ok(record)
@@ -201,7 +216,8 @@ fn show_board(record: &BoardRecord, standing: Standing, with_board: bool) -> Val
     json!({
         "object": "board",
         "id": job,
-        "name": record.name,
+        // Words of whoever published it, who is charged for a board that others see.
+        "name": record.name.as_ref().filter(|_| with_board),
         "status": standing.name(),
         "created": record.created_at_ms / 1_000,
         "suite": document.as_ref().map(|board| &board.suite),

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt as _;
-use inferium_types::{Amount, Digest, JobAnswer, JobLeaf, JobPayload, SamplingParams, Usage};
+use inferium_types::{Amount, Digest, JobAnswer, JobPayload, SamplingParams, Usage};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,8 +85,6 @@ pub(super) struct Done {
     pub(super) answer: JobAnswer,
     pub(super) usage: Usage,
     pub(super) cost: Amount,
-    /// Request and result.
-    pub(super) leaf: Box<JobLeaf>,
     /// Of the result's commitment.
     pub(super) salt: [u8; 32],
 }
@@ -152,17 +150,17 @@ async fn run_once(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Re
     let started = Instant::now();
     let mut answer = spec.payload.input.no_answer();
     let mut attempts = Attempts::start(hub, spec, siblings).await?;
-    let (usage, cost, leaf, salt) = loop {
+    let (usage, cost, salt) = loop {
         match attempts.next().await {
             // The hub ends a job that sends parts of another kind, or text.
             JobEvent::Parts(more) => drop(answer.append(more)),
             JobEvent::Text(_) | JobEvent::Called(_) => {}
-            JobEvent::Done { usage, cost, leaf, salt, .. } => break (usage, cost, leaf, salt),
+            JobEvent::Done { usage, cost, salt, .. } => break (usage, cost, salt),
             JobEvent::Failed { reason } => return Err(ApiError::WorkerFailed(reason)),
         }
     };
     hub.metrics.job_seconds.observe(started.elapsed().as_secs_f64());
-    Ok(Done { job: attempts.job().to_string(), answer, usage, cost, leaf, salt })
+    Ok(Done { job: attempts.job().to_string(), answer, usage, cost, salt })
 }
 
 /// What was read; nothing is written.

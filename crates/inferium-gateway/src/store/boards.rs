@@ -4,6 +4,7 @@ use super::{GatewayStore, StoreError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::Table;
 use inferium_types::{Digest, JobId, JobOutput, JobPayload};
+use std::collections::BTreeSet;
 
 /// By suite, then when they were made; oldest first.
 const BOARDS: Table<(Digest, (u64, JobId)), BoardRecord> = Table::new("boards");
@@ -12,8 +13,10 @@ const BOARD_JOBS: Table<JobId, (Digest, u64)> = Table::new("board-jobs");
 /// What they were folded from; megabytes.
 const BOARD_INPUTS: Table<JobId, JobPayload> = Table::new("board-inputs");
 
-/// Boards that are kept of one suite; of older ones the last final one alone.
+/// Boards that are kept of one suite; of older ones those that are spared.
 pub(crate) const BOARDS_MAX: usize = 16;
+/// And these at most.
+const SPARED_MAX: usize = 4 * BOARDS_MAX;
 
 /// A board.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -35,18 +38,22 @@ impl BoardRecord {
 }
 
 impl GatewayStore {
-    /// Keeps a board and its inputs. Older ones of its suite beyond [`BOARDS_MAX`] go, but for `spared`.
+    /// Keeps a board and its inputs. Older ones of its suite beyond [`BOARDS_MAX`] go, the oldest first, but for those of `spared`; beyond
+    /// [`SPARED_MAX`] those too.
     pub(crate) fn put_board(
         &self,
         record: &BoardRecord,
         payload: &JobPayload,
-        spared: Option<JobId>,
+        spared: &BTreeSet<JobId>,
     ) -> Result<(), StoreError> {
-        let mut kept = self.boards_of(record.suite)?;
+        let kept = self.boards_of(record.suite)?;
         let over = kept.len().saturating_sub(BOARDS_MAX - 1);
-        kept.truncate(over);
+        let far_over = kept.len().saturating_sub(SPARED_MAX - 1);
+        let (lost, others): (Vec<_>, Vec<_>) = kept.into_iter().enumerate().partition(|(place, _)| *place < far_over);
+        let gone = others.into_iter().filter(|(_, old)| !spared.contains(&old.job)).take(over.saturating_sub(far_over));
+        let gone: Vec<BoardRecord> = lost.into_iter().chain(gone).map(|(_, old)| old).collect();
         self.store.write(|tx| {
-            for old in kept.iter().filter(|old| Some(old.job) != spared) {
+            for old in &gone {
                 tx.remove(BOARDS, &old.key())?;
                 tx.remove(BOARD_JOBS, &old.job)?;
                 tx.remove(BOARD_INPUTS, &old.job)?;

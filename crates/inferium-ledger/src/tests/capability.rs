@@ -448,6 +448,9 @@ fn kinds_and_modes_that_are_not_served_are_refused() {
             let reason = if kind == TaskKind::Agent {
                 // SPEC A2: a run is opened with its agent.
                 Rejection::NoAgent
+            } else if kind == TaskKind::Leaderboard {
+                // SPEC L2: boards are folded on a profile of their own.
+                Rejection::Profile { expected: "the one of boards" }
             } else if !policy.is_served {
                 Rejection::NotServed { what: policy.name }
             } else if !mode.is_served() {

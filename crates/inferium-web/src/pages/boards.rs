@@ -58,7 +58,7 @@ async fn page(state: &WebState) -> Found {
         }
         @for (board, table) in boards.iter().zip(&tables) {
             section {
-                h2 { (text(board, "suite")) @if let Some(name) = board.get("name").and_then(Value::as_str) { " · " (name) } }
+                h2 { (text(board, "suite")) @if let Some(name) = board.get("name").and_then(Value::as_str) { " · " span.soft { "“" (name) "”, as its publisher calls it" } } }
                 p { (badge(standing(board))) " " a href=(format!("/explorer/receipts/{}", text(board, "id"))) { "its receipt" } " · "
                     a href=(text(board, "inputs_url")) { "what it was folded from" } }
                 (picture(board))

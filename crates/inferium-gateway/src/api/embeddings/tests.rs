@@ -114,7 +114,6 @@ async fn written(format: Format) -> Value {
         answer: JobAnswer::Embeddings(vec![Embedding::new(values)]),
         usage: Usage { prompt_tokens: if job == "j0" { 3 } else { 4 }, completion_tokens: 1 },
         cost: Amount::from_nano(7),
-        leaf: Box::new(crate::store::tests::segment(0, &[(1, 7)]).leaves.remove(0)),
         salt: [0; 32],
     };
     let response = answer(&model(), vec![done("j0", &[0.1, -2.0]), done("j1", &[1e-7, 3.0])], format);

@@ -182,7 +182,10 @@ mod tests {
         for hidden in ["a\u{7}b", "a\tb", "\u{202e}a", "\u{2066}a"] {
             assert_eq!(refused(&json!({"rating": 5, "text": hidden})), "text", "{hidden:?}");
         }
-        assert_eq!(read(&json!({"rating": 5, "text": vec!["a"; LINES_MAX].join("\n")})).text.lines().count(), LINES_MAX);
+        assert_eq!(
+            read(&json!({"rating": 5, "text": vec!["a"; LINES_MAX].join("\n")})).text.lines().count(),
+            LINES_MAX
+        );
         assert_eq!(refused(&json!({"rating": 5, "text": vec!["a"; LINES_MAX + 1].join("\n")})), "text");
         assert_eq!(refused(&json!({"rating": 5, "stars": 5})), "stars");
     }

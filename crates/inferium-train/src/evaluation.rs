@@ -28,10 +28,16 @@ pub enum Evaluation {
     },
 }
 
-/// The mean of a sum of losses, in billionths, rounded; 0 of none.
+/// The mean of a sum of losses, in billionths, rounded; 0 of none. A sum that is no number is the worst loss there is, and not the best.
 pub(crate) fn mean_nano(sum: f64, count: u64) -> u64 {
-    // What is negative or no number becomes 0, and what is too large the largest: a conversion of Rust's, the same everywhere.
-    if count == 0 { 0 } else { (sum / count as f64 * 1e9).round() as u64 }
+    if count == 0 {
+        return 0;
+    }
+    if !sum.is_finite() {
+        return u64::MAX;
+    }
+    // What is negative becomes 0, and what is too large the largest: a conversion of Rust's, the same everywhere.
+    (sum / count as f64 * 1e9).round() as u64
 }
 
 impl Evaluation {

@@ -105,7 +105,7 @@ impl DataSet {
         let (mut lines, mut leaves) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for (number, raw) in (1..).zip(text.lines()) {
             let invalid = |reason: String| InvalidDataSet::Line { line: number, reason };
-            let line: Line = serde_json::from_str(raw).map_err(|error| invalid(error.to_string()))?;
+            let line: Line = serde_json::from_str(raw).map_err(|error| invalid(printable(&error.to_string())))?;
             if line.text.trim().is_empty() {
                 return Err(invalid("the text is empty".to_owned()));
             }
@@ -179,4 +179,9 @@ impl DataSet {
         }
         Ok(Split { training, held_out })
     }
+}
+
+/// Words of somebody else's, a decoder's that quotes a field's name for example, without what would steer a terminal.
+fn printable(words: &str) -> String {
+    words.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }

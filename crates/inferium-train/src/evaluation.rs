@@ -72,6 +72,9 @@ impl Evaluation {
     pub fn in_words(&self) -> String {
         let percent = |ppm: u32| format!("{:.1}", f64::from(ppm) / 1e4);
         let loss = self.loss();
+        if let Self::Accuracy { loss_nano: u64::MAX, .. } | Self::Perplexity { loss_nano: u64::MAX, .. } = self {
+            return "nothing: the loss is no finite number".to_owned();
+        }
         match (self, self.accuracy()) {
             (Self::Accuracy { correct, lines, .. }, Some(share)) => format!(
                 "accuracy {} % ({} to {}), {correct} of {lines} lines, loss {loss:.4}",

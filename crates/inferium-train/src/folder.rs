@@ -96,7 +96,7 @@ pub enum FolderError {
         path: PathBuf,
     },
     /// A link, folder or pipe where a file should be: nothing is read through it.
-    #[error("{path} is no regular file", path = path.display())]
+    #[error("{path} is a link, or another kind of file than a run has there", path = path.display())]
     Irregular {
         /// Which one.
         path: PathBuf,
@@ -118,6 +118,12 @@ pub enum FolderError {
         found: u64,
         /// Intervals of the run.
         intervals: u64,
+    },
+    /// A checkpoint that others after it need.
+    #[error("{path} is missing, and later checkpoints are there", path = path.display())]
+    Missing {
+        /// Which file.
+        path: PathBuf,
     },
     /// A file that is not what the last state makes.
     #[error("{path} is {reason}", path = path.display())]
@@ -153,6 +159,15 @@ impl FolderLock {
     pub fn take(path: &Path) -> Result<Self, FolderError> {
         fs::create_dir_all(path).map_err(|source| disk(path, source))?;
         let lock_path = path.join(LOCK);
+        // Neither is written through a link to elsewhere.
+        let checkpoints = path.join(CHECKPOINTS);
+        for (place, is_right) in
+            [(&lock_path, fs::Metadata::is_file as fn(&_) -> _), (&checkpoints, fs::Metadata::is_dir)]
+        {
+            if fs::symlink_metadata(place).is_ok_and(|kind| !is_right(&kind)) {
+                return Err(FolderError::Irregular { path: place.clone() });
+            }
+        }
         if !path.join(SPEC).exists() {
             let mut is_empty = true;
             for entry in fs::read_dir(path).map_err(|source| disk(path, source))? {
@@ -323,12 +338,12 @@ impl RunFolder {
     /// All that is kept, from the first state on: none may be missing, and each must go on from the one before it.
     ///
     /// # Errors
-    /// [`FolderError::Structure`] for the first interval that does not, [`FolderError::NoRun`] for one that is missing; else as
+    /// [`FolderError::Structure`] for the first interval that does not, [`FolderError::Missing`]; else as
     /// [`RunFolder::checkpoint`] and [`RunFolder::kept`].
     pub fn walk(&self, shapes: &[TensorShape]) -> Result<Kept, FolderError> {
         let mut kept = Kept::default();
         for index in 0..self.kept()? {
-            let missing = || no_run(&self.path, &format!("it has no checkpoint {index}"));
+            let missing = || FolderError::Missing { path: self.place(index) };
             let next = self.checkpoint(index, shapes)?.ok_or_else(missing)?;
             if let (Some(before), Some(record)) = (&kept.last, &next.record) {
                 if let Some(what) = check_record(&self.spec, before, record) {

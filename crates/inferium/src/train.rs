@@ -54,7 +54,8 @@ impl RunResult {
         let damaged = |error: &dyn std::fmt::Display| {
             Failure::refused(format!("{}: {error}", folder.path().join(RESULT).display()))
         };
-        let result: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        let result: Self =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(&format!("{:?}", error.to_string())))?;
         if result.run != folder.spec().digest().to_string() {
             return Err(damaged(&"it is another run's"));
         }
@@ -93,6 +94,7 @@ fn failure(error: FolderError) -> Failure {
         | FolderError::TooLarge { .. }
         | FolderError::TooMany { .. }
         | FolderError::Exported { .. }
+        | FolderError::Missing { .. }
         | FolderError::Structure { .. } => Failure::refused(error.to_string()),
         _ => Failure::failed(error.to_string()),
     }

@@ -85,3 +85,9 @@ fn damaged_lines_are_refused_or_read() {
     });
     assert!(tally.unwrap().refused > 0);
 }
+
+#[test]
+fn what_a_line_says_does_not_steer_a_terminal() {
+    let refused = DataSet::parse("{\"text\": \"a\", \"\\u001b[2Jx\": 1}").unwrap_err().to_string();
+    assert!(refused.contains("[2Jx") && !refused.chars().any(char::is_control), "{refused:?}");
+}

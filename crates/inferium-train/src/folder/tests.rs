@@ -167,7 +167,8 @@ fn a_run_goes_on_from_the_end_of_the_unbroken_chain() {
     let shapes = trainer().shapes();
     fs::remove_file(path.join("checkpoints/00000002.checkpoint")).unwrap();
     assert_eq!(folder.last(&shapes).unwrap().unwrap().index(), 1);
-    assert!(matches!(folder.walk(&shapes).unwrap_err(), FolderError::NoRun { .. }));
+    let refused = folder.walk(&shapes).unwrap_err();
+    assert!(matches!(&refused, FolderError::Missing { path } if path.ends_with("00000002.checkpoint")), "{refused}");
     fs::remove_dir_all(path).unwrap();
 }
 
@@ -225,6 +226,17 @@ fn links_are_neither_read_nor_written_through() {
     std::os::unix::fs::symlink(&theirs, path.join("result.new")).unwrap();
     folder.save("result.json", b"ours").unwrap();
     assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
+    drop(folder);
+    for (name, target) in [("lock", theirs), ("checkpoints", std::env::temp_dir())] {
+        let (here, away) = (path.join(name), path.join("away"));
+        fs::rename(&here, &away).unwrap();
+        std::os::unix::fs::symlink(target, &here).unwrap();
+        let refused = RunFolder::begin(&path, trainer().spec(), "text").unwrap_err();
+        assert!(matches!(&refused, FolderError::Irregular { path } if *path == here), "{refused}");
+        fs::remove_file(&here).unwrap();
+        fs::rename(&away, &here).unwrap();
+    }
+    let folder = RunFolder::begin(&path, trainer().spec(), "text").unwrap();
     assert_eq!(folder.load("result.json", 100).unwrap().unwrap(), b"ours");
     fs::remove_dir_all(path).unwrap();
 }

@@ -1,4 +1,4 @@
-use super::{FolderError, RunFolder};
+use super::{FolderError, FolderLock, RunFolder};
 use crate::head::tests::{data, spec, trainer};
 use crate::{Checkpoint, InvalidCheckpoint, Mismatch, Trainer, TrainingSpec, run_interval};
 use std::fs;
@@ -80,6 +80,15 @@ fn one_process_trains_at_a_time() {
     assert!(matches!(RunFolder::begin(&path, &one, "").unwrap_err(), FolderError::Locked { .. }));
     drop(held);
     assert!(RunFolder::begin(&path, &one, "").is_ok());
+    fs::remove_dir_all(&path).unwrap();
+    // A folder that was taken, and left before anything was begun in it, is as good as an empty one.
+    drop(FolderLock::take(&path).unwrap());
+    let taken = FolderLock::take(&path).unwrap();
+    assert!(matches!(FolderLock::take(&path).unwrap_err(), FolderError::Locked { .. }));
+    assert!(matches!(RunFolder::begin(&path, &one, "").unwrap_err(), FolderError::Locked { .. }));
+    let begun = RunFolder::begin_in(taken, &one, "").unwrap();
+    assert!(matches!(FolderLock::take(&path).unwrap_err(), FolderError::Locked { .. }));
+    drop(begun);
     fs::remove_dir_all(path).unwrap();
 }
 

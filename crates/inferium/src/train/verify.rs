@@ -86,6 +86,7 @@ impl Verified {
             "root": last.root().to_string(),
             "beacon": self.beacon.to_string(),
             "intervals": self.audit.intervals,
+            "intervals_of_run": spec.intervals(),
             "verified": self.drawn,
             "missed": self.audit.missed,
             "missed_in_one": self.audit.missed_in_one(),
@@ -122,7 +123,8 @@ impl Verified {
             rows.push(("measured", "again on the held-out part, before and after: as the result says".to_owned()));
             rows.push(("files", "those for others are what the last state makes, byte for byte".to_owned()));
         } else {
-            rows.push(("measured", "nothing: the run is not finished".to_owned()));
+            let (done, all) = (last.index(), spec.intervals());
+            rows.push(("measured", format!("nothing: the run is not finished ({done} of {all} intervals)")));
         }
         rows.into_iter().map(|(name, text)| format!("{name:9} {text}")).collect()
     }

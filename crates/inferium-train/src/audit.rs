@@ -53,6 +53,13 @@ impl Audit {
         Self { intervals, drawn, missed: missed(intervals, wrong, drawn), cost }
     }
 
+    /// The chance that a cheat in one single interval is missed: the share that is not drawn. One is enough to put other weights in,
+    /// since all that follows is honestly computed from them.
+    #[must_use]
+    pub fn missed_in_one(&self) -> f64 {
+        missed(self.intervals, 1, self.drawn)
+    }
+
     /// True when both goals are reached.
     #[must_use]
     pub fn is_within_both(&self) -> bool {

@@ -68,6 +68,12 @@ pub enum InvalidCheckpoint {
         /// The checkpoint's.
         found: String,
     },
+    /// A weight, moment or loss is infinite or no number: no step leads there.
+    #[error("the checkpoint has a {what} that is no finite number")]
+    NotFinite {
+        /// A number of the state, or a loss.
+        what: &'static str,
+    },
     /// The state is not the one that its record names.
     #[error("the checkpoint's {what} is not what its record says")]
     Inconsistent {
@@ -148,10 +154,16 @@ impl Checkpoint {
 
     /// Whether state and record tell the same.
     fn check(&self) -> Result<(), InvalidCheckpoint> {
+        if !self.state.is_finite() {
+            return Err(InvalidCheckpoint::NotFinite { what: "number" });
+        }
         let Some(record) = &self.record else {
             let is_first = self.state.step == 0;
             return if is_first { Ok(()) } else { Err(InvalidCheckpoint::Inconsistent { what: "step" }) };
         };
+        if record.steps.iter().any(|step| !step.loss().is_finite()) {
+            return Err(InvalidCheckpoint::NotFinite { what: "loss" });
+        }
         if record.end_state() != self.state.digest() {
             return Err(InvalidCheckpoint::Inconsistent { what: "state" });
         }
@@ -179,7 +191,7 @@ fn read(bytes: &[u8]) -> Result<Stored, InvalidCheckpoint> {
 /// Refuses the first tensor that is not the run's.
 fn same_shapes(expected: &[TensorShape], found: &[TensorShape]) -> Result<(), InvalidCheckpoint> {
     let words = |shape: Option<&TensorShape>| {
-        shape.map_or_else(|| "none".to_owned(), |shape| format!("`{}` {:?}", shape.name, shape.dimensions))
+        shape.map_or_else(|| "none".to_owned(), |shape| format!("{:?} {:?}", shape.name, shape.dimensions))
     };
     for place in 0..expected.len().max(found.len()) {
         let (wanted, there) = (expected.get(place), found.get(place));

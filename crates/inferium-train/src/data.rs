@@ -105,12 +105,15 @@ impl DataSet {
         let (mut lines, mut leaves) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for (number, raw) in (1..).zip(text.lines()) {
             let invalid = |reason: String| InvalidDataSet::Line { line: number, reason };
-            let line: Line = serde_json::from_str(raw).map_err(|error| invalid(error.to_string()))?;
+            let line: Line = serde_json::from_str(raw).map_err(|error| invalid(printable(&error.to_string())))?;
             if line.text.trim().is_empty() {
                 return Err(invalid("the text is empty".to_owned()));
             }
             if line.label.as_ref().is_some_and(|label| label.trim().is_empty()) {
                 return Err(invalid("the label is empty".to_owned()));
+            }
+            if let Some(label) = line.label.as_ref().filter(|label| label.chars().any(char::is_control)) {
+                return Err(invalid(format!("the label {label:?} has a control character")));
             }
             leaves.push(leaf_hash(raw.as_bytes()));
             lines.push(line);
@@ -158,8 +161,9 @@ impl DataSet {
         Ok(labels.into_iter().collect())
     }
 
-    /// Draws the held-out part: a line belongs to it by a hash of the draw and the line itself, so that equal lines never stand on
-    /// both sides, and nobody who wrote the data set before the draw chose the side of a line.
+    /// Draws the held-out part: a line belongs to it by a hash of the order and the line itself, as it stands in the file, and by nothing
+    /// else. So equal lines never stand on both sides; equal *texts* may, where their lines differ (another label, other spaces). Whoever
+    /// knows the order can write lines for the side that they like: it says nothing about who chose both.
     ///
     /// # Errors
     /// [`InvalidDataSet::Split`] if one of both parts is empty.
@@ -175,4 +179,9 @@ impl DataSet {
         }
         Ok(Split { training, held_out })
     }
+}
+
+/// Words of somebody else's, a decoder's that quotes a field's name for example, without what would steer a terminal.
+fn printable(words: &str) -> String {
+    words.chars().map(|letter| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }).collect()
 }

@@ -28,10 +28,16 @@ pub enum Evaluation {
     },
 }
 
-/// The mean of a sum of losses, in billionths, rounded; 0 of none.
+/// The mean of a sum of losses, in billionths, rounded; 0 of none. A sum that is no number is the worst loss there is, and not the best.
 pub(crate) fn mean_nano(sum: f64, count: u64) -> u64 {
-    // What is negative or no number becomes 0, and what is too large the largest: a conversion of Rust's, the same everywhere.
-    if count == 0 { 0 } else { (sum / count as f64 * 1e9).round() as u64 }
+    if count == 0 {
+        return 0;
+    }
+    if !sum.is_finite() {
+        return u64::MAX;
+    }
+    // What is negative becomes 0, and what is too large the largest: a conversion of Rust's, the same everywhere.
+    (sum / count as f64 * 1e9).round() as u64
 }
 
 impl Evaluation {
@@ -66,6 +72,9 @@ impl Evaluation {
     pub fn in_words(&self) -> String {
         let percent = |ppm: u32| format!("{:.1}", f64::from(ppm) / 1e4);
         let loss = self.loss();
+        if let Self::Accuracy { loss_nano: u64::MAX, .. } | Self::Perplexity { loss_nano: u64::MAX, .. } = self {
+            return "nothing: the loss is no finite number".to_owned();
+        }
         match (self, self.accuracy()) {
             (Self::Accuracy { correct, lines, .. }, Some(share)) => format!(
                 "accuracy {} % ({} to {}), {correct} of {lines} lines, loss {loss:.4}",

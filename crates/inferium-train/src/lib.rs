@@ -50,7 +50,7 @@ pub use audit::{Audit, draw};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use data::{DataSet, InvalidDataSet, Line, Split};
 pub use evaluation::Evaluation;
-pub use folder::{FolderError, RunFolder};
+pub use folder::{FolderError, FolderLock, Kept, RunFolder};
 pub use head::{HeadTrainer, InvalidHead};
 pub use lora::{Encode, InvalidLora, LoraTrainer};
 pub use order::Order;
@@ -59,7 +59,10 @@ pub use spec::{BaseModel, DataTerms, InvalidSpec, Method, OptimiserTerms, Traini
 pub use state::{InvalidState, State, TensorShape};
 pub use trainer::{TrainError, Trainer, run_interval, step};
 pub use vectors::{InvalidVectors, Vectors};
-pub use verify::{Bisection, Difference, LossBits, Mismatch, Ruling, bisect, rule, verify_interval};
+pub use verify::{
+    Bisection, Difference, LossBits, Mismatch, Ruling, bisect, check_end, check_first, check_record, rule,
+    verify_interval,
+};
 
 #[cfg(test)]
 mod tests;

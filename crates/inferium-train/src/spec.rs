@@ -19,6 +19,8 @@ pub(crate) const STEPS_MAX: u64 = 1 << 32;
 pub(crate) const INTERVAL_MAX: u32 = 1 << 16;
 /// Examples of a step at most.
 pub(crate) const BATCH_MAX: u32 = 4_096;
+/// Tokens of a step at most: examples times tokens of each.
+pub(crate) const STEP_TOKENS_MAX: u64 = 1 << 18;
 /// Labels of a classifier at most.
 pub(crate) const LABELS_MAX: usize = 4_096;
 /// Rank of adapters at most.
@@ -142,6 +144,13 @@ impl TrainingSpec {
         self.steps.div_ceil(u64::from(self.interval.max(1)))
     }
 
+    /// The interval that a run of so many steps has unless another is asked for: the longest of which there are as many as make
+    /// verification cheap, if there are as many steps; never longer than an interval may be.
+    #[must_use]
+    pub fn usual_interval(steps: u64) -> u32 {
+        u32::try_from(steps / crate::audit::BOTH_FROM).unwrap_or(u32::MAX).clamp(1, INTERVAL_MAX)
+    }
+
     /// Steps of interval `index`, from 0: the first one, and the one after the last.
     #[must_use]
     pub fn steps_of(&self, index: u64) -> (u64, u64) {
@@ -161,6 +170,14 @@ impl TrainingSpec {
             if (least..=most).contains(&found) { Ok(()) } else { Err(invalid()) }
         };
         let lines_max = LINES_MAX as u64;
+        if self.model.name.chars().any(char::is_control) {
+            let found = format!("{:?}", self.model.name);
+            return Err(InvalidSpec {
+                field: "the model's name",
+                found,
+                expected: "without control characters".to_owned(),
+            });
+        }
         within("the number of steps", self.steps, 1, STEPS_MAX)?;
         within("the number of steps of an interval", self.interval.into(), 1, INTERVAL_MAX.into())?;
         within("the number of examples of a step", self.batch.into(), 1, BATCH_MAX.into())?;
@@ -177,13 +194,24 @@ impl TrainingSpec {
                     let (found, expected) = ("unsorted".to_owned(), "sorted, each of them once".to_owned());
                     return Err(InvalidSpec { field: "the list of labels", found, expected });
                 }
+                if let Some(label) = labels.iter().find(|label| label.chars().any(char::is_control)) {
+                    let (found, expected) = (format!("{label:?}"), "without control characters".to_owned());
+                    return Err(InvalidSpec { field: "a label", found, expected });
+                }
                 Ok(())
             }
             Method::Lora { rank, alpha_milli, layers, sequence } => {
                 within("the rank", u64::from(*rank), 1, RANK_MAX.into())?;
                 within("alpha, in thousandths,", u64::from(*alpha_milli), 1, 1_000_000)?;
                 within("the number of adapted layers", u64::from(*layers), 1, 1 << 10)?;
-                within("the number of tokens of a sequence", u64::from(*sequence), 2, 1 << 16)
+                within("the number of tokens of a sequence", u64::from(*sequence), 2, 1 << 16)?;
+                let tokens = u64::from(self.batch).saturating_mul(u64::from(*sequence));
+                within(
+                    "the number of tokens of a step (examples times tokens of a sequence)",
+                    tokens,
+                    1,
+                    STEP_TOKENS_MAX,
+                )
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::record::{IntervalRecord, StepRecord};
 use crate::{
-    Audit, Checkpoint, Mismatch, Order, Ruling, State, Trainer, adamw, bisect, draw, head, lora, rule, run_interval,
-    verify_interval,
+    Audit, Checkpoint, Mismatch, Order, Ruling, State, Trainer, adamw, bisect, check_first, draw, head, lora, rule,
+    run_interval, verify_interval,
 };
 use inferium_types::Digest;
 
@@ -200,6 +200,12 @@ fn a_first_state_that_was_not_drawn_and_missing_steps_are_caught() {
         begun.state.parameters[0] += 0.5;
         let after = next(trainer, &begun);
         assert_eq!(verdict(trainer, &[begun, after], 0), Some(Mismatch::FirstState));
+        // It is checked without a step, so whatever is drawn; and a zero with another sign is another state.
+        assert_eq!(check_first(trainer, &first(trainer)), None);
+        let mut begun = first(trainer);
+        begun.state.first_moment[0] = -0.0;
+        assert_eq!(check_first(trainer, &begun), Some(Mismatch::FirstState));
+        assert_eq!(check_first(trainer, &next(trainer, &first(trainer))), Some(Mismatch::FirstState));
         let begun = first(trainer);
         let mut after = next(trainer, &begun);
         let expected = after.record.as_ref().unwrap().steps.len() as u64;

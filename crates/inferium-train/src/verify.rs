@@ -2,7 +2,7 @@
 
 use crate::record::{IntervalRecord, StepRecord};
 use crate::trainer::{TrainError, Trainer, run_interval};
-use crate::{Checkpoint, Order, State};
+use crate::{Checkpoint, Order, State, TrainingSpec};
 use inferium_types::{Digest, MerkleTree, TraceSearch};
 
 /// Where a trainer's claim and a re-run first differ.
@@ -30,6 +30,14 @@ pub enum Mismatch {
         /// As the spec has them.
         expected: u64,
         /// As it is claimed.
+        claimed: u64,
+    },
+    /// A finished run of another number of intervals.
+    #[error("a finished run has {expected} intervals, and this one {claimed}")]
+    Intervals {
+        /// As the spec has them.
+        expected: u64,
+        /// As they are kept, or as it is claimed.
         claimed: u64,
     },
     /// The loss is another one.
@@ -79,19 +87,42 @@ pub fn verify_interval(
 ) -> Result<Option<Difference>, TrainError> {
     let index = start.index();
     let differs = |what| Ok(Some(Difference { interval: index, what }));
-    if start.record.is_none() && start.state != trainer.initial() {
+    if start.record.is_none() && check_first(trainer, start).is_some() {
         return differs(Mismatch::FirstState);
     }
-    if end.job != start.next_job() {
-        return differs(Mismatch::Chain);
-    }
-    let (first, after) = trainer.spec().steps_of(index);
-    if first == after || !end.steps.iter().map(|step| step.step).eq(first..after) {
-        return differs(Mismatch::Steps { expected: after - first, claimed: end.steps.len() as u64 });
+    if let Some(what) = check_record(trainer.spec(), start, end) {
+        return differs(what);
     }
     let (_, found) = run_interval(trainer, end.job, start.state.clone(), each)?;
     let mismatch = end.steps.iter().zip(&found.steps).find_map(|(claimed, found)| mismatch(claimed, found));
     Ok(mismatch.map(|what| Difference { interval: index, what }))
+}
+
+/// Whether a run begins in the state that its seed draws, to the bit. It costs no step, so it is checked whatever is drawn.
+#[must_use]
+pub fn check_first(trainer: &dyn Trainer, first: &Checkpoint) -> Option<Mismatch> {
+    let is_first = first.record.is_none() && first.state.digest() == trainer.initial().digest();
+    (!is_first).then_some(Mismatch::FirstState)
+}
+
+/// Whether a record goes on from a checkpoint, with just the steps that the spec has there: what can be said of an interval without
+/// running it again. So it is checked of all of them.
+#[must_use]
+pub fn check_record(spec: &TrainingSpec, start: &Checkpoint, end: &IntervalRecord) -> Option<Mismatch> {
+    if end.job != start.next_job() {
+        return Some(Mismatch::Chain);
+    }
+    let (first, after) = spec.steps_of(start.index());
+    let has_its_steps = first < after && end.steps.iter().map(|step| step.step).eq(first..after);
+    (!has_its_steps).then_some(Mismatch::Steps { expected: after - first, claimed: end.steps.len() as u64 })
+}
+
+/// Whether a run that says it is finished has all of its intervals: `claimed` is how many it says. An honest part of a run is not the run.
+#[must_use]
+pub fn check_end(spec: &TrainingSpec, last: &Checkpoint, claimed: u64) -> Option<Mismatch> {
+    let expected = spec.intervals();
+    let found = [last.index(), claimed].into_iter().find(|intervals| *intervals != expected);
+    found.map(|claimed| Mismatch::Intervals { expected, claimed })
 }
 
 /// What one claimed step is not.

@@ -17,6 +17,15 @@ fn the_chance_is_that_of_draws_without_replacement() {
 }
 
 #[test]
+fn one_interval_is_missed_with_the_share_that_is_not_drawn() {
+    let usual = Audit::usual(300);
+    assert_eq!(usual.drawn, 28);
+    assert!((usual.missed_in_one() - 272.0 / 300.0).abs() < 1e-9, "{}", usual.missed_in_one());
+    assert!(Audit::of(300, 300).missed_in_one().abs() < f64::EPSILON);
+    assert!((Audit::of(300, 0).missed_in_one() - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
 fn the_default_is_the_fewest_that_catch() {
     for intervals in 1..600 {
         let audit = Audit::usual(intervals);

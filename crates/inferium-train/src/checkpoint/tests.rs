@@ -55,9 +55,9 @@ fn another_run_or_shape_is_refused_by_name() {
     let mut other = shapes();
     other[0].dimensions[1] += 1;
     let refused = Checkpoint::from_bytes(&bytes, found, &other).unwrap_err();
-    assert_eq!(refused.to_string(), "tensor 0 of the checkpoint is `weight` [3, 24], and not `weight` [3, 25]");
+    assert_eq!(refused.to_string(), "tensor 0 of the checkpoint is \"weight\" [3, 24], and not \"weight\" [3, 25]");
     let refused = Checkpoint::from_bytes(&bytes, found, &shapes()[..1]).unwrap_err();
-    assert_eq!(refused.to_string(), "tensor 1 of the checkpoint is `bias` [3], and not none");
+    assert_eq!(refused.to_string(), "tensor 1 of the checkpoint is \"bias\" [3], and not none");
 }
 
 #[test]
@@ -119,4 +119,22 @@ fn a_first_state_has_no_record() {
     let bytes = sealed(&inferium_types::encode(&stored));
     let refused = Checkpoint::from_bytes(&bytes, first.spec, &shapes()).unwrap_err();
     assert_eq!(refused, InvalidCheckpoint::Inconsistent { what: "record" });
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    let [first, after] = checkpoints();
+    let read =
+        |checkpoint: &Checkpoint| Checkpoint::from_bytes(&checkpoint.to_bytes(&shapes()), checkpoint.spec, &shapes());
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut wrong = first.clone();
+        *wrong.state.second_moment.last_mut().unwrap() = bad;
+        assert_eq!(read(&wrong).unwrap_err(), InvalidCheckpoint::NotFinite { what: "number" });
+        let mut wrong = after.clone();
+        wrong.record.as_mut().unwrap().steps[0].loss_bits = bad.to_bits();
+        assert_eq!(read(&wrong).unwrap_err(), InvalidCheckpoint::NotFinite { what: "loss" });
+    }
+    let mut largest = first;
+    largest.state.parameters[0] = f32::MAX;
+    assert!(read(&largest).is_ok());
 }

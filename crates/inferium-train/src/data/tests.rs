@@ -35,7 +35,8 @@ fn another_data_set_is_refused_by_name() {
 fn lines_that_are_none_are_refused_with_their_number() {
     let with = |bad: &str| DataSet::parse(&format!("{}{bad}\n{}", line(0), line(2))).unwrap_err();
     let bad = ["", "{", "[]", "{\"text\": \"\"}", "{\"text\": 3}", "{\"label\": \"a\"}", "{\"text\": \"a\", \"x\": 1}"];
-    for bad in bad.into_iter().chain(["{\"text\": \"a\", \"label\": \" \"}"]) {
+    let labels = ["{\"text\": \"a\", \"label\": \" \"}", "{\"text\": \"a\", \"label\": \"b\\u001b[2J\"}"];
+    for bad in bad.into_iter().chain(labels) {
         assert!(matches!(with(bad), InvalidDataSet::Line { line: 2, .. }), "{bad}");
     }
     assert_eq!(DataSet::parse("").unwrap_err(), InvalidDataSet::Empty);
@@ -83,4 +84,10 @@ fn damaged_lines_are_refused_or_read() {
         _ => Outcome::Refused,
     });
     assert!(tally.unwrap().refused > 0);
+}
+
+#[test]
+fn what_a_line_says_does_not_steer_a_terminal() {
+    let refused = DataSet::parse("{\"text\": \"a\", \"\\u001b[2Jx\": 1}").unwrap_err().to_string();
+    assert!(refused.contains("[2Jx") && !refused.chars().any(char::is_control), "{refused:?}");
 }

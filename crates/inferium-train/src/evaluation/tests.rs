@@ -23,7 +23,17 @@ fn means_are_whole_billionths() {
     assert_eq!(mean_nano(1e-9, 3), 0);
     assert_eq!(mean_nano(2e-9, 3), 1);
     assert_eq!(mean_nano(1.0, 0), 0);
-    assert_eq!((mean_nano(f64::NAN, 1), mean_nano(f64::INFINITY, 1)), (0, u64::MAX));
+}
+
+#[test]
+fn a_loss_that_is_no_number_is_the_worst_and_not_the_best() {
+    for sum in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert_eq!(mean_nano(sum, 1), u64::MAX, "{sum}");
+    }
+    assert_eq!(mean_nano(f64::MAX, 1), u64::MAX);
+    let worst = Evaluation::Perplexity { tokens: 7, loss_nano: mean_nano(f64::NAN, 7) };
+    assert_eq!(worst.in_words(), "nothing: the loss is no finite number");
+    assert_eq!(mean_nano(-1.0, 1), 0, "a finite one is rounded to what there is");
 }
 
 #[test]

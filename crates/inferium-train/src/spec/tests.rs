@@ -63,11 +63,45 @@ fn bounds_hold_to_the_last_value() {
     assert!(labels(&["a", "b"]).is_ok());
     assert!(labels(&["a"]).is_err() && labels(&["b", "a"]).is_err() && labels(&["a", "a"]).is_err());
     let lora = |rank, alpha_milli, layers, sequence| {
-        TrainingSpec { method: Method::Lora { rank, alpha_milli, layers, sequence }, ..good() }.check()
+        TrainingSpec { method: Method::Lora { rank, alpha_milli, layers, sequence }, batch: 4, ..good() }.check()
     };
     assert!(lora(1, 1, 1, 2).is_ok() && lora(256, 1_000_000, 1_024, 65_536).is_ok());
     for bad in [lora(0, 1, 1, 2), lora(257, 1, 1, 2), lora(1, 0, 1, 2), lora(1, 1, 0, 2), lora(1, 1, 1, 1)] {
         assert!(bad.is_err());
+    }
+}
+
+#[test]
+fn tokens_of_a_step_are_bounded() {
+    let lora = |batch, sequence| {
+        let method = Method::Lora { rank: 1, alpha_milli: 1, layers: 1, sequence };
+        TrainingSpec { method, batch, ..good() }.check()
+    };
+    assert_eq!(lora(4_096, 64), Ok(()));
+    assert!(lora(4_096, 65).unwrap_err().field.contains("tokens of a step"));
+}
+
+#[test]
+fn names_that_would_steer_a_terminal_are_refused() {
+    let labels = |label: &str| {
+        let method = Method::Head { labels: vec!["a".into(), label.into()], width: 4, vectors: Digest::ZERO };
+        TrainingSpec { method, ..good() }.check()
+    };
+    assert_eq!(labels("zwölf"), Ok(()));
+    for bad in ["b\u{1b}[2J", "b\n", "b\u{9b}"] {
+        let refused = labels(bad).unwrap_err();
+        assert!(!refused.to_string().chars().any(char::is_control), "{refused:?}");
+        let mut spec = good();
+        spec.model.name = bad.to_owned();
+        assert!(spec.check().is_err());
+    }
+}
+
+#[test]
+fn the_usual_interval_is_one_that_may_be() {
+    assert_eq!([1, 269, 270, 539, 540].map(TrainingSpec::usual_interval), [1, 1, 1, 1, 2]);
+    for steps in [270 * u64::from(INTERVAL_MAX), STEPS_MAX, u64::MAX] {
+        assert_eq!(TrainingSpec::usual_interval(steps), INTERVAL_MAX);
     }
 }
 

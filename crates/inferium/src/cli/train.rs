@@ -130,6 +130,9 @@ pub(crate) struct VerifyArgs {
     /// Run all of it again.
     #[arg(long)]
     pub(crate) all: bool,
+    /// The run that it must be: the digest that `train show` prints; a folder of another one is refused.
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) run: Option<Digest>,
     /// What draws the intervals: 64 hex digits that nobody knew when the run ended [default: drawn now].
     #[arg(long, value_name = "HEX", value_parser = parse_id)]
     pub(crate) beacon: Option<Digest>,

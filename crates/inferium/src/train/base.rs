@@ -52,7 +52,7 @@ impl Base {
         };
         if *base.model() != spec.model {
             return Err(Failure::refused(format!(
-                "{} has other weights or another tokenizer here than the run's: {}, and not {}",
+                "{:?} has other weights or another tokenizer here than the run's: {}, and not {}",
                 spec.model.name,
                 base.model().weights_root,
                 spec.model.weights_root

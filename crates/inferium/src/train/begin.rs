@@ -1,13 +1,12 @@
 //! `inferium train head` and `lora`: begins a run, or goes on with it.
 
 use super::base::{self, Base};
-use super::{PICTURE, RESULT, RunResult, VECTORS, curve, failure, seed, show};
+use super::{PICTURE, RESULT, RunResult, VECTORS, curve, failure, seed, show, vectors_bytes};
 use crate::cli::{Failure, HeadArgs, LoraArgs, TrainingArgs};
 use crate::progress::{CountBar, say};
-use inferium_train::audit::BOTH_FROM;
 use inferium_train::{
-    Checkpoint, DataSet, DataTerms, Evaluation, Method, OptimiserTerms, Order, RunFolder, Trainer, TrainingSpec,
-    Vectors, run_interval,
+    Checkpoint, DataSet, DataTerms, Evaluation, FolderLock, Method, OptimiserTerms, Order, RunFolder, Trainer,
+    TrainingSpec, Vectors, check_first, run_interval,
 };
 use inferium_types::Digest;
 use std::path::Path;
@@ -27,10 +26,12 @@ struct Kind {
 pub(super) fn head(arguments: &HeadArgs) -> Result<(), Failure> {
     let (text, data) = read(&arguments.training)?;
     let labels = data.labels().map_err(|error| refused(&arguments.training, &error))?;
+    // Before minutes of vectors: whether the folder can be had at all.
+    let lock = FolderLock::take(&arguments.training.out).map_err(failure)?;
     let base = Base::embedder(&arguments.model, &arguments.training.machine)?;
     let Base::Embedder(embedder, model) = &base else { return Err(Failure::failed("no embedder was loaded")) };
     let source = base::source(&data, model);
-    let vectors = match kept_vectors(&arguments.training.out, &source) {
+    let vectors = match kept_vectors(&arguments.training.out, &source, data.lines().len()) {
         Some(vectors) => vectors,
         None => base::vectors(embedder, &data)?,
     };
@@ -44,11 +45,12 @@ pub(super) fn head(arguments: &HeadArgs) -> Result<(), Failure> {
         batch: arguments.batch,
         measure: arguments.measure,
     };
-    train(&arguments.training, kind, &text, &data)
+    train(&arguments.training, kind, lock, &text, &data)
 }
 
 pub(super) fn lora(arguments: &LoraArgs) -> Result<(), Failure> {
     let (text, data) = read(&arguments.training)?;
+    let lock = FolderLock::take(&arguments.training.out).map_err(failure)?;
     let LoraArgs { rank, alpha, layers, sequence, .. } = *arguments;
     let kind = Kind {
         base: Base::decoder(&arguments.model, &arguments.training.machine)?,
@@ -59,14 +61,15 @@ pub(super) fn lora(arguments: &LoraArgs) -> Result<(), Failure> {
         batch: arguments.batch,
         measure: arguments.measure,
     };
-    train(&arguments.training, kind, &text, &data)
+    train(&arguments.training, kind, lock, &text, &data)
 }
 
 /// The vectors that a run in this folder has, if they are whole and the run's: it was stopped, and they are made already.
-fn kept_vectors(folder: &Path, source: &Digest) -> Option<Vectors> {
+fn kept_vectors(folder: &Path, source: &Digest, lines: usize) -> Option<Vectors> {
     let folder = RunFolder::open(folder).ok()?;
-    let Method::Head { vectors: root, .. } = folder.spec().method else { return None };
-    let vectors = Vectors::from_bytes(&folder.load(VECTORS).ok()??, source).ok()?;
+    let Method::Head { vectors: root, width, .. } = folder.spec().method else { return None };
+    let bytes = folder.load(VECTORS, vectors_bytes(lines, width)).ok()??;
+    let vectors = Vectors::from_bytes(&bytes, source).ok()?;
     (vectors.root() == root).then_some(vectors)
 }
 
@@ -102,15 +105,14 @@ fn spec(arguments: &TrainingArgs, kind: &Kind, data: &DataSet) -> Result<Trainin
     spec.data.examples = kind.base.examples(&spec, data)?;
     let per_epoch = Order::steps_per_epoch(spec.data.examples, spec.batch);
     spec.steps = arguments.steps.unwrap_or_else(|| kind.epochs.saturating_mul(per_epoch));
-    let usual = u32::try_from(spec.steps / BOTH_FROM).unwrap_or(u32::MAX).max(1);
-    spec.interval = arguments.interval.unwrap_or(usual);
+    spec.interval = arguments.interval.unwrap_or_else(|| TrainingSpec::usual_interval(spec.steps));
     spec.check().map_err(|error| Failure::usage(error.to_string()))?;
     Ok(spec)
 }
 
-fn train(arguments: &TrainingArgs, kind: Kind, text: &str, data: &DataSet) -> Result<(), Failure> {
+fn train(arguments: &TrainingArgs, kind: Kind, lock: FolderLock, text: &str, data: &DataSet) -> Result<(), Failure> {
     let spec = spec(arguments, &kind, data)?;
-    let folder = RunFolder::begin(&arguments.out, &spec, text).map_err(failure)?;
+    let folder = RunFolder::begin_in(lock, &spec, text).map_err(failure)?;
     if RunResult::load(&folder)?.is_some() {
         say("this run is finished: nothing is left to train");
         return show::run(&folder);
@@ -128,6 +130,11 @@ fn train(arguments: &TrainingArgs, kind: Kind, text: &str, data: &DataSet) -> Re
     let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };
     let begun = match folder.last(&shapes).map_err(failure)? {
         Some(last) => {
+            if let Some(what) =
+                folder.checkpoint(0, &shapes).map_err(failure)?.and_then(|kept| check_first(trainer, &kept))
+            {
+                return Err(Failure::refused(what.to_string()));
+            }
             say(&format!("going on after {} of {} intervals", last.index(), spec.intervals()));
             last
         }
@@ -143,10 +150,9 @@ fn train(arguments: &TrainingArgs, kind: Kind, text: &str, data: &DataSet) -> Re
     for (name, bytes) in trainer.export(&last.state) {
         folder.save(&name, &bytes).map_err(failure)?;
     }
-    let losses = show::losses(&folder)?;
-    let picture = folder.path().join(PICTURE);
-    curve::draw(&losses, &picture)
-        .map_err(|error| Failure::failed(format!("cannot draw {}: {error}", picture.display())))?;
+    let losses = folder.walk(&shapes).map_err(failure)?.losses;
+    let picture = curve::draw(&losses).map_err(|error| Failure::failed(format!("cannot draw {PICTURE}: {error}")))?;
+    folder.save(PICTURE, picture.as_bytes()).map_err(failure)?;
     // The result comes last: a run that has one is finished.
     let result = RunResult {
         run: spec.digest().to_string(),

@@ -1,7 +1,6 @@
 //! How losses fell: as a picture, and in a terminal.
 
 use plotters::prelude::*;
-use std::path::Path;
 
 #[cfg(test)]
 mod tests;
@@ -14,12 +13,18 @@ const ROWS: usize = 8;
 /// From an empty cell to a full one.
 const CELLS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Draws the loss of each step, and its mean over the steps around it.
-pub(super) fn draw(losses: &[f32], path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+/// Draws the loss of each step, and its mean over the steps around it: an SVG file's text.
+pub(super) fn draw(losses: &[f32]) -> Result<String, Box<dyn std::error::Error>> {
+    let mut picture = String::new();
+    draw_into(losses, &mut picture)?;
+    Ok(picture)
+}
+
+fn draw_into(losses: &[f32], picture: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let points = means(losses, POINTS);
     let smooth = means(losses, COLUMNS);
     let most = points.iter().map(|(_, loss)| *loss).fold(f64::MIN_POSITIVE, f64::max) * 1.05;
-    let root = SVGBackend::new(path, (900, 480)).into_drawing_area();
+    let root = SVGBackend::with_string(picture, (900, 480)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption("Mean loss of the examples of each step", ("sans-serif", 20))

@@ -1,31 +1,37 @@
 //! `inferium train verify`: runs drawn intervals again, and refuses what differs by a bit.
 
 use super::base::{self, Base};
-use super::{RunResult, VECTORS, begin, failure, open, show};
+use super::{RunResult, VECTORS, begin, failure, held_out, open, show, vectors_bytes};
 use crate::cli::{Failure, VerifyArgs};
 use crate::output;
 use crate::progress::{CountBar, print, say};
 use inferium_train::{
-    Audit, Checkpoint, DataSet, Difference, RunFolder, TensorShape, Trainer, Vectors, draw, verify_interval,
+    Audit, Checkpoint, DataSet, Difference, Method, RunFolder, TensorShape, Trainer, TrainingSpec, Vectors,
+    check_first, draw, verify_interval,
 };
 use inferium_types::Digest;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Instant;
 
 pub(super) fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
     let folder = open(&arguments.dir)?;
     let spec = folder.spec();
+    if let Some(asked) = arguments.run.filter(|asked| *asked != spec.digest()) {
+        return Err(Failure::refused(format!("the folder's run is {}, and not {asked}", spec.digest())));
+    }
     let text = folder.data().map_err(failure)?;
     let refused = |error: &dyn std::fmt::Display| Failure::refused(error.to_string());
     let data = DataSet::parse(&text).map_err(|error| refused(&error))?;
     data.check(spec.data.root).map_err(|error| refused(&error))?;
-    let (_, last) = show::walk(&folder)?;
-    let last = last.filter(|last| last.index() > 0);
-    let last = last.ok_or_else(|| Failure::usage("this run has no interval yet: there is nothing to verify"))?;
+    let kept = show::kept(&folder)?;
     let result = RunResult::load(&folder)?;
-    if result.as_ref().is_some_and(|result| result.root != last.root().to_string()) {
-        return Err(Failure::refused("the result names another root than the checkpoints lead to"));
+    if let Some(result) = &result {
+        result.check(&folder, &kept)?;
     }
+    let ends = (kept.first, kept.last.filter(|last| last.index() > 0));
+    let (Some(first), Some(last)) = ends else {
+        return Err(Failure::usage("this run has no interval yet: there is nothing to verify"));
+    };
     let audit = match (arguments.all, arguments.intervals) {
         (true, _) => Audit::of(last.index(), last.index()),
         (false, Some(drawn)) => Audit::of(last.index(), drawn),
@@ -38,6 +44,9 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let (vectors, embedded) = vectors_again(&base, &folder, &data, arguments.all, &beacon)?;
     let trainer = base.trainer(spec, &data, vectors, &arguments.machine)?;
+    if let Some(what) = check_first(trainer.as_ref(), &first) {
+        return Err(Failure::refused(what.to_string()));
+    }
     if let Some(difference) = again(trainer.as_ref(), &folder, &drawn)? {
         return Err(Failure::refused(format!(
             "interval {} was not trained as claimed: {}",
@@ -45,35 +54,80 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
         )));
     }
     let seconds = began.elapsed().as_secs_f64();
-    let claims = result.as_ref().map(|result| claims(trainer.as_ref(), &folder, &last, result)).transpose()?;
+    if let Some(result) = &result {
+        claims(trainer.as_ref(), [&first, &last], result)?;
+        folder.check_exported(&trainer.export(&last.state)).map_err(failure)?;
+    }
+    let verified = Verified { audit, beacon, drawn, seconds, embedded };
     if output::is_json() {
-        return output::print_json(&json!({
+        return output::print_json(&verified.document(spec, &last, result.as_ref()));
+    }
+    print(&verified.in_words(spec, &last, result.as_ref()).join("\n"))
+}
+
+/// What was run again.
+struct Verified {
+    audit: Audit,
+    beacon: Digest,
+    drawn: Vec<u64>,
+    seconds: f64,
+    embedded: usize,
+}
+
+impl Verified {
+    fn document(&self, spec: &TrainingSpec, last: &Checkpoint, result: Option<&RunResult>) -> Value {
+        json!({
             "run": spec.digest().to_string(),
+            "data_root": spec.data.root.to_string(),
+            "held_out_ppm": spec.data.held_out.get(),
+            "measured_max": spec.data.measured_max,
+            "model": { "name": spec.model.name, "weights_root": spec.model.weights_root.to_string(), "tokenizer": spec.model.tokenizer_hash.to_string() },
+            "steps": spec.steps,
             "root": last.root().to_string(),
-            "beacon": beacon.to_string(),
-            "intervals": audit.intervals,
-            "verified": drawn,
-            "missed": audit.missed,
-            "cost": audit.cost,
-            "seconds": seconds,
+            "beacon": self.beacon.to_string(),
+            "intervals": self.audit.intervals,
+            "intervals_of_run": spec.intervals(),
+            "verified": self.drawn,
+            "missed": self.audit.missed,
+            "missed_in_one": self.audit.missed_in_one(),
+            "cost": self.audit.cost,
+            "seconds": self.seconds,
             "is_equal": true,
-            "vectors_verified": embedded,
-            "is_measured": claims.is_some(),
-        }));
+            "vectors_verified": self.embedded,
+            "is_finished": result.is_some(),
+            "is_measured": result.is_some(),
+            "before": result.map(|result| show::measured(&result.before)),
+            "after": result.map(|result| show::measured(&result.after)),
+        })
     }
-    let mut lines = vec![
-        format!("equal     {} of {} intervals, to the bit, in {seconds:.1} s", drawn.len(), audit.intervals),
-        format!("root      {}", last.root()),
-        format!("beacon    {beacon}"),
-    ];
-    if embedded > 0 {
-        lines.push(format!("vectors   {embedded} of {} lines embedded again: equal, to the bit", data.lines().len()));
+
+    fn in_words(&self, spec: &TrainingSpec, last: &Checkpoint, result: Option<&RunResult>) -> Vec<String> {
+        let again =
+            format!("{} of {} intervals, to the bit, in {:.1} s", self.drawn.len(), self.audit.intervals, self.seconds);
+        let mut rows = vec![
+            ("run", spec.digest().to_string()),
+            ("data", format!("root {}", spec.data.root)),
+            ("held out", held_out(spec)),
+            ("model", format!("{:?} (weights {})", spec.model.name, spec.model.weights_root)),
+            ("steps", show::steps(spec)),
+            ("equal", again),
+            ("root", last.root().to_string()),
+            ("beacon", self.beacon.to_string()),
+        ];
+        if self.embedded > 0 {
+            rows.push(("vectors", format!("{} lines embedded again: equal, to the bit", self.embedded)));
+        }
+        if let Some(result) = result {
+            rows.push(("before", result.before.in_words()));
+            rows.push(("after", result.after.in_words()));
+            rows.push(("measured", "again on the held-out part, before and after: as the result says".to_owned()));
+            rows.push(("files", "those for others are what the last state makes, byte for byte".to_owned()));
+        } else {
+            let (done, all) = (last.index(), spec.intervals());
+            rows.push(("measured", format!("nothing: the run is not finished ({done} of {all} intervals)")));
+        }
+        rows.into_iter().map(|(name, text)| format!("{name:9} {text}")).collect()
     }
-    lines.push(match claims {
-        Some(()) => "measured  again on the held-out part, before and after: as the result says".to_owned(),
-        None => "measured  nothing: the run is not finished".to_owned(),
-    });
-    print(&lines.join("\n"))
 }
 
 /// The vectors that the run names, of which a drawn few are made again; how many these were. Nothing where none are trained on.
@@ -85,7 +139,8 @@ fn vectors_again(
     beacon: &Digest,
 ) -> Result<(Option<Vectors>, usize), Failure> {
     let Base::Embedder(embedder, model) = base else { return Ok((None, 0)) };
-    let bytes = folder.load(VECTORS).map_err(failure)?;
+    let Method::Head { width, .. } = &folder.spec().method else { return Ok((None, 0)) };
+    let bytes = folder.load(VECTORS, vectors_bytes(data.lines().len(), *width)).map_err(failure)?;
     let bytes = bytes.ok_or_else(|| Failure::refused(format!("{} has no {VECTORS}", folder.path().display())))?;
     let vectors = Vectors::from_bytes(&bytes, &base::source(data, model));
     let vectors = vectors.map_err(|error| Failure::refused(format!("{VECTORS}: {error}")))?;
@@ -129,9 +184,8 @@ fn again(trainer: &dyn Trainer, folder: &RunFolder, drawn: &[u64]) -> Result<Opt
 }
 
 /// Measures again what the result says.
-fn claims(trainer: &dyn Trainer, folder: &RunFolder, last: &Checkpoint, result: &RunResult) -> Result<(), Failure> {
-    let first = checkpoint(folder, 0, &trainer.shapes())?;
-    for (at, when, claimed) in [(&first, "before", result.before), (last, "after", result.after)] {
+fn claims(trainer: &dyn Trainer, [first, last]: [&Checkpoint; 2], result: &RunResult) -> Result<(), Failure> {
+    for (at, when, claimed) in [(first, "before", result.before), (last, "after", result.after)] {
         let found = begin::measured(trainer, at, when)?;
         if found != claimed {
             let (claimed, found) = (claimed.in_words(), found.in_words());

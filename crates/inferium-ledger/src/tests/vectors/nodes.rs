@@ -190,27 +190,6 @@ fn declare_profile(book: &mut Book) {
 }
 
 /// Of boards there is one profile (SPEC L2).
-fn declare_boards(page: &mut Page<'_>, chain: &Chain) {
-    let boards = |name: &str| {
-        let profile = ModelProfile { name: name.to_owned(), ..ModelProfile::folder() };
-        TransactionBody::DeclareProfile { profile }
-    };
-    page.valid("the profile of boards", "L2", chain, "v0", boards("boards"));
-    page.invalid("another profile of boards", "L2", chain, "v0", boards("board"), "out_of_bounds");
-    let build = |digest| EngineClass::Canonical { build: digest, tier: "any".into() };
-    let rules = ModelProfile { engine: build(Digest::sha256(b"other rules")), ..ModelProfile::folder() };
-    page.invalid(
-        "boards by other rules",
-        "L2",
-        chain,
-        "v0",
-        TransactionBody::DeclareProfile { profile: rules },
-        "out_of_bounds",
-    );
-    for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
-        page.invalid(&format!("boards, by {name}"), "L2", chain, sender, boards("boards"), "not_allowed");
-    }
-}
 
 fn terms(slots: u32, prompt: u64, completion: u64) -> OfferTerms {
     let price = Price { prompt_token: Amount::from_nano(prompt), completion_token: Amount::from_nano(completion) };

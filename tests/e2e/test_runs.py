@@ -289,13 +289,16 @@ def test_a_worker_that_joined_hosts_agents(tmp_path):
         events = []
         threading.Thread(target=lambda: events.extend(json.loads(line) for line in worker.stdout), daemon=True).start()
         try:
-            deadline = time.monotonic() + 180
+            deadline = time.monotonic() + 300
             while not any(event["event"] == "measured" for event in list(events)):
                 assert time.monotonic() < deadline and worker.poll() is None, events
                 time.sleep(0.1)
             node = next(event["node"] for event in events if event["event"] == "registered")
             # Then there is only the one that joined, which offers once it is measured, and is leased once somebody asks.
             assert network.run("worker", "pause", "--data", network.data).returncode == 0
+            while network.chat(max_tokens=1, provider={"only": [node]})[0] != 200:
+                assert time.monotonic() < deadline, "it serves nobody"
+                time.sleep(0.2)
             hosted = None
             while hosted != node:
                 assert time.monotonic() < deadline, run

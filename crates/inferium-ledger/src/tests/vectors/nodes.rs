@@ -189,8 +189,6 @@ fn declare_profile(book: &mut Book) {
     );
 }
 
-/// Of boards there is one profile (SPEC L2).
-
 fn terms(slots: u32, prompt: u64, completion: u64) -> OfferTerms {
     let price = Price { prompt_token: Amount::from_nano(prompt), completion_token: Amount::from_nano(completion) };
     OfferTerms { slots, price, context_tokens: 4_096, batches: true }

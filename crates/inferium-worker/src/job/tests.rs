@@ -409,7 +409,7 @@ async fn texts_of_another_model_count_or_length_are_refused() {
         let job = (JobRequest { tokens_max, ..request }, payload);
         assert_eq!(
             refusal(embedding_context(None), job).await,
-            format!("2 texts or continuations, the request says {tokens_max}")
+            format!("2 texts, continuations or boards, the request says {tokens_max}")
         );
     }
     let payload = JobPayload::embed([1; 32], vec!["x".repeat(10_000)]);
@@ -518,7 +518,7 @@ async fn scores_within_a_tolerance_or_of_another_number_are_refused() {
         let (request, payload) = scoring_job(&CONTINUATIONS);
         let job = (JobRequest { tokens_max, ..request }, payload);
         let found = refusal(context(None), job).await;
-        assert_eq!(found, format!("3 texts or continuations, the request says {tokens_max}"));
+        assert_eq!(found, format!("3 texts, continuations or boards, the request says {tokens_max}"));
     }
     let found = refusal(embedding_context(None), scoring_job(&CONTINUATIONS)).await;
     assert_eq!(found, "the model is for embedding, and was given another input");

@@ -40,9 +40,10 @@ def test_a_crime_is_caught_and_costs(tmp_path, crime):
         outcomes = [network.receipt(job, timeout=90)[1] for job in jobs]
         while not (approved := [outcome for outcome in outcomes if outcome["status"] in ("final", "settled")]):
             assert time.monotonic() < deadline, f"the honest worker has done nothing:\n{outcomes}"
+            # The cheat's lease may have just ended, and the honest worker's not begun.
             status, _, answer = network.chat(f"Question {len(outcomes)}: what is water?", temperature=0.8)
-            assert status == 200, answer
-            outcomes.append(network.receipt(answer["inferium"]["job"], timeout=90)[1])
+            if status == 200:
+                outcomes.append(network.receipt(answer["inferium"]["job"], timeout=90)[1])
         assert all(outcome["worker"] == honest_id for outcome in approved)
         if crime != "silent":
             assert any(outcome["status"] == "rejected" for outcome in outcomes)

@@ -294,11 +294,7 @@ def test_a_worker_that_joined_hosts_agents(tmp_path):
                 assert time.monotonic() < deadline and worker.poll() is None, events
                 time.sleep(0.1)
             node = next(event["node"] for event in events if event["event"] == "registered")
-            # Then there is only the one that joined, which offers once it is measured, and is leased once somebody asks.
-            assert network.run("worker", "pause", "--data", network.data).returncode == 0
-            while network.chat(max_tokens=1, provider={"only": [node]})[0] != 200:
-                assert time.monotonic() < deadline, "it serves nobody"
-                time.sleep(0.2)
+            # Hosts are drawn, and nobody is passed over for long.
             hosted = None
             while hosted != node:
                 assert time.monotonic() < deadline, run

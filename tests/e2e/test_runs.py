@@ -278,6 +278,58 @@ def test_what_a_run_orders_is_spent_within_the_policy_and_no_further(network, ag
     assert spent() == (2 * NANO // 5, 5 * NANO - 2 * NANO // 5)
 
 
+def test_an_agent_hires_another_and_pays_on_delivery(network, agents, tmp_path):
+    publish(network, tmp_path, "clerk")
+    clerk = studio(network, "show", "clerk")
+    boss = tmp_path / "boss.toml"
+    order = '[[prepare]]\ntool = "hire"\narguments = { agent = "clerk", task = "File: {task}" }\n'
+    spending = f'[spending]\nper_run = "0.3"\nper_day = "0.5"\nrecipients = ["agent:{clerk["agent"]}"]\n'
+    boss.write_text(HEAD.format(name="boss") + order + LIMITS.format(steps=3, tokens=20_000) + spending)
+    hired = studio(network, "hire", "clerk", "--into", boss)
+    assert (hired["agent"], hired["missing"]) == (clerk["agent"], None), hired
+    assert "already" in studio(network, "hire", "clerk", "--into", boss, code=6)
+    studio(network, "publish", boss, "--as", "account", "--yes")
+    studio(network, "fund", "boss", "5", "--as", "account", "--yes")
+
+    status, _, run = post(network, {"agent": "boss", "input": "a letter"})
+    assert status == 200, run
+    call = run["calls"][0]
+    assert (call["type"], call["agent"], call["task"]) == ("hire", clerk["agent"], "File: a letter"), call
+    deadline = time.monotonic() + 120
+    while True:
+        call = network.request(f"/v1/runs/{run['id']}")[2]["calls"][0]
+        if call["status"] == "completed":
+            break
+        assert call["status"] in ("ordered", "in_progress") and time.monotonic() < deadline, call
+        time.sleep(0.5)
+    delivered = network.request(f"/v1/runs/{call['run']}")[2]
+    assert delivered["hired_by"] == run["id"] and delivered["answer"], delivered
+    assert (delivered["agent"]["name"], delivered["price"]) == ("clerk", "0"), "the key pays its model calls alone"
+    final(network, delivered["inferium"]["job"])
+
+    # Delivered and past the challenge window: its price is gone from the account, and all else came back to it.
+    price = NANO // 100
+    while studio(network, "show", "clerk")["earned"]["runs"] == 0 or studio(network, "show", "boss")["balance_nano"] != 5 * NANO - price:
+        assert time.monotonic() < deadline + 60, studio(network, "show", "boss")
+        time.sleep(0.5)
+    assert studio(network, "show", "clerk")["earned"]["fees_nano"] == price
+    logs = network.run("studio", "logs", run["id"], "--data", network.data)
+    assert f"hire {clerk['id']} for: File: a letter" in logs.stdout and f"completed, run {call['run']}" in logs.stdout
+
+    # What it was hired as is pinned: of another version nothing is opened, and nothing is spent.
+    file = tmp_path / "clerk.toml"
+    file.write_text(file.read_text().replace("Be brief.", "Be briefer."))
+    studio(network, "update", file, "--as", "account", "--yes")
+    status, _, run = post(network, {"agent": "boss", "input": "another letter"})
+    assert status == 200, run
+    deadline = time.monotonic() + 90
+    while (call := network.request(f"/v1/runs/{run['id']}")[2]["calls"][0])["status"] != "refused":
+        assert call["status"] == "ordered" and time.monotonic() < deadline, call
+        time.sleep(0.5)
+    assert "version" in call["error"] and call["run"] is None, call
+    assert studio(network, "show", "boss")["balance_nano"] == 5 * NANO - price
+
+
 def test_a_worker_that_joined_hosts_agents(tmp_path):
     with Network(tmp_path / "data", "--engine", "mock", model="mock") as network:
         publish(network, tmp_path, "plain")

@@ -149,12 +149,12 @@ def hosts_id() -> str:
 
 
 def hosts() -> Entry:
-    return _of_rules("agents", "host", digest("inferium/run-rules/1"))
+    return _of_rules("agents", "host", digest("inferium/run-rules/2"))
 
 
 def boards() -> Entry:
     """L2: the one profile of boards, whose build names the suites."""
-    return _of_rules("boards", "fold", digest("inferium/board-rules/1", FOLDED_SUITES.encode()))
+    return _of_rules("boards", "fold", digest("inferium/board-rules/2", FOLDED_SUITES.encode()))
 
 
 def _of_rules(name: str, does: str, build: str) -> Entry:

@@ -3,8 +3,8 @@
 use crate::manifest::Manifest;
 use crate::run::{Limits, Next, Run, RunEnd};
 use inferium_types::{
-    CallRecord, ChatMessage, Digest, JobAnswer, JobInput, JobLeaf, JobOutput, JobPayload, LeaseId, RunInput, Shaping,
-    limits, step_request, step_result,
+    CallRecord, ChatMessage, Digest, JobAnswer, JobInput, JobLeaf, JobOutput, JobPayload, LeaseId, RunInput,
+    RunTranscript, Shaping, limits, step_request, step_result,
 };
 
 /// What the chain says of a run.
@@ -97,7 +97,7 @@ pub fn check(facts: &RunFacts, leaf: &JobLeaf, payload: &JobPayload, output: &Jo
     if borsh::object_length(transcript).is_ok_and(|size| size > limits::TRANSCRIPT_SIZE_MAX) {
         return Err(RunFault::Size);
     }
-    let run = Run::new(facts.lease, &manifest, input, facts.limits, &transcript.tools);
+    let run = Run::new(facts.lease, &manifest, (input, payload.salt), facts.limits, &transcript.tools);
     let mut run = run.map_err(|_| RunFault::Tools)?;
     let (mut models, mut conversation, mut grammar) = (Vec::new(), Vec::new(), None);
     for (index, call) in (0u32..).zip(&transcript.calls) {
@@ -128,6 +128,32 @@ pub fn check(facts: &RunFacts, leaf: &JobLeaf, payload: &JobPayload, output: &Jo
         return Err(RunFault::Result);
     }
     Ok(Checked { models, tokens: run.tokens(), conversation, grammar })
+}
+
+/// What the runs are given that a run of this transcript hires, by the places of their orders among its calls.
+///
+/// The transcript is one that was checked, or that its reader was given by whoever it pays: what does not follow ends the list.
+#[must_use]
+pub fn hires(
+    lease: LeaseId,
+    payload: &JobPayload,
+    limits: Limits,
+    transcript: &RunTranscript,
+) -> Vec<(u32, JobPayload)> {
+    let JobInput::Run(input) = &payload.input else { return Vec::new() };
+    let Ok(manifest) = Manifest::read(&input.manifest) else { return Vec::new() };
+    let Ok(mut run) = Run::new(lease, &manifest, (input, payload.salt), limits, &transcript.tools) else {
+        return Vec::new();
+    };
+    let mut hires = Vec::new();
+    for (index, call) in (0u32..).zip(&transcript.calls) {
+        let hired = run.hired();
+        if run.take(call).is_err() {
+            break;
+        }
+        hires.extend(hired.map(|payload| (index, payload)));
+    }
+    hires
 }
 
 fn manifest_of(facts: &RunFacts, payload: &JobPayload, input: &RunInput) -> Result<Manifest, RunFault> {

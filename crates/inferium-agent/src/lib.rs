@@ -9,6 +9,7 @@
 //! | `manifest` | the TOML file that an agent is published as, read strictly |
 //! | `form` | how models are told of tools, and call them: text that a grammar holds them to |
 //! | `run` | what comes next |
+//! | `hire` | whom a run may hire, and the order that hires |
 //! | `check` | whether a transcript is one of the run that a chain knows |
 //!
 //! What a run does: the tools of `[[prepare]]` first; then the model is asked, turn by turn, until it answers with text
@@ -20,9 +21,11 @@
 
 mod check;
 pub mod form;
+mod hire;
 mod manifest;
 mod run;
 
-pub use check::{Checked, ModelCall, RunFacts, RunFault, check};
+pub use check::{Checked, ModelCall, RunFacts, RunFault, check, hires};
+pub use hire::{Hire, Hired};
 pub use manifest::{Launch, Manifest, Prepare, Server, is_secret_name};
 pub use run::{Limits, Next, Run, RunEnd, WrongCall, WrongTool, call_seed};

@@ -3,6 +3,7 @@
 //! It is read strictly: a key that nobody knows, a value of another form, or one out of its bounds is an error that names
 //! it, since what is misspelt in it would be missing in every run.
 
+use crate::hire::{Ask, HIRE, HIRES_MAX, Hire};
 use crate::run::{PAY, order};
 use inferium_types::{
     AccountId, AgentLimits, AgentTerms, Amount, Digest, ProfileId, Recipients, SamplingParams, SpendOrder,
@@ -55,13 +56,16 @@ pub struct Manifest {
     /// Names of secrets that the servers of tools are given; never the secrets.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// Other agents that its runs may hire, by the names that the model knows them by.
+    #[serde(default)]
+    pub hire: BTreeMap<String, Hire>,
 }
 
 /// A tool that is called before the model is asked, so that it has the result from the beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prepare {
-    /// `server__tool`, or `pay`: a standing order, which every run of the agent gives.
+    /// `server__tool`, or `pay` or `hire`: a standing order, which every run of the agent gives.
     pub tool: String,
     /// Its arguments; in their texts `{task}` stands for what the run is to do.
     #[serde(default = "no_arguments")]
@@ -69,7 +73,7 @@ pub struct Prepare {
 }
 
 impl Prepare {
-    /// The standing order that it is, if it is one.
+    /// The payment that it is a standing order for, if it is one.
     pub(crate) fn order(&self) -> Option<SpendOrder> {
         (self.tool == PAY).then(|| order(&self.arguments.to_string()).ok()).flatten()
     }
@@ -161,7 +165,7 @@ impl Manifest {
     /// # Errors
     /// In words, with the line where the form is wrong, else with the key.
     pub fn read(text: &str) -> Result<Self, String> {
-        let manifest: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let manifest = Self::form(text)?;
         if !is_agent_name(&manifest.name) {
             return Err(format!(
                 "`name` is 1 to {} of a-z, 0-9 and -, no hyphen at an end; not {:?}",
@@ -177,6 +181,7 @@ impl Manifest {
                 return Err(format!("`tools.{name}` has one of `builtin`, `command` and `url`"));
             }
         }
+        manifest.check_hired()?;
         manifest.check_prepared()?;
         if manifest.answer_tokens == Some(0) {
             return Err("`answer_tokens` must be above zero".to_owned());
@@ -194,6 +199,27 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// A manifest as it is written, with nothing but its form checked.
+    pub(crate) fn form(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+
+    fn check_hired(&self) -> Result<(), String> {
+        if self.hire.len() > HIRES_MAX {
+            return Err(format!("{} agents are to be hired; at most {HIRES_MAX} are allowed", self.hire.len()));
+        }
+        let policy = self.spending.policy()?;
+        for (name, hire) in &self.hire {
+            if !is_agent_name(name) {
+                return Err(format!("`hire.{name}`: a name is a-z, 0-9 and -"));
+            }
+            if let Some(fault) = hire.fault(&policy) {
+                return Err(format!("`hire.{name}`: {fault}"));
+            }
+        }
+        Ok(())
+    }
+
     fn check_prepared(&self) -> Result<(), String> {
         if self.prepare.len() > PREPARED_MAX {
             return Err(format!("{} tools are prepared; at most {PREPARED_MAX} are allowed", self.prepare.len()));
@@ -207,6 +233,11 @@ impl Manifest {
                 if !self.may_pay() {
                     return Err(format!("`prepare`: `{PAY}` needs `spending` that allows something"));
                 }
+                continue;
+            }
+            if prepare.tool == HIRE {
+                Ask::read(self, &prepare.arguments.to_string())
+                    .map_err(|reason| format!("`prepare`: `{HIRE}`: {reason}"))?;
                 continue;
             }
             let is_there = prepare.tool.split_once("__").is_some_and(|(server, _)| self.tools.contains_key(server));
@@ -235,6 +266,11 @@ impl Manifest {
         SamplingParams { temperature_micro, ..SamplingParams::GREEDY }
     }
 
+    /// Of a run; above zero only once it was read.
+    pub(crate) fn price(&self) -> Result<Amount, String> {
+        amount("price", &self.price)
+    }
+
     /// True when its policy lets it spend.
     #[must_use]
     pub fn may_pay(&self) -> bool {
@@ -249,7 +285,7 @@ impl Manifest {
         let Limits { steps, tokens, tool_calls, seconds } = self.limits;
         let run_ms = seconds.saturating_mul(1_000);
         let limits = AgentLimits { steps, tokens, tool_calls, run_ms };
-        let price = amount("price", &self.price)?;
+        let price = self.price()?;
         let terms = AgentTerms { manifest: digest, model, price, limits, policy: self.spending.policy()? };
         match terms.out_of_bounds() {
             None => Ok(terms),

@@ -1,6 +1,7 @@
 //! What a run does next.
 
 use crate::form::{self, Function, Otherwise, Said};
+use crate::hire::{Ask, HIRE};
 use crate::manifest::{Manifest, recipient};
 use inferium_types::{
     AgentLimits, Amount, CallRecord, ChatMessage, Digest, FinishReason, JobId, JobInput, JobPayload, LeaseId, RunInput,
@@ -105,6 +106,8 @@ pub struct Run<'a> {
     lease: LeaseId,
     manifest: &'a Manifest,
     input: &'a RunInput,
+    /// Of what the run is given: what it hires others for is salted by it.
+    salt: [u8; 32],
     limits: Limits,
     functions: Vec<Function>,
     messages: Vec<ChatMessage>,
@@ -122,18 +125,19 @@ pub struct Run<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pending {
     Tool { name: String, arguments: String },
-    Spend(SpendOrder),
+    Pay(SpendOrder),
+    Hire(Ask),
 }
 
 impl<'a> Run<'a> {
-    /// A run at its beginning, with the tools that were found.
+    /// A run at its beginning, with what it is given under which salt, and the tools that were found.
     ///
     /// # Errors
     /// [`WrongTool`].
     pub fn new(
         lease: LeaseId,
         manifest: &'a Manifest,
-        input: &'a RunInput,
+        (input, salt): (&'a RunInput, [u8; 32]),
         limits: Limits,
         tools: &[RunTool],
     ) -> Result<Self, WrongTool> {
@@ -147,6 +151,9 @@ impl<'a> Run<'a> {
         if manifest.may_pay() {
             functions.push(pay());
         }
+        if !manifest.hire.is_empty() {
+            functions.push(hire(manifest));
+        }
         let told = tools.iter().map(|tool| tool.description.len().saturating_add(tool.parameters.len()));
         let grammar =
             if functions.is_empty() { String::new() } else { form::grammar(&functions, Otherwise::Text, false) };
@@ -159,6 +166,7 @@ impl<'a> Run<'a> {
             lease,
             manifest,
             input,
+            salt,
             limits,
             functions,
             messages: Vec::new(),
@@ -184,16 +192,43 @@ impl<'a> Run<'a> {
                 return Next::End(RunEnd::TooLong);
             }
             let arguments = filled(&prepare.arguments, &self.input.task).to_string();
+            if prepare.tool == HIRE {
+                // Only the task that was filled in can be too long: the rest was read with the manifest.
+                let order = Ask::read(self.manifest, &arguments).ok().and_then(|ask| self.hires(&ask));
+                return order.map_or(Next::End(RunEnd::TooLong), |(order, _)| Next::Spend(order));
+            }
             return Next::Tool { name: prepare.tool.clone(), arguments };
         }
         match (&self.pending, &self.answer) {
             (Some(Pending::Tool { name, arguments }), _) => {
                 Next::Tool { name: name.clone(), arguments: arguments.clone() }
             }
-            (Some(Pending::Spend(order)), _) => Next::Spend(*order),
+            (Some(Pending::Pay(order)), _) => Next::Spend(*order),
+            (Some(Pending::Hire(ask)), _) => {
+                // The manifest was read, so it names whom it hires.
+                self.hires(ask).map_or(Next::End(RunEnd::TooLong), |(order, _)| Next::Spend(order))
+            }
             (None, Some(answer)) => Next::End(RunEnd::Answered(answer.clone())),
             (None, None) => self.ask(),
         }
+    }
+
+    /// What the run is given that comes next, when an order to hire does.
+    #[must_use]
+    pub fn hired(&self) -> Option<JobPayload> {
+        let ask = match (self.manifest.prepare.get(self.prepared.len()), &self.pending) {
+            (Some(prepare), _) if prepare.tool == HIRE => {
+                Ask::read(self.manifest, &filled(&prepare.arguments, &self.input.task).to_string()).ok()?
+            }
+            (None, Some(Pending::Hire(ask))) => ask.clone(),
+            _ => return None,
+        };
+        self.hires(&ask).map(|(_, payload)| payload)
+    }
+
+    fn hires(&self, ask: &Ask) -> Option<(SpendOrder, JobPayload)> {
+        let payload = ask.payload(self.manifest, (self.lease, self.calls), &self.salt)?;
+        Some((ask.order(self.manifest, &payload)?, payload))
     }
 
     /// Tokens of the model calls so far.
@@ -223,7 +258,12 @@ impl<'a> Run<'a> {
             }
             (Next::Spend(order), CallRecord::Spend { order: ordered }) if order == *ordered => {
                 self.tool_calls = self.tool_calls.saturating_add(1);
-                self.responded("Ordered. It is paid when this run has been checked.");
+                self.responded(match order {
+                    SpendOrder::Pay { .. } => "Ordered. It is paid when this run has been checked.",
+                    SpendOrder::Hire { .. } => {
+                        "Hired. It begins when this run has been checked, and its answer is kept with this run."
+                    }
+                });
             }
             (Next::Model { job, input, sampling, tokens_max }, CallRecord::Model { leaf, salt, output }) => {
                 let request = &leaf.request;
@@ -323,12 +363,13 @@ impl<'a> Run<'a> {
             }
             Said::Call(name, arguments) => {
                 self.messages.push(message("assistant", form::written(name, arguments)));
-                if name != PAY {
-                    self.pending = Some(Pending::Tool { name: name.to_owned(), arguments: arguments.to_owned() });
-                    return;
-                }
-                match order(arguments) {
-                    Ok(order) => self.pending = Some(Pending::Spend(order)),
+                let pending = match name {
+                    PAY => order(arguments).map(Pending::Pay),
+                    HIRE => Ask::read(self.manifest, arguments).map(Pending::Hire),
+                    name => Ok(Pending::Tool { name: name.to_owned(), arguments: arguments.to_owned() }),
+                };
+                match pending {
+                    Ok(pending) => self.pending = Some(pending),
                     Err(error) => self.messages.push(message("user", form::response(&format!("Error: {error}")))),
                 }
             }
@@ -374,11 +415,33 @@ fn pay() -> Function {
         "required": ["to", "amount"],
         "additionalProperties": false,
     });
-    let description = json!("Pays somebody from this agent's account, within what it may spend.");
+    own_tool(PAY, "Pays somebody from this agent's account, within what it may spend.", parameters)
+}
+
+/// The tool that hires another agent.
+fn hire(manifest: &Manifest) -> Function {
+    let names: Vec<&String> = manifest.hire.keys().collect();
+    let parameters = json!({
+        "type": "object",
+        "properties": {
+            "agent": {"type": "string", "enum": names},
+            "task": {"type": "string", "description": "what it is to do; it knows nothing of this conversation"},
+        },
+        "required": ["agent", "task"],
+        "additionalProperties": false,
+    });
+    let mut description = "Hires another agent, paid from this agent's account. It begins after this run.".to_owned();
+    for (name, hire) in &manifest.hire {
+        description.push_str(&format!(" {name}: {}", hire.summary()));
+    }
+    own_tool(HIRE, &description, parameters)
+}
+
+fn own_tool(name: &str, description: &str, parameters: Value) -> Function {
     let rule = form::rule(parameters.clone()).unwrap_or_default();
     let told =
-        json!({"type": "function", "function": {"name": PAY, "description": description, "parameters": parameters}});
-    Function { name: PAY.to_owned(), told, rule }
+        json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}});
+    Function { name: name.to_owned(), told, rule }
 }
 
 /// What the model orders, or why it can't be.

@@ -101,6 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             answer: Answer::Text { text: if is_right { index.to_string() } else { "no".into() } },
             scores_ppm: Some(vec![if is_right { 1_000_000 } else { 0 }]),
             jobs: Vec::new(),
+            openings: Vec::new(),
             prompt_tokens: 40,
             completion_tokens: 8,
             cost_nano: 30_000,

@@ -4,11 +4,13 @@
 //! gives is another set of rules: another build of `ModelProfile::folder`.
 
 use crate::board::{Board, BoardRow};
+use crate::bound::{Bound, OpeningFault, bound};
 use crate::builtin::{BUILTIN, builtin};
+use crate::item::Item;
 use crate::results::{InvalidResults, ItemRecord, Results, RunHead};
-use crate::suite::Suite;
+use crate::suite::{Suite, Template};
 use inferium_types::{
-    CheckedCertificates, Digest, FoldInput, InvalidReceipt, NetworkKey, Receipt, ReceiptFacts, limits,
+    CheckedCertificates, Digest, FoldInput, InvalidReceipt, JobLeaf, NetworkKey, Receipt, ReceiptFacts, limits,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -212,6 +214,16 @@ pub enum Refused {
         /// What is wrong.
         fault: ReceiptFault,
     },
+    /// What an item's jobs were asked or answered is not what the run says.
+    #[error("file {file}: item {item} {fault}")]
+    Opening {
+        /// From 0.
+        file: usize,
+        /// The item.
+        item: String,
+        /// What is wrong.
+        fault: OpeningFault,
+    },
     /// Usage or cost of an item are not those of its receipts.
     #[error("file {file}, item {item}: its receipts say another usage or cost than the run")]
     Usage {
@@ -268,8 +280,8 @@ pub fn board_suites() -> Vec<Digest> {
 /// Folds results into a board, as a pure function of the input: each file is scored anew, every receipt is checked against
 /// `network`, which must be the input's, and ranks follow.
 ///
-/// A run counts that is whole and final: of all items of its suite, each with receipts for all of its jobs. Others are named in
-/// [`BoardDocument::left_out`]. Cost: some microseconds for an item, and one pairing check for each certificate that receipts have.
+/// A run counts that is whole, final and open: of all items of its suite, each with receipts for all of its jobs, from which its answer
+/// is opened, and its question too unless that is tokens. Others are named in [`BoardDocument::left_out`]. Cost: some microseconds for an item, and one pairing check for each certificate that receipts have.
 ///
 /// # Errors
 /// [`Refused`] with the first thing that is wrong.
@@ -363,9 +375,26 @@ impl Fold<'_> {
             }
         }
         let mut proven = Vec::with_capacity(run.receipts.len());
-        for item in &run.items {
-            self.check_receipts((file, run), item, &mut proven)?;
+        let items: BTreeMap<&str, &Item> = self.suite.items().iter().map(|item| (item.id.as_str(), item)).collect();
+        let mut least = Bound::Whole;
+        for record in &run.items {
+            let leaves = check_receipts((self.network, &mut self.checked), (file, run), record, &mut proven)?;
+            // A run that holds has no other items.
+            let Some(item) = items.get(record.id.as_str()) else { continue };
+            let found = match leaves {
+                Some(leaves) => bound(&self.suite, item, record, &leaves).map_err(|fault| Refused::Opening {
+                    file,
+                    item: record.id.clone(),
+                    fault,
+                })?,
+                None => Bound::Nothing,
+            };
+            least = least.min(found);
         }
+        let wanted = match self.suite.template() {
+            Template::Completion { .. } => Bound::Answer,
+            Template::Chat { .. } | Template::Embedding {} => Bound::Whole,
+        };
         let scores: BTreeMap<usize, Vec<u32>> =
             run.scores(&self.suite).map_err(|error| Refused::Results { file, error })?;
         let scores: Vec<(u64, Vec<u32>)> =
@@ -376,6 +405,8 @@ impl Fold<'_> {
             Some("it is of a part of the suite")
         } else if summary.receipts_ppm < crate::PPM {
             Some("not all of its items are final: receipts are missing")
+        } else if least < wanted {
+            Some("not all of its answers are open: who reads them has no proof that its jobs gave them")
         } else {
             let command = format!("inferium eval run {} {} --seed {}", run.head.suite, run.head.model, run.head.seed);
             self.board.add(&RunHead { command, ..run.head.clone() }, &summary);
@@ -383,48 +414,55 @@ impl Fold<'_> {
         };
         Ok((step, reason))
     }
+}
 
-    /// Checks an item's receipts; adds the blocks and fees that they prove.
-    fn check_receipts(
-        &mut self,
-        (file, run): (usize, &Results),
-        item: &ItemRecord,
-        proven: &mut Vec<(Digest, u64)>,
-    ) -> Result<(), Refused> {
-        let (mut usage, mut fee, mut is_whole) = ((0_u64, 0_u64), 0_u64, !item.jobs.is_empty());
-        for job in &item.jobs {
-            let Some(document) = run.receipts.get(job) else {
-                is_whole = false;
-                continue;
-            };
-            let Some(claimed) = &run.head.model_profile else { return Err(Refused::NoProfile { file }) };
-            let wrong = |fault| Refused::Receipt { file, item: item.id.clone(), job: job.clone(), fault };
-            let facts = self.verify(document).map_err(wrong)?;
-            if facts.job.request.job.to_string() != *job {
-                return Err(wrong(ReceiptFault::Job));
-            }
-            if facts.outcome.profile.to_string() != *claimed {
-                return Err(wrong(ReceiptFault::Profile));
-            }
-            let of_job = facts.job.result.usage;
-            usage.0 = usage.0.saturating_add(of_job.prompt_tokens.into());
-            usage.1 = usage.1.saturating_add(of_job.completion_tokens.into());
-            fee = fee.saturating_add(facts.fee.nano());
-            proven.push((facts.block, facts.fee.nano()));
+/// Checks an item's receipts, adds the blocks and fees that they prove, and gives their leaves, in the order of its jobs; `None` when
+/// some are missing.
+fn check_receipts(
+    (network, checked): (&NetworkKey, &mut CheckedCertificates),
+    (file, run): (usize, &Results),
+    item: &ItemRecord,
+    proven: &mut Vec<(Digest, u64)>,
+) -> Result<Option<Vec<JobLeaf>>, Refused> {
+    let (mut usage, mut fee, mut is_whole) = ((0_u64, 0_u64), 0_u64, !item.jobs.is_empty());
+    let mut leaves = Vec::with_capacity(item.jobs.len());
+    for job in &item.jobs {
+        let Some(document) = run.receipts.get(job) else {
+            is_whole = false;
+            continue;
+        };
+        let Some(claimed) = &run.head.model_profile else { return Err(Refused::NoProfile { file }) };
+        let wrong = |fault| Refused::Receipt { file, item: item.id.clone(), job: job.clone(), fault };
+        let facts = verify(document, network, checked).map_err(wrong)?;
+        if facts.job.request.job.to_string() != *job {
+            return Err(wrong(ReceiptFault::Job));
         }
-        if is_whole && (usage, fee) != ((item.prompt_tokens, item.completion_tokens), item.cost_nano) {
-            return Err(Refused::Usage { file, item: item.id.clone() });
+        if facts.outcome.profile.to_string() != *claimed {
+            return Err(wrong(ReceiptFault::Profile));
         }
-        Ok(())
+        let of_job = facts.job.result.usage;
+        usage.0 = usage.0.saturating_add(of_job.prompt_tokens.into());
+        usage.1 = usage.1.saturating_add(of_job.completion_tokens.into());
+        fee = fee.saturating_add(facts.fee.nano());
+        proven.push((facts.block, facts.fee.nano()));
+        leaves.push(facts.job);
     }
+    if is_whole && (usage, fee) != ((item.prompt_tokens, item.completion_tokens), item.cost_nano) {
+        return Err(Refused::Usage { file, item: item.id.clone() });
+    }
+    Ok(is_whole.then_some(leaves))
+}
 
-    /// Of a receipt's document its proof counts: all else in it is for people.
-    fn verify(&mut self, document: &Value) -> Result<ReceiptFacts, ReceiptFault> {
-        let proof = document.get("proof").and_then(Value::as_str).ok_or(ReceiptFault::NoProof)?;
-        let proof = hex::decode(proof).map_err(|_| ReceiptFault::NoProof)?;
-        let receipt = Receipt::from_bytes(&proof).map_err(ReceiptFault::Invalid)?;
-        receipt.verify_among(self.network, &mut self.checked).map_err(ReceiptFault::Invalid)
-    }
+/// Of a receipt's document its proof counts: all else in it is for people.
+fn verify(
+    document: &Value,
+    network: &NetworkKey,
+    checked: &mut CheckedCertificates,
+) -> Result<ReceiptFacts, ReceiptFault> {
+    let proof = document.get("proof").and_then(Value::as_str).ok_or(ReceiptFault::NoProof)?;
+    let proof = hex::decode(proof).map_err(|_| ReceiptFault::NoProof)?;
+    let receipt = Receipt::from_bytes(&proof).map_err(ReceiptFault::Invalid)?;
+    receipt.verify_among(network, checked).map_err(ReceiptFault::Invalid)
 }
 
 /// What a board shows of a head: a name that can stand in a command, and hashes.

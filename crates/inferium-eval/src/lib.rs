@@ -3,7 +3,7 @@
 //! A [`Suite`] is questions, how they are put, and how answers are scored, named by a hash over all of it. A run of it leaves
 //! [`Results`]: of each item the answer as it came, so that whoever reads them scores them again. A [`Summary`] is the fold of one
 //! run, a [`Board`] the fold of many. [`fold_board`] is the fold that the network does for pay and checks by doing it again: there
-//! receipts are checked too, against a key that it is given.
+//! receipts are checked too, against a key that it is given, and what was asked and answered is opened from them ([`bound()`]).
 //!
 //! It is *not* a client: nothing here asks a model, reads a file or a clock, or knows a network.
 //!
@@ -26,6 +26,7 @@
 
 mod answer;
 mod board;
+mod bound;
 mod builtin;
 mod compare;
 mod fold;
@@ -41,6 +42,7 @@ pub mod testing;
 
 pub use answer::{Answer, InvalidAnswer, nano};
 pub use board::{Board, BoardRow};
+pub use bound::{Bound, OpeningFault, bound};
 pub use builtin::{BUILTIN, builtin};
 pub use compare::{Comparison, Verdict, compare};
 pub use fold::{

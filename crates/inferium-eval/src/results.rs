@@ -66,6 +66,10 @@ pub struct ItemRecord {
     pub scores_ppm: Option<Vec<u32>>,
     /// The jobs that it took; hex.
     pub jobs: Vec<String>,
+    /// What each of them was asked and answered, for who has its receipt: base64 of a [`inferium_types::JobOpening`] each. None where
+    /// the server gave none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub openings: Vec<String>,
     /// Tokens of prompts.
     pub prompt_tokens: u64,
     /// Tokens of answers.

@@ -7,16 +7,24 @@
     reason = "tests alone have it: what does not hold shall end them"
 )]
 
-use crate::{Answer, ItemRecord, Line, ReceiptRecord, Results, RunHead, Target, builtin, score_item, summarise};
+use crate::{
+    Answer, Item, ItemRecord, Line, ReceiptRecord, Results, RunHead, Suite, Target, Template, builtin, score_item,
+    summarise,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_cryptography::bls12381::primitives::{group::Private, ops, variant::MinSig};
 use inferium_types::{
-    Amount, Certificate, ChainId, Digest, Event, FinishReason, GroupKey, Header, JobId, JobLeaf, JobRequest, JobResult,
-    JobTotals, LeaseId, NetworkKey, Ppm, Price, ProfileId, PublicKey, Receipt, SamplingParams, SegmentId,
-    SegmentOutcome, Usage, encode, merkle_path, merkle_root,
+    Amount, Certificate, ChainId, ChatMessage, Digest, Event, FinishReason, GroupKey, Header, JobId, JobLeaf,
+    JobOpening, JobOutput, JobPayload, JobRequest, JobResult, JobTotals, LeaseId, NetworkKey, Ppm, Price, ProfileId,
+    PublicKey, Receipt, SamplingParams, SegmentId, SegmentOutcome, Usage, encode, merkle_path, merkle_root,
 };
 
 const PRICE: Price = Price { prompt_token: Amount::from_nano(5), completion_token: Amount::from_nano(6) };
+
+/// Of an answer to an item of `arithmetic`.
+const TOKENS_MAX: u32 = 24;
 
 fn secret() -> Private {
     Private::decode(Copying(&[7u8; 32][..])).unwrap()
@@ -36,26 +44,42 @@ pub fn profile(model: &str) -> ProfileId {
     ProfileId::new(Digest::sha256(model.as_bytes()))
 }
 
-fn leaf(lease: LeaseId, name: &str) -> JobLeaf {
+fn leaf(lease: LeaseId, name: &str, opening: &JobOpening) -> JobLeaf {
     let request = JobRequest {
         job: JobId::new(Digest::sha256(name.as_bytes())),
         lease,
         sequence: 0,
         attempt: 0,
-        input_commitment: Digest::sha256(b"input"),
+        input_commitment: opening.payload.commitment(),
         prompt_tokens: 3,
-        tokens_max: 4,
+        tokens_max: TOKENS_MAX,
         sampling: SamplingParams::GREEDY,
         client_seed: None,
     };
     let result = JobResult {
         request: request.digest(),
-        output_commitment: Digest::sha256(b"output"),
+        output_commitment: opening.output.commitment(),
         evidence_root: Digest::sha256(b"evidence"),
         usage: Usage { prompt_tokens: 3, completion_tokens: 4 },
-        finish: FinishReason::Length,
+        finish: FinishReason::EndOfText,
     };
     JobLeaf { request, result }
+}
+
+/// What a chat suite asks of this item, answered by `text`.
+#[must_use]
+pub fn opening(suite: &Suite, item: &Item, text: &str) -> JobOpening {
+    let (system, stop) = match suite.template() {
+        Template::Chat { system, stop, .. } => (system.clone(), stop.clone()),
+        Template::Completion { .. } | Template::Embedding {} => (None, Vec::new()),
+    };
+    let message = |role: &str, content: String| ChatMessage { role: role.to_owned(), content };
+    let mut messages: Vec<ChatMessage> = system.into_iter().map(|system| message("system", system)).collect();
+    messages.push(message("user", suite.prompt(item)));
+    JobOpening {
+        payload: JobPayload::chat([8; 32], messages, stop),
+        output: JobOutput::text([9; 32], vec![1, 2, 3, 4], text.to_owned()),
+    }
 }
 
 /// Receipts of these jobs, which are one segment.
@@ -132,17 +156,22 @@ pub fn final_run(model: &str, seed: u64, wrong: usize) -> Results {
     };
     let mut results = Results::begin(head);
     let lease = LeaseId::new(Digest::sha256(format!("{model} {seed}").as_bytes()));
-    let leaves: Vec<JobLeaf> =
-        (0..suite.items().len()).map(|place| leaf(lease, &format!("{model} {seed} {place}"))).collect();
+    let order = suite.order(seed);
+    let said = |place: usize| match &suite.items()[order[place]].target {
+        Target::Text(text) if wrong == 0 || !place.is_multiple_of(wrong) => text.clone(),
+        _ => "none".to_owned(),
+    };
+    let openings: Vec<JobOpening> =
+        (0..order.len()).map(|place| opening(&suite, &suite.items()[order[place]], &said(place))).collect();
+    let leaves: Vec<JobLeaf> = openings
+        .iter()
+        .enumerate()
+        .map(|(place, opening)| leaf(lease, &format!("{model} {seed} {place}"), opening))
+        .collect();
     let proofs = receipts(lease, &leaves, profile(model));
-    for (place, index) in suite.order(seed).into_iter().enumerate() {
-        let item = &suite.items()[index];
-        let right = match &item.target {
-            Target::Text(text) => text.clone(),
-            Target::Choice { .. } | Target::Schema(_) | Target::Passage(_) => String::new(),
-        };
-        let text = if wrong > 0 && place % wrong == 0 { "none".to_owned() } else { right };
-        let answer = Answer::Text { text };
+    for (place, index) in order.iter().enumerate() {
+        let item = &suite.items()[*index];
+        let answer = Answer::Text { text: said(place) };
         let leaf = &leaves[place];
         let usage = leaf.result.usage;
         let job = leaf.request.job.to_string();
@@ -151,6 +180,7 @@ pub fn final_run(model: &str, seed: u64, wrong: usize) -> Results {
             scores_ppm: score_item(&suite, item, &answer).unwrap(),
             answer,
             jobs: vec![job.clone()],
+            openings: vec![STANDARD.encode(encode(&openings[place]))],
             prompt_tokens: usage.prompt_tokens.into(),
             completion_tokens: usage.completion_tokens.into(),
             cost_nano: PRICE.fee(&usage).unwrap().nano(),

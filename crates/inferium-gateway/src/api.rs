@@ -58,7 +58,7 @@ use inferium_types::{
     TaskKind, limits,
 };
 use routing::Routing;
-pub(crate) use runs::answer_calls;
+pub(crate) use runs::{answer_calls, host_hired};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;

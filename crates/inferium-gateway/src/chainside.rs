@@ -2,14 +2,14 @@
 
 use crate::demand::Demand;
 use crate::gateway::{DemandTerms, GatewayError, ServedModel};
-use crate::hub::{Hub, LeaseUse, Retired};
+use crate::hub::{HiredRun, Hub, LeaseUse, Retired};
 use crate::stall::Stalls;
-use crate::store::{ApprovalRecord, LeaseRecord, SegmentStatus, SlashState};
-use inferium_chain::{LightClient, Sender, VerifiedBlock};
+use crate::store::{ApprovalRecord, HiredRecord, LeaseRecord, OrdersRecord, SegmentStatus, SlashState, StoreError};
+use inferium_chain::{LightClient, Sender, Sent as SentTransaction, VerifiedBlock};
 use inferium_ledger::{Account, Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
-    Amount, Event, LeaseId, ModelProfile, NodeId, NodeRole, ProfileId, ProposalOutcome, SegmentId, SlashedNode, TaskId,
-    TaskKind, TaskTerms, TransactionBody, VrfPublicKey,
+    AgentSpend, Amount, Event, LeaseId, ModelProfile, NodeId, NodeRole, ProfileId, ProposalOutcome, RunTerms,
+    SegmentId, SlashedNode, SpendOrder, TaskId, TaskKind, TaskTerms, TransactionBody, VrfPublicKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, atomic::Ordering};
@@ -92,6 +92,7 @@ impl ChainSide {
         }
         self.read_forced_share().await?;
         self.recover().await?;
+        self.spend_what_is_left().await?;
         loop {
             self.keep_demand();
             tokio::select! {
@@ -318,23 +319,41 @@ impl ChainSide {
         let Some(record) = self.hub.disk(move |hub| hub.store.orders(run)).await? else { return Ok(()) };
         let (hub, sender) = (Arc::clone(&self.hub), self.sender.clone());
         tokio::spawn(async move {
-            for spend in record.spends() {
-                let spend = Box::new(spend);
-                while let Err(error) =
-                    sender.send(TransactionBody::SpendAsAgent { spend: spend.clone() }).await.map(|sent| {
-                        match sent.failure {
-                            None => info!(%run, "an agent's order was spent"),
-                            Some(reason) => warn!(%run, reason, "an agent's order was refused"),
-                        }
-                    })
-                {
-                    debug!(%run, %error, "an agent's order could not be sent yet");
-                    tokio::time::sleep(REOPEN_WAIT).await;
+            for (place, spend) in record.spends() {
+                let order = spend.order;
+                let sent = spent(&sender, spend).await;
+                match &sent.failure {
+                    None => info!(%run, place, "an agent's order was spent"),
+                    Some(reason) => warn!(%run, place, reason, "an agent's order was refused"),
+                }
+                if let SpendOrder::Hire { run: terms } = order {
+                    let hired = hire(&hub, (run, place), &terms, (&record, &sent)).await;
+                    hub.must(hired);
                 }
             }
             let removed = hub.disk(move |hub| hub.store.remove_orders(run)).await;
             hub.must(removed);
         });
+        Ok(())
+    }
+
+    /// Orders of runs that were settled while this gateway was away, or before all of them were brought to the ledger. One that was
+    /// brought is refused the second time.
+    async fn spend_what_is_left(&self) -> Result<(), GatewayError> {
+        let settled = self.hub.disk(|hub| {
+            let mut settled = Vec::new();
+            for (run, job) in hub.store.ordering()? {
+                let Some((segment, _)) = hub.store.job(job)? else { continue };
+                let status = hub.store.segment(segment)?.map(|record| record.status);
+                if matches!(status, Some(SegmentStatus::Approved(approval)) if approval.outcome.settled) {
+                    settled.push(run);
+                }
+            }
+            Ok(settled)
+        });
+        for run in settled.await? {
+            self.spend(run).await?;
+        }
         Ok(())
     }
 
@@ -406,6 +425,45 @@ fn affordable(terms: TaskTerms, balance: Amount) -> Option<TaskTerms> {
     let tokens = (balance.nano() / 2).checked_div(dearer.nano()).unwrap_or(u64::MAX);
     let tokens_max = terms.tokens_max.min(tokens);
     (tokens_max >= u64::from(terms.context_tokens)).then_some(TaskTerms { tokens_max, ..terms })
+}
+
+/// Brings an order to the ledger, however long that takes.
+async fn spent(sender: &Sender, spend: AgentSpend) -> SentTransaction {
+    let run = spend.run;
+    let spend = Box::new(spend);
+    loop {
+        match sender.send(TransactionBody::SpendAsAgent { spend: spend.clone() }).await {
+            Ok(sent) => return sent,
+            Err(error) => debug!(%run, %error, "an agent's order could not be sent yet"),
+        }
+        tokio::time::sleep(REOPEN_WAIT).await;
+    }
+}
+
+/// Keeps what became of an order to hire, and has the run hosted that the ledger opened.
+async fn hire(
+    hub: &Arc<Hub>,
+    order: (LeaseId, u32),
+    terms: &RunTerms,
+    (record, sent): (&OrdersRecord, &SentTransaction),
+) -> Result<(), StoreError> {
+    let opened = sent.block.events.iter().find_map(|event| match event {
+        Event::RunOpened { run, input, .. } if *input == terms.input && sent.failure.is_none() => Some(*run),
+        _ => None,
+    });
+    let outcome = match opened {
+        Some(run) => HiredRecord::Opened { run },
+        // An order that was brought before, by a process that is gone, is refused now; what became of it stands there already.
+        None if hub.disk(move |hub| hub.store.hired(order)).await?.is_some() => return Ok(()),
+        None => HiredRecord::Refused { reason: sent.failure.clone().unwrap_or_else(|| "no run was opened".to_owned()) },
+    };
+    hub.disk(move |hub| hub.store.put_hired(order, &outcome)).await?;
+    let payload = record.hires.iter().find(|(place, _)| *place == order.1).map(|(_, payload)| payload.clone());
+    if let (Some(run), Some(payload)) = (opened, payload) {
+        let (agent, version) = (terms.agent, terms.version);
+        hub.host_hired(HiredRun { run, by: order.0, agent, version, payload, payer: record.payer });
+    }
+    Ok(())
 }
 
 /// Opens a task and says in which block it is; none when nobody can serve it yet.

@@ -176,8 +176,9 @@ impl Gateway {
         if self.batches {
             batches.spawn(api::run_batches(self.api_state()));
         }
-        let Outlets { mut fatal, claims, unsigned, payments, calls } = self.outlets;
-        let answering = api::answer_calls(api_state, calls);
+        let Outlets { mut fatal, claims, unsigned, payments, calls, hired } = self.outlets;
+        let answering = api::answer_calls(api_state.clone(), calls);
+        let hosting = api::host_hired(api_state, hired);
         let keeper = tokio::spawn(keep_unsigned(Arc::clone(&self.hub), unsigned, stop.clone()));
         let stalls = Arc::new(Stalls::new(Arc::clone(&self.hub), self.chain.clone(), self.sender.clone()));
         let settling = settle(Arc::clone(&self.hub), self.chain.clone(), payments);
@@ -199,6 +200,7 @@ impl Gateway {
             () = self.hub.watch_deadlines() => {}
             () = stalls.run(claims) => {}
             () = answering => {}
+            () = hosting => {}
         }
         // What is finished is on disk before the gateway is gone.
         let _ = keeper.await;

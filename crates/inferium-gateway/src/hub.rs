@@ -46,7 +46,7 @@ pub(crate) use leases::{LeaseUse, NoLease, Retired};
 pub(crate) use limits::{LimitView, Limited, OverLimit, TakenTokens};
 pub(crate) use payments::{NotTaken, PENDING_EACH_MAX, Settled};
 pub(crate) use preferences::Preferences;
-pub(crate) use runs::{CallAsked, RunNews, RunReservation, RunSpec};
+pub(crate) use runs::{CallAsked, HiredRun, RunNews, RunReservation, RunSpec};
 pub(crate) use segments::NotSigned;
 pub(crate) use unsigned::keep_unsigned;
 
@@ -90,6 +90,8 @@ struct Inner {
     next_ticket: u64,
     /// Runs that keys have under way.
     runs: BTreeMap<Digest, u32>,
+    /// Hired runs under way.
+    hired: BTreeSet<LeaseId>,
 }
 
 impl Inner {
@@ -114,6 +116,8 @@ pub(crate) struct Outlets {
     pub(crate) payments: mpsc::UnboundedReceiver<TransactionId>,
     /// Model calls that hosts of runs ask for.
     pub(crate) calls: mpsc::UnboundedReceiver<CallAsked>,
+    /// Runs that other runs hired, to be hosted.
+    pub(crate) hired: mpsc::UnboundedReceiver<HiredRun>,
 }
 
 /// The meeting place. Shared by the API, the sessions and the chain's follower.
@@ -136,6 +140,7 @@ pub(crate) struct Hub {
     claims: mpsc::UnboundedSender<Claim>,
     /// One call per run at a time.
     calls: mpsc::UnboundedSender<CallAsked>,
+    hired: mpsc::UnboundedSender<HiredRun>,
     unsigned: mpsc::Sender<UnsignedRecord>,
     /// Share of segments whose worker is ordered to plant a job, as the chain has it; parts per million (SPEC V5).
     pub(crate) forced_share: AtomicU32,
@@ -156,6 +161,7 @@ impl Hub {
         let (fatal_tx, fatal) = mpsc::channel(1);
         let (claims_tx, claims) = mpsc::unbounded_channel();
         let (calls_tx, calls) = mpsc::unbounded_channel();
+        let (hired_tx, hired) = mpsc::unbounded_channel();
         let (unsigned_tx, unsigned) = mpsc::channel(UNSIGNED_QUEUE);
         let hub = Self {
             key,
@@ -170,10 +176,11 @@ impl Hub {
             fatal: fatal_tx,
             claims: claims_tx,
             calls: calls_tx,
+            hired: hired_tx,
             unsigned: unsigned_tx,
             forced_share: AtomicU32::new(0),
         };
-        Ok((Arc::new(hub), Outlets { fatal, claims, unsigned, payments: to_send, calls }))
+        Ok((Arc::new(hub), Outlets { fatal, claims, unsigned, payments: to_send, calls, hired }))
     }
 
     pub(crate) fn node(&self) -> NodeId {

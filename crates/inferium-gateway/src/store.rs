@@ -15,7 +15,7 @@ pub(crate) use keys::{KeyLimits, KeyTerms, UsageRow};
 pub(crate) use payments::{PaymentRecord, PaymentState, add};
 #[cfg(test)]
 use runs::REVIEWS_MAX;
-pub(crate) use runs::{AGENTS_MAX, AgentRecord, OrdersRecord, ReviewRecord, RunRecord};
+pub(crate) use runs::{AGENTS_MAX, AgentRecord, HiredRecord, OrdersRecord, ReviewRecord, RunRecord};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;

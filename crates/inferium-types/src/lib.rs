@@ -32,6 +32,7 @@ mod job;
 pub mod limits;
 mod merkle;
 mod network_key;
+mod opening;
 mod parameters;
 mod profile;
 mod receipt;
@@ -74,6 +75,7 @@ pub use job::{
 };
 pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
+pub use opening::JobOpening;
 pub use parameters::{InvalidParameter, PARAMETERS, ParameterRule, ParameterUnit, Parameters};
 pub use profile::{EngineClass, ForeignBounds, ModelProfile, ModelTask, Price};
 pub use receipt::{CheckedCertificates, InvalidReceipt, Receipt, ReceiptFacts, ReceiptStatus};

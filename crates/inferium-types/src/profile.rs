@@ -199,13 +199,13 @@ impl ModelProfile {
     /// The profile of hosts whose runs follow the rules of this software (SPEC A2): no weights, no tokenizer, nothing drawn.
     #[must_use]
     pub fn host() -> Self {
-        Self::of_rules(ModelTask::Host, Digest::of("inferium/run-rules/1", &[]))
+        Self::of_rules(ModelTask::Host, Digest::of("inferium/run-rules/2", &[]))
     }
 
     /// The profile of boards that are folded by the rules of this software from its suites (SPEC L2): no weights either.
     #[must_use]
     pub fn folder() -> Self {
-        Self::of_rules(ModelTask::Fold, Digest::of("inferium/board-rules/1", &[FOLDED_SUITES.as_bytes()]))
+        Self::of_rules(ModelTask::Fold, Digest::of("inferium/board-rules/2", &[FOLDED_SUITES.as_bytes()]))
     }
 
     /// Of what follows from rules alone, which `build` names.

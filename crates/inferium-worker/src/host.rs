@@ -193,7 +193,7 @@ async fn host(
     let folder = Folder::make(&context.hosting.folder, context.lease, input).await?;
     let opened = context.hosting.tools.open(&manifest, &folder.path, secrets).await;
     let mut tools = opened.map_err(RunFailure::Tools)?;
-    let outcome = drive(context, request.job, (&manifest, input), &mut *tools).await;
+    let outcome = drive(context, request.job, (&manifest, input, payload.salt), &mut *tools).await;
     tools.close().await;
     outcome
 }
@@ -201,11 +201,11 @@ async fn host(
 async fn drive(
     context: &mut RunContext,
     step: JobId,
-    (manifest, input): (&Manifest, &RunInput),
+    (manifest, input, salt_of_run): (&Manifest, &RunInput, [u8; 32]),
     tools: &mut dyn Tools,
 ) -> Result<RunTranscript, RunFailure> {
     let found = tools.found();
-    let run = Run::new(context.lease, manifest, input, context.limits, &found);
+    let run = Run::new(context.lease, manifest, (input, salt_of_run), context.limits, &found);
     let mut run = run.map_err(|error| RunFailure::Tools(error.to_string()))?;
     let mut calls: Vec<CallRecord> = Vec::new();
     let mut replays: JoinSet<Result<Result<Vec<Digest>, JobFault>, EngineError>> = JoinSet::new();

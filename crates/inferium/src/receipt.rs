@@ -3,8 +3,12 @@
 use crate::cli::{Failure, ReceiptCommand};
 use crate::output;
 use crate::progress::{print, say};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use inferium_gateway::verify_document;
-use inferium_types::{FinishReason, JobId, NetworkKey, ReceiptFacts};
+use inferium_types::{
+    ChatMessage, FinishReason, JobAnswer, JobId, JobInput, JobLeaf, JobOpening, NetworkKey, ReceiptFacts, decode,
+};
 use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::Path;
@@ -27,7 +31,7 @@ pub(crate) async fn run(command: ReceiptCommand) -> Result<(), Failure> {
                 None => print(&document),
             }
         }
-        ReceiptCommand::Verify { file, network_key } => verify(&file, &network_key),
+        ReceiptCommand::Verify { file, network_key, answer } => verify(&file, &network_key, answer.as_deref()),
     }
 }
 
@@ -66,8 +70,30 @@ pub(crate) async fn get(job: &str, url: &str, timeout: Duration) -> Result<Strin
     }
 }
 
-fn verify(file: &Path, network_key: &str) -> Result<(), Failure> {
+fn verify(file: &Path, network_key: &str, answer: Option<&Path>) -> Result<(), Failure> {
     let key: NetworkKey = network_key.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    let bytes = read(file)?;
+    let facts = verify_document(&bytes, &key)
+        .map_err(|error| Failure::refused(format!("the receipt does not hold: {error}")))?;
+    let opened = answer.map(|file| opened(&read(file)?, &facts.job)).transpose()?;
+    if output::is_json() {
+        let mut document = facts_json(&facts);
+        if let (Some(fields), Some(opening)) = (document.as_object_mut(), &opened) {
+            let (asked, answered) = in_words(opening);
+            fields.insert("asked".to_owned(), asked.into());
+            fields.insert("answered".to_owned(), answered.into());
+        }
+        return output::print_json(&document);
+    }
+    print(&facts_in_words(&facts))?;
+    let Some(opening) = &opened else { return Ok(()) };
+    let (asked, answered) = in_words(opening);
+    let indented = |text: &str| text.replace('\n', "\n    ");
+    print(&format!("  asked, as the input commitment says:\n    {}", indented(&asked)))?;
+    print(&format!("  answered, as the output commitment says:\n    {}", indented(&answered)))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
         std::io::stdin().read_to_end(&mut bytes).map(drop)
@@ -75,12 +101,58 @@ fn verify(file: &Path, network_key: &str) -> Result<(), Failure> {
         std::fs::read(file).map(|read| bytes = read)
     };
     read.map_err(|e| Failure::failed(format!("cannot read {}: {e}", file.display())))?;
-    let facts = verify_document(&bytes, &key)
-        .map_err(|error| Failure::refused(format!("the receipt does not hold: {error}")))?;
-    if output::is_json() {
-        return output::print_json(&facts_json(&facts));
+    Ok(bytes)
+}
+
+/// The opening of this job in an answer of the API.
+fn opened(answer: &[u8], job: &JobLeaf) -> Result<JobOpening, Failure> {
+    let answer: Value =
+        serde_json::from_slice(answer).map_err(|error| Failure::refused(format!("the answer is no JSON: {error}")))?;
+    let text = opening_of(&answer, &job.request.job.to_string()).ok_or_else(|| {
+        Failure::refused("the answer has no opening of this job: it has to be asked for, with \"opening\": true")
+    })?;
+    let bytes = STANDARD.decode(text).ok();
+    let opening: Option<JobOpening> = bytes.and_then(|bytes| decode(&bytes).ok());
+    let opening = opening.ok_or_else(|| Failure::refused("the opening in the answer does not decode"))?;
+    match opening.opens(job) {
+        true => Ok(opening),
+        false => Err(Failure::refused("the opening in the answer is not what the receipt's job commits to")),
     }
-    print(&facts_in_words(&facts))
+}
+
+fn opening_of<'a>(value: &'a Value, job: &str) -> Option<&'a str> {
+    match value {
+        Value::Object(fields) => {
+            let field = |name: &str| fields.get(name).and_then(Value::as_str);
+            let own = field("opening").filter(|_| field("job") == Some(job));
+            own.or_else(|| fields.values().find_map(|value| opening_of(value, job)))
+        }
+        Value::Array(items) => items.iter().find_map(|value| opening_of(value, job)),
+        _ => None,
+    }
+}
+
+/// What was asked and answered; what is no text by its kind and number.
+fn in_words(opening: &JobOpening) -> (String, String) {
+    let asked = match &opening.payload.input {
+        JobInput::Chat { messages, .. } => {
+            let line = |message: &ChatMessage| format!("{}: {}", message.role, message.content);
+            messages.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+        JobInput::Embed { texts } => texts.join("\n"),
+        JobInput::Complete { prompt, .. } => format!("to go on behind {} tokens", prompt.len()),
+        JobInput::Score { continuations, .. } => format!("how likely {} continuations are", continuations.len()),
+        JobInput::Run(input) => input.task.clone(),
+        JobInput::Fold(input) => format!("a board of {} files", input.files.len()),
+    };
+    let answered = match &opening.output.answer {
+        JobAnswer::Text { text, .. } => text.clone(),
+        JobAnswer::Embeddings(all) => format!("{} vectors", all.len()),
+        JobAnswer::Scores(all) => format!("{} lists of scores", all.len()),
+        JobAnswer::Run(run) => run.answer.clone(),
+        JobAnswer::Board(board) => board.clone(),
+    };
+    (asked, answered)
 }
 
 /// A receipt's facts for programs.

@@ -1,5 +1,6 @@
 //! `inferium studio`: agents, from their manifest to what they earned.
 
+mod hire;
 mod runs;
 mod tools;
 
@@ -58,6 +59,7 @@ pub(crate) async fn run(command: StudioCommand) -> Result<(), Failure> {
             }
             from_wallet_about(signing, TransactionBody::Transfer { to: id.account(), amount }, facts).await
         }
+        StudioCommand::Hire { agent, into, called, server } => hire::run(&agent, &into, called, &server).await,
         StudioCommand::Run(arguments) => runs::run(arguments).await,
         StudioCommand::Runs { server } => runs::list(&server).await,
         StudioCommand::Logs { run, server } => runs::logs(&run, &server).await,

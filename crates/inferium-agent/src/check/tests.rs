@@ -32,7 +32,7 @@ fn sound() -> Sound {
     };
     let tools = vec![RunTool { name: "docs__list".into(), description: "Lists.".into(), parameters: "{}".into() }];
     let manifest = Manifest::read(MANIFEST).unwrap();
-    let mut run = Run::new(lease, &manifest, &input, facts.limits, &tools).unwrap();
+    let mut run = Run::new(lease, &manifest, (&input, [1; 32]), facts.limits, &tools).unwrap();
     let tool = CallRecord::Tool {
         name: "docs__list".into(),
         arguments: "{}".into(),

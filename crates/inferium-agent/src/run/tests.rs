@@ -5,6 +5,9 @@ use inferium_types::{
     AccountId, AgentId, Digest, JobLeaf, JobRequest, JobResult, ModelOutput, RunFile, SecretKey, Usage,
 };
 
+/// Of what runs are given.
+const SALT: [u8; 32] = [6; 32];
+
 /// A manifest with one server of tools, and `more` in it.
 fn manifest(more: &str) -> Manifest {
     let text = format!(
@@ -79,7 +82,7 @@ fn conversation(run: &Run<'_>) -> (Vec<ChatMessage>, bool) {
 #[test]
 fn a_model_that_answers_ends_the_run() {
     let (manifest, input) = (manifest(""), input("Why?"));
-    let mut run = Run::new(lease(), &manifest, &input, limits(), &[]).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &[]).unwrap();
     let (messages, has_grammar) = conversation(&run);
     let said_first: Vec<(&str, &str)> = messages.iter().map(|one| (one.role.as_str(), one.content.as_str())).collect();
     assert_eq!(said_first, [("system", "Be brief."), ("user", "Why?")]);
@@ -93,7 +96,7 @@ fn a_model_that_answers_ends_the_run() {
 #[test]
 fn tools_are_called_until_the_last_turn() {
     let (manifest, input) = (manifest(""), input("Find it."));
-    let mut run = Run::new(lease(), &manifest, &input, limits(), &tools()).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &tools()).unwrap();
     let (messages, has_grammar) = conversation(&run);
     assert!(has_grammar && messages[0].content.contains("docs__search"));
     let arguments = r#"{"query": "it"}"#;
@@ -118,7 +121,7 @@ fn tools_are_called_until_the_last_turn() {
 fn what_is_prepared_comes_first_and_is_told() {
     let more = "[[prepare]]\ntool = \"docs__search\"\narguments = { query = \"about {task}\", k = 2 }\n";
     let (manifest, input) = (manifest(more), input("bees"));
-    let mut run = Run::new(lease(), &manifest, &input, limits(), &tools()).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &tools()).unwrap();
     let arguments = r#"{"k":2,"query":"about bees"}"#;
     assert_eq!(run.next(), Next::Tool { name: "docs__search".into(), arguments: arguments.into() });
     run.take(&called("docs__search", arguments, "They fly.")).unwrap();
@@ -130,7 +133,7 @@ fn what_is_prepared_comes_first_and_is_told() {
 #[test]
 fn a_call_that_was_cut_off_is_told_to_the_model() {
     let (manifest, input) = (manifest(""), input("Find it."));
-    let mut run = Run::new(lease(), &manifest, &input, limits(), &tools()).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &tools()).unwrap();
     run.take(&said(&run, "<tool_call>\n{\"name\": \"docs__search\", \"arguments\": {\"query\": \"i")).unwrap();
     let (messages, _) = conversation(&run);
     assert!(messages.last().unwrap().content.contains("longer than an answer may be"));
@@ -141,7 +144,7 @@ fn a_long_response_is_shown_in_part_and_kept_whole() {
     let more = "[[prepare]]\ntool = \"docs__search\"\n";
     let (manifest, input) = (manifest(more), input("x"));
     for (size, is_cut) in [(SHOWN_MAX, false), (SHOWN_MAX + 1, true)] {
-        let mut run = Run::new(lease(), &manifest, &input, limits(), &tools()).unwrap();
+        let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &tools()).unwrap();
         run.take(&called("docs__search", "{}", &format!("{}é", "x".repeat(size - 2)))).unwrap();
         let (messages, _) = conversation(&run);
         assert_eq!(messages[1].content.contains("(cut here)"), is_cut, "{size}");
@@ -151,12 +154,12 @@ fn a_long_response_is_shown_in_part_and_kept_whole() {
 #[test]
 fn a_model_s_job_is_the_one_that_follows() {
     let (manifest, input) = (manifest(""), input("Why?"));
-    let run = Run::new(lease(), &manifest, &input, limits(), &[]).unwrap();
+    let run = Run::new(lease(), &manifest, (&input, SALT), limits(), &[]).unwrap();
     let sound = said(&run, "So.");
     let changed = |change: &dyn Fn(&mut JobLeaf, &mut ModelOutput)| {
         let CallRecord::Model { mut leaf, salt, mut output } = sound.clone() else { panic!("not the model's") };
         change(&mut leaf, &mut output);
-        let mut run = Run::new(lease(), &manifest, &input, limits(), &[]).unwrap();
+        let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &[]).unwrap();
         run.take(&CallRecord::Model { leaf, salt, output })
     };
     assert_eq!(changed(&|_, _| {}), Ok(()));
@@ -198,7 +201,7 @@ fn a_model_s_job_is_the_one_that_follows() {
 fn a_run_without_tokens_ends() {
     let (manifest, input) = (manifest(""), input("Why?"));
     let few = Limits { tokens: 103, ..limits() };
-    let mut run = Run::new(lease(), &manifest, &input, few, &tools()).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), few, &tools()).unwrap();
     run.take(&said(&run, &form::written("docs__search", "{}"))).unwrap();
     run.take(&called("docs__search", "{}", "x")).unwrap();
     assert_eq!(run.next(), Next::End(RunEnd::OutOfTokens { used: 103 }));
@@ -207,7 +210,7 @@ fn a_run_without_tokens_ends() {
 #[test]
 fn tools_are_those_of_the_manifest_s_servers() {
     let (manifest, input) = (manifest(""), input("x"));
-    let with = |tools: &[RunTool]| Run::new(lease(), &manifest, &input, limits(), tools).map(|_| ());
+    let with = |tools: &[RunTool]| Run::new(lease(), &manifest, (&input, SALT), limits(), tools).map(|_| ());
     assert_eq!(with(&tools()), Ok(()));
     let named = |name: &str| RunTool { name: name.into(), ..tools().remove(0) };
     for name in ["other__search", "docs_search", "docs__sea rch", &format!("docs__{}", "x".repeat(60))] {
@@ -228,7 +231,7 @@ fn an_agent_that_may_spend_orders_payments() {
     let agent = AgentId::new(Digest::sha256(b"an agent"));
     let more = "[spending]\nper_run = \"1\"\nper_day = \"1\"\nrecipients = [\"anybody\"]\n";
     let (manifest, input) = (manifest(more), input("Pay."));
-    let start = || Run::new(lease(), &manifest, &input, limits(), &[]).unwrap();
+    let start = || Run::new(lease(), &manifest, (&input, SALT), limits(), &[]).unwrap();
     for (text, account) in [(to.to_string(), to), (format!("agent:{agent}"), agent.account())] {
         let mut run = start();
         let arguments = format!("{{\"to\": \"{text}\", \"amount\": \"0.5\"}}");
@@ -258,7 +261,7 @@ fn a_standing_order_is_given_by_every_run() {
     let spending = "[spending]\nper_run = \"1\"\nper_day = \"1\"\nrecipients = [\"anybody\"]\n";
     let standing = format!("[[prepare]]\ntool = \"pay\"\narguments = {{ to = \"{to}\", amount = \"0.25\" }}\n");
     let (manifest, input) = (manifest(&format!("{standing}{spending}")), input("Do it."));
-    let mut run = Run::new(lease(), &manifest, &input, limits(), &[]).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &[]).unwrap();
     let order = SpendOrder::Pay { to, amount: Amount::from_nano(250_000_000) };
     assert_eq!(run.next(), Next::Spend(order));
     run.take(&CallRecord::Spend { order }).unwrap();
@@ -282,16 +285,16 @@ fn limits_hold_whatever_a_model_writes() {
     let (manifest, input) = (manifest(""), input("Find it."));
     let call = form::written("docs__search", "{}");
     let one_step = Limits { steps: 1, ..limits() };
-    let mut run = Run::new(lease(), &manifest, &input, one_step, &tools()).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), one_step, &tools()).unwrap();
     run.take(&said(&run, &call)).unwrap();
     assert_eq!(run.next(), Next::End(RunEnd::Answered(call)));
     let no_tools = Limits { tool_calls: 0, ..limits() };
-    let mut run = Run::new(lease(), &manifest, &input, no_tools, &tools()).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, SALT), no_tools, &tools()).unwrap();
     run.take(&said(&run, "<tool_call>\n{\"name\": \"docs")).unwrap();
     assert!(matches!(run.next(), Next::End(RunEnd::Answered(_))));
     // Nor does it pay where nothing may be spent, or call what is not there.
     for other in [form::written(PAY, "{}"), form::written("docs__delete", "{}")] {
-        let mut run = Run::new(lease(), &manifest, &input, limits(), &tools()).unwrap();
+        let mut run = Run::new(lease(), &manifest, (&input, SALT), limits(), &tools()).unwrap();
         run.take(&said(&run, &other)).unwrap();
         assert_eq!(run.next(), Next::End(RunEnd::Answered(other)));
     }
@@ -305,7 +308,7 @@ fn what_is_prepared_has_a_size_with_the_task_in_it() {
     let most = (FILLED_MAX - rest) / 8;
     for (size, fits) in [(most, true), (most + 1, false)] {
         let input = input(&"x".repeat(size));
-        let run = Run::new(lease(), &manifest, &input, limits(), &tools()).unwrap();
+        let run = Run::new(lease(), &manifest, (&input, SALT), limits(), &tools()).unwrap();
         assert_eq!(run.next() != Next::End(RunEnd::TooLong), fits, "{size}");
     }
 }
@@ -315,11 +318,11 @@ fn tools_have_a_size() {
     let (manifest, input) = (manifest(""), input("x"));
     let with = |size: usize| {
         let tool = RunTool { description: "x".repeat(size - 2), parameters: "{}".into(), ..tools().remove(0) };
-        Run::new(lease(), &manifest, &input, limits(), &[tool]).map(|_| ())
+        Run::new(lease(), &manifest, (&input, SALT), limits(), &[tool]).map(|_| ())
     };
     assert_eq!((with(TOOLS_SIZE_MAX), with(TOOLS_SIZE_MAX + 1)), (Ok(()), Err(WrongTool::Size)));
     let properties: Vec<String> = (0..4_000).map(|n| format!("\"property-{n}\": {{\"type\": \"string\"}}")).collect();
     let parameters = format!("{{\"type\": \"object\", \"properties\": {{{}}}}}", properties.join(","));
     let tool = RunTool { parameters, ..tools().remove(0) };
-    assert_eq!(Run::new(lease(), &manifest, &input, limits(), &[tool]).map(|_| ()), Err(WrongTool::Size));
+    assert_eq!(Run::new(lease(), &manifest, (&input, SALT), limits(), &[tool]).map(|_| ()), Err(WrongTool::Size));
 }

@@ -1,4 +1,5 @@
 use super::{BoardDocument, Folded, LeftOut, ReceiptFault, Refused, fold_board, suites_digest};
+use crate::OpeningFault;
 use crate::testing::{file, final_run, network, sealed};
 use crate::{InvalidResults, Results};
 use inferium_types::{Digest, EngineClass, FoldInput, ModelProfile, NetworkKey, limits};
@@ -19,7 +20,7 @@ fn document(runs: &[Results]) -> BoardDocument {
 /// A change of a suite is another profile: its digest stands in `inferium-types`.
 #[test]
 fn profile_of_boards_names_these_suites() {
-    let build = Digest::of("inferium/board-rules/1", &[suites_digest().to_string().as_bytes()]);
+    let build = Digest::of("inferium/board-rules/2", &[suites_digest().to_string().as_bytes()]);
     let EngineClass::Canonical { build: known, .. } = ModelProfile::folder().engine else { panic!("canonical") };
     assert_eq!(known, build, "the digest of the suites is {}", suites_digest());
 }
@@ -136,6 +137,35 @@ fn receipts_are_of_the_job_the_profile_and_the_cost() {
     assert_eq!(with(&|run| run.head.model_profile = None), Err(Refused::NoProfile { file: 0 }));
     assert!(matches!(with(&|run| run.items[0].cost_nano += 1), Err(Refused::Usage { .. })));
     assert!(matches!(with(&|run| run.items[0].prompt_tokens -= 1), Err(Refused::Usage { .. })));
+}
+
+/// A run whose answers nobody can hold against its jobs counts for nothing; one whose jobs gave other answers is no run.
+#[test]
+fn answers_are_opened_from_receipts() {
+    let (whole, mut closed) = (final_run("good", 2, 0), final_run("bad", 1, 2));
+    closed.items[7].openings.clear();
+    let board = document(&[sealed(closed), whole.clone()]);
+    let reason = "not all of its answers are open: who reads them has no proof that its jobs gave them".to_owned();
+    assert_eq!(board.left_out, [LeftOut { file: 0, reason }]);
+    assert_eq!(board.rows.len(), 1);
+    // Better answers than the jobs gave, scored as they should be.
+    let mut better = final_run("bad", 1, 2);
+    let suite = crate::builtin("arithmetic").unwrap().unwrap();
+    let wrong = better.items.iter().position(|item| item.scores_ppm == Some(vec![0])).unwrap();
+    let item = suite.items().iter().find(|item| item.id == better.items[wrong].id).unwrap();
+    let crate::Target::Text(right) = &item.target else { panic!("no text") };
+    better.items[wrong].answer = crate::Answer::Text { text: right.clone() };
+    better.items[wrong].scores_ppm = Some(vec![1_000_000]);
+    let refused = fold(&[whole.clone(), sealed(better)]);
+    assert!(
+        matches!(&refused, Err(Refused::Opening { file: 1, item: found, fault: OpeningFault::Answer }) if *found == item.id),
+        "{refused:?}"
+    );
+    // The opening of another item's job.
+    let mut swapped = whole;
+    swapped.items[0].openings = swapped.items[1].openings.clone();
+    let refused = fold(&[sealed(swapped)]);
+    assert!(matches!(refused, Err(Refused::Opening { fault: OpeningFault::Job, .. })), "{refused:?}");
 }
 
 /// One receipt that is missing leaves the run out; whether anything is left is another question.

@@ -35,6 +35,7 @@ fn finished(count: usize) -> Results {
             scores_ppm: score_item(&suite, item, &answer).unwrap(),
             answer,
             jobs: vec![format!("{place:064x}")],
+            openings: Vec::new(),
             prompt_tokens: 10,
             completion_tokens: 2,
             cost_nano: 100,

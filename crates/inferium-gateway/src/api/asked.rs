@@ -37,6 +37,8 @@ pub(super) struct Asked {
     /// Answers, each drawn by itself.
     pub(super) choices: u32,
     pub(super) routing: Routing,
+    /// Whether the client is to be able to show others what was asked and answered.
+    pub(super) opening: bool,
 }
 
 impl Default for Asked {
@@ -51,6 +53,7 @@ impl Default for Asked {
             seed: None,
             choices: 1,
             routing: Routing::default(),
+            opening: false,
         }
     }
 }
@@ -74,6 +77,7 @@ impl Asked {
             "logit_bias" => self.shaping.bias = logit_bias(value)?,
             "max_tokens" => self.tokens_max = Some(positive(name, value)?),
             "provider" => self.routing = Routing::read(value)?,
+            "opening" => self.opening = boolean(name, value)?,
             other => return Ok(HARMLESS.contains(&other)),
         }
         Ok(true)
@@ -83,6 +87,12 @@ impl Asked {
     pub(super) fn check(&self) -> Result<(), ApiError> {
         if self.models.first().is_none_or(String::is_empty) {
             return Err(ApiError::invalid("model", "`model` is required"));
+        }
+        if self.opening && self.stream {
+            return Err(ApiError::invalid(
+                "opening",
+                "`opening` is part of a whole answer: it can't be had of a stream",
+            ));
         }
         Ok(())
     }

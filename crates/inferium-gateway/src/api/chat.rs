@@ -2,8 +2,8 @@
 
 use super::calls::{CallReader, Piece};
 use super::choices::{
-    Bill, Head, Origin, Prepared, Render, Whole, add_bill, chat_logprobs, choose_model, close_chunks, finish_name,
-    fresh_id, gather, name_job, prepare, stream, text_engine,
+    Bill, Head, Origin, Prepared, Render, Whole, add_bill, chat_logprobs, choose_model, close_chunks, extras,
+    finish_name, fresh_id, gather, name_job, prepare, stream, text_engine, whole_extras,
 };
 use super::error::ApiError;
 use super::request::ChatRequest;
@@ -53,18 +53,8 @@ pub(super) async fn completions(
         .map(|(index, whole)| choice(&*engine, (index, whole), may_call, has_logprobs))
         .collect();
     let mut body = head.shown("chat.completion", &shown.into());
-    add_bill(&mut body, &bill, extras(wholes.iter().map(|whole| &whole.origin)));
+    add_bill(&mut body, &bill, whole_extras(&wholes));
     Ok(name_job(Json(body).into_response(), wholes.first().map(|whole| &whole.origin)))
-}
-
-/// What is ours: the first answer's job, and of several answers all of them.
-pub(super) fn extras<'a>(origins: impl Iterator<Item = &'a Origin>) -> Value {
-    let all: Vec<Value> = origins.map(Origin::extras).collect();
-    let mut shown = all.first().cloned().unwrap_or(Value::Null);
-    if let (Some(fields), true) = (shown.as_object_mut(), all.len() > 1) {
-        fields.insert("choices".to_owned(), all.into());
-    }
-    shown
 }
 
 /// A whole answer.

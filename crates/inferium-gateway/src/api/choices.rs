@@ -7,11 +7,15 @@ use crate::hub::{Attempts, Hub, JobEvent, JobSpec, KeyView, NoLease, Siblings, T
 use axum::body::Bytes;
 use axum::http::HeaderValue;
 use axum::response::Response;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt as _, StreamExt as _};
 use inferium_engine::{Engine, EngineError, Model};
-use inferium_types::{Amount, Digest, FinishReason, JobId, JobInput, JobPayload, ModelTask, NodeId, TokenScore, Usage};
+use inferium_types::{
+    Amount, Digest, FinishReason, JobId, JobInput, JobOpening, JobOutput, JobPayload, ModelTask, NodeId, TokenScore,
+    Usage,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -129,7 +133,7 @@ fn prepare_one(
         payer,
         preferences: asked.routing.preferences.clone(),
         ticket: ticket.clone(),
-        is_witnessed: false,
+        is_witnessed: asked.opening,
     };
     let specs: Vec<JobSpec> = (0..asked.choices).map(spec).collect();
     specs.iter().try_for_each(|spec| spec.check(model.context_tokens))?;
@@ -295,6 +299,42 @@ pub(super) struct Whole {
     pub(super) origin: Origin,
     pub(super) piece: TextPiece,
     pub(super) finish: FinishReason,
+    /// If it was asked for.
+    pub(super) opening: Option<String>,
+}
+
+impl Whole {
+    /// What is ours in it.
+    fn extras(&self) -> Value {
+        let mut extras = self.origin.extras();
+        if let (Some(fields), Some(opening)) = (extras.as_object_mut(), &self.opening) {
+            fields.insert("opening".to_owned(), opening.as_str().into());
+        }
+        extras
+    }
+}
+
+/// What is ours in whole answers: the first one's job, and of several answers all of them.
+pub(super) fn whole_extras(wholes: &[Whole]) -> Value {
+    joined(wholes.iter().map(Whole::extras).collect())
+}
+
+/// What is ours in answers that came piece by piece.
+pub(super) fn extras<'a>(origins: impl Iterator<Item = &'a Origin>) -> Value {
+    joined(origins.map(Origin::extras).collect())
+}
+
+fn joined(all: Vec<Value>) -> Value {
+    let mut shown = all.first().cloned().unwrap_or(Value::Null);
+    if let (Some(fields), true) = (shown.as_object_mut(), all.len() > 1) {
+        fields.insert("choices".to_owned(), all.into());
+    }
+    shown
+}
+
+/// What shows to others what a job was asked and answered, as documents have it: base64 of a [`JobOpening`].
+pub(super) fn opening(payload: &JobPayload, output: JobOutput) -> String {
+    BASE64.encode(inferium_types::encode(&JobOpening { payload: payload.clone(), output }))
 }
 
 /// What all answers of a request took.
@@ -335,6 +375,7 @@ pub(super) fn ifr(amount: Amount) -> String {
 /// Runs all jobs to their ends; the first failure ends all of them.
 pub(super) async fn gather(hub: &Arc<Hub>, specs: Vec<JobSpec>) -> Result<(Vec<Whole>, Bill), ApiError> {
     let count = specs.len();
+    let payloads: Vec<Arc<JobPayload>> = specs.iter().map(|spec| Arc::clone(&spec.payload)).collect();
     let mut choices = Choices::start(Arc::clone(hub), specs).await?;
     let mut pieces = vec![TextPiece::default(); count];
     let mut wholes: Vec<Option<Whole>> = (0..count).map(|_| None).collect();
@@ -349,9 +390,10 @@ pub(super) async fn gather(hub: &Arc<Hub>, specs: Vec<JobSpec>) -> Result<(Vec<W
             }
             // Text has none: the hub ends a job that sends some.
             JobEvent::Parts(_) | JobEvent::Called(_) => {}
-            JobEvent::Done { usage, finish, cost, .. } => {
+            JobEvent::Done { usage, finish, cost, output, .. } => {
                 bill.add(usage, cost);
-                *whole = Some(Whole { origin, piece: std::mem::take(piece), finish });
+                let opening = output.zip(payloads.get(index)).map(|(output, payload)| opening(payload, *output));
+                *whole = Some(Whole { origin, piece: std::mem::take(piece), finish, opening });
             }
             JobEvent::Failed { reason } => {
                 // The other answers are ended with it, and what workers have done of them is paid for.

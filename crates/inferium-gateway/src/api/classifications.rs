@@ -248,12 +248,12 @@ fn prompt(engine: &dyn Engine, request: &ClassificationRequest, item: &Item) -> 
 fn answer(model: &ApiModel, items: &[Item], done: Vec<Done>) -> Response {
     let usage = PartUsage::of(&done);
     let (mut scores, mut jobs) = (Vec::new(), Vec::new());
-    for Done { job, answer, .. } in done {
+    for one in done {
         let first = scores.len();
-        if let JobAnswer::Scores(more) = answer {
+        jobs.push(JobExtras::new(&one, (first, first + one.answer.len()), false));
+        if let JobAnswer::Scores(more) = one.answer {
             scores.extend(more);
         }
-        jobs.push(JobExtras::new(job, first, scores.len()));
     }
     let mut scores = scores.into_iter();
     let data = items.iter().enumerate();

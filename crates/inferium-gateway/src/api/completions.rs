@@ -4,10 +4,9 @@
 //! is to follow is the likeliest token, one score says both: how likely each token of the prompt is, and which comes next.
 
 use super::asked::{Asked, is_neutral};
-use super::chat::extras;
 use super::choices::{
-    Bill, Head, Origin, Prepared, Render, Whole, add_bill, choose_model, close_chunks, finish_name, gather, name_job,
-    prepare, spelled, stream, text_engine,
+    Bill, Head, Origin, Prepared, Render, Whole, add_bill, choose_model, close_chunks, extras, finish_name, gather,
+    name_job, prepare, spelled, stream, text_engine, whole_extras,
 };
 use super::error::ApiError;
 use super::fields::{array, boolean, integer, tokens, within};
@@ -189,8 +188,7 @@ pub(super) async fn create(
             choice(index, (before, whole), likeliest.map(|_| told))
         })
         .collect();
-    let origins = wholes.iter().map(|whole| &whole.origin);
-    let answer = whole(&head, answers, &bill, extras(origins));
+    let answer = whole(&head, answers, &bill, whole_extras(&wholes));
     Ok(name_job(Json(answer).into_response(), wholes.first().map(|whole| &whole.origin)))
 }
 
@@ -367,7 +365,7 @@ async fn scored(
     let mut first = 0;
     let jobs = found.done.iter().map(|one| {
         let end = first + one.answer.len();
-        JobExtras::new(one.job.clone(), std::mem::replace(&mut first, end), end)
+        JobExtras::new(one, (std::mem::replace(&mut first, end), end), request.asked.opening)
     });
     let extras = Extras { jobs: jobs.collect() };
     let shown = serde_json::to_value(&extras).unwrap_or(Value::Null);

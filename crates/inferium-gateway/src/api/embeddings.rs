@@ -1,6 +1,6 @@
 //! `POST /v1/embeddings`.
 
-use super::fields::integer;
+use super::fields::{boolean, integer};
 use super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
 use super::{ApiModel, ApiState, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
@@ -41,13 +41,16 @@ struct EmbeddingRequest {
     texts: Vec<String>,
     format: Format,
     dimensions: Option<u64>,
+    /// Whether the client is to be able to show others what was asked and answered.
+    opening: bool,
 }
 
 impl EmbeddingRequest {
     /// Parses a body: every parameter is honoured, or refused by its name.
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let fields = object(body)?;
-        let mut request = Self { model: String::new(), texts: Vec::new(), format: Format::Float, dimensions: None };
+        let mut request =
+            Self { model: String::new(), texts: Vec::new(), format: Format::Float, dimensions: None, opening: false };
         for (name, value) in fields {
             match (name.as_str(), value) {
                 (_, Value::Null) => {}
@@ -60,6 +63,7 @@ impl EmbeddingRequest {
                     let count = integer(&value).and_then(|count| u64::try_from(count).ok());
                     request.dimensions = Some(count.filter(|count| *count > 0).ok_or_else(wrong)?);
                 }
+                ("opening", value) => request.opening = boolean("opening", &value)?,
                 (name, _) if HARMLESS.contains(&name) => {}
                 (name, _) => return Err(ApiError::Unsupported { param: name.to_owned() }),
             }
@@ -153,7 +157,7 @@ pub(super) async fn create(
         let message = format!("`{}` gives vectors of {width} values, and of no other number", model.profile.name);
         return Err(ApiError::invalid("dimensions", message));
     }
-    let EmbeddingRequest { texts, format, .. } = request;
+    let EmbeddingRequest { texts, format, opening, .. } = request;
     let size = texts.iter().map(|text| text.len().saturating_add(TEXT_SIZE)).sum();
     let preparing = Arc::clone(&model);
     let specs = sized(size, move || prepare(&preparing, texts, payer)).await??;
@@ -161,7 +165,7 @@ pub(super) async fn create(
     let values = done.iter().map(|done| done.answer.len()).sum::<usize>();
     let width = usize::try_from(width).unwrap_or(usize::MAX);
     let size = values.saturating_mul(width).saturating_mul(VALUE_SIZE);
-    sized(size, move || answer(&model, done, format)).await
+    sized(size, move || answer(&model, done, (format, opening))).await
 }
 
 /// Tokenises, packs texts into jobs, and checks all that a worker would: what it had to refuse is not sent.
@@ -181,12 +185,13 @@ fn prepare(model: &ApiModel, texts: Vec<String>, payer: Digest) -> Result<Vec<Jo
     pack((model, payer), parts, |texts| JobPayload::embed(rand::random(), texts))
 }
 
-fn answer(model: &ApiModel, done: Vec<Done>, format: Format) -> Response {
+fn answer(model: &ApiModel, done: Vec<Done>, (format, opening): (Format, bool)) -> Response {
     let usage = PartUsage::of(&done);
     let (mut data, mut jobs) = (Vec::new(), Vec::new());
-    for Done { job, answer, .. } in done {
+    for one in done {
         let first = data.len();
-        let embeddings: Vec<Embedding> = if let JobAnswer::Embeddings(all) = answer { all } else { Vec::new() };
+        jobs.push(JobExtras::new(&one, (first, first + one.answer.len()), opening));
+        let embeddings: Vec<Embedding> = if let JobAnswer::Embeddings(all) = one.answer { all } else { Vec::new() };
         for embedding in embeddings {
             let embedding = match format {
                 Format::Float => Written::Float(embedding.values().collect()),
@@ -197,7 +202,6 @@ fn answer(model: &ApiModel, done: Vec<Done>, format: Format) -> Response {
             };
             data.push(EmbeddingItem { object: "embedding", index: data.len(), embedding });
         }
-        jobs.push(JobExtras::new(job, first, data.len()));
     }
     let model = model.profile.name.clone();
     let list = EmbeddingList { object: "list", data, model, usage, inferium: Extras { jobs } };

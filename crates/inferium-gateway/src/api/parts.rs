@@ -3,7 +3,7 @@
 //! Such a request may hold far more than a worker should take at once: it becomes several jobs, each small enough to be
 //! replayed in a moment, which run beside each other on whatever workers there are. A part comes whole or not at all.
 
-use super::choices::ifr;
+use super::choices::{ifr, opening};
 use super::{ApiModel, JOB_HEADER, error::ApiError};
 use crate::hub::{Attempts, Hub, JobEvent, JobSpec, Preferences, Siblings, TakenTokens, Ticket};
 use axum::{
@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt as _;
-use inferium_types::{Amount, Digest, JobAnswer, JobPayload, SamplingParams, Usage};
+use inferium_types::{Amount, Digest, JobAnswer, JobOutput, JobPayload, SamplingParams, Usage};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -87,6 +87,8 @@ pub(super) struct Done {
     pub(super) cost: Amount,
     /// Of the result's commitment.
     pub(super) salt: [u8; 32],
+    /// What the job was given.
+    pub(super) payload: Arc<JobPayload>,
 }
 
 /// Runs all jobs of a request, in their order; the first failure ends all of them. One whose key can't pay for all is
@@ -149,6 +151,7 @@ async fn run(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Result<
 async fn run_once(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Result<Done, ApiError> {
     let started = Instant::now();
     let mut answer = spec.payload.input.no_answer();
+    let payload = Arc::clone(&spec.payload);
     let mut attempts = Attempts::start(hub, spec, siblings).await?;
     let (usage, cost, salt) = loop {
         match attempts.next().await {
@@ -160,7 +163,7 @@ async fn run_once(hub: &Arc<Hub>, spec: JobSpec, siblings: &Arc<Siblings>) -> Re
         }
     };
     hub.metrics.job_seconds.observe(started.elapsed().as_secs_f64());
-    Ok(Done { job: attempts.job().to_string(), answer, usage, cost, salt })
+    Ok(Done { job: attempts.job().to_string(), answer, usage, cost, salt, payload })
 }
 
 /// What was read; nothing is written.
@@ -204,13 +207,18 @@ pub(super) struct JobExtras {
     receipt_url: String,
     /// Which parts: the first and the last, counted from 0.
     texts: [usize; 2],
+    /// Shows to others what it was asked and answered; if the client asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opening: Option<String>,
 }
 
 impl JobExtras {
     /// Of the job that gave parts `first` to `end`, the latter not included.
-    pub(super) fn new(job: String, first: usize, end: usize) -> Self {
-        let receipt_url = format!("/v1/receipts/{job}");
-        Self { job, status: "provisional", receipt_url, texts: [first, end.saturating_sub(1)] }
+    pub(super) fn new(done: &Done, (first, end): (usize, usize), is_opened: bool) -> Self {
+        let (job, receipt_url) = (done.job.clone(), format!("/v1/receipts/{}", done.job));
+        let output = || JobOutput { salt: done.salt, answer: done.answer.clone() };
+        let opening = is_opened.then(|| opening(&done.payload, output()));
+        Self { job, status: "provisional", receipt_url, texts: [first, end.saturating_sub(1)], opening }
     }
 }
 

@@ -2,10 +2,9 @@
 
 use super::asked::{Asked, is_empty, is_neutral};
 use super::calls::{CallReader, Piece};
-use super::chat::extras;
 use super::choices::{
-    Bill, Head, Origin, Prepared, Render, chat_logprobs, choose_model, fresh_id, gather, ifr, name_job, prepare,
-    stream, text_engine,
+    Bill, Head, Origin, Prepared, Render, chat_logprobs, choose_model, extras, fresh_id, gather, ifr, name_job,
+    prepare, stream, text_engine,
 };
 use super::error::ApiError;
 use super::fields::{array, boolean, fields, positive, string, text, within};
@@ -66,7 +65,7 @@ impl ResponseRequest {
                 "reasoning" if value.as_object().is_some_and(|fields| !fields.is_empty() || is_empty(fields)) => {}
                 // Nothing is kept, whatever is asked for; the answer says so.
                 "store" => drop(boolean(name, value)?),
-                "stop" | "n" | "max_tokens" | "logit_bias" => {
+                "stop" | "n" | "max_tokens" | "logit_bias" | "opening" => {
                     return Err(ApiError::Unsupported { param: name.clone() });
                 }
                 other if is_neutral(other, value) || asked.take(other, value)? || tools.take(other, value)? => {}

@@ -8,6 +8,7 @@
 //! | `a2a` | an agent as other agents find and ask it |
 //! | `chat` | an agent as a model of chat completions |
 //! | `reviews` | what those say of an agent who paid for a run |
+//! | `hired` | runs that other runs hired |
 //! | `calls` | answers the model calls that hosts ask for |
 //!
 //! A run goes on apart from its request: a client that leaves cancels it.
@@ -16,12 +17,14 @@ pub(super) mod a2a;
 mod agents;
 mod calls;
 pub(super) mod chat;
+mod hired;
 pub(super) mod mcp;
 mod open;
 pub(super) mod reviews;
 
 pub(super) use agents::{PAGE_MAX as AGENTS_PAGE_MAX, list as list_agents, put_manifest, show as show_agent};
 pub(crate) use calls::answer_calls;
+pub(crate) use hired::host_hired;
 pub(super) use open::Opener;
 use open::{Begun, RunAsk, begin};
 
@@ -245,7 +248,8 @@ pub(super) async fn show(
     let id = id.map(|Path(id)| id).unwrap_or_default();
     let missing = || ApiError::Missing { what: RUN, id: id.clone() };
     let run = LeaseId::from_hex(&id).ok_or_else(missing)?;
-    let shown = kept(&state, payer, run).await?.ok_or_else(missing)?;
+    let mut shown = kept(&state, payer, run).await?.ok_or_else(missing)?;
+    hired::tell(&state, (payer, run), &mut shown).await?;
     Ok(Json(shown).into_response())
 }
 

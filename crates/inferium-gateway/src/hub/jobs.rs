@@ -13,9 +13,8 @@ use crate::store::UnsignedRecord;
 use inferium_engine::BoardDocument;
 use inferium_types::{
     Amount, Digest, FinishReason, ImpossibleJob, JobAnswer, JobId, JobInput, JobLeaf, JobOutput, JobPayload,
-    JobRequest, JobResult, LeaseId, ModelOutput, ModelTask, NodeId, Price, ProfileId, SamplingParams, StallId,
-    TaskKind, TokenScore, Usage, limits, step_result,
-    wire::{GatewayMessage, ModelAnswer},
+    JobRequest, JobResult, LeaseId, ModelTask, NodeId, Price, ProfileId, SamplingParams, StallId, TaskKind, TokenScore,
+    Usage, limits, step_result, wire::GatewayMessage,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +59,7 @@ pub(crate) enum JobEvent {
         leaf: Box<JobLeaf>,
         /// Of the result's commitment.
         salt: [u8; 32],
-        witness: Option<Box<ModelAnswer>>,
+        output: Option<Box<JobOutput>>,
     },
     /// No answer, or no more of it.
     Failed { reason: String },
@@ -490,7 +489,8 @@ impl Hub {
         let (usage, finish) = (leaf.result.usage, leaf.result.finish);
         let unused = u64::from(leaf.request.tokens_max).saturating_sub(u64::from(usage.completion_tokens));
         let entry = inner.leases.get_mut(&leaf.request.lease)?;
-        let cost = entry.record.price.fee(&usage).unwrap_or_default();
+        let is_hired = running.run.as_ref().is_some_and(|run| run.is_hired);
+        let cost = if is_hired { Amount::ZERO } else { entry.record.price.fee(&usage).unwrap_or_default() };
         let record = UnsignedRecord { leaf, payer: running.payer, cost };
         entry.tokens_used = entry.tokens_used.saturating_sub(unused);
         entry.unsigned.insert(job, record.clone());
@@ -507,15 +507,13 @@ impl Hub {
         self.metrics.jobs.inc();
         self.metrics.prompt_tokens.inc_by(u64::from(usage.prompt_tokens));
         self.metrics.completion_tokens.inc_by(u64::from(usage.completion_tokens));
-        let witness = running.is_witnessed.then(|| ModelOutput::of(&output)).flatten();
-        let witness = witness.map(|output| Box::new(ModelAnswer { leaf: record.leaf.clone(), output }));
         let _ = running.events.send(JobEvent::Done {
             usage,
             finish,
             cost,
             leaf: Box::new(record.leaf.clone()),
             salt,
-            witness,
+            output: running.is_witnessed.then(|| Box::new(output)),
         });
         self.room.notify_waiters();
         Some(record)

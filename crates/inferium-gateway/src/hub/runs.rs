@@ -4,8 +4,8 @@ use super::jobs::{JobHandle, RunningJob};
 use super::{Ending, Hub, NoLease};
 use crate::metrics::ModelLabel;
 use inferium_types::{
-    Amount, CallRecord, Digest, JobAnswer, JobId, JobPayload, JobRequest, LeaseId, ModelTask, NodeId, ProfileId,
-    RunTranscript, SamplingParams, TaskKind, Usage, limits,
+    AgentId, Amount, CallRecord, Digest, JobAnswer, JobId, JobPayload, JobRequest, LeaseId, ModelTask, NodeId,
+    ProfileId, RunTranscript, SamplingParams, TaskKind, Usage, limits,
     wire::{GatewayMessage, ModelAnswer, RunSecret},
 };
 use std::collections::BTreeMap;
@@ -42,6 +42,21 @@ pub(crate) struct RunSpec {
     pub(crate) tokens_max: u64,
     /// Calls of tools.
     pub(crate) tool_calls: u32,
+    /// Whether another agent's account pays the price, and not the key.
+    pub(crate) is_hired: bool,
+}
+
+/// A run that another one hired, and that the ledger opened.
+#[derive(Debug)]
+pub(crate) struct HiredRun {
+    pub(crate) run: LeaseId,
+    /// The run that hired it.
+    pub(crate) by: LeaseId,
+    pub(crate) agent: AgentId,
+    pub(crate) version: Digest,
+    pub(crate) payload: JobPayload,
+    /// Whose key pays its model calls.
+    pub(crate) payer: Digest,
 }
 
 /// What a run did, as it happens.
@@ -67,6 +82,8 @@ pub(super) struct RunBook {
     failed: u32,
     /// Calls of tools that it may still tell of.
     tool_calls_left: u32,
+    /// Whether another agent's account pays the price, and not the key.
+    pub(super) is_hired: bool,
     /// Gone with the run: answers that are being made for it end with it.
     alive: watch::Sender<()>,
 }
@@ -173,6 +190,23 @@ impl Hub {
         Ok(RunReservation { hub: Arc::clone(self), payer, price })
     }
 
+    /// Has a run hosted that another one hired.
+    pub(crate) fn host_hired(&self, hired: HiredRun) {
+        self.lock().hired.insert(hired.run);
+        // Nobody listens only when the gateway stops.
+        let _ = self.hired.send(hired);
+    }
+
+    /// A hired run is over, and kept.
+    pub(crate) fn end_hired(&self, run: LeaseId) {
+        self.lock().hired.remove(&run);
+    }
+
+    /// True from when a hired run was opened until it is over and kept.
+    pub(crate) fn is_hosting(&self, run: LeaseId) -> bool {
+        self.lock().hired.contains(&run)
+    }
+
     /// Gives up leases of runs that nobody follows, as after a restart, or when a client left while its run was being opened.
     pub(crate) fn retire_stray_runs(&self) {
         let mut inner = self.lock();
@@ -215,6 +249,7 @@ impl Hub {
             served: BTreeMap::new(),
             failed: 0,
             tool_calls_left: spec.tool_calls,
+            is_hired: spec.is_hired,
             alive: watch::channel(()).0,
         };
         let running = RunningJob::of_run(spec, sender, deadline, label.clone(), book);

@@ -172,29 +172,36 @@ async fn what_says_nothing_of_the_payment_keeps_it() {
     }
 }
 
+/// A run of the gateway, whose end waits for the threads that hold its store.
+fn a_run<T>(of: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(of)
+}
+
 /// The client goes the moment its payment is on its way to the disk, and the gateway is killed before it is sent.
-#[tokio::test(start_paused = true)]
-async fn one_that_was_recorded_and_never_sent_is_sent_by_the_next_run_and_credited_once() {
+#[test]
+fn one_that_was_recorded_and_never_sent_is_sent_by_the_next_run_and_credited_once() {
     let path = scratch();
     let signed = transfer(0, 10);
-    {
+    a_run(async {
         let (hub, mut outlets) = open(&path);
         let mut recording = Box::pin(hub.record_payment(signed.clone(), payer(), Amount::from_nano(10)));
         assert!(futures::poll!(&mut recording).is_pending());
         drop(recording);
         assert_eq!(outlets.payments.recv().await, Some(signed.id()), "it goes on without its client");
-    }
-    let (hub, outlets) = open(&path);
-    let script = Script::new([unreachable(), Ok(())], None);
-    let settling = tokio::spawn(settle(Arc::clone(&hub), script.clone(), outlets.payments));
-    assert_eq!(script.sent(2).await, [signed.id(); 2], "sent again while validators can't be reached");
-    let joined = record(&hub, &signed).await;
-    for _ in 0..2 {
-        hub.settle_payment(signed.id(), None).await.unwrap();
-    }
-    assert_eq!(end(joined).await, Settled::Credited);
-    assert_eq!(hub.left(payer()), Amount::from_nano(11));
-    settling.abort();
+    });
+    a_run(async {
+        let (hub, outlets) = open(&path);
+        let script = Script::new([unreachable(), Ok(())], None);
+        let settling = tokio::spawn(settle(Arc::clone(&hub), script.clone(), outlets.payments));
+        assert_eq!(script.sent(2).await, [signed.id(); 2], "sent again while validators can't be reached");
+        let joined = record(&hub, &signed).await;
+        for _ in 0..2 {
+            hub.settle_payment(signed.id(), None).await.unwrap();
+        }
+        assert_eq!(end(joined).await, Settled::Credited);
+        assert_eq!(hub.left(payer()), Amount::from_nano(11));
+        settling.abort();
+    });
     let _ = std::fs::remove_file(&path);
 }
 

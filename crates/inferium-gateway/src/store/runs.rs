@@ -4,8 +4,8 @@ use super::{GatewayStore, StoreError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::Table;
 use inferium_types::{
-    AccountId, AgentId, AgentSpend, CallRecord, Digest, JobId, JobLeaf, LeaseId, RunCall, RunTranscript, SpendOrder,
-    merkle_path,
+    AccountId, AgentId, AgentSpend, CallRecord, Digest, JobId, JobLeaf, JobPayload, LeaseId, RunCall, RunTranscript,
+    SpendOrder, merkle_path,
 };
 
 const AGENTS: Table<AgentId, AgentRecord> = Table::new("agents");
@@ -17,7 +17,9 @@ const RUNS: Table<(Digest, (u64, LeaseId)), String> = Table::new("runs");
 const BRIEFS: Table<(Digest, (u64, LeaseId)), String> = Table::new("run-briefs");
 
 /// By the run that ordered them.
-const ORDERS: Table<LeaseId, OrdersRecord> = Table::new("orders");
+const ORDERS: Table<LeaseId, OrdersRecord> = Table::new("run-orders");
+/// By the run that hired and the place of its order among its calls.
+const HIRED: Table<(LeaseId, u32), HiredRecord> = Table::new("hired");
 
 const REVIEWS: Table<(AgentId, LeaseId), ReviewRecord> = Table::new("reviews");
 /// Whose agent's a run was that was reviewed.
@@ -72,31 +74,55 @@ pub(crate) struct OrdersRecord {
     pub(crate) calls: Vec<Digest>,
     /// Orders by their places among the calls.
     pub(crate) orders: Vec<(u32, SpendOrder)>,
+    /// Whose key the run was asked with: it pays the model calls of what is hired.
+    pub(crate) payer: Digest,
+    /// What hired runs are given, by the places of their orders.
+    pub(crate) hires: Vec<(u32, JobPayload)>,
+}
+
+/// What became of an order to hire.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum HiredRecord {
+    /// It is a run of its own.
+    Opened {
+        /// Its name.
+        run: LeaseId,
+    },
+    /// The ledger did not open it.
+    Refused {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl OrdersRecord {
-    /// Of a step; `None` if it orders nothing.
-    pub(crate) fn of(step: JobLeaf, transcript: &RunTranscript) -> Option<Self> {
+    /// Of a step that this key asked for, with what it hires others for; `None` if it orders nothing.
+    pub(crate) fn of(
+        step: JobLeaf,
+        transcript: &RunTranscript,
+        (payer, hires): (Digest, Vec<(u32, JobPayload)>),
+    ) -> Option<Self> {
         let order = |(index, call): (u32, &CallRecord)| match call {
             CallRecord::Spend { order } => Some((index, *order)),
             CallRecord::Model { .. } | CallRecord::Tool { .. } => None,
         };
         let orders: Vec<_> = (0..).zip(&transcript.calls).filter_map(order).collect();
         let calls = transcript.public().iter().map(RunCall::hash).collect();
-        (!orders.is_empty()).then_some(Self { step, calls, orders })
+        (!orders.is_empty()).then_some(Self { step, calls, orders, payer, hires })
     }
 
-    /// What cites each order, of a run whose one segment holds the step alone.
-    pub(crate) fn spends(&self) -> Vec<AgentSpend> {
+    /// What cites each order, by its place, of a run whose one segment holds the step alone.
+    pub(crate) fn spends(&self) -> Vec<(u32, AgentSpend)> {
         let spend = |(index, order): &(u32, SpendOrder)| {
-            Some(AgentSpend {
+            let spend = AgentSpend {
                 run: self.step.request.lease,
                 segment: 0,
                 step: self.step.clone(),
                 step_path: merkle_path(&[self.step.hash()], 0)?,
                 order: *order,
                 call_path: merkle_path(&self.calls, usize::try_from(*index).ok()?)?,
-            })
+            };
+            Some((*index, spend))
         };
         self.orders.iter().filter_map(spend).collect()
     }
@@ -109,6 +135,25 @@ impl GatewayStore {
 
     pub(crate) fn orders(&self, run: LeaseId) -> Result<Option<OrdersRecord>, StoreError> {
         self.store.get(ORDERS, &run)
+    }
+
+    /// Runs whose orders were not all brought to the ledger yet, with the steps that gave them.
+    pub(crate) fn ordering(&self) -> Result<Vec<(LeaseId, JobId)>, StoreError> {
+        let mut found = Vec::new();
+        self.store.for_each(ORDERS, |run, record| {
+            found.push((run, record.step.request.job));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    pub(crate) fn put_hired(&self, order: (LeaseId, u32), record: &HiredRecord) -> Result<(), StoreError> {
+        self.store.put(HIRED, &order, record)
+    }
+
+    /// What became of an order to hire; `None` as long as it waits.
+    pub(crate) fn hired(&self, order: (LeaseId, u32)) -> Result<Option<HiredRecord>, StoreError> {
+        self.store.get(HIRED, &order)
     }
 
     pub(crate) fn remove_orders(&self, run: LeaseId) -> Result<(), StoreError> {
@@ -212,8 +257,16 @@ impl GatewayStore {
         let kept = self.runs(payer)?;
         let key = (record.began_at_ms, run);
         let over = kept.iter().filter(|other| **other != key).count().saturating_sub(RUNS_MAX - 1);
+        let forgotten: Vec<_> = kept.iter().filter(|other| **other != key).take(over).collect();
+        let mut hired = Vec::new();
+        for (_, old) in &forgotten {
+            hired.extend(self.store.keys_between(HIRED, &(*old, 0), &(*old, u32::MAX))?);
+        }
         self.store.write(|tx| {
-            for old in kept.iter().filter(|other| **other != key).take(over) {
+            for order in &hired {
+                tx.remove(HIRED, order)?;
+            }
+            for old in forgotten {
                 tx.remove(RUNS, &(payer, *old))?;
                 tx.remove(BRIEFS, &(payer, *old))?;
             }
@@ -239,3 +292,6 @@ impl GatewayStore {
         self.store.get(BRIEFS, &(payer, key))
     }
 }
+
+#[cfg(test)]
+mod tests;

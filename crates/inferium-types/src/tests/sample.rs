@@ -186,6 +186,7 @@ sample_structs! {
     }
     JobPayload { salt, input }
     JobOutput { salt, answer }
+    JobOpening { payload, output }
     JobResult { request, output_commitment, evidence_root, usage, finish }
     JobLeaf { request, result }
     JobTotals { jobs, prompt_tokens, completion_tokens }
@@ -491,6 +492,7 @@ macro_rules! for_each_type {
             TokenScore,
             JobAnswer,
             JobOutput,
+            JobOpening,
             JobResult,
             JobLeaf,
             JobTotals,

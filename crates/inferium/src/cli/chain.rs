@@ -42,6 +42,9 @@ pub(crate) enum ReceiptCommand {
         /// The network key that `inferium up` printed.
         #[arg(long, env = "INFERIUM_NETWORK_KEY", value_name = "KEY")]
         network_key: String,
+        /// Also check that this is what the job was asked and answered: an answer of the API that was asked for with `"opening": true`.
+        #[arg(long, value_name = "FILE")]
+        answer: Option<PathBuf>,
     },
 }
 

@@ -62,6 +62,19 @@ pub(crate) enum StudioCommand {
         #[command(flatten)]
         signing: SigningArgs,
     },
+    /// Let the runs of a manifest hire another agent: writes its id, version and manifest into the file.
+    Hire {
+        /// The agent to be hired: its name where there is one of it, or its id of 64 hex digits.
+        agent: String,
+        /// The manifest whose agent hires.
+        #[arg(long, default_value = "agent.toml", value_name = "FILE")]
+        into: PathBuf,
+        /// What the model knows it by; its name unless said otherwise.
+        #[arg(long, value_parser = parse_name, value_name = "NAME")]
+        called: Option<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Have an agent do something, and print its answer. What it does is told on the way.
     Run(RunAgentArgs),
     /// List the last runs that this API key asked for.

@@ -36,6 +36,7 @@ pub(super) struct Asker {
 #[derive(Default)]
 struct Took {
     jobs: Vec<String>,
+    openings: Vec<String>,
     prompt_tokens: u64,
     completion_tokens: u64,
     cost_nano: u64,
@@ -121,10 +122,22 @@ impl Asker {
             }
         };
         let scores_ppm = score_item(suite, item, &answer).map_err(|error| odd(item, &error.to_string()))?;
-        let Took { jobs, prompt_tokens, completion_tokens, cost_nano } = took;
+        let Took { jobs, openings, prompt_tokens, completion_tokens, cost_nano } = took;
+        // Some of them prove nothing of an item.
+        let openings = if openings.len() == jobs.len() { openings } else { Vec::new() };
         let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let id = item.id.clone();
-        Ok(ItemRecord { id, answer, scores_ppm, jobs, prompt_tokens, completion_tokens, cost_nano, milliseconds })
+        Ok(ItemRecord {
+            id,
+            answer,
+            scores_ppm,
+            jobs,
+            openings,
+            prompt_tokens,
+            completion_tokens,
+            cost_nano,
+            milliseconds,
+        })
     }
 
     /// Of each choice its tokens' log probabilities after the prompt, added up: those of the whole text but for as many tokens as
@@ -161,14 +174,21 @@ impl Asker {
 
     /// Sends a request that is a job, and adds up what it took.
     async fn send(&self, path: &str, item: &Item, body: &Value, took: &mut Took) -> Result<Value, Failure> {
-        let answer = self.post(&format!("{}{path}", self.server.base), item, body).await?;
+        let mut body = body.clone();
+        // Servers that are no network know no such field, and some refuse what they don't know.
+        if let (Some(fields), Some(_)) = (body.as_object_mut(), self.said("model_profile")) {
+            fields.insert("opening".to_owned(), true.into());
+        }
+        let answer = self.post(&format!("{}{path}", self.server.base), item, &body).await?;
         let number = |field: &str| answer.pointer(&format!("/usage/{field}")).and_then(Value::as_u64).unwrap_or(0);
         took.prompt_tokens = took.prompt_tokens.saturating_add(number("prompt_tokens"));
         took.completion_tokens = took.completion_tokens.saturating_add(number("completion_tokens"));
         took.cost_nano = took.cost_nano.saturating_add(number("cost_nano"));
-        let one = answer.pointer("/inferium/job").and_then(Value::as_str).map(str::to_owned);
-        let many = list(&answer, "/inferium/jobs").iter().map(|job| text(job, "job").to_owned());
-        took.jobs.extend(one.into_iter().chain(many));
+        for job in answer.get("inferium").into_iter().chain(list(&answer, "/inferium/jobs")) {
+            let field = |name: &str| job.get(name).and_then(Value::as_str).map(str::to_owned);
+            took.jobs.extend(field("job"));
+            took.openings.extend(field("opening"));
+        }
         Ok(answer)
     }
 

@@ -7,7 +7,8 @@ use crate::output;
 use crate::progress::{CountBar, print, say};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use inferium_eval::{
-    BUILTIN, Board, BoardDocument, BoardRow, Comparison, Interval, Item, ItemRecord, Results, Score, Suite, compare,
+    BUILTIN, Board, BoardDocument, BoardRow, Bound, Comparison, Interval, Item, ItemRecord, Results, Score, Suite,
+    bound, compare,
 };
 use inferium_gateway::verify_document;
 use inferium_types::{Amount, NetworkKey};
@@ -60,9 +61,10 @@ pub(super) async fn verify(
 ) -> Result<(), Failure> {
     let checked = read(path, folder)?;
     let key = network_key.map(parse_key).transpose()?;
-    if let Some(key) = &key {
-        check_receipts(&checked.results, key)?;
-    }
+    let bound = match &key {
+        Some(key) => check_receipts(&checked.suite, &checked.results, key)?,
+        None => Open::default(),
+    };
     let asked = match again {
         Some((count, server)) => ask_again(&checked, count, &server).await?,
         None => 0,
@@ -75,6 +77,7 @@ pub(super) async fn verify(
         document.insert("valid".into(), json!(true));
         document.insert("receipts_stored".into(), json!(stored));
         document.insert("receipts_checked".into(), json!(receipts));
+        document.insert("items_open".into(), json!({"question_and_answer": bound.whole, "answer": bound.answer}));
         document.insert("asked_again".into(), json!(asked));
         return output::print_json(&document.into());
     }
@@ -86,6 +89,7 @@ pub(super) async fn verify(
             format!("receipts: all {checked} hold, and are of this model profile, these jobs and this usage")
         }
     });
+    lines.extend(bound.in_words(checked.results.items.len()));
     if receipts > 0 {
         lines.push("weights: as the server named them; a receipt names its profile, not the weights".to_owned());
     }
@@ -96,11 +100,36 @@ pub(super) async fn verify(
     print(&lines.join("\n"))
 }
 
-/// Checks every receipt offline, and that it says the same of its job as the run does.
-fn check_receipts(results: &Results, key: &NetworkKey) -> Result<(), Failure> {
-    if results.receipts.is_empty() {
-        return Ok(());
+/// Items whose jobs are opened from their receipts.
+#[derive(Debug, Default)]
+struct Open {
+    /// Question and answer are those of their jobs.
+    whole: usize,
+    /// The answer is; what was asked are tokens.
+    answer: usize,
+}
+
+impl Open {
+    fn in_words(&self, items: usize) -> Option<String> {
+        match self {
+            Self { whole: 0, answer: 0 } => None,
+            Self { whole, answer: 0 } => Some(format!(
+                "answers: of {whole} of {items} items the receipts open to this question, and to this answer"
+            )),
+            Self { answer, .. } => Some(format!(
+                "answers: of {answer} of {items} items the receipts open to this answer; the questions are tokens, and not compared"
+            )),
+        }
     }
+}
+
+/// Checks every receipt offline, that it says the same of its job as the run does, and what was asked and answered.
+fn check_receipts(suite: &Suite, results: &Results, key: &NetworkKey) -> Result<Open, Failure> {
+    let mut open = Open::default();
+    if results.receipts.is_empty() {
+        return Ok(open);
+    }
+    let items: BTreeMap<&str, &Item> = suite.items().iter().map(|item| (item.id.as_str(), item)).collect();
     let Some(claimed) = &results.head.model_profile else {
         return Err(Failure::refused("the run names no model profile, so its receipts are of any model"));
     };
@@ -108,6 +137,7 @@ fn check_receipts(results: &Results, key: &NetworkKey) -> Result<(), Failure> {
     let mut done = 0;
     for item in &results.items {
         let (mut usage, mut fee, mut is_whole) = ((0_u64, 0_u64), 0_u64, !item.jobs.is_empty());
+        let mut leaves = Vec::new();
         for job in &item.jobs {
             let Some(document) = results.receipts.get(job) else {
                 is_whole = false;
@@ -127,6 +157,7 @@ fn check_receipts(results: &Results, key: &NetworkKey) -> Result<(), Failure> {
             usage.0 = usage.0.saturating_add(of_job.prompt_tokens.into());
             usage.1 = usage.1.saturating_add(of_job.completion_tokens.into());
             fee = fee.saturating_add(facts.fee.nano());
+            leaves.push(facts.job);
             done += 1;
             bar.set(done);
         }
@@ -136,9 +167,16 @@ fn check_receipts(results: &Results, key: &NetworkKey) -> Result<(), Failure> {
                 item.id, usage.0, usage.1, item.prompt_tokens, item.completion_tokens, item.cost_nano
             )));
         }
+        let (Some(of_suite), true) = (items.get(item.id.as_str()), is_whole) else { continue };
+        let found = bound(suite, of_suite, item, &leaves);
+        match found.map_err(|fault| Failure::refused(format!("item {} {fault}", item.id)))? {
+            Bound::Whole => open.whole += 1,
+            Bound::Answer => open.answer += 1,
+            Bound::Nothing => {}
+        }
     }
     bar.done();
-    Ok(())
+    Ok(open)
 }
 
 /// Asks about items again, drawn by nobody who made the file; how many.
@@ -240,7 +278,7 @@ pub(super) fn board(files: &[PathBuf], folder: Option<&str>, network_key: Option
         let Checked { suite, results, .. } = read(path, folder)?;
         if let Some(key) = &key {
             let named = |failure| Failure::refused(format!("{}: {failure}", path.display()));
-            check_receipts(&results, key).map_err(named)?;
+            check_receipts(&suite, &results, key).map_err(named)?;
         }
         let Some(summary) = &results.summary else { continue };
         if summary.items < summary.suite_items {

@@ -53,6 +53,15 @@ pub(super) async fn bring(arguments: &ServerArgs, agent: AgentId, manifest: Vec<
     answer(request.header("content-type", "text/plain; charset=utf-8"), &api.server.base).await.map(drop)
 }
 
+/// An agent as the gateway shows it.
+pub(super) async fn agent(agent: &str, arguments: &ServerArgs) -> Result<Value, Failure> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    if agent.is_empty() || !agent.chars().all(is_plain) {
+        return Err(Failure::usage(format!("{agent:?} is neither the name of an agent nor an id")));
+    }
+    Api::of(arguments)?.ask(&format!("/agents/{agent}")).await
+}
+
 pub(super) async fn run(arguments: RunAgentArgs) -> Result<(), Failure> {
     let api = Api::of(&arguments.server)?;
     let task = task_of(&arguments.task)?;
@@ -256,6 +265,13 @@ pub(super) async fn logs(run: &str, arguments: &ServerArgs) -> Result<(), Failur
                 lines.push(format!("  {}", text(call, "response").replace('\n', "\n  ")));
             }
             "spend" => lines.push(format!("pay {} IFR to {}", text(call, "amount"), text(call, "to"))),
+            "hire" => {
+                lines.push(format!("hire {} for: {}", text(call, "agent"), text(call, "task")));
+                let of = [("run", text(call, "run")), ("because", text(call, "error"))];
+                let of = of.into_iter().filter(|(_, value)| !value.is_empty());
+                let of: String = of.map(|(name, value)| format!(", {name} {value}")).collect();
+                lines.push(format!("  {}{of}", text(call, "status")));
+            }
             other => lines.push(other.to_owned()),
         }
     }

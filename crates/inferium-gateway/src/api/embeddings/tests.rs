@@ -108,15 +108,16 @@ fn a_text_that_the_model_does_not_read_is_named() {
     assert_eq!(error.to_string(), "text 1 has 257 tokens; `m` reads at most 256 of one text");
 }
 
-async fn written(format: Format) -> Value {
+async fn written(format: Format, opening: bool) -> Value {
     let done = |job: &str, values: &[f32]| Done {
         job: job.into(),
         answer: JobAnswer::Embeddings(vec![Embedding::new(values)]),
         usage: Usage { prompt_tokens: if job == "j0" { 3 } else { 4 }, completion_tokens: 1 },
         cost: Amount::from_nano(7),
         salt: [0; 32],
+        payload: Arc::new(JobPayload::embed([5; 32], vec![job.into()])),
     };
-    let response = answer(&model(), vec![done("j0", &[0.1, -2.0]), done("j1", &[1e-7, 3.0])], format);
+    let response = answer(&model(), vec![done("j0", &[0.1, -2.0]), done("j1", &[1e-7, 3.0])], (format, opening));
     assert_eq!(response.headers()[JOB_HEADER], "j0");
     let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
     serde_json::from_slice(&body).unwrap()
@@ -124,7 +125,7 @@ async fn written(format: Format) -> Value {
 
 #[tokio::test]
 async fn vectors_are_written_as_they_were_asked_for() {
-    let floats = written(Format::Float).await;
+    let floats = written(Format::Float, false).await;
     assert_eq!(floats["data"][0], json!({"object": "embedding", "index": 0, "embedding": [0.1, -2.0]}));
     assert_eq!(floats["data"][1]["embedding"], json!([1e-7, 3.0]));
     assert_eq!(floats["usage"], json!({"prompt_tokens": 7, "total_tokens": 7, "cost": "0.000000014", "cost_nano": 14}));
@@ -133,9 +134,13 @@ async fn vectors_are_written_as_they_were_asked_for() {
         jobs[1],
         json!({"job": "j1", "status": "provisional", "receipt_url": "/v1/receipts/j1", "texts": [1, 1]})
     );
-    let encoded = written(Format::Base64).await;
+    let encoded = written(Format::Base64, true).await;
     let bytes = BASE64.decode(encoded["data"][0]["embedding"].as_str().unwrap()).unwrap();
     assert_eq!(bytes, [0.1f32.to_le_bytes(), (-2.0f32).to_le_bytes()].concat());
+    let opening = BASE64.decode(encoded["inferium"]["jobs"][1]["opening"].as_str().unwrap()).unwrap();
+    let opening: inferium_types::JobOpening = inferium_types::decode(&opening).unwrap();
+    assert_eq!(opening.payload, JobPayload::embed([5; 32], vec!["j1".into()]));
+    assert_eq!(opening.output.answer, JobAnswer::Embeddings(vec![Embedding::new(&[1e-7, 3.0])]));
 }
 
 #[test]

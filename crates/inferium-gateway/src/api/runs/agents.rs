@@ -38,7 +38,7 @@ pub(super) struct Found {
 }
 
 impl Opener {
-    async fn entry(&self, id: AgentId) -> Result<Option<Agent>, ApiError> {
+    pub(super) async fn entry(&self, id: AgentId) -> Result<Option<Agent>, ApiError> {
         self.chain.entry(&StateKey::Agent(id)).await.map_err(|error| ApiError::Chain(error.to_string()))
     }
 

@@ -3,7 +3,7 @@
 use super::super::{ApiModel, ApiState, sized};
 use crate::hub::{CallAsked, Hub, JobEvent, JobSpec, NoLease, Preferences, Ticket};
 use inferium_agent::call_seed;
-use inferium_types::{Amount, JobId, ModelTask, NodeId, wire::ModelAnswer};
+use inferium_types::{Amount, JobId, ModelOutput, ModelTask, NodeId, wire::ModelAnswer};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -90,8 +90,12 @@ async fn one(
     loop {
         match handle.next().await {
             Some(JobEvent::Text(_) | JobEvent::Parts(_) | JobEvent::Called(_)) => {}
-            Some(JobEvent::Done { cost, witness: Some(witness), .. }) => return Ok((*witness, cost)),
-            Some(JobEvent::Done { witness: None, .. }) | None => return Err(("the job was lost".to_owned(), worker)),
+            Some(JobEvent::Done { cost, leaf, output, .. }) => {
+                let output = output.as_deref().and_then(ModelOutput::of);
+                let output = output.ok_or_else(|| ("the job was lost".to_owned(), worker))?;
+                return Ok((ModelAnswer { leaf: *leaf, output }, cost));
+            }
+            None => return Err(("the job was lost".to_owned(), worker)),
             Some(JobEvent::Failed { reason }) => return Err((reason, worker)),
         }
     }

@@ -63,6 +63,7 @@ fn check(request: &ChatRequest) -> Result<(), ApiError> {
     let (usual, shaping) = (Asked::default(), &asked.shaping);
     let refused = [
         ("temperature", asked.sampling != usual.sampling),
+        ("opening", asked.opening),
         ("max_tokens", asked.tokens_max.is_some()),
         ("n", asked.choices != 1),
         ("seed", asked.seed.is_some()),

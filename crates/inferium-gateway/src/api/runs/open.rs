@@ -8,12 +8,14 @@ use super::shown_news;
 use crate::clock::unix_ms;
 use crate::hub::{Hub, JobEvent, JobHandle, RunNews, RunReservation, RunSpec};
 use crate::store::{OrdersRecord, RunRecord};
+use inferium_agent::hires;
 use inferium_chain::{LightClient, Sender};
 use inferium_types::{
-    Amount, CallRecord, Digest, Event, JobAnswer, JobId, JobInput, JobPayload, LeaseId, RunFile, RunInput, RunTerms,
-    RunTranscript, SpendOrder, TransactionBody, Usage, step_request, wire::RunSecret,
+    Amount, CallRecord, Digest, Event, JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId, RunFile, RunInput,
+    RunTerms, RunTranscript, SpendOrder, TransactionBody, Usage, step_request, wire::RunSecret,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -103,7 +105,7 @@ pub(in super::super) async fn begin(state: &ApiState, payer: Digest, ask: RunAsk
     let (opened_sender, opened) = oneshot::channel();
     let (ended_sender, ended) = oneshot::channel();
     let waiting = Waiting { news: news_sender, ended: ended_sender };
-    let asked = Asked { payload: Arc::new(payload), payer, secrets: ask.secrets, found };
+    let asked = Asked { payload: Arc::new(payload), payer, secrets: ask.secrets, found, hired_by: None };
     tokio::spawn(whole(Arc::clone(&state.hub), opener, asked, reserved, opened_sender, waiting));
     let lost = |_| ApiError::Internal("the run was lost".to_owned());
     let (run, job) = opened.await.map_err(lost)??;
@@ -111,17 +113,20 @@ pub(in super::super) async fn begin(state: &ApiState, payer: Digest, ask: RunAsk
 }
 
 /// A run that is asked for.
-struct Asked {
-    payload: Arc<JobPayload>,
-    payer: Digest,
-    secrets: Vec<RunSecret>,
-    found: Found,
+pub(super) struct Asked {
+    pub(super) payload: Arc<JobPayload>,
+    /// Whose key pays the model calls.
+    pub(super) payer: Digest,
+    pub(super) secrets: Vec<RunSecret>,
+    pub(super) found: Found,
+    /// The run that hired it, whose agent's account pays the price; the key does for others.
+    pub(super) hired_by: Option<LeaseId>,
 }
 
 /// Who waits for a run.
-struct Waiting {
-    news: mpsc::Sender<RunNews>,
-    ended: oneshot::Sender<Result<Ended, ApiError>>,
+pub(super) struct Waiting {
+    pub(super) news: mpsc::Sender<RunNews>,
+    pub(super) ended: oneshot::Sender<Result<Ended, ApiError>>,
 }
 
 /// A run from its opening to its end, whoever still waits for it.
@@ -129,14 +134,13 @@ async fn whole(
     hub: Arc<Hub>,
     opener: Arc<Opener>,
     asked: Asked,
-    mut reserved: RunReservation,
+    reserved: RunReservation,
     opened: oneshot::Sender<Result<(LeaseId, JobId), ApiError>>,
-    Waiting { news, mut ended }: Waiting,
+    waiting: Waiting,
 ) {
-    let Asked { payload, payer, secrets, found } = asked;
     let began_at_ms = unix_ms();
-    let commitment = payload.commitment();
-    let run = match opener.open(&found, commitment).await {
+    let commitment = asked.payload.commitment();
+    let run = match opener.open(&asked.found, commitment).await {
         Ok(run) => run,
         Err(error) => {
             drop(opened.send(Err(error)));
@@ -148,17 +152,31 @@ async fn whole(
     if opened.send(Ok((run, request.job))).is_err() {
         return;
     }
-    let terms = &found.agent.terms;
+    hosted(hub, opener, asked, (request, began_at_ms), reserved, waiting).await;
+}
+
+/// A run that the chain has opened, to its end. The run is kept for its key, whatever comes of it.
+pub(super) async fn hosted(
+    hub: Arc<Hub>,
+    opener: Arc<Opener>,
+    asked: Asked,
+    (request, began_at_ms): (JobRequest, u64),
+    mut reserved: RunReservation,
+    Waiting { news, mut ended }: Waiting,
+) {
+    let Asked { payload, payer, secrets, found, hired_by } = asked;
+    let (run, terms) = (request.lease, &found.agent.terms);
     let spec = RunSpec {
         request,
         payload,
         payer,
-        price: terms.price,
+        price: if hired_by.is_some() { Amount::ZERO } else { terms.price },
         time: Duration::from_millis(terms.limits.run_ms),
         secrets,
         model: terms.model,
         tokens_max: terms.limits.tokens,
         tool_calls: terms.limits.tool_calls,
+        is_hired: hired_by.is_some(),
     };
     let mut calls = Vec::new();
     let followed = tokio::select! {
@@ -169,11 +187,14 @@ async fn whole(
     if !matches!(followed, Some(Ok(_))) {
         opener.close(run).await;
     }
-    let shown = match &followed {
+    let mut shown = match &followed {
         Some(Ok(done)) => done.shown.clone(),
         Some(Err(error)) => failed(run, (&found, began_at_ms), &calls, &error.to_string()),
         None => failed(run, (&found, began_at_ms), &calls, "the client left"),
     };
+    if let (Some(by), Some(fields)) = (hired_by, shown.as_object_mut()) {
+        fields.insert("hired_by".to_owned(), by.to_string().into());
+    }
     let mut brief = shown.clone();
     if let Some(fields) = brief.as_object_mut() {
         fields.remove("calls");
@@ -204,7 +225,7 @@ impl Opener {
     }
 
     /// Gives a run up: what it would have cost goes back when the chain closes it.
-    async fn close(&self, lease: LeaseId) {
+    pub(super) async fn close(&self, lease: LeaseId) {
         match self.sender.send(TransactionBody::CloseLease { lease }).await {
             Ok(sent) => debug!(%lease, failure = sent.failure, "a run was given up"),
             // It expires by itself.
@@ -250,12 +271,14 @@ async fn follow(
             Some(JobEvent::Parts(JobAnswer::Run(whole))) => transcript = whole,
             Some(JobEvent::Text(_) | JobEvent::Parts(_)) => {}
             Some(JobEvent::Done { cost, leaf, .. }) => {
+                let hires = hires(spec.request.lease, &spec.payload, about.0.agent.terms.limits, &transcript);
+                let tasks = hires.iter().map(|(place, given)| (*place, task_of(given))).collect();
                 // Before anybody hears of the run: what it ordered is not lost with this process.
-                if let Some(orders) = OrdersRecord::of(*leaf, &transcript) {
+                if let Some(orders) = OrdersRecord::of(*leaf, &transcript, (spec.payer, hires)) {
                     hub.disk(move |hub| hub.store.put_orders(&orders)).await?;
                 }
                 let host = hub.host_of(spec.request.lease);
-                return Ok(ended(spec, about, (cost, calls, transcript), (host, began.elapsed())));
+                return Ok(ended(spec, about, (cost, calls, transcript, tasks), (host, began.elapsed())));
             }
             Some(JobEvent::Failed { reason }) => return Err(ApiError::RunFailed(reason)),
             None => return Err(ApiError::RunFailed("the run was lost".to_owned())),
@@ -294,7 +317,7 @@ fn shown_agent(found: &Found) -> Value {
 fn ended(
     spec: &RunSpec,
     (found, began_at_ms): (&Found, u64),
-    (price, news, transcript): (Amount, &[RunNews], RunTranscript),
+    (price, news, transcript, tasks): (Amount, &[RunNews], RunTranscript, BTreeMap<u32, String>),
     (host, took): (Option<inferium_types::NodeId>, Duration),
 ) -> Ended {
     let (usage, calls_cost) = sums(news);
@@ -310,7 +333,7 @@ fn ended(
         // From when its host had it: before that the chain opened it, and drew the host.
         "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "answer": transcript.answer,
-        "calls": shown_calls(&transcript, news),
+        "calls": shown_calls(&transcript, news, &tasks),
         "usage": shown_usage(&usage),
         "price": ifr(price),
         "cost": ifr(cost),
@@ -325,8 +348,16 @@ fn ended(
     Ended { answer: transcript.answer, usage, cost, shown }
 }
 
-/// The calls of a run: what was said in them, and what they took.
-fn shown_calls(transcript: &RunTranscript, news: &[RunNews]) -> Vec<Value> {
+/// What a hired run is to do.
+fn task_of(given: &JobPayload) -> String {
+    match &given.input {
+        JobInput::Run(input) => input.task.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The calls of a run: what was said in them, and what they took; of those that hire, what for.
+fn shown_calls(transcript: &RunTranscript, news: &[RunNews], tasks: &BTreeMap<u32, String>) -> Vec<Value> {
     let mut took = news.iter().filter_map(|one| match one {
         RunNews::Tool { took_ms, .. } => Some(*took_ms),
         RunNews::Model { .. } => None,
@@ -335,7 +366,7 @@ fn shown_calls(transcript: &RunTranscript, news: &[RunNews]) -> Vec<Value> {
         RunNews::Model { cost, took_ms, .. } => Some((*cost, *took_ms)),
         RunNews::Tool { .. } => None,
     });
-    let shown = transcript.calls.iter().map(|call| match call {
+    let shown = (0u32..).zip(&transcript.calls).map(|(place, call)| match call {
         CallRecord::Model { leaf, output, .. } => {
             let (cost, took_ms) = answers.next().unzip();
             json!({
@@ -360,7 +391,7 @@ fn shown_calls(transcript: &RunTranscript, news: &[RunNews]) -> Vec<Value> {
             json!({"type": "spend", "to": to.to_string(), "amount": ifr(*amount)})
         }
         CallRecord::Spend { order: SpendOrder::Hire { run } } => {
-            json!({"type": "hire", "agent": run.agent.to_string()})
+            json!({"type": "hire", "agent": run.agent.to_string(), "task": tasks.get(&place)})
         }
     });
     shown.collect()

@@ -1,9 +1,10 @@
 //! SPEC A2: what a host may have of a gateway, and what of it counts.
 
 use super::*;
-use crate::hub::runs::{RunNews, RunSpec};
+use crate::hub::runs::{HiredRun, RunNews, RunSpec};
 use inferium_types::{
-    CallRecord, JobAnswer, JobInput, ModelOutput, RunInput, RunTranscript, SamplingParams, step_request, step_result,
+    AgentId, CallRecord, JobAnswer, JobInput, ModelOutput, RunInput, RunTranscript, SamplingParams, step_request,
+    step_result,
     wire::{ModelAnswer, RunSecret},
 };
 
@@ -41,6 +42,7 @@ fn run_stage(budget: Amount) -> (Stage, mpsc::UnboundedReceiver<CallAsked>, RunS
         model: ProfileId::new(Digest::sha256(b"model")),
         tokens_max: 100,
         tool_calls: 1,
+        is_hired: false,
     };
     (stage, calls, spec)
 }
@@ -145,6 +147,39 @@ async fn a_run_is_handed_over_answered_and_paid() {
 }
 
 /// A host can't say that the model answered what it did not, nor leave out what it did.
+#[tokio::test]
+async fn a_hired_run_costs_the_key_its_model_calls_alone() {
+    let (stage, mut calls, spec) = run_stage(Amount::from_nano(10));
+    let spec = RunSpec { price: Amount::ZERO, is_hired: true, ..spec };
+    stage.host_is_there();
+    let before = stage.left();
+    let mut handle = stage.hub.submit_run(&spec).unwrap();
+    assert_eq!(stage.reserved(), 0, "its price is more than the key has");
+    stage.call(spec.request.job, 0);
+    let asked = calls.recv().await.unwrap();
+    assert_eq!(asked.payer, stage.payer, "whose key the model calls are on");
+    let given = answered(stage.lease, 0);
+    stage.hub.answer_call(&asked, Ok((given.clone(), Amount::from_nano(7)))).await;
+    assert!(matches!(handle.next().await, Some(JobEvent::Called(RunNews::Model { .. }))));
+    stage.host_finished(&spec, &transcript(&[given])).await;
+    assert!(matches!(handle.next().await, Some(JobEvent::Parts(_))));
+    assert!(matches!(handle.next().await, Some(JobEvent::Done { cost, .. }) if cost == Amount::ZERO));
+    assert_eq!((stage.reserved(), stage.left()), (0, before));
+}
+
+#[tokio::test]
+async fn a_hired_run_is_known_until_it_is_kept() {
+    let (stage, _, spec) = run_stage(PLENTY);
+    let run = spec.request.lease;
+    assert!(!stage.hub.is_hosting(run));
+    let (agent, payload) = (AgentId::new(Digest::ZERO), JobPayload::clone(&spec.payload));
+    let hired = HiredRun { run, by: run, agent, version: Digest::ZERO, payload, payer: spec.payer };
+    stage.hub.host_hired(hired);
+    assert!(stage.hub.is_hosting(run));
+    stage.hub.end_hired(run);
+    assert!(!stage.hub.is_hosting(run));
+}
+
 #[tokio::test]
 async fn a_transcript_holds_the_calls_that_were_answered() {
     let other = {

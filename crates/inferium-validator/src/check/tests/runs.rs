@@ -66,7 +66,7 @@ async fn judged(flavour: u64, change: impl FnOnce(&mut RunTranscript)) -> Verdic
     let payload = JobPayload { salt: [1; 32], input: JobInput::Run(input.clone()) };
     let limits = AgentLimits { steps: 2, tokens: 5_000, tool_calls: 0, run_ms: 60_000 };
     let manifest = Manifest::read(MANIFEST).unwrap();
-    let mut run = Run::new(lease(), &manifest, &input, limits, &[]).unwrap();
+    let mut run = Run::new(lease(), &manifest, (&input, payload.salt), limits, &[]).unwrap();
     let Next::Model { job, input, sampling, tokens_max } = run.next() else { panic!("no model call") };
     let call = answered(JobPayload { salt: [2; 32], input }, (job, tokens_max), sampling, flavour).await;
     run.take(&call).unwrap();

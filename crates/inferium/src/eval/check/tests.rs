@@ -38,13 +38,15 @@ fn key() -> NetworkKey {
 
 #[test]
 fn receipts_are_tied_to_a_model_by_its_profile_alone() {
-    let refused = |profile| check_receipts(&made_up(profile).0, &key()).unwrap_err().to_string();
+    let suite = builtin("arithmetic").unwrap().unwrap();
+    let refused = |profile| check_receipts(&suite, &made_up(profile).0, &key()).unwrap_err().to_string();
     assert!(refused(None).contains("names no model profile"), "{}", refused(None));
     assert!(refused(Some("cd")).contains("the receipt of job ab does not hold"), "{}", refused(Some("cd")));
     // A run of another server has neither receipts nor a profile.
     let mut foreign = made_up(None).0;
     foreign.receipts.clear();
-    check_receipts(&foreign, &key()).unwrap();
+    let open = check_receipts(&suite, &foreign, &key()).unwrap();
+    assert_eq!((open.whole, open.answer, open.in_words(1)), (0, 0, None));
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn item(id: &str) -> ItemRecord {
         answer: Answer::Text { text: "{}".into() },
         scores_ppm: Some(vec![0]),
         jobs: vec![id.into()],
+        openings: Vec::new(),
         prompt_tokens: 1,
         completion_tokens: 1,
         cost_nano: 1,

@@ -241,6 +241,7 @@ fn drawn() -> Vec<(&'static str, Value)> {
                 "description": "Texts that end the answer, which does not hold them.",
             }),
         ),
+        ("opening", opening()),
         (
             "logit_bias",
             json!({
@@ -288,6 +289,7 @@ fn chat() -> Value {
         schema.insert("if".to_owned(), asks);
         schema
             .insert("then".to_owned(), json!({"required": ["logprobs"], "properties": {"logprobs": {"const": true}}}));
+        schema.insert("not".to_owned(), streamed_opening());
     }
     schema
 }
@@ -341,7 +343,7 @@ fn completion() -> Value {
             json!({"required": ["echo", "logprobs"], "properties": whole_score, "allOf": [{"properties": one}]});
         schema.insert("if".to_owned(), nothing);
         schema.insert("then".to_owned(), score);
-        schema.insert("not".to_owned(), streamed_score);
+        schema.insert("not".to_owned(), json!({"anyOf": [streamed_score, streamed_opening()]}));
     }
     schema
 }
@@ -385,10 +387,24 @@ fn embedding() -> Value {
         ("input", input),
         ("encoding_format", json!({"enum": ["float", "base64"], "description": "base64 is of little-endian `f32`."})),
         ("dimensions", whole(1, u64::MAX, "Values of a vector: as many as the model gives, and no other number.")),
+        ("opening", opening()),
         ("user", unused()),
         ("metadata", unused()),
     ];
     body(fields, &["model", "input"])
+}
+
+/// A stream has no opening.
+fn streamed_opening() -> Value {
+    json!({
+        "required": ["stream", "opening"],
+        "properties": {"stream": {"const": true}, "opening": {"const": true}},
+    })
+}
+
+/// Of requests whose answers can be shown to others.
+fn opening() -> Value {
+    json!({"type": "boolean", "description": "Whether the answer holds what shows to others what was asked and answered."})
 }
 
 fn board() -> Value {

@@ -15,6 +15,7 @@
 
 mod agent;
 mod amount;
+mod assessment;
 mod certificate;
 mod codec;
 mod crypto;
@@ -42,6 +43,7 @@ mod shaping;
 mod statistics;
 mod task;
 mod trace;
+mod training;
 mod transaction;
 pub mod wire;
 
@@ -49,6 +51,7 @@ pub use agent::{
     AgentLimits, AgentSpend, AgentTerms, Recipients, RunCall, RunTerms, SPENDING_DAY_MS, SpendOrder, SpendingPolicy,
     is_agent_name, step_request, step_result,
 };
+pub use assessment::{ASSESSMENT_TOKENS, assessment_payload, assessment_request};
 pub use amount::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Ppm};
 pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
 pub use codec::{InvalidEncoding, decode, encode};
@@ -68,9 +71,9 @@ pub use ids::{
     AccountId, AgentId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId,
 };
 pub use job::{
-    ASSESSMENT_TOKENS, ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf,
+    ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf,
     JobOutput, JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
-    assessment_payload, assessment_request, board_leaf, replay_seed, vrf_input,
+    board_leaf, replay_seed, vrf_input,
 };
 pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
@@ -90,6 +93,7 @@ pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,
 };
 pub use trace::{SignedTrace, TraceCell, TraceClaim, TraceKey, TraceSearch, TraceShape, TraceStage, UnboundAnswer};
+pub use training::{IntervalStart, TrainedInterval, TrainedStep, TrainingInput};
 pub use transaction::{
     InvalidSignature, JobFault, JobProof, NodeRole, RequestProof, SegmentCommitment, SegmentTerms, SignedTotals,
     SignedTransaction, Transaction, TransactionBody, VerdictVote, VerifiedTransaction,

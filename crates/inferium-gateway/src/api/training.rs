@@ -225,9 +225,9 @@ pub(super) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let key = state.key(&headers)?;
-    let trainer = state.trainer.clone().ok_or(ApiError::NoWorker)?;
     let body = whole_body(body)?;
     let request = sized(body.len(), move || TrainingRequest::parse(&body)).await??;
+    let trainer = state.trainer.clone().ok_or(ApiError::NoWorker)?;
     // One at a time, so that others' requests find a thread.
     let turn = Arc::clone(&state.folding).acquire_owned().await;
     let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;

@@ -29,8 +29,8 @@ mod routing;
 mod runs;
 mod schema;
 mod tokenizer;
-mod training;
 mod tools;
+mod training;
 
 use crate::gateway::{DemandTerms, ServedModel};
 use crate::hub::{Hub, KeyRefusal, KeyView};
@@ -60,7 +60,6 @@ use inferium_types::{
 };
 use routing::Routing;
 pub(crate) use runs::answer_calls;
-pub(crate) use training::run_trainings;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
@@ -68,6 +67,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::TraceLayer;
 use tracing::{Span, info_span};
+pub(crate) use training::run_trainings;
 
 /// Bytes of a request's body at most.
 const BODY_MAX: usize = 8 * 1024 * 1024;

@@ -407,7 +407,9 @@ fn is_wanted(hub: &Hub, (profile, kind): Wanted) -> bool {
         }
         // Whoever waits for an answer comes first: a batch gets nothing while they have no lease, or too few.
         // Nobody keeps a lease of boards, or of training, for nothing.
-        TaskKind::Leaderboard | TaskKind::Training => hub.has_backlog(profile) && hub.active_leases(profile, kind).1 == 0,
+        TaskKind::Leaderboard | TaskKind::Training => {
+            hub.has_backlog(profile) && hub.active_leases(profile, kind).1 == 0
+        }
         _ => !is_starving(hub, profile) || hub.active_leases(profile, kind).0 == 0,
     }
 }

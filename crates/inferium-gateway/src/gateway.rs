@@ -146,7 +146,18 @@ impl Gateway {
         let named = config.models.iter().map(|served| &served.profile).chain([&folder, &trainer]);
         hub.name_models(named.map(|profile| (profile.id(), profile.name.clone())).collect());
         let GatewayConfig { models, boards, training, admin_token, batches, workers, .. } = config;
-        Ok(Self { hub, chain, sender, models, boards, training, outlets, admin_token, batches, workers: workers.into() })
+        Ok(Self {
+            hub,
+            chain,
+            sender,
+            models,
+            boards,
+            training,
+            outlets,
+            admin_token,
+            batches,
+            workers: workers.into(),
+        })
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.

@@ -11,7 +11,9 @@ use crate::{
     InvalidVectors, Order, State, TrainError, TrainingSpec, Vectors, step,
 };
 use inferium_engine::{EngineError, IntervalTrainer, Model, Trained};
-use inferium_types::{Digest, EngineClass, IntervalStart, ModelProfile, TrainedInterval, TrainedStep, TrainingInput, limits};
+use inferium_types::{
+    Digest, EngineClass, IntervalStart, ModelProfile, TrainedInterval, TrainedStep, TrainingInput, limits,
+};
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -123,7 +125,11 @@ impl IntervalTrainer for Intervals {
 enum Work {
     /// Nothing to train: what is trained on, hashed as it stands.
     Announcement(Digest),
-    Interval { trainer: Box<HeadTrainer>, index: u64, state: State },
+    Interval {
+        trainer: Box<HeadTrainer>,
+        index: u64,
+        state: State,
+    },
 }
 
 impl Work {

@@ -1,8 +1,8 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
 use crate::{
-    Amount, AmountOverflow, Continuation, Digest, FoldInput, JobId, LeaseId, MeasuredEvidence, Price,
-    RunInput, RunTranscript, SegmentId, Shaping, TokenScore, TrainedInterval, TrainingInput, VrfProof, leaf_hash, limits, score,
+    Amount, AmountOverflow, Continuation, Digest, FoldInput, JobId, LeaseId, MeasuredEvidence, Price, RunInput,
+    RunTranscript, SegmentId, Shaping, TokenScore, TrainedInterval, TrainingInput, VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -234,7 +234,10 @@ pub enum ImpossibleJob {
         count: usize,
     },
     /// An interval's input is outside of its bounds.
-    #[error("training is given a spec, a data set and its vectors, and a state of at most {} bytes", limits::TRAINING_STATE_SIZE_MAX)]
+    #[error(
+        "training is given a spec, a data set and its vectors, and a state of at most {} bytes",
+        limits::TRAINING_STATE_SIZE_MAX
+    )]
     Training,
     /// Too many bytes.
     #[error("the input is larger than {} bytes", limits::PAYLOAD_SIZE_MAX)]

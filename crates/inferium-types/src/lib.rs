@@ -51,8 +51,8 @@ pub use agent::{
     AgentLimits, AgentSpend, AgentTerms, Recipients, RunCall, RunTerms, SPENDING_DAY_MS, SpendOrder, SpendingPolicy,
     is_agent_name, step_request, step_result,
 };
-pub use assessment::{ASSESSMENT_TOKENS, assessment_payload, assessment_request};
 pub use amount::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Ppm};
+pub use assessment::{ASSESSMENT_TOKENS, assessment_payload, assessment_request};
 pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
 pub use codec::{InvalidEncoding, decode, encode};
 pub use crypto::{
@@ -71,9 +71,9 @@ pub use ids::{
     AccountId, AgentId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId,
 };
 pub use job::{
-    ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf,
-    JobOutput, JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
-    board_leaf, replay_seed, vrf_input,
+    ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput,
+    JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage, board_leaf, replay_seed,
+    vrf_input,
 };
 pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};

@@ -9,7 +9,8 @@
 
 use crate::{
     Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, ModelOutput, NodeId, RunTranscript,
-    SamplingParams, SealPurpose, SealingKey, SecretKey, SegmentTerms, Signature, StallId, TokenScore, TrainedInterval, VrfProof,
+    SamplingParams, SealPurpose, SealingKey, SecretKey, SegmentTerms, Signature, StallId, TokenScore, TrainedInterval,
+    VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;

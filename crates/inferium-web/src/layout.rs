@@ -165,7 +165,8 @@ pub(crate) fn badge(state: &str) -> Markup {
     let mood = match state {
         "final" | "settled" | "active" | "passed" | "executed" | "valid" | "leased" | "burned" | "finished" => "good",
         "rejected" | "disqualified" | "failed" | "vetoed" | "barred" | "expired" => "bad",
-        "committed" | "checking" | "revealing" | "open" | "voting" | "held" | "provisional" | "counting" | "announced" | "training" => "busy",
+        "committed" | "checking" | "revealing" | "open" | "voting" | "held" | "provisional" | "counting"
+        | "announced" | "training" => "busy",
         _ => "plain",
     };
     html! { span class={ "badge " (mood) } { (state.replace('_', " ")) } }

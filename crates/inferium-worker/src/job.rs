@@ -13,8 +13,8 @@ use inferium_engine::{
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
-    MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, board_leaf, merkle_root, replay_seed,
+    Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
+    JobResult, MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, board_leaf, merkle_root, replay_seed,
     wire::WorkerMessage,
 };
 use std::sync::Arc;

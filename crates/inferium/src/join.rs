@@ -14,7 +14,9 @@ use crate::up::{self, Interrupt, NetworkFile, offer_of};
 use inferium_chain::{LightClient, Sender};
 use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
 use inferium_tools::{Host, Permit};
-use inferium_types::{AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, Price, ProfileId, Tier, VrfSecretKey};
+use inferium_types::{
+    AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, Price, ProfileId, Tier, VrfSecretKey,
+};
 use inferium_worker::{Boards, Hosting, Training, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -96,11 +96,9 @@ fn size(input: &JobInput) -> usize {
     match input {
         JobInput::Chat { messages, .. } => messages.iter().map(|message| message.content.len()).sum(),
         JobInput::Complete { prompt, .. } => prompt.len().saturating_mul(4),
-        JobInput::Embed { .. }
-        | JobInput::Score { .. }
-        | JobInput::Run(_)
-        | JobInput::Fold(_)
-        | JobInput::Train(_) => 0,
+        JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Run(_) | JobInput::Fold(_) | JobInput::Train(_) => {
+            0
+        }
     }
 }
 

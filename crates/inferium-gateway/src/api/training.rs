@@ -72,7 +72,11 @@ impl TrainingRequest {
             batch: 32,
             steps: 0,
             interval: None,
-            optimiser: OptimiserTerms { learning_rate_nano: 10_000_000, weight_decay_nano: 10_000_000, warmup_steps: 10 },
+            optimiser: OptimiserTerms {
+                learning_rate_nano: 10_000_000,
+                weight_decay_nano: 10_000_000,
+                warmup_steps: 10,
+            },
             held_out: Ppm::new(200_000),
             measured_max: 10_000,
         };
@@ -123,7 +127,12 @@ impl TrainingRequest {
             method: Method::Head { labels, width, vectors: vectors.root() },
             model: self.model,
             engine: TrainingSpec::class(),
-            data: DataTerms { root: data.root(), held_out: self.held_out, measured_max: self.measured_max, examples: 1 },
+            data: DataTerms {
+                root: data.root(),
+                held_out: self.held_out,
+                measured_max: self.measured_max,
+                examples: 1,
+            },
             order: Digest::ZERO,
             seed: Digest::ZERO,
             optimiser: self.optimiser,
@@ -160,7 +169,10 @@ fn base_model(given: &Map<String, Value>) -> Result<BaseModel, ApiError> {
     }
     let name = of("name")?;
     if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(ApiError::invalid("model.name", format!("`model.name` has 1 to {NAME_MAX} bytes, and no control characters")));
+        return Err(ApiError::invalid(
+            "model.name",
+            format!("`model.name` has 1 to {NAME_MAX} bytes, and no control characters"),
+        ));
     }
     Ok(BaseModel { name, weights_root: hash("weights_root")?, tokenizer_hash: hash("tokenizer")? })
 }
@@ -187,7 +199,9 @@ impl Open {
         }
         let kept = intervals.saturating_add(1).saturating_mul(state);
         if kept > CHECKPOINTS_SIZE_MAX {
-            return too_many(format!("{intervals} checkpoints of {state} bytes; at most {CHECKPOINTS_SIZE_MAX} are kept"));
+            return too_many(format!(
+                "{intervals} checkpoints of {state} bytes; at most {CHECKPOINTS_SIZE_MAX} are kept"
+            ));
         }
         let examples = u64::from(self.spec.interval).saturating_mul(self.spec.batch.into());
         if examples > u64::from(limits::TRAINING_EXAMPLES_MAX) {

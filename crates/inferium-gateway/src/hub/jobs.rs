@@ -477,7 +477,9 @@ impl Hub {
         let is_whole = leaf.result.finish == FinishReason::EndOfText
             && leaf.result.usage.completion_tokens == leaf.request.tokens_max;
         let is_early = match &output.answer {
-            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Board(_) | JobAnswer::Intervals(_) => !is_whole,
+            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Board(_) | JobAnswer::Intervals(_) => {
+                !is_whole
+            }
             JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
             // Its leaves are the calls that the gateway knows of.
             JobAnswer::Run(transcript) => {

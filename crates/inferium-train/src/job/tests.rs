@@ -155,7 +155,8 @@ fn inputs_beyond_a_job_are_refused_before_they_are_computed() {
     let steps = u32::try_from(limits::TRAINING_STEPS_MAX).unwrap();
     assert!(with(&|spec| spec.interval = steps + 1).contains("number of steps of an interval is 8193"));
     assert!(with(&|spec| spec.batch = 0).contains("the number of examples of a step"));
-    let class = with(&|spec| spec.engine = inferium_types::EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() });
+    let class =
+        with(&|spec| spec.engine = inferium_types::EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() });
     assert!(class.contains("another build"));
     let wide = with(&|spec| {
         let Method::Head { width, .. } = &mut spec.method else { panic!("a classifier") };

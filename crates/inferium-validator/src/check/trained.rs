@@ -26,8 +26,12 @@ pub(super) async fn check(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<
     };
     if *claimed != interval {
         match differing_step(input, [claimed, &interval]) {
-            Some(step) => warn!(segment = %drawn.facts.id, job = drawn.index, step, "an interval was not trained as claimed"),
-            None => warn!(segment = %drawn.facts.id, job = drawn.index, "an interval claims other steps, or another end"),
+            Some(step) => {
+                warn!(segment = %drawn.facts.id, job = drawn.index, step, "an interval was not trained as claimed")
+            }
+            None => {
+                warn!(segment = %drawn.facts.id, job = drawn.index, "an interval claims other steps, or another end")
+            }
         }
         return Ok(Err(JobFault::Interval));
     }

@@ -224,12 +224,19 @@ mod tests {
     #[test]
     fn a_run_has_a_row_and_a_page_with_its_curve_and_jobs() {
         let table = table(&[run()]);
-        assert!(table.csv().contains(&format!("{},finished,<b>,3,90,40,2,0.25,94.4 %,5", "ab".repeat(32))), "{}", table.csv());
+        assert!(
+            table.csv().contains(&format!("{},finished,<b>,3,90,40,2,0.25,94.4 %,5", "ab".repeat(32))),
+            "{}",
+            table.csv()
+        );
         let page = show(&run());
         let html = page.html.into_string();
         assert!(html.contains(&format!("data-chart=\"/training/{}.json\"", "ab".repeat(32))), "{html}");
         assert!(html.contains("94.4 %") && html.contains("33.3 % before the first step"), "{html}");
-        assert!(html.contains("/explorer/receipts/cd") && html.contains("&lt;b&gt;") && !html.contains("<b>"), "{html}");
+        assert!(
+            html.contains("/explorer/receipts/cd") && html.contains("&lt;b&gt;") && !html.contains("<b>"),
+            "{html}"
+        );
         assert_eq!(page.json, run());
     }
 

@@ -611,7 +611,12 @@ fn training_job() -> (JobRequest, JobPayload) {
         method: Method::Head { labels: data.labels().unwrap(), width: 2, vectors: vectors.root() },
         model: BaseModel { name: "mock".into(), weights_root: Digest::ZERO, tokenizer_hash: Digest::ZERO },
         engine: TrainingSpec::class(),
-        data: DataTerms { root: data.root(), held_out: inferium_types::Ppm::new(200_000), measured_max: 9, examples: 1 },
+        data: DataTerms {
+            root: data.root(),
+            held_out: inferium_types::Ppm::new(200_000),
+            measured_max: 9,
+            examples: 1,
+        },
         order: Digest::ZERO,
         seed: Digest::ZERO,
         optimiser: OptimiserTerms { learning_rate_nano: 10_000_000, weight_decay_nano: 0, warmup_steps: 0 },
@@ -653,11 +658,11 @@ async fn an_interval_is_trained_as_anyone_trains_it() {
 /// Losses are halved, in an interval whose steps and end are honest.
 #[tokio::test]
 async fn fabricated_losses_are_not_what_the_steps_came_to() {
-    let interval = async |crime| match done(training_context(crime), training_job()).await.0.unwrap().evidence.output.answer
-    {
-        JobAnswer::Intervals(intervals) => intervals[0].clone(),
-        other => panic!("{other:?}"),
-    };
+    let interval =
+        async |crime| match done(training_context(crime), training_job()).await.0.unwrap().evidence.output.answer {
+            JobAnswer::Intervals(intervals) => intervals[0].clone(),
+            other => panic!("{other:?}"),
+        };
     let (honest, made_up) = (interval(None).await, interval(Some(Crime::FabricatedLoss)).await);
     assert_eq!(honest.state, made_up.state);
     for (honest, made_up) in honest.steps.iter().zip(&made_up.steps) {

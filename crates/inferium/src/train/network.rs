@@ -66,7 +66,8 @@ impl Remote {
     /// A file of a run, of so many bytes at most.
     fn file(&self, id: &str, name: &str, most: usize) -> Result<Vec<u8>, Failure> {
         let base = &self.server.base;
-        let unreachable = |error: reqwest::Error| Failure::network(format!("the gateway at {base} does not answer: {error}"));
+        let unreachable =
+            |error: reqwest::Error| Failure::network(format!("the gateway at {base} does not answer: {error}"));
         let request = self.http.get(format!("{base}/training/runs/{id}/files/{name}")).bearer_auth(&self.server.key);
         self.runtime.block_on(async {
             let mut response = request.send().await.map_err(unreachable)?;
@@ -74,7 +75,9 @@ impl Remote {
             let mut bytes = Vec::new();
             while let Some(more) = response.chunk().await.map_err(unreachable)? {
                 if bytes.len().saturating_add(more.len()) > most {
-                    return Err(Failure::refused(format!("{name} has more than {most} bytes, which is what it can have")));
+                    return Err(Failure::refused(format!(
+                        "{name} has more than {most} bytes, which is what it can have"
+                    )));
                 }
                 bytes.extend_from_slice(&more);
             }

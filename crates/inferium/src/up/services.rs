@@ -46,7 +46,8 @@ const BOARD_SLOTS: u32 = 4;
 const BOARD_LEASE_JOBS: u32 = 32;
 const BOARD_LEASE_ITEMS: u64 = 1_000_000;
 /// What a trainer asks for an example that a step sees, and for an interval.
-const TRAINING_PRICE: Price = Price { prompt_token: Amount::from_nano(10), completion_token: Amount::from_nano(10_000) };
+const TRAINING_PRICE: Price =
+    Price { prompt_token: Amount::from_nano(10), completion_token: Amount::from_nano(10_000) };
 /// Intervals that a trainer trains at once.
 const TRAINING_SLOTS: u32 = 4;
 /// A lease of training; too small for planted jobs, which there are none of.
@@ -295,12 +296,7 @@ impl Start<'_> {
         Ok(())
     }
 
-    fn worker(
-        &self,
-        services: &mut Services,
-        joining: &Joining<'_>,
-        duty: Receiver<Duty>,
-    ) -> Result<(), Failure> {
+    fn worker(&self, services: &mut Services, joining: &Joining<'_>, duty: Receiver<Duty>) -> Result<(), Failure> {
         let Joining { name, served, crime, trains } = joining;
         let (name, crime, trains) = (name.as_str(), *crime, *trains);
         let key = self.data.key(name)?;

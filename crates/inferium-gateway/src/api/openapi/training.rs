@@ -1,10 +1,10 @@
 //! Routes of training, with their bodies and answers.
 
 use super::super::training;
-use super::operations::{operation, path};
-use super::{Access, Operation, Route, named};
 use super::answers::{json_answer, list, object};
+use super::operations::{operation, path};
 use super::requests::body;
+use super::{Access, Operation, Route, named};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
@@ -57,14 +57,25 @@ pub(super) fn routes() -> Vec<Route> {
     let file = Operation {
         parameters: vec![id(), name],
         errors: &[400, 404, 500],
-        ..operation("downloadTrainingFile", TRAINING, Access::Key, "A file of a run of this API key", vec![(200, bytes)])
+        ..operation(
+            "downloadTrainingFile",
+            TRAINING,
+            Access::Key,
+            "A file of a run of this API key",
+            vec![(200, bytes)],
+        )
     };
     let run = "/v1/training/runs/{run_id}";
     vec![
         Route { method: "post", path: "/v1/training/runs", handler: post(training::create), operation: create },
         Route { method: "get", path: "/v1/training/runs", handler: get(training::list), operation: all },
         Route { method: "get", path: run, handler: get(training::show), operation: show },
-        Route { method: "get", path: "/v1/training/runs/{run_id}/files/{file}", handler: get(training::file), operation: file },
+        Route {
+            method: "get",
+            path: "/v1/training/runs/{run_id}/files/{file}",
+            handler: get(training::file),
+            operation: file,
+        },
     ]
 }
 

@@ -83,11 +83,7 @@ impl Prepared {
 }
 
 /// What a run is trained on; none where it is gone.
-fn material(
-    hub: &Hub,
-    id: Digest,
-    spec: &TrainingSpec,
-) -> Result<Option<(String, DataSet, Vectors)>, StoreError> {
+fn material(hub: &Hub, id: Digest, spec: &TrainingSpec) -> Result<Option<(String, DataSet, Vectors)>, StoreError> {
     let Method::Head { width, .. } = spec.method else { return Ok(None) };
     let Some((text, bits)) = hub.store.training_data(id)? else { return Ok(None) };
     let data = DataSet::parse(&text).map_err(StoreError::new)?;
@@ -128,7 +124,9 @@ impl Run {
             }
         };
         info!(run = %id, ?state, "a run of training is over");
-        self.hub.disk(move |hub| hub.store.change_training(id, |record| (record.state, record.waits) = (state, None))).await
+        self.hub
+            .disk(move |hub| hub.store.change_training(id, |record| (record.state, record.waits) = (state, None)))
+            .await
     }
 
     async fn record(&self) -> Result<TrainingRecord, Stop> {

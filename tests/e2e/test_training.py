@@ -9,8 +9,9 @@ import time
 import urllib.request
 
 import pytest
-from network import Network
+from network import ROOT, Network
 
+TOPICS = ROOT / "datasets" / "topics" / "topics.jsonl"
 WIDTH, LINES, LABELS = 16, 90, ["ant", "bee", "cat"]
 # What a processor measures is no tier High: who trains must be of it all the same.
 TRAINING = ("--engine", "mock", "--training", "--set", "tier_mid_score=1", "--set", "tier_high_score=2")
@@ -34,6 +35,12 @@ def floats():
 def body(**changes):
     model = {"name": "made-up", "weights_root": "0" * 64, "tokenizer": "0" * 64}
     return {"data": texts(), "vectors": base64.b64encode(floats()).decode(), "model": model, **RUN, **changes}
+
+
+def key_of(network, budget):
+    made = network.run("key", "create", "--budget", budget, "--data", network.data, "--json")
+    assert made.returncode == 0, made.stderr
+    return json.loads(made.stdout)["secret"]
 
 
 def anyone(network, path):
@@ -119,9 +126,7 @@ def test_what_was_trained_can_be_had_by_who_paid_alone(network, run):
     for name in ("00000005.checkpoint", "data.jsonl", "..", "x"):
         status, _, answer = network.request(f"/v1/training/runs/{run['id']}/files/{name}")
         assert status in (400, 404), answer
-    other = network.run("key", "create", "other", "--budget", "1", "--data", network.data, "--json")
-    assert other.returncode == 0, other.stderr
-    key = json.loads(other.stdout)["secret"]
+    key = key_of(network, "1")
     assert network.request(f"/v1/training/runs/{run['id']}/files/spec.bin", key=key)[0] == 404
     assert network.request("/v1/training/runs", body(steps=41), key="sk-none")[0] == 401
 
@@ -145,11 +150,39 @@ def test_what_can_t_be_trained_is_refused_before_anything_is_paid(network):
     for name, (changes, param) in cases.items():
         status, _, answer = network.request("/v1/training/runs", body(**changes))
         assert (status, answer["error"]["param"]) == (400, param), (name, answer)
-    # Four billion examples are more than the key has.
-    status, _, answer = network.request("/v1/training/runs", body(steps=4_000_000, interval=4_000, batch=4_000))
-    assert status in (400, 402), answer
+    # A run is paid for as a whole, or not begun: this one costs up to 10 nano-IFR an example and 10,000 an interval.
+    cost = 10 * (40 * 8 + 1) + 10_000 * 5
+    poor, able = (key_of(network, f"{nano / 1e9:.9f}") for nano in (cost - 1, cost))
+    status, _, answer = network.request("/v1/training/runs", body(), key=poor)
+    assert (status, answer["error"]["code"]) == (402, "payment_required"), answer
+    assert network.request("/v1/training/runs", body(), key=able)[0] == 200
     assert network.request("/v1/key")[2]["spent_nano"] == spent
     assert network.request("/v1/training/runs/" + "0" * 64)[0] == 404
+
+
+def test_the_command_has_the_network_train_and_verifies_what_it_kept(network, tmp_path):
+    data, folder, key = tmp_path / "few.jsonl", tmp_path / "run", tmp_path / "key"
+    data.write_text("".join(TOPICS.read_text().splitlines(keepends=True)[:240]))
+    key.write_text(network.api_key + "\n")
+    command = ("train", "head", "--data", data, "--out", folder, "--epochs", "4", "--interval", "8")
+    where = ("--on-network", network.base_url, "--key-file", key, "--json")
+    ran = network.run(*command, *where)
+    assert ran.returncode == 0, ran.stderr + network.tail()
+    shown = json.loads(ran.stdout)
+    assert shown["is_finished"] and shown["intervals_done"] == shown["intervals"] >= 3
+    (run,) = [one for one in anyone(network, "/v1/training/runs")["data"] if one["model"]["name"] == "all-minilm-l6-v2"]
+    told = anyone(network, f"/v1/training/runs/{run['id']}")
+    for ours, theirs in (("losses", "losses"), ("run", "run"), ("order", "order"), ("seed", "seed"), ("root", "root")):
+        assert shown[ours] == told[theirs], ours
+    assert (folder / "head.safetensors").read_bytes() == download(network, run["id"], "head.safetensors")
+    assert shown["after"]["correct"] == told["after"]["correct"] > told["before"]["correct"]
+    # A third time, here: every interval, every vector.
+    verified = network.run("train", "verify", folder, "--all", "--json")
+    assert verified.returncode == 0, verified.stderr
+    assert json.loads(verified.stdout)["verified"] == list(range(shown["intervals"]))
+    again = network.run(*command, *where)
+    assert again.returncode == 0 and json.loads(again.stdout) == shown, again.stderr
+    assert network.run(*command, *where, "--seed", "1").returncode == 2
 
 
 def test_pages_show_runs_and_their_curves(network, run):

@@ -18,7 +18,7 @@ pub(crate) use payments::{PaymentRecord, PaymentState, add};
 use runs::REVIEWS_MAX;
 pub(crate) use runs::{AGENTS_MAX, AgentRecord, OrdersRecord, ReviewRecord, RunRecord};
 
-pub(crate) use training::{IntervalRow, PendingInterval, TrainingRecord, TrainingState};
+pub(crate) use training::{IntervalRow, PendingInterval, Progress, TrainingRecord, TrainingState};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;

@@ -15,7 +15,7 @@ use super::fields::{fields, text, within};
 use super::{ApiModel, ApiState, object, sized, whole_body};
 use crate::clock::unix_ms;
 use crate::hub::Hub;
-use crate::store::{IntervalRow, PendingInterval, StoreError, TrainingRecord, TrainingState};
+use crate::store::{IntervalRow, PendingInterval, Progress, StoreError, TrainingRecord, TrainingState};
 use axum::{
     Json,
     body::Bytes,
@@ -38,7 +38,7 @@ pub(super) const INTERVALS_MAX: u64 = 1_024;
 /// Bytes of all its checkpoints at most.
 const CHECKPOINTS_SIZE_MAX: u64 = 64 * 1024 * 1024;
 /// Steps of a run at most.
-pub(super) const STEPS_MAX: u32 = 1 << 22;
+pub(super) const STEPS_MAX: u32 = 1 << 17;
 /// Bytes of a name of a model.
 const NAME_MAX: usize = 256;
 /// The file of a run's spec, as `inferium train` keeps it.
@@ -269,6 +269,7 @@ pub(super) async fn create(
         announcement: None,
         drawn: None,
         spec: None,
+        progress: Progress::default(),
         rejected: 0,
         waits: None,
         before: None,
@@ -310,7 +311,7 @@ async fn shown(hub: &Arc<Hub>, id: Digest) -> Result<Json<Value>, ApiError> {
     });
     let missing = || ApiError::Missing { what: TRAINING, id: id.to_string() };
     let (record, rows, pending, announced) = found.await?.ok_or_else(missing)?;
-    let mut shown = brief(id, &record, &rows);
+    let mut shown = brief(id, &record);
     if let Some(fields) = shown.as_object_mut() {
         fields.extend(details(&record, &rows, pending.as_ref(), announced));
     }
@@ -322,13 +323,9 @@ fn spec_of(record: &TrainingRecord) -> Option<TrainingSpec> {
     inferium_types::decode(record.spec.as_ref().unwrap_or(&record.open)).ok()
 }
 
-fn cost_of(rows: &[(IntervalRow, Standing)]) -> u64 {
-    rows.iter().fold(0, |sum: u64, (row, _)| sum.saturating_add(row.cost.nano()))
-}
-
 /// What a list has of a run.
-fn brief(id: Digest, record: &TrainingRecord, rows: &[(IntervalRow, Standing)]) -> Value {
-    let spec = spec_of(record);
+fn brief(id: Digest, record: &TrainingRecord) -> Value {
+    let (spec, Progress { intervals, cost, last }) = (spec_of(record), record.progress);
     let of = |read: &dyn Fn(&TrainingSpec) -> Value| spec.as_ref().map(read);
     let (status, error) = match &record.state {
         TrainingState::Announced => ("announced", None),
@@ -354,14 +351,14 @@ fn brief(id: Digest, record: &TrainingRecord, rows: &[(IntervalRow, Standing)]) 
         "lines": record.lines,
         "steps": of(&|spec| json!(spec.steps)),
         "intervals": of(&|spec| json!(spec.intervals())),
-        "intervals_done": rows.len(),
-        "root": rows.last().map(|(row, _)| row.root.to_string()),
-        "loss": rows.last().and_then(|(row, _)| row.losses.last()).map(|bits| f32::from_bits(*bits)),
+        "intervals_done": intervals,
+        "root": last.map(|(root, _)| root.to_string()),
+        "loss": last.map(|(_, bits)| f32::from_bits(bits)),
         "rejected": record.rejected,
         "before": measured(&record.before),
         "after": measured(&record.after),
-        "cost": ifr(Amount::from_nano(cost_of(rows))),
-        "cost_nano": cost_of(rows),
+        "cost": ifr(cost),
+        "cost_nano": cost.nano(),
     })
 }
 
@@ -413,18 +410,10 @@ fn details(
 
 /// All runs, the newest first.
 pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Value>, ApiError> {
-    let found = state.hub.disk(|hub| {
-        let mut found = Vec::new();
-        for (id, record) in hub.store.trainings()? {
-            let rows: Vec<_> =
-                hub.store.training_intervals(id)?.into_iter().map(|row| (row, Standing::Final)).collect();
-            found.push((record.created_at_ms, brief(id, &record, &rows)));
-        }
-        Ok(found)
-    });
+    let found = state.hub.disk(|hub| hub.store.trainings());
     let mut found = found.await?;
-    found.sort_by_key(|(created_at_ms, _)| std::cmp::Reverse(*created_at_ms));
-    let data: Vec<Value> = found.into_iter().map(|(_, run)| run).collect();
+    found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_at_ms));
+    let data: Vec<Value> = found.iter().map(|(id, record)| brief(*id, record)).collect();
     Ok(Json(json!({"object": "list", "data": data})))
 }
 

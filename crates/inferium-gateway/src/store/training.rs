@@ -36,6 +36,17 @@ impl TrainingState {
     }
 }
 
+/// How far a run is: what a list says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Progress {
+    /// Intervals that were approved.
+    pub(crate) intervals: u64,
+    /// What they cost.
+    pub(crate) cost: Amount,
+    /// The root after the last of them, and bits of the loss of its last step.
+    pub(crate) last: Option<(Digest, u32)>,
+}
+
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct TrainingRecord {
@@ -52,6 +63,7 @@ pub(crate) struct TrainingRecord {
     pub(crate) drawn: Option<Digest>,
     /// The spec with its order and seed, encoded.
     pub(crate) spec: Option<Vec<u8>>,
+    pub(crate) progress: Progress,
     /// Jobs that no committee approved.
     pub(crate) rejected: u32,
     /// What has to come before it goes on, in words.
@@ -202,7 +214,12 @@ impl GatewayStore {
             let next = index.saturating_add(1);
             tx.put(CHECKPOINTS, &(id, next), &checkpoint)?;
             tx.put(INTERVALS, &(id, next), &row)?;
-            tx.remove(PENDING, &id)
+            tx.remove(PENDING, &id)?;
+            let Some(mut record) = tx.get(RUNS, &id)? else { return Ok(()) };
+            let loss = row.losses.last().copied().unwrap_or_default();
+            let cost = record.progress.cost.add(row.cost).map_err(StoreError::new)?;
+            record.progress = Progress { intervals: next, cost, last: Some((row.root, loss)) };
+            tx.put(RUNS, &id, &record)
         })
     }
 

@@ -73,10 +73,8 @@ impl Prepared {
 
     /// The last checkpoint that counts. Waits for the disk.
     pub(super) fn last(&self, hub: &Hub, id: Digest) -> Result<Option<Checkpoint>, StoreError> {
-        let done = hub.store.training_intervals(id)?.len();
-        let Some(bytes) = hub.store.training_checkpoint(id, u64::try_from(done).unwrap_or(u64::MAX))? else {
-            return Ok(None);
-        };
+        let Some(record) = hub.store.training(id)? else { return Ok(None) };
+        let Some(bytes) = hub.store.training_checkpoint(id, record.progress.intervals)? else { return Ok(None) };
         let read = Checkpoint::from_bytes(&bytes, self.spec().digest(), &self.trainer.shapes());
         read.map(Some).map_err(StoreError::new)
     }

@@ -1,4 +1,4 @@
-use super::{IntervalRow, PendingInterval, TRAININGS_MAX, TrainingRecord, TrainingState};
+use super::{IntervalRow, PendingInterval, Progress, TRAININGS_MAX, TrainingRecord, TrainingState};
 use crate::store::GatewayStore;
 use inferium_types::{Amount, Digest, JobId, SecretKey};
 
@@ -30,6 +30,7 @@ fn record(created_at_ms: u64, state: TrainingState) -> TrainingRecord {
         announcement: None,
         drawn: None,
         spec: None,
+        progress: Progress::default(),
         rejected: 0,
         waits: None,
         before: None,
@@ -71,6 +72,8 @@ fn an_interval_counts_once_it_is_approved_and_is_done_again_where_it_is_not() {
         store.approve_pending(run, index).unwrap();
     }
     assert_eq!(store.training_intervals(run).unwrap(), [pending(2).row, pending(3).row]);
+    let progress = store.training(run).unwrap().unwrap().progress;
+    assert_eq!(progress, Progress { intervals: 2, cost: Amount::from_nano(5), last: Some((pending(3).row.root, 3)) });
     let checkpoint = |index| store.training_checkpoint(run, index).unwrap();
     assert_eq!([0, 1, 2, 3].map(checkpoint), [Some(b"first".to_vec()), Some(vec![2]), Some(vec![3]), None]);
 }

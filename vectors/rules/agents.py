@@ -25,8 +25,8 @@ def is_of(ledger: Ledger, profile: str, task: str) -> bool:
 
 
 def check_models(ledger: Ledger, profile: str) -> None:
-    """A2, L2: hosts and boards have no model."""
-    if is_of(ledger, profile, "host") or is_of(ledger, profile, "fold"):
+    """A2, L2, X3: hosts, boards and training have no model."""
+    if any(is_of(ledger, profile, task) for task in ("host", "fold", "train")):
         raise Refused("profile", expected="a model's")
 
 

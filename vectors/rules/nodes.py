@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .encoding import boards, hosts, profile_id
+from .encoding import boards, hosts, profile_id, trainer
 from .stake import note, oldest_snapshot
 from .state import Entry, Ledger, Refused, late
 
@@ -87,6 +87,9 @@ def is_well_formed(profile: Entry) -> bool:
         return False
     # L2: so it is with boards.
     if task["kind"] == "fold" and profile != boards():
+        return False
+    # X3: of training there is one for each arithmetic.
+    if task["kind"] == "train" and (engine["kind"] != "canonical" or profile != trainer(engine["build"])):
         return False
     return 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX
 

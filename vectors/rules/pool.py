@@ -14,6 +14,7 @@ UNIFORM_PERCENT = 5
 # T1: the least tier of a kind that is served, and its deadline.
 SERVED = {
     "inference": ("mid", 24 * HOUR), "batch": ("mid", 24 * HOUR), "agent": ("mid", 24 * HOUR), "leaderboard": ("low", HOUR),
+    "training": ("high", 720 * HOUR),
 }
 
 
@@ -85,8 +86,13 @@ def open_task(ledger: Ledger, operation: Entry) -> None:
         # L2: boards are folded on the one profile of boards.
         if not agents.is_of(ledger, terms["profile"], "fold"):
             raise Refused("profile", expected="the one of boards")
+    elif terms["kind"] == "training" and agents.is_of(ledger, terms["profile"], "train"):
+        # X3: training is done on profiles of training.
+        pass
     else:
         agents.check_models(ledger, terms["profile"])
+        if terms["kind"] == "training":
+            raise Refused("profile", expected="one of training")
     lock_task(ledger, operation["id"], sender, sender, terms)
 
 

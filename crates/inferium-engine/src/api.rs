@@ -276,6 +276,12 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// An interval can't be trained: its input does not hold together, or its steps lead nowhere.
+    #[error("no training: {reason}")]
+    Training {
+        /// Why.
+        reason: String,
+    },
     /// The model does something else.
     #[error("the model is for {does}, and was given another input")]
     Task {

@@ -1,9 +1,12 @@
 //! A served model, whatever it does: what roles hold that serve several.
 
-use crate::{Embedder, EmbedderInfo, Engine, EngineError, ModelInfo, SAMPLER_VERSION, ScoreRequest};
+use crate::{
+    Embedder, EmbedderInfo, Engine, EngineError, IntervalTrainer, ModelInfo, SAMPLER_VERSION, ScoreRequest, Trained,
+};
 use inferium_eval::{Folded, fold_board};
 use inferium_types::{
-    Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, SamplingParams, limits,
+    Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, SamplingParams, TrainingInput,
+    limits,
 };
 use std::sync::Arc;
 
@@ -16,6 +19,8 @@ pub enum Model {
     Embedder(Arc<dyn Embedder>),
     /// No model at all: folds results into boards of the network with this key (SPEC L2).
     Folder(Arc<NetworkKey>),
+    /// No model of its own either: trains intervals of runs (SPEC X3).
+    Trainer(Arc<dyn IntervalTrainer>),
 }
 
 /// How results are compared where a request is to run, as far as that bears on what may be asked.
@@ -64,6 +69,8 @@ pub enum Unfit {
 
 /// What a lease of boards has room for: the most items, and their board.
 pub const FOLD_CONTEXT_TOKENS: u32 = limits::FOLD_ITEMS_MAX + 1;
+/// What a lease of training has room for: the most examples, and their interval.
+pub const TRAIN_CONTEXT_TOKENS: u32 = limits::TRAINING_EXAMPLES_MAX + 1;
 /// The highest temperature on foreign profiles, in millionths.
 const FOREIGN_TEMPERATURE_MICRO_MAX: u32 = 1_000_000;
 
@@ -78,6 +85,8 @@ pub enum Prompt {
     Scores(Vec<ScoreRequest>),
     /// Results, folded: to know that they fold is to fold them.
     Board(Folded),
+    /// An interval that can be trained, by the examples that its steps see.
+    Interval(u32),
 }
 
 impl Prompt {
@@ -91,6 +100,7 @@ impl Prompt {
                 requests.iter().map(|one| one.prompt.len().saturating_add(one.tokens.len())).sum()
             }
             Self::Board(folded) => usize::try_from(folded.items).unwrap_or(usize::MAX),
+            Self::Interval(examples) => usize::try_from(*examples).unwrap_or(usize::MAX),
         }
     }
 }
@@ -103,6 +113,7 @@ impl Model {
             Self::Chat(_) => ModelTask::Chat,
             Self::Embedder(embedder) => ModelTask::Embed { width: embedder.model().width },
             Self::Folder(_) => ModelTask::Fold,
+            Self::Trainer(_) => ModelTask::Train,
         }
     }
 
@@ -112,13 +123,15 @@ impl Model {
         Self::Folder(Arc::new(network))
     }
 
-    /// The longest conversation with its answer, or the longest single text; tokens. Of boards the most items, and the board.
+    /// The longest conversation with its answer, or the longest single text; tokens. Of boards the most items, and the board; of training the most
+    /// examples, and the interval.
     #[must_use]
     pub fn context_tokens(&self) -> u32 {
         match self {
             Self::Chat(engine) => engine.model().context_tokens,
             Self::Embedder(embedder) => embedder.model().context_tokens,
             Self::Folder(_) => FOLD_CONTEXT_TOKENS,
+            Self::Trainer(_) => TRAIN_CONTEXT_TOKENS,
         }
     }
 
@@ -131,6 +144,7 @@ impl Model {
     /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score, or of tokens to go on with.
     /// - [`EngineError::Grammar`], [`EngineError::UnknownToken`]: the answer can't be shaped as the input says.
     /// - [`EngineError::Board`]: the results do not fold.
+    /// - [`EngineError::Training`]: the interval's input does not hold together.
     pub fn read(&self, input: &JobInput) -> Result<Prompt, EngineError> {
         match (self, input) {
             (Self::Chat(engine), JobInput::Chat { messages, shaping }) => {
@@ -164,16 +178,27 @@ impl Model {
                 let folded = fold_board(input, network);
                 folded.map(Prompt::Board).map_err(|refused| EngineError::Board { reason: refused.to_string() })
             }
+            (Self::Trainer(trainer), JobInput::Train(input)) => trainer.read(input).map(Prompt::Interval),
             (model, _) => Err(EngineError::Task { does: model.task().name() }),
         }
     }
 
-    /// [`Model::read`] where others wait for the thread: what folds is read on one of its own.
+    /// Trains an interval, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`EngineError::Task`] of a model that trains none; else as [`IntervalTrainer::train`].
+    pub async fn train_aside(&self, input: &TrainingInput) -> Result<Trained, EngineError> {
+        let Self::Trainer(trainer) = self else { return Err(EngineError::Task { does: self.task().name() }) };
+        let (trainer, input) = (Arc::clone(trainer), input.clone());
+        tokio::task::spawn_blocking(move || trainer.train(&input)).await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// [`Model::read`] where others wait for the thread: what folds or trains is read on one of its own.
     ///
     /// # Errors
     /// As of [`Model::read`]; [`EngineError::Stopped`] when the program is ending.
     pub async fn read_aside(&self, input: &JobInput) -> Result<Prompt, EngineError> {
-        if !matches!(self, Self::Folder(_)) {
+        if !matches!(self, Self::Folder(_) | Self::Trainer(_)) {
             return self.read(input);
         }
         let (model, input) = (self.clone(), input.clone());
@@ -248,6 +273,7 @@ impl Model {
             }
             // There is one, under one name (SPEC L2).
             Self::Folder(_) => ModelProfile::folder(),
+            Self::Trainer(trainer) => trainer.profile(),
         }
     }
 }

@@ -30,6 +30,7 @@ mod runs;
 mod schema;
 mod tokenizer;
 mod tools;
+mod training;
 
 use crate::gateway::{DemandTerms, ServedModel};
 use crate::hub::{Hub, KeyRefusal, KeyView};
@@ -66,6 +67,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::TraceLayer;
 use tracing::{Span, info_span};
+pub(crate) use training::run_trainings;
 
 /// Bytes of a request's body at most.
 const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -82,7 +84,9 @@ pub(crate) struct ApiState {
     models: Arc<[Arc<ApiModel>]>,
     /// What folds results into boards: no model that clients name.
     folder: Arc<ApiModel>,
-    /// Boards that are folded here before a worker is asked.
+    /// What trains intervals, if any are trained: no model that clients name either.
+    trainer: Option<Arc<ApiModel>>,
+    /// Boards that are folded, and runs that are read, here before a worker is asked.
     folding: Arc<Semaphore>,
     /// Whose batch asks: no request, so that it shows no key.
     acting: Option<Digest>,
@@ -122,8 +126,8 @@ impl ApiModel {
             // Matrices are served as Q8_0, whatever a file has them in.
             (_, ModelTask::Chat) => "int8",
             (_, ModelTask::Embed { .. }) => "fp32",
-            // Hosts and boards have no weights; no gateway serves one as a model.
-            (_, ModelTask::Host | ModelTask::Fold) => "unknown",
+            // Hosts, boards and training have no weights; no gateway serves one as a model.
+            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => "unknown",
         }
     }
 
@@ -193,6 +197,7 @@ impl ApiState {
             head,
             models: models.collect(),
             folder: Arc::new(ApiModel::folder(network)),
+            trainer: None,
             folding: Arc::new(Semaphore::new(1)),
             acting: None,
             with_batches: false,
@@ -222,6 +227,16 @@ impl ApiState {
             let folder = ApiModel::folder(self.network);
             self.folder = Arc::new(ApiModel { price_max, context_tokens, ..folder });
         }
+        self
+    }
+
+    /// With training at this price at most, if anything is trained.
+    pub(crate) fn with_training(mut self, demand: Option<DemandTerms>) -> Self {
+        self.trainer = demand.map(|DemandTerms { price_max, context_tokens, .. }| {
+            let (profile, model) = (inferium_train::profile(), inferium_train::model());
+            let (id, kind) = (profile.id(), TaskKind::Training);
+            Arc::new(ApiModel { id, kind, profile, model, context_tokens, price_max })
+        });
         self
     }
 

@@ -50,7 +50,7 @@ impl ChainSide {
         chain: LightClient,
         sender: Sender,
         models: &[ServedModel],
-        boards: Option<DemandTerms>,
+        (boards, training): (Option<DemandTerms>, Option<DemandTerms>),
         stalls: Arc<Stalls>,
     ) -> Self {
         let me = hub.node();
@@ -68,6 +68,10 @@ impl ChainSide {
                 })
                 .chain(boards.map(|demand| {
                     let (profile, kind) = (ModelProfile::folder(), TaskKind::Leaderboard);
+                    ((profile.id(), kind), (demand.task(&profile, kind), Demand::new(None)))
+                }))
+                .chain(training.map(|demand| {
+                    let (profile, kind) = (inferium_train::profile(), TaskKind::Training);
                     ((profile.id(), kind), (demand.task(&profile, kind), Demand::new(None)))
                 }))
                 .collect(),
@@ -172,6 +176,7 @@ impl ChainSide {
             } else if !self.hub.has_backlog(profile) {
                 self.hub.retire(profile, TaskKind::Batch, Retired::Unused, 0);
                 self.hub.retire(profile, TaskKind::Leaderboard, Retired::Unused, 0);
+                self.hub.retire(profile, TaskKind::Training, Retired::Unused, 0);
             } else if has_task(TaskKind::Batch)
                 && is_starving(&self.hub, profile)
                 && !self.hub.is_retiring(profile, TaskKind::Inference)
@@ -279,6 +284,13 @@ impl ChainSide {
                 info!(%lease, %refund, "lease closed");
                 let lease = *lease;
                 self.hub.disk(move |hub| hub.close_lease(lease)).await?;
+            }
+            // SPEC X3: what draws the committee of a run's announcement draws the run's order.
+            Event::CommitteeDrawn { segment, profile, seed, .. }
+                if self.demands.contains_key(&(*profile, TaskKind::Training)) =>
+            {
+                let (segment, seed) = (*segment, *seed);
+                return Ok(self.hub.disk(move |hub| hub.store.note_draw(segment, seed)).await?);
             }
             Event::AgentRetired { agent, .. } | Event::AgentClosed { agent, .. } => {
                 let agent = *agent;
@@ -413,8 +425,10 @@ fn is_wanted(hub: &Hub, (profile, kind): Wanted) -> bool {
             hub.has_backlog(profile) && !hub.is_pressed(profile) && hub.active_leases(profile, kind).1 == 0
         }
         // Whoever waits for an answer comes first: a batch gets nothing while they have no lease, or too few.
-        // Nobody keeps a lease of boards for nothing.
-        TaskKind::Leaderboard => hub.has_backlog(profile) && hub.active_leases(profile, kind).1 == 0,
+        // Nobody keeps a lease of boards, or of training, for nothing.
+        TaskKind::Leaderboard | TaskKind::Training => {
+            hub.has_backlog(profile) && hub.active_leases(profile, kind).1 == 0
+        }
         _ => !is_starving(hub, profile) || hub.active_leases(profile, kind).0 == 0,
     }
 }

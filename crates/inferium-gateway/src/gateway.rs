@@ -79,6 +79,8 @@ pub struct GatewayConfig {
     pub models: Vec<ServedModel>,
     /// What it asks of the pool when somebody publishes results; without it no board is folded here (SPEC L2).
     pub boards: Option<DemandTerms>,
+    /// What it asks of the pool while a run of training is under way; without it no run is taken here (SPEC X3).
+    pub training: Option<DemandTerms>,
     /// Where it keeps what it must not forget.
     pub store: PathBuf,
     /// Keys that may spend, with their budgets.
@@ -120,6 +122,7 @@ pub struct Gateway {
     sender: Sender,
     models: Vec<ServedModel>,
     boards: Option<DemandTerms>,
+    training: Option<DemandTerms>,
     outlets: Outlets,
     admin_token: AdminToken,
     batches: bool,
@@ -139,11 +142,22 @@ impl Gateway {
         }
         let sender = Sender::new(chain.clone(), config.key.clone());
         let (hub, outlets) = Hub::new(config.key, store)?;
-        let folder = ModelProfile::folder();
-        let named = config.models.iter().map(|served| &served.profile).chain([&folder]);
+        let (folder, trainer) = (ModelProfile::folder(), inferium_train::profile());
+        let named = config.models.iter().map(|served| &served.profile).chain([&folder, &trainer]);
         hub.name_models(named.map(|profile| (profile.id(), profile.name.clone())).collect());
-        let GatewayConfig { models, boards, admin_token, batches, workers, .. } = config;
-        Ok(Self { hub, chain, sender, models, boards, outlets, admin_token, batches, workers: workers.into() })
+        let GatewayConfig { models, boards, training, admin_token, batches, workers, .. } = config;
+        Ok(Self {
+            hub,
+            chain,
+            sender,
+            models,
+            boards,
+            training,
+            outlets,
+            admin_token,
+            batches,
+            workers: workers.into(),
+        })
     }
 
     /// The public routes: the OpenAI API, receipts, and workers' sessions.
@@ -161,6 +175,7 @@ impl Gateway {
             .with_payments()
             .with_batches(self.batches)
             .with_boards(self.boards)
+            .with_training(self.training)
             .with_workers(Arc::clone(&self.workers))
             .with_runs(self.chain.clone(), self.sender.clone())
     }
@@ -176,6 +191,9 @@ impl Gateway {
         if self.batches {
             batches.spawn(api::run_batches(self.api_state()));
         }
+        // So are runs of training.
+        let mut trainings = JoinSet::new();
+        trainings.spawn(api::run_trainings(self.api_state()));
         let Outlets { mut fatal, claims, unsigned, payments, calls, hired } = self.outlets;
         let answering = api::answer_calls(api_state.clone(), calls);
         let hosting = api::host_hired(api_state, hired);
@@ -187,7 +205,7 @@ impl Gateway {
             self.chain,
             self.sender,
             &self.models,
-            self.boards,
+            (self.boards, self.training),
             Arc::clone(&stalls),
         );
         tokio::select! {
@@ -195,6 +213,9 @@ impl Gateway {
             outcome = settling => outcome?,
             Some(error) = fatal.recv() => return Err(error.into()),
             Some(outcome) = batches.join_next() => {
+                return outcome.unwrap_or_else(|error| Err(StoreError::new(error))).map_err(Into::into);
+            }
+            Some(outcome) = trainings.join_next() => {
                 return outcome.unwrap_or_else(|error| Err(StoreError::new(error))).map_err(Into::into);
             }
             () = self.hub.watch_deadlines() => {}

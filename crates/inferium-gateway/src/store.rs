@@ -5,6 +5,7 @@ mod files;
 mod keys;
 mod payments;
 mod runs;
+mod training;
 
 pub(crate) use boards::BoardRecord;
 pub(crate) use files::{
@@ -16,6 +17,8 @@ pub(crate) use payments::{PaymentRecord, PaymentState, add};
 #[cfg(test)]
 use runs::REVIEWS_MAX;
 pub(crate) use runs::{AGENTS_MAX, AgentRecord, HiredRecord, OrdersRecord, ReviewRecord, RunRecord};
+
+pub(crate) use training::{IntervalRow, PendingInterval, Progress, TrainingRecord, TrainingState};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_chain::EventProof;

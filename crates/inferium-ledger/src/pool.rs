@@ -31,7 +31,12 @@ impl Block {
             // SPEC L2: boards are folded on the one profile of boards, and nothing else is done there.
             (TaskKind::Leaderboard, ModelTask::Fold) => {}
             (TaskKind::Leaderboard, _) => return Err(Rejection::Profile { expected: "the one of boards" }),
-            (_, ModelTask::Host | ModelTask::Fold) => return Err(Rejection::Profile { expected: "a model's" }),
+            // SPEC X3: so it is with training.
+            (TaskKind::Training, ModelTask::Train) => {}
+            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => {
+                return Err(Rejection::Profile { expected: "a model's" });
+            }
+            (TaskKind::Training, _) => return Err(Rejection::Profile { expected: "one of training" }),
             (_, ModelTask::Chat | ModelTask::Embed { .. }) => {}
         }
         let id = TaskId::new(transaction.digest());

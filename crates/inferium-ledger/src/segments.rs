@@ -302,9 +302,11 @@ impl Block {
         // A capability task is measured by every job in it, and replayed more than enough. Where jobs are
         // measured no replay says for certain that one is wrong: nothing is ordered there.
         let is_measured = self.state.is_measured(lease.terms.profile);
-        // Of a run every step is looked at, and there is no neighbour's to plant; so it is with boards (SPEC L2).
-        let is_looked_at_whole =
-            matches!(lease.terms.kind, TaskKind::Benchmark | TaskKind::Agent | TaskKind::Leaderboard);
+        // Of a run every step is looked at, and there is no neighbour's to plant; so it is with boards and intervals of training (SPEC L2, X3).
+        let is_looked_at_whole = matches!(
+            lease.terms.kind,
+            TaskKind::Benchmark | TaskKind::Agent | TaskKind::Leaderboard | TaskKind::Training
+        );
         if share.get() == 0 || is_looked_at_whole || is_measured {
             return Opening::NotOwed;
         }

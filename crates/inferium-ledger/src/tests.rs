@@ -32,5 +32,6 @@ mod stalls;
 mod statistics;
 mod studio;
 mod support;
+mod training;
 mod vectors;
 mod verdicts;

@@ -153,7 +153,7 @@ impl Checkpoint {
     }
 
     /// Whether state and record tell the same.
-    fn check(&self) -> Result<(), InvalidCheckpoint> {
+    pub(crate) fn check(&self) -> Result<(), InvalidCheckpoint> {
         if !self.state.is_finite() {
             return Err(InvalidCheckpoint::NotFinite { what: "number" });
         }

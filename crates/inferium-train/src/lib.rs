@@ -19,6 +19,9 @@
 //! [`Vectors`] that the base model makes of the texts, is under a root in the spec: it is checked by a draw as well, and an interval's
 //! job needs no model.
 //!
+//! What a network's job carries of them, and how it is read, is the module `job` (SPEC X3): there a whole interval is run again by
+//! every committee, so that nothing has to be drawn.
+//!
 //! It is *not* a client of a network, and knows no clock. Files are touched by [`RunFolder`] alone. Whether a data set is any good, or its
 //! held-out part like what the model will meet, it can't say.
 //!
@@ -37,6 +40,7 @@ mod evaluation;
 mod export;
 mod folder;
 mod head;
+mod job;
 mod lora;
 mod order;
 mod record;
@@ -52,6 +56,7 @@ pub use data::{DataSet, InvalidDataSet, Line, Split};
 pub use evaluation::Evaluation;
 pub use folder::{FolderError, FolderLock, Kept, RunFolder};
 pub use head::{HeadTrainer, InvalidHead};
+pub use job::{InvalidInterval, announced, claimed, drawn, input, model, profile, record};
 pub use lora::{Encode, InvalidLora, LoraTrainer};
 pub use order::Order;
 pub use record::{IntervalJob, IntervalRecord, StepRecord, first_root};

@@ -73,8 +73,15 @@ impl IntervalRecord {
     /// The root that the next interval starts from.
     #[must_use]
     pub fn root(&self) -> Digest {
-        let IntervalJob { spec, start, index } = &self.job;
-        let (steps, state) = (self.steps_root(), self.end_state());
+        self.job.root(&self.steps_root(), &self.end_state())
+    }
+}
+
+impl IntervalJob {
+    /// The root that the next interval starts from, if this one has such a root over its steps and ends in such a state.
+    #[must_use]
+    pub fn root(&self, steps: &Digest, state: &Digest) -> Digest {
+        let Self { spec, start, index } = self;
         let parts: [&[u8]; 5] =
             [spec.as_bytes(), start.as_bytes(), &index.to_be_bytes(), steps.as_bytes(), state.as_bytes()];
         Digest::of("inferium/training-root/1", &parts)

@@ -98,8 +98,18 @@ impl State {
     /// Names the state: BLAKE3 of its canonical bytes under a domain tag.
     #[must_use]
     pub fn digest(&self) -> Digest {
+        self.under(b"inferium/training-state/1\0")
+    }
+
+    /// Another digest of the same: who has passed through a state knows it, and who was told its digest does not.
+    #[must_use]
+    pub(crate) fn trace(&self) -> Digest {
+        self.under(b"inferium/training-trace/1\0")
+    }
+
+    fn under(&self, tag: &[u8]) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(b"inferium/training-state/1\0");
+        hasher.update(tag);
         hasher.update(&self.to_bytes());
         Digest::from(*hasher.finalize().as_bytes())
     }

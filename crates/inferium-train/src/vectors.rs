@@ -93,8 +93,26 @@ impl Vectors {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(source.as_bytes());
         bytes.extend_from_slice(&u32::try_from(self.width).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend(self.numbers.iter().flat_map(|number| number.to_le_bytes()));
+        bytes.extend(self.bits());
         bytes
+    }
+
+    /// The numbers alone, little-endian.
+    #[must_use]
+    pub fn bits(&self) -> Vec<u8> {
+        self.numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// Reads [`Vectors::bits`].
+    ///
+    /// # Errors
+    /// [`InvalidVectors::Width`].
+    pub fn from_bits(width: usize, bytes: &[u8]) -> Result<Self, InvalidVectors> {
+        let (numbers, cut) = bytes.as_chunks::<4>();
+        if !cut.is_empty() {
+            return Err(InvalidVectors::Width { numbers: numbers.len(), width });
+        }
+        Self::new(width, numbers.iter().map(|bits| f32::from_le_bytes(*bits)).collect())
     }
 
     /// Reads [`Vectors::to_bytes`]; `source` is what they must be made from. What is cut off or changed has another root.
@@ -109,10 +127,6 @@ impl Vectors {
         }
         let (width, rest) = rest.split_first_chunk::<4>().ok_or(InvalidVectors::Magic)?;
         let width = u32::from_le_bytes(*width) as usize;
-        let (numbers, cut) = rest.as_chunks::<4>();
-        if !cut.is_empty() {
-            return Err(InvalidVectors::Width { numbers: numbers.len(), width });
-        }
-        Self::new(width, numbers.iter().map(|bits| f32::from_le_bytes(*bits)).collect())
+        Self::from_bits(width, rest)
     }
 }

@@ -1,8 +1,8 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
 use crate::{
-    Amount, AmountOverflow, Continuation, Digest, FoldInput, JobId, LeaseId, MeasuredEvidence, ModelTask, Price,
-    RunInput, RunTranscript, SegmentId, Shaping, TokenScore, VrfProof, leaf_hash, limits, score,
+    Amount, AmountOverflow, Continuation, Digest, FoldInput, JobId, LeaseId, MeasuredEvidence, Price, RunInput,
+    RunTranscript, SegmentId, Shaping, TokenScore, TrainedInterval, TrainingInput, VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -42,10 +42,10 @@ impl SamplingParams {
 /// Tokens of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Usage {
-    /// Tokens of the prompt; of results to fold, their items (SPEC L2).
+    /// Tokens of the prompt; of results to fold, their items (SPEC L2); of an interval of training, the examples that its steps see (X3).
     pub prompt_tokens: u32,
     /// Tokens of the answer, the one that ends it included; of texts to embed, embeddings (SPEC J8), of continuations
-    /// to score, those (J9), and of results to fold the one board.
+    /// to score, those (J9), of results to fold the one board, and of training the one interval.
     pub completion_tokens: u32,
 }
 
@@ -101,7 +101,7 @@ pub struct JobRequest {
     /// Tokens of the prompt, which the fee is counted from.
     pub prompt_tokens: u32,
     /// Tokens of the answer at most; of texts to embed and of continuations to score, their number (SPEC J8, J9); of results to
-    /// fold one (L2).
+    /// fold, and of an interval of training, one (L2, X3).
     pub tokens_max: u32,
     /// Sampling; unused and neutral where nothing is drawn.
     pub sampling: SamplingParams,
@@ -233,6 +233,12 @@ pub enum ImpossibleJob {
         /// How many.
         count: usize,
     },
+    /// An interval's input is outside of its bounds.
+    #[error(
+        "training is given a spec, a data set and its vectors, and a state of at most {} bytes",
+        limits::TRAINING_STATE_SIZE_MAX
+    )]
+    Training,
     /// Too many bytes.
     #[error("the input is larger than {} bytes", limits::PAYLOAD_SIZE_MAX)]
     Size,
@@ -271,6 +277,8 @@ pub enum JobInput {
     Run(RunInput),
     /// Results to fold into a board (SPEC L2).
     Fold(FoldInput),
+    /// An interval of a run of training (SPEC X3).
+    Train(TrainingInput),
 }
 
 impl JobInput {
@@ -279,7 +287,7 @@ impl JobInput {
     pub const fn shaping(&self) -> Option<&Shaping> {
         match self {
             Self::Chat { shaping, .. } | Self::Complete { shaping, .. } => Some(shaping),
-            Self::Embed { .. } | Self::Score { .. } | Self::Run(_) | Self::Fold(_) => None,
+            Self::Embed { .. } | Self::Score { .. } | Self::Run(_) | Self::Fold(_) | Self::Train(_) => None,
         }
     }
 
@@ -291,7 +299,7 @@ impl JobInput {
             Self::Chat { .. } | Self::Complete { .. } | Self::Run(_) => None,
             Self::Embed { texts } => Some(texts.len()),
             Self::Score { continuations, .. } => Some(continuations.len()),
-            Self::Fold(_) => Some(1),
+            Self::Fold(_) | Self::Train(_) => Some(1),
         }
     }
 
@@ -308,6 +316,7 @@ impl JobInput {
                 JobAnswer::Run(RunTranscript { tools: Vec::new(), calls: Vec::new(), answer: String::new() })
             }
             Self::Fold(_) => JobAnswer::Board(String::new()),
+            Self::Train(_) => JobAnswer::Intervals(Vec::new()),
         }
     }
 }
@@ -324,6 +333,7 @@ impl fmt::Debug for JobInput {
             Self::Score { continuations, likeliest } => write!(f, "Score({continuations:?}, {likeliest} likeliest)"),
             Self::Run(input) => write!(f, "{input:?}"),
             Self::Fold(input) => write!(f, "{input:?}"),
+            Self::Train(input) => write!(f, "{input:?}"),
         }
     }
 }
@@ -375,6 +385,12 @@ impl JobPayload {
         Self { salt, input: JobInput::Fold(input) }
     }
 
+    /// An interval to train, or a run to announce.
+    #[must_use]
+    pub const fn train(salt: [u8; 32], input: TrainingInput) -> Self {
+        Self { salt, input: JobInput::Train(input) }
+    }
+
     /// Messages and stop strings of a conversation.
     #[must_use]
     pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
@@ -384,7 +400,8 @@ impl JobPayload {
             | JobInput::Score { .. }
             | JobInput::Complete { .. }
             | JobInput::Run(_)
-            | JobInput::Fold(_) => None,
+            | JobInput::Fold(_)
+            | JobInput::Train(_) => None,
         }
     }
 
@@ -417,6 +434,8 @@ impl JobPayload {
                 return Err(ImpossibleJob::Files { count: input.files.len() });
             }
             JobInput::Fold(_) => {}
+            JobInput::Train(input) if !input.is_well_formed() => return Err(ImpossibleJob::Training),
+            JobInput::Train(_) => {}
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
@@ -497,10 +516,12 @@ pub enum JobAnswer {
     Run(RunTranscript),
     /// To results: the board that they fold to, in its one encoding (SPEC L2).
     Board(String),
+    /// To an interval of training: what it leaves, once it is there (SPEC X3).
+    Intervals(Vec<TrainedInterval>),
 }
 
 impl JobAnswer {
-    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, scored continuations, or the one board.
+    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, scored continuations, the one board, or the one interval.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
@@ -509,6 +530,7 @@ impl JobAnswer {
             Self::Scores(scores) => scores.len(),
             // Of a run's steps only the one that gives its answer counts, and that is one.
             Self::Run(_) => 1,
+            Self::Intervals(intervals) => intervals.len(),
             Self::Board(board) => {
                 if board.is_empty() {
                     0
@@ -534,9 +556,16 @@ impl JobAnswer {
             (Self::Scores(scores), Self::Scores(more)) => scores.extend(more),
             (Self::Run(transcript), Self::Run(more)) if transcript.calls.is_empty() => *transcript = more,
             (Self::Board(board), Self::Board(more)) if board.is_empty() => *board = more,
-            (Self::Text { .. } | Self::Embeddings(_) | Self::Scores(_) | Self::Run(_) | Self::Board(_), _) => {
-                return false;
-            }
+            (Self::Intervals(intervals), Self::Intervals(more)) => intervals.extend(more),
+            (
+                Self::Text { .. }
+                | Self::Embeddings(_)
+                | Self::Scores(_)
+                | Self::Run(_)
+                | Self::Board(_)
+                | Self::Intervals(_),
+                _,
+            ) => return false,
         }
         true
     }
@@ -557,6 +586,7 @@ impl fmt::Debug for JobAnswer {
             Self::Scores(scores) => write!(f, "Scores({})", scores.len()),
             Self::Run(transcript) => write!(f, "{transcript:?}"),
             Self::Board(board) => write!(f, "Board({} bytes)", board.len()),
+            Self::Intervals(intervals) => write!(f, "{intervals:?}"),
         }
     }
 }
@@ -589,7 +619,11 @@ impl JobOutput {
     pub fn as_text(&self) -> Option<(&[u32], &str)> {
         match &self.answer {
             JobAnswer::Text { tokens, text, .. } => Some((tokens, text)),
-            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Run(_) | JobAnswer::Board(_) => None,
+            JobAnswer::Embeddings(_)
+            | JobAnswer::Scores(_)
+            | JobAnswer::Run(_)
+            | JobAnswer::Board(_)
+            | JobAnswer::Intervals(_) => None,
         }
     }
 
@@ -608,8 +642,8 @@ pub struct JobResult {
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
-    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores and boards over their leaves
-    /// ([`Embedding::leaf`], [`TokenScore::leaf`], [`board_leaf`]).
+    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores, boards and intervals over their
+    /// leaves ([`Embedding::leaf`], [`TokenScore::leaf`], [`board_leaf`], [`TrainedInterval::leaf`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,
@@ -723,49 +757,6 @@ pub struct SegmentEvidence {
     pub leaves: Vec<JobLeaf>,
     /// Payloads of the drawn jobs, by position in `leaves`, ascending.
     pub jobs: Vec<(u32, JobEvidence)>,
-}
-
-/// Tokens of the answer of each job of a capability task (SPEC N2); an embedding model embeds one text.
-pub const ASSESSMENT_TOKENS: u32 = 16;
-
-/// The private half of job `index` of a capability task (SPEC N2): set by the beacon and the result
-/// before it, so that no job can begin before the last has ended, on however many machines.
-///
-/// `last` is the [`JobLeaf::hash`] of the job before; zero for the first.
-#[must_use]
-pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, index: u32, last: &Digest) -> JobPayload {
-    let item = Digest::of(
-        "inferium/assessment-item/1",
-        &[beacon.as_bytes(), lease.digest().as_bytes(), &index.to_be_bytes(), last.as_bytes()],
-    );
-    let content = format!("Go on with these numbers: {}", hex::encode(item.as_bytes()));
-    let salt = *item.as_bytes();
-    match task {
-        // Nothing is measured on the profiles of hosts and of boards (SPEC A2, L2).
-        ModelTask::Chat | ModelTask::Host | ModelTask::Fold => {
-            JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new())
-        }
-        ModelTask::Embed { .. } => JobPayload::embed(salt, vec![content]),
-    }
-}
-
-/// The public half: all of it follows from the private one, which has `prompt_tokens` tokens.
-#[must_use]
-pub fn assessment_request(lease: LeaseId, index: u32, payload: &JobPayload, prompt_tokens: u32) -> JobRequest {
-    JobRequest {
-        job: JobId::new(Digest::of("inferium/assessment-job/1", &[lease.digest().as_bytes(), &index.to_be_bytes()])),
-        lease,
-        sequence: u64::from(index),
-        attempt: 0,
-        input_commitment: payload.commitment(),
-        prompt_tokens,
-        tokens_max: match payload.input.parts() {
-            None => ASSESSMENT_TOKENS,
-            Some(parts) => u32::try_from(parts).unwrap_or(u32::MAX),
-        },
-        sampling: SamplingParams::GREEDY,
-        client_seed: None,
-    }
 }
 
 /// The input of a worker's VRF for a lease (SPEC J7): beacon and lease, nothing that it chooses.

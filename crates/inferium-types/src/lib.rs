@@ -15,6 +15,7 @@
 
 mod agent;
 mod amount;
+mod assessment;
 mod certificate;
 mod codec;
 mod crypto;
@@ -43,6 +44,7 @@ mod shaping;
 mod statistics;
 mod task;
 mod trace;
+mod training;
 mod transaction;
 pub mod wire;
 
@@ -51,6 +53,7 @@ pub use agent::{
     is_agent_name, step_request, step_result,
 };
 pub use amount::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Ppm};
+pub use assessment::{ASSESSMENT_TOKENS, assessment_payload, assessment_request};
 pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
 pub use codec::{InvalidEncoding, decode, encode};
 pub use crypto::{
@@ -69,9 +72,9 @@ pub use ids::{
     AccountId, AgentId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId,
 };
 pub use job::{
-    ASSESSMENT_TOKENS, ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf,
-    JobOutput, JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage,
-    assessment_payload, assessment_request, board_leaf, replay_seed, vrf_input,
+    ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput,
+    JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage, board_leaf, replay_seed,
+    vrf_input,
 };
 pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};
@@ -92,6 +95,7 @@ pub use task::{
     Accelerator, CapabilityReport, KindPolicy, OfferTerms, PriceUnit, TaskKind, TaskTerms, Tier, VerificationMode,
 };
 pub use trace::{SignedTrace, TraceCell, TraceClaim, TraceKey, TraceSearch, TraceShape, TraceStage, UnboundAnswer};
+pub use training::{IntervalStart, TrainedInterval, TrainedStep, TrainingInput};
 pub use transaction::{
     InvalidSignature, JobFault, JobProof, NodeRole, RequestProof, SegmentCommitment, SegmentTerms, SignedTotals,
     SignedTransaction, Transaction, TransactionBody, VerdictVote, VerifiedTransaction,

@@ -39,6 +39,12 @@ pub const FOLD_FILES_MAX: usize = 64;
 pub const FOLD_ITEMS_MAX: u32 = 100_000;
 /// Bytes of a board.
 pub const BOARD_SIZE_MAX: usize = 256 * 1024;
+/// Steps of one interval of training that is a job.
+pub const TRAINING_STEPS_MAX: usize = 8_192;
+/// Examples that its steps see together.
+pub const TRAINING_EXAMPLES_MAX: u32 = 100_000;
+/// Bytes of the state of such a run.
+pub const TRAINING_STATE_SIZE_MAX: usize = 1024 * 1024;
 /// Jobs of one segment.
 pub const SEGMENT_JOBS_MAX: usize = 4_096;
 /// Tokens of one segment of several jobs: what a committee can replay within its window. A single

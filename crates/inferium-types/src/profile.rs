@@ -130,6 +130,8 @@ pub enum ModelTask {
     Host,
     /// Folds results into boards, without weights ([`ModelProfile::folder`], SPEC L2). Its build names the rules.
     Fold,
+    /// Trains, without weights of its own ([`ModelProfile::trainer`], SPEC X3). Its build names the arithmetic.
+    Train,
 }
 
 /// What the rules of boards fold: a hash over the ids of all suites that come with this software, in the order of their names
@@ -145,6 +147,7 @@ impl ModelTask {
             Self::Embed { .. } => "embedding",
             Self::Host => "agents",
             Self::Fold => "boards",
+            Self::Train => "training",
         }
     }
 
@@ -152,18 +155,18 @@ impl ModelTask {
     #[must_use]
     pub const fn least_tier(self, kind: Tier) -> Tier {
         match self {
-            Self::Chat | Self::Host | Self::Fold => kind,
+            Self::Chat | Self::Host | Self::Fold | Self::Train => kind,
             Self::Embed { .. } => Tier::Low,
         }
     }
 
     /// The most that a worker is good for that was measured on it: how fast a machine embeds says
-    /// nothing of how fast it answers (SPEC N3). Nothing is measured on the profiles of hosts and of boards.
+    /// nothing of how fast it answers (SPEC N3). Nothing is measured on the profiles of hosts, of boards and of training.
     #[must_use]
     pub const fn most_tier(self) -> Tier {
         match self {
             Self::Chat => Tier::High,
-            Self::Embed { .. } | Self::Host | Self::Fold => Tier::Low,
+            Self::Embed { .. } | Self::Host | Self::Fold | Self::Train => Tier::Low,
         }
     }
 }
@@ -208,6 +211,13 @@ impl ModelProfile {
         Self::of_rules(ModelTask::Fold, Digest::of("inferium/board-rules/2", &[FOLDED_SUITES.as_bytes()]))
     }
 
+    /// The profile of training by the arithmetic that `build` names, which trainers and judges have in common (SPEC X1, X3): what is
+    /// trained on comes with each job.
+    #[must_use]
+    pub fn trainer(build: Digest) -> Self {
+        Self::of_rules(ModelTask::Train, build)
+    }
+
     /// Of what follows from rules alone, which `build` names.
     fn of_rules(task: ModelTask, build: Digest) -> Self {
         Self {
@@ -224,7 +234,8 @@ impl ModelProfile {
 
     /// True when name and vectors are within their maxima, and a model that gives vectors is verified by equality:
     /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6). A foreign profile's bounds bind (V9).
-    /// Of hosts there is one profile (A2), and of boards (L2): who could declare another would choose who judges on it.
+    /// Of hosts there is one profile (A2), and of boards (L2): who could declare another would choose who judges on it. Of training there
+    /// is one for each arithmetic (X3), as of models for each engine.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let fits = match self.task {
@@ -234,6 +245,10 @@ impl ModelProfile {
             }
             ModelTask::Host => *self == Self::host(),
             ModelTask::Fold => *self == Self::folder(),
+            ModelTask::Train => match &self.engine {
+                EngineClass::Canonical { build, .. } => *self == Self::trainer(*build),
+                EngineClass::Tolerance { .. } | EngineClass::Foreign { .. } => false,
+            },
         };
         let binds = match &self.engine {
             EngineClass::Foreign { bounds, .. } => bounds.is_well_formed(),

@@ -103,7 +103,8 @@ impl ModelOutput {
             | JobAnswer::Embeddings(_)
             | JobAnswer::Scores(_)
             | JobAnswer::Run(_)
-            | JobAnswer::Board(_) => None,
+            | JobAnswer::Board(_)
+            | JobAnswer::Intervals(_) => None,
         }
     }
 

@@ -54,7 +54,7 @@ pub enum PriceUnit {
     Item,
     /// Runs of an agent that gave their answer.
     Run,
-    /// Intervals between checkpoints.
+    /// Intervals between checkpoints, each with the examples that its steps see.
     Interval,
     /// Proofs.
     Proof,
@@ -98,7 +98,7 @@ impl TaskKind {
             Self::Benchmark => ("benchmark", false, PriceUnit::Token, Tier::Low, HOUR, false),
             Self::Agent => ("agent", true, PriceUnit::Run, Tier::Mid, 24 * HOUR, true),
             Self::Validation => ("validation", false, PriceUnit::Proof, Tier::High, 24 * HOUR, false),
-            Self::Training => ("training", false, PriceUnit::Interval, Tier::High, 720 * HOUR, false),
+            Self::Training => ("training", false, PriceUnit::Interval, Tier::High, 720 * HOUR, true),
             Self::Leaderboard => ("leaderboard", false, PriceUnit::Item, Tier::Low, HOUR, true),
             Self::Batch => ("batch", false, PriceUnit::Token, Tier::Mid, 24 * HOUR, true),
         };

@@ -153,6 +153,8 @@ pub enum JobFault {
     ModelCall,
     /// A board is not what its files fold to (SPEC L2).
     Board,
+    /// An interval of training is not what its steps come to (SPEC X3).
+    Interval,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).

@@ -9,7 +9,8 @@
 
 use crate::{
     Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, ModelOutput, NodeId, RunTranscript,
-    SamplingParams, SealPurpose, SealingKey, SecretKey, SegmentTerms, Signature, StallId, TokenScore, VrfProof,
+    SamplingParams, SealPurpose, SealingKey, SecretKey, SegmentTerms, Signature, StallId, TokenScore, TrainedInterval,
+    VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -180,6 +181,13 @@ pub enum WorkerMessage {
         /// Its one encoding.
         board: String,
     },
+    /// The interval that a job trained (SPEC X3), before it is finished.
+    Trained {
+        /// Which job.
+        job: JobId,
+        /// What came of it.
+        interval: TrainedInterval,
+    },
 }
 
 /// Says nothing of what a client asked or got: a message may end up in a log.
@@ -201,6 +209,7 @@ impl fmt::Debug for WorkerMessage {
             Self::Refused { job, reason } => write!(f, "Refused({job:?}: {reason})"),
             Self::Segment { terms, .. } => write!(f, "Segment({terms:?})"),
             Self::Board { job, board } => write!(f, "Board({job:?}, {} bytes)", board.len()),
+            Self::Trained { job, interval } => write!(f, "Trained({job:?}, {interval:?})"),
         }
     }
 }

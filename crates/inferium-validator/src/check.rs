@@ -6,6 +6,7 @@ mod foreign;
 mod measured;
 mod run;
 mod scored;
+mod trained;
 
 pub(crate) use run::RunDuty;
 
@@ -273,6 +274,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
             | EngineError::EmptyPrompt
             | EngineError::Grammar { .. }
             | EngineError::Board { .. }
+            | EngineError::Training { .. }
             | EngineError::UnknownToken { .. },
         ) => return Ok(Err(JobFault::Prompt)),
         Err(error) => return Err(error),
@@ -290,6 +292,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
         (Model::Chat(engine), Prompt::Scores(requests)) => scored::check(drawn, &**engine, requests).await,
         (Model::Embedder(embedder), Prompt::Texts(texts)) => embedded::check(drawn, &**embedder, texts).await,
         (Model::Folder(_), Prompt::Board(board)) => Ok(folded::check(drawn, board)),
+        (Model::Trainer(_), Prompt::Interval(_)) => trained::check(drawn, model).await,
         // A model reads only what it can do something with.
         (model, _) => Err(EngineError::Task { does: model.task().name() }),
     }

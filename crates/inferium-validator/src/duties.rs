@@ -210,6 +210,8 @@ impl Duties {
         let (news, heard) = mpsc::channel(NEWS_QUEUE);
         // It takes no weights to fold boards: whoever runs this software judges them (SPEC L2).
         let folder = (ModelProfile::folder(), Model::folder(chain.network_key()));
+        // Nor does it to train (SPEC X3).
+        let trainer = (inferium_train::profile(), inferium_train::model());
         let shared = Arc::new(Shared {
             node: config.key.public_key(),
             key: config.key,
@@ -217,7 +219,7 @@ impl Duties {
             models: config
                 .models
                 .into_iter()
-                .chain([folder])
+                .chain([folder, trainer])
                 .map(|(profile, model)| (profile.id(), (profile, model)))
                 .collect(),
             url: config.url,

@@ -298,6 +298,7 @@ fn describe_profile(profile: &ModelProfile) -> Description {
         ModelTask::Embed { width } => format!("gives texts vectors of {width} values"),
         ModelTask::Host => "hosts runs of agents".to_owned(),
         ModelTask::Fold => "folds results into boards".to_owned(),
+        ModelTask::Train => "trains intervals of runs".to_owned(),
     };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)
@@ -433,6 +434,7 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::Run => "a run did not go as its rules say",
         JobFault::ModelCall => "a run cites what the model does not say",
         JobFault::Board => "a board is not what its files fold to",
+        JobFault::Interval => "an interval of training is not what its steps come to",
     }
 }
 

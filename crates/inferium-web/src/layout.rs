@@ -163,9 +163,10 @@ pub(crate) fn agent(id: &AgentId, name: Option<&str>) -> Markup {
 /// Where something stands, as a badge.
 pub(crate) fn badge(state: &str) -> Markup {
     let mood = match state {
-        "final" | "settled" | "active" | "passed" | "executed" | "valid" | "leased" | "burned" => "good",
+        "final" | "settled" | "active" | "passed" | "executed" | "valid" | "leased" | "burned" | "finished" => "good",
         "rejected" | "disqualified" | "failed" | "vetoed" | "barred" | "expired" => "bad",
-        "committed" | "checking" | "revealing" | "open" | "voting" | "held" | "provisional" | "counting" => "busy",
+        "committed" | "checking" | "revealing" | "open" | "voting" | "held" | "provisional" | "counting"
+        | "announced" | "training" => "busy",
         _ => "plain",
     };
     html! { span class={ "badge " (mood) } { (state.replace('_', " ")) } }

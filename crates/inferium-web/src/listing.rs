@@ -1,4 +1,4 @@
-//! What the gateway tells of agents and boards beside the chain: manifests are on no chain, so their words come from here.
+//! What the gateway tells of agents, boards and training beside the chain: manifests are on no chain, so their words come from here.
 //!
 //! The gateway's routes are asked in this process. What they say of agents counts only where its hash is the chain's.
 
@@ -112,6 +112,16 @@ impl Listing {
     /// The last final boards, if the gateway says.
     pub(crate) async fn boards(&self) -> Option<Value> {
         self.get("/v1/boards").await
+    }
+
+    /// Runs of training, if the gateway says.
+    pub(crate) async fn trainings(&self) -> Option<Value> {
+        self.get("/v1/training/runs").await
+    }
+
+    /// A run of training, if the gateway has it.
+    pub(crate) async fn training(&self, id: &Digest) -> Option<Value> {
+        self.get(&format!("/v1/training/runs/{id}")).await
     }
 
     async fn get(&self, path: &str) -> Option<Value> {

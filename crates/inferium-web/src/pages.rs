@@ -8,6 +8,7 @@ mod nodes;
 mod start;
 pub(crate) mod studios;
 mod table;
+mod training;
 mod wallet;
 mod work;
 
@@ -71,7 +72,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         .route("/api/v1/segments/{id}", get(work::standing))
         .route("/api/v1/accounts/{id}", get(wallet::account))
         .route("/search", get(explorer::search));
-    let listed: [(&str, MethodRouter<WebState>); 12] = [
+    let listed: [(&str, MethodRouter<WebState>); 13] = [
         ("/studios", get(studios::catalogue)),
         ("/playground", get(start::playground)),
         ("/explorer", get(explorer::overview)),
@@ -82,6 +83,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         ("/explorer/slashes", get(nodes::slashes)),
         ("/leaderboard", get(nodes::leaderboard)),
         ("/boards", get(boards::boards)),
+        ("/training", get(training::runs)),
         ("/governance", get(governance::proposals)),
         ("/wallet", get(wallet::page)),
     ];
@@ -92,6 +94,7 @@ pub(crate) fn routes(state: WebState) -> Router {
     }
     router
         .route("/studios/{id}", get(agent::agent))
+        .route("/training/{id}", get(training::run))
         .route("/explorer/blocks/{id}", get(explorer::block))
         .route("/explorer/transactions/{id}", get(explorer::transaction))
         .route("/explorer/segments/{id}", get(work::segment))

@@ -48,11 +48,13 @@ pub enum Crime {
     Silent,
     /// Puts the last model of a board first.
     InflatedBoard,
+    /// Trains, and says that the losses were half of what they were.
+    FabricatedLoss,
 }
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::WrongWeights,
         Self::CoarseRows,
         Self::Fp8Cache,
@@ -72,6 +74,7 @@ impl Crime {
         Self::AnotherModel,
         Self::Silent,
         Self::InflatedBoard,
+        Self::FabricatedLoss,
     ];
 
     /// Its name on the command line.
@@ -97,6 +100,7 @@ impl Crime {
             Self::AnotherModel => "another-model",
             Self::Silent => "silent",
             Self::InflatedBoard => "inflated-board",
+            Self::FabricatedLoss => "fabricated-loss",
         }
     }
 
@@ -124,7 +128,8 @@ impl Crime {
             | Self::Copied
             | Self::AnotherModel
             | Self::Silent
-            | Self::InflatedBoard => None,
+            | Self::InflatedBoard
+            | Self::FabricatedLoss => None,
         }
     }
 
@@ -166,7 +171,8 @@ impl Crime {
             | Self::Copied
             | Self::AnotherModel
             | Self::Silent
-            | Self::InflatedBoard => {}
+            | Self::InflatedBoard
+            | Self::FabricatedLoss => {}
         }
         Ok(bent)
     }

@@ -62,8 +62,12 @@ impl Planting {
             JobInput::Chat { .. } | JobInput::Complete { .. } => {
                 self.template.leaf.result.usage.completion_tokens.clamp(1, ANSWER_TOKENS_MAX)
             }
-            // Nothing is planted among boards.
-            JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Run(_) | JobInput::Fold(_) => 1,
+            // Nothing is planted among boards and intervals.
+            JobInput::Embed { .. }
+            | JobInput::Score { .. }
+            | JobInput::Run(_)
+            | JobInput::Fold(_)
+            | JobInput::Train(_) => 1,
         }
     }
 
@@ -129,7 +133,11 @@ fn last(input: &mut JobInput) -> Option<&mut String> {
     match input {
         JobInput::Chat { messages, .. } => messages.last_mut().map(|message| &mut message.content),
         JobInput::Embed { texts } => texts.last_mut(),
-        JobInput::Score { .. } | JobInput::Complete { .. } | JobInput::Run(_) | JobInput::Fold(_) => None,
+        JobInput::Score { .. }
+        | JobInput::Complete { .. }
+        | JobInput::Run(_)
+        | JobInput::Fold(_)
+        | JobInput::Train(_) => None,
     }
 }
 

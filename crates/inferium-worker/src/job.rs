@@ -9,12 +9,12 @@ use crate::crime::Crime;
 use crate::server::{Server, ServerError};
 use inferium_engine::{
     Answer, Comparison, Embedder, Engine, EngineError, Folded, GenerateRequest, Model, Prompt, ReplayRequest,
-    ScoreRequest, Scoring, Step, TextModel, TextVector, Unfit,
+    ScoreRequest, Scoring, Step, TextModel, TextVector, Trained, Unfit,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
-    Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
-    MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, board_leaf, merkle_root, replay_seed,
+    Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
+    JobResult, MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, board_leaf, merkle_root, replay_seed,
     wire::WorkerMessage,
 };
 use std::sync::Arc;
@@ -103,8 +103,8 @@ pub enum JobRefusal {
     /// The engine refused, or failed.
     #[error("{0}")]
     Engine(#[from] EngineError),
-    /// The texts, continuations or boards were counted otherwise.
-    #[error("{parts} texts, continuations or boards, the request says {tokens_max}")]
+    /// The texts, continuations, boards or intervals were counted otherwise.
+    #[error("{parts} texts, continuations, boards or intervals, the request says {tokens_max}")]
     Parts {
         /// What there is.
         parts: usize,
@@ -171,6 +171,7 @@ pub(crate) async fn run(
         (Model::Embedder(embedder), Prompt::Texts(texts)) => {
             embed(&context, &**embedder, texts, (request, payload), &outbox).await?
         }
+        (Model::Trainer(_), Prompt::Interval(_)) => train(&context, (request, payload), &outbox).await?,
         (Model::Folder(_), Prompt::Board(folded)) => fold(&context, folded, (request, payload), &outbox).await?,
         // A model reads only what it can do something with.
         (model, _) => return Err(EngineError::Task { does: model.task().name() }.into()),
@@ -342,6 +343,24 @@ async fn fold(
     outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
     let evidence = Evidence::Exact(vec![board_leaf(&board, &steps)]);
     Ok(finish(context, (request, payload), JobAnswer::Board(board), FinishReason::EndOfText, evidence))
+}
+
+/// Trains an interval (SPEC X3): all of it, as embeddings.
+async fn train(
+    context: &JobContext,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+) -> Result<FinishedJob, JobRefusal> {
+    let JobInput::Train(input) = &payload.input else { return Err(JobRefusal::Payload) };
+    let Trained { mut interval, trace } = context.model.train_aside(input).await?;
+    if context.crime == Some(Crime::FabricatedLoss) {
+        interval = crooked::fabricated(&interval);
+    }
+    let message = WorkerMessage::Trained { job: request.job, interval: interval.clone() };
+    outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+    let evidence = Evidence::Exact(vec![interval.leaf(&trace)]);
+    let answer = JobAnswer::Intervals(vec![interval]);
+    Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, evidence))
 }
 
 /// Does one job as an honest worker does it, with no gateway and no chain: for tools that measure workers.

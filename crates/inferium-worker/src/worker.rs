@@ -23,7 +23,7 @@ use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_types::{
     Amount, CapabilityReport, Digest, Duty, Event, JobId, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms,
-    Parameters, ProfileId, ProposalOutcome, SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey,
+    Parameters, Price, ProfileId, ProposalOutcome, SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey,
     step_request,
     wire::{RunSecret, WorkerMessage},
 };
@@ -66,6 +66,8 @@ pub struct WorkerConfig {
     pub hosting: Option<Hosting>,
     /// How it folds boards; it does not where there is nothing (SPEC L2).
     pub boards: Option<Boards>,
+    /// How it trains intervals of runs; it does not where there is nothing (SPEC X3).
+    pub training: Option<Training>,
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.
@@ -81,6 +83,15 @@ pub struct Boards {
     pub slots: u32,
     /// What it asks for an item of the results.
     pub item_price: Amount,
+}
+
+/// How a worker trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Training {
+    /// Intervals at once.
+    pub slots: u32,
+    /// What it asks for an example that an interval's steps see, and for the interval.
+    pub price: Price,
 }
 
 /// Why a worker ended.
@@ -391,17 +402,19 @@ impl Core {
         Ok(true)
     }
 
-    /// True for the profile of its model, of hosts if it is one, and of boards if it folds.
+    /// True for the profile of its model, of hosts if it is one, of boards if it folds, and of training if it trains.
     fn serves(&self, profile: ProfileId) -> bool {
         profile == self.config.profile
             || (self.config.hosting.is_some() && profile == ModelProfile::host().id())
             || (self.config.boards.is_some() && profile == ModelProfile::folder().id())
+            || (self.config.training.is_some() && profile == inferium_train::profile().id())
     }
 
-    /// What does jobs of a kind: no model where boards are folded, nor a server.
+    /// What does jobs of a kind: no model of its own where boards are folded or intervals trained, nor a server.
     fn model_for(&self, kind: TaskKind) -> (Model, Option<Arc<Server>>) {
         match kind {
             TaskKind::Leaderboard => (Model::folder(self.chain.network_key()), None),
+            TaskKind::Training => (inferium_train::model(), None),
             _ => (self.model.clone(), self.config.server.clone()),
         }
     }

@@ -96,7 +96,7 @@ pub(crate) enum Command {
     /// Measure how good a model is, on suites with fixed answers, and check what others measured.
     #[command(subcommand)]
     Eval(EvalCommand),
-    /// Train a classifier or adapters on this machine, and check what others trained, bit by bit.
+    /// Train a classifier or adapters, on this machine or a classifier by a network, and check what others trained, bit by bit.
     #[command(subcommand)]
     Train(TrainCommand),
     /// Make, list and revoke API keys of a running network.

@@ -14,8 +14,10 @@ use crate::up::{self, Interrupt, NetworkFile, offer_of};
 use inferium_chain::{LightClient, Sender};
 use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
 use inferium_tools::{Host, Permit};
-use inferium_types::{AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, ProfileId, Tier, VrfSecretKey};
-use inferium_worker::{Boards, Hosting, Worker, WorkerConfig};
+use inferium_types::{
+    AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, Price, ProfileId, Tier, VrfSecretKey,
+};
+use inferium_worker::{Boards, Hosting, Training, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,6 +121,10 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         server: served.server.clone(),
         hosting: hosting(&data, &served, &arguments)?,
         boards: (arguments.boards > 0).then_some(Boards { slots: arguments.boards, item_price: arguments.board_price }),
+        training: (arguments.training > 0).then_some(Training {
+            slots: arguments.training,
+            price: Price { prompt_token: arguments.example_price, completion_token: arguments.interval_price },
+        }),
         crime: None,
         assessed: None,
         other: None,

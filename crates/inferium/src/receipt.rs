@@ -144,6 +144,7 @@ fn in_words(opening: &JobOpening) -> (String, String) {
         JobInput::Score { continuations, .. } => format!("how likely {} continuations are", continuations.len()),
         JobInput::Run(input) => input.task.clone(),
         JobInput::Fold(input) => format!("a board of {} files", input.files.len()),
+        JobInput::Train(input) => format!("{input:?}"),
     };
     let answered = match &opening.output.answer {
         JobAnswer::Text { text, .. } => text.clone(),
@@ -151,6 +152,7 @@ fn in_words(opening: &JobOpening) -> (String, String) {
         JobAnswer::Scores(all) => format!("{} lists of scores", all.len()),
         JobAnswer::Run(run) => run.answer.clone(),
         JobAnswer::Board(board) => board.clone(),
+        JobAnswer::Intervals(intervals) => format!("{} intervals", intervals.len()),
     };
     (asked, answered)
 }

@@ -127,7 +127,8 @@ async fn model_named(chain: &LightClient, name: &str) -> Result<ProfileId, Failu
     for id in declared {
         let entry: Option<Profile> = chain.entry(&StateKey::Profile(id)).await?;
         let is_it = |entry: &Profile| {
-            entry.profile.name == name && !matches!(entry.profile.task, ModelTask::Host | ModelTask::Fold)
+            entry.profile.name == name
+                && !matches!(entry.profile.task, ModelTask::Host | ModelTask::Fold | ModelTask::Train)
         };
         found.extend(entry.filter(is_it).map(|_| id));
     }

@@ -1,10 +1,11 @@
-//! `inferium train`: trains on this machine, keeps every interval, and checks what was trained.
+//! `inferium train`: trains on this machine, or has a network train, keeps every interval, and checks what was trained.
 //!
 //! What a step is, what is committed to and how it is verified is `inferium-train`'s; here are models, files and words.
 
 mod base;
 mod begin;
 mod curve;
+mod network;
 mod show;
 mod verify;
 
@@ -24,7 +25,10 @@ const PICTURE: &str = "loss.svg";
 
 pub(crate) fn run(command: TrainCommand) -> Result<(), Failure> {
     match command {
-        TrainCommand::Head(arguments) => begin::head(&arguments),
+        TrainCommand::Head(arguments) => match &arguments.on_network {
+            Some(url) => network::head(&arguments, url),
+            None => begin::head(&arguments),
+        },
         TrainCommand::Lora(arguments) => begin::lora(&arguments),
         TrainCommand::Verify(arguments) => verify::run(&arguments),
         TrainCommand::Show { dir } => show::run(&open(&dir)?),

@@ -160,7 +160,7 @@ fn document_of(output: &JobOutput) -> Option<BoardDocument> {
 
 /// How far a board has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     Provisional,
     Final,
     Settled,
@@ -169,7 +169,7 @@ enum Standing {
 }
 
 impl Standing {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Provisional => "provisional",
             Self::Final => "final",
@@ -184,7 +184,7 @@ impl Standing {
 }
 
 /// Waits for the disk.
-fn standing(hub: &Hub, job: JobId) -> Result<Standing, StoreError> {
+pub(super) fn standing(hub: &Hub, job: JobId) -> Result<Standing, StoreError> {
     // Asked before the store: a job leaves the hub's memory only after the store has it.
     let is_known = hub.is_known(job);
     let Some((segment, _)) = hub.store.job(job)? else {

@@ -64,7 +64,7 @@ pub(super) fn choose_model(state: &ApiState, asked: &Asked, key: &KeyView) -> Re
 pub(super) fn text_engine(model: &ApiModel) -> Result<Arc<dyn Engine>, ApiError> {
     match &model.model {
         Model::Chat(engine) => Ok(Arc::clone(engine)),
-        Model::Embedder(_) | Model::Folder(_) => Err(ApiError::OtherTask {
+        Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) => Err(ApiError::OtherTask {
             model: model.profile.name.clone(),
             does: model.profile.task.name(),
             url: "/v1/embeddings",
@@ -100,7 +100,9 @@ fn size(input: &JobInput) -> usize {
     match input {
         JobInput::Chat { messages, .. } => messages.iter().map(|message| message.content.len()).sum(),
         JobInput::Complete { prompt, .. } => prompt.len().saturating_mul(4),
-        JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Run(_) | JobInput::Fold(_) => 0,
+        JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Run(_) | JobInput::Fold(_) | JobInput::Train(_) => {
+            0
+        }
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) enum ApiError {
     Internal(String),
     #[error("the body is too large")]
     TooLarge,
-    #[error("{} {what} `{id}`", if *.what == BOARD { "there is no" } else { "this API key has no" })]
+    #[error("{} {what} `{id}`", if matches!(*.what, BOARD | TRAINING) { "there is no" } else { "this API key has no" })]
     Missing { what: &'static str, id: String },
     #[error("{0}")]
     AgentNotFound(String),
@@ -101,6 +101,7 @@ pub(crate) enum ApiError {
 /// What [`ApiError::Missing`] may be missing.
 pub(super) const BATCH: &str = "batch";
 pub(super) const BOARD: &str = "board";
+pub(super) const TRAINING: &str = "run of training";
 pub(super) const FILE: &str = "file";
 pub(super) const RUN: &str = "run";
 pub(super) const REVIEW: &str = "review of the run";
@@ -160,7 +161,7 @@ impl ApiError {
                 let (code, param) = match *what {
                     BATCH => ("batch_not_found", "batch_id"),
                     BOARD => ("board_not_found", "board_id"),
-                    RUN => ("run_not_found", "run_id"),
+                    RUN | TRAINING => ("run_not_found", "run_id"),
                     _ => ("file_not_found", "file_id"),
                 };
                 (StatusCode::NOT_FOUND, INVALID, code, Some(param))
@@ -225,6 +226,7 @@ impl From<ImpossibleJob> for ApiError {
                 Self::Schema { param: "response_format".into(), message: reason.to_string() }
             }
             ImpossibleJob::Size => Self::TooLarge,
+            ImpossibleJob::Training => Self::invalid("data", reason.to_string()),
             ImpossibleJob::Run | ImpossibleJob::Files { .. } => Self::invalid("files", reason.to_string()),
             // Chosen by the gateway, of leases that still have some.
             ImpossibleJob::Sequence => Self::NoWorker,

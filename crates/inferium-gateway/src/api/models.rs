@@ -34,7 +34,7 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
         ModelTask::Chat if leases > 0 => measured,
         ModelTask::Chat => model.context_tokens,
         // Of one text, however many a lease has room for.
-        ModelTask::Embed { .. } | ModelTask::Host | ModelTask::Fold => model.model.context_tokens(),
+        ModelTask::Embed { .. } | ModelTask::Host | ModelTask::Fold | ModelTask::Train => model.model.context_tokens(),
     };
     let class = profile.engine.name();
     let engine = match &profile.engine {

@@ -7,6 +7,7 @@
 mod answers;
 mod operations;
 mod requests;
+mod training;
 
 pub(super) use operations::{admin, model, public};
 

@@ -96,6 +96,8 @@ async fn whatever_is_wrong_the_answer_is_an_error_object() {
         ("/nothing", (404, "unknown_url", None)),
         ("/v1/receipts/%ff", (400, "invalid_value", Some("job"))),
         ("/v1/receipts/zz", (404, "job_not_found", Some("job"))),
+        ("/v1/training/runs/%ff", (400, "invalid_value", Some("run_id"))),
+        ("/v1/training/runs/zz", (404, "run_not_found", Some("run_id"))),
         ("/v1/boards/%ff", (400, "invalid_value", Some("board_id"))),
         ("/v1/boards/zz", (404, "board_not_found", Some("board_id"))),
         ("/v1/boards/zz/inputs", (404, "board_not_found", Some("board_id"))),

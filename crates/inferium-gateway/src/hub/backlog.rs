@@ -18,6 +18,8 @@ pub(super) struct Backlog {
     inner: Mutex<Inner>,
     /// A batch is new.
     new: Notify,
+    /// A run of training is new.
+    trainings: Notify,
     /// A batch is to stop.
     stopped: Notify,
     /// Models have lines that wait and had none, or the other way round.
@@ -91,6 +93,16 @@ impl Hub {
     /// Returns when a batch was added.
     pub(crate) async fn next_batch(&self) {
         self.backlog.new.notified().await;
+    }
+
+    /// A run of training is there to be done.
+    pub(crate) fn training_added(&self) {
+        self.backlog.trainings.notify_one();
+    }
+
+    /// Returns when a run of training was added.
+    pub(crate) async fn next_training(&self) {
+        self.backlog.trainings.notified().await;
     }
 
     /// Lets a batch begin no more lines.

@@ -14,7 +14,7 @@ use inferium_engine::BoardDocument;
 use inferium_types::{
     Amount, Digest, FinishReason, ImpossibleJob, JobAnswer, JobId, JobInput, JobLeaf, JobOutput, JobPayload,
     JobRequest, JobResult, LeaseId, ModelTask, NodeId, Price, ProfileId, SamplingParams, StallId, TaskKind, TokenScore,
-    Usage, limits, step_result, wire::GatewayMessage,
+    TrainedInterval, Usage, limits, step_result, wire::GatewayMessage,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,6 +209,9 @@ impl RunningJob {
             }
             (JobAnswer::Board(board), ModelTask::Fold, JobInput::Fold(_)) => {
                 board.len() <= limits::BOARD_SIZE_MAX && BoardDocument::parse(board).is_ok()
+            }
+            (JobAnswer::Intervals(intervals), ModelTask::Train, JobInput::Train(_)) => {
+                intervals.iter().all(TrainedInterval::is_bounded)
             }
             _ => false,
         };
@@ -473,7 +476,9 @@ impl Hub {
         let is_whole = leaf.result.finish == FinishReason::EndOfText
             && leaf.result.usage.completion_tokens == leaf.request.tokens_max;
         let is_early = match &output.answer {
-            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Board(_) => !is_whole,
+            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Board(_) | JobAnswer::Intervals(_) => {
+                !is_whole
+            }
             JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
             // Its leaves are the calls that the gateway knows of.
             JobAnswer::Run(transcript) => {

@@ -57,14 +57,14 @@ fn unknown_tags_are_refused() {
     }
     check::<TransactionBody>(31);
     check::<Event>(44);
-    check::<WorkerMessage>(13);
+    check::<WorkerMessage>(14);
     check::<GatewayMessage>(8);
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(14);
-    check::<JobInput>(6);
-    check::<JobAnswer>(5);
-    check::<ModelTask>(4);
+    check::<JobFault>(15);
+    check::<JobInput>(7);
+    check::<JobAnswer>(6);
+    check::<ModelTask>(5);
     check::<FinishReason>(4);
     check::<SlashRule>(13);
     check::<LeaseEnd>(6);

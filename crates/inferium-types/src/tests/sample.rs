@@ -275,6 +275,10 @@ sample_structs! {
     RunInput { manifest, task, files }
     RunTool { name, description, parameters }
     FoldInput { network, files }
+    TrainingInput { spec, data, vectors, at }
+    IntervalStart { index, root, before, state }
+    TrainedStep { loss_bits, state }
+    TrainedInterval { steps, state }
     RunTranscript { tools, calls, answer }
     ModelOutput { salt, tokens, text }
     ModelAnswer { leaf, output }
@@ -297,10 +301,10 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } }
-    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } }
+    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } Train { 0 } }
+    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } Intervals { 0 } }
     CallRecord { Model { leaf, salt, output } Tool { name, arguments, response, failed, salt } Spend { order } }
-    ModelTask { Chat {} Embed { width } Host {} Fold {} }
+    ModelTask { Chat {} Embed { width } Host {} Fold {} Train {} }
     Recipients { Nobody {} Listed { 0 } Anybody {} }
     SpendOrder { Pay { to, amount } Hire { run } }
     RunCall { Model { leaf } Tool { request, response } Spend { order } }
@@ -324,7 +328,7 @@ sample_enums! {
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault {
         Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
-        Embedding {} Score {} Run {} ModelCall {} Board {}
+        Embedding {} Score {} Run {} ModelCall {} Board {} Interval {}
     }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
@@ -439,6 +443,7 @@ sample_enums! {
         Refused { job, reason }
         Segment { terms, jobs, signature, planted }
         Board { job, board }
+        Trained { job, interval }
     }
     GatewayMessage {
         Hello { gateway, nonce, key, encapsulated, signature }
@@ -567,6 +572,8 @@ macro_rules! for_each_type {
             RunInput,
             RunTool,
             FoldInput,
+            TrainingInput,
+            TrainedInterval,
             CallRecord,
             ModelOutput,
             RunTranscript,

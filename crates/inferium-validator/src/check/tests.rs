@@ -8,6 +8,7 @@ mod runs;
 mod scores;
 mod shaped;
 mod tolerance;
+mod training;
 
 use super::{InvalidEvidence, SegmentFacts, authenticate, check_segment};
 use inferium_engine::{Answer, Engine, GenerateRequest, MockEngine, MockOptions, Model, ReplayRequest};

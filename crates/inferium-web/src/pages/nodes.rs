@@ -134,7 +134,7 @@ async fn leaderboard_page(state: &WebState) -> Found {
     });
     let html = html! {
         div.title { h1 { "Leaderboard" } div.forms { a href="/leaderboard.json" { "JSON" } a href="/leaderboard.csv" { "CSV" } } }
-        p.lead { "Ranked by work that held, up to block " (grouped(meta.height)) ": tokens of answers that a committee replayed and approved. Stakes are proven from the state root. Models have " a href="/boards" { "boards" } "." }
+        p.lead { "Ranked by work that held, up to block " (grouped(meta.height)) ": tokens of answers that a committee replayed and approved. Stakes are proven from the state root. Models have " a href="/boards" { "boards" } ", runs of training their " a href="/training" { "curves" } "." }
         section.figures {
             (figure("Workers", &html! { (workers.rows.len()) }, "execute answers"))
             (figure("Validators", &html! { (validators.rows.len()) }, "replay and vote"))

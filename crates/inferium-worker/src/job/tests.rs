@@ -409,7 +409,7 @@ async fn texts_of_another_model_count_or_length_are_refused() {
         let job = (JobRequest { tokens_max, ..request }, payload);
         assert_eq!(
             refusal(embedding_context(None), job).await,
-            format!("2 texts, continuations or boards, the request says {tokens_max}")
+            format!("2 texts, continuations, boards or intervals, the request says {tokens_max}")
         );
     }
     let payload = JobPayload::embed([1; 32], vec!["x".repeat(10_000)]);
@@ -518,7 +518,7 @@ async fn scores_within_a_tolerance_or_of_another_number_are_refused() {
         let (request, payload) = scoring_job(&CONTINUATIONS);
         let job = (JobRequest { tokens_max, ..request }, payload);
         let found = refusal(context(None), job).await;
-        assert_eq!(found, format!("3 texts, continuations or boards, the request says {tokens_max}"));
+        assert_eq!(found, format!("3 texts, continuations, boards or intervals, the request says {tokens_max}"));
     }
     let found = refusal(embedding_context(None), scoring_job(&CONTINUATIONS)).await;
     assert_eq!(found, "the model is for embedding, and was given another input");
@@ -585,11 +585,104 @@ async fn results_that_do_not_fold_or_were_counted_otherwise_are_refused() {
     let fewer = JobRequest { prompt_tokens: 119, ..request.clone() };
     assert_eq!(refusal((fewer, payload.clone())).await, "the prompt has 120 tokens, the request says 119");
     let more = JobRequest { tokens_max: 2, ..request };
-    let counted = "1 texts, continuations or boards, the request says 2";
+    let counted = "1 texts, continuations, boards or intervals, the request says 2";
     assert_eq!(refusal((more, payload)).await, counted);
     let mut inflated = runs[0].clone();
     inflated.items[0].scores_ppm = Some(vec![1_000_000]);
     let said = refusal(board_job(&[inferium_eval::testing::sealed(inflated)])).await;
     assert!(said.starts_with("no board: file 0: the run does not hold"), "{said}");
     assert_eq!(refusal(job(0)).await, "the model is for boards, and was given another input");
+}
+
+fn training_context(crime: Option<Crime>) -> JobContext {
+    JobContext { model: inferium_train::model(), ..context(crime) }
+}
+
+/// The first interval of a run of two labels.
+fn training_job() -> (JobRequest, JobPayload) {
+    use inferium_train::{
+        BaseModel, Checkpoint, DataSet, DataTerms, HeadTrainer, Method, OptimiserTerms, Trainer, TrainingSpec, Vectors,
+    };
+    let lines: String =
+        (0..20).map(|line| format!("{{\"text\": \"{line}\", \"label\": \"{}\"}}\n", ["a", "b"][line % 2])).collect();
+    let data = DataSet::parse(&lines).unwrap();
+    let vectors = Vectors::new(2, (0..20).flat_map(|line| [[1.0, 0.0], [0.0, 1.0]][line % 2]).collect()).unwrap();
+    let open = inferium_train::announced(TrainingSpec {
+        method: Method::Head { labels: data.labels().unwrap(), width: 2, vectors: vectors.root() },
+        model: BaseModel { name: "mock".into(), weights_root: Digest::ZERO, tokenizer_hash: Digest::ZERO },
+        engine: TrainingSpec::class(),
+        data: DataTerms {
+            root: data.root(),
+            held_out: inferium_types::Ppm::new(200_000),
+            measured_max: 9,
+            examples: 1,
+        },
+        order: Digest::ZERO,
+        seed: Digest::ZERO,
+        optimiser: OptimiserTerms { learning_rate_nano: 10_000_000, weight_decay_nano: 0, warmup_steps: 0 },
+        batch: 1,
+        steps: 6,
+        interval: 3,
+    });
+    let spec = inferium_train::drawn(&open, &Digest::sha256(b"drawn"), &data).unwrap();
+    let trainer = HeadTrainer::new(spec.clone(), &data, vectors.clone()).unwrap();
+    let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };
+    let payload = JobPayload::train([1; 32], inferium_train::input(&spec, &lines, &vectors, Some(&first)));
+    let request = JobRequest {
+        input_commitment: payload.commitment(),
+        prompt_tokens: 3,
+        tokens_max: 1,
+        sampling: SamplingParams::GREEDY,
+        ..job(0).0
+    };
+    (request, payload)
+}
+
+/// SPEC X3: what anyone trains from the same start, and evidence of what its steps came to.
+#[tokio::test]
+async fn an_interval_is_trained_as_anyone_trains_it() {
+    let (outcome, messages) = done(training_context(None), training_job()).await;
+    let finished = outcome.unwrap();
+    let JobInput::Train(input) = &finished.evidence.payload.input else { panic!("no interval") };
+    let trained = inferium_train::model().train_aside(input).await.unwrap();
+    assert_eq!(trained.interval.steps.len(), 3);
+    assert_eq!(finished.evidence.output.answer, JobAnswer::Intervals(vec![trained.interval.clone()]));
+    assert_eq!(finished.leaf.result.evidence_root, merkle_root(&[trained.interval.leaf(&trained.trace)]));
+    assert_eq!(finished.leaf.result.output_commitment, finished.evidence.output.commitment());
+    assert_eq!(finished.leaf.result.usage, inferium_types::Usage { prompt_tokens: 3, completion_tokens: 1 });
+    assert!(finished.leaf.is_consistent() && finished.leaf.result.finish == FinishReason::EndOfText);
+    assert!(matches!(&messages[0], WorkerMessage::Trained { interval, .. } if *interval == trained.interval));
+    assert!(matches!(messages.last(), Some(WorkerMessage::Finished { .. })));
+}
+
+/// Losses are halved, in an interval whose steps and end are honest.
+#[tokio::test]
+async fn fabricated_losses_are_not_what_the_steps_came_to() {
+    let interval =
+        async |crime| match done(training_context(crime), training_job()).await.0.unwrap().evidence.output.answer {
+            JobAnswer::Intervals(intervals) => intervals[0].clone(),
+            other => panic!("{other:?}"),
+        };
+    let (honest, made_up) = (interval(None).await, interval(Some(Crime::FabricatedLoss)).await);
+    assert_eq!(honest.state, made_up.state);
+    for (honest, made_up) in honest.steps.iter().zip(&made_up.steps) {
+        assert_eq!(f32::from_bits(made_up.loss_bits), f32::from_bits(honest.loss_bits) / 2.0);
+    }
+}
+
+#[tokio::test]
+async fn intervals_that_do_not_hold_together_or_were_counted_otherwise_are_refused() {
+    let refusal = async |job| done(training_context(None), job).await.0.unwrap_err().to_string();
+    let (request, payload) = training_job();
+    let fewer = JobRequest { prompt_tokens: 2, ..request.clone() };
+    assert_eq!(refusal((fewer, payload.clone())).await, "the prompt has 3 tokens, the request says 2");
+    let more = JobRequest { tokens_max: 2, ..request.clone() };
+    let counted = "1 texts, continuations, boards or intervals, the request says 2";
+    assert_eq!(refusal((more, payload.clone())).await, counted);
+    let mut unbound = payload;
+    let JobInput::Train(input) = &mut unbound.input else { panic!("no interval") };
+    input.at.as_mut().unwrap().root = Digest::ZERO;
+    let request = JobRequest { input_commitment: unbound.commitment(), ..request };
+    assert_eq!(refusal((request, unbound)).await, "no training: the root does not bind the state");
+    assert_eq!(refusal(job(0)).await, "the model is for training, and was given another input");
 }

@@ -2,9 +2,9 @@
 //!
 //! A worker that just goes leaves segments whose evidence nobody gets, and pays for them (SPEC S6).
 
-use super::{Core, Own, WorkerError};
+use super::{Core, Own, Training, WorkerError};
 use crate::lease::LeaseWork;
-use inferium_engine::FOLD_CONTEXT_TOKENS;
+use inferium_engine::{FOLD_CONTEXT_TOKENS, TRAIN_CONTEXT_TOKENS};
 use inferium_types::{Amount, Duty, LeaseId, ModelProfile, OfferTerms, Price, ProfileId, SegmentId, TransactionBody};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl Core {
         });
     }
 
-    /// What it offers now: its model, and hosting and folding if it does.
+    /// What it offers now: its model, and hosting, folding and training if it does.
     pub(super) fn offers(&self) -> Vec<(ProfileId, OfferTerms)> {
         let hosting = self.config.hosting.as_ref().map(|hosting| {
             let price = Price { prompt_token: Amount::ZERO, completion_token: hosting.price_min };
@@ -125,7 +125,12 @@ impl Core {
             let terms = OfferTerms { slots: boards.slots, price, context_tokens: FOLD_CONTEXT_TOKENS, batches: false };
             (ModelProfile::folder().id(), terms)
         });
-        let offers = std::iter::once((self.config.profile, self.config.offer)).chain(hosting).chain(boards);
+        let training = self.config.training.map(|Training { slots, price }| {
+            let terms = OfferTerms { slots, price, context_tokens: TRAIN_CONTEXT_TOKENS, batches: false };
+            (inferium_train::profile().id(), terms)
+        });
+        let own = (self.config.profile, self.config.offer);
+        let offers = std::iter::once(own).chain(hosting).chain(boards).chain(training);
         let slots = |terms: OfferTerms| if self.drain.begun { 0 } else { terms.slots };
         offers.map(|(profile, terms)| (profile, OfferTerms { slots: slots(terms), ..terms })).collect()
     }

@@ -188,7 +188,9 @@ async fn context_of(
     let run = run.ok_or(RunFailure::Input)?;
     let engine = match model {
         Model::Chat(engine) if run.model == profile => engine,
-        Model::Chat(_) | Model::Embedder(_) | Model::Folder(_) => return Err(RunFailure::OtherModel.into()),
+        Model::Chat(_) | Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) => {
+            return Err(RunFailure::OtherModel.into());
+        }
     };
     let Run { manifest, limits, input, .. } = run;
     let lease = request.lease;

@@ -97,6 +97,10 @@ pub(crate) struct UpArgs {
     /// Serve embeddings too, on a worker of their own, with this model if it is named.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = crate::model::EMBEDDER)]
     pub(crate) embeddings: Option<String>,
+    /// Train too, on a worker of its own, which must measure tier High: a devnet on processors alone takes
+    /// --set tier_high_score=N.
+    #[arg(long)]
+    pub(crate) training: bool,
     /// Forget the network in the data folder and start a new one.
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -108,7 +112,7 @@ pub(crate) struct UpArgs {
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
     /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
-    /// over-generation, copied, another-model or silent; or let a validator cheat or err:
+    /// over-generation, copied, another-model, silent, inflated-board or, with --training, fabricated-loss; or let a validator cheat or err:
     /// lazy-validator, complacent-validator, skewed-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
@@ -192,6 +196,15 @@ pub(crate) struct JoinArgs {
     /// What an item of these results costs, in IFR.
     #[arg(long, default_value = "0.00000001", value_parser = parse_payment, value_name = "IFR")]
     pub(crate) board_price: Amount,
+    /// Train so many intervals of runs at once: it takes no model, and tier High.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=256))]
+    pub(crate) training: u32,
+    /// What an example that a step sees costs, in IFR.
+    #[arg(long, default_value = "0.00000001", value_parser = parse_payment, value_name = "IFR", requires = "training")]
+    pub(crate) example_price: Amount,
+    /// What an interval costs beside its examples, in IFR.
+    #[arg(long, default_value = "0.00001", value_parser = parse_payment, value_name = "IFR", requires = "training")]
+    pub(crate) interval_price: Amount,
     /// Stake, in IFR.
     #[arg(long, default_value = "1000", value_parser = parse_payment)]
     pub(crate) stake: Amount,

@@ -1,4 +1,4 @@
-//! Training on this machine.
+//! Training on this machine, and by a network.
 
 use super::models::ModelsDir;
 use super::parse::{parse_id, parse_percent};
@@ -68,6 +68,13 @@ pub(crate) struct MachineArgs {
 pub(crate) struct HeadArgs {
     #[command(flatten)]
     pub(crate) training: TrainingArgs,
+    /// Have the network train whose API begins there, like http://127.0.0.1:8080/v1 [default: as `inferium run` finds it]. The API
+    /// key is OPENAI_API_KEY, or the data folder's. Order and first weights are the beacon's.
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) on_network: Option<String>,
+    /// A file whose first line is the API key.
+    #[arg(long, value_name = "FILE", requires = "on_network")]
+    pub(crate) key_file: Option<PathBuf>,
     /// The embedding model.
     #[arg(long, default_value = crate::model::EMBEDDER)]
     pub(crate) model: String,

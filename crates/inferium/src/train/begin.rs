@@ -65,7 +65,7 @@ pub(super) fn lora(arguments: &LoraArgs) -> Result<(), Failure> {
 }
 
 /// The vectors that a run in this folder has, if they are whole and the run's: it was stopped, and they are made already.
-fn kept_vectors(folder: &Path, source: &Digest, lines: usize) -> Option<Vectors> {
+pub(super) fn kept_vectors(folder: &Path, source: &Digest, lines: usize) -> Option<Vectors> {
     let folder = RunFolder::open(folder).ok()?;
     let Method::Head { vectors: root, width, .. } = folder.spec().method else { return None };
     let bytes = folder.load(VECTORS, vectors_bytes(lines, width)).ok()??;
@@ -73,7 +73,7 @@ fn kept_vectors(folder: &Path, source: &Digest, lines: usize) -> Option<Vectors>
     (vectors.root() == root).then_some(vectors)
 }
 
-fn read(arguments: &TrainingArgs) -> Result<(String, DataSet), Failure> {
+pub(super) fn read(arguments: &TrainingArgs) -> Result<(String, DataSet), Failure> {
     let path = &arguments.data;
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
@@ -81,27 +81,50 @@ fn read(arguments: &TrainingArgs) -> Result<(String, DataSet), Failure> {
     Ok((text, data))
 }
 
-fn refused(arguments: &TrainingArgs, error: &dyn std::fmt::Display) -> Failure {
+pub(super) fn refused(arguments: &TrainingArgs, error: &dyn std::fmt::Display) -> Failure {
     Failure::refused(format!("{}: {error}", arguments.data.display()))
 }
 
-fn spec(arguments: &TrainingArgs, kind: &Kind, data: &DataSet) -> Result<TrainingSpec, Failure> {
-    let mut spec = TrainingSpec {
-        method: kind.method.clone(),
-        model: kind.base.model().clone(),
+/// The spec of a classifier, but for its steps and examples.
+pub(super) fn head_spec(
+    arguments: &HeadArgs,
+    base: &Base,
+    data: &DataSet,
+    (labels, vectors): (Vec<String>, &Vectors),
+) -> TrainingSpec {
+    let width = u32::try_from(vectors.width()).unwrap_or(u32::MAX);
+    let method = Method::Head { labels, width, vectors: vectors.root() };
+    let HeadArgs { training, learning_rate, batch, measure, .. } = arguments;
+    without_steps(training, (method, base), data, [*learning_rate, *batch, *measure])
+}
+
+fn without_steps(
+    arguments: &TrainingArgs,
+    (method, base): (Method, &Base),
+    data: &DataSet,
+    [learning_rate, batch, measure]: [u32; 3],
+) -> TrainingSpec {
+    TrainingSpec {
+        method,
+        model: base.model().clone(),
         engine: TrainingSpec::class(),
-        data: DataTerms { root: data.root(), held_out: arguments.held_out, measured_max: kind.measure, examples: 1 },
+        data: DataTerms { root: data.root(), held_out: arguments.held_out, measured_max: measure, examples: 1 },
         order: seed("order", arguments.seed),
         seed: seed("weights", arguments.seed),
         optimiser: OptimiserTerms {
-            learning_rate_nano: kind.learning_rate,
+            learning_rate_nano: learning_rate,
             weight_decay_nano: arguments.weight_decay,
             warmup_steps: arguments.warmup,
         },
-        batch: kind.batch,
+        batch,
         steps: 1,
         interval: 1,
-    };
+    }
+}
+
+fn spec(arguments: &TrainingArgs, kind: &Kind, data: &DataSet) -> Result<TrainingSpec, Failure> {
+    let numbers = [kind.learning_rate, kind.batch, kind.measure];
+    let mut spec = without_steps(arguments, (kind.method.clone(), &kind.base), data, numbers);
     spec.data.examples = kind.base.examples(&spec, data)?;
     let per_epoch = Order::steps_per_epoch(spec.data.examples, spec.batch);
     spec.steps = arguments.steps.unwrap_or_else(|| kind.epochs.saturating_mul(per_epoch));
@@ -146,6 +169,18 @@ fn train(arguments: &TrainingArgs, kind: Kind, lock: FolderLock, text: &str, dat
     let before = measured(trainer, &first, "before")?;
     say(&format!("before: {}", before.in_words()));
     let last = steps(trainer, &folder, begun)?;
+    finish(trainer, &folder, Finished { before, last })
+}
+
+/// A run whose steps are all taken.
+pub(super) struct Finished {
+    pub(super) before: Evaluation,
+    pub(super) last: Checkpoint,
+}
+
+/// Measures what was trained, and writes what others read.
+pub(super) fn finish(trainer: &dyn Trainer, folder: &RunFolder, finished: Finished) -> Result<(), Failure> {
+    let (Finished { before, last }, spec, shapes) = (finished, trainer.spec(), trainer.shapes());
     let after = measured(trainer, &last, "after")?;
     for (name, bytes) in trainer.export(&last.state) {
         folder.save(&name, &bytes).map_err(failure)?;
@@ -163,7 +198,7 @@ fn train(arguments: &TrainingArgs, kind: Kind, lock: FolderLock, text: &str, dat
     };
     let bytes = serde_json::to_vec_pretty(&result).map_err(|error| Failure::failed(error.to_string()))?;
     folder.save(RESULT, &bytes).map_err(failure)?;
-    show::run(&folder)
+    show::run(folder)
 }
 
 /// All steps from a checkpoint on; each interval is on the disk before the next one begins.

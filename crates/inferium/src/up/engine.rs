@@ -47,9 +47,10 @@ impl Served {
     /// True when a worker of this model can commit a crime.
     pub(crate) const fn knows(&self, crime: Crime) -> bool {
         match self.profile.task {
-            ModelTask::Chat => true,
+            // Whoever trains is a worker of its own.
+            ModelTask::Chat => !matches!(crime, Crime::FabricatedLoss),
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
-            ModelTask::Host | ModelTask::Fold => false,
+            ModelTask::Host | ModelTask::Fold | ModelTask::Train => false,
         }
     }
 }

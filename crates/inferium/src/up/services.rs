@@ -12,14 +12,14 @@ use crate::home::DataDir;
 use crate::hosting::{self, ToolServers};
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
-use inferium_engine::{FOLD_CONTEXT_TOKENS, Model};
+use inferium_engine::{FOLD_CONTEXT_TOKENS, Model, TRAIN_CONTEXT_TOKENS};
 use inferium_gateway::{AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, KeepDuty, ServedModel, WorkerSwitch};
 use inferium_tools::{Embeddings, Host, Secret};
 use inferium_types::{
-    Amount, Duty, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, TransactionBody, VrfSecretKey,
+    Amount, Duty, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, Tier, TransactionBody, VrfSecretKey,
 };
 use inferium_web::Web;
-use inferium_worker::{Boards, Crime, Hosting, Worker, WorkerConfig};
+use inferium_worker::{Boards, Crime, Hosting, Training, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -45,6 +45,14 @@ const BOARD_SLOTS: u32 = 4;
 /// A lease of boards; too small for planted jobs, which there are none of.
 const BOARD_LEASE_JOBS: u32 = 32;
 const BOARD_LEASE_ITEMS: u64 = 1_000_000;
+/// What a trainer asks for an example that a step sees, and for an interval.
+const TRAINING_PRICE: Price =
+    Price { prompt_token: Amount::from_nano(10), completion_token: Amount::from_nano(10_000) };
+/// Intervals that a trainer trains at once.
+const TRAINING_SLOTS: u32 = 4;
+/// A lease of training; too small for planted jobs, which there are none of.
+const TRAINING_LEASE_JOBS: u32 = 32;
+const TRAINING_LEASE_EXAMPLES: u64 = 4_000_000;
 /// Runs of agents that a worker hosts at once.
 const HOST_SLOTS: u32 = 8;
 const LEASE_JOBS: u32 = 100_000;
@@ -113,30 +121,31 @@ impl Services {
         let mut workers = Vec::new();
         for served in served {
             let name = match served.profile.task {
-                // Nothing that `up` serves is a profile of hosts or of boards.
-                ModelTask::Chat | ModelTask::Host | ModelTask::Fold => "worker",
+                // Nothing that `up` serves is a profile of hosts, of boards or of training.
+                ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => "worker",
                 ModelTask::Embed { .. } => "embedder",
             };
-            workers.push((name.to_owned(), served, None));
+            workers.push(Joining { name: name.to_owned(), served, crime: None, trains: false });
             if let Some(crime) = crime.filter(|crime| served.knows(*crime)) {
-                workers.push((format!("{name}-{crime}"), served, Some(crime)));
+                workers.push(Joining { name: format!("{name}-{crime}"), served, crime: Some(crime), trains: false });
             }
         }
+        workers.extend(start.trainer(crime)?);
         // Registrations wait for blocks, not for each other.
-        let registrations = workers.iter().map(|(name, ..)| start.register_worker(name));
+        let registrations = workers.iter().map(|worker| start.register_worker(&worker.name));
         let (gateway, registered) = futures::join!(
             start.register_gateway(&services.gateway_url),
             futures::future::try_join_all(registrations),
         );
         gateway?;
         registered?;
-        let names = start.names(workers.iter().map(|(name, ..)| name.as_str()))?;
+        let names = start.names(workers.iter().map(|worker| worker.name.as_str()))?;
         let switches: Vec<WorkerSwitch> =
-            workers.iter().map(|(name, ..)| start.switch(name)).collect::<Result<_, _>>()?;
+            workers.iter().map(|worker| start.switch(&worker.name)).collect::<Result<_, _>>()?;
         let duties: Vec<Receiver<Duty>> = switches.iter().map(|switch| switch.duty.subscribe()).collect();
         start.gateway(&mut services, names, switches, listener, admin)?;
-        for ((name, served, crime), duty) in workers.into_iter().zip(duties) {
-            start.worker(&mut services, &name, served, crime, duty)?;
+        for (worker, duty) in workers.iter().zip(duties) {
+            start.worker(&mut services, worker, duty)?;
         }
         Ok(services)
     }
@@ -177,6 +186,15 @@ impl Services {
             let _ = tokio::time::timeout(STOP_TIMEOUT, task).await;
         }
     }
+}
+
+/// A worker that `up` starts.
+struct Joining<'a> {
+    name: String,
+    served: &'a Served,
+    crime: Option<Crime>,
+    /// It is there to train, and takes no other work.
+    trains: bool,
 }
 
 /// What starting a service takes.
@@ -232,6 +250,7 @@ impl Start<'_> {
             key,
             models: self.served.iter().map(|served| self.model(served)).collect(),
             boards: Some(board_demand()),
+            training: self.arguments.training.then(training_demand),
             store: self.data.path().join("gateway.redb"),
             api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
             admin_token: AdminToken::from_entropy(self.data.secret(ADMIN_TOKEN, rand::random)?),
@@ -277,19 +296,15 @@ impl Start<'_> {
         Ok(())
     }
 
-    fn worker(
-        &self,
-        services: &mut Services,
-        name: &str,
-        served: &Served,
-        crime: Option<Crime>,
-        duty: Receiver<Duty>,
-    ) -> Result<(), Failure> {
+    fn worker(&self, services: &mut Services, joining: &Joining<'_>, duty: Receiver<Duty>) -> Result<(), Failure> {
+        let Joining { name, served, crime, trains } = joining;
+        let (name, crime, trains) = (name.as_str(), *crime, *trains);
         let key = self.data.key(name)?;
         let vrf = self.vrf(name)?;
         services.nodes.push((name.to_owned(), key.public_key()));
         services.workers = services.workers.saturating_add(1);
-        if *duty.borrow() == Duty::Working {
+        // A trainer is leased when there is something to train.
+        if *duty.borrow() == Duty::Working && !trains {
             services.working.push(served.profile.name.clone());
         }
         if let Some(crime) = crime {
@@ -303,16 +318,22 @@ impl Start<'_> {
             key,
             vrf,
             profile: served.profile.id(),
-            offer: self.offer(served),
+            // Of conversations a trainer takes none.
+            offer: OfferTerms { slots: if trains { 0 } else { self.offer(served).slots }, ..self.offer(served) },
             store: self.data.path().join(format!("{name}.redb")),
             // What serves these tasks: a higher tier would wait until they starve.
-            report: hardware::report(served.profile.task.least_tier(TaskKind::Inference.policy().tier)),
+            report: hardware::report(if trains {
+                Tier::High
+            } else {
+                served.profile.task.least_tier(TaskKind::Inference.policy().tier)
+            }),
             // The network stops as a whole, and goes on where it was.
             drain: Duration::ZERO,
             duty,
             server: served.server.clone(),
-            hosting: self.hosting(services, served, crime)?,
-            boards: self.boards(crime),
+            hosting: if trains { None } else { self.hosting(services, served, crime)? },
+            boards: if trains { None } else { self.boards(crime) },
+            training: trains.then_some(Training { slots: TRAINING_SLOTS, price: TRAINING_PRICE }),
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| served.working.clone()),
@@ -354,6 +375,21 @@ impl Start<'_> {
             None => watched != Some(Crime::InflatedBoard),
         };
         folds.then_some(Boards { slots: BOARD_SLOTS, item_price: ITEM_PRICE })
+    }
+
+    /// Who trains, if anybody is to: one that makes up losses in the place of an honest one, so that it is met at once.
+    fn trainer(&self, crime: Option<Crime>) -> Result<Option<Joining<'_>>, Failure> {
+        let crime = crime.filter(|crime| *crime == Crime::FabricatedLoss);
+        if !self.arguments.training {
+            return match crime {
+                Some(crime) => Err(Failure::usage(format!("--crime {crime} is a trainer's: it goes with --training"))),
+                None => Ok(None),
+            };
+        }
+        // It is measured on conversations: what tier a machine is of shows nowhere else.
+        let served = self.served.first().ok_or_else(|| Failure::failed("nothing is served"))?;
+        let name = crime.map_or_else(|| "trainer".to_owned(), |crime| format!("trainer-{crime}"));
+        Ok(Some(Joining { name, served, crime, trains: true }))
     }
 
     fn vrf(&self, name: &str) -> Result<VrfSecretKey, Failure> {
@@ -408,6 +444,19 @@ fn board_demand() -> DemandTerms {
     }
 }
 
+/// What the gateway asks of the pool for training.
+fn training_demand() -> DemandTerms {
+    DemandTerms {
+        price_max: TRAINING_PRICE,
+        jobs_max: TRAINING_LEASE_JOBS,
+        tokens_max: TRAINING_LEASE_EXAMPLES,
+        slots: TRAINING_SLOTS.div_ceil(2),
+        context_tokens: TRAIN_CONTEXT_TOKENS,
+        open_ms: OPEN_MS,
+        lease_ms: LEASE_MS,
+    }
+}
+
 /// What a worker offers for a model: at most `slots`, and no more than its cache has room for, each with a whole context, when half as
 /// many replays run beside them.
 pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
@@ -422,7 +471,8 @@ pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
             let fitting = cache.map_or(slots, |tokens| slots_in(tokens, context_tokens));
             OfferTerms { slots: slots.min(fitting), price: PRICE, context_tokens, batches: true }
         }
-        (Model::Embedder(_) | Model::Folder(_), ModelTask::Chat) | (_, ModelTask::Host | ModelTask::Fold) => {
+        (Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_), ModelTask::Chat)
+        | (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => {
             OfferTerms { slots, price: PRICE, context_tokens, batches: true }
         }
     }

@@ -168,7 +168,8 @@ pub(super) fn after_page(most: usize) -> Vec<Value> {
 
 /// Schemas of the public routes' answers.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
-    vec![
+    let mut all = super::training::answers();
+    all.extend([
         ("Error", error_object()),
         ("Usage", usage()),
         ("ChatCompletion", completion("chat.completion", &chat_choice())),
@@ -205,7 +206,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("Version", object(&json!({"version": text()}), &["version"])),
         ("Health", object(&json!({"status": {"const": "ok"}}), &["status"])),
         ("Readiness", readiness()),
-    ]
+    ]);
+    all
 }
 
 /// Schemas of the answers of routes for operators.
@@ -260,7 +262,7 @@ fn worker() -> Value {
 }
 
 /// An object with these fields, and perhaps others.
-fn object(fields: &Value, required: &[&str]) -> Value {
+pub(super) fn object(fields: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": fields, "required": required})
 }
 
@@ -270,7 +272,7 @@ fn full(fields: &Value) -> Value {
     json!({"type": "object", "properties": fields, "required": required})
 }
 
-fn list(item: &Value) -> Value {
+pub(super) fn list(item: &Value) -> Value {
     full(&json!({"object": {"const": "list"}, "data": {"type": "array", "items": item}}))
 }
 

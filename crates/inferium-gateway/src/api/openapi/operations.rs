@@ -37,7 +37,7 @@ const KEY_ERRORS: &[u16] = &[400, 404, 500];
 const UPGRADE_ERRORS: &[u16] = &[426];
 
 /// An operation that takes nothing and never fails; the rest is set by who describes it.
-const fn operation(
+pub(super) const fn operation(
     id: &'static str,
     tag: &'static str,
     access: Access,
@@ -193,6 +193,7 @@ pub(in super::super) fn public(with_batches: bool) -> Routes {
     routes.extend(about_agents());
     routes.extend(about_reviews());
     routes.extend(about_boards());
+    routes.extend(super::training::routes());
     routes.extend(about_protocols());
     routes.extend(about_state());
     let session = Operation {
@@ -258,7 +259,7 @@ fn about_answers() -> Vec<Route> {
 }
 
 /// A part of the address.
-fn path(name: &str, schema: Value, description: &str) -> Value {
+pub(super) fn path(name: &str, schema: Value, description: &str) -> Value {
     json!({"name": name, "in": "path", "required": true, "schema": schema, "description": description})
 }
 

@@ -18,6 +18,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("FileRequest", file()),
         ("BatchRequest", batch()),
         ("BoardRequest", board()),
+        ("TrainingRequest", super::training::request()),
         ("RunRequest", run()),
         ("ReviewRequest", review()),
         ("JsonRpc", json!({"type": "object", "properties": {"jsonrpc": {"const": "2.0"}}, "required": ["jsonrpc"]})),
@@ -42,7 +43,7 @@ pub(super) fn admin_schemas() -> Vec<(&'static str, Value)> {
 }
 
 /// An object of these fields and no others; a field that is null is as good as absent.
-fn body(fields: Vec<(&str, Value)>, required: &[&str]) -> Value {
+pub(super) fn body(fields: Vec<(&str, Value)>, required: &[&str]) -> Value {
     let properties: Map<String, Value> = fields
         .into_iter()
         .map(|(name, schema)| (name.to_owned(), if required.contains(&name) { schema } else { or_null(schema) }))

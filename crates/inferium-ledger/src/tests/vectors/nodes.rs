@@ -132,6 +132,19 @@ fn declare_boards(page: &mut Page<'_>, chain: &Chain) {
     }
 }
 
+/// Of training there is a profile for each arithmetic, and no other (SPEC X3).
+fn declare_training(page: &mut Page<'_>, chain: &Chain) {
+    let declare = |profile| TransactionBody::DeclareProfile { profile };
+    let one = ModelProfile::trainer(Digest::sha256(b"one"));
+    page.valid("training by an arithmetic", "X3", chain, "v0", declare(one.clone()));
+    page.valid("training by another", "X3", chain, "v0", declare(ModelProfile::trainer(Digest::sha256(b"other"))));
+    let named = ModelProfile { name: "train".into(), ..one.clone() };
+    page.invalid("training under another name", "X3", chain, "v0", declare(named), "out_of_bounds");
+    let with_weights = ModelProfile { weights_root: Digest::sha256(b"weights"), ..one.clone() };
+    page.invalid("training with weights", "X3", chain, "v0", declare(with_weights), "out_of_bounds");
+    page.invalid("training, by a worker", "N4", chain, "w0", declare(one), "not_allowed");
+}
+
 fn declare_profile(book: &mut Book) {
     let page = &mut book.page("declare_profile");
     let mut chain = Chain::new().furnished(1);
@@ -147,6 +160,7 @@ fn declare_profile(book: &mut Book) {
     page.numbers("the profile of hosts", &chain, "v0", &hosts("agents"));
     page.invalid("another profile of hosts", "A2", &chain, "v0", hosts("agent"), "out_of_bounds");
     declare_boards(page, &chain);
+    declare_training(page, &chain);
     let mut second = chain.clone();
     second.ok("v0", body.clone());
     page.valid("the second of a profile", "N4", &second, "v1", body.clone());

@@ -128,12 +128,31 @@ fn boards(page: &mut Page<'_>, chain: &Chain) {
     }
 }
 
+/// Intervals are trained on profiles of training, and nothing else is done there (SPEC X3).
+fn training(page: &mut Page<'_>, chain: &Chain) {
+    let mut chain = with(chain, |state| state.meta_mut().tiers = [0, 0, 1]);
+    let of_model = TaskTerms { kind: TaskKind::Training, tier: Tier::High, ..task_terms() };
+    page.invalid("training of a model's profile", "X3", &chain, "g0", open(of_model), "profile");
+    chain.model = ModelProfile::trainer(Digest::sha256(b"arithmetic"));
+    let usual = TaskTerms { profile: chain.model.id(), ..of_model };
+    page.invalid("training before anyone judges it", "X3", &chain, "g0", open(usual), "profile");
+    chain.declare_all();
+    page.valid("training, at tier High", "X3", &chain, "g0", open(usual));
+    let mid = TaskTerms { tier: Tier::Mid, ..usual };
+    page.invalid("training, at tier Mid", "T1", &chain, "g0", open(mid), "out_of_bounds");
+    for kind in [TaskKind::Inference, TaskKind::Batch] {
+        let name = format!("{} on a profile of training", kind.policy().name);
+        page.invalid(&name, "X3", &chain, "g0", open(TaskTerms { kind, ..usual }), "profile");
+    }
+}
+
 fn task_bounds(page: &mut Page<'_>, chain: &Chain) {
     let usual = task_terms();
     let run = TaskTerms { kind: TaskKind::Agent, ..usual };
     page.invalid("a run without its agent", "T1", chain, "g0", open(run), "no_agent");
     boards(page, chain);
-    for kind in [TaskKind::Benchmark, TaskKind::Validation, TaskKind::Training] {
+    training(page, chain);
+    for kind in [TaskKind::Benchmark, TaskKind::Validation] {
         let terms = TaskTerms { kind, tier: Tier::High, ..usual };
         page.invalid(&format!("kind {}", kind.policy().name), "T1", chain, "g0", open(terms), "not_served");
     }

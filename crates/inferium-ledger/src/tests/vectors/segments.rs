@@ -96,7 +96,9 @@ fn owed(page: &mut Page<'_>, chain: &Chain, lease: LeaseId) {
     let small =
         |jobs, tokens| leased(chain, lease, |lease| (lease.terms.jobs_max, lease.terms.tokens_max) = (jobs, tokens));
     let board = leased(chain, lease, |lease| lease.terms.kind = TaskKind::Leaderboard);
+    let interval = leased(chain, lease, |lease| lease.terms.kind = TaskKind::Training);
     for (name, chain, totals) in [
+        ("an interval of training, among which nothing is planted", interval, totals(1, 220, 1)),
         ("a board, among which nothing is planted", board, totals(1, 220, 1)),
         ("the last job that leaves room for planted ones", before(90, 0), totals(2, 10, 10)),
         ("a job more: no room", before(91, 0), totals(2, 10, 10)),

@@ -56,13 +56,16 @@ fn nearly_all(chain: &Chain, segment: SegmentId, names: &[String], votes: [Verdi
 }
 
 fn boards(page: &mut Page<'_>, segment: SegmentId, with_record: &[StateKey], known: &impl Fn(u64, u64, u64) -> Chain) {
-    let board = |fee| {
+    let of_kind = |kind, fee| {
         with(&known(1_000_000, 20_000, fee), |state| {
             let mut entry = state.segment(&segment).unwrap().clone();
-            entry.kind = TaskKind::Leaderboard;
+            entry.kind = kind;
             state.set_segment(segment, Some(entry));
         })
     };
+    let board = |fee| of_kind(TaskKind::Leaderboard, fee);
+    let interval = of_kind(TaskKind::Training, 1);
+    page.drawn("two members of an interval of training, who compute all of it", "X3", &interval, with_record);
     page.drawn("two members of a board, who fold all of it", "L2", &board(1), with_record);
     page.drawn("three members of a dear board", "L2", &board(IFR), with_record);
     for fee in [1, IFR] {

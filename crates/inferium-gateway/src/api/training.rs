@@ -1,0 +1,480 @@
+//! `/v1/training/runs`: runs of training whose intervals workers train, and committees train again (SPEC X3).
+//!
+//! Whoever sends a run is told its name at once. It is announced as a job, its order is drawn, and then one interval follows another, each
+//! from the end of one that its committee approved ([`work`]). What everybody sees of a run is its settings, losses, roots and jobs; what
+//! it is trained on, and what comes of it, are for the key that pays.
+
+mod work;
+
+pub(crate) use work::run as run_trainings;
+
+use super::boards::{Standing, standing};
+use super::choices::ifr;
+use super::error::{ApiError, TRAINING};
+use super::fields::{fields, text, within};
+use super::{ApiModel, ApiState, object, sized, whole_body};
+use crate::clock::unix_ms;
+use crate::hub::Hub;
+use crate::store::{IntervalRow, PendingInterval, Progress, StoreError, TrainingRecord, TrainingState};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection, rejection::PathRejection},
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use inferium_train::{
+    BaseModel, DataSet, DataTerms, HeadTrainer, Method, OptimiserTerms, Trainer as _, TrainingSpec, Vectors, announced,
+    input,
+};
+use inferium_types::{Amount, Digest, JobPayload, Ppm, Usage, limits};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Intervals of a run at most.
+pub(super) const INTERVALS_MAX: u64 = 1_024;
+/// Bytes of all its checkpoints at most.
+const CHECKPOINTS_SIZE_MAX: u64 = 64 * 1024 * 1024;
+/// Steps of a run at most.
+pub(super) const STEPS_MAX: u32 = 1 << 17;
+/// Bytes of a name of a model.
+const NAME_MAX: usize = 256;
+/// The file of a run's spec, as `inferium train` keeps it.
+const SPEC_FILE: &str = "spec.bin";
+const SPEC_MAGIC: &[u8] = b"inferium-training-spec/1\n";
+
+/// A body of `POST /v1/training/runs`.
+#[derive(Debug)]
+struct TrainingRequest {
+    data: String,
+    vectors: Vec<u8>,
+    model: BaseModel,
+    batch: u32,
+    steps: u32,
+    interval: Option<u32>,
+    optimiser: OptimiserTerms,
+    held_out: Ppm,
+    measured_max: u32,
+}
+
+impl TrainingRequest {
+    fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        const NANO: u32 = 1_000_000_000;
+        let missing = |field: &str| ApiError::invalid(field, format!("`{field}` is required"));
+        let (mut data, mut vectors, mut model, mut steps) = (None, None, None, None);
+        let mut interval = None;
+        let mut read = Self {
+            data: String::new(),
+            vectors: Vec::new(),
+            model: BaseModel { name: String::new(), weights_root: Digest::ZERO, tokenizer_hash: Digest::ZERO },
+            batch: 32,
+            steps: 0,
+            interval: None,
+            optimiser: OptimiserTerms {
+                learning_rate_nano: 10_000_000,
+                weight_decay_nano: 10_000_000,
+                warmup_steps: 10,
+            },
+            held_out: Ppm::new(200_000),
+            measured_max: 10_000,
+        };
+        for (field, value) in &object(body)? {
+            let name = field.as_str();
+            match name {
+                _ if value.is_null() => {}
+                "data" => data = Some(text(name, value)?.to_owned()),
+                "vectors" => vectors = Some(decoded(text(name, value)?)?),
+                "model" => model = Some(base_model(fields(name, value)?)?),
+                "steps" => steps = Some(within(name, value, 1, STEPS_MAX)?),
+                "interval" => interval = Some(within(name, value, 1, steps_max())?),
+                "batch" => read.batch = within(name, value, 1, 4_096)?,
+                "learning_rate_nano" => read.optimiser.learning_rate_nano = within(name, value, 1, NANO)?,
+                "weight_decay_nano" => read.optimiser.weight_decay_nano = within(name, value, 0, NANO)?,
+                "warmup_steps" => read.optimiser.warmup_steps = within(name, value, 0, STEPS_MAX)?,
+                "held_out_ppm" => read.held_out = Ppm::new(within(name, value, 1, 999_999)?),
+                "measured_max" => read.measured_max = within(name, value, 1, 1 << 20)?,
+                other => return Err(ApiError::Unsupported { param: other.to_owned() }),
+            }
+        }
+        Ok(Self {
+            data: data.ok_or_else(|| missing("data"))?,
+            vectors: vectors.ok_or_else(|| missing("vectors"))?,
+            model: model.ok_or_else(|| missing("model"))?,
+            steps: steps.ok_or_else(|| missing("steps"))?,
+            interval,
+            ..read
+        })
+    }
+
+    /// The run as it is announced, with what it is trained on.
+    fn open(self) -> Result<Open, ApiError> {
+        let of_data = |error: &dyn std::fmt::Display| ApiError::invalid("data", error.to_string());
+        let data = DataSet::parse(&self.data).map_err(|error| of_data(&error))?;
+        let labels = data.labels().map_err(|error| of_data(&error))?;
+        let lines = data.lines().len();
+        let numbers = self.vectors.len() / 4;
+        let width = numbers.checked_div(lines).unwrap_or(0);
+        if width == 0 || width.saturating_mul(lines).saturating_mul(4) != self.vectors.len() {
+            let message = format!("`vectors` has {} bytes, which are no vectors of {lines} lines", self.vectors.len());
+            return Err(ApiError::invalid("vectors", message));
+        }
+        let of_vectors = |error: &dyn std::fmt::Display| ApiError::invalid("vectors", error.to_string());
+        let vectors = Vectors::from_bits(width, &self.vectors).map_err(|error| of_vectors(&error))?;
+        let width = u32::try_from(width).map_err(|error| of_vectors(&error))?;
+        let spec = announced(TrainingSpec {
+            method: Method::Head { labels, width, vectors: vectors.root() },
+            model: self.model,
+            engine: TrainingSpec::class(),
+            data: DataTerms {
+                root: data.root(),
+                held_out: self.held_out,
+                measured_max: self.measured_max,
+                examples: 1,
+            },
+            order: Digest::ZERO,
+            seed: Digest::ZERO,
+            optimiser: self.optimiser,
+            batch: self.batch,
+            steps: self.steps.into(),
+            // As few as there can be are enough where each is trained again.
+            interval: self.interval.unwrap_or_else(|| self.steps.div_ceil(10).min(steps_max())),
+        });
+        Ok(Open { spec, text: self.data, vectors, lines })
+    }
+}
+
+fn steps_max() -> u32 {
+    u32::try_from(limits::TRAINING_STEPS_MAX).unwrap_or(u32::MAX)
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, ApiError> {
+    BASE64.decode(text).map_err(|error| ApiError::invalid("vectors", format!("`vectors` is no Base64: {error}")))
+}
+
+fn base_model(given: &Map<String, Value>) -> Result<BaseModel, ApiError> {
+    let param = |field: &str| format!("model.{field}");
+    let of = |field: &str| {
+        let param = param(field);
+        let value = given.get(field).ok_or_else(|| ApiError::invalid(&param, format!("`{param}` is required")))?;
+        text(&param, value).map(str::to_owned)
+    };
+    let hash = |field: &str| {
+        let message = || format!("`{}` has 64 hex digits", param(field));
+        Digest::from_hex(&of(field)?).ok_or_else(|| ApiError::invalid(&param(field), message()))
+    };
+    if let Some(other) = given.keys().find(|key| !matches!(key.as_str(), "name" | "weights_root" | "tokenizer")) {
+        return Err(ApiError::Unsupported { param: param(other) });
+    }
+    let name = of("name")?;
+    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid(
+            "model.name",
+            format!("`model.name` has 1 to {NAME_MAX} bytes, and no control characters"),
+        ));
+    }
+    Ok(BaseModel { name, weights_root: hash("weights_root")?, tokenizer_hash: hash("tokenizer")? })
+}
+
+/// A run that is not begun.
+#[derive(Debug)]
+struct Open {
+    spec: TrainingSpec,
+    text: String,
+    vectors: Vectors,
+    lines: usize,
+}
+
+impl Open {
+    /// Checks that the network could train it, and that what it leaves can be kept.
+    fn check(&self, trainer: &ApiModel) -> Result<(), ApiError> {
+        let payload = JobPayload::train([0; 32], input(&self.spec, &self.text, &self.vectors, None));
+        payload.check()?;
+        trainer.model.read(&payload.input).map_err(|error| ApiError::invalid("data", error.to_string()))?;
+        let (intervals, state) = (self.spec.intervals(), state_size(&self.spec));
+        let too_many = |message: String| Err(ApiError::invalid("interval", message));
+        if intervals > INTERVALS_MAX {
+            return too_many(format!("{intervals} intervals; a run has at most {INTERVALS_MAX}"));
+        }
+        let kept = intervals.saturating_add(1).saturating_mul(state);
+        if kept > CHECKPOINTS_SIZE_MAX {
+            return too_many(format!(
+                "{intervals} checkpoints of {state} bytes; at most {CHECKPOINTS_SIZE_MAX} are kept"
+            ));
+        }
+        let examples = u64::from(self.spec.interval).saturating_mul(self.spec.batch.into());
+        if examples > u64::from(limits::TRAINING_EXAMPLES_MAX) {
+            let most = limits::TRAINING_EXAMPLES_MAX;
+            return too_many(format!("the steps of an interval see {examples} examples; at most {most} are possible"));
+        }
+        Ok(())
+    }
+
+    /// What all of it costs at most, at what the gateway offers.
+    fn cost_max(&self, trainer: &ApiModel) -> Amount {
+        let examples = self.spec.steps.saturating_mul(self.spec.batch.into()).saturating_add(1);
+        let intervals = self.spec.intervals().saturating_add(1);
+        let part = |price: Amount, count: u64| price.nano().saturating_mul(count);
+        let price = trainer.price_max;
+        Amount::from_nano(part(price.prompt_token, examples).saturating_add(part(price.completion_token, intervals)))
+    }
+}
+
+/// Bytes of a state.
+fn state_size(spec: &TrainingSpec) -> u64 {
+    match &spec.method {
+        Method::Head { labels, width, .. } => {
+            let labels = u64::try_from(labels.len()).unwrap_or(u64::MAX);
+            labels.saturating_mul(u64::from(*width).saturating_add(1)).saturating_mul(12).saturating_add(8)
+        }
+        Method::Lora { .. } => u64::MAX,
+    }
+}
+
+/// Begins a run; one that was sent before goes on, or is shown.
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let key = state.key(&headers)?;
+    let body = whole_body(body)?;
+    let request = sized(body.len(), move || TrainingRequest::parse(&body)).await??;
+    let trainer = state.trainer.clone().ok_or(ApiError::NoWorker)?;
+    // One at a time, so that others' requests find a thread.
+    let turn = Arc::clone(&state.folding).acquire_owned().await;
+    let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
+    let opened = tokio::task::spawn_blocking({
+        let trainer = Arc::clone(&trainer);
+        move || {
+            let _turn = turn;
+            let open = request.open()?;
+            open.check(&trainer).map(|()| open)
+        }
+    });
+    let open = opened.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let id = Digest::of("inferium/training-run/1", &[key.hash.as_bytes(), open.spec.digest().as_bytes()]);
+    let cost = open.cost_max(&trainer);
+    if cost > key.left {
+        let message = format!("this run costs up to {}, and {} is left", ifr(cost), ifr(key.left));
+        return Err(ApiError::Budget(message, cost));
+    }
+    let record = TrainingRecord {
+        payer: key.hash,
+        created_at_ms: unix_ms(),
+        open: inferium_types::encode(&open.spec),
+        lines: u64::try_from(open.lines).unwrap_or(u64::MAX),
+        state: TrainingState::Announced,
+        announcement: None,
+        drawn: None,
+        spec: None,
+        progress: Progress::default(),
+        rejected: 0,
+        waits: None,
+        before: None,
+        after: None,
+    };
+    let data = (open.text, open.vectors.bits());
+    let kept = state.hub.disk(move |hub| match hub.store.training(id)? {
+        // What failed goes on from its last interval: the budget may be another now.
+        Some(TrainingRecord { state: TrainingState::Failed(_), .. }) => {
+            hub.store.change_training(id, |record| {
+                let is_drawn = record.spec.is_some();
+                record.state = if is_drawn { TrainingState::Training } else { TrainingState::Announced };
+                (record.rejected, record.waits) = (0, None);
+            })?;
+            Ok(true)
+        }
+        Some(_) => Ok(true),
+        None => hub.store.put_training(id, &record, &data),
+    });
+    if !kept.await? {
+        return Err(ApiError::Overloaded);
+    }
+    state.hub.training_added();
+    shown(&state.hub, id).await
+}
+
+/// A run with all that everybody may see of it.
+async fn shown(hub: &Arc<Hub>, id: Digest) -> Result<Json<Value>, ApiError> {
+    let found = hub.disk(move |hub| {
+        let Some(record) = hub.store.training(id)? else { return Ok(None) };
+        let mut rows = Vec::new();
+        for row in hub.store.training_intervals(id)? {
+            let standing = standing(hub, row.job)?;
+            rows.push((row, standing));
+        }
+        let pending = hub.store.pending_interval(id)?;
+        let announced = record.announcement.map(|job| standing(hub, job)).transpose()?;
+        Ok(Some((record, rows, pending, announced)))
+    });
+    let missing = || ApiError::Missing { what: TRAINING, id: id.to_string() };
+    let (record, rows, pending, announced) = found.await?.ok_or_else(missing)?;
+    let mut shown = brief(id, &record);
+    if let Some(fields) = shown.as_object_mut() {
+        fields.extend(details(&record, &rows, pending.as_ref(), announced));
+    }
+    Ok(Json(shown))
+}
+
+/// The spec of a run: as it was drawn, or as it was announced.
+fn spec_of(record: &TrainingRecord) -> Option<TrainingSpec> {
+    inferium_types::decode(record.spec.as_ref().unwrap_or(&record.open)).ok()
+}
+
+/// What a list has of a run.
+fn brief(id: Digest, record: &TrainingRecord) -> Value {
+    let (spec, Progress { intervals, cost, last }) = (spec_of(record), record.progress);
+    let of = |read: &dyn Fn(&TrainingSpec) -> Value| spec.as_ref().map(read);
+    let (status, error) = match &record.state {
+        TrainingState::Announced => ("announced", None),
+        TrainingState::Training => ("training", None),
+        TrainingState::Finished => ("finished", None),
+        TrainingState::Failed(why) => ("failed", Some(why)),
+    };
+    let labels = of(&|spec| match &spec.method {
+        Method::Head { labels, .. } => json!(labels.len()),
+        Method::Lora { .. } => Value::Null,
+    });
+    let measured = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    json!({
+        "object": "training.run",
+        "id": id.to_string(),
+        "status": status,
+        "error": error,
+        "waits": record.waits,
+        "created": record.created_at_ms / 1_000,
+        "method": "head",
+        "model": of(&|spec| json!({"name": spec.model.name, "weights_root": spec.model.weights_root.to_string(), "tokenizer": spec.model.tokenizer_hash.to_string()})),
+        "labels": labels,
+        "lines": record.lines,
+        "steps": of(&|spec| json!(spec.steps)),
+        "intervals": of(&|spec| json!(spec.intervals())),
+        "intervals_done": intervals,
+        "root": last.map(|(root, _)| root.to_string()),
+        "loss": last.map(|(_, bits)| f32::from_bits(bits)),
+        "rejected": record.rejected,
+        "before": measured(&record.before),
+        "after": measured(&record.after),
+        "cost": ifr(cost),
+        "cost_nano": cost.nano(),
+    })
+}
+
+fn details(
+    record: &TrainingRecord,
+    rows: &[(IntervalRow, Standing)],
+    pending: Option<&PendingInterval>,
+    announced: Option<Standing>,
+) -> Map<String, Value> {
+    let spec = spec_of(record);
+    let of = |read: &dyn Fn(&TrainingSpec) -> Value| spec.as_ref().map(read);
+    let receipt = |job: &dyn std::fmt::Display| format!("/v1/receipts/{job}");
+    let job = |(index, (row, standing)): (u64, &(IntervalRow, Standing))| {
+        let steps = spec.as_ref().map(|spec| spec.steps_of(index)).unwrap_or_default();
+        json!({
+            "interval": index, "job": row.job.to_string(), "root": row.root.to_string(), "status": standing.name(),
+            "first_step": steps.0, "steps": row.losses.len(), "cost_nano": row.cost.nano(), "receipt_url": receipt(&row.job),
+        })
+    };
+    let losses: Vec<f32> = rows.iter().flat_map(|(row, _)| &row.losses).map(|bits| f32::from_bits(*bits)).collect();
+    let shown = json!({
+        "run": spec.as_ref().filter(|_| record.spec.is_some()).map(|spec| spec.digest().to_string()),
+        "data_root": of(&|spec| json!(spec.data.root.to_string())),
+        "examples": of(&|spec| json!(spec.data.examples)),
+        "held_out_ppm": of(&|spec| json!(spec.data.held_out.get())),
+        "measured_max": of(&|spec| json!(spec.data.measured_max)),
+        "batch": of(&|spec| json!(spec.batch)),
+        "interval": of(&|spec| json!(spec.interval)),
+        "learning_rate_nano": of(&|spec| json!(spec.optimiser.learning_rate_nano)),
+        "weight_decay_nano": of(&|spec| json!(spec.optimiser.weight_decay_nano)),
+        "warmup_steps": of(&|spec| json!(spec.optimiser.warmup_steps)),
+        "order": of(&|spec| json!(spec.order.to_string())),
+        "seed": of(&|spec| json!(spec.seed.to_string())),
+        "announcement": record.announcement.map(|job| json!({
+            "job": job.to_string(), "status": announced.map(Standing::name), "receipt_url": receipt(&job),
+            "drawn": record.drawn.map(|drawn| drawn.to_string()),
+        })),
+        "losses": losses,
+        "jobs": (0_u64..).zip(rows).map(job).collect::<Vec<_>>(),
+        "pending": pending.map(|pending| json!({
+            "job": pending.row.job.to_string(), "receipt_url": receipt(&pending.row.job),
+        })),
+    });
+    match shown {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// All runs, the newest first.
+pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Value>, ApiError> {
+    let found = state.hub.disk(|hub| hub.store.trainings());
+    let mut found = found.await?;
+    found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_at_ms));
+    let data: Vec<Value> = found.iter().map(|(id, record)| brief(*id, record)).collect();
+    Ok(Json(json!({"object": "list", "data": data})))
+}
+
+fn id_of(id: Result<Path<String>, PathRejection>) -> Result<Digest, ApiError> {
+    let Path(id) = id.map_err(|rejection| ApiError::invalid("run_id", rejection.body_text()))?;
+    Digest::from_hex(&id).ok_or(ApiError::Missing { what: TRAINING, id })
+}
+
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, ApiError> {
+    shown(&state.hub, id_of(id)?).await
+}
+
+/// A file of a run, for the key that pays for it: its spec, a checkpoint, or what was trained.
+pub(super) async fn file(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let payer = state.payer(&headers)?;
+    let Path((run, name)) = path.map_err(|rejection| ApiError::invalid("run_id", rejection.body_text()))?;
+    let missing = || ApiError::Missing { what: TRAINING, id: run.clone() };
+    let id = Digest::from_hex(&run).ok_or_else(missing)?;
+    let record = state.hub.disk(move |hub| hub.store.training(id)).await?;
+    let record = record.filter(|record| record.payer == payer).ok_or_else(missing)?;
+    let wanted = name.clone();
+    let bytes = state.hub.disk(move |hub| file_of(hub, id, &record, &wanted)).await?;
+    let no_file = || ApiError::invalid("file", format!("this run has no file `{name}`, or not yet"));
+    let bytes = bytes.ok_or_else(no_file)?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}
+
+/// Waits for the disk.
+fn file_of(hub: &Hub, id: Digest, record: &TrainingRecord, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(encoded) = &record.spec else { return Ok(None) };
+    if name == SPEC_FILE {
+        return Ok(Some([SPEC_MAGIC, encoded].concat()));
+    }
+    if let Some(index) = name.strip_suffix(".checkpoint").and_then(|index| index.parse::<u64>().ok()) {
+        return hub.store.training_checkpoint(id, index);
+    }
+    if record.state != TrainingState::Finished {
+        return Ok(None);
+    }
+    let Some(prepared) = work::Prepared::load(hub, id, encoded)? else { return Ok(None) };
+    let Some(last) = prepared.last(hub, id)? else { return Ok(None) };
+    let files = prepared.trainer.export(&last.state);
+    Ok(files.into_iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes))
+}
+
+/// What a job of a run uses at most.
+fn usage(examples: usize) -> Usage {
+    Usage { prompt_tokens: u32::try_from(examples).unwrap_or(u32::MAX), completion_tokens: 1 }
+}
+
+/// The trainer of a run whose order was drawn.
+fn trainer_of(spec: TrainingSpec, data: &DataSet, vectors: Vectors) -> Result<HeadTrainer, String> {
+    HeadTrainer::new(spec, data, vectors).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

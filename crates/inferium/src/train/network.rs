@@ -1,0 +1,270 @@
+//! `inferium train head --on-network`: the vectors are made here, the steps are taken by workers, and what a committee approved is kept here.
+//!
+//! The folder that comes of it is like that of a run on one machine: `inferium train show` and `verify` read it.
+
+use super::base::{self, Base};
+use super::begin::{self, Finished, kept_vectors, read, refused};
+use super::{RunResult, VECTORS, failure, show};
+use crate::admin::{answer, refusal};
+use crate::cli::{Failure, HeadArgs, ServerArgs};
+use crate::keys::text;
+use crate::progress::{CountBar, Step, say};
+use crate::run::{Server, server};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use inferium_train::{
+    Checkpoint, DataSet, FolderLock, Order, RunFolder, Trainer, TrainingSpec, Vectors, announced, check_record, drawn,
+};
+use inferium_types::Digest;
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Time to connect, and for an answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Pause between two questions how far the run is.
+const POLL: Duration = Duration::from_millis(500);
+/// Intervals of a run unless others are asked for: each is trained again, so that few are enough.
+const INTERVALS: u64 = 10;
+/// Steps of an interval at most, as the network takes them.
+const STEPS_MAX: u64 = 8_192;
+/// How a spec's file begins.
+const SPEC_MAGIC: &[u8] = b"inferium-training-spec/1\n";
+
+/// A gateway that trains.
+struct Remote {
+    runtime: tokio::runtime::Runtime,
+    http: Client,
+    server: Server,
+}
+
+impl Remote {
+    fn of(arguments: &HeadArgs, url: &str) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("cannot ask the network: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failed(&e))?;
+        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build();
+        let key_file = arguments.key_file.clone();
+        let named = ServerArgs {
+            url: (!url.is_empty()).then(|| url.to_owned()),
+            key_file,
+            network: crate::cli::NetworkDir { data: None },
+        };
+        Ok(Self { runtime, http: http.map_err(|error| failed(&error))?, server: server(&named)? })
+    }
+
+    fn post(&self, body: &Value) -> Result<Value, Failure> {
+        let request = self.http.post(format!("{}/training/runs", self.server.base)).bearer_auth(&self.server.key);
+        self.runtime.block_on(answer(request.json(body), &self.server.base))
+    }
+
+    fn run(&self, id: &str) -> Result<Value, Failure> {
+        let request = self.http.get(format!("{}/training/runs/{id}", self.server.base));
+        self.runtime.block_on(answer(request, &self.server.base))
+    }
+
+    /// A file of a run, of so many bytes at most.
+    fn file(&self, id: &str, name: &str, most: usize) -> Result<Vec<u8>, Failure> {
+        let base = &self.server.base;
+        let unreachable =
+            |error: reqwest::Error| Failure::network(format!("the gateway at {base} does not answer: {error}"));
+        let request = self.http.get(format!("{base}/training/runs/{id}/files/{name}")).bearer_auth(&self.server.key);
+        self.runtime.block_on(async {
+            let mut response = request.send().await.map_err(unreachable)?;
+            let status = response.status();
+            let mut bytes = Vec::new();
+            while let Some(more) = response.chunk().await.map_err(unreachable)? {
+                if bytes.len().saturating_add(more.len()) > most {
+                    return Err(Failure::refused(format!(
+                        "{name} has more than {most} bytes, which is what it can have"
+                    )));
+                }
+                bytes.extend_from_slice(&more);
+            }
+            if status.is_success() {
+                return Ok(bytes);
+            }
+            Err(refusal(status.as_u16(), &serde_json::from_slice(&bytes).unwrap_or_default()))
+        })
+    }
+}
+
+/// What the run is made of here.
+struct Own {
+    text: String,
+    data: DataSet,
+    base: Base,
+    vectors: Vectors,
+    source: Digest,
+    /// The spec without what is drawn.
+    open: TrainingSpec,
+}
+
+/// Sends a run, follows it to its end, and keeps what comes of it.
+pub(super) fn head(arguments: &HeadArgs, url: &str) -> Result<(), Failure> {
+    let remote = Remote::of(arguments, url)?;
+    let (text_of, data) = read(&arguments.training)?;
+    let labels = data.labels().map_err(|error| refused(&arguments.training, &error))?;
+    let lock = FolderLock::take(&arguments.training.out).map_err(failure)?;
+    let base = Base::embedder(&arguments.model, &arguments.training.machine)?;
+    let Base::Embedder(embedder, model) = &base else { return Err(Failure::failed("no embedder was loaded")) };
+    let source = base::source(&data, model);
+    let vectors = match kept_vectors(&arguments.training.out, &source, data.lines().len()) {
+        Some(vectors) => vectors,
+        None => base::vectors(embedder, &data)?,
+    };
+    let open = open(arguments, &base, &data, (labels, &vectors))?;
+    let own = Own { text: text_of, data, base, vectors, source, open };
+    let begun = remote.post(&body(&own))?;
+    let id = text(&begun, "id").to_owned();
+    if Digest::from_hex(&id).is_none() {
+        return Err(Failure::refused("the gateway names no run"));
+    }
+    say(&format!("run {id}"));
+    let spec = drawn_spec(&remote, &id, &own)?;
+    let folder = RunFolder::begin_in(lock, &spec, &own.text).map_err(failure)?;
+    if RunResult::load(&folder)?.is_some() {
+        say("this run is finished: nothing is left to train");
+        return show::run(&folder);
+    }
+    folder.save(VECTORS, &own.vectors.to_bytes(&own.source)).map_err(failure)?;
+    let trainer = own.base.trainer(&spec, &own.data, Some(own.vectors), &arguments.training.machine)?;
+    let trainer = trainer.as_ref();
+    let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };
+    let shapes = trainer.shapes();
+    folder.keep(&first, &shapes).map_err(failure)?;
+    let last = follow(&remote, &id, trainer, &folder)?;
+    for (name, bytes) in trainer.export(&last.state) {
+        // The run's own words of what comes of it: other bytes would be another run's.
+        if remote.file(&id, &name, bytes.len())? != bytes {
+            return Err(Failure::refused(format!("the gateway's {name} is not what the last state makes")));
+        }
+    }
+    let before = begin::measured(trainer, &first, "before")?;
+    begin::finish(trainer, &folder, Finished { before, last })
+}
+
+/// The run as it is announced.
+fn open(
+    arguments: &HeadArgs,
+    base: &Base,
+    data: &DataSet,
+    (labels, vectors): (Vec<String>, &Vectors),
+) -> Result<TrainingSpec, Failure> {
+    let training = &arguments.training;
+    if training.seed != 0 {
+        return Err(Failure::usage("--seed is for this machine: the network draws order and first weights"));
+    }
+    let mut spec = begin::head_spec(arguments, base, data, (labels, vectors));
+    // How many lines are held out is drawn later: about so many are not.
+    let lines = u64::try_from(data.lines().len()).unwrap_or(u64::MAX);
+    let share = u64::from(1_000_000_u32.saturating_sub(training.held_out.get()));
+    let examples = lines.saturating_mul(share).div_ceil(1_000_000).max(1);
+    let per_epoch = Order::steps_per_epoch(examples, spec.batch);
+    spec.steps = training.steps.unwrap_or_else(|| arguments.epochs.saturating_mul(per_epoch));
+    let usual = spec.steps.div_ceil(INTERVALS).clamp(1, STEPS_MAX);
+    spec.interval = training.interval.unwrap_or_else(|| u32::try_from(usual).unwrap_or(u32::MAX));
+    let spec = announced(spec);
+    spec.check().map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(spec)
+}
+
+fn body(own: &Own) -> Value {
+    let TrainingSpec { model, data, optimiser, batch, steps, interval, .. } = &own.open;
+    json!({
+        "data": own.text,
+        "vectors": BASE64.encode(own.vectors.bits()),
+        "model": {"name": model.name, "weights_root": model.weights_root.to_string(), "tokenizer": model.tokenizer_hash.to_string()},
+        "steps": steps,
+        "interval": interval,
+        "batch": batch,
+        "learning_rate_nano": optimiser.learning_rate_nano,
+        "weight_decay_nano": optimiser.weight_decay_nano,
+        "warmup_steps": optimiser.warmup_steps,
+        "held_out_ppm": data.held_out.get(),
+        "measured_max": data.measured_max,
+    })
+}
+
+/// Why a run does not go on, if it does not.
+fn check_standing(run: &Value) -> Result<(), Failure> {
+    match text(run, "status") {
+        "failed" => Err(Failure::failed(format!("the network gave the run up: {}", text(run, "error")))),
+        _ => Ok(()),
+    }
+}
+
+/// The spec with what was drawn, which is just what was sent otherwise.
+fn drawn_spec(remote: &Remote, id: &str, own: &Own) -> Result<TrainingSpec, Failure> {
+    let step = Step::begin("announced; its order is drawn by the beacon");
+    let beacon = loop {
+        let run = remote.run(id)?;
+        check_standing(&run)?;
+        let beacon = run.pointer("/announcement/drawn").and_then(Value::as_str).and_then(Digest::from_hex);
+        if let Some(beacon) = beacon {
+            break beacon;
+        }
+        std::thread::sleep(POLL);
+    };
+    step.done();
+    let spec = drawn(&own.open, &beacon, &own.data).map_err(|error| Failure::refused(error.to_string()))?;
+    let encoded = [SPEC_MAGIC, &inferium_types::encode(&spec)].concat();
+    if remote.file(id, "spec.bin", encoded.len())? != encoded {
+        return Err(Failure::refused("the network trains another run than the one that was sent and drawn"));
+    }
+    Ok(spec)
+}
+
+/// Keeps every interval that is final, until all are.
+fn follow(remote: &Remote, id: &str, trainer: &dyn Trainer, folder: &RunFolder) -> Result<Checkpoint, Failure> {
+    let (spec, shapes) = (trainer.spec(), trainer.shapes());
+    let missing = || Failure::failed(format!("{} has no first checkpoint", folder.path().display()));
+    let mut at = folder.last(&shapes).map_err(failure)?.ok_or_else(missing)?;
+    let bar = CountBar::new("training", spec.steps);
+    bar.go_on_from(at.state.step);
+    let mut said = String::new();
+    loop {
+        let run = remote.run(id)?;
+        let done = run.get("intervals_done").and_then(Value::as_u64).unwrap_or(0).min(spec.intervals());
+        while at.index() < done {
+            at = fetched(remote, id, (trainer, folder), &at)?;
+            let loss = at.record.as_ref().and_then(|record| record.steps.last()).map(inferium_train::StepRecord::loss);
+            bar.rename(format!("loss {:.4}", loss.unwrap_or(f32::NAN)));
+            bar.set(usize::try_from(at.state.step).unwrap_or(usize::MAX));
+        }
+        if text(&run, "status") == "finished" && at.index() == spec.intervals() {
+            bar.done();
+            return Ok(at);
+        }
+        check_standing(&run)?;
+        let waits = text(&run, "waits");
+        if !waits.is_empty() && waits != said {
+            waits.clone_into(&mut said);
+            say(&format!("waits for {waits:?}"));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The next checkpoint: of this run, and chained to the one before it.
+fn fetched(
+    remote: &Remote,
+    id: &str,
+    (trainer, folder): (&dyn Trainer, &RunFolder),
+    at: &Checkpoint,
+) -> Result<Checkpoint, Failure> {
+    let (spec, shapes) = (trainer.spec(), trainer.shapes());
+    let name = format!("{:08}.checkpoint", at.index().saturating_add(1));
+    // A state, records of its steps, names of tensors.
+    let records = usize::try_from(spec.interval).unwrap_or(usize::MAX).saturating_mul(64);
+    let most = at.state.to_bytes().len().saturating_add(records).saturating_add(1 << 16);
+    let bytes = remote.file(id, &name, most)?;
+    let wrong = |error: &dyn std::fmt::Display| Failure::refused(format!("the gateway's {name}: {error}"));
+    let next = Checkpoint::from_bytes(&bytes, spec.digest(), &shapes).map_err(|error| wrong(&error))?;
+    let record = next.record.as_ref().ok_or_else(|| wrong(&"it has no interval"))?;
+    if let Some(what) = check_record(spec, at, record) {
+        return Err(wrong(&what));
+    }
+    folder.keep(&next, &shapes).map_err(failure)?;
+    Ok(next)
+}

@@ -195,6 +195,7 @@ impl World {
             server: None,
             hosting: None,
             boards: None,
+            training: None,
             crime: None,
             assessed: None,
             other: None,

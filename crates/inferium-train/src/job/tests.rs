@@ -140,7 +140,7 @@ fn a_start_that_its_root_does_not_bind_is_refused() {
     assert!(start(&second, &|at| at.before = Some((Digest::ZERO, Digest::ZERO))).contains("does not bind"));
     assert!(start(&second, &|at| at.index = 0).contains("not before the interval's first step"));
     assert!(start(&second, &|at| at.index = u64::MAX).contains("not before the interval's first step"));
-    assert!(start(&second, &|at| drop(at.state.pop())).contains("has"));
+    assert!(start(&second, &|at| at.state.truncate(at.state.len() - 1)).contains("has"));
     assert!(start(&second, &|at| at.state[8..12].copy_from_slice(&f32::NAN.to_le_bytes())).contains("that are none"));
 }
 
@@ -196,7 +196,7 @@ fn a_claim_without_its_steps_or_state_is_no_checkpoint() {
         change(&mut other);
         claimed(&run.spec, &first, &other).unwrap_err().to_string()
     };
-    assert!(claim(&|other| drop(other.steps.pop())).contains("number of steps"));
+    assert!(claim(&|other| other.steps.truncate(other.steps.len() - 1)).contains("number of steps"));
     assert!(claim(&|other| other.steps.push(other.steps[0])).contains("number of steps"));
     assert!(claim(&|other| other.state[8] ^= 1).contains("state"));
     assert!(claim(&|other| other.state.clear()).contains("can't be read"));

@@ -5,11 +5,12 @@ use crate::gateway::{DemandTerms, GatewayError, ServedModel};
 use crate::hub::{HiredRun, Hub, LeaseUse, Retired};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, HiredRecord, LeaseRecord, OrdersRecord, SegmentStatus, SlashState, StoreError};
+use inferium_agent::Manifest;
 use inferium_chain::{LightClient, Sender, Sent as SentTransaction, VerifiedBlock};
 use inferium_ledger::{Account, Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
-    AgentSpend, Amount, Event, LeaseId, ModelProfile, NodeId, NodeRole, ProfileId, ProposalOutcome, RunTerms,
-    SegmentId, SlashedNode, SpendOrder, TaskId, TaskKind, TaskTerms, TransactionBody, VrfPublicKey,
+    AgentSpend, Amount, Digest, Event, JobInput, LeaseId, ModelProfile, NodeId, NodeRole, ProfileId, ProposalOutcome,
+    RunTerms, SegmentId, SlashedNode, SpendOrder, TaskId, TaskKind, TaskTerms, TransactionBody, VrfPublicKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, atomic::Ordering};
@@ -331,8 +332,16 @@ impl ChainSide {
         let Some(record) = self.hub.disk(move |hub| hub.store.orders(run)).await? else { return Ok(()) };
         let (hub, sender) = (Arc::clone(&self.hub), self.sender.clone());
         tokio::spawn(async move {
+            let mut hired_tokens = record.hired_tokens;
             for (place, spend) in record.spends() {
                 let order = spend.order;
+                if let Some(reason) = too_much(&record, place, &mut hired_tokens) {
+                    warn!(%run, place, reason, "an agent's order is not brought to the ledger");
+                    let refused = HiredRecord::Refused { reason };
+                    let kept = hub.disk(move |hub| hub.store.put_hired((run, place), &refused)).await;
+                    hub.must(kept);
+                    continue;
+                }
                 let sent = spent(&sender, spend).await;
                 match &sent.failure {
                     None => info!(%run, place, "an agent's order was spent"),
@@ -454,6 +463,25 @@ async fn spent(sender: &Sender, spend: AgentSpend) -> SentTransaction {
     }
 }
 
+/// Why the key of a run does not pay for what an order hires, if it does not: all of them together may take as many tokens as the
+/// run itself, whose limits its client has seen. Else they are counted.
+fn too_much(record: &OrdersRecord, place: u32, left: &mut u64) -> Option<String> {
+    let (_, payload) = record.hires.iter().find(|(of, _)| *of == place)?;
+    let JobInput::Run(input) = &payload.input else { return None };
+    let terms = Manifest::read(&input.manifest).and_then(|read| read.terms(Digest::ZERO, ProfileId::new(Digest::ZERO)));
+    let tokens = match terms {
+        Ok(terms) => terms.limits.tokens,
+        Err(error) => return Some(format!("the manifest of what is hired can't be read: {error}")),
+    };
+    if tokens > *left {
+        return Some(format!(
+            "the hired run may take {tokens} tokens, and {left} are left of what this run may take for those that it hires"
+        ));
+    }
+    *left -= tokens;
+    None
+}
+
 /// Keeps what became of an order to hire, and has the run hosted that the ledger opened.
 async fn hire(
     hub: &Arc<Hub>,
@@ -534,7 +562,49 @@ fn worker_key(node: Node) -> Option<VrfPublicKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use inferium_types::{Digest, Price, Tier, VerificationMode};
+    use inferium_types::{
+        JobLeaf, JobPayload, Price, RunInput, RunTranscript, Tier, VerificationMode, step_request, step_result,
+    };
+
+    fn hires(tokens: &[u64], hired_tokens: u64) -> OrdersRecord {
+        let given = |(place, tokens): (u32, &u64)| {
+            let manifest = format!(
+                "name = \"clerk\"\nmodel = \"mock\"\nprice = \"1\"\nsystem_prompt = \"x\"\n\
+                 [limits]\nsteps = 1\ntokens = {tokens}\ntool_calls = 0\nseconds = 1\n"
+            );
+            let input = RunInput { manifest, task: String::new(), files: Vec::new() };
+            (place, JobPayload { salt: [1; 32], input: JobInput::Run(input) })
+        };
+        let transcript = RunTranscript { tools: Vec::new(), calls: Vec::new(), answer: String::new() };
+        let request = step_request(LeaseId::new(Digest::ZERO), 0, &Digest::ZERO, &Digest::ZERO);
+        let result = step_result(&request, Digest::ZERO, &transcript.public(), true);
+        OrdersRecord {
+            step: JobLeaf { request, result },
+            calls: Vec::new(),
+            orders: Vec::new(),
+            payer: Digest::ZERO,
+            hires: (0..).zip(tokens).map(given).collect(),
+            hired_tokens,
+        }
+    }
+
+    /// SPEC A3: whoever asks one agent does not pay for many.
+    #[test]
+    fn what_a_run_hires_takes_as_much_as_the_run_itself_at_most() {
+        let record = hires(&[60, 41, 40, 1], 100);
+        let mut left = record.hired_tokens;
+        let refused = [0, 1, 2, 3, 4].map(|place| too_much(&record, place, &mut left).is_some());
+        assert_eq!(refused, [false, true, false, true, false], "the last is no order to hire");
+        assert_eq!(left, 0);
+        // What was hired hires nobody.
+        let record = hires(&[1], 0);
+        assert!(too_much(&record, 0, &mut 0).is_some_and(|reason| reason.contains("0 are left")));
+        let mut odd = hires(&[1], 100);
+        if let JobInput::Run(input) = &mut odd.hires[0].1.input {
+            input.manifest = "name = 1".into();
+        }
+        assert!(too_much(&odd, 0, &mut 100).is_some_and(|reason| reason.contains("can't be read")));
+    }
 
     #[test]
     fn a_batch_s_lease_takes_at_most_half_of_what_the_gateway_has() {

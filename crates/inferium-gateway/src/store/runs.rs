@@ -78,6 +78,8 @@ pub(crate) struct OrdersRecord {
     pub(crate) payer: Digest,
     /// What hired runs are given, by the places of their orders.
     pub(crate) hires: Vec<(u32, JobPayload)>,
+    /// Tokens that all of these may take together.
+    pub(crate) hired_tokens: u64,
 }
 
 /// What became of an order to hire.
@@ -100,7 +102,7 @@ impl OrdersRecord {
     pub(crate) fn of(
         step: JobLeaf,
         transcript: &RunTranscript,
-        (payer, hires): (Digest, Vec<(u32, JobPayload)>),
+        (payer, hires, hired_tokens): (Digest, Vec<(u32, JobPayload)>, u64),
     ) -> Option<Self> {
         let order = |(index, call): (u32, &CallRecord)| match call {
             CallRecord::Spend { order } => Some((index, *order)),
@@ -108,7 +110,7 @@ impl OrdersRecord {
         };
         let orders: Vec<_> = (0..).zip(&transcript.calls).filter_map(order).collect();
         let calls = transcript.public().iter().map(RunCall::hash).collect();
-        (!orders.is_empty()).then_some(Self { step, calls, orders, payer, hires })
+        (!orders.is_empty()).then_some(Self { step, calls, orders, payer, hires, hired_tokens })
     }
 
     /// What cites each order, by its place, of a run whose one segment holds the step alone.

@@ -31,6 +31,10 @@ async fn host(state: &ApiState, hired: HiredRun) {
     let began_at_ms = unix_ms();
     if let Err(error) = begin(state, hired, began_at_ms).await {
         warn!(%run, %error, "a hired run can't be hosted");
+        if let Some(opener) = &state.runs {
+            // What was set aside for it goes back.
+            opener.close(run).await;
+        }
         let shown = json!({
             "id": run.to_string(),
             "object": "run",
@@ -61,17 +65,10 @@ async fn begin(state: &ApiState, hired: HiredRun, began_at_ms: u64) -> Result<()
     };
     if Digest::sha256(input.manifest.as_bytes()) != agent.terms.manifest {
         let message = "the manifest under `hire` is not the one that the chain has of that version";
-        opener.close(run).await;
         return Err(ApiError::RunFailed(message.to_owned()));
     }
     let found = Found { id, manifest: input.manifest.clone(), agent };
-    let reserved = match state.hub.reserve_run(payer, found.agent.terms.model, Amount::ZERO) {
-        Ok(reserved) => reserved,
-        Err(error) => {
-            opener.close(run).await;
-            return Err(error.into());
-        }
-    };
+    let reserved = state.hub.reserve_run(payer, found.agent.terms.model, Amount::ZERO)?;
     let request = step_request(run, 0, &Digest::ZERO, &payload.commitment());
     // Nobody waits for it: the run is looked up when it is done.
     let ((news, _), (ended, _answered)) = (mpsc::channel(1), oneshot::channel());

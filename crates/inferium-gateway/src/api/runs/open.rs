@@ -274,7 +274,9 @@ async fn follow(
                 let hires = hires(spec.request.lease, &spec.payload, about.0.agent.terms.limits, &transcript);
                 let tasks = hires.iter().map(|(place, given)| (*place, task_of(given))).collect();
                 // Before anybody hears of the run: what it ordered is not lost with this process.
-                if let Some(orders) = OrdersRecord::of(*leaf, &transcript, (spec.payer, hires)) {
+                // A key pays at most twice what the agent that it asked for says: what was hired hires nobody.
+                let hired_tokens = if spec.is_hired { 0 } else { spec.tokens_max };
+                if let Some(orders) = OrdersRecord::of(*leaf, &transcript, (spec.payer, hires, hired_tokens)) {
                     hub.disk(move |hub| hub.store.put_orders(&orders)).await?;
                 }
                 let host = hub.host_of(spec.request.lease);

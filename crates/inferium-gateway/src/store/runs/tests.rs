@@ -33,11 +33,11 @@ fn orders_are_there_with_what_they_hire_for_until_they_were_brought() {
     let (path, store) = open();
     let payer = Digest::sha256(b"payer");
     let nothing = transcript(0);
-    assert_eq!(OrdersRecord::of(step(&nothing), &nothing, (payer, Vec::new())), None);
+    assert_eq!(OrdersRecord::of(step(&nothing), &nothing, (payer, Vec::new(), 0)), None);
     let input = RunInput { manifest: "clerk".into(), task: "File it.".into(), files: Vec::new() };
     let given = JobPayload { salt: [3; 32], input: JobInput::Run(input) };
     let two = transcript(2);
-    let record = OrdersRecord::of(step(&two), &two, (payer, vec![(1, given)])).unwrap();
+    let record = OrdersRecord::of(step(&two), &two, (payer, vec![(1, given)], 50)).unwrap();
     store.put_orders(&record).unwrap();
     assert_eq!(store.ordering().unwrap(), [(run(0), record.step.request.job)]);
     let kept = store.orders(run(0)).unwrap().unwrap();

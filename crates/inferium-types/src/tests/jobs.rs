@@ -2,9 +2,9 @@
 
 use super::sample::Gen;
 use crate::{
-    ASSESSMENT_TOKENS, ChatMessage, Continuation, Digest, Embedding, EngineClass, ImpossibleJob, JobAnswer, JobId,
-    JobInput, JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, Shaping, TokenScore,
-    assessment_payload, assessment_request, encode, limits,
+    ASSESSMENT_TOKENS, ChatMessage, Continuation, Digest, Embedding, EngineClass, ImpossibleJob, IntervalStart,
+    JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, Shaping,
+    TokenScore, TrainedInterval, TrainedStep, TrainingInput, assessment_payload, assessment_request, encode, limits,
 };
 
 fn request(sequence: u64, prompt_tokens: u32, tokens_max: u32) -> JobRequest {
@@ -225,4 +225,48 @@ fn what_shapes_nothing_is_plain() {
     assert!(!Shaping { frequency_penalty_micro: -1, ..Shaping::default() }.is_plain());
     assert!(!Shaping { bias: vec![(0, 0)], ..Shaping::default() }.is_plain());
     assert!(!Shaping { grammar: Some("x".into()), ..Shaping::default() }.is_plain());
+}
+
+/// SPEC X3: of training there is a profile for each arithmetic, and no other.
+#[test]
+fn a_profile_of_training_is_its_build() {
+    let one = ModelProfile::trainer(Digest::sha256(b"one"));
+    assert!(one.is_well_formed());
+    assert_ne!(one.id(), ModelProfile::trainer(Digest::sha256(b"other")).id());
+    for other in [
+        ModelProfile { name: "train".into(), ..one.clone() },
+        ModelProfile { weights_root: Digest::sha256(b"weights"), ..one.clone() },
+        ModelProfile { eos_tokens: vec![1], ..one.clone() },
+        ModelProfile { sampler_version: 1, ..one },
+    ] {
+        assert!(!other.is_well_formed(), "{other:?}");
+    }
+}
+
+/// What an interval is given has all of its parts, and a state within its bound.
+#[test]
+fn inputs_of_training_are_within_their_bounds() {
+    let start = |size: usize| IntervalStart { index: 0, root: Digest::ZERO, before: None, state: vec![0; size] };
+    let input = |at| TrainingInput { spec: vec![1], data: "{}".into(), vectors: vec![1], at };
+    let most = limits::TRAINING_STATE_SIZE_MAX;
+    let check = |input: TrainingInput| JobPayload::train([0; 32], input).check();
+    assert_eq!(check(input(None)), Ok(()));
+    assert_eq!(check(input(Some(start(most)))), Ok(()));
+    for bad in [
+        input(Some(start(most + 1))),
+        TrainingInput { spec: Vec::new(), ..input(None) },
+        TrainingInput { data: String::new(), ..input(None) },
+        TrainingInput { vectors: Vec::new(), ..input(None) },
+    ] {
+        assert_eq!(check(bad), Err(ImpossibleJob::Training));
+    }
+    let large = TrainingInput { vectors: vec![0; limits::PAYLOAD_SIZE_MAX], ..input(None) };
+    assert_eq!(check(large), Err(ImpossibleJob::Size));
+    let interval = |steps: usize, size: usize| TrainedInterval {
+        steps: vec![TrainedStep { loss_bits: 0, state: Digest::ZERO }; steps],
+        state: vec![0; size],
+    };
+    assert!(interval(limits::TRAINING_STEPS_MAX, most).is_bounded());
+    assert!(!interval(limits::TRAINING_STEPS_MAX + 1, 0).is_bounded() && !interval(0, most + 1).is_bounded());
+    assert_ne!(interval(1, 1).leaf(&[]), interval(1, 1).leaf(&[Digest::ZERO]), "who did not compute it has no trace");
 }

@@ -83,7 +83,7 @@ fn high_tiers_train() {
     let (chain, lease) = leased(devnet(6));
     let lease = chain.state.lease(&lease).unwrap();
     assert_eq!((lease.worker, lease.price, lease.terms.tier), (id("w0"), PRICE, Tier::High));
-    let mut chain = with_trainer(devnet(6), Tier::Mid);
+    let chain = with_trainer(devnet(6), Tier::Mid);
     let open = |tier| TransactionBody::OpenTask { terms: TaskTerms { tier, ..terms() } };
     chain.fails("g0", open(Tier::High), &Rejection::NoWorkers { tier: "high" });
     chain.fails("g0", open(Tier::Mid), &Rejection::OutOfBounds { field: "tier" });

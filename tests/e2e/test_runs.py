@@ -287,7 +287,7 @@ def test_an_agent_hires_another_and_pays_on_delivery(network, agents, tmp_path):
     boss.write_text(HEAD.format(name="boss") + order + LIMITS.format(steps=3, tokens=20_000) + spending)
     hired = studio(network, "hire", "clerk", "--into", boss)
     assert (hired["agent"], hired["missing"]) == (clerk["agent"], None), hired
-    assert "already" in studio(network, "hire", "clerk", "--into", boss, code=6)
+    assert "already" in studio(network, "hire", "clerk", "--into", boss, code=4)
     studio(network, "publish", boss, "--as", "account", "--yes")
     studio(network, "fund", "boss", "5", "--as", "account", "--yes")
 

@@ -111,6 +111,20 @@ fn vectors(
     if answered.iter().eq(claimed) { Ok(Bound::Whole) } else { Err(OpeningFault::Answer) }
 }
 
+/// Of scores, as they were read from the decimal digits that an answer is written in, the sums from each place to the end; billionths
+/// of a nat.
+fn sums_from_each(scores: &[TokenScore]) -> Option<Vec<i64>> {
+    let mut sums = Vec::with_capacity(scores.len());
+    let mut sum = 0_i64;
+    for score in scores.iter().rev() {
+        let read: f64 = score.logprob().to_string().parse().ok()?;
+        sum = sum.checked_add(nano([read]).ok()?)?;
+        sums.push(sum);
+    }
+    sums.reverse();
+    Some(sums)
+}
+
 /// The sums are those of what stands behind a beginning that all continuations share: the prompt, however many tokens it has.
 fn likelihoods(opened: &[(JobOpening, &JobLeaf)], claimed: &[i64]) -> Result<Bound, OpeningFault> {
     let (mut asked, mut scores): (Vec<&Continuation>, Vec<&Vec<TokenScore>>) = (Vec::new(), Vec::new());
@@ -135,15 +149,13 @@ fn likelihoods(opened: &[(JobOpening, &JobLeaf)], claimed: &[i64]) -> Result<Bou
     let shared =
         (1..first.len()).take_while(|count| texts.iter().all(|text| text.get(..*count) == first.get(..*count))).last();
     let (Some(shared), true) = (shared, is_one_token) else { return Err(OpeningFault::Question) };
-    let sums = |before: usize| {
-        scores.iter().zip(claimed).all(|(scores, claimed)| {
-            let behind = scores.get(before.saturating_sub(1)..own(scores)).filter(|behind| !behind.is_empty());
-            // As it was read: from the decimal digits that the answer was written in.
-            let read = |score: &TokenScore| score.logprob().to_string().parse().unwrap_or(f64::NAN);
-            behind.is_some_and(|behind| nano(behind.iter().map(read)).is_ok_and(|sum| sum == *claimed))
-        })
+    // Of each text the sums from each place to its end, so that as many beginnings as there are cost no more than one.
+    let sums: Option<Vec<Vec<i64>>> = scores.iter().map(|scores| sums_from_each(scores.get(..own(scores))?)).collect();
+    let sums = sums.ok_or(OpeningFault::Answer)?;
+    let is_claimed = |before: usize| {
+        sums.iter().zip(claimed).all(|(sums, claimed)| sums.get(before.saturating_sub(1)) == Some(claimed))
     };
-    if (1..=shared).any(sums) { Ok(Bound::Answer) } else { Err(OpeningFault::Answer) }
+    if (1..=shared).any(is_claimed) { Ok(Bound::Answer) } else { Err(OpeningFault::Answer) }
 }
 
 #[cfg(test)]

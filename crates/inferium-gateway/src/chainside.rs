@@ -2,18 +2,17 @@
 
 use crate::demand::Demand;
 use crate::gateway::{DemandTerms, GatewayError, ServedModel};
-use crate::hub::{HiredRun, Hub, LeaseUse, Retired};
+use crate::hub::{HiredRun, Hub, LeaseUse, Retired, calls_max};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, HiredRecord, LeaseRecord, OrdersRecord, SegmentStatus, SlashState, StoreError};
-use inferium_agent::Manifest;
 use inferium_chain::{LightClient, Sender, Sent as SentTransaction, VerifiedBlock};
-use inferium_ledger::{Account, Lease, LeaseState, Meta, Node, StateKey, Task};
+use inferium_ledger::{Account, Agent, Lease, LeaseState, Meta, Node, StateKey, Task};
 use inferium_types::{
-    AgentSpend, Amount, Digest, Event, JobInput, LeaseId, ModelProfile, NodeId, NodeRole, ProfileId, ProposalOutcome,
+    AgentSpend, AgentTerms, Amount, Event, LeaseId, ModelProfile, NodeId, NodeRole, Price, ProfileId, ProposalOutcome,
     RunTerms, SegmentId, SlashedNode, SpendOrder, TaskId, TaskKind, TaskTerms, TransactionBody, VrfPublicKey,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
@@ -37,6 +36,10 @@ pub(crate) struct ChainSide {
     demands: BTreeMap<Wanted, (TaskTerms, Demand)>,
     /// Leases that this gateway is closing.
     closing: BTreeSet<LeaseId>,
+    /// Runs whose orders are being brought to the ledger.
+    spending: Arc<Mutex<BTreeSet<LeaseId>>>,
+    /// What leases of models cost at most.
+    prices: Arc<BTreeMap<ProfileId, Price>>,
     closed: (mpsc::Sender<LeaseId>, mpsc::Receiver<LeaseId>),
     stalls: Arc<Stalls>,
     me: NodeId,
@@ -77,6 +80,8 @@ impl ChainSide {
                 }))
                 .collect(),
             closing: BTreeSet::new(),
+            spending: Arc::default(),
+            prices: Arc::new(models.iter().map(|served| (served.profile.id(), served.demand.price_max)).collect()),
             closed: mpsc::channel(4),
             stalls,
             me,
@@ -313,6 +318,8 @@ impl ChainSide {
             }
             Event::SegmentRejected { segment, gateway, worker, reason, .. } if *gateway == self.me => {
                 warn!(%segment, %worker, ?reason, "a segment was rejected; its jobs cost nothing");
+                let rejected = *segment;
+                self.hub.disk(move |hub| forget_orders(hub, rejected)).await?;
                 self.decide(*segment, SegmentStatus::Rejected(*reason)).await?;
                 self.hub.metrics.segments_rejected.inc();
             }
@@ -330,12 +337,20 @@ impl ChainSide {
     /// SPEC A3: a run's step is settled, so what it ordered can be spent. The ledger decides whether the policy allows it.
     async fn spend(&self, run: LeaseId) -> Result<(), GatewayError> {
         let Some(record) = self.hub.disk(move |hub| hub.store.orders(run)).await? else { return Ok(()) };
-        let (hub, sender) = (Arc::clone(&self.hub), self.sender.clone());
+        // One at a time: two of one run would each take what the other brought for what it could not bring.
+        let Some(one) = Spending::begin(&self.spending, run) else { return Ok(()) };
+        let (hub, sender, chain) = (Arc::clone(&self.hub), self.sender.clone(), self.chain.clone());
+        let prices = Arc::clone(&self.prices);
         tokio::spawn(async move {
-            let mut hired_tokens = record.hired_tokens;
+            let _one = one;
+            let mut hired_max = record.hired_max;
             for (place, spend) in record.spends() {
                 let order = spend.order;
-                if let Some(reason) = too_much(&record, place, &mut hired_tokens) {
+                let refused = match &order {
+                    SpendOrder::Hire { run } => too_much(&chain, run, &prices, &mut hired_max).await,
+                    SpendOrder::Pay { .. } => None,
+                };
+                if let Some(reason) = refused {
                     warn!(%run, place, reason, "an agent's order is not brought to the ledger");
                     let refused = HiredRecord::Refused { reason };
                     let kept = hub.disk(move |hub| hub.store.put_hired((run, place), &refused)).await;
@@ -463,22 +478,69 @@ async fn spent(sender: &Sender, spend: AgentSpend) -> SentTransaction {
     }
 }
 
-/// Why the key of a run does not pay for what an order hires, if it does not: all of them together may take as many tokens as the
-/// run itself, whose limits its client has seen. Else they are counted.
-fn too_much(record: &OrdersRecord, place: u32, left: &mut u64) -> Option<String> {
-    let (_, payload) = record.hires.iter().find(|(of, _)| *of == place)?;
-    let JobInput::Run(input) = &payload.input else { return None };
-    let terms = Manifest::read(&input.manifest).and_then(|read| read.terms(Digest::ZERO, ProfileId::new(Digest::ZERO)));
-    let tokens = match terms {
-        Ok(terms) => terms.limits.tokens,
-        Err(error) => return Some(format!("the manifest of what is hired can't be read: {error}")),
+/// A run whose orders are being brought to the ledger.
+struct Spending {
+    all: Arc<Mutex<BTreeSet<LeaseId>>>,
+    run: LeaseId,
+}
+
+impl Spending {
+    /// `None` while another one of the run goes on.
+    fn begin(all: &Arc<Mutex<BTreeSet<LeaseId>>>, run: LeaseId) -> Option<Self> {
+        let is_new = all.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
+        is_new.then(|| Self { all: Arc::clone(all), run })
+    }
+}
+
+impl Drop for Spending {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
+    }
+}
+
+/// What a rejected run ordered is never spent (SPEC A2).
+fn forget_orders(hub: &Hub, rejected: SegmentId) -> Result<(), StoreError> {
+    for (run, job) in hub.store.ordering()? {
+        if hub.store.job(job)?.is_some_and(|(segment, _)| segment == rejected) {
+            hub.store.remove_orders(run)?;
+        }
+    }
+    Ok(())
+}
+
+/// Why the key of a run does not pay for what an order hires, if it does not. What counts is what the chain has of the hired agent,
+/// whatever its manifest says.
+async fn too_much(
+    chain: &LightClient,
+    run: &RunTerms,
+    prices: &BTreeMap<ProfileId, Price>,
+    left: &mut Amount,
+) -> Option<String> {
+    let hired = loop {
+        match chain.entry::<Agent>(&StateKey::Agent(run.agent)).await {
+            Ok(hired) => break hired,
+            Err(error) => debug!(agent = %run.agent, %error, "a hired agent can't be looked up yet"),
+        }
+        tokio::time::sleep(REOPEN_WAIT).await;
     };
-    if tokens > *left {
+    // What is not there, or is another version, the ledger refuses.
+    let terms = hired.map(|hired| hired.terms).filter(|terms| terms.version_digest() == run.version)?;
+    beyond(&terms, prices, left)
+}
+
+/// Why model calls of a run by these terms are not paid, if they are not: those of all that a run hires may cost as much as its own
+/// could, which its client has seen. Else they are counted.
+fn beyond(terms: &AgentTerms, prices: &BTreeMap<ProfileId, Price>, left: &mut Amount) -> Option<String> {
+    let Some(price) = prices.get(&terms.model) else {
+        return Some("this gateway does not serve the hired agent's model".to_owned());
+    };
+    let cost = calls_max(price, terms.limits.tokens);
+    if cost > *left {
         return Some(format!(
-            "the hired run may take {tokens} tokens, and {left} are left of what this run may take for those that it hires"
+            "the hired run's model calls may cost {cost}, and {left} are left for those that this run hires"
         ));
     }
-    *left -= tokens;
+    *left = Amount::from_nano(left.nano().saturating_sub(cost.nano()));
     None
 }
 
@@ -495,8 +557,7 @@ async fn hire(
     });
     let outcome = match opened {
         Some(run) => HiredRecord::Opened { run },
-        // An order that was brought before, by a process that is gone, is refused now; what became of it stands there already.
-        None if hub.disk(move |hub| hub.store.hired(order)).await?.is_some() => return Ok(()),
+        // Where an order was brought before, by a process that is gone, what became of it stands there, unless that went with it.
         None => HiredRecord::Refused { reason: sent.failure.clone().unwrap_or_else(|| "no run was opened".to_owned()) },
     };
     hub.disk(move |hub| hub.store.put_hired(order, &outcome)).await?;
@@ -562,48 +623,42 @@ fn worker_key(node: Node) -> Option<VrfPublicKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use inferium_types::{
-        JobLeaf, JobPayload, Price, RunInput, RunTranscript, Tier, VerificationMode, step_request, step_result,
-    };
-
-    fn hires(tokens: &[u64], hired_tokens: u64) -> OrdersRecord {
-        let given = |(place, tokens): (u32, &u64)| {
-            let manifest = format!(
-                "name = \"clerk\"\nmodel = \"mock\"\nprice = \"1\"\nsystem_prompt = \"x\"\n\
-                 [limits]\nsteps = 1\ntokens = {tokens}\ntool_calls = 0\nseconds = 1\n"
-            );
-            let input = RunInput { manifest, task: String::new(), files: Vec::new() };
-            (place, JobPayload { salt: [1; 32], input: JobInput::Run(input) })
-        };
-        let transcript = RunTranscript { tools: Vec::new(), calls: Vec::new(), answer: String::new() };
-        let request = step_request(LeaseId::new(Digest::ZERO), 0, &Digest::ZERO, &Digest::ZERO);
-        let result = step_result(&request, Digest::ZERO, &transcript.public(), true);
-        OrdersRecord {
-            step: JobLeaf { request, result },
-            calls: Vec::new(),
-            orders: Vec::new(),
-            payer: Digest::ZERO,
-            hires: (0..).zip(tokens).map(given).collect(),
-            hired_tokens,
-        }
-    }
+    use inferium_types::{AgentLimits, Digest, Recipients, SpendingPolicy, Tier, VerificationMode};
 
     /// SPEC A3: whoever asks one agent does not pay for many.
     #[test]
-    fn what_a_run_hires_takes_as_much_as_the_run_itself_at_most() {
-        let record = hires(&[60, 41, 40, 1], 100);
-        let mut left = record.hired_tokens;
-        let refused = [0, 1, 2, 3, 4].map(|place| too_much(&record, place, &mut left).is_some());
-        assert_eq!(refused, [false, true, false, true, false], "the last is no order to hire");
-        assert_eq!(left, 0);
-        // What was hired hires nobody.
-        let record = hires(&[1], 0);
-        assert!(too_much(&record, 0, &mut 0).is_some_and(|reason| reason.contains("0 are left")));
-        let mut odd = hires(&[1], 100);
-        if let JobInput::Run(input) = &mut odd.hires[0].1.input {
-            input.manifest = "name = 1".into();
-        }
-        assert!(too_much(&odd, 0, &mut 100).is_some_and(|reason| reason.contains("can't be read")));
+    fn what_a_run_hires_may_cost_as_much_as_the_run_itself_at_most() {
+        let (cheap, dear) = (ProfileId::new(Digest::sha256(b"cheap")), ProfileId::new(Digest::sha256(b"dear")));
+        let price = |nano| Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(nano) };
+        let prices = BTreeMap::from([(cheap, price(2)), (dear, price(100))]);
+        let terms = |model, tokens| AgentTerms {
+            manifest: Digest::ZERO,
+            model,
+            price: Amount::from_nano(1),
+            limits: AgentLimits { steps: 1, tokens, tool_calls: 0, run_ms: 1_000 },
+            policy: SpendingPolicy {
+                per_run: Amount::ZERO,
+                per_day: Amount::ZERO,
+                recipients: Recipients::Nobody,
+                expires_at_ms: 0,
+            },
+        };
+        let mut left = Amount::from_nano(200);
+        let hired = [(cheap, 60), (cheap, 41), (dear, 1), (cheap, 40), (cheap, 1)];
+        let refused = hired.map(|(model, tokens)| beyond(&terms(model, tokens), &prices, &mut left).is_some());
+        assert_eq!((refused, left), ([false, true, true, false, true], Amount::ZERO), "120 and 80 of 200");
+        assert!(beyond(&terms(cheap, 1), &prices, &mut Amount::from_nano(0)).is_some(), "what was hired hires nobody");
+        let unknown = terms(ProfileId::new(Digest::ZERO), 0);
+        assert!(beyond(&unknown, &prices, &mut left).is_some_and(|reason| reason.contains("does not serve")));
+    }
+
+    #[test]
+    fn the_orders_of_a_run_are_brought_once_at_a_time() {
+        let (all, run) = (Arc::default(), LeaseId::new(Digest::ZERO));
+        let one = Spending::begin(&all, run);
+        assert!(one.is_some() && Spending::begin(&all, run).is_none());
+        drop(one);
+        assert!(Spending::begin(&all, run).is_some());
     }
 
     #[test]

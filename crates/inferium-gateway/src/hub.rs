@@ -46,7 +46,7 @@ pub(crate) use leases::{LeaseUse, NoLease, Retired};
 pub(crate) use limits::{LimitView, Limited, OverLimit, TakenTokens};
 pub(crate) use payments::{NotTaken, PENDING_EACH_MAX, Settled};
 pub(crate) use preferences::Preferences;
-pub(crate) use runs::{CallAsked, HiredRun, RunNews, RunReservation, RunSpec};
+pub(crate) use runs::{CallAsked, HiredRun, RunNews, RunReservation, RunSpec, calls_max};
 pub(crate) use segments::NotSigned;
 pub(crate) use unsigned::keep_unsigned;
 

@@ -17,8 +17,8 @@ use inferium_ledger::{Phase, Segment, SegmentState, StallState, State};
 use inferium_seal::{SealError, SealingSecret, seal};
 use inferium_store::StoreError;
 use inferium_types::{
-    ImpossibleJob, InvalidEncoding, ModelProfile, NodeId, NodeRole, ProfileId, SealPurpose, Sealed, SealedEvidence,
-    SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
+    ImpossibleJob, InvalidEncoding, ModelProfile, ModelTask, NodeId, NodeRole, ProfileId, SealPurpose, Sealed,
+    SealedEvidence, SealingKeyProof, SecretKey, SegmentEvidence, SegmentId, StallId, decode, limits,
     wire::{RelayFetch, RelayedRequest},
 };
 use replays::TimeLeft;
@@ -284,6 +284,10 @@ impl Duties {
         let lease = state.lease(&relayed.request.lease).ok_or(Refused::NoDuty)?;
         // It has the duty only because it declared the profile; it may serve another one since.
         let (profile, model) = shared.models.get(&lease.terms.profile).ok_or(Refused::NoDuty)?;
+        // SPEC X3: whether an interval leads to numbers that are none shows only to who trains it.
+        if profile.task == ModelTask::Train {
+            return Err(Refused::NoDuty);
+        }
         check_can_be_done(&relayed, (lease.terms.context_tokens, Comparison::from(&profile.engine)), model)?;
         shared.store.record_relayed(id, state.height(), &opened)?;
         let _ = shared.news.try_send(News::Request(id));

@@ -63,6 +63,7 @@ impl Answerer {
         let mode = lease.terms.mode;
         let (model, server) = match lease.terms.kind {
             TaskKind::Leaderboard => (Model::folder(self.chain.network_key()), None),
+            TaskKind::Training => (inferium_train::model(), None),
             _ => (self.model.clone(), self.server.clone()),
         };
         let context = JobContext::honest(model, server, vrf_output, mode);

@@ -293,11 +293,11 @@ pub(super) async fn create(
         return Err(ApiError::Overloaded);
     }
     state.hub.training_added();
-    shown(&state.hub, id).await
+    shown(&state.hub, id, Some(key.hash)).await
 }
 
-/// A run with all that everybody may see of it.
-async fn shown(hub: &Arc<Hub>, id: Digest) -> Result<Json<Value>, ApiError> {
+/// A run with all that everybody may see of it, and for who pays why it does not go on.
+async fn shown(hub: &Arc<Hub>, id: Digest, reader: Option<Digest>) -> Result<Json<Value>, ApiError> {
     let found = hub.disk(move |hub| {
         let Some(record) = hub.store.training(id)? else { return Ok(None) };
         let mut rows = Vec::new();
@@ -311,7 +311,7 @@ async fn shown(hub: &Arc<Hub>, id: Digest) -> Result<Json<Value>, ApiError> {
     });
     let missing = || ApiError::Missing { what: TRAINING, id: id.to_string() };
     let (record, rows, pending, announced) = found.await?.ok_or_else(missing)?;
-    let mut shown = brief(id, &record);
+    let mut shown = brief(id, &record, reader);
     if let Some(fields) = shown.as_object_mut() {
         fields.extend(details(&record, &rows, pending.as_ref(), announced));
     }
@@ -324,7 +324,7 @@ fn spec_of(record: &TrainingRecord) -> Option<TrainingSpec> {
 }
 
 /// What a list has of a run.
-fn brief(id: Digest, record: &TrainingRecord) -> Value {
+fn brief(id: Digest, record: &TrainingRecord, reader: Option<Digest>) -> Value {
     let (spec, Progress { intervals, cost, last }) = (spec_of(record), record.progress);
     let of = |read: &dyn Fn(&TrainingSpec) -> Value| spec.as_ref().map(read);
     let (status, error) = match &record.state {
@@ -333,6 +333,8 @@ fn brief(id: Digest, record: &TrainingRecord) -> Value {
         TrainingState::Finished => ("finished", None),
         TrainingState::Failed(why) => ("failed", Some(why)),
     };
+    // A budget that is left, and what workers wrote, are nobody else's business.
+    let is_payer = reader == Some(record.payer);
     let labels = of(&|spec| match &spec.method {
         Method::Head { labels, .. } => json!(labels.len()),
         Method::Lora { .. } => Value::Null,
@@ -342,8 +344,8 @@ fn brief(id: Digest, record: &TrainingRecord) -> Value {
         "object": "training.run",
         "id": id.to_string(),
         "status": status,
-        "error": error,
-        "waits": record.waits,
+        "error": error.map(|words| if is_payer { words.as_str() } else { "it did not go on; its key is told why" }),
+        "waits": record.waits.as_deref().map(|words| if is_payer { words } else { "a worker" }),
         "created": record.created_at_ms / 1_000,
         "method": "head",
         "model": of(&|spec| json!({"name": spec.model.name, "weights_root": spec.model.weights_root.to_string(), "tokenizer": spec.model.tokenizer_hash.to_string()})),
@@ -409,11 +411,12 @@ fn details(
 }
 
 /// All runs, the newest first.
-pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(State(state): State<ApiState>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    let reader = state.key(&headers).ok().map(|key| key.hash);
     let found = state.hub.disk(|hub| hub.store.trainings());
     let mut found = found.await?;
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_at_ms));
-    let data: Vec<Value> = found.iter().map(|(id, record)| brief(*id, record)).collect();
+    let data: Vec<Value> = found.iter().map(|(id, record)| brief(*id, record, reader)).collect();
     Ok(Json(json!({"object": "list", "data": data})))
 }
 
@@ -424,9 +427,10 @@ fn id_of(id: Result<Path<String>, PathRejection>) -> Result<Digest, ApiError> {
 
 pub(super) async fn show(
     State(state): State<ApiState>,
+    headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    shown(&state.hub, id_of(id)?).await
+    shown(&state.hub, id_of(id)?, state.key(&headers).ok().map(|key| key.hash)).await
 }
 
 /// A file of a run, for the key that pays for it: its spec, a checkpoint, or what was trained.

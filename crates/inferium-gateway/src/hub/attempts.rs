@@ -95,7 +95,9 @@ impl Attempts {
                 outcome => break outcome?,
             }
         };
-        let hedge_at = Some(Instant::now() + hedge_after(spec.prompt_tokens));
+        // An interval is megabytes, and both would be paid.
+        let is_hedged = spec.kind != TaskKind::Training;
+        let hedge_at = is_hedged.then(|| Instant::now() + hedge_after(spec.prompt_tokens));
         let beside = Beside::new(siblings);
         Ok(Self { hub: Arc::clone(hub), spec, handle, hedge: None, hedge_at, seen: false, _beside: beside })
     }

@@ -552,8 +552,9 @@ impl Hub {
             entry.jobs_used = entry.jobs_used.saturating_sub(1);
             entry.tokens_used = entry.tokens_used.saturating_sub(running.request.tokens());
             outbox = entry.outbox.clone();
-            // SPEC A2: no claim is made about a run.
-            if is_late && !running.cancelled && running.run.is_none() {
+            // SPEC A2, X3: no claim is made about a run, nor about an interval of training.
+            let is_claimed = running.run.is_none() && running.task != ModelTask::Train;
+            if is_late && !running.cancelled && is_claimed {
                 let id = StallId::of_job(running.request.lease, running.request.sequence);
                 claim = entry.suspend(id).then(|| Claim::new(id, running.request, &running.payload));
             }

@@ -4,7 +4,7 @@ use super::jobs::{JobHandle, RunningJob};
 use super::{Ending, Hub, NoLease};
 use crate::metrics::ModelLabel;
 use inferium_types::{
-    AgentId, Amount, CallRecord, Digest, JobAnswer, JobId, JobPayload, JobRequest, LeaseId, ModelTask, NodeId,
+    AgentId, Amount, CallRecord, Digest, JobAnswer, JobId, JobPayload, JobRequest, LeaseId, ModelTask, NodeId, Price,
     ProfileId, RunTranscript, SamplingParams, TaskKind, Usage, limits,
     wire::{GatewayMessage, ModelAnswer, RunSecret},
 };
@@ -44,6 +44,13 @@ pub(crate) struct RunSpec {
     pub(crate) tool_calls: u32,
     /// Whether another agent's account pays the price, and not the key.
     pub(crate) is_hired: bool,
+    /// What its model calls cost at most.
+    pub(crate) calls_max: Amount,
+}
+
+/// What model calls of so many tokens cost at most, however they are divided.
+pub(crate) fn calls_max(price: &Price, tokens: u64) -> Amount {
+    Amount::from_nano(price.prompt_token.max(price.completion_token).nano().saturating_mul(tokens))
 }
 
 /// A run that another one hired, and that the ledger opened.

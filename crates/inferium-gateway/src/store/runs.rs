@@ -4,8 +4,8 @@ use super::{GatewayStore, StoreError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::Table;
 use inferium_types::{
-    AccountId, AgentId, AgentSpend, CallRecord, Digest, JobId, JobLeaf, JobPayload, LeaseId, RunCall, RunTranscript,
-    SpendOrder, merkle_path,
+    AccountId, AgentId, AgentSpend, Amount, CallRecord, Digest, JobId, JobLeaf, JobPayload, LeaseId, RunCall,
+    RunTranscript, SpendOrder, merkle_path,
 };
 
 const AGENTS: Table<AgentId, AgentRecord> = Table::new("agents");
@@ -78,8 +78,8 @@ pub(crate) struct OrdersRecord {
     pub(crate) payer: Digest,
     /// What hired runs are given, by the places of their orders.
     pub(crate) hires: Vec<(u32, JobPayload)>,
-    /// Tokens that all of these may take together.
-    pub(crate) hired_tokens: u64,
+    /// What the model calls of all of these may cost together.
+    pub(crate) hired_max: Amount,
 }
 
 /// What became of an order to hire.
@@ -102,7 +102,7 @@ impl OrdersRecord {
     pub(crate) fn of(
         step: JobLeaf,
         transcript: &RunTranscript,
-        (payer, hires, hired_tokens): (Digest, Vec<(u32, JobPayload)>, u64),
+        (payer, hires, hired_max): (Digest, Vec<(u32, JobPayload)>, Amount),
     ) -> Option<Self> {
         let order = |(index, call): (u32, &CallRecord)| match call {
             CallRecord::Spend { order } => Some((index, *order)),
@@ -110,7 +110,7 @@ impl OrdersRecord {
         };
         let orders: Vec<_> = (0..).zip(&transcript.calls).filter_map(order).collect();
         let calls = transcript.public().iter().map(RunCall::hash).collect();
-        (!orders.is_empty()).then_some(Self { step, calls, orders, payer, hires, hired_tokens })
+        (!orders.is_empty()).then_some(Self { step, calls, orders, payer, hires, hired_max })
     }
 
     /// What cites each order, by its place, of a run whose one segment holds the step alone.
@@ -149,8 +149,12 @@ impl GatewayStore {
         Ok(found)
     }
 
+    /// Keeps what became of an order to hire; that it was refused only where nothing else is known of it.
     pub(crate) fn put_hired(&self, order: (LeaseId, u32), record: &HiredRecord) -> Result<(), StoreError> {
-        self.store.put(HIRED, &order, record)
+        self.store.write(|tx| {
+            let is_news = matches!(record, HiredRecord::Opened { .. }) || tx.get(HIRED, &order)?.is_none();
+            if is_news { tx.put(HIRED, &order, record) } else { Ok(()) }
+        })
     }
 
     /// What became of an order to hire; `None` as long as it waits.

@@ -92,24 +92,30 @@ pub(crate) struct PendingInterval {
     pub(crate) checkpoint: Vec<u8>,
 }
 
+/// Runs of a key under way at most.
+const UNDER_WAY_MAX: usize = 4;
+
 impl GatewayStore {
-    /// Keeps a run that is new; false where there is no room for one that is not over.
+    /// Keeps a run that is new; false where there is no room for one that is not over, or the key has too many under way.
     pub(crate) fn put_training(
         &self,
         id: Digest,
         record: &TrainingRecord,
         data: &(String, Vec<u8>),
     ) -> Result<bool, StoreError> {
-        let mut kept = self.trainings()?;
-        kept.sort_by_key(|(_, record)| record.created_at_ms);
-        let over = kept.len().saturating_sub(TRAININGS_MAX - 1);
-        let gone: Vec<Digest> =
-            kept.iter().filter(|(_, record)| record.state.is_over()).map(|(id, _)| *id).take(over).collect();
-        if gone.len() < over {
+        let kept = self.trainings()?;
+        let under_way = kept.iter().filter(|(_, of)| of.payer == record.payer && !of.state.is_over()).count();
+        if under_way >= UNDER_WAY_MAX {
             return Ok(false);
         }
-        for id in gone {
-            self.remove_training(id)?;
+        if kept.len() >= TRAININGS_MAX {
+            // Its own go first, then those of whoever has most: nobody pushes out what others paid for by sending many.
+            let runs_of = |payer: &Digest| kept.iter().filter(|(_, of)| of.payer == *payer).count();
+            let over = kept.iter().filter(|(_, of)| of.state.is_over());
+            let goes = over
+                .min_by_key(|(_, of)| (of.payer != record.payer, usize::MAX - runs_of(&of.payer), of.created_at_ms));
+            let Some((goes, _)) = goes else { return Ok(false) };
+            self.remove_training(*goes)?;
         }
         self.store.write(|tx| {
             tx.put(DATA, &id, data)?;

@@ -6,7 +6,7 @@ use crate::keys::text;
 use crate::output;
 use crate::progress::{print, say};
 use inferium_agent::Manifest;
-use inferium_types::{AgentId, Digest};
+use inferium_types::{AgentId, Digest, is_agent_name};
 use serde_json::json;
 use std::path::Path;
 
@@ -17,14 +17,35 @@ pub(super) async fn run(agent: &str, into: &Path, called: Option<String>, server
     let found = runs::agent(agent, server).await?;
     let manifest = text(&found, "manifest");
     let (id, version) = (text(&found, "id"), text(&found, "version_digest"));
-    let is_whole = AgentId::from_hex(id).is_some()
+    let is_asked = AgentId::from_hex(agent).is_none_or(|asked| asked.to_string() == id);
+    let is_whole = is_asked
+        && AgentId::from_hex(id).is_some()
         && Digest::from_hex(version).is_some()
         && Digest::sha256(manifest.as_bytes()).to_string() == text(&found, "manifest_sha256");
     if !is_whole {
         return Err(Failure::failed("the gateway's answer does not hold together: manifest, hash, id and version"));
     }
     let name = called.unwrap_or_else(|| text(&found, "name").to_owned());
+    if !is_agent_name(&name) {
+        return Err(Failure::failed("the gateway's answer does not hold together: the agent's name is none"));
+    }
     let after = with_hired(&before, &name, (id, version, manifest)).map_err(Failure::refused)?;
+    // Nothing but that table is new, whatever the gateway said.
+    let table = |text: &str| {
+        text.parse::<toml::Table>().map_err(|error| Failure::refused(format!("{}: {error}", into.display())))
+    };
+    let (mut with, without) = (table(&after)?, table(&before)?);
+    if let Some(toml::Value::Table(hire)) = with.get_mut("hire") {
+        drop(hire.remove(&name));
+        if hire.is_empty() && !without.contains_key("hire") {
+            with.remove("hire");
+        }
+    }
+    if with != without {
+        return Err(Failure::failed(
+            "the gateway's answer does not hold together: it would change more than whom to hire",
+        ));
+    }
     // Whole or not at all: it may be the only copy of a manifest.
     let beside = into.with_extension("toml.new");
     std::fs::write(&beside, &after).map_err(|error| cannot("write beside", &error))?;

@@ -6,7 +6,7 @@ use super::agents::Found;
 use super::kept;
 use super::open::{Asked, Waiting, hosted};
 use crate::clock::unix_ms;
-use crate::hub::HiredRun;
+use crate::hub::{HiredRun, Hub};
 use crate::store::{HiredRecord, RunRecord};
 use inferium_types::{Amount, Digest, JobInput, LeaseId, step_request};
 use serde_json::{Value, json};
@@ -19,10 +19,21 @@ pub(crate) async fn host_hired(state: ApiState, mut hired: mpsc::UnboundedReceiv
     while let Some(one) = hired.recv().await {
         let state = state.clone();
         tokio::spawn(async move {
-            let run = one.run;
+            let _ends = EndsHired { hub: Arc::clone(&state.hub), run: one.run };
             host(&state, one).await;
-            state.hub.end_hired(run);
         });
+    }
+}
+
+/// Whatever comes of it, it is over then.
+struct EndsHired {
+    hub: Arc<Hub>,
+    run: LeaseId,
+}
+
+impl Drop for EndsHired {
+    fn drop(&mut self) {
+        self.hub.end_hired(self.run);
     }
 }
 
@@ -72,7 +83,14 @@ async fn begin(state: &ApiState, hired: HiredRun, began_at_ms: u64) -> Result<()
     let request = step_request(run, 0, &Digest::ZERO, &payload.commitment());
     // Nobody waits for it: the run is looked up when it is done.
     let ((news, _), (ended, _answered)) = (mpsc::channel(1), oneshot::channel());
-    let asked = Asked { payload: Arc::new(payload), payer, secrets: Vec::new(), found, hired_by: Some(by) };
+    let asked = Asked {
+        payload: Arc::new(payload),
+        payer,
+        secrets: Vec::new(),
+        found,
+        hired_by: Some(by),
+        calls_max: Amount::ZERO,
+    };
     hosted(Arc::clone(&state.hub), opener, asked, (request, began_at_ms), reserved, Waiting { news, ended }).await;
     Ok(())
 }
@@ -109,8 +127,9 @@ async fn outcome(state: &ApiState, payer: Digest, run: LeaseId) -> Result<(Value
     Ok(match (&kept, is_under_way) {
         (Some(_), _) => (field("status"), field("error")),
         (None, true) => (json!("in_progress"), Value::Null),
-        (None, false) => {
-            (json!("failed"), json!("the gateway stopped before the run was over; what it did not earn went back"))
-        }
+        (None, false) => (
+            json!("unknown"),
+            json!("the gateway stopped before it was over, or keeps it no more; what it did not earn went back"),
+        ),
     })
 }

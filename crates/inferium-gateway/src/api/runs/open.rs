@@ -6,7 +6,7 @@ use super::super::error::ApiError;
 use super::agents::Found;
 use super::shown_news;
 use crate::clock::unix_ms;
-use crate::hub::{Hub, JobEvent, JobHandle, RunNews, RunReservation, RunSpec};
+use crate::hub::{Hub, JobEvent, JobHandle, RunNews, RunReservation, RunSpec, calls_max};
 use crate::store::{OrdersRecord, RunRecord};
 use inferium_agent::hires;
 use inferium_chain::{LightClient, Sender};
@@ -86,9 +86,10 @@ pub(in super::super) async fn begin(state: &ApiState, payer: Digest, ask: RunAsk
     let opener = state.runs.clone().ok_or_else(|| ApiError::Internal("this gateway follows no chain".to_owned()))?;
     let found = opener.find(state, &ask.agent).await?;
     let terms = &found.agent.terms;
-    if !state.models.iter().any(|model| model.id == terms.model) {
-        return Err(ApiError::AgentNotFound(format!("this gateway does not serve the model of {:?}", ask.agent)));
-    }
+    let model = state.models.iter().find(|model| model.id == terms.model);
+    let model = model
+        .ok_or_else(|| ApiError::AgentNotFound(format!("this gateway does not serve the model of {:?}", ask.agent)))?;
+    let calls_max = calls_max(&model.price_max, terms.limits.tokens);
     // What the client has seen is what it pays for.
     let version = terms.version_digest().to_string();
     if ask.version.as_ref().is_some_and(|seen| *seen != version) {
@@ -105,7 +106,7 @@ pub(in super::super) async fn begin(state: &ApiState, payer: Digest, ask: RunAsk
     let (opened_sender, opened) = oneshot::channel();
     let (ended_sender, ended) = oneshot::channel();
     let waiting = Waiting { news: news_sender, ended: ended_sender };
-    let asked = Asked { payload: Arc::new(payload), payer, secrets: ask.secrets, found, hired_by: None };
+    let asked = Asked { payload: Arc::new(payload), payer, secrets: ask.secrets, found, hired_by: None, calls_max };
     tokio::spawn(whole(Arc::clone(&state.hub), opener, asked, reserved, opened_sender, waiting));
     let lost = |_| ApiError::Internal("the run was lost".to_owned());
     let (run, job) = opened.await.map_err(lost)??;
@@ -121,6 +122,8 @@ pub(super) struct Asked {
     pub(super) found: Found,
     /// The run that hired it, whose agent's account pays the price; the key does for others.
     pub(super) hired_by: Option<LeaseId>,
+    /// What its model calls cost at most.
+    pub(super) calls_max: Amount,
 }
 
 /// Who waits for a run.
@@ -164,7 +167,7 @@ pub(super) async fn hosted(
     mut reserved: RunReservation,
     Waiting { news, mut ended }: Waiting,
 ) {
-    let Asked { payload, payer, secrets, found, hired_by } = asked;
+    let Asked { payload, payer, secrets, found, hired_by, calls_max } = asked;
     let (run, terms) = (request.lease, &found.agent.terms);
     let spec = RunSpec {
         request,
@@ -177,6 +180,7 @@ pub(super) async fn hosted(
         tokens_max: terms.limits.tokens,
         tool_calls: terms.limits.tool_calls,
         is_hired: hired_by.is_some(),
+        calls_max,
     };
     let mut calls = Vec::new();
     let followed = tokio::select! {
@@ -274,9 +278,9 @@ async fn follow(
                 let hires = hires(spec.request.lease, &spec.payload, about.0.agent.terms.limits, &transcript);
                 let tasks = hires.iter().map(|(place, given)| (*place, task_of(given))).collect();
                 // Before anybody hears of the run: what it ordered is not lost with this process.
-                // A key pays at most twice what the agent that it asked for says: what was hired hires nobody.
-                let hired_tokens = if spec.is_hired { 0 } else { spec.tokens_max };
-                if let Some(orders) = OrdersRecord::of(*leaf, &transcript, (spec.payer, hires, hired_tokens)) {
+                // A key pays for model calls at most twice what the run that it asked for may take: what was hired hires nobody.
+                let hired_max = if spec.is_hired { Amount::ZERO } else { spec.calls_max };
+                if let Some(orders) = OrdersRecord::of(*leaf, &transcript, (spec.payer, hires, hired_max)) {
                     hub.disk(move |hub| hub.store.put_orders(&orders)).await?;
                 }
                 let host = hub.host_of(spec.request.lease);

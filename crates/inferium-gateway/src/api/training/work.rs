@@ -149,7 +149,10 @@ impl Run {
             let (kept, hub_prepared) = (self.id, Arc::clone(&prepared));
             let at = self.hub.disk(move |hub| hub_prepared.last(hub, kept)).await?.ok_or_else(gone)?;
             if at.index() >= prepared.spec().intervals() {
-                let after = evaluated(&prepared.trainer, &at)?;
+                self.check_all().await?;
+                let measuring = Arc::clone(&prepared);
+                let after = tokio::task::spawn_blocking(move || evaluated(&measuring.trainer, &at));
+                let after = after.await.map_err(|error| Stop::Failed(error.to_string()))??;
                 self.hub.disk(move |hub| hub.store.change_training(id, |record| record.after = Some(after))).await?;
                 return Ok(());
             }
@@ -215,6 +218,23 @@ impl Run {
         warn!(run = %id, interval = index, %job, "an interval was not approved: it is trained again");
         self.hub.disk(move |hub| hub.store.reject_pending(id)).await?;
         self.check_rejected().await
+    }
+
+    /// What was final may have been found wrong since (SPEC V4): then all that follows from it is wrong as well.
+    async fn check_all(&self) -> Result<(), Stop> {
+        let id = self.id;
+        let wrong = self.hub.disk(move |hub| {
+            for (index, row) in (1_u64..).zip(hub.store.training_intervals(id)?) {
+                if standing(hub, row.job)? == Standing::Rejected {
+                    return Ok(Some(index));
+                }
+            }
+            Ok(None)
+        });
+        match wrong.await? {
+            None => Ok(()),
+            Some(index) => Err(Stop::Failed(format!("interval {index} was approved, and found wrong later"))),
+        }
     }
 
     async fn check_rejected(&self) -> Result<(), Stop> {

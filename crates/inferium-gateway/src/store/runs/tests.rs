@@ -3,8 +3,8 @@
 use super::{HiredRecord, OrdersRecord, RUNS_MAX, RunRecord};
 use crate::store::GatewayStore;
 use inferium_types::{
-    AgentId, CallRecord, Digest, JobInput, JobLeaf, JobPayload, LeaseId, RunInput, RunTerms, RunTranscript, SecretKey,
-    SpendOrder, step_request, step_result,
+    AgentId, Amount, CallRecord, Digest, JobInput, JobLeaf, JobPayload, LeaseId, RunInput, RunTerms, RunTranscript,
+    SecretKey, SpendOrder, step_request, step_result,
 };
 
 fn run(number: u64) -> LeaseId {
@@ -33,11 +33,11 @@ fn orders_are_there_with_what_they_hire_for_until_they_were_brought() {
     let (path, store) = open();
     let payer = Digest::sha256(b"payer");
     let nothing = transcript(0);
-    assert_eq!(OrdersRecord::of(step(&nothing), &nothing, (payer, Vec::new(), 0)), None);
+    assert_eq!(OrdersRecord::of(step(&nothing), &nothing, (payer, Vec::new(), Amount::ZERO)), None);
     let input = RunInput { manifest: "clerk".into(), task: "File it.".into(), files: Vec::new() };
     let given = JobPayload { salt: [3; 32], input: JobInput::Run(input) };
     let two = transcript(2);
-    let record = OrdersRecord::of(step(&two), &two, (payer, vec![(1, given)], 50)).unwrap();
+    let record = OrdersRecord::of(step(&two), &two, (payer, vec![(1, given)], Amount::from_nano(50))).unwrap();
     store.put_orders(&record).unwrap();
     assert_eq!(store.ordering().unwrap(), [(run(0), record.step.request.job)]);
     let kept = store.orders(run(0)).unwrap().unwrap();
@@ -65,6 +65,8 @@ fn what_became_of_an_order_goes_with_its_run() {
         store.put_hired((run(number), u32::MAX), &refused).unwrap();
     }
     assert_eq!(store.hired((run(0), 1)).unwrap(), None, "an order that waits");
+    // Brought a second time it is refused, and stands as it stood.
+    store.put_hired((run(1), 0), &refused).unwrap();
     for number in 2..=u64::try_from(RUNS_MAX).unwrap() {
         keep(number);
     }

@@ -1,4 +1,4 @@
-use super::{IntervalRow, PendingInterval, Progress, TRAININGS_MAX, TrainingRecord, TrainingState};
+use super::{IntervalRow, PendingInterval, Progress, TRAININGS_MAX, TrainingRecord, TrainingState, UNDER_WAY_MAX};
 use crate::store::GatewayStore;
 use inferium_types::{Amount, Digest, JobId, SecretKey};
 
@@ -20,9 +20,14 @@ fn id(number: u64) -> Digest {
     Digest::of("run", &[&number.to_be_bytes()])
 }
 
+fn payer(number: u64) -> Digest {
+    Digest::of("payer", &[&number.to_be_bytes()])
+}
+
 fn record(created_at_ms: u64, state: TrainingState) -> TrainingRecord {
     TrainingRecord {
-        payer: Digest::ZERO,
+        // Of each key two of these.
+        payer: payer(created_at_ms / 2),
         created_at_ms,
         open: vec![1],
         lines: 2,
@@ -92,4 +97,29 @@ fn the_oldest_run_that_is_over_goes_and_none_that_is_not() {
     assert_eq!(store.training_checkpoint(id(3), 0).unwrap(), None);
     assert!(!store.put_training(id(101), &record(101, TrainingState::Announced), &data()).unwrap());
     assert_eq!((store.training(id(101)).unwrap(), store.trainings().unwrap().len()), (None, TRAININGS_MAX));
+}
+
+#[test]
+fn a_key_has_so_many_under_way_and_pushes_out_its_own_before_others() {
+    let (_folder, store) = open();
+    let most = u64::try_from(TRAININGS_MAX).unwrap();
+    let of = |key: u64, number: u64, state| TrainingRecord { payer: payer(key), ..record(number, state) };
+    for number in 0..u64::try_from(UNDER_WAY_MAX).unwrap() {
+        assert!(store.put_training(id(number), &of(1, number, TrainingState::Training), &data()).unwrap());
+    }
+    let one_more = of(1, 50, TrainingState::Announced);
+    assert!(!store.put_training(id(50), &one_more, &data()).unwrap());
+    store.change_training(id(0), |record| record.state = TrainingState::Finished).unwrap();
+    assert!(store.put_training(id(50), &one_more, &data()).unwrap());
+    // All places are taken: two runs of the second key that are over, the older first, and many of the third.
+    for (key, number) in (0..most - 5).map(|place| (if place < 2 { 2 } else { 3 }, 100 + place)) {
+        assert!(store.put_training(id(number), &of(key, number, TrainingState::Finished), &data()).unwrap());
+    }
+    assert_eq!(store.trainings().unwrap().len(), TRAININGS_MAX);
+    let is_there = |number| store.training(id(number)).unwrap().is_some();
+    assert!(store.put_training(id(200), &of(2, 200, TrainingState::Training), &data()).unwrap());
+    assert!(!is_there(100) && is_there(101) && is_there(102), "the second key's own, though older ones are there");
+    assert!(store.put_training(id(201), &of(4, 201, TrainingState::Training), &data()).unwrap());
+    assert!(is_there(0) && is_there(101) && !is_there(102), "of whoever has most, the oldest");
+    assert_eq!(store.trainings().unwrap().len(), TRAININGS_MAX);
 }

@@ -61,7 +61,7 @@ pub fn synthetic(name: &str) -> Result<Option<(Model, Vec<i32>)>, CompileError> 
     let image = |channels, side| Shape { channels, height: side, width: side };
     let (input, layers) = match name {
         "mlp-109k" => (Shape::vector(784), draw.mlp(&[784, 128, 64, 10])),
-        "dense-4m" => (Shape::vector(1024), draw.mlp(&[1024, 1024, 1024, 1024, 1024, 10])),
+        "dense-4m" => (Shape::vector(1024), draw.mlp(&[1024, 1024, 1024, 1024, 512, 512, 10])),
         "mlp-tiny" => (Shape::vector(12), draw.mlp(&[12, 10, 6, 3])),
         "lenet-5" => {
             let mut layers = vec![draw.conv(1, 6, 5, 2), Relu, AveragePool(2), draw.conv(6, 16, 5, 0), Relu];

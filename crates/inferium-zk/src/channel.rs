@@ -92,16 +92,21 @@ pub(crate) struct Writer<'a> {
     pub(crate) transcript: &'a mut Transcript,
     pub(crate) messages: Vec<EF>,
     pads: Option<&'a Pads>,
+    /// A message that is made another one, by tests of the verifier.
+    lie: Option<usize>,
     sent: usize,
     multiplied: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) const fn new(transcript: &'a mut Transcript, pads: Option<&'a Pads>) -> Self {
-        Self { transcript, messages: Vec::new(), pads, sent: 0, multiplied: 0 }
+    pub(crate) const fn new(transcript: &'a mut Transcript, pads: Option<&'a Pads>, lie: Option<usize>) -> Self {
+        Self { transcript, messages: Vec::new(), pads, lie, sent: 0, multiplied: 0 }
     }
 
-    fn put(&mut self, wire: EF) {
+    fn put(&mut self, mut wire: EF) {
+        if self.lie == Some(self.messages.len()) {
+            wire += EF::ONE;
+        }
         self.transcript.element(wire);
         self.messages.push(wire);
     }

@@ -17,6 +17,8 @@
 //! - No clock, no IO; entropy is an argument. Threads are the commitment library's pool.
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod adversary;
 mod batch;
 mod channel;
 mod circuit;
@@ -39,6 +41,3 @@ pub use proof::{PROOF_BYTES_MAX, Proof};
 pub use prove::{InputCommitment, ProvingKey, register};
 pub use statement::{Hiding, Statement, VerifyingKey};
 pub use verify::verify;
-
-#[cfg(test)]
-mod tests;

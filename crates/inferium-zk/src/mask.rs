@@ -169,6 +169,43 @@ fn points(demand: Demand, transcript: &mut Transcript) -> Vec<Vec<EF>> {
     (0..2 * LIMBS).map(of).collect()
 }
 
+/// An element from evaluations of its limbs.
+fn whole(limbs: &[EF]) -> EF {
+    limbs.iter().enumerate().map(|(limb, value)| *value * unit(limb)).sum()
+}
+
+fn unit(limb: usize) -> EF {
+    EF::from_basis_coefficients_fn(|at| F::from_bool(at == limb))
+}
+
+/// The simulator of the argument in `docs/zk.md`: from forms alone, without pads, it makes what a prover would say and
+/// what its commitment would open to, and tells whether the verifier's relations hold of it.
+pub(crate) fn simulate(demand: Demand, zeros: Vec<Lin>, stream: &mut Stream) -> Option<(bool, Vec<EF>)> {
+    let mut draw = || {
+        let limbs: [F; LIMBS] = core::array::from_fn(|_| stream.element());
+        EF::from_basis_coefficients_fn(|limb| limbs.get(limb).copied().unwrap_or(F::ZERO))
+    };
+    let [zeta, tau, gamma] = core::array::from_fn(|_| draw());
+    let point: Vec<EF> = (0..pad_bits(demand)).map(|_| draw()).collect();
+    let factors = [draw(), draw()];
+    let (coefficients, constant) = combine(demand, zeros, bases(demand, zeta)?, factors, tau);
+    let sums: Vec<EF> = (0..1_usize << pad_bits(demand)).map(|_| draw()).collect();
+    let blind = inner(&coefficients, &sums) + gamma * constant;
+    let pads: Vec<EF> = (0..LIMBS).map(|_| draw()).collect();
+    // R is u less γ · pads, limb by limb; multiplication by γ is linear over the limbs.
+    let table = eq_table(&point);
+    let limb = |element: &EF, limb: usize| element.as_basis_coefficients_slice().get(limb).copied().unwrap_or(F::ZERO);
+    let blinds: Vec<EF> = (0..LIMBS)
+        .map(|at| {
+            let of_sums: EF = sums.iter().zip(&table).map(|(sum, weight)| *weight * limb(sum, at)).sum();
+            of_sums - pads.iter().enumerate().map(|(from, pad)| *pad * limb(&(gamma * unit(from)), at)).sum::<EF>()
+        })
+        .collect();
+    let is_form = inner(&coefficients, &sums) == blind - gamma * constant;
+    let is_sum = inner(&table, &sums) == whole(&blinds) + gamma * whole(&pads);
+    Some((is_form && is_sum, sums))
+}
+
 impl MaskProof {
     /// Checks that the forms are zero.
     pub(crate) fn verify(&self, demand: Demand, zeros: Vec<Lin>, transcript: &mut Transcript) -> Result<(), VerifyError> {
@@ -187,10 +224,6 @@ impl MaskProof {
             return Err(VerifyError::Relation("checks of masked messages"));
         }
         let points = points(demand, transcript);
-        let whole = |limbs: &[EF]| {
-            let parts = limbs.iter().enumerate();
-            parts.map(|(limb, value)| *value * EF::from_basis_coefficients_fn(|at| F::from_bool(at == limb))).sum::<EF>()
-        };
         let (pads, blind) = self.limbs.split_at(LIMBS);
         let point = points.first().and_then(|point| point.get(LIMB_BITS..)).unwrap_or_default();
         if inner(&eq_table(point), &self.sums) != whole(blind) + gamma * whole(pads) {

@@ -35,7 +35,7 @@ pub(crate) const TERM_BITS: usize = 108;
 /// Bits of grinding that terms may count on.
 pub(crate) const GRINDING_BITS: usize = 16;
 /// Variables of the smallest polynomial that is committed to.
-pub(crate) const VARIABLES_MIN: usize = 12;
+pub(crate) const VARIABLES_MIN: usize = 14;
 /// Variables of the largest one: where the domain of its code ends.
 pub(crate) const VARIABLES_MAX: usize = F::TWO_ADICITY - RATE_BITS + FOLDING - 1;
 /// Elements at the end of a polynomial that nothing uses: random, so that evaluations say nothing of the others.
@@ -219,11 +219,7 @@ impl Opening {
 }
 
 /// Bits of security of one plain opening with this many variables, all of its error terms together.
-#[cfg(test)]
 pub(crate) fn opening_bits(variables: usize) -> Option<f64> {
     let pcs = plain(variables, 2).ok()?;
     Some(pcs.prescribed_security(&protocol(variables, 2))?.error().bits())
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,9 +18,9 @@ use crate::{batch, linear, lookup};
 
 /// A model, registered: with its weights committed, to be proved from as often as wanted.
 pub struct ProvingKey {
-    model: Model,
+    pub(crate) model: Model,
     weights: Committed,
-    key: VerifyingKey,
+    pub(crate) key: VerifyingKey,
 }
 
 impl core::fmt::Debug for ProvingKey {
@@ -84,12 +84,21 @@ impl ProvingKey {
     /// [`ProveError`] when the input is not of the model's shape and range.
     pub fn commit(&self, input: &[i32], seed: &[u8; 32], hiding: Hiding) -> Result<InputCommitment, ProveError> {
         run(&self.model, input)?;
+        self.commit_unchecked(input, seed, hiding)
+    }
+
+    pub(crate) fn commit_unchecked(
+        &self,
+        input: &[i32],
+        seed: &[u8; 32],
+        hiding: Hiding,
+    ) -> Result<InputCommitment, ProveError> {
         let values = input_polynomial(&self.key.circuit, input, &mut Stream::new(seed, "input spare"));
         let stream = (hiding == Hiding::Activations).then(|| Stream::new(seed, "input"));
         Ok(InputCommitment { input: input.to_vec(), committed: Committed::new(values, stream)?, hiding })
     }
 
-    /// Runs the model and proves that its output is what it is. `name` fills what is not known before: the output.
+    /// Runs the model and proves that the statement's output is its output. `rng` has to be cryptographic where the proof hides.
     ///
     /// # Errors
     /// [`ProveError`] when the statement is about another input or output, or hides something else than the commitment.
@@ -108,15 +117,16 @@ impl ProvingKey {
         }
         let mut stream = Stream::seeded(rng, "proof");
         let values = trace_polynomial(&self.key.circuit, &self.model, &trace, &mut stream);
-        self.prove_witness(input, values, statement, &mut stream)
+        self.prove_witness(input, values, statement, None, &mut stream)
     }
 
-    /// Proves from columns as they are, which a test can have falsified.
+    /// Proves from columns as they are, which a test can have falsified, as it can make one message (`lie`) another one.
     pub(crate) fn prove_witness(
         &self,
         input: InputCommitment,
         values: Vec<F>,
         statement: &Statement,
+        lie: Option<usize>,
         stream: &mut Stream,
     ) -> Result<Proof, ProveError> {
         let key = &self.key;
@@ -131,7 +141,7 @@ impl ProvingKey {
         let root = trace.root;
         let opened = Opened { input: &statement.input, trace: &root, pads: pads_root.as_ref(), early };
         let (mut transcript, _) = begin(key, statement, &opened);
-        let mut writer = Writer::new(&mut transcript, pads.as_ref());
+        let mut writer = Writer::new(&mut transcript, pads.as_ref(), lie);
         let oracles = [&self.weights.values, &input.committed.values, &trace.values].map(Vec::as_slice);
         let points = self.messages(oracles, &mut writer);
         let messages = writer.messages;

@@ -12,9 +12,10 @@ const ACTIVATION_MAX: f64 = 127.0;
 /// Bits of weights, without their sign.
 const WEIGHT_MAX: f64 = 127.0;
 /// Mantissas that scale a channel's sums, from the finest on; a coarser one is taken where sums would get too large.
-const MANTISSAS: [u8; 6] = [63, 31, 15, 7, 3, 1];
+/// Each bit less halves a sum's range, and with it the tables that it needs.
+const MANTISSAS: [u8; 3] = [7, 3, 1];
 /// How much finer than one step of the activation the table's index should be, in bits.
-const INDEX_BITS_FINER: i32 = 3;
+const INDEX_BITS_FINER: i32 = 2;
 
 /// A layer of float weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -258,7 +259,10 @@ fn quantise(weights: &[f32], biases: &[f32], finest: u8, scale: f64) -> Quantise
         (f64::from(*weight) / (unit * f64::from(mantissa))).round().clamp(-WEIGHT_MAX, WEIGHT_MAX) as i16
     };
     let quantised = rows.flat_map(|(row, mantissa)| row.iter().map(move |weight| rounded(weight, *mantissa)));
-    #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate, and the gate refuses what is too large")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "casts of floats saturate, and the gate refuses what is too large"
+    )]
     let biases = biases.iter().map(|bias| (f64::from(*bias) / (unit * scale)).round() as i32).collect();
     Quantised { weights: quantised.collect(), mantissas, biases, scale: unit * scale }
 }

@@ -150,7 +150,9 @@ pub enum ModelError {
         what: &'static str,
     },
     /// A sum could leave the range in which integers and field elements are the same.
-    #[error("node {node}: a value could reach {reach}, beyond the bound of accumulators; use narrower weights or split the sum")]
+    #[error(
+        "node {node}: a value could reach {reach}, beyond the bound of accumulators; use narrower weights or split the sum"
+    )]
     Overflow {
         /// Which node.
         node: usize,

@@ -214,7 +214,11 @@ impl Builder<'_> {
             Op::Dense { .. } | Op::Conv2d { .. } => self.committed(source)?,
             Op::Affine { .. } => self.affine(index, source)?,
             Op::Requantise { shift, table } => {
-                let is_affine = self.model.nodes.get(source.wrapping_sub(1)).is_some_and(|node| matches!(node.op, Op::Affine { .. }));
+                let is_affine = self
+                    .model
+                    .nodes
+                    .get(source.wrapping_sub(1))
+                    .is_some_and(|node| matches!(node.op, Op::Affine { .. }));
                 if !is_affine {
                     return Err(ProveError::Unsupported("a requantisation that is not behind an affine step"));
                 }
@@ -235,7 +239,9 @@ impl Builder<'_> {
 
     fn committed(&self, value: usize) -> Result<(), ProveError> {
         match self.views.get(value) {
-            Some(View::Between) | None => Err(ProveError::Unsupported("sums that are used before they are requantised")),
+            Some(View::Between) | None => {
+                Err(ProveError::Unsupported("sums that are used before they are requantised"))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -264,14 +270,18 @@ impl Builder<'_> {
     }
 
     fn finish(mut self, mut input: Column, mut input_multiplicity: Column) -> Result<(Circuit, Vec<F>), ProveError> {
-        let ends: Vec<(usize, End)> = self.splits.iter().map(|split| {
-            let shift = self.ranges.get(split.range).map_or(1, |(shift, _)| *shift);
-            let first = match self.model.nodes.get(split.node).map(|node| &node.op) {
-                Some(Op::Requantise { table, .. }) => i64::from(table.first),
-                _ => 0,
-            };
-            (split.affine, End::Table { hi: split.columns[0], lo: split.columns[1], shift, first })
-        }).collect();
+        let ends: Vec<(usize, End)> = self
+            .splits
+            .iter()
+            .map(|split| {
+                let shift = self.ranges.get(split.range).map_or(1, |(shift, _)| *shift);
+                let first = match self.model.nodes.get(split.node).map(|node| &node.op) {
+                    Some(Op::Requantise { table, .. }) => i64::from(table.first),
+                    _ => 0,
+                };
+                (split.affine, End::Table { hi: split.columns[0], lo: split.columns[1], shift, first })
+            })
+            .collect();
         for (affine, end) in ends {
             self.step(affine, end)?;
         }

@@ -58,7 +58,8 @@ fn pull<V>(circuit: &Circuit, mut value: usize, mut axes: [Axis; 3], claimed: V)
                 let (inner, outer) = (circuit.dims.get(*of)?, circuit.dims.get(value)?);
                 for (axis, place) in axes.iter_mut().enumerate().skip(1) {
                     let table = place.table();
-                    let weight = |at: usize| if at / size < outer.real[axis] { table.get(at / size).copied() } else { None };
+                    let weight =
+                        |at: usize| if at / size < outer.real[axis] { table.get(at / size).copied() } else { None };
                     let weights = (0..1 << inner.bits[axis]).map(|at| weight(at).unwrap_or(EF::ZERO));
                     *place = Axis::Dense(weights.collect());
                 }
@@ -76,7 +77,9 @@ fn numbers<'a>(circuit: &Circuit, columns: &dyn Fn(Column) -> &'a [F], value: us
         Some(View::Same(of)) => numbers(circuit, columns, *of),
         Some(View::Pooled { of, size }) => {
             let before = numbers(circuit, columns, *of);
-            let (Some(inner), Some(outer)) = (circuit.dims.get(*of), circuit.dims.get(value)) else { return Vec::new() };
+            let (Some(inner), Some(outer)) = (circuit.dims.get(*of), circuit.dims.get(value)) else {
+                return Vec::new();
+            };
             let mut sums = vec![F::ZERO; 1 << outer.total()];
             for channel in 0..1_usize << outer.bits[0] {
                 for y in 0..outer.real[1] * size {
@@ -120,7 +123,8 @@ fn left(step: &Step, numbers: &[F], output: &[Vec<EF>; 3]) -> Vec<EF> {
         for (dy, row) in sums.chunks_exact_mut(1 << bits).enumerate().take(kernel) {
             for (y, weight) in rows.iter().enumerate().take(step.output.real[1]) {
                 let place = (y + dy).checked_sub(padding).filter(|place| *place < height);
-                let from = place.map_or(&[][..], |place| along.get(place * kernel..(place + 1) * kernel).unwrap_or_default());
+                let from =
+                    place.map_or(&[][..], |place| along.get(place * kernel..(place + 1) * kernel).unwrap_or_default());
                 row.iter_mut().zip(from).for_each(|(sum, value)| *sum += *weight * *value);
             }
         }

@@ -208,7 +208,12 @@ pub(crate) fn simulate(demand: Demand, zeros: Vec<Lin>, stream: &mut Stream) -> 
 
 impl MaskProof {
     /// Checks that the forms are zero.
-    pub(crate) fn verify(&self, demand: Demand, zeros: Vec<Lin>, transcript: &mut Transcript) -> Result<(), VerifyError> {
+    pub(crate) fn verify(
+        &self,
+        demand: Demand,
+        zeros: Vec<Lin>,
+        transcript: &mut Transcript,
+    ) -> Result<(), VerifyError> {
         let length = 1_usize << pad_bits(demand);
         if self.sums.len() != length || self.limbs.len() != 2 * LIMBS || !self.opening.is_hiding() {
             return Err(VerifyError::Shape("the proof about pads"));

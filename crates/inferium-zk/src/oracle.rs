@@ -15,7 +15,9 @@ use p3_sumcheck::layout::{Layout, SuffixProver, Table};
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
 use p3_symmetric::{CompressionFunctionFromHasher, MerkleCap, SerializingHasher};
 use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption, WhirConfig};
-use p3_whir::{HidingWhirPcs, HidingWhirProverData, PcsProof, WhirProver, WhirProverData, ZkParameters, ZkWhirConfig, ZkWhirProof};
+use p3_whir::{
+    HidingWhirPcs, HidingWhirProverData, PcsProof, WhirProver, WhirProverData, ZkParameters, ZkWhirConfig, ZkWhirProof,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ProveError, VerifyError};
@@ -32,8 +34,8 @@ type Cap = MerkleCap<F, [u8; 32]>;
 
 /// Bits of security of each error term.
 pub(crate) const TERM_BITS: usize = 108;
-/// Bits of grinding that terms may count on.
-pub(crate) const GRINDING_BITS: usize = 16;
+/// Bits of grinding that terms may count on, the least first: grinding is most of what a small proof costs.
+pub(crate) const GRINDING_BITS: [usize; 4] = [4, 8, 12, 16];
 /// Variables of the smallest polynomial that is committed to.
 pub(crate) const VARIABLES_MIN: usize = 14;
 /// Variables of the largest one: where the domain of its code ends.
@@ -44,7 +46,20 @@ pub(crate) const SPARE: usize = 32;
 const FOLDING: usize = 4;
 const RATE_BITS: usize = 1;
 
+/// The parameters of this size: with the least grinding that lets every term reach its bits.
 fn parameters(variables: usize) -> Result<ProtocolParameters, ProveError> {
+    let mut last = ProveError::Unsupported("size of a polynomial");
+    for bits in GRINDING_BITS {
+        let parameters = parameters_grinding(variables, bits)?;
+        match WhirConfig::<EF, F, Challenger>::new(variables, parameters.clone()) {
+            Ok(_) => return Ok(parameters),
+            Err(error) => last = ProveError::Commitment(error.to_string()),
+        }
+    }
+    Err(last)
+}
+
+fn parameters_grinding(variables: usize, bits: usize) -> Result<ProtocolParameters, ProveError> {
     let folding_factor = FoldingFactor::Constant(FOLDING);
     let failed = |_| ProveError::Unsupported("size of a polynomial");
     let (rounds, _) = folding_factor.compute_number_of_rounds(variables).map_err(failed)?;
@@ -55,7 +70,7 @@ fn parameters(variables: usize) -> Result<ProtocolParameters, ProveError> {
         folding_factor,
         soundness_type: SecurityAssumption::JohnsonBound,
         security_level: TERM_BITS,
-        pow_bits: GRINDING_BITS,
+        pow_bits: bits,
     })
 }
 

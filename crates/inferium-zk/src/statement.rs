@@ -4,7 +4,7 @@ use inferium_exact::{ACCUMULATOR_MAX, CONTRACT_VERSION};
 
 use crate::channel::Demand;
 use crate::circuit::Circuit;
-use crate::oracle::{GRINDING_BITS, Root, SPARE, TERM_BITS};
+use crate::oracle::{Root, SPARE, TERM_BITS};
 use crate::transcript::PROTOCOL;
 
 /// What is hidden of a run.
@@ -76,7 +76,7 @@ impl VerifyingKey {
         part(&[u8::from(statement.hiding == Hiding::Activations)]);
         let [weights, input, trace] = self.circuit.variables;
         let demand = [self.demand.messages, self.demand.products];
-        let sizes = [weights, input, trace, self.circuit.lookups.bits, SPARE, TERM_BITS, GRINDING_BITS];
+        let sizes = [weights, input, trace, self.circuit.lookups.bits, SPARE, TERM_BITS];
         let sizes = sizes.iter().chain(&demand).flat_map(|size| (*size as u64).to_le_bytes()).collect::<Vec<u8>>();
         part(&sizes);
         *hasher.finalize().as_bytes()

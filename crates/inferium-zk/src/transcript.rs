@@ -31,7 +31,12 @@ impl Transcript {
     /// Absorbs a digest under its name.
     pub(crate) fn digest(&mut self, name: &str, digest: &[u8; 32]) {
         let mut hasher = blake3::Hasher::new_derive_key(PROTOCOL);
-        let bound = *hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(digest).finalize().as_bytes();
+        let bound = *hasher
+            .update(&(name.len() as u64).to_le_bytes())
+            .update(name.as_bytes())
+            .update(digest)
+            .finalize()
+            .as_bytes();
         self.challenger.observe(Hash::<F, u8, 32>::from(bound));
     }
 

@@ -55,7 +55,8 @@ pub(crate) fn trace_polynomial(circuit: &Circuit, model: &Model, trace: &Trace, 
             let raised = value + (1 << (shift - 1));
             let index = (raised >> shift) - i64::from(table.first);
             let rest = raised & ((1 << shift) - 1);
-            let entry = usize::try_from(index).ok().and_then(|index| table.values.get(index)).map_or(0, |y| i64::from(*y));
+            let entry =
+                usize::try_from(index).ok().and_then(|index| table.values.get(index)).map_or(0, |y| i64::from(*y));
             columns.set(hi, at, index);
             columns.set(lo, at, rest);
             columns.set(y, at, entry);

@@ -59,7 +59,7 @@ fn shapes_of_every_kind_verify() {
         affine(5, false),
         Op::Requantise { shift: 4, table: table(-16384, 15) },
         Op::Flatten,
-        dense(1, 5 * 2),
+        dense(1, 5 * 4),
         affine(1, true),
     ];
     let nodes = (0..).zip(ops).map(|(input, op)| Node { op, input }).collect();

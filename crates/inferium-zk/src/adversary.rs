@@ -161,3 +161,9 @@ pub const fn variables() -> (usize, usize) {
 pub fn is_about(key: &VerifyingKey, model: &inferium_exact::Model) -> bool {
     key.model == model_id(model)
 }
+
+/// Bits of security of the base case of a hiding opening of this many variables, and what supports them.
+#[must_use]
+pub fn hiding_bits(variables: usize) -> Option<(f64, String)> {
+    crate::oracle::hiding_bits(variables)
+}

@@ -238,3 +238,11 @@ pub(crate) fn opening_bits(variables: usize) -> Option<f64> {
     let pcs = plain(variables, 2).ok()?;
     Some(pcs.prescribed_security(&protocol(variables, 2))?.error().bits())
 }
+
+/// Bits of security of a hiding opening's base case with this many variables, by the library's report of it: its round-by-round
+/// error, and the classification's name.
+pub(crate) fn hiding_bits(variables: usize) -> Option<(f64, String)> {
+    let pcs = hiding(variables, Stream::new(&[0; 32], "none")).ok()?;
+    let report = pcs.config.hiding_base_case_security_report();
+    Some((report.round_by_round.bits?, format!("{:?}", report.round_by_round.classification)))
+}

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use inferium_exact::{argmax, compile, encode, infer, model_id, read_safetensors, run};
+use inferium_exact::{Engine, argmax, compile, encode, model_id, read_safetensors, run};
 
 fn images(bytes: &[u8]) -> Vec<Vec<i32>> {
     bytes.chunks_exact(784).map(|image| image.iter().map(|pixel| i32::from(*pixel)).collect()).collect()
@@ -20,11 +20,12 @@ fn main() {
     for name in ["mlp", "lenet"] {
         let float = read_safetensors(name, &read(&format!("{name}.safetensors"))).unwrap();
         let model = compile(&float, &calibration).unwrap();
+        let engine = Engine::new(&model).unwrap();
         let (mut exact, mut floating, mut same) = (0, 0, 0);
         let mut seconds = 0.0;
         for (image, label) in test.iter().zip(&labels) {
             let begin = Instant::now();
-            let output = infer(&model, image).unwrap();
+            let output = engine.infer(image).unwrap();
             seconds += begin.elapsed().as_secs_f64();
             assert_eq!(output, run(&model, image).unwrap().output(), "the fast path is the interpreter");
             let logits = float.logits(image).unwrap();

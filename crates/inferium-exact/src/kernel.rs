@@ -1,25 +1,48 @@
 //! The fast path. Sums are of 32-bit integers in any order, which the contract makes exact, so they are laid out
 //! for the compiler to put into vector registers.
 
-use crate::model::{Model, Op, Shape};
+use crate::model::{Model, ModelError, Op, Shape};
 use crate::run::{RunError, apply, check_input};
 
-/// The model's output. The same as [`crate::run`]'s, which a test holds it to.
+/// A model that passed its check, ready to run as often as wanted.
+#[derive(Debug, Clone)]
+pub struct Engine<'a> {
+    model: &'a Model,
+    shapes: Vec<Shape>,
+}
+
+impl<'a> Engine<'a> {
+    /// Checks the model, which takes about as long as a run.
+    ///
+    /// # Errors
+    /// [`ModelError`], as [`Model::check`].
+    pub fn new(model: &'a Model) -> Result<Self, ModelError> {
+        model.check()?;
+        Ok(Self { model, shapes: model.shapes()? })
+    }
+
+    /// The model's output. The same as [`crate::run`]'s, which a test holds it to.
+    ///
+    /// # Errors
+    /// [`RunError`] when the input is not of the model's shape and range.
+    pub fn infer(&self, input: &[i32]) -> Result<Vec<i32>, RunError> {
+        check_input(self.model, input)?;
+        let mut values = vec![input.to_vec()];
+        for node in &self.model.nodes {
+            let source = node.input as usize;
+            let (Some(before), Some(shape)) = (values.get(source), self.shapes.get(source)) else { continue };
+            values.push(apply_fast(&node.op, before, *shape));
+        }
+        Ok(values.pop().unwrap_or_default())
+    }
+}
+
+/// The output of one run; who runs a model more often keeps an [`Engine`].
 ///
 /// # Errors
-/// [`RunError`], as `run`.
+/// [`RunError`], as [`crate::run`].
 pub fn infer(model: &Model, input: &[i32]) -> Result<Vec<i32>, RunError> {
-    model.check()?;
-    let shapes = model.shapes()?;
-    check_input(model, input)?;
-    let mut values = vec![input.to_vec()];
-    for node in &model.nodes {
-        let source = node.input as usize;
-        let (Some(before), Some(shape)) = (values.get(source), shapes.get(source)) else { continue };
-        let after = apply_fast(&node.op, before, *shape);
-        values.push(after);
-    }
-    Ok(values.pop().unwrap_or_default())
+    Engine::new(model)?.infer(input)
 }
 
 /// One operation; the fast forms of those that sum, the interpreter's of all others.

@@ -9,7 +9,7 @@
 //!
 //! # Parts
 //! - [`Model`], [`Node`], [`Op`]: the graph. [`Model::check`] is the gate: shapes agree, sizes are bounded, intervals fit.
-//! - [`run`]: the interpreter that defines the answer, with the whole [`Trace`]. [`infer`]: the fast path, equal to it.
+//! - [`run`]: the interpreter that defines the answer, with the whole [`Trace`]. [`Engine`], [`infer`]: the fast path, equal to it.
 //! - [`encode`], [`decode`]: the one encoding (`.ifx`). [`model_id`]: the Merkle root over weights and tables.
 //! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model. Floats exist nowhere else.
 //!
@@ -41,7 +41,7 @@ mod weights;
 pub use codec::{DecodeError, FILE_BYTES_MAX, decode, encode};
 pub use compile::{CompileError, FloatLayer, FloatModel, compile};
 pub use interval::{Interval, intervals};
-pub use kernel::infer;
+pub use kernel::{Engine, infer};
 pub use model::{
     ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SHIFT_MAX, Shape,
     TABLE_BITS_MAX, Table,

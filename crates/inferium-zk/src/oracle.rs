@@ -1,7 +1,7 @@
 //! Committed polynomials: WHIR, plain where what is committed is public (weights), hiding where it is not.
 //!
-//! Security: every error term of an opening is at most 2^−[`TERM_BITS`] under the proven Johnson bound, grinding
-//! included; `docs/zk.md` adds them up, and a test adds them up again for every size.
+//! Security: every error term of an opening is at most 2^−[`TERM_BITS`] by proven bounds, grinding included;
+//! `docs/zk.md` adds them up, and a test adds them up again for every size.
 
 use p3_blake3::Blake3;
 use p3_commit::MultilinearPcs;
@@ -43,14 +43,20 @@ pub(crate) const VARIABLES_MAX: usize = F::TWO_ADICITY - RATE_BITS + FOLDING - 1
 /// Elements at the end of a polynomial that nothing uses: random, so that evaluations say nothing of the others.
 pub(crate) const SPARE: usize = 32;
 
+/// Plain openings stand on the proven Johnson bound.
+const PLAIN: SecurityAssumption = SecurityAssumption::JohnsonBound;
+/// Hiding ones on unique decoding: their last step draws one challenge for all masks, whose lists of candidates multiply.
+/// Under the Johnson bound what is proven of it is below 70 bits, and nothing at all from 2^20 elements on.
+const HIDING: SecurityAssumption = SecurityAssumption::UniqueDecoding;
+
 const FOLDING: usize = 4;
 const RATE_BITS: usize = 1;
 
 /// The parameters of this size: with the least grinding that lets every term reach its bits.
-fn parameters(variables: usize) -> Result<ProtocolParameters, ProveError> {
+fn parameters(variables: usize, regime: SecurityAssumption) -> Result<ProtocolParameters, ProveError> {
     let mut last = ProveError::Unsupported("size of a polynomial");
     for bits in GRINDING_BITS {
-        let parameters = parameters_grinding(variables, bits)?;
+        let parameters = parameters_grinding(variables, regime, bits)?;
         match WhirConfig::<EF, F, Challenger>::new(variables, parameters.clone()) {
             Ok(_) => return Ok(parameters),
             Err(error) => last = ProveError::Commitment(error.to_string()),
@@ -59,7 +65,11 @@ fn parameters(variables: usize) -> Result<ProtocolParameters, ProveError> {
     Err(last)
 }
 
-fn parameters_grinding(variables: usize, bits: usize) -> Result<ProtocolParameters, ProveError> {
+fn parameters_grinding(
+    variables: usize,
+    regime: SecurityAssumption,
+    bits: usize,
+) -> Result<ProtocolParameters, ProveError> {
     let folding_factor = FoldingFactor::Constant(FOLDING);
     let failed = |_| ProveError::Unsupported("size of a polynomial");
     let (rounds, _) = folding_factor.compute_number_of_rounds(variables).map_err(failed)?;
@@ -68,7 +78,7 @@ fn parameters_grinding(variables: usize, bits: usize) -> Result<ProtocolParamete
         // Each round halves the domain and folds the polynomial by 2^FOLDING: the rate falls by the difference.
         round_log_inv_rates: (1..=rounds).map(|round| RATE_BITS + round * (FOLDING - 1)).collect(),
         folding_factor,
-        soundness_type: SecurityAssumption::JohnsonBound,
+        soundness_type: regime,
         security_level: TERM_BITS,
         pow_bits: bits,
     })
@@ -85,7 +95,8 @@ fn protocol(variables: usize, claims: usize) -> OpeningProtocol {
 
 fn plain(variables: usize, claims: usize) -> Result<Plain, ProveError> {
     let failed = |error: p3_whir::WhirConfigError| ProveError::Commitment(error.to_string());
-    let config = WhirConfig::new_with_initial_claims(variables, parameters(variables)?, claims).map_err(failed)?;
+    let config =
+        WhirConfig::new_with_initial_claims(variables, parameters(variables, PLAIN)?, claims).map_err(failed)?;
     let dft = Dft::new(1 << config.max_fft_size());
     Ok(Plain::new(config, dft, mmcs()))
 }
@@ -94,7 +105,7 @@ fn hiding(variables: usize, stream: Stream) -> Result<Hiding, ProveError> {
     // Rows of masks and the rate of their code, as the library's own measurements use them.
     let zk = ZkParameters { ell_zk: 16, mask_log_inv_rate: 5 };
     let failed = |error: p3_whir::pcs::zk::ZkConfigError| ProveError::Commitment(error.to_string());
-    let config = ZkWhirConfig::new(variables, parameters(variables)?, zk).map_err(failed)?;
+    let config = ZkWhirConfig::new(variables, parameters(variables, HIDING)?, zk).map_err(failed)?;
     Ok(Hiding::new(config, Dft::default(), mmcs(), stream))
 }
 

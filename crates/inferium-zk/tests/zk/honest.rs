@@ -89,10 +89,12 @@ fn what_cannot_be_proved_is_refused_with_a_reason() {
 }
 
 #[test]
-fn every_opening_has_at_least_a_hundred_bits() {
+fn every_opening_has_two_bits_more_than_a_hundred() {
     let (min, max) = adversary::variables();
     for variables in min..=max {
         let bits = adversary::opening_bits(variables).unwrap();
-        assert!(bits >= 100.0, "{variables} variables: {bits} bits");
+        assert!(bits >= 102.0, "{variables} variables: {bits} bits");
+        let (bits, support) = adversary::hiding_bits(variables).unwrap();
+        assert!(bits >= 102.0 && support == "Proven", "{variables} variables, hiding: {bits} bits, {support}");
     }
 }

@@ -3,6 +3,7 @@
 //! `cargo run --release -p inferium-exact --example accuracy -- FOLDER`, with what `models/exact/train.py` wrote there.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has to stop")]
+#![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use std::path::PathBuf;
 use std::time::Instant;

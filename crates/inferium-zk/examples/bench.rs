@@ -3,6 +3,7 @@
 //! `cargo run --release -p inferium-zk --example bench -- --json [--plain] [MODEL…]`
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has to stop")]
+#![expect(clippy::disallowed_types, reason = "it measures time")]
 
 use std::time::Instant;
 

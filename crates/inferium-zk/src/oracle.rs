@@ -134,7 +134,6 @@ pub(crate) struct Committed {
 
 /// An opening, of either kind.
 #[derive(Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "there are four of them in a proof")]
 pub(crate) enum Opening {
     Plain(PcsProof<F, EF, Mmcs>),
     Hiding(ZkWhirProof<F, EF, Mmcs>),

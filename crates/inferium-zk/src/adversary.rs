@@ -8,6 +8,7 @@ use rand_core::CryptoRng;
 use crate::channel::Reader;
 use crate::error::{ProveError, VerifyError};
 use crate::field::{EF, F, Stream};
+pub use crate::proof::Parts;
 use crate::proof::Proof;
 use crate::prove::{InputCommitment, ProvingKey};
 use crate::statement::{Hiding, Statement, VerifyingKey};
@@ -101,6 +102,20 @@ pub fn disguise(mut key: ProvingKey, other: &VerifyingKey) -> ProvingKey {
 #[must_use]
 pub const fn demand(key: &VerifyingKey) -> (usize, usize) {
     (key.demand.messages, key.demand.products)
+}
+
+/// What a proof's bytes are read as, for tests that give its lists other lengths.
+///
+/// # Errors
+/// [`VerifyError`] when it has no parts.
+pub fn parts(proof: &Proof) -> Result<Parts, VerifyError> {
+    proof.parts()
+}
+
+/// A proof of these parts.
+#[must_use]
+pub fn assemble(parts: &Parts) -> Option<Proof> {
+    Proof::new(parts)
 }
 
 /// The numbers of a proof's messages, limb by limb; of a hiding proof also those that sum up pads.

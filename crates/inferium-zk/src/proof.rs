@@ -10,8 +10,9 @@ use crate::oracle::{Opening, Root};
 /// Largest proof that is read.
 pub const PROOF_BYTES_MAX: usize = 8 << 20;
 
+/// What the bytes are.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Parts {
+pub struct Parts {
     pub(crate) trace: Root,
     /// Evaluations of input and trace at points drawn right after their commitments: they bind one polynomial of all
     /// that are near the committed word.
@@ -22,6 +23,12 @@ pub(crate) struct Parts {
     pub(crate) mask: Option<MaskProof>,
     /// Of weights, input, trace.
     pub(crate) openings: [Opening; 3],
+}
+
+impl core::fmt::Debug for Parts {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.debug_struct("Parts").field("messages", &self.messages.len()).finish_non_exhaustive()
+    }
 }
 
 /// A proof, as bytes in the one encoding that verifies.

@@ -4,6 +4,7 @@
 
 mod hiding;
 mod honest;
+mod shapes;
 mod tamper;
 
 use inferium_exact::{Model, Trace, run, synthetic};

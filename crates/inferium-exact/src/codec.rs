@@ -39,7 +39,7 @@ pub fn encode(model: &Model) -> Result<Vec<u8>, ModelError> {
     Ok(bytes)
 }
 
-/// The model of a file, checked. Memory stays within a small multiple of the bytes given: lengths are never believed
+/// The model of a file, checked. Memory stays within a small multiple of the bytes given, and one MiB: lengths are never believed
 /// before their elements were read.
 ///
 /// # Errors

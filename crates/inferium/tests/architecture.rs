@@ -57,7 +57,9 @@ fn every_crate_uses_exactly_what_the_map_says() {
 
 #[test]
 fn pure_crates_have_no_io_and_forbid_unsafe_code() {
-    for name in ["inferium-types", "inferium-ledger", "inferium-sampling", "inferium-eval"] {
+    for name in
+        ["inferium-types", "inferium-ledger", "inferium-sampling", "inferium-eval", "inferium-exact", "inferium-zk"]
+    {
         let path = root().join("crates").join(name);
         let manifest = fs::read_to_string(path.join("Cargo.toml")).expect("a manifest");
         for word in ["tokio", "reqwest", "axum", "redb", "rand "] {

@@ -1,0 +1,52 @@
+//! Bit-exact integer models: what they are, what they compute, and how float weights become one.
+//!
+//! A model here is a list of integer operations whose every intermediate value is known, before it runs, to fit
+//! [`ACCUMULATOR_MAX`]. Integer addition is associative, so any order of sums, any number of threads and any
+//! instruction set gives the same bytes; and the bound is below half of the prime 2³¹ − 2²⁴ + 1, so an equation that
+//! holds in that field holds in the integers too. That second property is what `inferium-zk` proves inference by.
+//!
+//! The contract, with what each operation means, is `docs/exact.md`; its version is [`CONTRACT_VERSION`].
+//!
+//! # Parts
+//! - [`Model`], [`Node`], [`Op`]: the graph. [`Model::check`] is the gate: shapes agree, sizes are bounded, intervals fit.
+//! - [`run`]: the interpreter that defines the answer, with the whole [`Trace`]. [`Engine`], [`infer`]: the fast path, equal to it.
+//! - [`encode`], [`decode`]: the one encoding (`.ifx`). [`model_id`]: the Merkle root over weights and tables.
+//! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model. Floats exist nowhere else.
+//!
+//! # Invariants
+//! - Pure: no IO, clock, entropy, threads. A hostile file is an error, never a panic or an allocation beyond its size's bound.
+//! - After [`compile`] no float is read; two machines that hold one model and one input hold one output.
+//!
+//! ```
+//! use inferium_exact::{Model, Node, Op, Shape, run};
+//!
+//! let dense = Op::Dense { outputs: 1, weights: vec![3, -2] };
+//! let affine = Op::Affine { mantissas: vec![], biases: vec![10] };
+//! let nodes = vec![Node { op: dense, input: 0 }, Node { op: affine, input: 1 }];
+//! let model = Model { name: "two".into(), input: Shape::vector(2), input_min: 0, input_max: 255, nodes };
+//! assert_eq!(run(&model, &[5, 1]).unwrap().output(), [23]);
+//! ```
+#![forbid(unsafe_code)]
+
+mod codec;
+mod compile;
+mod interval;
+mod kernel;
+mod model;
+mod root;
+mod run;
+mod synthetic;
+mod weights;
+
+pub use codec::{DecodeError, FILE_BYTES_MAX, decode, encode};
+pub use compile::{CompileError, FloatLayer, FloatModel, compile};
+pub use interval::{Interval, intervals};
+pub use kernel::{Engine, infer};
+pub use model::{
+    ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SHIFT_MAX, Shape,
+    TABLE_BITS_MAX, Table,
+};
+pub use root::{MODEL_ID_CONTEXT, model_id};
+pub use run::{RunError, Trace, argmax, run};
+pub use synthetic::{SYNTHETIC_NAMES, synthetic};
+pub use weights::{WeightsError, read_safetensors};

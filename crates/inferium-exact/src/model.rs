@@ -1,0 +1,277 @@
+//! The graph of a model, and the gate that every model passes before it runs or is proved.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use thiserror::Error;
+
+use crate::interval::intervals;
+
+/// Version of the integer contract (`docs/exact.md`); part of every encoding and of every model id.
+pub const CONTRACT_VERSION: u16 = 1;
+/// No accumulator of an accepted model leaves ±this: ⌊2^29.9⌋, below half of the proof field's prime.
+pub const ACCUMULATOR_MAX: i64 = 1_001_836_546;
+/// Largest shift of a requantisation, in bits.
+pub const SHIFT_MAX: u8 = 16;
+/// Largest table of a requantisation: 2 to this many entries.
+pub const TABLE_BITS_MAX: u8 = 16;
+/// Most operations of a model.
+pub const NODES_MAX: usize = 1024;
+/// Most elements of one tensor, be it weights or activations.
+pub const ELEMENTS_MAX: u64 = 1 << 27;
+
+/// Channels, height and width of a tensor, stored in this order, width fastest. A vector has height and width 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Shape {
+    /// Channels; the length of a vector.
+    pub channels: u32,
+    /// Rows of each channel.
+    pub height: u32,
+    /// Columns of each channel.
+    pub width: u32,
+}
+
+impl Shape {
+    /// A vector of this many elements.
+    #[must_use]
+    pub const fn vector(length: u32) -> Self {
+        Self { channels: length, height: 1, width: 1 }
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub const fn elements(self) -> u64 {
+        (self.channels as u64).saturating_mul(self.height as u64).saturating_mul(self.width as u64)
+    }
+
+    /// Elements of one channel.
+    #[must_use]
+    pub const fn area(self) -> u64 {
+        (self.height as u64).saturating_mul(self.width as u64)
+    }
+}
+
+/// Values by index: `values[i]` is the entry of `first + i`. Its length is a power of two.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Table {
+    /// Index of the first entry.
+    pub first: i32,
+    /// Entries: clamp, activation and output scale in one look-up.
+    pub values: Vec<i16>,
+}
+
+impl Table {
+    /// The logarithm of its length, if that is a power of two up to the largest one.
+    #[must_use]
+    pub fn bits(&self) -> Option<u8> {
+        let bits = u8::try_from(self.values.len().checked_ilog2()?).ok()?;
+        (self.values.len().is_power_of_two() && bits <= TABLE_BITS_MAX).then_some(bits)
+    }
+}
+
+/// One operation. Which integers it makes of which is `docs/exact.md`.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Op {
+    /// `acc[o] = Σ_i weights[o · inputs + i] · x[i]` over a vector.
+    Dense {
+        /// Length of the result.
+        outputs: u32,
+        /// Row by row, one row for each output.
+        weights: Vec<i16>,
+    },
+    /// Sums of products over square windows, zeros beyond the edges: `weights[o][c][dy][dx]`.
+    Conv2d {
+        /// Channels of the result.
+        outputs: u32,
+        /// Side of the window.
+        kernel: u32,
+        /// Zeros around the input.
+        padding: u32,
+        /// By output channel, input channel, row, column.
+        weights: Vec<i16>,
+    },
+    /// Sum over each `size`×`size` block; what is left over at the edges is dropped.
+    SumPool {
+        /// Side of a block.
+        size: u32,
+    },
+    /// `z = mantissa[c] · acc + bias[c]`, by channel.
+    Affine {
+        /// One for each channel, or none at all: then all are 1.
+        mantissas: Vec<u8>,
+        /// One for each channel.
+        biases: Vec<i32>,
+    },
+    /// `hi = ⌊(z + 2^(shift−1)) / 2^shift⌋`, `y = table[hi]`.
+    Requantise {
+        /// Bits that are dropped; at least 1.
+        shift: u8,
+        /// What each `hi` becomes.
+        table: Table,
+    },
+    /// The same elements as a vector.
+    Flatten,
+}
+
+/// An operation and what it is applied to.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Node {
+    /// The operation.
+    pub op: Op,
+    /// 0 is the model's input, `n` the result of node `n − 1`; only earlier ones.
+    pub input: u32,
+}
+
+/// A model: integers in, integers out.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Model {
+    /// For people; up to 64 bytes.
+    pub name: String,
+    /// Shape of the input.
+    pub input: Shape,
+    /// Smallest value of an input element.
+    pub input_min: i16,
+    /// Largest value of an input element.
+    pub input_max: i16,
+    /// Operations in order; the last one's result is the output.
+    pub nodes: Vec<Node>,
+}
+
+/// Why something is not a model of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ModelError {
+    /// A size is zero or above its bound.
+    #[error("{0} is out of bounds")]
+    Size(&'static str),
+    /// The operation does not fit the shape that it is applied to.
+    #[error("node {node}: {what}")]
+    Shape {
+        /// Which node.
+        node: usize,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// A sum could leave the range in which integers and field elements are the same.
+    #[error(
+        "node {node}: a value could reach {reach}, beyond the bound of accumulators; use narrower weights or split the sum"
+    )]
+    Overflow {
+        /// Which node.
+        node: usize,
+        /// How far it could get.
+        reach: i64,
+    },
+    /// A table does not cover every index that its operation can produce.
+    #[error("node {node}: the table covers {first}..={last}, and indices can be {low}..={high}")]
+    Table {
+        /// Which node.
+        node: usize,
+        /// The table's first index.
+        first: i64,
+        /// The table's last index.
+        last: i64,
+        /// Smallest possible index.
+        low: i64,
+        /// Largest possible index.
+        high: i64,
+    },
+}
+
+impl Model {
+    /// Shapes of the input and of every node's result, in order.
+    ///
+    /// # Errors
+    /// [`ModelError`] at the first node that does not fit, or a size out of bounds.
+    pub fn shapes(&self) -> Result<Vec<Shape>, ModelError> {
+        if self.nodes.is_empty() || self.nodes.len() > NODES_MAX {
+            return Err(ModelError::Size("number of nodes"));
+        }
+        if self.name.len() > 64 || self.input_min > self.input_max {
+            return Err(ModelError::Size("name or input range"));
+        }
+        check_shape(self.input)?;
+        let mut shapes = vec![self.input];
+        for (index, node) in self.nodes.iter().enumerate() {
+            let wrong = |what| ModelError::Shape { node: index, what };
+            let input = shapes.get(node.input as usize).ok_or_else(|| wrong("reads what is computed later"))?;
+            let shape = node.op.output(*input).map_err(wrong)?;
+            check_shape(shape)?;
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+
+    /// The gate: shapes agree, sizes are bounded, no accumulator can leave its range, tables cover their indices.
+    ///
+    /// # Errors
+    /// The first [`ModelError`].
+    pub fn check(&self) -> Result<(), ModelError> {
+        intervals(self).map(|_| ())
+    }
+
+    /// Number of weights and biases.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        let count = |node: &Node| match &node.op {
+            Op::Dense { weights, .. } | Op::Conv2d { weights, .. } => weights.len() as u64,
+            Op::Affine { biases, .. } => biases.len() as u64,
+            Op::SumPool { .. } | Op::Requantise { .. } | Op::Flatten => 0,
+        };
+        self.nodes.iter().map(count).sum()
+    }
+}
+
+fn check_shape(shape: Shape) -> Result<(), ModelError> {
+    let elements = shape.elements();
+    if elements == 0 || elements > ELEMENTS_MAX { Err(ModelError::Size("a tensor")) } else { Ok(()) }
+}
+
+impl Op {
+    /// Shape of the result, or what does not fit.
+    pub(crate) fn output(&self, input: Shape) -> Result<Shape, &'static str> {
+        match self {
+            Self::Dense { outputs, weights } => {
+                let is_vector = input.height == 1 && input.width == 1;
+                let expected = u64::from(*outputs).saturating_mul(input.elements());
+                match is_vector && *outputs > 0 && weights.len() as u64 == expected && expected <= ELEMENTS_MAX {
+                    true => Ok(Shape::vector(*outputs)),
+                    false => Err("weights of a dense layer are outputs times the vector's length"),
+                }
+            }
+            Self::Conv2d { outputs, kernel, padding, weights } => {
+                if *kernel == 0 || *kernel > 64 || *padding >= *kernel || *outputs == 0 {
+                    return Err("window of a convolution");
+                }
+                let expected = [u64::from(*kernel), u64::from(*kernel), u64::from(input.channels)]
+                    .iter()
+                    .fold(u64::from(*outputs), |product, factor| product.saturating_mul(*factor));
+                let side = |length: u32| {
+                    let padded = length.checked_add(2 * padding).ok_or("side of a convolution")?;
+                    padded.checked_sub(*kernel).map(|rest| rest + 1).ok_or("window larger than what it slides over")
+                };
+                if weights.len() as u64 != expected || expected > ELEMENTS_MAX {
+                    return Err("weights of a convolution are outputs times channels times its window");
+                }
+                Ok(Shape { channels: *outputs, height: side(input.height)?, width: side(input.width)? })
+            }
+            Self::SumPool { size } => match *size > 1 && *size <= 16 && input.height >= *size && input.width >= *size {
+                true => Ok(Shape { channels: input.channels, height: input.height / size, width: input.width / size }),
+                false => Err("blocks of a pooling"),
+            },
+            Self::Affine { mantissas, biases } => {
+                let channels = input.channels as usize;
+                let fits = mantissas.is_empty() || mantissas.len() == channels;
+                match fits && biases.len() == channels {
+                    true => Ok(input),
+                    false => Err("mantissas and biases are one for each channel"),
+                }
+            }
+            Self::Requantise { shift, table } => match (1..=SHIFT_MAX).contains(shift) && table.bits().is_some() {
+                true => Ok(input),
+                false => Err("shift or table of a requantisation"),
+            },
+            Self::Flatten => match u32::try_from(input.elements()) {
+                Ok(length) => Ok(Shape::vector(length)),
+                Err(_) => Err("too long for a vector"),
+            },
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Committed polynomials: WHIR, plain where what is committed is public (weights), hiding where it is not.
+//!
+//! Security: every error term of an opening is at most 2^−[`TERM_BITS`] by proven bounds, grinding included;
+//! `docs/zk.md` adds them up, and a test adds them up again for every size.
+
+use p3_blake3::Blake3;
+use p3_commit::MultilinearPcs;
+use p3_dft::Radix2DFTSmallBatch;
+use p3_field::TwoAdicField;
+use p3_matrix::dense::RowMajorMatrix;
+use p3_merkle_tree::MerkleTreeMmcs;
+use p3_multilinear_util::point::Point;
+use p3_multilinear_util::poly::Poly;
+use p3_sumcheck::layout::{Layout, SuffixProver, Table};
+use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
+use p3_symmetric::{CompressionFunctionFromHasher, MerkleCap, SerializingHasher};
+use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption, WhirConfig};
+use p3_whir::{
+    HidingWhirPcs, HidingWhirProverData, PcsProof, WhirProver, WhirProverData, ZkParameters, ZkWhirConfig, ZkWhirProof,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ProveError, VerifyError};
+use crate::field::{EF, F, Stream};
+use crate::transcript::{Challenger, Transcript};
+
+type Hasher = SerializingHasher<Blake3>;
+type Compression = CompressionFunctionFromHasher<Blake3, 2, 32>;
+type Mmcs = MerkleTreeMmcs<F, u8, Hasher, Compression, 2, 32>;
+type Dft = Radix2DFTSmallBatch<F>;
+type Plain = WhirProver<EF, F, Dft, Mmcs, Challenger, SuffixProver<F, EF>>;
+type Hiding = HidingWhirPcs<EF, F, Dft, Mmcs, Challenger, Stream>;
+type Cap = MerkleCap<F, [u8; 32]>;
+
+/// Bits of security of each error term.
+pub(crate) const TERM_BITS: usize = 108;
+/// Bits of grinding that terms may count on, the least first: grinding is most of what a small proof costs.
+pub(crate) const GRINDING_BITS: [usize; 4] = [4, 8, 12, 16];
+/// Variables of the smallest polynomial that is committed to.
+pub(crate) const VARIABLES_MIN: usize = 14;
+/// Variables of the largest one: where the domain of its code ends.
+pub(crate) const VARIABLES_MAX: usize = F::TWO_ADICITY - RATE_BITS + FOLDING - 1;
+/// Elements at the end of a polynomial that nothing uses: random, so that evaluations say nothing of the others.
+pub(crate) const SPARE: usize = 32;
+
+/// Plain openings stand on the proven Johnson bound.
+const PLAIN: SecurityAssumption = SecurityAssumption::JohnsonBound;
+/// Hiding ones on unique decoding: their last step draws one challenge for all masks, whose lists of candidates multiply.
+/// Under the Johnson bound what is proven of it is below 70 bits, and nothing at all from 2^20 elements on.
+const HIDING: SecurityAssumption = SecurityAssumption::UniqueDecoding;
+
+const FOLDING: usize = 4;
+const RATE_BITS: usize = 1;
+
+/// The parameters of this size: with the least grinding that lets every term reach its bits.
+fn parameters(variables: usize, regime: SecurityAssumption) -> Result<ProtocolParameters, ProveError> {
+    let mut last = ProveError::Unsupported("size of a polynomial");
+    for bits in GRINDING_BITS {
+        let parameters = parameters_grinding(variables, regime, bits)?;
+        match WhirConfig::<EF, F, Challenger>::new(variables, parameters.clone()) {
+            Ok(_) => return Ok(parameters),
+            Err(error) => last = ProveError::Commitment(error.to_string()),
+        }
+    }
+    Err(last)
+}
+
+fn parameters_grinding(
+    variables: usize,
+    regime: SecurityAssumption,
+    bits: usize,
+) -> Result<ProtocolParameters, ProveError> {
+    let folding_factor = FoldingFactor::Constant(FOLDING);
+    let failed = |_| ProveError::Unsupported("size of a polynomial");
+    let (rounds, _) = folding_factor.compute_number_of_rounds(variables).map_err(failed)?;
+    Ok(ProtocolParameters {
+        starting_log_inv_rate: RATE_BITS,
+        // Each round halves the domain and folds the polynomial by 2^FOLDING: the rate falls by the difference.
+        round_log_inv_rates: (1..=rounds).map(|round| RATE_BITS + round * (FOLDING - 1)).collect(),
+        folding_factor,
+        soundness_type: regime,
+        security_level: TERM_BITS,
+        pow_bits: bits,
+    })
+}
+
+fn mmcs() -> Mmcs {
+    Mmcs::new(Hasher::new(Blake3), Compression::new(Blake3), 0)
+}
+
+fn protocol(variables: usize, claims: usize) -> OpeningProtocol {
+    let openings = (0..claims).map(|_| OpeningBatch::new(vec![0], Vec::new())).collect();
+    OpeningProtocol::new(vec![TableSpec::new(TableShape::new(variables, 1), openings)])
+}
+
+fn plain(variables: usize, claims: usize) -> Result<Plain, ProveError> {
+    let failed = |error: p3_whir::WhirConfigError| ProveError::Commitment(error.to_string());
+    let config =
+        WhirConfig::new_with_initial_claims(variables, parameters(variables, PLAIN)?, claims).map_err(failed)?;
+    let dft = Dft::new(1 << config.max_fft_size());
+    Ok(Plain::new(config, dft, mmcs()))
+}
+
+fn hiding(variables: usize, stream: Stream) -> Result<Hiding, ProveError> {
+    // Rows of masks and the rate of their code, as the library's own measurements use them.
+    let zk = ZkParameters { ell_zk: 16, mask_log_inv_rate: 5 };
+    let failed = |error: p3_whir::pcs::zk::ZkConfigError| ProveError::Commitment(error.to_string());
+    let config = ZkWhirConfig::new(variables, parameters(variables, HIDING)?, zk).map_err(failed)?;
+    Ok(Hiding::new(config, Dft::default(), mmcs(), stream))
+}
+
+/// A commitment's root.
+pub(crate) type Root = [u8; 32];
+
+fn root(cap: &Cap) -> Root {
+    cap.roots().first().copied().unwrap_or_default()
+}
+
+fn cap(root: &Root) -> Cap {
+    Cap::new(vec![*root])
+}
+
+enum Data {
+    Plain(WhirProverData<F, EF, Mmcs, SuffixProver<F, EF>>),
+    Hiding(HidingWhirProverData<F, EF, Mmcs>, Stream),
+}
+
+/// A committed polynomial, at its prover.
+pub(crate) struct Committed {
+    pub(crate) values: Vec<F>,
+    pub(crate) root: Root,
+    data: Data,
+}
+
+/// An opening, of either kind.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Opening {
+    Plain(PcsProof<F, EF, Mmcs>),
+    Hiding(ZkWhirProof<F, EF, Mmcs>),
+}
+
+impl Committed {
+    /// Commits; `stream` is there for hiding commitments.
+    pub(crate) fn new(values: Vec<F>, stream: Option<Stream>) -> Result<Self, ProveError> {
+        let variables = values.len().trailing_zeros() as usize;
+        // The library absorbs a root when it makes one; ours is absorbed by name, in its place.
+        let mut aside = Transcript::new(&[0; 32]).challenger;
+        let failed = |error: p3_whir::WhirConfigError| ProveError::Commitment(error.to_string());
+        match stream {
+            Some(stream) => {
+                let poly = Poly::new(values.clone());
+                let (cap, data) = hiding(variables, stream.clone())?.commit(poly, &mut aside).map_err(failed)?;
+                Ok(Self { values, root: root(&cap), data: Data::Hiding(data, stream) })
+            }
+            None => {
+                let table = Table::new(RowMajorMatrix::new(values.clone(), values.len()));
+                let witness = SuffixProver::<F, EF>::new_witness(vec![table], FOLDING);
+                let (cap, data) = plain(variables, 1)?.commit(witness, &mut aside).map_err(failed)?;
+                Ok(Self { values, root: root(&cap), data: Data::Plain(data) })
+            }
+        }
+    }
+
+    pub(crate) fn variables(&self) -> usize {
+        self.values.len().trailing_zeros() as usize
+    }
+
+    /// Opens a plain commitment, which can be opened again.
+    pub(crate) fn open_again(&self, points: &[Vec<EF>], transcript: &mut Transcript) -> Result<Opening, ProveError> {
+        match &self.data {
+            Data::Plain(data) => open_plain(self.variables(), data.clone(), points, transcript),
+            Data::Hiding(..) => Err(ProveError::Statement("a hiding commitment is opened once")),
+        }
+    }
+
+    /// Opens it and uses it up: a second opening of a hiding commitment would say what the first one hid.
+    pub(crate) fn open(self, points: &[Vec<EF>], transcript: &mut Transcript) -> Result<Opening, ProveError> {
+        let variables = self.variables();
+        match self.data {
+            Data::Plain(data) => open_plain(variables, data, points, transcript),
+            Data::Hiding(data, mut stream) => {
+                // Not the stream that committed: what that one gave first has been used.
+                let again = Stream::seeded(&mut stream, "open");
+                let pcs = hiding(variables, again)?;
+                pcs.observe_commitment(&cap(&self.root), &mut transcript.challenger);
+                let points = points.iter().map(|point| Point::new(point.clone())).collect();
+                let failed = |error: p3_whir::WhirConfigError| ProveError::Commitment(error.to_string());
+                Ok(Opening::Hiding(pcs.open(data, points, &mut transcript.challenger).map_err(failed)?))
+            }
+        }
+    }
+}
+
+fn open_plain(
+    variables: usize,
+    data: WhirProverData<F, EF, Mmcs, SuffixProver<F, EF>>,
+    points: &[Vec<EF>],
+    transcript: &mut Transcript,
+) -> Result<Opening, ProveError> {
+    let pcs = plain(variables, points.len())?;
+    let points: Vec<_> = points.iter().map(|point| Point::new(point.clone())).collect();
+    let protocol = protocol(variables, points.len());
+    let failed = |error: p3_whir::WhirConfigError| ProveError::Commitment(error.to_string());
+    Ok(Opening::Plain(pcs.open_at(data, &protocol, &points, &mut transcript.challenger).map_err(failed)?))
+}
+
+impl Opening {
+    /// Checks that the committed polynomial has these values at these points.
+    pub(crate) fn verify(
+        &self,
+        name: &'static str,
+        variables: usize,
+        root: &Root,
+        claims: &[(Vec<EF>, EF)],
+        transcript: &mut Transcript,
+    ) -> Result<(), VerifyError> {
+        let rejected = VerifyError::Opening(name);
+        let points: Vec<_> = claims.iter().map(|(point, _)| Point::new(point.clone())).collect();
+        let values = claims.iter().map(|(_, value)| *value);
+        match self {
+            Self::Plain(proof) => {
+                let pcs = plain(variables, claims.len()).map_err(|_| rejected.clone())?;
+                let protocol = protocol(variables, claims.len());
+                let opened = pcs
+                    .verify_at(&cap(root), proof, &protocol, &points, &mut transcript.challenger)
+                    .map_err(|_| rejected.clone())?;
+                let opened = opened.iter().flat_map(|batch| batch.current().iter().copied());
+                if opened.eq(values) { Ok(()) } else { Err(rejected) }
+            }
+            Self::Hiding(proof) => {
+                // Verifying draws nothing.
+                let pcs = hiding(variables, Stream::new(&[0; 32], "none")).map_err(|_| rejected.clone())?;
+                if !proof.evals.iter().copied().eq(values) {
+                    return Err(rejected);
+                }
+                pcs.verify(&cap(root), proof, &mut transcript.challenger, points).map_err(|_| rejected)
+            }
+        }
+    }
+
+    pub(crate) const fn is_hiding(&self) -> bool {
+        matches!(self, Self::Hiding(_))
+    }
+}
+
+/// Bits of security of one plain opening with this many variables, all of its error terms together.
+pub(crate) fn opening_bits(variables: usize) -> Option<f64> {
+    let pcs = plain(variables, 2).ok()?;
+    Some(pcs.prescribed_security(&protocol(variables, 2))?.error().bits())
+}
+
+/// Bits of security of a hiding opening's base case with this many variables, by the library's report of it: its round-by-round
+/// error, and the classification's name.
+pub(crate) fn hiding_bits(variables: usize) -> Option<(f64, String)> {
+    let pcs = hiding(variables, Stream::new(&[0; 32], "none")).ok()?;
+    let report = pcs.config.hiding_base_case_security_report();
+    Some((report.round_by_round.bits?, format!("{:?}", report.round_by_round.classification)))
+}

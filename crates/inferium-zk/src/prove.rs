@@ -1,0 +1,202 @@
+//! The prover.
+
+use inferium_exact::{Model, model_id, run};
+use rand_core::CryptoRng;
+
+use crate::channel::{Demand, Reader, Writer};
+use crate::circuit::build;
+use crate::error::ProveError;
+use crate::field::{EF, F, Stream, evaluate};
+use crate::mask::Pads;
+use crate::oracle::Committed;
+use crate::proof::{Parts, Proof};
+use crate::statement::{Hiding, Statement, VerifyingKey};
+use crate::verify::{Opened, begin, begin_points, count, replay};
+use crate::weight::{Claim, Column, Oracle};
+use crate::witness::{input_polynomial, trace_polynomial};
+use crate::{batch, linear, lookup};
+
+/// A model, registered: with its weights committed, to be proved from as often as wanted.
+pub struct ProvingKey {
+    pub(crate) model: Model,
+    weights: Committed,
+    pub(crate) key: VerifyingKey,
+}
+
+impl core::fmt::Debug for ProvingKey {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.debug_struct("ProvingKey").field("model", &self.model.name).finish_non_exhaustive()
+    }
+}
+
+/// An input that was committed to, at whoever knows it. It proves one run: what opens it twice could be put together.
+pub struct InputCommitment {
+    input: Vec<i32>,
+    committed: Committed,
+    hiding: Hiding,
+}
+
+impl core::fmt::Debug for InputCommitment {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.debug_struct("InputCommitment").field("root", &self.committed.root).finish_non_exhaustive()
+    }
+}
+
+impl InputCommitment {
+    /// The commitment, as statements hold it.
+    #[must_use]
+    pub const fn root(&self) -> &[u8; 32] {
+        &self.committed.root
+    }
+}
+
+impl ProvingKey {
+    /// Commits to a model's weights and tables. Deterministic: everyone who has the model gets the same key.
+    ///
+    /// # Errors
+    /// [`ProveError::Unsupported`] says why a model of the contract can't be proved; others are of the model itself.
+    pub fn new(model: Model) -> Result<Self, ProveError> {
+        let (circuit, weights) = build(&model)?;
+        let weights = Committed::new(weights, None)?;
+        let none = Demand { messages: 0, products: 0 };
+        let (id, root) = (model_id(&model), weights.root);
+        let mut key = VerifyingKey { circuit, model: id, weights: root, demand: none };
+        key.demand = count(&key).map_err(|_| ProveError::Unsupported("a graph that its own verifier rejects"))?;
+        Ok(Self { model, weights, key })
+    }
+
+    /// What verifiers need.
+    #[must_use]
+    pub const fn verifying_key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Commits to an input; the same seed and input give the same commitment, so a client can make it before it finds
+    /// a prover, and show later what was in it by showing both. The seed is secret and never used again.
+    ///
+    /// # Errors
+    /// [`ProveError`] when the input is not of the model's shape and range.
+    pub fn commit(&self, input: &[i32], seed: &[u8; 32], hiding: Hiding) -> Result<InputCommitment, ProveError> {
+        run(&self.model, input)?;
+        self.commit_unchecked(input, seed, hiding)
+    }
+
+    pub(crate) fn commit_unchecked(
+        &self,
+        input: &[i32],
+        seed: &[u8; 32],
+        hiding: Hiding,
+    ) -> Result<InputCommitment, ProveError> {
+        let values = input_polynomial(&self.key.circuit, input, &mut Stream::new(seed, "input spare"));
+        let stream = (hiding == Hiding::Activations).then(|| Stream::new(seed, "input"));
+        Ok(InputCommitment { input: input.to_vec(), committed: Committed::new(values, stream)?, hiding })
+    }
+
+    /// Runs the model and proves that the statement's output is its output. `rng` has to be cryptographic where the proof hides.
+    ///
+    /// # Errors
+    /// [`ProveError`] when the statement is about another input or output, or hides something else than the commitment.
+    pub fn prove(
+        &self,
+        input: InputCommitment,
+        statement: &Statement,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Proof, ProveError> {
+        let trace = run(&self.model, &input.input)?;
+        if trace.output() != statement.output {
+            return Err(ProveError::Statement("the model has another output"));
+        }
+        if input.committed.root != statement.input || input.hiding != statement.hiding {
+            return Err(ProveError::Statement("the input is committed to in another way"));
+        }
+        let mut stream = Stream::seeded(rng, "proof");
+        let values = trace_polynomial(&self.key.circuit, &self.model, &trace, &mut stream);
+        self.prove_witness(input, values, statement, None, &mut stream)
+    }
+
+    /// Proves from columns as they are, which a test can have falsified, as it can make one message (`lie`) another one.
+    pub(crate) fn prove_witness(
+        &self,
+        input: InputCommitment,
+        values: Vec<F>,
+        statement: &Statement,
+        lie: Option<usize>,
+        stream: &mut Stream,
+    ) -> Result<Proof, ProveError> {
+        let key = &self.key;
+        let is_hiding = statement.hiding == Hiding::Activations;
+        let trace = Committed::new(values, is_hiding.then(|| Stream::seeded(stream, "trace")))?;
+        let pads = is_hiding.then(|| Pads::draw(key.demand, stream)).transpose()?;
+        let pads_root = pads.as_ref().map(|pads| *pads.root());
+        let roots = [&statement.input, &trace.root];
+        let (_, points) = begin_points(key, statement, roots, pads_root.as_ref());
+        let [early_input, early_trace] = points;
+        let early = [evaluate(&input.committed.values, &early_input), evaluate(&trace.values, &early_trace)];
+        let root = trace.root;
+        let opened = Opened { input: &statement.input, trace: &root, pads: pads_root.as_ref(), early };
+        let (mut transcript, _) = begin(key, statement, &opened);
+        let mut writer = Writer::new(&mut transcript, pads.as_ref(), lie);
+        let oracles = [&self.weights.values, &input.committed.values, &trace.values].map(Vec::as_slice);
+        let points = self.messages(oracles, &mut writer);
+        let messages = writer.messages;
+        let [weights_point, input_point, trace_point] = points.clone();
+        let mut late = [EF::default(); 3];
+        for ((late, values), point) in late.iter_mut().zip(oracles).zip(&points) {
+            *late = evaluate(values, point);
+            transcript.element(*late);
+        }
+        let mask = match pads {
+            None => None,
+            Some(pads) => {
+                let (mut again, _) = begin(key, statement, &opened);
+                let mut reader = Reader::new(&mut again, &messages, Some(key.demand));
+                let rejected = |_| ProveError::Statement("its own verifier rejects it");
+                let output = key.output(statement).ok_or(ProveError::Statement("output"))?;
+                replay(key, &output, &mut reader).map_err(rejected)?.close(late, &mut reader);
+                let zeros = reader.finish().map_err(rejected)?;
+                Some(pads.prove(zeros, &mut transcript)?)
+            }
+        };
+        let openings = [
+            self.weights.open_again(&[weights_point], &mut transcript)?,
+            input.committed.open(&[early_input, input_point], &mut transcript)?,
+            trace.open(&[early_trace, trace_point], &mut transcript)?,
+        ];
+        let parts = Parts { trace: root, early, messages, late, mask, openings };
+        Proof::new(&parts).ok_or(ProveError::Statement("a proof that can't be written"))
+    }
+
+    /// Sends all messages; the points where the polynomials are left to be opened.
+    fn messages(&self, oracles: [&[F]; 3], writer: &mut Writer<'_>) -> [Vec<EF>; 3] {
+        let [weights, input, trace] = oracles;
+        let of = |oracle: Oracle| match oracle {
+            Oracle::Weights => weights,
+            Oracle::Input => input,
+            Oracle::Trace => trace,
+        };
+        let columns = |column: Column| column.of(of(column.oracle));
+        let circuit = &self.key.circuit;
+        let mut claims = lookup::prove(&circuit.lookups, &columns, writer);
+        for step in &circuit.steps {
+            linear::prove(circuit, step, &columns, &mut claims, writer);
+        }
+        [Oracle::Weights, Oracle::Input, Oracle::Trace].map(|oracle| {
+            let own: Vec<Claim<EF>> = claims.iter().filter(|claim| claim.column.oracle == oracle).cloned().collect();
+            batch::prove(of(oracle), &own, writer)
+        })
+    }
+}
+
+/// The key of a model, for a verifier: commits to the weights and forgets them.
+///
+/// # Errors
+/// As [`ProvingKey::new`].
+pub fn register(model: Model) -> Result<VerifyingKey, ProveError> {
+    Ok(ProvingKey::new(model)?.key)
+}

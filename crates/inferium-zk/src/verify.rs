@@ -1,0 +1,137 @@
+//! The verifier. The prover runs most of it too: of a hiding proof it has to know what will be checked.
+
+use p3_field::PrimeCharacteristicRing;
+
+use crate::channel::{Demand, Lin, Reader};
+use crate::error::VerifyError;
+use crate::field::{EF, F};
+use crate::oracle::Root;
+use crate::proof::Proof;
+use crate::statement::{Hiding, Statement, VerifyingKey};
+use crate::transcript::Transcript;
+use crate::weight::{Claim, Oracle};
+use crate::{batch, linear, lookup};
+
+/// What was said before the first challenge.
+pub(crate) struct Opened<'a> {
+    pub(crate) input: &'a Root,
+    pub(crate) trace: &'a Root,
+    pub(crate) pads: Option<&'a Root>,
+    pub(crate) early: [EF; 2],
+}
+
+/// Begins the transcript: statement, commitments, a point of input and trace each, with the evaluations there.
+pub(crate) fn begin(key: &VerifyingKey, statement: &Statement, opened: &Opened<'_>) -> (Transcript, [Vec<EF>; 2]) {
+    let (mut transcript, points) = begin_points(key, statement, [opened.input, opened.trace], opened.pads);
+    opened.early.iter().for_each(|value| transcript.element(*value));
+    (transcript, points)
+}
+
+/// As [`begin`], without the evaluations.
+pub(crate) fn begin_points(
+    key: &VerifyingKey,
+    statement: &Statement,
+    [input, trace]: [&Root; 2],
+    pads: Option<&Root>,
+) -> (Transcript, [Vec<EF>; 2]) {
+    let mut transcript = Transcript::new(&key.digest(statement));
+    transcript.digest("weights", &key.weights);
+    transcript.digest("input", input);
+    transcript.digest("trace", trace);
+    if let Some(pads) = pads {
+        transcript.digest("pads", pads);
+    }
+    let [_, input, trace] = key.circuit.variables;
+    let points = [input, trace].map(|variables| (0..variables).map(|_| transcript.challenge()).collect());
+    (transcript, points)
+}
+
+/// One evaluation of each polynomial is left, with the relation that it has to satisfy.
+pub(crate) struct Left {
+    /// Points of weights, input, trace.
+    pub(crate) points: [Vec<EF>; 3],
+    /// form = factor · evaluation.
+    relations: [(Lin, EF); 3],
+}
+
+/// Reads all messages and makes their checks.
+pub(crate) fn replay(key: &VerifyingKey, output: &[i32], reader: &mut Reader<'_>) -> Result<Left, VerifyError> {
+    let circuit = &key.circuit;
+    let mut claims = lookup::verify(&circuit.lookups, reader)?;
+    let public: Vec<F> = output.iter().map(|value| F::from_i32(*value)).collect();
+    for step in &circuit.steps {
+        linear::verify(circuit, step, &public, &mut claims, reader)?;
+    }
+    let mut batch = |oracle: Oracle, variables: usize| -> Result<_, VerifyError> {
+        let own: Vec<Claim<Lin>> = claims.iter().filter(|claim| claim.column.oracle == oracle).cloned().collect();
+        batch::verify(variables, &own, reader)
+    };
+    let [weights, input, trace] = circuit.variables;
+    let (weights_point, weights_form, weights_factor) = batch(Oracle::Weights, weights)?;
+    let (input_point, input_form, input_factor) = batch(Oracle::Input, input)?;
+    let (trace_point, trace_form, trace_factor) = batch(Oracle::Trace, trace)?;
+    let relations = [(weights_form, weights_factor), (input_form, input_factor), (trace_form, trace_factor)];
+    Ok(Left { points: [weights_point, input_point, trace_point], relations })
+}
+
+impl Left {
+    /// Binds the evaluations to what is left of the claims.
+    pub(crate) fn close(self, late: [EF; 3], reader: &mut Reader<'_>) -> [Vec<EF>; 3] {
+        for ((form, factor), value) in self.relations.into_iter().zip(late) {
+            reader.transcript.element(value);
+            reader.zero(form.shift(-(factor * value)));
+        }
+        self.points
+    }
+}
+
+/// How many pads a proof about this key takes.
+pub(crate) fn count(key: &VerifyingKey) -> Result<Demand, VerifyError> {
+    let mut transcript = Transcript::new(&[0; 32]);
+    let mut reader = Reader::counting(&mut transcript);
+    let outputs = key.circuit.dims.last().map_or(0, crate::circuit::Dims::total);
+    replay(key, &vec![0; 1 << outputs], &mut reader)?;
+    Ok(reader.demand())
+}
+
+/// Checks a proof of a statement.
+///
+/// # Errors
+/// [`VerifyError`] of the first thing that is not as it should be. Bytes of any kind are an error at worst, never a panic.
+pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<(), VerifyError> {
+    let output = key.output(statement).ok_or(VerifyError::Statement)?;
+    let parts = proof.parts()?;
+    let is_hiding = statement.hiding == Hiding::Activations;
+    let [of_weights, of_input, of_trace] = &parts.openings;
+    let are_kinds = !of_weights.is_hiding() && of_input.is_hiding() == is_hiding && of_trace.is_hiding() == is_hiding;
+    if !are_kinds || parts.mask.is_some() != is_hiding {
+        return Err(VerifyError::Shape("kind of a commitment"));
+    }
+    let opened = Opened {
+        input: &statement.input,
+        trace: &parts.trace,
+        pads: parts.mask.as_ref().map(|mask| &mask.root),
+        early: parts.early,
+    };
+    let (mut transcript, [early_input, early_trace]) = begin(key, statement, &opened);
+    let mut reader = Reader::new(&mut transcript, &parts.messages, is_hiding.then_some(key.demand));
+    let left = replay(key, &output, &mut reader)?;
+    let [weights_point, input_point, trace_point] = left.close(parts.late, &mut reader);
+    let zeros = reader.finish()?;
+    match &parts.mask {
+        Some(mask) => mask.verify(key.demand, zeros, &mut transcript)?,
+        None if zeros.iter().any(|zero| zero.constant != EF::ZERO || !zero.terms.is_empty()) => {
+            return Err(VerifyError::Relation("a check of messages"));
+        }
+        None => {}
+    }
+    let [weights, input, trace] = key.circuit.variables;
+    let [weights_value, input_value, trace_value] = parts.late;
+    let [early_input_value, early_trace_value] = parts.early;
+    let claims = [(weights_point, weights_value)];
+    of_weights.verify("weights", weights, &key.weights, &claims, &mut transcript)?;
+    let claims = [(early_input, early_input_value), (input_point, input_value)];
+    of_input.verify("input", input, &statement.input, &claims, &mut transcript)?;
+    let claims = [(early_trace, early_trace_value), (trace_point, trace_value)];
+    of_trace.verify("trace", trace, &parts.trace, &claims, &mut transcript)
+}

@@ -307,18 +307,19 @@ def test_an_agent_hires_another_and_pays_on_delivery(network, agents, tmp_path):
     assert (delivered["agent"]["name"], delivered["price"]) == ("clerk", "0"), "the key pays its model calls alone"
     final(network, delivered["inferium"]["job"])
 
-    # Delivered and past the challenge window: its price is gone from the account, and all else came back to it.
+    # Delivered and past the challenge window: its price is gone from the account, with the little that its host has for a slot kept
+    # free (SPEC M4), and all else came back to it.
     price = NANO // 100
     deadline = time.monotonic() + 150
     while True:
         runs, left = studio(network, "show", "clerk")["earned"]["runs"], studio(network, "show", "boss")["balance_nano"]
-        if (runs, left) == (1, 5 * NANO - price):
+        if runs == 1 and 0 < 5 * NANO - price - left < price // 20:
             break
         assert time.monotonic() < deadline, (runs, left)
         time.sleep(0.5)
     assert studio(network, "show", "clerk")["earned"]["fees_nano"] == price
     logs = network.run("studio", "logs", run["id"], "--data", network.data)
-    assert f"hire {clerk['id']} for: File: a letter" in logs.stdout and f"completed, run {call['run']}" in logs.stdout
+    assert f"hire {clerk['agent']} for: File: a letter" in logs.stdout and f"completed, run {call['run']}" in logs.stdout
 
     # What it was hired as is pinned: of another version nothing is opened, and nothing is spent.
     file = tmp_path / "clerk.toml"
@@ -331,7 +332,7 @@ def test_an_agent_hires_another_and_pays_on_delivery(network, agents, tmp_path):
         assert call["status"] == "ordered" and time.monotonic() < deadline, call
         time.sleep(0.5)
     assert "version" in call["error"] and call["run"] is None, call
-    assert studio(network, "show", "boss")["balance_nano"] == 5 * NANO - price
+    assert studio(network, "show", "boss")["balance_nano"] == left
 
 
 def test_a_worker_that_joined_hosts_agents(tmp_path):

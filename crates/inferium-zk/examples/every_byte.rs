@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use std::error::Error;
 
 fn accepted(hiding: Hiding) -> Result<(usize, usize), Box<dyn Error>> {
-    let (model, input) = synthetic("cnn-tiny").ok_or("no such model")??;
+    let (model, input) = synthetic("cnn-tiny")?.ok_or("no such model")?;
     let output = run(&model, &input)?.output().to_vec();
     let key = ProvingKey::new(model)?;
     let commitment = key.commit(&input, &[3; 32], hiding)?;

@@ -142,7 +142,17 @@ fn declare_training(page: &mut Page<'_>, chain: &Chain) {
     page.invalid("training under another name", "X3", chain, "v0", declare(named), "out_of_bounds");
     let with_weights = ModelProfile { weights_root: Digest::sha256(b"weights"), ..one.clone() };
     page.invalid("training with weights", "X3", chain, "v0", declare(with_weights), "out_of_bounds");
-    page.invalid("training, by a worker", "N4", chain, "w0", declare(one), "not_allowed");
+    let with_tokenizer = ModelProfile { tokenizer_hash: Digest::sha256(b"words"), ..one.clone() };
+    page.invalid("training with a tokenizer", "X3", chain, "v0", declare(with_tokenizer), "out_of_bounds");
+    let within = ModelProfile { engine: tolerance().engine, ..one.clone() };
+    page.invalid("training within a tolerance", "X3", chain, "v0", declare(within), "out_of_bounds");
+    for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
+        page.invalid(&format!("training, by {name}"), "N4", chain, sender, declare(one.clone()), "not_allowed");
+    }
+    let mut declared = chain.clone();
+    declared.ok("v0", declare(one.clone()));
+    page.invalid("training, again", "N4", &declared, "v0", declare(one.clone()), "exists");
+    page.invalid("training, by who is barred", "S3", &barred(chain, "v0"), "v0", declare(one), "disqualified");
 }
 
 fn declare_profile(book: &mut Book) {

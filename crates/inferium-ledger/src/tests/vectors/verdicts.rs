@@ -66,6 +66,7 @@ fn boards(page: &mut Page<'_>, segment: SegmentId, with_record: &[StateKey], kno
     let board = |fee| of_kind(TaskKind::Leaderboard, fee);
     let interval = of_kind(TaskKind::Training, 1);
     page.drawn("two members of an interval of training, who compute all of it", "X3", &interval, with_record);
+    page.closed_doors("an interval", &interval, interval.now_ms + BLOCK_MS, &[StateKey::Segment(segment)]);
     page.drawn("two members of a board, who fold all of it", "L2", &board(1), with_record);
     page.drawn("three members of a dear board", "L2", &board(IFR), with_record);
     for fee in [1, IFR] {

@@ -451,6 +451,9 @@ fn kinds_and_modes_that_are_not_served_are_refused() {
             } else if kind == TaskKind::Leaderboard {
                 // SPEC L2: boards are folded on a profile of their own.
                 Rejection::Profile { expected: "the one of boards" }
+            } else if kind == TaskKind::Training {
+                // SPEC X3: so it is with training.
+                Rejection::Profile { expected: "one of training" }
             } else if !policy.is_served {
                 Rejection::NotServed { what: policy.name }
             } else if !mode.is_served() {

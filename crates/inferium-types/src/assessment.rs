@@ -8,7 +8,7 @@ pub const ASSESSMENT_TOKENS: u32 = 16;
 /// The private half of job `index` of a capability task (SPEC N2): set by the beacon and the result
 /// before it, so that no job can begin before the last has ended, on however many machines.
 ///
-/// `last` is the [`JobLeaf::hash`] of the job before; zero for the first.
+/// `last` is the [`crate::JobLeaf::hash`] of the job before; zero for the first.
 #[must_use]
 pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, index: u32, last: &Digest) -> JobPayload {
     let item = Digest::of(

@@ -111,14 +111,13 @@ fn vectors(
     if answered.iter().eq(claimed) { Ok(Bound::Whole) } else { Err(OpeningFault::Answer) }
 }
 
-/// Of scores, as they were read from the decimal digits that an answer is written in, the sums from each place to the end; billionths
+/// Of scores, as an answer of the API has them (in double precision, all of whose digits are written), the sums from each place to the end; billionths
 /// of a nat.
 fn sums_from_each(scores: &[TokenScore]) -> Option<Vec<i64>> {
     let mut sums = Vec::with_capacity(scores.len());
     let mut sum = 0_i64;
     for score in scores.iter().rev() {
-        let read: f64 = score.logprob().to_string().parse().ok()?;
-        sum = sum.checked_add(nano([read]).ok()?)?;
+        sum = sum.checked_add(nano([f64::from(score.logprob())]).ok()?)?;
         sums.push(sum);
     }
     sums.reverse();

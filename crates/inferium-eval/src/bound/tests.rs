@@ -159,7 +159,9 @@ fn likelihoods_are_bound_to_scores_behind_a_beginning_that_all_share() {
         let record = record(Answer::Likelihoods { logprobs_nano: logprobs_nano.to_vec() }, vec![encoded(opening)]);
         bound(&suite, item, &record, &[leaf(opening, 4)])
     };
-    let honest = [-100_000_000, -2_200_000_000, -4_200_000_000, -3_100_000_000];
+    let one = |place: u8| nano([f64::from(-0.1 - f32::from(place))]).unwrap();
+    let honest = [one(0), 2 * one(1), 2 * one(2), one(3)];
+    assert_eq!(honest[0], -100_000_001, "as a single-precision number has it");
     assert_eq!(check(&given, &honest), Ok(Bound::Answer));
     assert_eq!(check(&given, &honest.map(|sum| sum + 1)), Err(OpeningFault::Answer));
     // With the prompt's own tokens in it: as if it were one token shorter, which is no fault that can be seen here.

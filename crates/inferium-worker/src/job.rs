@@ -14,8 +14,8 @@ use inferium_engine::{
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
-    JobResult, MeasuredEvidence, Shaping, TokenScore, Usage, VerificationMode, board_leaf, merkle_root, replay_seed,
-    wire::WorkerMessage,
+    JobResult, MeasuredEvidence, NetworkKey, Shaping, TaskKind, TokenScore, Usage, VerificationMode, board_leaf,
+    merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -471,6 +471,19 @@ fn finish(
         finish,
     };
     FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured } }
+}
+
+/// What does jobs of a kind: `own` with its server, but where boards are folded or intervals trained.
+pub(crate) fn model_for(
+    kind: TaskKind,
+    network: NetworkKey,
+    (own, server): (&Model, Option<&Arc<Server>>),
+) -> (Model, Option<Arc<Server>>) {
+    match kind {
+        TaskKind::Leaderboard => (Model::folder(network), None),
+        TaskKind::Training => (inferium_train::model(), None),
+        _ => (own.clone(), server.map(Arc::clone)),
+    }
 }
 
 #[cfg(test)]

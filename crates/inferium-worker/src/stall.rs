@@ -10,8 +10,8 @@ use inferium_engine::Model;
 use inferium_ledger::{Lease, Node, Stall, StateKey};
 use inferium_seal::SealingSecret;
 use inferium_types::{
-    Digest, NodeId, NodeRole, SealPurpose, Sealed, SecretKey, StallId, TaskKind, TransactionBody, VrfSecretKey, decode,
-    encode, vrf_input,
+    Digest, NodeId, NodeRole, SealPurpose, Sealed, SecretKey, StallId, TransactionBody, VrfSecretKey, decode, encode,
+    vrf_input,
     wire::{RelayFetch, RelayedRequest},
 };
 use std::sync::Arc;
@@ -61,11 +61,8 @@ impl Answerer {
         let Some(lease) = lease else { return Ok(true) };
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
         let mode = lease.terms.mode;
-        let (model, server) = match lease.terms.kind {
-            TaskKind::Leaderboard => (Model::folder(self.chain.network_key()), None),
-            TaskKind::Training => (inferium_train::model(), None),
-            _ => (self.model.clone(), self.server.clone()),
-        };
+        let (model, server) =
+            job::model_for(lease.terms.kind, self.chain.network_key(), (&self.model, self.server.as_ref()));
         let context = JobContext::honest(model, server, vrf_output, mode);
         self.answer(&claim.request, context).await.map(|()| false)
     }

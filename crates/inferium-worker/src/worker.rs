@@ -11,7 +11,7 @@ mod segments;
 
 use crate::crime::Crime;
 use crate::host::{Hosting, ModelReply};
-use crate::job::{Copies, FinishedJob, JobRefusal};
+use crate::job::{self, Copies, FinishedJob, JobRefusal};
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::server::Server;
 use crate::session::{SessionEvent, SessionId};
@@ -410,13 +410,9 @@ impl Core {
             || (self.config.training.is_some() && profile == inferium_train::profile().id())
     }
 
-    /// What does jobs of a kind: no model of its own where boards are folded or intervals trained, nor a server.
+    /// What does jobs of a kind.
     fn model_for(&self, kind: TaskKind) -> (Model, Option<Arc<Server>>) {
-        match kind {
-            TaskKind::Leaderboard => (Model::folder(self.chain.network_key()), None),
-            TaskKind::Training => (inferium_train::model(), None),
-            _ => (self.model.clone(), self.config.server.clone()),
-        }
+        job::model_for(kind, self.chain.network_key(), (&self.model, self.config.server.as_ref()))
     }
 
     /// Opens what it takes to serve a lease.

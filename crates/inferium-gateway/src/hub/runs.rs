@@ -44,8 +44,8 @@ pub(crate) struct RunSpec {
     pub(crate) tool_calls: u32,
     /// Whether another agent's account pays the price, and not the key.
     pub(crate) is_hired: bool,
-    /// What its model calls cost at most.
-    pub(crate) calls_max: Amount,
+    /// What the model calls of those that it hires may cost together.
+    pub(crate) hires_max: Amount,
 }
 
 /// What model calls of so many tokens cost at most, however they are divided.

@@ -89,7 +89,7 @@ async fn begin(state: &ApiState, hired: HiredRun, began_at_ms: u64) -> Result<()
         secrets: Vec::new(),
         found,
         hired_by: Some(by),
-        calls_max: Amount::ZERO,
+        hires_max: Amount::ZERO,
     };
     hosted(Arc::clone(&state.hub), opener, asked, (request, began_at_ms), reserved, Waiting { news, ended }).await;
     Ok(())

@@ -89,7 +89,7 @@ pub(in super::super) async fn begin(state: &ApiState, payer: Digest, ask: RunAsk
     let model = state.models.iter().find(|model| model.id == terms.model);
     let model = model
         .ok_or_else(|| ApiError::AgentNotFound(format!("this gateway does not serve the model of {:?}", ask.agent)))?;
-    let calls_max = calls_max(&model.price_max, terms.limits.tokens);
+    let hires_max = calls_max(&model.price_max, terms.limits.tokens);
     // What the client has seen is what it pays for.
     let version = terms.version_digest().to_string();
     if ask.version.as_ref().is_some_and(|seen| *seen != version) {
@@ -106,7 +106,7 @@ pub(in super::super) async fn begin(state: &ApiState, payer: Digest, ask: RunAsk
     let (opened_sender, opened) = oneshot::channel();
     let (ended_sender, ended) = oneshot::channel();
     let waiting = Waiting { news: news_sender, ended: ended_sender };
-    let asked = Asked { payload: Arc::new(payload), payer, secrets: ask.secrets, found, hired_by: None, calls_max };
+    let asked = Asked { payload: Arc::new(payload), payer, secrets: ask.secrets, found, hired_by: None, hires_max };
     tokio::spawn(whole(Arc::clone(&state.hub), opener, asked, reserved, opened_sender, waiting));
     let lost = |_| ApiError::Internal("the run was lost".to_owned());
     let (run, job) = opened.await.map_err(lost)??;
@@ -122,8 +122,8 @@ pub(super) struct Asked {
     pub(super) found: Found,
     /// The run that hired it, whose agent's account pays the price; the key does for others.
     pub(super) hired_by: Option<LeaseId>,
-    /// What its model calls cost at most.
-    pub(super) calls_max: Amount,
+    /// What the model calls of those that it hires may cost together.
+    pub(super) hires_max: Amount,
 }
 
 /// Who waits for a run.
@@ -167,7 +167,7 @@ pub(super) async fn hosted(
     mut reserved: RunReservation,
     Waiting { news, mut ended }: Waiting,
 ) {
-    let Asked { payload, payer, secrets, found, hired_by, calls_max } = asked;
+    let Asked { payload, payer, secrets, found, hired_by, hires_max } = asked;
     let (run, terms) = (request.lease, &found.agent.terms);
     let spec = RunSpec {
         request,
@@ -180,7 +180,7 @@ pub(super) async fn hosted(
         tokens_max: terms.limits.tokens,
         tool_calls: terms.limits.tool_calls,
         is_hired: hired_by.is_some(),
-        calls_max,
+        hires_max,
     };
     let mut calls = Vec::new();
     let followed = tokio::select! {
@@ -279,8 +279,7 @@ async fn follow(
                 let tasks = hires.iter().map(|(place, given)| (*place, task_of(given))).collect();
                 // Before anybody hears of the run: what it ordered is not lost with this process.
                 // A key pays for model calls at most twice what the run that it asked for may take: what was hired hires nobody.
-                let hired_max = if spec.is_hired { Amount::ZERO } else { spec.calls_max };
-                if let Some(orders) = OrdersRecord::of(*leaf, &transcript, (spec.payer, hires, hired_max)) {
+                if let Some(orders) = OrdersRecord::of(*leaf, &transcript, (spec.payer, hires, spec.hires_max)) {
                     hub.disk(move |hub| hub.store.put_orders(&orders)).await?;
                 }
                 let host = hub.host_of(spec.request.lease);

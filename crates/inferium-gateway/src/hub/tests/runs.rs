@@ -43,7 +43,7 @@ fn run_stage(budget: Amount) -> (Stage, mpsc::UnboundedReceiver<CallAsked>, RunS
         tokens_max: 100,
         tool_calls: 1,
         is_hired: false,
-        calls_max: Amount::ZERO,
+        hires_max: Amount::ZERO,
     };
     (stage, calls, spec)
 }

@@ -282,6 +282,12 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// Numbers to classify are not of the model's size and range.
+    #[error("no input of this classifier: {reason}")]
+    Tensor {
+        /// Why.
+        reason: String,
+    },
     /// The model does something else.
     #[error("the model is for {does}, and was given another input")]
     Task {

@@ -1,8 +1,11 @@
 //! Reading GGUF files: metadata with checked types, tensors as floats or as Q8_0.
 
 mod alignment;
+mod merge;
 #[cfg(feature = "llamacpp")]
 mod served;
+
+pub use merge::merge_gguf;
 
 use crate::LoadError;
 use crate::kernel::q8::{BLOCK, Q8_0_BYTES, quantise_weights, sanitise_weights};

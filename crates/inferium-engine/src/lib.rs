@@ -27,6 +27,7 @@
 mod answer;
 mod api;
 mod bert;
+mod classifier;
 mod decoder;
 mod deviation;
 mod embedder;
@@ -58,12 +59,15 @@ pub use api::{
     StepReceiver, TokenizerInfo,
 };
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
+pub use classifier::{
+    Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, InvalidClassifier, VECTOR_SCALE, quantised,
+};
 pub use decoder::{Decoder, DecoderLayer, DecoderShape, DecoderWeights};
 pub use deviation::{Deviation, WeakCache};
 pub use embedder::{Embedder, EmbedderInfo, MockEmbedder, MockEmbedderOptions, TextVector, VectorReceiver};
 pub use engine::{Arithmetic, LlamaEngine, LoadOptions};
 pub use error::LoadError;
-pub use gguf::WeakFormat;
+pub use gguf::{WeakFormat, merge_gguf};
 pub use inferium_eval::{BoardDocument, Folded, board_suites};
 pub use inferium_sampling::SAMPLER_VERSION;
 pub use interval::{IntervalTrainer, Trained};

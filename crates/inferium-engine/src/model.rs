@@ -1,7 +1,8 @@
 //! A served model, whatever it does: what roles hold that serve several.
 
 use crate::{
-    Embedder, EmbedderInfo, Engine, EngineError, IntervalTrainer, ModelInfo, SAMPLER_VERSION, ScoreRequest, Trained,
+    Classifier, ClassifierInfo, ClassifierInput, Embedder, EmbedderInfo, Engine, EngineError, IntervalTrainer,
+    ModelInfo, SAMPLER_VERSION, ScoreRequest, Trained,
 };
 use inferium_eval::{Folded, fold_board};
 use inferium_types::{
@@ -21,6 +22,8 @@ pub enum Model {
     Folder(Arc<NetworkKey>),
     /// No model of its own either: trains intervals of runs (SPEC X3).
     Trainer(Arc<dyn IntervalTrainer>),
+    /// Says of inputs which class they are of (SPEC J12).
+    Classifier(Arc<Classifier>),
 }
 
 /// How results are compared where a request is to run, as far as that bears on what may be asked.
@@ -87,6 +90,8 @@ pub enum Prompt {
     Board(Folded),
     /// An interval that can be trained, by the examples that its steps see.
     Interval(u32),
+    /// Inputs to classify.
+    Inputs(Vec<ClassifierInput>),
 }
 
 impl Prompt {
@@ -100,6 +105,7 @@ impl Prompt {
                 requests.iter().map(|one| one.prompt.len().saturating_add(one.tokens.len())).sum()
             }
             Self::Board(folded) => usize::try_from(folded.items).unwrap_or(usize::MAX),
+            Self::Inputs(inputs) => inputs.iter().map(ClassifierInput::tokens).sum(),
             Self::Interval(examples) => usize::try_from(*examples).unwrap_or(usize::MAX),
         }
     }
@@ -114,6 +120,10 @@ impl Model {
             Self::Embedder(embedder) => ModelTask::Embed { width: embedder.model().width },
             Self::Folder(_) => ModelTask::Fold,
             Self::Trainer(_) => ModelTask::Train,
+            Self::Classifier(classifier) => {
+                let ClassifierInfo { reads, labels, .. } = classifier.model();
+                ModelTask::Classify { reads: *reads, classes: u32::try_from(labels.len()).unwrap_or(u32::MAX) }
+            }
         }
     }
 
@@ -132,6 +142,7 @@ impl Model {
             Self::Embedder(embedder) => embedder.model().context_tokens,
             Self::Folder(_) => FOLD_CONTEXT_TOKENS,
             Self::Trainer(_) => TRAIN_CONTEXT_TOKENS,
+            Self::Classifier(classifier) => classifier.model().context_tokens,
         }
     }
 
@@ -145,6 +156,7 @@ impl Model {
     /// - [`EngineError::Grammar`], [`EngineError::UnknownToken`]: the answer can't be shaped as the input says.
     /// - [`EngineError::Board`]: the results do not fold.
     /// - [`EngineError::Training`]: the interval's input does not hold together.
+    /// - [`EngineError::Tensor`]: numbers to classify are not of the classifier's size and range.
     pub fn read(&self, input: &JobInput) -> Result<Prompt, EngineError> {
         match (self, input) {
             (Self::Chat(engine), JobInput::Chat { messages, shaping }) => {
@@ -178,6 +190,7 @@ impl Model {
                 let folded = fold_board(input, network);
                 folded.map(Prompt::Board).map_err(|refused| EngineError::Board { reason: refused.to_string() })
             }
+            (Self::Classifier(classifier), JobInput::Classify(inputs)) => classifier.read(inputs).map(Prompt::Inputs),
             (Self::Trainer(trainer), JobInput::Train(input)) => trainer.read(input).map(Prompt::Interval),
             (model, _) => Err(EngineError::Task { does: model.task().name() }),
         }
@@ -266,6 +279,19 @@ impl Model {
                     weights_root: *weights_root,
                     tokenizer_hash: *tokenizer_hash,
                     template_hash: Digest::ZERO,
+                    engine: class(*engine_build),
+                    sampler_version: 0,
+                    eos_tokens: Vec::new(),
+                }
+            }
+            Self::Classifier(classifier) => {
+                let ClassifierInfo { weights_root, encoder_hash, labels_hash, engine_build, .. } = classifier.model();
+                ModelProfile {
+                    name,
+                    task,
+                    weights_root: *weights_root,
+                    tokenizer_hash: *encoder_hash,
+                    template_hash: *labels_hash,
                     engine: class(*engine_build),
                     sampler_version: 0,
                     eos_tokens: Vec::new(),

@@ -1,24 +1,40 @@
 //! The fast path. Sums are of 32-bit integers in any order, which the contract makes exact, so they are laid out
 //! for the compiler to put into vector registers.
 
-use crate::model::{Model, ModelError, Op, Shape};
-use crate::run::{RunError, apply, check_input};
+use std::borrow::Borrow;
 
-/// A model that passed its check, ready to run as often as wanted.
+use crate::model::{Model, ModelError, Op, Shape};
+use crate::run::{RunError, Trace, apply, check_input};
+
+/// A model that passed its check, ready to run as often as wanted; borrowed, or shared.
 #[derive(Debug, Clone)]
-pub struct Engine<'a> {
-    model: &'a Model,
+pub struct Engine<M> {
+    model: M,
     shapes: Vec<Shape>,
 }
 
-impl<'a> Engine<'a> {
+impl<M: Borrow<Model>> Engine<M> {
     /// Checks the model, which takes about as long as a run.
     ///
     /// # Errors
     /// [`ModelError`], as [`Model::check`].
-    pub fn new(model: &'a Model) -> Result<Self, ModelError> {
-        model.check()?;
-        Ok(Self { model, shapes: model.shapes()? })
+    pub fn new(model: M) -> Result<Self, ModelError> {
+        model.borrow().check()?;
+        let shapes = model.borrow().shapes()?;
+        Ok(Self { model, shapes })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        self.model.borrow()
+    }
+
+    /// Whether an input is of the model's shape and range.
+    ///
+    /// # Errors
+    /// [`RunError::Length`], [`RunError::Range`].
+    pub fn check(&self, input: &[i32]) -> Result<(), RunError> {
+        check_input(self.model.borrow(), input)
     }
 
     /// The model's output. The same as [`crate::run`]'s, which a test holds it to.
@@ -26,14 +42,22 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// [`RunError`] when the input is not of the model's shape and range.
     pub fn infer(&self, input: &[i32]) -> Result<Vec<i32>, RunError> {
-        check_input(self.model, input)?;
+        Ok(self.trace(input)?.values.pop().unwrap_or_default())
+    }
+
+    /// Every value of the model's run. The same as [`crate::run`]'s.
+    ///
+    /// # Errors
+    /// [`RunError`] when the input is not of the model's shape and range.
+    pub fn trace(&self, input: &[i32]) -> Result<Trace, RunError> {
+        self.check(input)?;
         let mut values = vec![input.to_vec()];
-        for node in &self.model.nodes {
+        for node in &self.model.borrow().nodes {
             let source = node.input as usize;
             let (Some(before), Some(shape)) = (values.get(source), self.shapes.get(source)) else { continue };
             values.push(apply_fast(&node.op, before, *shape));
         }
-        Ok(values.pop().unwrap_or_default())
+        Ok(Trace { values })
     }
 }
 

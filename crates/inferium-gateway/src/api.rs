@@ -126,6 +126,8 @@ impl ApiModel {
             // Matrices are served as Q8_0, whatever a file has them in.
             (_, ModelTask::Chat) => "int8",
             (_, ModelTask::Embed { .. }) => "fp32",
+            // Whatever reads texts before it, what decides is integers.
+            (_, ModelTask::Classify { .. }) => "int8",
             // Hosts, boards and training have no weights; no gateway serves one as a model.
             (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => "unknown",
         }

@@ -177,6 +177,7 @@ async fn receive(
         WorkerMessage::Delta { job, tokens, text, scores } => {
             hub.delta(worker, job, TextPiece { text, tokens, scores });
         }
+        WorkerMessage::Logits { job, logits } => hub.parts(worker, job, JobAnswer::Logits(logits)),
         WorkerMessage::Embeddings { job, embeddings } => hub.parts(worker, job, JobAnswer::Embeddings(embeddings)),
         WorkerMessage::Scores { job, scores } => hub.parts(worker, job, JobAnswer::Scores(scores)),
         WorkerMessage::Board { job, board } => hub.parts(worker, job, JobAnswer::Board(board)),

@@ -37,7 +37,7 @@ impl Block {
                 return Err(Rejection::Profile { expected: "a model's" });
             }
             (TaskKind::Training, _) => return Err(Rejection::Profile { expected: "one of training" }),
-            (_, ModelTask::Chat | ModelTask::Embed { .. }) => {}
+            (_, ModelTask::Chat | ModelTask::Embed { .. } | ModelTask::Classify { .. }) => {}
         }
         let id = TaskId::new(transaction.digest());
         self.lock_task(id, sender, sender, terms, position).map(|_| ())

@@ -57,7 +57,7 @@ pub use evaluation::Evaluation;
 pub use folder::{FolderError, FolderLock, Kept, RunFolder};
 pub use head::{HeadTrainer, InvalidHead};
 pub use job::{InvalidInterval, announced, claimed, drawn, input, model, profile, record};
-pub use lora::{Encode, InvalidLora, LoraTrainer};
+pub use lora::{Encode, InvalidLora, LoraTrainer, adapter_changes};
 pub use order::Order;
 pub use record::{IntervalJob, IntervalRecord, StepRecord, first_root};
 pub use spec::{BaseModel, DataTerms, InvalidSpec, Method, OptimiserTerms, TrainingSpec};

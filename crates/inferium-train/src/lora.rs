@@ -18,6 +18,7 @@ use adapter::AdapterPlaces;
 use decoder::Frozen;
 use inferium_engine::exact::Exact;
 use inferium_engine::{DecoderWeights, EngineError};
+use std::collections::BTreeMap;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -83,6 +84,46 @@ pub enum InvalidLora {
         /// Which one.
         token: u32,
     },
+}
+
+/// What trained adapters add to the matrices of their model, by the names that GGUF files have for these: `scale · B · A`, row by row, in the
+/// order of that file. `None` where the spec is not one of adapters, or the state is none of these shapes.
+#[must_use]
+pub fn adapter_changes(
+    spec: &TrainingSpec,
+    shapes: &[TensorShape],
+    state: &State,
+) -> Option<BTreeMap<String, Vec<f32>>> {
+    let Method::Lora { rank, alpha_milli, .. } = spec.method else { return None };
+    let scale = (f64::from(alpha_milli) / 1e3 / f64::from(rank)) as f32;
+    let mut rest = state.parameters.as_slice();
+    let mut changes = BTreeMap::new();
+    for pair in shapes.chunks(2) {
+        let [down_shape, up_shape] = pair else { return None };
+        let (down, after) = rest.split_at_checked(down_shape.count())?;
+        let (up, after) = after.split_at_checked(up_shape.count())?;
+        rest = after;
+        let columns = *down_shape.dimensions.last()? as usize;
+        let product = up.chunks_exact(rank as usize).flat_map(|row| {
+            (0..columns).map(move |column| {
+                let terms = row.iter().zip(down.iter().skip(column).step_by(columns));
+                scale * terms.fold(0.0_f32, |sum, (up, down)| sum + up * down)
+            })
+        });
+        changes.insert(file_name(&down_shape.name)?, product.collect());
+    }
+    rest.is_empty().then_some(changes)
+}
+
+/// `blk.3.attn_q.weight` of `model.layers.3.self_attn.q_proj.lora_A.weight`.
+fn file_name(adapter: &str) -> Option<String> {
+    let (layer, part) = adapter.strip_prefix("model.layers.")?.split_once(".self_attn.")?;
+    let letter = match part.split_once('.')?.0 {
+        "q_proj" => "q",
+        "v_proj" => "v",
+        _ => return None,
+    };
+    Some(format!("blk.{layer}.attn_{letter}.weight"))
 }
 
 /// How a text becomes tokens.

@@ -1,8 +1,12 @@
 //! Jobs of capability tasks: set by the beacon, each made from the result before it (SPEC N2).
 
-use crate::{ChatMessage, Digest, JobId, JobPayload, JobRequest, LeaseId, ModelTask, SamplingParams};
+use crate::{
+    ChatMessage, ClassifierInputs, ClassifierReads, Digest, JobId, JobPayload, JobRequest, LeaseId, ModelTask,
+    SamplingParams,
+};
 
-/// Tokens of the answer of each job of a capability task (SPEC N2); an embedding model embeds one text.
+/// Tokens of the answer of each job of a capability task (SPEC N2); an embedding model embeds one text, and a classifier has one
+/// input.
 pub const ASSESSMENT_TOKENS: u32 = 16;
 
 /// The private half of job `index` of a capability task (SPEC N2): set by the beacon and the result
@@ -23,7 +27,26 @@ pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, inde
             JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new())
         }
         ModelTask::Embed { .. } => JobPayload::embed(salt, vec![content]),
+        ModelTask::Classify { reads: ClassifierReads::Texts, .. } => {
+            JobPayload::classify(salt, ClassifierInputs::Texts(vec![content]))
+        }
+        ModelTask::Classify { reads: ClassifierReads::Tensors { elements, least, most }, .. } => {
+            let tensor = drawn_tensor(&item, elements, (least, most));
+            JobPayload::classify(salt, ClassifierInputs::Tensors(vec![tensor]))
+        }
     }
+}
+
+/// Elements from `least` to `most`, by the bytes of BLAKE3 as long as they are needed.
+fn drawn_tensor(item: &Digest, elements: u32, (least, most): (i16, i16)) -> Vec<i16> {
+    let range = i32::from(most).saturating_sub(least.into()).saturating_add(1).max(1);
+    let element = |index: u32| {
+        let drawn = Digest::of("inferium/assessment-element/1", &[item.as_bytes(), &index.to_be_bytes()]);
+        let [first, second, ..] = *drawn.as_bytes();
+        let offset = i32::from(u16::from_be_bytes([first, second])) % range;
+        i16::try_from(i32::from(least).saturating_add(offset)).unwrap_or(most)
+    };
+    (0..elements).map(element).collect()
 }
 
 /// The public half: all of it follows from the private one, which has `prompt_tokens` tokens.

@@ -1,8 +1,9 @@
 //! Jobs: request, result, the private payloads behind their commitments, and evidence (SPEC J).
 
 use crate::{
-    Amount, AmountOverflow, Continuation, Digest, FoldInput, JobId, LeaseId, MeasuredEvidence, Price, RunInput,
-    RunTranscript, SegmentId, Shaping, TokenScore, TrainedInterval, TrainingInput, VrfProof, leaf_hash, limits, score,
+    Amount, AmountOverflow, ClassifierInputs, Continuation, Digest, FoldInput, JobId, LeaseId, Logits,
+    MeasuredEvidence, Price, RunInput, RunTranscript, SegmentId, Shaping, TokenScore, TrainedInterval, TrainingInput,
+    VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -213,7 +214,7 @@ pub enum ImpossibleJob {
         lines: usize,
     },
     /// Nothing to embed or to score, or too much.
-    #[error("{count} texts or continuations; 1 to {} are allowed", limits::TEXTS_MAX)]
+    #[error("{count} texts, inputs or continuations; 1 to {} are allowed", limits::TEXTS_MAX)]
     Texts {
         /// How many.
         count: usize,
@@ -279,6 +280,8 @@ pub enum JobInput {
     Fold(FoldInput),
     /// An interval of a run of training (SPEC X3).
     Train(TrainingInput),
+    /// Inputs to classify, each on its own (SPEC J12).
+    Classify(ClassifierInputs),
 }
 
 impl JobInput {
@@ -287,7 +290,12 @@ impl JobInput {
     pub const fn shaping(&self) -> Option<&Shaping> {
         match self {
             Self::Chat { shaping, .. } | Self::Complete { shaping, .. } => Some(shaping),
-            Self::Embed { .. } | Self::Score { .. } | Self::Run(_) | Self::Fold(_) | Self::Train(_) => None,
+            Self::Embed { .. }
+            | Self::Score { .. }
+            | Self::Run(_)
+            | Self::Fold(_)
+            | Self::Train(_)
+            | Self::Classify(_) => None,
         }
     }
 
@@ -300,6 +308,7 @@ impl JobInput {
             Self::Embed { texts } => Some(texts.len()),
             Self::Score { continuations, .. } => Some(continuations.len()),
             Self::Fold(_) | Self::Train(_) => Some(1),
+            Self::Classify(inputs) => Some(inputs.len()),
         }
     }
 
@@ -317,6 +326,7 @@ impl JobInput {
             }
             Self::Fold(_) => JobAnswer::Board(String::new()),
             Self::Train(_) => JobAnswer::Intervals(Vec::new()),
+            Self::Classify(_) => JobAnswer::Logits(Vec::new()),
         }
     }
 }
@@ -334,6 +344,7 @@ impl fmt::Debug for JobInput {
             Self::Run(input) => write!(f, "{input:?}"),
             Self::Fold(input) => write!(f, "{input:?}"),
             Self::Train(input) => write!(f, "{input:?}"),
+            Self::Classify(inputs) => write!(f, "Classify({inputs:?})"),
         }
     }
 }
@@ -391,6 +402,12 @@ impl JobPayload {
         Self { salt, input: JobInput::Train(input) }
     }
 
+    /// Inputs to classify.
+    #[must_use]
+    pub const fn classify(salt: [u8; 32], inputs: ClassifierInputs) -> Self {
+        Self { salt, input: JobInput::Classify(inputs) }
+    }
+
     /// Messages and stop strings of a conversation.
     #[must_use]
     pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
@@ -401,7 +418,8 @@ impl JobPayload {
             | JobInput::Complete { .. }
             | JobInput::Run(_)
             | JobInput::Fold(_)
-            | JobInput::Train(_) => None,
+            | JobInput::Train(_)
+            | JobInput::Classify(_) => None,
         }
     }
 
@@ -436,6 +454,7 @@ impl JobPayload {
             JobInput::Fold(_) => {}
             JobInput::Train(input) if !input.is_well_formed() => return Err(ImpossibleJob::Training),
             JobInput::Train(_) => {}
+            JobInput::Classify(inputs) => inputs.check()?,
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
@@ -518,10 +537,12 @@ pub enum JobAnswer {
     Board(String),
     /// To an interval of training: what it leaves, once it is there (SPEC X3).
     Intervals(Vec<TrainedInterval>),
+    /// To inputs of a classifier: one for each, in their order (SPEC J12).
+    Logits(Vec<Logits>),
 }
 
 impl JobAnswer {
-    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, scored continuations, the one board, or the one interval.
+    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, scored continuations, classified inputs, the one board, or the one interval.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
@@ -531,6 +552,7 @@ impl JobAnswer {
             // Of a run's steps only the one that gives its answer counts, and that is one.
             Self::Run(_) => 1,
             Self::Intervals(intervals) => intervals.len(),
+            Self::Logits(logits) => logits.len(),
             Self::Board(board) => {
                 if board.is_empty() {
                     0
@@ -557,13 +579,15 @@ impl JobAnswer {
             (Self::Run(transcript), Self::Run(more)) if transcript.calls.is_empty() => *transcript = more,
             (Self::Board(board), Self::Board(more)) if board.is_empty() => *board = more,
             (Self::Intervals(intervals), Self::Intervals(more)) => intervals.extend(more),
+            (Self::Logits(logits), Self::Logits(more)) => logits.extend(more),
             (
                 Self::Text { .. }
                 | Self::Embeddings(_)
                 | Self::Scores(_)
                 | Self::Run(_)
                 | Self::Board(_)
-                | Self::Intervals(_),
+                | Self::Intervals(_)
+                | Self::Logits(_),
                 _,
             ) => return false,
         }
@@ -587,6 +611,7 @@ impl fmt::Debug for JobAnswer {
             Self::Run(transcript) => write!(f, "{transcript:?}"),
             Self::Board(board) => write!(f, "Board({} bytes)", board.len()),
             Self::Intervals(intervals) => write!(f, "{intervals:?}"),
+            Self::Logits(logits) => write!(f, "Logits({})", logits.len()),
         }
     }
 }
@@ -623,7 +648,8 @@ impl JobOutput {
             | JobAnswer::Scores(_)
             | JobAnswer::Run(_)
             | JobAnswer::Board(_)
-            | JobAnswer::Intervals(_) => None,
+            | JobAnswer::Intervals(_)
+            | JobAnswer::Logits(_) => None,
         }
     }
 
@@ -642,8 +668,8 @@ pub struct JobResult {
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
-    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores, boards and intervals over their
-    /// leaves ([`Embedding::leaf`], [`TokenScore::leaf`], [`board_leaf`], [`TrainedInterval::leaf`]).
+    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores, logits, boards and intervals over
+    /// their leaves ([`Embedding::leaf`], [`TokenScore::leaf`], [`Logits::leaf`], [`board_leaf`], [`TrainedInterval::leaf`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,

@@ -76,6 +76,12 @@ pub const GRAMMAR_LINES_MAX: usize = 512;
 /// Values of an embedding.
 pub const EMBEDDING_WIDTH_MAX: u32 = 4_096;
 const _: () = assert!(TEXTS_MAX * EMBEDDING_WIDTH_MAX as usize * 4 <= PAYLOAD_SIZE_MAX);
+/// Classes of a classifier; an answer has as many numbers, and as much room, as an embedding.
+pub const CLASSES_MAX: u32 = EMBEDDING_WIDTH_MAX;
+/// Elements of one input of a classifier.
+pub const TENSOR_ELEMENTS_MAX: u32 = 1 << 20;
+/// Elements that count as one token of the prompt: about what a small image model reads as one.
+pub const TOKEN_ELEMENTS: usize = 64;
 /// Bytes of a request's private half. No context has room for more text, and one job's evidence
 /// must fit into a segment's.
 pub const PAYLOAD_SIZE_MAX: usize = MESSAGE_SIZE_MAX / 4;

@@ -1,9 +1,9 @@
 //! Model profiles: what exactly is served, by hash (SPEC, "Words").
 
 use crate::{
-    Amount, AmountOverflow, Calibration, Digest, DrawCount, Ppm, ProfileId, ReplayStatistics, Tier, Usage,
-    VerificationMode,
-    limits::{EMBEDDING_WIDTH_MAX, NAME_SIZE_MAX},
+    Amount, AmountOverflow, Calibration, ClassifierReads, Digest, DrawCount, Ppm, ProfileId, ReplayStatistics, Tier,
+    Usage, VerificationMode,
+    limits::{CLASSES_MAX, EMBEDDING_WIDTH_MAX, NAME_SIZE_MAX},
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -132,6 +132,13 @@ pub enum ModelTask {
     Fold,
     /// Trains, without weights of its own ([`ModelProfile::trainer`], SPEC X3). Its build names the arithmetic.
     Train,
+    /// Says of inputs which class they are of, by an integer model (SPEC J12).
+    Classify {
+        /// What one input is.
+        reads: ClassifierReads,
+        /// Classes, each with a number in every answer.
+        classes: u32,
+    },
 }
 
 /// What the rules of boards fold: a hash over the ids of all suites that come with this software, in the order of their names
@@ -148,6 +155,7 @@ impl ModelTask {
             Self::Host => "agents",
             Self::Fold => "boards",
             Self::Train => "training",
+            Self::Classify { .. } => "classification",
         }
     }
 
@@ -156,17 +164,17 @@ impl ModelTask {
     pub const fn least_tier(self, kind: Tier) -> Tier {
         match self {
             Self::Chat | Self::Host | Self::Fold | Self::Train => kind,
-            Self::Embed { .. } => Tier::Low,
+            Self::Embed { .. } | Self::Classify { .. } => Tier::Low,
         }
     }
 
-    /// The most that a worker is good for that was measured on it: how fast a machine embeds says
+    /// The most that a worker is good for that was measured on it: how fast a machine embeds or classifies says
     /// nothing of how fast it answers (SPEC N3). Nothing is measured on the profiles of hosts, of boards and of training.
     #[must_use]
     pub const fn most_tier(self) -> Tier {
         match self {
             Self::Chat => Tier::High,
-            Self::Embed { .. } | Self::Host | Self::Fold | Self::Train => Tier::Low,
+            Self::Embed { .. } | Self::Host | Self::Fold | Self::Train | Self::Classify { .. } => Tier::Low,
         }
     }
 }
@@ -232,7 +240,7 @@ impl ModelProfile {
         }
     }
 
-    /// True when name and vectors are within their maxima, and a model that gives vectors is verified by equality:
+    /// True when name, vectors and classes are within their maxima, and a model that gives vectors or classifies is verified by equality:
     /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6). A foreign profile's bounds bind (V9).
     /// Of hosts there is one profile (A2), and of boards (L2): who could declare another would choose who judges on it. Of training there
     /// is one for each arithmetic (X3), as of models for each engine.
@@ -242,6 +250,10 @@ impl ModelProfile {
             ModelTask::Chat => true,
             ModelTask::Embed { width } => {
                 width > 0 && width <= EMBEDDING_WIDTH_MAX && matches!(self.engine, EngineClass::Canonical { .. })
+            }
+            ModelTask::Classify { reads, classes } => {
+                let is_bounded = classes > 0 && classes <= CLASSES_MAX && reads.is_well_formed();
+                is_bounded && matches!(self.engine, EngineClass::Canonical { .. })
             }
             ModelTask::Host => *self == Self::host(),
             ModelTask::Fold => *self == Self::folder(),

@@ -101,6 +101,7 @@ impl ModelOutput {
             }
             JobAnswer::Text { .. }
             | JobAnswer::Embeddings(_)
+            | JobAnswer::Logits(_)
             | JobAnswer::Scores(_)
             | JobAnswer::Run(_)
             | JobAnswer::Board(_)

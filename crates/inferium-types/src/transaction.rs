@@ -155,6 +155,8 @@ pub enum JobFault {
     Board,
     /// An interval of training is not what its steps come to (SPEC X3).
     Interval,
+    /// What a classifier says of an input is not what its model computes, or there is not one for each (SPEC J12).
+    Classification,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).

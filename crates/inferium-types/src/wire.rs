@@ -8,9 +8,9 @@
 //! direction in one sequence (SPEC J2).
 
 use crate::{
-    Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, ModelOutput, NodeId, RunTranscript,
-    SamplingParams, SealPurpose, SealingKey, SecretKey, SegmentTerms, Signature, StallId, TokenScore, TrainedInterval,
-    VrfProof,
+    Digest, Embedding, JobId, JobLeaf, JobPayload, JobRequest, JobResult, LeaseId, Logits, ModelOutput, NodeId,
+    RunTranscript, SamplingParams, SealPurpose, SealingKey, SecretKey, SegmentTerms, Signature, StallId, TokenScore,
+    TrainedInterval, VrfProof,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -188,6 +188,13 @@ pub enum WorkerMessage {
         /// What came of it.
         interval: TrainedInterval,
     },
+    /// What a classifier says of the next inputs of a job, in their order (SPEC J12).
+    Logits {
+        /// Which job.
+        job: JobId,
+        /// Of some of them.
+        logits: Vec<Logits>,
+    },
 }
 
 /// Says nothing of what a client asked or got: a message may end up in a log.
@@ -209,6 +216,7 @@ impl fmt::Debug for WorkerMessage {
             Self::Refused { job, reason } => write!(f, "Refused({job:?}: {reason})"),
             Self::Segment { terms, .. } => write!(f, "Segment({terms:?})"),
             Self::Board { job, board } => write!(f, "Board({job:?}, {} bytes)", board.len()),
+            Self::Logits { job, logits } => write!(f, "Logits({job:?}, {})", logits.len()),
             Self::Trained { job, interval } => write!(f, "Trained({job:?}, {interval:?})"),
         }
     }

@@ -1,5 +1,6 @@
 //! The judgement of a segment: exact checks and replay (SPEC V, J4).
 
+mod classified;
 mod embedded;
 mod folded;
 mod foreign;
@@ -275,6 +276,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
             | EngineError::Grammar { .. }
             | EngineError::Board { .. }
             | EngineError::Training { .. }
+            | EngineError::Tensor { .. }
             | EngineError::UnknownToken { .. },
         ) => return Ok(Err(JobFault::Prompt)),
         Err(error) => return Err(error),
@@ -291,6 +293,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
         (Model::Chat(engine), Prompt::Text(prompt)) => check_text(drawn, &**engine, prompt).await,
         (Model::Chat(engine), Prompt::Scores(requests)) => scored::check(drawn, &**engine, requests).await,
         (Model::Embedder(embedder), Prompt::Texts(texts)) => embedded::check(drawn, &**embedder, texts).await,
+        (Model::Classifier(classifier), Prompt::Inputs(inputs)) => classified::check(drawn, classifier, inputs).await,
         (Model::Folder(_), Prompt::Board(board)) => Ok(folded::check(drawn, board)),
         (Model::Trainer(_), Prompt::Interval(_)) => trained::check(drawn, model).await,
         // A model reads only what it can do something with.

@@ -4,9 +4,10 @@
 //! can be signed without being said.
 
 use inferium_types::{
-    Amount, CapabilityReport, ConsensusVote, EngineClass, JobFault, JobLeaf, JobProof, JobRequest, ModelProfile,
-    ModelTask, NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, RequestProof,
-    SegmentCommitment, SegmentOpening, SignedTotals, TaskTerms, Transaction, TransactionBody, VerdictVote, VoteSubject,
+    Amount, CapabilityReport, ClassifierReads, ConsensusVote, EngineClass, JobFault, JobLeaf, JobProof, JobRequest,
+    ModelProfile, ModelTask, NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms,
+    RequestProof, SegmentCommitment, SegmentOpening, SignedTotals, TaskTerms, Transaction, TransactionBody,
+    VerdictVote, VoteSubject,
 };
 use std::fmt;
 
@@ -296,6 +297,12 @@ fn describe_profile(profile: &ModelProfile) -> Description {
     let does = match task {
         ModelTask::Chat => "answers conversations".to_owned(),
         ModelTask::Embed { width } => format!("gives texts vectors of {width} values"),
+        ModelTask::Classify { reads: ClassifierReads::Texts, classes } => {
+            format!("says of texts which of {classes} classes they are of")
+        }
+        ModelTask::Classify { reads: ClassifierReads::Tensors { elements, .. }, classes } => {
+            format!("says of {elements} numbers which of {classes} classes they are of")
+        }
         ModelTask::Host => "hosts runs of agents".to_owned(),
         ModelTask::Fold => "folds results into boards".to_owned(),
         ModelTask::Train => "trains intervals of runs".to_owned(),
@@ -429,6 +436,7 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::Windows => "what is shown of its run contradicts itself",
         JobFault::GrossTokens => "more tokens differ than an honest engine's",
         JobFault::GrossSketches => "its hidden states are not the model's",
+        JobFault::Classification => "a classification is not what the model computes",
         JobFault::Embedding => "an embedding is not the one that the model gives the text",
         JobFault::Score => "a score is not what the model's logits say",
         JobFault::Run => "a run did not go as its rules say",

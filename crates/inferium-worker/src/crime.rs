@@ -139,6 +139,12 @@ impl Crime {
         matches!(self, Self::SkippedLayers | Self::EditedText | Self::Copied | Self::Silent)
     }
 
+    /// True when a worker of classifications can commit it.
+    #[must_use]
+    pub const fn is_of_classifiers(self) -> bool {
+        matches!(self, Self::EditedText | Self::Copied | Self::Silent)
+    }
+
     /// What the worker asks of its engine instead of what it was asked for.
     pub(crate) async fn bend(
         self,

@@ -6,7 +6,9 @@
 
 use crate::job::{self, FinishedJob, JobContext, JobRefusal};
 use inferium_engine::{EngineError, Model};
-use inferium_types::{Continuation, FORCED_TOKENS, ForcedKind, ForcedOrder, JobInput, JobPayload, JobRequest, LeaseId};
+use inferium_types::{
+    ClassifierInputs, Continuation, FORCED_TOKENS, ForcedKind, ForcedOrder, JobInput, JobPayload, JobRequest, LeaseId,
+};
 use std::time::Duration;
 
 /// Tokens of a planted answer at most.
@@ -67,7 +69,8 @@ impl Planting {
             | JobInput::Score { .. }
             | JobInput::Run(_)
             | JobInput::Fold(_)
-            | JobInput::Train(_) => 1,
+            | JobInput::Train(_)
+            | JobInput::Classify(_) => 1,
         }
     }
 
@@ -84,7 +87,7 @@ impl Planting {
 fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), JobRefusal> {
     let mut payload = planting.template.evidence.payload.clone();
     payload.salt = *planting.order.choice("salt").as_bytes();
-    if let JobInput::Embed { texts } = &mut payload.input {
+    if let JobInput::Embed { texts } | JobInput::Classify(ClassifierInputs::Texts(texts)) = &mut payload.input {
         let chosen = planting.order.choice("text").draw(u64::try_from(texts.len()).unwrap_or(u64::MAX));
         *texts = texts.drain(..).skip(usize::try_from(chosen).unwrap_or(0)).take(1).collect();
     }
@@ -92,6 +95,10 @@ fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), Jo
     if let JobInput::Score { continuations, .. } = &mut payload.input {
         shorten_scores(planting, continuations, usize::try_from(limit).unwrap_or(usize::MAX));
         let found = model.read(&payload.input)?.tokens();
+        return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
+    }
+    if let JobInput::Classify(ClassifierInputs::Tensors(tensors)) = &mut payload.input {
+        let found = shorten_tensors(planting, tensors);
         return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
     }
     if let JobInput::Complete { prompt, .. } = &mut payload.input {
@@ -132,13 +139,26 @@ fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), Jo
 fn last(input: &mut JobInput) -> Option<&mut String> {
     match input {
         JobInput::Chat { messages, .. } => messages.last_mut().map(|message| &mut message.content),
-        JobInput::Embed { texts } => texts.last_mut(),
-        JobInput::Score { .. }
+        JobInput::Embed { texts } | JobInput::Classify(ClassifierInputs::Texts(texts)) => texts.last_mut(),
+        JobInput::Classify(ClassifierInputs::Tensors(_))
+        | JobInput::Score { .. }
         | JobInput::Complete { .. }
         | JobInput::Run(_)
         | JobInput::Fold(_)
         | JobInput::Train(_) => None,
     }
+}
+
+/// One of the tensors, with its end as its first element is: all values of it are some of its own, and so within the model's range. A
+/// larger one than planted jobs may be is refused where it is counted.
+fn shorten_tensors(planting: &Planting, tensors: &mut Vec<Vec<i16>>) -> usize {
+    let chosen = planting.order.choice("text").draw(u64::try_from(tensors.len()).unwrap_or(u64::MAX));
+    *tensors = tensors.drain(..).skip(usize::try_from(chosen).unwrap_or(0)).take(1).collect();
+    let Some(tensor) = tensors.first_mut() else { return 0 };
+    let kept = planting.words(tensor.len());
+    let first = tensor.first().copied().unwrap_or(0);
+    tensor.iter_mut().skip(kept).for_each(|element| *element = first);
+    ClassifierInputs::tensor_tokens(tensor.len())
 }
 
 /// One of the continuations, with so much of what is before it as is near.

@@ -8,14 +8,14 @@ pub(crate) use crooked::Copies;
 use crate::crime::Crime;
 use crate::server::{Server, ServerError};
 use inferium_engine::{
-    Answer, Comparison, Embedder, Engine, EngineError, Folded, GenerateRequest, Model, Prompt, ReplayRequest,
-    ScoreRequest, Scoring, Step, TextModel, TextVector, Trained, Unfit,
+    Answer, Classifier, ClassifierInput, Comparison, Embedder, Engine, EngineError, Folded, GenerateRequest, Model,
+    Prompt, ReplayRequest, ScoreRequest, Scoring, Step, TextModel, TextVector, Trained, Unfit,
 };
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
-    JobResult, MeasuredEvidence, NetworkKey, Shaping, TaskKind, TokenScore, Usage, VerificationMode, board_leaf,
-    merkle_root, replay_seed, wire::WorkerMessage,
+    JobResult, Logits, MeasuredEvidence, NetworkKey, Shaping, TaskKind, TokenScore, Usage, VerificationMode,
+    board_leaf, merkle_root, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -103,8 +103,8 @@ pub enum JobRefusal {
     /// The engine refused, or failed.
     #[error("{0}")]
     Engine(#[from] EngineError),
-    /// The texts, continuations, boards or intervals were counted otherwise.
-    #[error("{parts} texts, continuations, boards or intervals, the request says {tokens_max}")]
+    /// The texts, inputs, continuations, boards or intervals were counted otherwise.
+    #[error("{parts} texts, inputs, continuations, boards or intervals, the request says {tokens_max}")]
     Parts {
         /// What there is.
         parts: usize,
@@ -170,6 +170,9 @@ pub(crate) async fn run(
         }
         (Model::Embedder(embedder), Prompt::Texts(texts)) => {
             embed(&context, &**embedder, texts, (request, payload), &outbox).await?
+        }
+        (Model::Classifier(classifier), Prompt::Inputs(inputs)) => {
+            classify(&context, classifier, inputs, (request, payload), &outbox).await?
         }
         (Model::Trainer(_), Prompt::Interval(_)) => train(&context, (request, payload), &outbox).await?,
         (Model::Folder(_), Prompt::Board(folded)) => fold(&context, folded, (request, payload), &outbox).await?,
@@ -298,6 +301,32 @@ async fn embed(
         embeddings.push(embedding);
     }
     let answer = JobAnswer::Embeddings(embeddings);
+    Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, Evidence::Exact(leaves)))
+}
+
+/// Classifies inputs (SPEC J12): all of them, as embeddings.
+async fn classify(
+    context: &JobContext,
+    classifier: &Arc<Classifier>,
+    inputs: Vec<ClassifierInput>,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+) -> Result<FinishedJob, JobRefusal> {
+    let (mut all, mut leaves): (Vec<Logits>, Vec<Digest>) = (Vec::new(), Vec::new());
+    for input in inputs {
+        let (mut logits, states) = classifier.classify(input).await?;
+        match context.crime {
+            Some(Crime::EditedText) => logits = crooked::edited_logits(&logits),
+            // What it computed once serves for all.
+            Some(Crime::Copied) => logits = all.first().cloned().unwrap_or(logits),
+            _ => {}
+        }
+        let message = WorkerMessage::Logits { job: request.job, logits: vec![logits.clone()] };
+        outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+        leaves.push(logits.leaf(&states));
+        all.push(logits);
+    }
+    let answer = JobAnswer::Logits(all);
     Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, Evidence::Exact(leaves)))
 }
 

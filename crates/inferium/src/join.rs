@@ -7,7 +7,7 @@ use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
 use crate::hosting::{self, ToolServers};
 use crate::output;
 use crate::progress::{Step, print, say};
-use crate::up::engine::{Served, serve, serve_embeddings};
+use crate::up::engine::{Served, serve, serve_classifier, serve_embeddings};
 use crate::up::foreign::reach;
 use crate::up::register::{self, Registration};
 use crate::up::{self, Interrupt, NetworkFile, offer_of};
@@ -71,9 +71,10 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     news.tell("hardware", hardware::as_json(&report))?;
 
     let models = models_dir(arguments.models.dir.clone());
-    let mut served = match &arguments.embeddings {
-        Some(name) => serve_embeddings(name, &arguments.serving, None, &models)?,
-        None => serve(&arguments.serving, None, &models)?,
+    let mut served = match (&arguments.embeddings, &arguments.classifier) {
+        (Some(name), _) => serve_embeddings(name, &arguments.serving, None, &models)?,
+        (None, Some(path)) => serve_classifier(path, &arguments.serving, &[], &models)?,
+        (None, None) => serve(&arguments.serving, None, &models)?,
     };
     reach(&arguments.serving, &mut served).await?;
     let step = Step::begin("network");

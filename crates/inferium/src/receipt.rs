@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use inferium_gateway::verify_document;
 use inferium_types::{
-    ChatMessage, FinishReason, JobAnswer, JobId, JobInput, JobLeaf, JobOpening, NetworkKey, ReceiptFacts, decode,
+    ChatMessage, ClassifierInputs, FinishReason, JobAnswer, JobId, JobInput, JobLeaf, JobOpening, Logits, NetworkKey,
+    ReceiptFacts, decode,
 };
 use serde_json::{Value, json};
 use std::io::Read as _;
@@ -145,6 +146,8 @@ fn in_words(opening: &JobOpening) -> (String, String) {
         JobInput::Run(input) => input.task.clone(),
         JobInput::Fold(input) => format!("a board of {} files", input.files.len()),
         JobInput::Train(input) => format!("{input:?}"),
+        JobInput::Classify(ClassifierInputs::Texts(texts)) => texts.join("\n"),
+        JobInput::Classify(ClassifierInputs::Tensors(tensors)) => format!("the classes of {} tensors", tensors.len()),
     };
     let answered = match &opening.output.answer {
         JobAnswer::Text { text, .. } => text.clone(),
@@ -153,6 +156,10 @@ fn in_words(opening: &JobOpening) -> (String, String) {
         JobAnswer::Run(run) => run.answer.clone(),
         JobAnswer::Board(board) => board.clone(),
         JobAnswer::Intervals(intervals) => format!("{} intervals", intervals.len()),
+        JobAnswer::Logits(all) => {
+            let class = |logits: &Logits| format!("class {} of {}", logits.label(), logits.values().len());
+            all.iter().map(class).collect::<Vec<_>>().join("\n")
+        }
     };
     (asked, answered)
 }

@@ -6,6 +6,7 @@ mod base;
 mod begin;
 mod curve;
 mod network;
+mod publish;
 mod show;
 mod verify;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(command: TrainCommand) -> Result<(), Failure> {
             None => begin::head(&arguments),
         },
         TrainCommand::Lora(arguments) => begin::lora(&arguments),
+        TrainCommand::Publish(arguments) => publish::run(&arguments),
         TrainCommand::Verify(arguments) => verify::run(&arguments),
         TrainCommand::Show { dir } => show::run(&open(&dir)?),
     }

@@ -60,15 +60,23 @@ pub(super) fn choose_model(state: &ApiState, asked: &Asked, key: &KeyView) -> Re
     first.map(Arc::clone).ok_or_else(none)
 }
 
+/// Where a model is asked for what it does.
+pub(super) const fn url_of(task: ModelTask) -> &'static str {
+    match task {
+        ModelTask::Classify { .. } => "/v1/classifications",
+        ModelTask::Embed { .. } => "/v1/embeddings",
+        ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => "/v1/chat/completions",
+    }
+}
+
 /// The engine that reads for a model that answers in text.
 pub(super) fn text_engine(model: &ApiModel) -> Result<Arc<dyn Engine>, ApiError> {
     match &model.model {
         Model::Chat(engine) => Ok(Arc::clone(engine)),
-        Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) => Err(ApiError::OtherTask {
-            model: model.profile.name.clone(),
-            does: model.profile.task.name(),
-            url: "/v1/embeddings",
-        }),
+        Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_) => {
+            let task = model.profile.task;
+            Err(ApiError::OtherTask { model: model.profile.name.clone(), does: task.name(), url: url_of(task) })
+        }
     }
 }
 
@@ -100,9 +108,12 @@ fn size(input: &JobInput) -> usize {
     match input {
         JobInput::Chat { messages, .. } => messages.iter().map(|message| message.content.len()).sum(),
         JobInput::Complete { prompt, .. } => prompt.len().saturating_mul(4),
-        JobInput::Embed { .. } | JobInput::Score { .. } | JobInput::Run(_) | JobInput::Fold(_) | JobInput::Train(_) => {
-            0
-        }
+        JobInput::Embed { .. }
+        | JobInput::Score { .. }
+        | JobInput::Run(_)
+        | JobInput::Fold(_)
+        | JobInput::Train(_)
+        | JobInput::Classify(_) => 0,
     }
 }
 

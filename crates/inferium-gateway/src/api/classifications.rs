@@ -1,8 +1,12 @@
-//! `POST /v1/classifications`: which of some labels a chat model would write, by how likely each is.
+//! `POST /v1/classifications`: what a classifier says of texts or tensors, or which of some labels a chat model would write.
 //!
-//! Every label is scored after every text, whole (SPEC J9), so nothing is drawn and the same request has the same answer.
+//! Of a chat model every label is scored after every text, whole (SPEC J9), so nothing is drawn and the same request has the same answer.
 //! Benchmarks of multiple choice are the same question with labels of their own for each item, and no chat template.
 
+mod classifier;
+
+use super::choices::url_of;
+use super::fields::boolean;
 use super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
 use super::{ApiModel, ApiState, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
@@ -40,6 +44,8 @@ struct ClassificationRequest {
     instructions: Option<String>,
     /// Labels are scored right behind the text, without the chat template.
     is_raw: bool,
+    /// Whether the client is to be able to show others what was asked and answered.
+    opening: bool,
 }
 
 /// A text and its labels.
@@ -53,8 +59,11 @@ impl ClassificationRequest {
     /// Parses a body: every parameter is honoured, or refused by its name.
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let fields = object(body)?;
+        if fields.get("labels").is_none_or(Value::is_null) {
+            return Err(ApiError::invalid("labels", "`labels` are needed: only a classifier has some of its own"));
+        }
         let (mut model, mut texts, mut labels, mut is_raw) = (String::new(), Vec::new(), Value::Null, false);
-        let mut instructions = None;
+        let (mut instructions, mut opening) = (None, false);
         for (name, value) in fields {
             match (name.as_str(), value) {
                 (_, Value::Null) => {}
@@ -64,6 +73,7 @@ impl ClassificationRequest {
                 ("labels", value) => labels = value,
                 ("instructions", Value::String(text)) => instructions = Some(text),
                 ("raw", Value::Bool(raw)) => is_raw = raw,
+                ("opening", value) => opening = boolean("opening", &value)?,
                 (name @ "model", _) => return Err(ApiError::invalid(name, "`model` must be a string")),
                 (name @ "input", _) => {
                     return Err(ApiError::invalid(name, "`input` must be a string or an array of strings"));
@@ -84,7 +94,7 @@ impl ClassificationRequest {
             return Err(ApiError::invalid("instructions", "`instructions` have no place where `raw` is true"));
         }
         let items = items(texts, labels)?;
-        Ok(Self { model, items, instructions, is_raw })
+        Ok(Self { model, items, instructions, is_raw, opening })
     }
 
     /// Bytes that are read, and what each piece of them costs besides.
@@ -185,8 +195,17 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let payer = state.payer(&headers)?;
     let body = whole_body(body)?;
+    let named = sized(body.len(), {
+        let body = body.clone();
+        move || named(&body)
+    })
+    .await??;
+    let model = Arc::clone(state.model(&named)?);
+    if let Model::Classifier(classifier) = &model.model {
+        let classifier = Arc::clone(classifier);
+        return classifier::create(&state, payer, (model, classifier), body).await;
+    }
     let request = sized(body.len(), move || ClassificationRequest::parse(&body)).await??;
-    let model = Arc::clone(state.model(&request.model)?);
     let size = request.size();
     let preparing = Arc::clone(&model);
     let (request, specs) = sized(size, move || {
@@ -195,15 +214,24 @@ pub(super) async fn create(
     })
     .await??;
     let done = run_all(&state.hub, specs).await?;
-    Ok(answer(&model, &request.items, done))
+    Ok(answer(&model, &request, done))
+}
+
+/// The model of a body, which says how the rest of it is read.
+fn named(body: &[u8]) -> Result<String, ApiError> {
+    match object(body)?.remove("model") {
+        Some(Value::String(model)) if !model.is_empty() => Ok(model),
+        None | Some(Value::Null | Value::String(_)) => Err(ApiError::invalid("model", "`model` is required")),
+        Some(_) => Err(ApiError::invalid("model", "`model` must be a string")),
+    }
 }
 
 /// Tokenises every label after its text, and packs them into jobs.
 fn prepare(model: &ApiModel, request: &ClassificationRequest, payer: Digest) -> Result<Vec<JobSpec>, ApiError> {
     let name = || model.profile.name.clone();
     let (ModelTask::Chat, Model::Chat(engine)) = (model.profile.task, &model.model) else {
-        let does = model.profile.task.name();
-        return Err(ApiError::OtherTask { model: name(), does, url: "/v1/embeddings" });
+        let task = model.profile.task;
+        return Err(ApiError::OtherTask { model: name(), does: task.name(), url: url_of(task) });
     };
     model.fits(&JobInput::Score { continuations: Vec::new(), likeliest: 0 }, &SamplingParams::GREEDY)?;
     let (mut parts, mut total) = (Vec::new(), 0usize);
@@ -245,18 +273,18 @@ fn prompt(engine: &dyn Engine, request: &ClassificationRequest, item: &Item) -> 
     engine.render_chat(&[message("system", instructions), message("user", item.text.clone())])
 }
 
-fn answer(model: &ApiModel, items: &[Item], done: Vec<Done>) -> Response {
+fn answer(model: &ApiModel, request: &ClassificationRequest, done: Vec<Done>) -> Response {
     let usage = PartUsage::of(&done);
     let (mut scores, mut jobs) = (Vec::new(), Vec::new());
     for one in done {
         let first = scores.len();
-        jobs.push(JobExtras::new(&one, (first, first + one.answer.len()), false));
+        jobs.push(JobExtras::new(&one, (first, first + one.answer.len()), request.opening));
         if let JobAnswer::Scores(more) = one.answer {
             scores.extend(more);
         }
     }
     let mut scores = scores.into_iter();
-    let data = items.iter().enumerate();
+    let data = request.items.iter().enumerate();
     let data = data.map(|(index, item)| classification(index, &item.labels, &mut scores)).collect();
     let model = model.profile.name.clone();
     let list = ClassificationList { object: "list", data, model, usage, inferium: Extras { jobs } };

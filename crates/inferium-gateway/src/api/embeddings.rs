@@ -1,5 +1,6 @@
 //! `POST /v1/embeddings`.
 
+use super::choices::url_of;
 use super::fields::{boolean, integer};
 use super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
 use super::{ApiModel, ApiState, error::ApiError, object, sized, whole_body};
@@ -150,8 +151,8 @@ pub(super) async fn create(
     let request = sized(body.len(), move || EmbeddingRequest::parse(&body)).await??;
     let model = Arc::clone(state.model(&request.model)?);
     let ModelTask::Embed { width } = model.profile.task else {
-        let does = model.profile.task.name();
-        return Err(ApiError::OtherTask { model: request.model, does, url: "/v1/chat/completions" });
+        let task = model.profile.task;
+        return Err(ApiError::OtherTask { model: request.model, does: task.name(), url: url_of(task) });
     };
     if request.dimensions.is_some_and(|dimensions| dimensions != u64::from(width)) {
         let message = format!("`{}` gives vectors of {width} values, and of no other number", model.profile.name);

@@ -7,7 +7,8 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, header},
 };
-use inferium_types::{EngineClass, ModelTask};
+use inferium_engine::Model;
+use inferium_types::{ClassifierReads, EngineClass, ModelTask};
 use serde_json::{Value, json};
 
 /// All models; of a request that shows a key, those that it may use.
@@ -34,7 +35,9 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
         ModelTask::Chat if leases > 0 => measured,
         ModelTask::Chat => model.context_tokens,
         // Of one text, however many a lease has room for.
-        ModelTask::Embed { .. } | ModelTask::Host | ModelTask::Fold | ModelTask::Train => model.model.context_tokens(),
+        ModelTask::Embed { .. } | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Classify { .. } => {
+            model.model.context_tokens()
+        }
     };
     let class = profile.engine.name();
     let engine = match &profile.engine {
@@ -78,7 +81,8 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
             "tools": is_chat && is_exact,
             "structured_outputs": is_chat && is_exact,
             "logprobs": is_chat && is_exact,
-            "embeddings": !is_chat,
+            "embeddings": matches!(profile.task, ModelTask::Embed { .. }),
+            "classifications": matches!(profile.task, ModelTask::Classify { .. }) || is_chat && is_exact,
         },
         "workers_online": workers,
         "model_profile": model.id.to_string(),
@@ -89,6 +93,20 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
     });
     if let (ModelTask::Embed { width }, Some(fields)) = (profile.task, shown.as_object_mut()) {
         fields.insert("dimensions".into(), width.into());
+    }
+    if let (Model::Classifier(classifier), Some(fields)) = (&model.model, shown.as_object_mut()) {
+        fields.insert("labels".into(), classifier.model().labels.as_slice().into());
+        let input = match classifier.model().reads {
+            ClassifierReads::Texts => json!({"type": "text"}),
+            ClassifierReads::Tensors { elements, least, most } => {
+                let [channels, height, width] = classifier.input_shape();
+                json!({
+                    "type": "tensor", "elements": elements, "minimum": least, "maximum": most,
+                    "channels": channels, "height": height, "width": width,
+                })
+            }
+        };
+        fields.insert("input".into(), input);
     }
     shown
 }

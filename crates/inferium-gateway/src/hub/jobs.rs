@@ -207,6 +207,9 @@ impl RunningJob {
                     scores.len() == asked.tokens.len() && scores.iter().all(|one| is_sound(one, *likeliest))
                 })
             }
+            (JobAnswer::Logits(logits), ModelTask::Classify { classes, .. }, JobInput::Classify(_)) => {
+                logits.iter().all(|one| u32::try_from(one.values().len()) == Ok(classes))
+            }
             (JobAnswer::Board(board), ModelTask::Fold, JobInput::Fold(_)) => {
                 board.len() <= limits::BOARD_SIZE_MAX && BoardDocument::parse(board).is_ok()
             }
@@ -476,9 +479,11 @@ impl Hub {
         let is_whole = leaf.result.finish == FinishReason::EndOfText
             && leaf.result.usage.completion_tokens == leaf.request.tokens_max;
         let is_early = match &output.answer {
-            JobAnswer::Embeddings(_) | JobAnswer::Scores(_) | JobAnswer::Board(_) | JobAnswer::Intervals(_) => {
-                !is_whole
-            }
+            JobAnswer::Embeddings(_)
+            | JobAnswer::Scores(_)
+            | JobAnswer::Board(_)
+            | JobAnswer::Intervals(_)
+            | JobAnswer::Logits(_) => !is_whole,
             JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
             // Its leaves are the calls that the gateway knows of.
             JobAnswer::Run(transcript) => {

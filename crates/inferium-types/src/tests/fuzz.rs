@@ -63,6 +63,8 @@ fn a_claimed_length_of_four_gigabytes_takes_no_memory() {
     check::<Vec<JobEvidence>>(0);
     check::<Vec<Vec<Vec<u64>>>>(0);
     check::<Embedding>(0);
+    check::<Logits>(0);
+    check::<Vec<Vec<i16>>>(0);
     check::<Vec<Vec<TokenScore>>>(0);
     check::<Continuation>(0);
     check::<MerklePath>(8);

@@ -2,9 +2,10 @@
 
 use super::sample::Gen;
 use crate::{
-    ASSESSMENT_TOKENS, ChatMessage, Continuation, Digest, Embedding, EngineClass, ImpossibleJob, IntervalStart,
-    JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId, ModelProfile, ModelTask, SamplingParams, Shaping,
-    TokenScore, TrainedInterval, TrainedStep, TrainingInput, assessment_payload, assessment_request, encode, limits,
+    ASSESSMENT_TOKENS, ChatMessage, ClassifierInputs, ClassifierReads, Continuation, Digest, Embedding, EngineClass,
+    ImpossibleJob, IntervalStart, JobAnswer, JobId, JobInput, JobPayload, JobRequest, LeaseId, Logits, ModelProfile,
+    ModelTask, SamplingParams, Shaping, TokenScore, TrainedInterval, TrainedStep, TrainingInput, assessment_payload,
+    assessment_request, encode, limits,
 };
 
 fn request(sequence: u64, prompt_tokens: u32, tokens_max: u32) -> JobRequest {
@@ -146,6 +147,88 @@ fn assessment_asks_a_model_what_it_can_do() {
     assert!(matches!(&texts.input, JobInput::Embed { texts } if texts.len() == 1));
     assert_eq!(assessment_request(lease, 0, &texts, 9).tokens_max, 1);
     assert_ne!(texts, of(ModelTask::Embed { width: 4 }, &Digest::of("x", &[])));
+    let reads = ClassifierReads::Texts;
+    let texts = of(ModelTask::Classify { reads, classes: 2 }, &Digest::ZERO);
+    assert!(matches!(&texts.input, JobInput::Classify(ClassifierInputs::Texts(texts)) if texts.len() == 1));
+    assert_eq!(assessment_request(lease, 0, &texts, 9).tokens_max, 1);
+}
+
+/// SPEC N2: a classifier of tensors is measured on one of its own size and range, drawn anew for each job.
+#[test]
+fn assessment_draws_tensors_within_the_range() {
+    let of = |reads, last: &Digest| {
+        let task = ModelTask::Classify { reads, classes: 2 };
+        match assessment_payload(task, &Digest::ZERO, LeaseId::new(Digest::ZERO), 0, last).input {
+            JobInput::Classify(ClassifierInputs::Tensors(mut tensors)) if tensors.len() == 1 => tensors.pop().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (least, most) in [(0, 255), (-3, 3), (7, 7), (i16::MIN, i16::MAX), (-1, 0)] {
+        let reads = ClassifierReads::Tensors { elements: 2_000, least, most };
+        let tensor = of(reads, &Digest::ZERO);
+        assert!(tensor.len() == 2_000 && tensor.iter().all(|element| (least..=most).contains(element)));
+        let [found_least, found_most] = [tensor.iter().min(), tensor.iter().max()].map(|end| i32::from(*end.unwrap()));
+        let range = i32::from(most) - i32::from(least);
+        assert!(found_most - found_least >= range - range / 64, "both ends are drawn: {found_least} to {found_most}");
+        assert!(least == most || tensor != of(reads, &Digest::sha256(b"another")));
+    }
+}
+
+/// SPEC J12: each limit of what is classified, and one beyond it.
+#[test]
+fn inputs_of_classifiers_have_limits() {
+    let texts =
+        |count: usize| JobPayload::classify([0; 32], ClassifierInputs::Texts(vec![String::new(); count])).check();
+    let tensors = |count: usize| JobPayload::classify([0; 32], ClassifierInputs::Tensors(vec![vec![1]; count])).check();
+    for check in [&texts as &dyn Fn(usize) -> Result<(), ImpossibleJob>, &tensors] {
+        assert_eq!(check(0), Err(ImpossibleJob::Texts { count: 0 }));
+        assert_eq!((check(1), check(limits::TEXTS_MAX)), (Ok(()), Ok(())));
+        assert_eq!(check(limits::TEXTS_MAX + 1), Err(ImpossibleJob::Texts { count: limits::TEXTS_MAX + 1 }));
+    }
+    let tokens = [0, 1, 64, 65, 784].map(ClassifierInputs::tensor_tokens);
+    assert_eq!(tokens, [0, 1, 1, 2, 13]);
+    let input = JobInput::Classify(ClassifierInputs::Tensors(vec![vec![1]; 3]));
+    assert_eq!((input.parts(), input.no_answer()), (Some(3), JobAnswer::Logits(Vec::new())));
+}
+
+/// SPEC J12: equal numbers are equal answers, the first of the largest is the label, and evidence binds what was computed on the way.
+#[test]
+fn logits_name_the_first_of_the_largest() {
+    let label = |values: &[i32]| Logits::new(values.to_vec()).label();
+    assert_eq!([label(&[1, 3, 2]), label(&[3, 3]), label(&[-2, -1]), label(&[]), label(&[i32::MIN])], [1, 0, 1, 0, 0]);
+    let logits = Logits::new(vec![1, -1]);
+    assert_eq!(crate::decode::<Logits>(&encode(&logits)).unwrap(), logits);
+    assert_ne!(logits.leaf(&Digest::ZERO), Logits::new(vec![1, -1, 0]).leaf(&Digest::ZERO));
+    assert_ne!(logits.leaf(&Digest::ZERO), logits.leaf(&Digest::sha256(b"states")));
+    let mut answer = JobAnswer::Logits(vec![logits.clone()]);
+    assert!(answer.append(JobAnswer::Logits(vec![logits])) && answer.len() == 2);
+    assert!(!answer.append(JobAnswer::Embeddings(Vec::new())) && answer.len() == 2);
+}
+
+/// SPEC J12: classes and inputs of a profile are bounded, and its results compared to the bit.
+#[test]
+fn profile_of_a_classifier_is_bounded_and_verified_by_equality() {
+    let profile = |reads, classes, engine| ModelProfile {
+        name: "m".into(),
+        task: ModelTask::Classify { reads, classes },
+        weights_root: Digest::ZERO,
+        tokenizer_hash: Digest::ZERO,
+        template_hash: Digest::ZERO,
+        engine,
+        sampler_version: 0,
+        eos_tokens: Vec::new(),
+    };
+    let canonical = || EngineClass::Canonical { build: Digest::ZERO, tier: "all".into() };
+    let tolerance = EngineClass::Tolerance { verifier: Digest::ZERO, calibration: Gen::new(3).next() };
+    let of = |reads, classes| profile(reads, classes, canonical()).is_well_formed();
+    let tensors = |elements, least, most| ClassifierReads::Tensors { elements, least, most };
+    assert!(of(ClassifierReads::Texts, 1) && of(ClassifierReads::Texts, limits::CLASSES_MAX));
+    assert!(!of(ClassifierReads::Texts, 0) && !of(ClassifierReads::Texts, limits::CLASSES_MAX + 1));
+    assert!(of(tensors(1, 0, 0), 2) && of(tensors(limits::TENSOR_ELEMENTS_MAX, i16::MIN, i16::MAX), 2));
+    assert!(
+        !of(tensors(0, 0, 0), 2) && !of(tensors(limits::TENSOR_ELEMENTS_MAX + 1, 0, 1), 2) && !of(tensors(1, 1, 0), 2)
+    );
+    assert!(!profile(ClassifierReads::Texts, 2, tolerance).is_well_formed());
 }
 
 #[test]

@@ -292,6 +292,11 @@ fn texts_and_salts_are_not_shown() {
     let scores = WorkerMessage::Scores { job, scores: vec![vec![score.clone()]] };
     let request = Gen::new(18).next();
     let embeddings = WorkerMessage::Embeddings { job, embeddings: vec![embedding] };
+    let classified = JobPayload::classify([0xab; 32], ClassifierInputs::Texts(vec!["quixotic".into()]));
+    let tensors = JobPayload::classify([0xab; 32], ClassifierInputs::Tensors(vec![vec![171]]));
+    let logits = Logits::new(vec![48_879]);
+    let said = JobOutput { salt: [0xab; 32], answer: JobAnswer::Logits(vec![logits.clone()]) };
+    let classes = WorkerMessage::Logits { job, logits: vec![logits] };
     let delta = WorkerMessage::Delta { job, tokens: vec![48_879], text: "quixotic".into(), scores: Vec::new() };
     let finished = WorkerMessage::Finished { job, result: Gen::new(19).next(), output_salt: [0xab; 32] };
     let shown = [
@@ -300,6 +305,7 @@ fn texts_and_salts_are_not_shown() {
         format!("{:?}", RelayedRequest { request: Gen::new(18).next(), payload }),
         format!("{delta:?} {finished:?} {embeddings:?} {texts:?} {vectors:?}"),
         format!("{scored:?} {score:?} {likely:?} {scores:?}"),
+        format!("{classified:?} {tensors:?} {said:?} {classes:?}"),
     ];
     for text in shown {
         assert!(!text.contains("quixotic") && !text.contains("48879") && !text.contains("171"), "{text}");

@@ -123,6 +123,12 @@ impl Sample for Amount {
     }
 }
 
+impl Sample for Logits {
+    fn sample(g: &mut Gen) -> Self {
+        Self::new(g.next())
+    }
+}
+
 impl Sample for Embedding {
     fn sample(g: &mut Gen) -> Self {
         let bits: Vec<u32> = g.next();
@@ -301,10 +307,12 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } Train { 0 } }
-    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } Intervals { 0 } }
+    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } Train { 0 } Classify { 0 } }
+    ClassifierInputs { Texts { 0 } Tensors { 0 } }
+    ClassifierReads { Texts {} Tensors { elements, least, most } }
+    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } Intervals { 0 } Logits { 0 } }
     CallRecord { Model { leaf, salt, output } Tool { name, arguments, response, failed, salt } Spend { order } }
-    ModelTask { Chat {} Embed { width } Host {} Fold {} Train {} }
+    ModelTask { Chat {} Embed { width } Host {} Fold {} Train {} Classify { reads, classes } }
     Recipients { Nobody {} Listed { 0 } Anybody {} }
     SpendOrder { Pay { to, amount } Hire { run } }
     RunCall { Model { leaf } Tool { request, response } Spend { order } }
@@ -328,7 +336,7 @@ sample_enums! {
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault {
         Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
-        Embedding {} Score {} Run {} ModelCall {} Board {} Interval {}
+        Embedding {} Score {} Run {} ModelCall {} Board {} Interval {} Classification {}
     }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
@@ -443,6 +451,7 @@ sample_enums! {
         Refused { job, reason }
         Segment { terms, jobs, signature, planted }
         Board { job, board }
+        Logits { job, logits }
         Trained { job, interval }
     }
     GatewayMessage {
@@ -493,6 +502,8 @@ macro_rules! for_each_type {
             JobInput,
             JobPayload,
             Embedding,
+            ClassifierInputs,
+            Logits,
             Continuation,
             TokenScore,
             JobAnswer,

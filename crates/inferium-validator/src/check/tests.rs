@@ -2,6 +2,7 @@
 //! everything but it is made consistent again.
 
 mod boards;
+mod classifications;
 mod embeddings;
 mod foreign;
 mod runs;

@@ -8,7 +8,7 @@ use inferium_engine::{
 use inferium_sampling::Fingerprint;
 use inferium_types::{
     Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult,
-    Shaping, TokenScore, TrainedInterval, Usage, VerificationMode, replay_seed, wire::WorkerMessage,
+    Logits, Shaping, TokenScore, TrainedInterval, Usage, VerificationMode, replay_seed, wire::WorkerMessage,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -195,6 +195,16 @@ pub(super) fn edited_embedding(vector: &[f32]) -> Embedding {
         *first = -*first;
     }
     Embedding::new(&other)
+}
+
+/// Logits whose first number is another: of two classes or more, enough to be labelled otherwise.
+pub(super) fn edited_logits(logits: &Logits) -> Logits {
+    let mut other = logits.values().to_vec();
+    let most = other.iter().copied().max().unwrap_or(0);
+    if let Some(first) = other.first_mut() {
+        *first = if *first == most { first.saturating_sub(1) } else { most.saturating_add(1) };
+    }
+    Logits::new(other)
 }
 
 /// Scores that say of the first token that it is a little likelier than it is.

@@ -3,15 +3,15 @@
 use super::{Copies, FinishedJob, JobContext, JobRefusal, run};
 use crate::crime::Crime;
 use inferium_engine::{
-    Answer, Embedder, Engine, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, Prompt, ReplayRequest,
-    Scoring,
+    Answer, Classifier, ClassifierTerms, Embedder, Engine, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
+    Model, Prompt, ReplayRequest, Scoring,
 };
 use inferium_eval::testing::final_run;
 use inferium_eval::{BoardDocument, fold_board};
 use inferium_types::{
-    ChatMessage, Continuation, Digest, FinishReason, FoldInput, JobAnswer, JobId, JobInput, JobPayload, JobRequest,
-    LeaseId, SamplingParams, Shaping, TokenScore, VerificationMode, board_leaf, merkle_root, replay_seed,
-    wire::WorkerMessage,
+    ChatMessage, ClassifierInputs, Continuation, Digest, FinishReason, FoldInput, JobAnswer, JobId, JobInput,
+    JobPayload, JobRequest, LeaseId, SamplingParams, Shaping, TokenScore, VerificationMode, board_leaf, merkle_root,
+    replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -409,12 +409,77 @@ async fn texts_of_another_model_count_or_length_are_refused() {
         let job = (JobRequest { tokens_max, ..request }, payload);
         assert_eq!(
             refusal(embedding_context(None), job).await,
-            format!("2 texts, continuations, boards or intervals, the request says {tokens_max}")
+            format!("2 texts, inputs, continuations, boards or intervals, the request says {tokens_max}")
         );
     }
     let payload = JobPayload::embed([1; 32], vec!["x".repeat(10_000)]);
     let long = (JobRequest { input_commitment: payload.commitment(), ..texts().0 }, payload);
     assert!(refusal(embedding_context(None), long).await.contains("do not fit"));
+}
+
+fn classifier() -> (Arc<Classifier>, Vec<i16>) {
+    let (model, input) = inferium_exact::synthetic("mlp-tiny").unwrap().unwrap();
+    let terms = ClassifierTerms::of(&model);
+    let input = input.iter().map(|element| i16::try_from(*element).unwrap()).collect();
+    (Arc::new(Classifier::new(model, terms, None).unwrap()), input)
+}
+
+/// A job of two tensors that are not alike.
+pub(crate) fn classification_job() -> (JobRequest, JobPayload) {
+    let (classifier, input) = classifier();
+    let mut other = input.clone();
+    other.reverse();
+    let payload = JobPayload::classify([1; 32], ClassifierInputs::Tensors(vec![input, other]));
+    let tokens = Model::Classifier(classifier).read(&payload.input).unwrap().tokens();
+    let prompt_tokens = u32::try_from(tokens).unwrap();
+    let (request, _) = job(0);
+    (
+        JobRequest {
+            input_commitment: payload.commitment(),
+            prompt_tokens,
+            tokens_max: 2,
+            sampling: SamplingParams::GREEDY,
+            ..request
+        },
+        payload,
+    )
+}
+
+pub(crate) fn classification_context(crime: Option<Crime>) -> JobContext {
+    JobContext { model: Model::Classifier(classifier().0), ..context(crime) }
+}
+
+/// What a validator recomputes: every number, and what it is made from.
+async fn is_classified(job: &FinishedJob) -> bool {
+    let JobInput::Classify(inputs) = &job.evidence.payload.input else { panic!("no inputs") };
+    let (classifier, _) = classifier();
+    let (mut expected, mut leaves) = (Vec::new(), Vec::new());
+    for input in classifier.read(inputs).unwrap() {
+        let (logits, states) = classifier.classify(input).await.unwrap();
+        leaves.push(logits.leaf(&states));
+        expected.push(logits);
+    }
+    job.leaf.is_consistent()
+        && job.evidence.output.answer == JobAnswer::Logits(expected)
+        && job.leaf.result.evidence_root == merkle_root(&leaves)
+        && job.leaf.result.output_commitment == job.evidence.output.commitment()
+}
+
+/// SPEC J12: a number for each class of each input, each sent when it is there.
+#[tokio::test]
+async fn inputs_get_their_classes() {
+    let (outcome, messages) = done(classification_context(None), classification_job()).await;
+    let finished = outcome.unwrap();
+    assert!(is_classified(&finished).await && finished.leaf.result.usage.completion_tokens == 2);
+    let sent = messages.iter().filter_map(|message| match message {
+        WorkerMessage::Logits { logits, .. } => Some(logits.clone()),
+        _ => None,
+    });
+    assert_eq!(finished.evidence.output.answer, JobAnswer::Logits(sent.flatten().collect()));
+    for crime in Crime::ALL.into_iter().filter(|crime| crime.is_of_classifiers() && *crime != Crime::Silent) {
+        let finished = done(classification_context(Some(crime)), classification_job()).await.0.unwrap();
+        assert!(!is_classified(&finished).await, "{crime}");
+    }
 }
 
 /// A part of the vectors is worth nothing: whoever leaves pays for all of them, and the worker is paid for nothing less.

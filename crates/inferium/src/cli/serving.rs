@@ -97,6 +97,10 @@ pub(crate) struct UpArgs {
     /// Serve embeddings too, on a worker of their own, with this model if it is named.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = crate::model::EMBEDDER)]
     pub(crate) embeddings: Option<String>,
+    /// Serve a classifier too, on a worker of its own: an integer model (.ifx), or the folder that `train publish` writes. Can be
+    /// given several times.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) classifier: Vec<PathBuf>,
     /// Train too, on a worker of its own, which must measure tier High: a devnet on processors alone takes
     /// --set tier_high_score=N.
     #[arg(long)]
@@ -171,6 +175,9 @@ pub(crate) struct JoinArgs {
     /// Serve embeddings instead, with this model if it is named.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = crate::model::EMBEDDER)]
     pub(crate) embeddings: Option<String>,
+    /// Serve a classifier instead: an integer model (.ifx), or the folder that `train publish` writes.
+    #[arg(long, value_name = "PATH", conflicts_with = "embeddings")]
+    pub(crate) classifier: Option<PathBuf>,
     /// The highest tier to serve, whatever is measured.
     #[arg(long, value_enum, default_value_t = WantedTier::High)]
     pub(crate) tier: WantedTier,

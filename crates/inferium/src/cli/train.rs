@@ -15,6 +15,9 @@ pub(crate) enum TrainCommand {
     Lora(Box<LoraArgs>),
     /// Run intervals of a run again, and refuse it where anything differs.
     Verify(VerifyArgs),
+    /// Make of a finished run what networks serve: of a classifier a folder for --classifier, of adapters a chat model with
+    /// them in its weights.
+    Publish(PublishArgs),
     /// Show a run: what it is, losses, and what was measured before and after.
     Show {
         /// The run's folder.
@@ -124,6 +127,21 @@ pub(crate) struct LoraArgs {
     /// Tokens of an example at most; longer texts are several.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=65_536))]
     pub(crate) sequence: u32,
+}
+
+/// `inferium train publish`.
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    /// The run's folder.
+    pub(crate) dir: PathBuf,
+    /// Where to write it: a new folder of a classifier, a new GGUF file of a chat model.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: PathBuf,
+    /// Name that clients ask for [default: that of the base model, with the first digits of the run's root].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
 }
 
 /// `inferium train verify`.

@@ -7,8 +7,9 @@ use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::source::ModelKind;
 use inferium_engine::{
-    Arithmetic, BertEmbedder, Deviation, EmbedderDeviation, EmbedderOptions, LlamaEngine, LoadError, LoadOptions,
-    MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions, Model, TextModel,
+    Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, EmbedderDeviation, EmbedderOptions,
+    InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
+    Model, TextModel,
 };
 use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
 use inferium_worker::{Crime, Server};
@@ -50,6 +51,7 @@ impl Served {
             // Whoever trains is a worker of its own.
             ModelTask::Chat => !matches!(crime, Crime::FabricatedLoss),
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
+            ModelTask::Classify { .. } => crime.is_of_classifiers(),
             ModelTask::Host | ModelTask::Fold | ModelTask::Train => false,
         }
     }
@@ -61,6 +63,14 @@ pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Fai
     let mut served = vec![Served { other, ..serve(&arguments.serving, arguments.crime, models)? }];
     if let Some(name) = &arguments.embeddings {
         served.push(serve_embeddings(name, &arguments.serving, arguments.crime, models)?);
+    }
+    for path in &arguments.classifier {
+        let classifier = serve_classifier(path, &arguments.serving, &served, models)?;
+        let name = &classifier.profile.name;
+        if served.iter().any(|other| other.profile.name == *name) {
+            return Err(Failure::usage(format!("{}: there is another model of the name {name}", path.display())));
+        }
+        served.push(classifier);
     }
     Ok(served)
 }
@@ -184,6 +194,38 @@ pub(crate) fn serve_embeddings(
             Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None, other: None })
         }
     }
+}
+
+/// Loads a classifier, and the embedding model behind one of texts: one of `loaded`, if it is there.
+pub(crate) fn serve_classifier(
+    path: &Path,
+    arguments: &ServingArgs,
+    loaded: &[Served],
+    models: &Path,
+) -> Result<Served, Failure> {
+    let wrong = |error: InvalidClassifier| Failure::usage(format!("{}: {error}", path.display()));
+    let (terms, integers) = ClassifierTerms::read(path).map_err(wrong)?;
+    let encoder = terms.encoder.as_ref().map(|name| {
+        let known = loaded.iter().find(|served| served.profile.name == *name);
+        let model = match known {
+            Some(served) => served.model.clone(),
+            None => serve_embeddings(name, arguments, None, models)?.model,
+        };
+        match model {
+            Model::Embedder(embedder) => Ok(embedder),
+            _ => Err(Failure::usage(format!("{}: {name} gives texts no vectors", path.display()))),
+        }
+    });
+    let name = terms.name.clone();
+    let step = Step::begin(&format!("classifier: {name}"));
+    let classifier = Classifier::new(integers, terms, encoder.transpose()?).map_err(wrong)?;
+    let model = Model::Classifier(Arc::new(classifier));
+    let profile = model.profile(&name, TIER);
+    if !profile.is_well_formed() {
+        return Err(Failure::usage(format!("{}: {name:?} can't be a model's name", path.display())));
+    }
+    step.done();
+    Ok(Served { working: model.clone(), model, profile, crooked: None, skewed: None, server: None, other: None })
 }
 
 /// The calibration that was named, or is known; none but of the tolerance class.

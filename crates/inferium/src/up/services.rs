@@ -29,6 +29,10 @@ use tokio::sync::watch::{Receiver, Sender as Signal};
 const PRICE: Price = Price { prompt_token: Amount::from_nano(500), completion_token: Amount::from_nano(1_500) };
 /// What it asks for a token of a text to embed; the embedding itself costs nothing more.
 const EMBEDDING_PRICE: Price = Price { prompt_token: Amount::from_nano(100), completion_token: Amount::ZERO };
+/// What it asks for a token of what is to be classified; the classification itself costs nothing more.
+const CLASSIFICATION_PRICE: Price = EMBEDDING_PRICE;
+/// Tokens that a lease of a classifier has room for in one job.
+const CLASSIFICATION_CONTEXT: u32 = EMBEDDING_CONTEXT;
 /// Tokens that a lease of an embedding model has room for in one job: many texts, each far shorter.
 const EMBEDDING_CONTEXT: u32 = 4_096;
 /// What a worker offers at most: what its engine generates at once. A job that waited in the engine for a place would miss its
@@ -108,7 +112,10 @@ impl Services {
             admin_url,
             nodes: Vec::new(),
             model: served.first().map_or_else(String::new, |served| served.profile.name.clone()),
-            embeddings: served.get(1).map(|served| served.profile.name.clone()),
+            embeddings: served
+                .iter()
+                .find(|served| matches!(served.profile.task, ModelTask::Embed { .. }))
+                .map(|served| served.profile.name.clone()),
             workers: 0,
             working: Vec::new(),
             gateway_url: gateway_url.to_owned(),
@@ -124,8 +131,12 @@ impl Services {
                 // Nothing that `up` serves is a profile of hosts, of boards or of training.
                 ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => "worker",
                 ModelTask::Embed { .. } => "embedder",
+                ModelTask::Classify { .. } => "classifier",
             };
-            workers.push(Joining { name: name.to_owned(), served, crime: None, trains: false });
+            // Of several classifiers each has a worker, which its model names.
+            let is_first = workers.iter().all(|other: &Joining<'_>| other.name != name);
+            let name = if is_first { name.to_owned() } else { format!("{name}-{}", served.profile.name) };
+            workers.push(Joining { name: name.clone(), served, crime: None, trains: false });
             if let Some(crime) = crime.filter(|crime| served.knows(*crime)) {
                 workers.push(Joining { name: format!("{name}-{crime}"), served, crime: Some(crime), trains: false });
             }
@@ -471,7 +482,10 @@ pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
             let fitting = cache.map_or(slots, |tokens| slots_in(tokens, context_tokens));
             OfferTerms { slots: slots.min(fitting), price: PRICE, context_tokens, batches: true }
         }
-        (Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_), ModelTask::Chat)
+        (_, ModelTask::Classify { .. }) => {
+            OfferTerms { slots, price: CLASSIFICATION_PRICE, context_tokens: CLASSIFICATION_CONTEXT, batches: true }
+        }
+        (Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_), ModelTask::Chat)
         | (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => {
             OfferTerms { slots, price: PRICE, context_tokens, batches: true }
         }

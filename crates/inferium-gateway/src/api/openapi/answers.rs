@@ -412,12 +412,16 @@ fn embeddings() -> Value {
 fn classifications() -> Value {
     let number = json!({"type": "number"});
     let score = full(&json!({"label": text(), "logprob": number, "tokens": count(), "is_greedy": {"type": "boolean"}}));
-    let item = full(&json!({
+    let of_chat = full(&json!({
         "object": {"const": "classification"}, "index": count(), "label": text(), "num_classes": count(),
         "probs": {"type": "array", "items": number}, "scores": {"type": "array", "items": score},
     }));
+    let of_classifier = full(&json!({
+        "object": {"const": "classification"}, "index": count(), "label": text(), "class": count(), "num_classes": count(),
+        "logits": {"type": "array", "items": {"type": "integer"}},
+    }));
     full(&json!({
-        "object": {"const": "list"}, "data": {"type": "array", "items": item}, "model": text(),
+        "object": {"const": "list"}, "data": {"type": "array", "items": {"anyOf": [of_chat, of_classifier]}}, "model": text(),
         "usage": named("PartUsage"), "inferium": named("Jobs"),
     }))
 }
@@ -433,6 +437,7 @@ fn model() -> Value {
         "quantization": text(),
         "capabilities": full(&json!({
             "chat": yes, "completions": yes, "tools": yes, "structured_outputs": yes, "logprobs": yes, "embeddings": yes,
+            "classifications": yes,
         })),
         "workers_online": count(), "model_profile": text(), "weights_root": text(), "engine": {"type": "object"},
         "verification": text(), "leases_ready": count(),
@@ -440,6 +445,8 @@ fn model() -> Value {
     let mut schema = full(&fields);
     if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         fields.insert("dimensions".to_owned(), count());
+        fields.insert("labels".to_owned(), json!({"type": "array", "items": text()}));
+        fields.insert("input".to_owned(), json!({"type": "object"}));
     }
     schema
 }

@@ -424,32 +424,49 @@ fn classification() -> Value {
     let labels = json!({
         "type": "array", "items": text, "uniqueItems": true, "minItems": 2, "maxItems": classifications::LABELS_MAX,
     });
-    let (texts, all) = (classifications::TEXTS_MAX, classifications::CONTINUATIONS_MAX);
+    let (most, all) = (classifications::TEXTS_MAX, classifications::CONTINUATIONS_MAX);
+    let several = |item: &Value| json!({"type": "array", "items": item, "minItems": 1, "maxItems": most});
+    let texts = json!({"anyOf": [text, several(&text)]});
+    let tensor = json!({"type": "array", "items": {"type": "integer", "minimum": i16::MIN, "maximum": i16::MAX}});
+    let image = json!({
+        "type": "object", "properties": {"image": {"type": "string", "pattern": "^data:image/png;base64,"}},
+        "required": ["image"], "additionalProperties": false,
+    });
     let fields = vec![
         ("model", model()),
         (
             "input",
             json!({
-                "anyOf": [text, {"type": "array", "items": text, "minItems": 1, "maxItems": texts}],
-                "description": "Texts.",
+                "anyOf": [text, several(&text), {"type": "array", "items": tensor["items"], "minItems": 1}, image,
+                    several(&json!({"anyOf": [tensor, image]}))],
+                "description": "Texts; of classifiers that read numbers tensors, channel by channel and row by row, or pictures of exactly their size.",
             }),
         ),
         (
             "labels",
             json!({
-                "anyOf": [labels, {"type": "array", "items": labels, "minItems": 1, "maxItems": texts}],
-                "description": format!("Labels of all texts, or a list of them for each; {all} are scored in all at most."),
+                "anyOf": [labels, several(&labels)],
+                "description": format!(
+                    "Labels of all texts, or a list of them for each; {all} are scored in all at most. Chat models need them, classifiers have their own."
+                ),
             }),
         ),
-        ("instructions", string("What the model is told before the text; has no place where `raw` is true.")),
+        ("instructions", string("What a chat model is told before the text; has no place where `raw` is true.")),
         ("raw", boolean("Labels are scored right behind the text, without the chat template.")),
+        ("opening", boolean("Each job comes with what shows to others what was asked and answered.")),
         ("user", unused()),
         ("metadata", unused()),
     ];
-    let mut schema = body(fields, &["model", "input", "labels"]);
+    let mut schema = body(fields, &["model", "input"]);
     if let Some(schema) = schema.as_object_mut() {
-        schema.insert("if".to_owned(), json!({"required": ["raw"], "properties": {"raw": {"const": true}}}));
-        schema.insert("then".to_owned(), json!({"properties": {"instructions": {"type": "null"}}}));
+        let labelled = json!({"required": ["labels"], "properties": {"labels": {"not": {"type": "null"}}}});
+        let nothing = json!({"type": "null"});
+        let rules = json!([
+            {"if": labelled, "then": {"properties": {"input": texts}}},
+            {"if": {"not": labelled}, "then": {"properties": {"instructions": nothing, "raw": nothing}}},
+            {"if": {"required": ["raw"], "properties": {"raw": {"const": true}}}, "then": {"properties": {"instructions": nothing}}},
+        ]);
+        schema.insert("allOf".to_owned(), rules);
     }
     schema
 }

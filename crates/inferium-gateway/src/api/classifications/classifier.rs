@@ -1,0 +1,213 @@
+//! What a classifier says of texts or tensors (SPEC J12): its own labels, by whole numbers that are the same on every machine.
+
+use super::super::fields::{boolean, integer};
+use super::super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
+use super::super::{ApiModel, ApiState, error::ApiError, object, sized};
+use super::{HARMLESS, TEXTS_MAX};
+use crate::hub::JobSpec;
+use axum::{body::Bytes, response::Response};
+use inferium_engine::{Classifier, EngineError};
+use inferium_types::{ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobPayload};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+mod image;
+#[cfg(test)]
+mod tests;
+
+/// What an input counts for beside its bytes, where it is asked how long something takes.
+const INPUT_SIZE: usize = 256;
+/// Parameters for models that are given labels.
+const OF_CHAT_MODELS: [&str; 3] = ["labels", "instructions", "raw"];
+
+/// What is asked of a classifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Request {
+    inputs: ClassifierInputs,
+    /// Whether the client is to be able to show others what was asked and answered.
+    opening: bool,
+}
+
+impl Request {
+    /// Parses a body: every parameter is honoured, or refused by its name.
+    fn parse(body: &[u8], classifier: &Classifier) -> Result<Self, ApiError> {
+        let (mut inputs, mut opening) = (None, false);
+        for (name, value) in object(body)? {
+            match (name.as_str(), value) {
+                ("model", _) | (_, Value::Null) => {}
+                ("input", value) => inputs = Some(read(value, classifier)?),
+                ("opening", value) => opening = boolean("opening", &value)?,
+                (name, _) if OF_CHAT_MODELS.contains(&name) => {
+                    let message = format!("`{name}` is for chat models: a classifier has labels of its own");
+                    return Err(ApiError::invalid(name, message));
+                }
+                (name, _) if HARMLESS.contains(&name) => {}
+                (name, _) => return Err(ApiError::Unsupported { param: name.to_owned() }),
+            }
+        }
+        let inputs = inputs.ok_or_else(|| ApiError::invalid("input", "`input` is required"))?;
+        Ok(Self { inputs, opening })
+    }
+}
+
+/// One input or several, of the kind that the classifier reads.
+fn read(value: Value, classifier: &Classifier) -> Result<ClassifierInputs, ApiError> {
+    let wrong = |message: String| ApiError::invalid("input", message);
+    match classifier.model().reads {
+        ClassifierReads::Texts => {
+            let texts = match value {
+                Value::Array(items) => super::strings("input", items, 1..=TEXTS_MAX)?,
+                text @ Value::String(_) => super::strings("input", vec![text], 1..=1)?,
+                _ => {
+                    return Err(wrong(
+                        "`input` must be a string or an array of strings: this classifier reads texts".into(),
+                    ));
+                }
+            };
+            Ok(ClassifierInputs::Texts(texts))
+        }
+        ClassifierReads::Tensors { least, most, .. } => {
+            let items = match value {
+                Value::Array(items) if !items.iter().all(Value::is_number) => items,
+                one @ (Value::Array(_) | Value::Object(_)) => vec![one],
+                _ => {
+                    return Err(wrong(
+                        "`input` must be an array of integers, an object with an `image`, or an array of these: this \
+                         classifier reads numbers"
+                            .into(),
+                    ));
+                }
+            };
+            if items.is_empty() || items.len() > TEXTS_MAX {
+                return Err(wrong(format!("`input` has {} entries; 1 to {TEXTS_MAX} are allowed", items.len())));
+            }
+            let tensor = |(index, item): (usize, Value)| {
+                match item {
+                Value::Array(elements) => elements
+                    .iter()
+                    .enumerate()
+                    .map(|(place, element)| {
+                        integer(element)
+                            .and_then(|element| i16::try_from(element).ok())
+                            .filter(|element| (least..=most).contains(element))
+                            .ok_or_else(|| {
+                                wrong(format!(
+                                    "element {place} of entry {index} of `input` must be an integer from {least} to {most}"
+                                ))
+                            })
+                    })
+                    .collect(),
+                Value::Object(fields) => {
+                    image::read(fields, classifier.input_shape(), (least, most))
+                        .map_err(|reason| wrong(format!("entry {index} of `input`: {reason}")))
+                }
+                _ => Err(wrong(format!("entry {index} of `input` must be an array of integers or an object with an `image`"))),
+            }
+            };
+            let tensors = items.into_iter().enumerate().map(tensor).collect::<Result<_, ApiError>>()?;
+            Ok(ClassifierInputs::Tensors(tensors))
+        }
+    }
+}
+
+/// What a client gets.
+#[derive(Serialize)]
+struct ClassifiedList {
+    object: &'static str,
+    data: Vec<Classified>,
+    model: String,
+    usage: PartUsage,
+    inferium: Extras,
+}
+
+/// One input.
+#[derive(Debug, PartialEq, Serialize)]
+struct Classified {
+    object: &'static str,
+    index: usize,
+    /// The label of the largest number; of equals the first.
+    label: String,
+    /// Its place among the labels.
+    class: usize,
+    num_classes: usize,
+    /// The model's number for each label, in their order: whole, and the same on every machine.
+    logits: Vec<i32>,
+}
+
+pub(super) async fn create(
+    state: &ApiState,
+    payer: Digest,
+    (model, classifier): (Arc<ApiModel>, Arc<Classifier>),
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let reading = Arc::clone(&classifier);
+    let request = sized(body.len(), move || Request::parse(&body, &reading)).await??;
+    let (inputs, opening) = (request.inputs, request.opening);
+    let (preparing, reading) = (Arc::clone(&model), Arc::clone(&classifier));
+    let specs = sized(size(&inputs), move || prepare(&preparing, &reading, inputs, payer)).await??;
+    let done = run_all(&state.hub, specs).await?;
+    Ok(answer(&model, &classifier.model().labels, done, opening))
+}
+
+fn size(inputs: &ClassifierInputs) -> usize {
+    let bytes: usize = match inputs {
+        ClassifierInputs::Texts(texts) => texts.iter().map(String::len).sum(),
+        ClassifierInputs::Tensors(tensors) => tensors.iter().map(|tensor| tensor.len().saturating_mul(2)).sum(),
+    };
+    bytes.saturating_add(inputs.len().saturating_mul(INPUT_SIZE))
+}
+
+/// Packs inputs into jobs, and checks all that a worker would: what it had to refuse is not sent.
+fn prepare(
+    model: &ApiModel,
+    classifier: &Classifier,
+    inputs: ClassifierInputs,
+    payer: Digest,
+) -> Result<Vec<JobSpec>, ApiError> {
+    let tokens = |index: usize, one: &ClassifierInputs| match classifier.read(one) {
+        Ok(read) => Ok(read.iter().map(|input| input.tokens()).sum()),
+        Err(EngineError::TooLong { tokens, context_tokens: context }) => {
+            Err(ApiError::TextLength { index, tokens, model: model.profile.name.clone(), context })
+        }
+        Err(error) => Err(ApiError::invalid("input", format!("entry {index}: {error}"))),
+    };
+    match inputs {
+        ClassifierInputs::Texts(texts) => {
+            let parts = texts.into_iter().enumerate().map(|(index, text)| {
+                let one = ClassifierInputs::Texts(vec![text.clone()]);
+                Ok((text, tokens(index, &one)?))
+            });
+            pack((model, payer), parts, |texts| JobPayload::classify(rand::random(), ClassifierInputs::Texts(texts)))
+        }
+        ClassifierInputs::Tensors(tensors) => {
+            let parts = tensors.into_iter().enumerate().map(|(index, tensor)| {
+                let one = ClassifierInputs::Tensors(vec![tensor.clone()]);
+                Ok((tensor, tokens(index, &one)?))
+            });
+            pack((model, payer), parts, |tensors| {
+                JobPayload::classify(rand::random(), ClassifierInputs::Tensors(tensors))
+            })
+        }
+    }
+}
+
+fn answer(model: &ApiModel, labels: &[String], done: Vec<Done>, opening: bool) -> Response {
+    let usage = PartUsage::of(&done);
+    let (mut data, mut jobs) = (Vec::new(), Vec::new());
+    for one in done {
+        let first = data.len();
+        jobs.push(JobExtras::new(&one, (first, first + one.answer.len()), opening));
+        let JobAnswer::Logits(all) = one.answer else { continue };
+        for logits in all {
+            let class = logits.label();
+            let label = labels.get(class).cloned().unwrap_or_default();
+            let (index, num_classes) = (data.len(), logits.values().len());
+            let logits = logits.values().to_vec();
+            data.push(Classified { object: "classification", index, label, class, num_classes, logits });
+        }
+    }
+    let model = model.profile.name.clone();
+    let list = ClassifiedList { object: "list", data, model, usage, inferium: Extras { jobs } };
+    respond(&list, &list.inferium)
+}

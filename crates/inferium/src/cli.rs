@@ -28,7 +28,7 @@ pub(crate) use parse::{parse_address, parse_id, parse_payment};
 pub(crate) use serving::{ClassKind, DutyArgs, EngineKind, JoinArgs, ServingArgs, UpArgs, WantedTier, WorkerCommand};
 pub(crate) use studio::{RunAgentArgs, StudioCommand};
 pub(crate) use tools::ToolsArgs;
-pub(crate) use train::{HeadArgs, LoraArgs, MachineArgs, TrainCommand, TrainingArgs, VerifyArgs};
+pub(crate) use train::{HeadArgs, LoraArgs, MachineArgs, PublishArgs, TrainCommand, TrainingArgs, VerifyArgs};
 
 use crate::bisect::BisectArgs;
 use crate::output::Format;

@@ -148,7 +148,7 @@ fn a_folder_is_read_as_it_was_written_and_refused_by_what_is_wrong() {
     for (name, bytes) in terms.files(&model).unwrap() {
         std::fs::write(folder.join(name), bytes).unwrap();
     }
-    assert_eq!(ClassifierTerms::read(&folder).unwrap(), (terms, model.clone()));
+    assert_eq!(ClassifierTerms::read(&folder).unwrap(), (terms, model));
     let alone = ClassifierTerms::read(&folder.join(MODEL_FILE)).unwrap().0;
     assert_eq!((alone.labels, alone.encoder), (["0", "1", "2"].map(str::to_owned).to_vec(), None));
     std::fs::write(folder.join(TERMS_FILE), b"{\"name\": \"x\", \"labels\": [], \"other\": 1}").unwrap();

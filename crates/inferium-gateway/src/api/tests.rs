@@ -6,9 +6,9 @@ use super::*;
 use crate::gateway::DemandTerms;
 use crate::store::{GatewayStore, UnsignedRecord, tests as records};
 use inferium_engine::{
-    Engine, EngineError, EngineLoad, GenerateRequest, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
-    Model, ModelInfo, ReplayReceiver, ReplayRequest, ScoreReceiver, ScoreRequest, StepReceiver, TraceReceiver,
-    TraceRequest,
+    Classifier, ClassifierTerms, Engine, EngineError, EngineLoad, GenerateRequest, MockEmbedder, MockEmbedderOptions,
+    MockEngine, MockOptions, Model, ModelInfo, ReplayReceiver, ReplayRequest, ScoreReceiver, ScoreRequest,
+    StepReceiver, TraceReceiver, TraceRequest,
 };
 use inferium_types::{
     AccountId, Amount, ChainId, ChatMessage, GroupKey, ImpossibleJob, Price, PublicKey, SecretKey, SlashRule,
@@ -55,6 +55,13 @@ fn served(name: &str, model: Model, context_tokens: u32) -> ServedModel {
     ServedModel { profile: model.profile(name, "mock"), model, demand }
 }
 
+/// As the gateway has a model that it serves.
+pub(super) fn api_model(name: &str, model: Model, context_tokens: u32) -> ApiModel {
+    let profile = model.profile(name, "mock");
+    let price_max = Price { prompt_token: Amount::from_nano(1), completion_token: Amount::from_nano(1) };
+    ApiModel { id: profile.id(), kind: TaskKind::Inference, profile, model, context_tokens, price_max }
+}
+
 /// A gateway over a store with what `earlier` left in it.
 async fn serve_with(engine: Arc<dyn Engine>, earlier: impl FnOnce(&GatewayStore)) -> Served {
     let path = std::env::temp_dir().join(format!("inferium-api-{:032x}", rand::random::<u128>()));
@@ -64,7 +71,14 @@ async fn serve_with(engine: Arc<dyn Engine>, earlier: impl FnOnce(&GatewayStore)
     earlier(&store);
     let (hub, _) = Hub::new(SecretKey::from_bytes([1; 32]).unwrap(), store).unwrap();
     let embedder = Arc::new(MockEmbedder::new(MockEmbedderOptions::default()));
-    let models = [served("mock", Model::Chat(engine), 100), served("vectors", Model::Embedder(embedder), 4_096)];
+    let (integers, _) = inferium_exact::synthetic("mlp-tiny").unwrap().unwrap();
+    let terms = ClassifierTerms::of(&integers);
+    let classifier = Arc::new(Classifier::new(integers, terms, None).unwrap());
+    let models = [
+        served("mock", Model::Chat(engine), 100),
+        served("vectors", Model::Embedder(embedder), 4_096),
+        served("classes", Model::Classifier(classifier), 4_096),
+    ];
     let network = NetworkKey { chain: ChainId::new(Digest::ZERO), group: GroupKey::from_bytes([0; 96]) };
     let (_, head) = watch::channel(None);
     let state = ApiState::new(Arc::clone(&hub), network, head, &models).with_batches(true);
@@ -351,14 +365,30 @@ async fn models_say_what_they_do() {
     let (status, list) = served.get("/v1/models").await;
     let told: Vec<_> =
         list["data"].as_array().unwrap().iter().map(|m| (&m["id"], &m["task"], &m["dimensions"])).collect();
-    let (chat, vectors) = (json!("mock"), json!("vectors"));
+    let (chat, vectors, classes) = (json!("mock"), json!("vectors"), json!("classes"));
     assert_eq!(status, 200);
-    assert_eq!(told, [(&chat, &json!("chat"), &Value::Null), (&vectors, &json!("embedding"), &json!(32))]);
+    let nothing = Value::Null;
+    let expected = [
+        (&chat, &json!("chat"), &nothing),
+        (&vectors, &json!("embedding"), &json!(32)),
+        (&classes, &json!("classification"), &nothing),
+    ];
+    assert_eq!(told, expected);
+    let (of_vectors, of_classes) = (&list["data"][1], &list["data"][2]);
+    assert_eq!((&of_vectors["labels"], &of_vectors["input"]), (&nothing, &nothing));
+    assert_eq!(of_classes["labels"].as_array().unwrap().len(), 3);
+    assert_eq!((&of_classes["input"]["type"], &of_classes["input"]["minimum"]), (&json!("tensor"), &json!(0)));
+    let can = |model: &Value| {
+        [&model["capabilities"]["embeddings"], &model["capabilities"]["classifications"]].map(|can| can == true)
+    };
+    assert_eq!([&list["data"][0], of_vectors, of_classes].map(can), [[false, true], [true, false], [false, true]]);
     let (_, one) = served.get("/v1/models/vectors").await;
     assert_eq!((&one, &one["context_length"]), (&list["data"][1], &json!(256)));
     let (status, missing) = served.get("/v1/models/other").await;
     assert_eq!(status, 404);
-    assert!(missing["error"]["message"].as_str().unwrap().ends_with("this gateway serves `mock`, `vectors`"));
+    assert!(
+        missing["error"]["message"].as_str().unwrap().ends_with("this gateway serves `mock`, `vectors`, `classes`")
+    );
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use super::slashing::proof;
 use super::support::*;
 use crate::{Rejection, SegmentState};
 use inferium_types::{
-    Amount, CapabilityReport, Event, JobTotals, LeaseId, Ppm, ProfileId, SegmentId, TaskId, TaskKind, TaskTerms, Tier,
-    TransactionBody, VerificationMode, limits,
+    Amount, CapabilityReport, ClassifierReads, Event, JobTotals, LeaseId, ModelTask, Ppm, ProfileId, SegmentId, TaskId,
+    TaskKind, TaskTerms, Tier, TransactionBody, VerificationMode, limits,
 };
 
 fn assessment(tier: Tier) -> TransactionBody {
@@ -513,4 +513,23 @@ fn speed_is_relative_to_the_other_workers() {
     assert!(chain.state.priority(id("w3"), profile()) > chain.state.priority(id("w1"), profile()));
     let slowest = chain.state.priority(id("w0"), profile());
     assert!(slowest > 0 && slowest < chain.state.priority(id("w1"), profile()));
+}
+
+/// SPEC J12, T1: a classifier's profile is one of models: Low is enough there, it is measured, and neither boards nor training belong to it.
+#[test]
+fn classifiers_are_served_by_the_lowest_tier() {
+    let mut chain = tiered(&[("w0", Tier::Low, true)]);
+    let task = ModelTask::Classify { reads: ClassifierReads::Texts, classes: 2 };
+    chain.state.profiles.get_mut(&profile()).unwrap().profile.task = task;
+    let open = |terms| TransactionBody::OpenTask { terms };
+    let terms = TaskTerms { tier: Tier::Low, ..task_terms() };
+    let boards = TaskTerms { kind: TaskKind::Leaderboard, ..terms };
+    chain.fails("g0", open(boards), &Rejection::Profile { expected: "the one of boards" });
+    let training = TaskTerms { kind: TaskKind::Training, ..terms };
+    chain.fails("g0", open(training), &Rejection::Profile { expected: "one of training" });
+    chain.open("g0", terms);
+    // The same tier is not enough where a model answers.
+    let mut answers = tiered(&[("w0", Tier::Low, true)]);
+    answers.state.profiles.get_mut(&profile()).unwrap().profile.task = ModelTask::Chat;
+    answers.fails("g0", open(terms), &Rejection::OutOfBounds { field: "tier" });
 }

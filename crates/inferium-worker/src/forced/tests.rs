@@ -3,13 +3,14 @@
 use super::{Planting, first_words, plant};
 use crate::job::FinishedJob;
 use crate::job::tests::{
-    context, done, embedding_context, embedding_job, is_embedded, is_right, is_scored, job, scoring_job,
+    classification_context, classification_job, context, done, embedding_context, embedding_job, is_classified,
+    is_embedded, is_right, is_scored, job, scoring_job,
 };
 use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::store::{LeaseRecord, tests::lease_record};
 use inferium_types::{
-    ChatMessage, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobAnswer, JobInput, JobLeaf, JobPayload,
-    LeaseId, Ppm, SecretKey, TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
+    ChatMessage, ClassifierInputs, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobAnswer, JobInput,
+    JobLeaf, JobPayload, LeaseId, Ppm, SecretKey, TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
 };
 
 const SHARE: Ppm = Ppm::ONE;
@@ -229,4 +230,26 @@ fn words_are_counted_to_their_end() {
         assert_eq!(found.trim_end(), expected.trim_end(), "{count}");
     }
     assert_eq!(first_words("", 1), "");
+}
+
+/// Of tensors to classify, one that a neighbour has, whose end is its first element.
+#[tokio::test]
+async fn a_planted_tensor_is_a_neighbours() {
+    let mut work = ordered(ForcedKind::Right, &[3]).await;
+    let mut planting = work.begin_planting(SHARE).unwrap();
+    let (_, payload) = classification_job();
+    let JobInput::Classify(ClassifierInputs::Tensors(tensors)) = payload.input.clone() else { panic!("no tensors") };
+    planting.template.evidence.payload = payload;
+    let job = plant(classification_context(None), work.record.lease, planting.clone()).await.unwrap();
+    let JobInput::Classify(ClassifierInputs::Tensors(planted)) = &job.evidence.payload.input else {
+        panic!("no tensors")
+    };
+    assert_eq!((planted.len(), job.leaf.request.tokens_max), (1, 1));
+    let kept = |of: &[i16]| of.iter().zip(&planted[0]).take_while(|(one, other)| one == other).count();
+    assert!(tensors.iter().any(|of| of.len() == planted[0].len() && 2 * kept(of) >= of.len()));
+    assert!(job.leaf.result.usage.tokens() <= FORCED_TOKENS && is_classified(&job).await);
+    let wrong = Planting { kind: ForcedKind::Wrong, template: job.clone(), ..planting };
+    let order = wrong.order;
+    let wrong = plant(classification_context(None), work.record.lease, wrong).await.unwrap();
+    assert!(wrong.leaf.result.evidence_root == order.wrong_root() && !is_classified(&wrong).await);
 }

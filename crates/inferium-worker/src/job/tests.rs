@@ -450,7 +450,7 @@ pub(crate) fn classification_context(crime: Option<Crime>) -> JobContext {
 }
 
 /// What a validator recomputes: every number, and what it is made from.
-async fn is_classified(job: &FinishedJob) -> bool {
+pub(crate) async fn is_classified(job: &FinishedJob) -> bool {
     let JobInput::Classify(inputs) = &job.evidence.payload.input else { panic!("no inputs") };
     let (classifier, _) = classifier();
     let (mut expected, mut leaves) = (Vec::new(), Vec::new());

@@ -156,7 +156,7 @@ macro_rules! simple_views {
 
 simple_views! {
     text: String, &str, Digest, PublicKey, ProfileId, TaskId, LeaseId, SegmentId, StallId, JobId, AgentId;
-    wide: u64, u128, i64, usize;
+    wide: u64, u128, i64, i16, usize;
     narrow: u32, u16, u8
 }
 

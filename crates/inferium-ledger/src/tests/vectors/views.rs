@@ -5,14 +5,14 @@ use crate::entries::*;
 use crate::{InvalidBlock, Rejection, State, StateKey};
 use inferium_sampling::SequentialTest;
 use inferium_types::{
-    Accelerator, AgentLimits, AgentSpend, AgentTerms, Calibration, CapabilityReport, ClippedSum, ConsensusVote, Digest,
-    DrawCount, EngineClass, FinishReason, ForcedKind, ForcedOrder, ForeignBounds, InvalidParameter, JobFault, JobLeaf,
-    JobProof, JobRequest, JobResult, JobTotals, KindCount, LeaseEnd, MerklePath, ModelProfile, ModelTask, NodeRole,
-    OfferTerms, PARAMETERS, ParameterChange, Parameters, PlantedJob, Price, ProposalAction, ProposalOutcome,
-    ProposalTerms, Recipients, ReplayStatistics, RequestProof, RunTerms, SamplingParams, SegmentOpening, SegmentTerms,
-    SignedTotals, SlashRule, SpendOrder, SpendingPolicy, Suspicion, TaskKind, TaskTerms, Tier, Transaction,
-    TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction, VoteChoice, VoteSubject, VoteTally,
-    VrfPublicKey, decode, encode,
+    Accelerator, AgentLimits, AgentSpend, AgentTerms, Calibration, CapabilityReport, ClassifierReads, ClippedSum,
+    ConsensusVote, Digest, DrawCount, EngineClass, FinishReason, ForcedKind, ForcedOrder, ForeignBounds,
+    InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest, JobResult, JobTotals, KindCount, LeaseEnd, MerklePath,
+    ModelProfile, ModelTask, NodeRole, OfferTerms, PARAMETERS, ParameterChange, Parameters, PlantedJob, Price,
+    ProposalAction, ProposalOutcome, ProposalTerms, Recipients, ReplayStatistics, RequestProof, RunTerms,
+    SamplingParams, SegmentOpening, SegmentTerms, SignedTotals, SlashRule, SpendOrder, SpendingPolicy, Suspicion,
+    TaskKind, TaskTerms, Tier, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode, VerifiedTransaction,
+    VoteChoice, VoteSubject, VoteTally, VrfPublicKey, decode, encode,
 };
 
 views! {
@@ -105,7 +105,7 @@ views! {
     words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault, Undecided }
     words Stage { Committee, Widened, Court, FullCourt }
     words Phase { Committing, Revealing, Closed }
-    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding, Score, Run, ModelCall, Board, Interval }
+    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding, Score, Run, ModelCall, Board, Interval, Classification }
     words Suspicion { None, Suspect, Convicted }
     words FinishReason { EndOfText, StopString, Length, Cancelled }
     words VoteChoice { Yes, No, Abstain, Veto }
@@ -119,7 +119,8 @@ views! {
 
 views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
-    enum ModelTask { Chat, Embed { width }, Host, Fold, Train }
+    enum ModelTask { Chat, Embed { width }, Host, Fold, Train, Classify { reads, classes } }
+    enum ClassifierReads { Texts, Tensors { elements, least, most } }
     enum SpendOrder { Pay { to, amount }, Hire { run } }
     enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration }, Foreign { verifier, bounds } }
     enum LeaseState { Active, Draining { end, until_ms, commits_until_ms } }

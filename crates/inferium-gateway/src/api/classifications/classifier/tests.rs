@@ -66,7 +66,7 @@ fn png(width: u32, height: u32, color: png::ColorType, pixels: &[u8]) -> String 
 fn one_input_or_several_are_taken() {
     let classifier = pictures(1);
     assert_eq!(tensors(&json!([0, 1, 2, 3, 4, 255]), &classifier), [[0, 1, 2, 3, 4, 255]]);
-    assert_eq!(tensors(&json!([[0; 6], [255; 6]]), &classifier), [[0; 6], [255; 6]]);
+    assert_eq!(tensors(&json!([vec![0; 6], vec![255; 6]]), &classifier), [[0; 6], [255; 6]]);
     let request = parse(&json!({"model": "m", "input": ["a", "b"], "opening": true}), &texts()).unwrap();
     let expected = ClassifierInputs::Texts(vec!["a".to_owned(), "b".to_owned()]);
     assert_eq!(request, Request { inputs: expected, opening: true });
@@ -83,10 +83,10 @@ fn whatever_is_wrong_is_named() {
         (json!(1), "this classifier reads numbers"),
         (json!([]), "entry 0"),
         (json!([0, 1, 2, 3, 4, 256]), "element 5 of entry 0 of `input` must be an integer from 0 to 255"),
-        (json!([[0; 6], [0, -1, 0, 0, 0, 0]]), "element 1 of entry 1"),
+        (json!([vec![0; 6], [0, -1, 0, 0, 0, 0]]), "element 1 of entry 1"),
         (json!([0.5, 0, 0, 0, 0, 0]), "element 0 of entry 0"),
         (json!([["a"]]), "element 0 of entry 0"),
-        (json!([[0; 6], "a"]), "entry 1 of `input` must be an array of integers or an object"),
+        (json!([vec![0; 6], "a"]), "entry 1 of `input` must be an array of integers or an object"),
         (json!(vec![[0; 6]; TEXTS_MAX + 1]), "1025 entries"),
         (json!({}), "one field, `image`"),
         (json!({"picture": "x"}), "`picture` is not supported"),
@@ -102,12 +102,13 @@ fn whatever_is_wrong_is_named() {
         };
         assert!(param == "input" && message.contains(words), "{input}: {message}");
     }
+    let zeros = [0; 6];
     let of = |body: Value| refusal(&body, &classifier).0;
     assert_eq!(of(json!({"model": "m"})), "input");
-    assert_eq!(of(json!({"model": "m", "input": [0; 6], "labels": ["a", "b"]})), "labels");
-    assert_eq!(of(json!({"model": "m", "input": [0; 6], "raw": true})), "raw");
-    assert_eq!(of(json!({"model": "m", "input": [0; 6], "top_k": 1})), "top_k");
-    assert_eq!(of(json!({"model": "m", "input": [0; 6], "opening": 1})), "opening");
+    assert_eq!(of(json!({"model": "m", "input": zeros, "labels": ["a", "b"]})), "labels");
+    assert_eq!(of(json!({"model": "m", "input": zeros, "raw": true})), "raw");
+    assert_eq!(of(json!({"model": "m", "input": zeros, "top_k": 1})), "top_k");
+    assert_eq!(of(json!({"model": "m", "input": zeros, "opening": 1})), "opening");
     assert!(refusal(&json!({"model": "m", "input": [1, 2]}), &texts()).1.contains("must be a string"));
 }
 
@@ -122,13 +123,13 @@ fn pictures_become_channels_and_rows() {
     let gray = [0, 50, 100, 150, 200, 255];
     let image = |width, height, color, pixels: &[u8]| json!({"image": png(width, height, color, pixels)});
     let wide: Vec<i16> = gray.iter().map(|pixel| i16::from(*pixel)).collect();
-    assert_eq!(tensors(&image(3, 2, Grayscale, &gray), &pictures(1)), [wide.clone()]);
+    assert_eq!(tensors(&image(3, 2, Grayscale, &gray), &pictures(1)), std::slice::from_ref(&wide));
     let alpha: Vec<u8> = gray.iter().flat_map(|pixel| [*pixel, 7]).collect();
-    assert_eq!(tensors(&image(3, 2, GrayscaleAlpha, &alpha), &pictures(1)), [wide.clone()]);
+    assert_eq!(tensors(&image(3, 2, GrayscaleAlpha, &alpha), &pictures(1)), std::slice::from_ref(&wide));
     // Red, green and blue, each brighter from pixel to pixel.
     let coloured: Vec<u8> = (0..6).flat_map(|pixel| [pixel, 10 + pixel, 20 + pixel]).collect();
     let planes: Vec<i16> = (0..18).map(|element| element / 6 * 10 + element % 6).collect();
-    assert_eq!(tensors(&image(3, 2, Rgb, &coloured), &pictures(3)), [planes.clone()]);
+    assert_eq!(tensors(&image(3, 2, Rgb, &coloured), &pictures(3)), std::slice::from_ref(&planes));
     let transparent: Vec<u8> = coloured.chunks(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 0]).collect();
     assert_eq!(tensors(&image(3, 2, Rgba, &transparent), &pictures(3)), [planes]);
     // A coloured picture for a model of one channel, a gray one for a model of three.
@@ -155,7 +156,8 @@ fn damaged_pictures_are_refused_within_limits() {
     let memory = Memory { fixed: 512 * 1024, per_byte: 512 };
     let target = Target { name: "a picture", form: Form::Binary, cases: 10_000, memory };
     let tally = target.run(&[sample], |bytes| {
-        let body = json!({"model": "m", "input": {"image": format!("data:image/png;base64,{}", STANDARD.encode(bytes))}});
+        let body =
+            json!({"model": "m", "input": {"image": format!("data:image/png;base64,{}", STANDARD.encode(bytes))}});
         match parse(&body, &classifier) {
             Ok(_) => Outcome::Value,
             Err(_) => Outcome::Refused,

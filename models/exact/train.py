@@ -8,7 +8,10 @@ moved and tilted copies of those in the training part. A fifth of the originals 
 Training is numpy alone and seeded; a minute for both networks on one core.
 
 Writes `mlp.safetensors` (784-128-64-10) and `lenet.safetensors` (LeNet-5, 61,706 parameters), whose metadata is
-what `inferium_exact::read_safetensors` reads, and `calibration.u8`, `test.u8` (images, 784 bytes each), `test.labels`.
+what `inferium exact compile` reads, and `calibration.u8`, `test.u8` (images, 784 bytes each), `test.labels`. Then:
+
+    inferium exact compile FOLDER/mlp.safetensors --calibration FOLDER/calibration.u8 --out mlp.ifx
+    inferium exact run mlp.ifx --input FOLDER/test.u8
 """
 
 import argparse

@@ -4,12 +4,12 @@
 use inferium_exact::{Trace, model_id};
 use p3_field::{BasedVectorSpace, PrimeCharacteristicRing, PrimeField32};
 use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
 
-use crate::channel::Reader;
+use crate::channel::{Deviation, Reader};
 use crate::error::{ProveError, VerifyError};
 use crate::field::{EF, F, Stream};
-pub use crate::proof::Parts;
-use crate::proof::Proof;
+use crate::proof::{Parts, Proof};
 use crate::prove::{InputCommitment, ProvingKey};
 use crate::statement::{Hiding, Statement, VerifyingKey};
 use crate::verify::replay;
@@ -50,7 +50,29 @@ pub struct Crime {
     pub edits: Vec<Edit>,
     /// Makes this message another one, and goes on from there.
     pub lie: Option<usize>,
+    /// Leaves one look-up out of the sum.
+    pub skip: Option<Skip>,
+    /// Leaves this claim out when all claims become one.
+    pub dropped: Option<usize>,
+    /// Draws this challenge, and uses the one before it in its place.
+    pub reused: Option<usize>,
 }
+
+/// A look-up that is not made.
+#[derive(Debug, Clone, Copy)]
+pub struct Skip {
+    /// Which requantisation, in order.
+    pub split: usize,
+    /// Of its upper part, or of its remainder.
+    pub part: Part,
+    /// Of which element.
+    pub at: usize,
+}
+
+/// What a proof's bytes are read as.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pieces(Parts);
 
 /// Commits to anything.
 ///
@@ -88,7 +110,13 @@ pub fn prove(
             *value += F::from_i64(edit.add);
         }
     }
-    key.prove_witness(input, values, statement, crime.lie, &mut stream)
+    let skipped = crime.skip.and_then(|skip| {
+        let [hi, lo, _] = circuit.splits.get(skip.split)?.columns;
+        let column = if skip.part == Part::Hi { hi } else { lo };
+        Some((circuit.lookups.block(column)?, skip.at))
+    });
+    let deviation = Deviation { lie: crime.lie, skipped, dropped: crime.dropped, reused: crime.reused };
+    key.prove_witness(input, values, statement, (deviation, &mut |_| {}), &mut stream)
 }
 
 /// Makes a key prove under another model's name.
@@ -108,14 +136,14 @@ pub const fn demand(key: &VerifyingKey) -> (usize, usize) {
 ///
 /// # Errors
 /// [`VerifyError`] when it has no parts.
-pub fn parts(proof: &Proof) -> Result<Parts, VerifyError> {
-    proof.parts()
+pub fn parts(proof: &Proof) -> Result<Pieces, VerifyError> {
+    proof.parts().map(Pieces)
 }
 
 /// A proof of these parts.
 #[must_use]
-pub fn assemble(parts: &Parts) -> Option<Proof> {
-    Proof::new(parts)
+pub fn assemble(pieces: &Pieces) -> Option<Proof> {
+    Proof::new(&pieces.0)
 }
 
 /// The numbers of a proof's messages, limb by limb; of a hiding proof also those that sum up pads.

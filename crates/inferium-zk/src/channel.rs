@@ -65,6 +65,9 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
+    /// Before it is counted.
+    pub(crate) const NONE: Self = Self { messages: 0, products: 0 };
+
     /// Pads before the factors of products.
     pub(crate) const fn left(self, product: usize) -> usize {
         self.messages + product
@@ -87,24 +90,39 @@ impl Demand {
     }
 }
 
+/// What tests of the verifier have a prover do wrong; by default nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Deviation {
+    /// This message is made another one.
+    pub(crate) lie: Option<usize>,
+    /// This row of this block of look-ups is left out of the sum.
+    pub(crate) skipped: Option<(usize, usize)>,
+    /// This claim is left out when all claims become one.
+    pub(crate) dropped: Option<usize>,
+    /// This challenge is drawn, and the one before it is used in its place.
+    pub(crate) reused: Option<usize>,
+}
+
 /// The prover's end.
 pub(crate) struct Writer<'a> {
     pub(crate) transcript: &'a mut Transcript,
     pub(crate) messages: Vec<EF>,
     pads: Option<&'a Pads>,
-    /// A message that is made another one, by tests of the verifier.
-    lie: Option<usize>,
+    pub(crate) deviation: Deviation,
     sent: usize,
     multiplied: usize,
+    drawn: usize,
+    last: EF,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) const fn new(transcript: &'a mut Transcript, pads: Option<&'a Pads>, lie: Option<usize>) -> Self {
-        Self { transcript, messages: Vec::new(), pads, lie, sent: 0, multiplied: 0 }
+    pub(crate) const fn new(transcript: &'a mut Transcript, pads: Option<&'a Pads>, deviation: Deviation) -> Self {
+        let last = EF::ZERO;
+        Self { transcript, messages: Vec::new(), pads, deviation, sent: 0, multiplied: 0, drawn: 0, last }
     }
 
     fn put(&mut self, mut wire: EF) {
-        if self.lie == Some(self.messages.len()) {
+        if self.deviation.lie == Some(self.messages.len()) {
             wire += EF::ONE;
         }
         self.transcript.element(wire);
@@ -129,7 +147,12 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn challenge(&mut self) -> EF {
-        self.transcript.challenge()
+        let drawn = self.transcript.challenge();
+        if self.deviation.reused != Some(self.drawn) {
+            self.last = drawn;
+        }
+        self.drawn += 1;
+        self.last
     }
 
     pub(crate) fn point(&mut self, bits: usize) -> Vec<EF> {

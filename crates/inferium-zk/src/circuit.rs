@@ -145,7 +145,9 @@ struct Builder<'a> {
     views: Vec<View>,
     weights: Plan,
     trace: Plan,
+    /// Blocks of weights and their numbers, if these are wanted.
     blocks: Vec<(Column, Vec<F>)>,
+    with_numbers: bool,
     steps: Vec<Step>,
     splits: Vec<Split>,
     ranges: Vec<(u8, Column)>,
@@ -155,6 +157,15 @@ struct Builder<'a> {
 
 /// The circuit of a model and the polynomial of its weights.
 pub(crate) fn build(model: &Model) -> Result<(Circuit, Vec<F>), ProveError> {
+    build_with(model, true)
+}
+
+/// The circuit alone, which reads no weight and no entry of a table.
+pub(crate) fn build_circuit(model: &Model) -> Result<Circuit, ProveError> {
+    Ok(build_with(model, false)?.0)
+}
+
+fn build_with(model: &Model, with_numbers: bool) -> Result<(Circuit, Vec<F>), ProveError> {
     model.check()?;
     let shapes = model.shapes()?;
     let mut builder = Builder {
@@ -164,6 +175,7 @@ pub(crate) fn build(model: &Model) -> Result<(Circuit, Vec<F>), ProveError> {
         weights: Plan::default(),
         trace: Plan::default(),
         blocks: Vec::new(),
+        with_numbers,
         steps: Vec::new(),
         splits: Vec::new(),
         ranges: Vec::new(),
@@ -226,8 +238,7 @@ impl Builder<'_> {
                 let columns = [(); 3].map(|()| self.trace.add(Oracle::Trace, dims.total()));
                 let bits = table.values.len().trailing_zeros() as usize;
                 let multiplicity = self.trace.add(Oracle::Trace, bits);
-                let values = self.weights.add(Oracle::Weights, bits);
-                self.blocks.push((values, table.values.iter().map(|value| F::from_i16(*value)).collect()));
+                let values = self.block(bits, || table.values.iter().map(|value| F::from_i16(*value)).collect());
                 self.tables.push(values);
                 let range = self.range(*shift);
                 self.splits.push(Split { node: index, affine: source, columns, multiplicity, range, dims });
@@ -314,7 +325,7 @@ impl Builder<'_> {
         if variables.iter().any(|variables| *variables > VARIABLES_MAX) {
             return Err(ProveError::Unsupported("more numbers than one commitment holds"));
         }
-        let mut weights = vec![F::ZERO; 1 << variables[0]];
+        let mut weights = if self.with_numbers { vec![F::ZERO; 1 << variables[0]] } else { Vec::new() };
         for (column, values) in &self.blocks {
             weights.iter_mut().skip(column.offset).zip(values).for_each(|(place, value)| *place = *value);
         }
@@ -390,38 +401,41 @@ impl Builder<'_> {
         let layer = layer.ok_or(ProveError::Unsupported("an affine step without a layer of weights"))?;
         let source = layer.input as usize;
         let (input, output) = (self.dims(source), self.dims(affine));
-        let (sum, inner, weights) = match &layer.op {
+        let (sum, weights) = match &layer.op {
             Op::Dense { weights, .. } => {
                 let row = input.real.iter().product::<usize>().max(1);
                 let index = |at: usize| ((at / row) << input.total()) + input.padded(at % row);
-                (Sum::Dense, input.total(), scatter(weights, output.bits[0] + input.total(), index))
+                let bits = output.bits[0] + input.total();
+                (Sum::Dense, self.block(bits, || scatter(weights, bits, index)))
             }
             Op::Conv2d { kernel, padding, weights, .. } => {
-                let (side, bits) = (*kernel as usize, bits_of(*kernel as usize));
-                let inner = input.bits[0] + 2 * bits;
+                let (side, window) = (*kernel as usize, bits_of(*kernel as usize));
+                let inner = input.bits[0] + 2 * window;
                 let channels = input.real[0];
                 let index = |at: usize| {
                     let (dx, dy, rest) = (at % side, at / side % side, at / (side * side));
-                    ((rest / channels) << inner) + ((rest % channels) << (2 * bits)) + (dy << bits) + dx
+                    ((rest / channels) << inner) + ((rest % channels) << (2 * window)) + (dy << window) + dx
                 };
-                let sum = Sum::Conv { kernel: side, padding: *padding as usize, bits };
-                (sum, inner, scatter(weights, output.bits[0] + inner, index))
+                let sum = Sum::Conv { kernel: side, padding: *padding as usize, bits: window };
+                let bits = output.bits[0] + inner;
+                (sum, self.block(bits, || scatter(weights, bits, index)))
             }
             Op::SumPool { .. } | Op::Affine { .. } | Op::Requantise { .. } | Op::Flatten => {
                 return Err(ProveError::Unsupported("an affine step that is not behind a layer of weights"));
             }
         };
-        let weights = self.block(output.bits[0] + inner, weights);
         let mantissas = (!mantissas.is_empty())
-            .then(|| self.block(output.bits[0], mantissas.iter().map(|mantissa| F::from_u8(*mantissa)).collect()));
-        let biases = self.block(output.bits[0], biases.iter().map(|bias| F::from_i32(*bias)).collect());
+            .then(|| self.block(output.bits[0], || mantissas.iter().map(|mantissa| F::from_u8(*mantissa)).collect()));
+        let biases = self.block(output.bits[0], || biases.iter().map(|bias| F::from_i32(*bias)).collect());
         self.steps.push(Step { source, sum, input, output, weights, mantissas, biases, end });
         Ok(())
     }
 
-    fn block(&mut self, bits: usize, values: Vec<F>) -> Column {
+    fn block(&mut self, bits: usize, values: impl FnOnce() -> Vec<F>) -> Column {
         let column = self.weights.add(Oracle::Weights, bits);
-        self.blocks.push((column, values));
+        if self.with_numbers {
+            self.blocks.push((column, values()));
+        }
         column
     }
 }

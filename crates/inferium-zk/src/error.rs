@@ -42,3 +42,17 @@ pub enum VerifyError {
     #[error("the opening of {0} was rejected")]
     Opening(&'static str),
 }
+
+/// Why bytes are no file of a proof or of a key.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// Not a file of this kind and version, or a larger one than is read.
+    #[error("not {0}, of another version, or larger than is read")]
+    Kind(&'static str),
+    /// Cut, lengthened, or not in the one encoding.
+    #[error("damaged, or not in the canonical encoding")]
+    Encoding,
+    /// A key of no model that can be proved.
+    #[error("a key of no model that can be proved: {0}")]
+    Model(#[from] ProveError),
+}

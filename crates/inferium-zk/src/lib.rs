@@ -17,6 +17,7 @@
 //! - No clock, no IO; entropy is an argument. Threads are the commitment library's pool.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod adversary;
 mod batch;
@@ -24,10 +25,12 @@ mod channel;
 mod circuit;
 mod error;
 mod field;
+mod file;
 mod linear;
 mod lookup;
 mod mask;
 mod oracle;
+mod outline;
 mod proof;
 mod prove;
 mod statement;
@@ -36,8 +39,9 @@ mod verify;
 mod weight;
 mod witness;
 
-pub use error::{ProveError, VerifyError};
+pub use error::{FileError, ProveError, VerifyError};
+pub use file::{FILE_BYTES_MAX, KEY_BYTES_MAX, ProofFile};
 pub use proof::{PROOF_BYTES_MAX, Proof};
-pub use prove::{InputCommitment, ProvingKey, register};
+pub use prove::{InputCommitment, ProvingKey, Stage, register};
 pub use statement::{Hiding, Statement, VerifyingKey};
 pub use verify::verify;

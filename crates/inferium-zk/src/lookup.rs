@@ -52,6 +52,12 @@ impl Lookups {
         }
         Self { blocks, bits: crate::field::bits_of(offset).max(1) }
     }
+
+    /// Which block looks up rows that begin with this column.
+    #[cfg(feature = "testing")]
+    pub(crate) fn block(&self, column: Column) -> Option<usize> {
+        self.blocks.iter().position(|(_, rows)| matches!(rows, Rows::Looked { first, .. } if *first == column))
+    }
 }
 
 /// A level of the tree: numerators and denominators.
@@ -65,6 +71,9 @@ pub(crate) fn prove<'a>(
 ) -> Vec<Claim<EF>> {
     let (alpha, beta) = (writer.challenge(), writer.challenge());
     let mut levels = vec![leaves(lookups, columns, alpha, beta)];
+    if let Some((block, row)) = writer.deviation.skipped {
+        skip(lookups, block, row, levels.first_mut());
+    }
     while let Some((p, q)) = levels.last().filter(|(p, _)| p.len() > 1) {
         let half = p.len() / 2;
         let ((p0, p1), (q0, q1)) = (p.split_at(half), q.split_at(half));
@@ -126,6 +135,16 @@ fn leaves<'a>(lookups: &Lookups, columns: &dyn Fn(Column) -> &'a [F], alpha: EF,
         }
     }
     (p, q)
+}
+
+/// Leaves a row out of the sum, which an honest prover never does.
+fn skip(lookups: &Lookups, block: usize, row: usize, leaves: Option<&mut Level>) {
+    let place = lookups.blocks.get(block).map(|(offset, _)| offset + row);
+    if let (Some(place), Some((p, q))) = (place, leaves)
+        && let (Some(p), Some(q)) = (p.get_mut(place), q.get_mut(place))
+    {
+        (*p, *q) = (EF::ZERO, EF::ONE);
+    }
 }
 
 /// From a claim on the level above, at `point`, to one on this level: its point.

@@ -180,6 +180,7 @@ fn unit(limb: usize) -> EF {
 
 /// The simulator of the argument in `docs/zk.md`: from forms alone, without pads, it makes what a prover would say and
 /// what its commitment would open to, and tells whether the verifier's relations hold of it.
+#[cfg(feature = "testing")]
 pub(crate) fn simulate(demand: Demand, zeros: Vec<Lin>, stream: &mut Stream) -> Option<(bool, Vec<EF>)> {
     let mut draw = || {
         let limbs: [F; LIMBS] = core::array::from_fn(|_| stream.element());

@@ -244,6 +244,7 @@ impl Opening {
 }
 
 /// Bits of security of one plain opening with this many variables, all of its error terms together.
+#[cfg(feature = "testing")]
 pub(crate) fn opening_bits(variables: usize) -> Option<f64> {
     let pcs = plain(variables, 2).ok()?;
     Some(pcs.prescribed_security(&protocol(variables, 2))?.error().bits())
@@ -251,6 +252,7 @@ pub(crate) fn opening_bits(variables: usize) -> Option<f64> {
 
 /// Bits of security of a hiding opening's base case with this many variables, by the library's report of it: its round-by-round
 /// error, and the classification's name.
+#[cfg(feature = "testing")]
 pub(crate) fn hiding_bits(variables: usize) -> Option<(f64, String)> {
     let pcs = hiding(variables, Stream::new(&[0; 32], "none")).ok()?;
     let report = pcs.config.hiding_base_case_security_report();

@@ -12,7 +12,7 @@ pub const PROOF_BYTES_MAX: usize = 8 << 20;
 
 /// What the bytes are.
 #[derive(Serialize, Deserialize)]
-pub struct Parts {
+pub(crate) struct Parts {
     pub(crate) trace: Root,
     /// Evaluations of input and trace at points drawn right after their commitments: they bind one polynomial of all
     /// that are near the committed word.

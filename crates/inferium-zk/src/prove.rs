@@ -3,18 +3,48 @@
 use inferium_exact::{Model, model_id, run};
 use rand_core::CryptoRng;
 
-use crate::channel::{Demand, Reader, Writer};
+use crate::channel::{Demand, Deviation, Reader, Writer};
 use crate::circuit::build;
 use crate::error::ProveError;
 use crate::field::{EF, F, Stream, evaluate};
 use crate::mask::Pads;
 use crate::oracle::Committed;
+use crate::outline::Outline;
 use crate::proof::{Parts, Proof};
 use crate::statement::{Hiding, Statement, VerifyingKey};
 use crate::verify::{Opened, begin, begin_points, count, replay};
 use crate::weight::{Claim, Column, Oracle};
 use crate::witness::{input_polynomial, trace_polynomial};
 use crate::{batch, linear, lookup};
+
+/// What a prover is at, in this order: told to whoever waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Runs the model.
+    Run,
+    /// Commits to what the run computed.
+    Trace,
+    /// Commits to the pads of messages; of hiding proofs only.
+    Pads,
+    /// Proves that rows are in their tables.
+    Lookups,
+    /// Proves a layer of weights.
+    Layer {
+        /// Which one, from 0.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// Makes one claim of all those on a commitment.
+    Claims,
+    /// Proves what the verifier checks of masked messages; of hiding proofs only.
+    Masks,
+    /// Opens the commitments.
+    Openings,
+}
+
+/// Who is told what a prover is at.
+type Watch<'a> = &'a mut dyn FnMut(Stage);
 
 /// A model, registered: with its weights committed, to be proved from as often as wanted.
 pub struct ProvingKey {
@@ -58,11 +88,9 @@ impl ProvingKey {
     pub fn new(model: Model) -> Result<Self, ProveError> {
         let (circuit, weights) = build(&model)?;
         let weights = Committed::new(weights, None)?;
-        let none = Demand { messages: 0, products: 0 };
-        let (id, root) = (model_id(&model), weights.root);
-        let mut key = VerifyingKey { circuit, model: id, weights: root, demand: none };
-        key.demand = count(&key).map_err(|_| ProveError::Unsupported("a graph that its own verifier rejects"))?;
-        Ok(Self { model, weights, key })
+        let (id, outline) = (model_id(&model), Outline::of(&model));
+        let key = VerifyingKey { circuit, outline, model: id, weights: weights.root, demand: Demand::NONE };
+        Ok(Self { model, weights, key: demand(key)? })
     }
 
     /// What verifiers need.
@@ -108,6 +136,21 @@ impl ProvingKey {
         statement: &Statement,
         rng: &mut impl CryptoRng,
     ) -> Result<Proof, ProveError> {
+        self.prove_watched(input, statement, rng, &mut |_| {})
+    }
+
+    /// As [`ProvingKey::prove`], and tells `watch` of every stage when it begins.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::prove`].
+    pub fn prove_watched(
+        &self,
+        input: InputCommitment,
+        statement: &Statement,
+        rng: &mut impl CryptoRng,
+        watch: &mut dyn FnMut(Stage),
+    ) -> Result<Proof, ProveError> {
+        watch(Stage::Run);
         let trace = run(&self.model, &input.input)?;
         if trace.output() != statement.output {
             return Err(ProveError::Statement("the model has another output"));
@@ -117,22 +160,23 @@ impl ProvingKey {
         }
         let mut stream = Stream::seeded(rng, "proof");
         let values = trace_polynomial(&self.key.circuit, &self.model, &trace, &mut stream);
-        self.prove_witness(input, values, statement, None, &mut stream)
+        self.prove_witness(input, values, statement, (Deviation::default(), watch), &mut stream)
     }
 
-    /// Proves from columns as they are, which a test can have falsified, as it can make one message (`lie`) another one.
+    /// Proves from columns as they are, which a test can have falsified, as it can have the prover deviate.
     pub(crate) fn prove_witness(
         &self,
         input: InputCommitment,
         values: Vec<F>,
         statement: &Statement,
-        lie: Option<usize>,
+        (deviation, watch): (Deviation, Watch<'_>),
         stream: &mut Stream,
     ) -> Result<Proof, ProveError> {
         let key = &self.key;
         let is_hiding = statement.hiding == Hiding::Activations;
+        watch(Stage::Trace);
         let trace = Committed::new(values, is_hiding.then(|| Stream::seeded(stream, "trace")))?;
-        let pads = is_hiding.then(|| Pads::draw(key.demand, stream)).transpose()?;
+        let pads = is_hiding.then(|| watch(Stage::Pads)).map(|()| Pads::draw(key.demand, stream)).transpose()?;
         let pads_root = pads.as_ref().map(|pads| *pads.root());
         let roots = [&statement.input, &trace.root];
         let (_, points) = begin_points(key, statement, roots, pads_root.as_ref());
@@ -141,9 +185,9 @@ impl ProvingKey {
         let root = trace.root;
         let opened = Opened { input: &statement.input, trace: &root, pads: pads_root.as_ref(), early };
         let (mut transcript, _) = begin(key, statement, &opened);
-        let mut writer = Writer::new(&mut transcript, pads.as_ref(), lie);
+        let mut writer = Writer::new(&mut transcript, pads.as_ref(), deviation);
         let oracles = [&self.weights.values, &input.committed.values, &trace.values].map(Vec::as_slice);
-        let points = self.messages(oracles, &mut writer);
+        let points = self.messages(oracles, &mut writer, watch);
         let messages = writer.messages;
         let [weights_point, input_point, trace_point] = points.clone();
         let mut late = [EF::default(); 3];
@@ -154,6 +198,7 @@ impl ProvingKey {
         let mask = match pads {
             None => None,
             Some(pads) => {
+                watch(Stage::Masks);
                 let (mut again, _) = begin(key, statement, &opened);
                 let mut reader = Reader::new(&mut again, &messages, Some(key.demand));
                 let rejected = |_| ProveError::Statement("its own verifier rejects it");
@@ -163,6 +208,7 @@ impl ProvingKey {
                 Some(pads.prove(zeros, &mut transcript)?)
             }
         };
+        watch(Stage::Openings);
         let openings = [
             self.weights.open_again(&[weights_point], &mut transcript)?,
             input.committed.open(&[early_input, input_point], &mut transcript)?,
@@ -173,7 +219,7 @@ impl ProvingKey {
     }
 
     /// Sends all messages; the points where the polynomials are left to be opened.
-    fn messages(&self, oracles: [&[F]; 3], writer: &mut Writer<'_>) -> [Vec<EF>; 3] {
+    fn messages(&self, oracles: [&[F]; 3], writer: &mut Writer<'_>, watch: Watch<'_>) -> [Vec<EF>; 3] {
         let [weights, input, trace] = oracles;
         let of = |oracle: Oracle| match oracle {
             Oracle::Weights => weights,
@@ -182,15 +228,27 @@ impl ProvingKey {
         };
         let columns = |column: Column| column.of(of(column.oracle));
         let circuit = &self.key.circuit;
+        watch(Stage::Lookups);
         let mut claims = lookup::prove(&circuit.lookups, &columns, writer);
-        for step in &circuit.steps {
+        for (index, step) in circuit.steps.iter().enumerate() {
+            watch(Stage::Layer { index, count: circuit.steps.len() });
             linear::prove(circuit, step, &columns, &mut claims, writer);
+        }
+        watch(Stage::Claims);
+        if let Some(dropped) = writer.deviation.dropped.filter(|dropped| *dropped < claims.len()) {
+            claims.remove(dropped);
         }
         [Oracle::Weights, Oracle::Input, Oracle::Trace].map(|oracle| {
             let own: Vec<Claim<EF>> = claims.iter().filter(|claim| claim.column.oracle == oracle).cloned().collect();
             batch::prove(of(oracle), &own, writer)
         })
     }
+}
+
+/// Counts the pads of a key's proofs.
+pub(crate) fn demand(mut key: VerifyingKey) -> Result<VerifyingKey, ProveError> {
+    key.demand = count(&key).map_err(|_| ProveError::Unsupported("a graph that its own verifier rejects"))?;
+    Ok(key)
 }
 
 /// The key of a model, for a verifier: commits to the weights and forgets them.

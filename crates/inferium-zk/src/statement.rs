@@ -5,6 +5,7 @@ use inferium_exact::{ACCUMULATOR_MAX, CONTRACT_VERSION};
 use crate::channel::Demand;
 use crate::circuit::Circuit;
 use crate::oracle::{Root, SPARE, TERM_BITS};
+use crate::outline::Outline;
 use crate::transcript::PROTOCOL;
 
 /// What is hidden of a run.
@@ -37,6 +38,7 @@ pub struct Statement {
 #[derive(Debug, Clone)]
 pub struct VerifyingKey {
     pub(crate) circuit: Circuit,
+    pub(crate) outline: Outline,
     pub(crate) model: [u8; 32],
     pub(crate) weights: Root,
     pub(crate) demand: Demand,

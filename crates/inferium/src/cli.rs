@@ -4,6 +4,7 @@ mod bench;
 mod chain;
 mod client;
 mod eval;
+mod exact;
 mod failure;
 mod gov;
 mod models;
@@ -20,6 +21,7 @@ pub(crate) use client::{
     BatchCommand, DoctorArgs, KeyCommand, Role, RunArgs, ServerArgs, ServiceCommand, UnitArgs, WatchArgs,
 };
 pub(crate) use eval::{EvalCommand, EvalNetworkArgs, EvalPublishArgs, EvalRunArgs};
+pub(crate) use exact::{CompileArgs, ExactCommand, Hides, ProveArgs, ZkBenchArgs, ZkCommand};
 pub(crate) use failure::Failure;
 pub(crate) use gov::{Choice, GovCommand, ProposeAction, ProposeArgs};
 pub(crate) use models::{ModelArgs, ModelCommand, ModelsDir, ProfileCommand, PullArgs};
@@ -99,6 +101,12 @@ pub(crate) enum Command {
     /// Train a classifier or adapters, on this machine or a classifier by a network, and check what others trained, bit by bit.
     #[command(subcommand)]
     Train(TrainCommand),
+    /// Make, show and run integer models, which answer with the same bits on every machine.
+    #[command(subcommand)]
+    Exact(ExactCommand),
+    /// Prove what an integer model answers without showing the input, and check such proofs.
+    #[command(subcommand)]
+    Zk(ZkCommand),
     /// Make, list and revoke API keys of a running network.
     #[command(subcommand)]
     Key(KeyCommand),

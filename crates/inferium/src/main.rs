@@ -15,6 +15,8 @@ mod doctor;
 mod duty;
 mod earnings;
 mod eval;
+mod exact;
+mod files;
 mod gov;
 mod hardware;
 mod history;
@@ -40,8 +42,10 @@ mod studio;
 mod top;
 mod train;
 mod up;
+mod usage;
 mod wallet;
 mod why;
+mod zk;
 
 use cli::{BenchCommand, Cli, Command, ModelCommand};
 use std::process::ExitCode;
@@ -80,6 +84,8 @@ fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
         Command::Batch(command) => run(batches::run(command)),
         Command::Eval(command) => run(eval::run(command)),
         Command::Train(command) => train::run(command),
+        Command::Exact(command) => exact::run(command),
+        Command::Zk(command) => zk::run(command),
         Command::Key(command) => run(keys::run(command)),
         Command::Doctor(arguments) => run(doctor::run(arguments)),
         Command::Service(command) => service::run(command),

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod files;
 mod hiding;
 mod honest;
+mod provers;
 mod shapes;
 mod tamper;
 

@@ -59,14 +59,14 @@ fn a_proof_of_one_statement_is_none_of_another() {
     }
 }
 
-/// Proves a falsified trace of a true statement.
-fn commit_crime(case: &Case, crime: &Crime) -> Result<(), VerifyError> {
+/// Proves a true statement as a criminal does, with a falsified trace for one.
+pub(super) fn commit_crime(case: &Case, crime: &Crime) -> Result<(), VerifyError> {
     let told = (&case.trace, &case.statement);
     let proof = adversary::prove(&case.key, case.commitment(), told, crime, &mut rng(4)).unwrap();
     verify(case.key.verifying_key(), &case.statement, &proof)
 }
 
-fn edit(part: Part, at: usize, add: i64) -> Edit {
+pub(super) fn edit(part: Part, at: usize, add: i64) -> Edit {
     Edit { split: 0, part, at, add }
 }
 
@@ -98,7 +98,7 @@ fn falsified_traces_are_rejected() {
             vec![edit(Part::Multiplicity, 0, 1), edit(Part::Multiplicity, 1, -1)],
         ];
         for (index, edits) in crimes.into_iter().enumerate() {
-            assert!(commit_crime(&case, &Crime { edits, lie: None }).is_err(), "crime {index}, {hiding:?}");
+            assert!(commit_crime(&case, &Crime { edits, ..Crime::default() }).is_err(), "crime {index}, {hiding:?}");
         }
     }
 }
@@ -116,7 +116,10 @@ fn a_split_of_another_number_is_rejected_though_its_rows_are_in_their_tables() {
     let own = rest(sums[at]);
     let edits =
         vec![edit(Part::Lo, at, -1), edit(Part::RangeMultiplicity, own, -1), edit(Part::RangeMultiplicity, own - 1, 1)];
-    assert_eq!(commit_crime(&case, &Crime { edits, lie: None }), Err(VerifyError::Relation("a check of messages")));
+    assert_eq!(
+        commit_crime(&case, &Crime { edits, ..Crime::default() }),
+        Err(VerifyError::Relation("a check of messages"))
+    );
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn a_message_that_is_another_one_is_rejected() {
         let case = case("mlp-tiny", hiding);
         let (messages, _) = adversary::demand(case.key.verifying_key());
         for lie in (0..messages).step_by(61).chain([messages - 1]) {
-            let crime = Crime { edits: Vec::new(), lie: Some(lie) };
+            let crime = Crime { lie: Some(lie), ..Crime::default() };
             assert!(commit_crime(&case, &crime).is_err(), "message {lie} of {messages}, {hiding:?}");
         }
     }

@@ -1,0 +1,142 @@
+//! Integer models, and proofs of what they answer.
+
+use super::parse::parse_id;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand, ValueEnum};
+use inferium_exact::SYNTHETIC_NAMES;
+use inferium_types::Digest;
+use std::path::PathBuf;
+
+/// `inferium exact`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExactCommand {
+    /// Make an integer model of float weights: a safetensors file whose metadata says its layers.
+    Compile(CompileArgs),
+    /// Show a model: its id, operations, shapes, parameters, and how far its sums are from the bound.
+    Show {
+        /// The model.
+        #[arg(value_name = "FILE.ifx")]
+        model: PathBuf,
+    },
+    /// Run a model: the label and the logits of every input.
+    Run {
+        /// The model.
+        #[arg(value_name = "FILE.ifx")]
+        model: PathBuf,
+        /// Inputs of whole numbers: .jsonl (an array a line), .json, .csv, .npy, or .u8 (bytes as they are).
+        #[arg(long, value_name = "DATA")]
+        input: PathBuf,
+    },
+}
+
+/// `inferium exact compile`.
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The float weights.
+    #[arg(value_name = "MODEL.safetensors")]
+    pub(crate) weights: PathBuf,
+    /// Some dozens of inputs as the model will meet them, of whole numbers: .jsonl, .json, .csv, .npy or .u8.
+    #[arg(long, value_name = "DATA")]
+    pub(crate) calibration: PathBuf,
+    /// Where the model goes.
+    #[arg(long, value_name = "FILE.ifx")]
+    pub(crate) out: PathBuf,
+    /// The model's name [default: that of the weights' file].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `inferium zk`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ZkCommand {
+    /// Prove what an integer model answers to an input, which the proof does not show.
+    Prove(Box<ProveArgs>),
+    /// Check a proof: `inferium zk verify MODEL.ifx PROOF`, or with --key instead of the model.
+    #[command(allow_missing_positional = true)]
+    Verify {
+        /// The model that the proof is about.
+        #[arg(value_name = "FILE.ifx", conflicts_with = "key")]
+        model: Option<PathBuf>,
+        /// The proof.
+        #[arg(value_name = "PROOF")]
+        proof: PathBuf,
+        /// The model's verification key, of `inferium zk key`: some hundred bytes, to be had from whom you trust for the model.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Write a model's verification key, which follows from the model alone.
+    Key {
+        /// The model.
+        #[arg(value_name = "FILE.ifx")]
+        model: PathBuf,
+        /// Where the key goes.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Write over a file that is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Measure proofs of models with drawn weights: time, memory, size; each in a process of its own.
+    Bench(ZkBenchArgs),
+}
+
+/// `inferium zk prove`.
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// The model.
+    #[arg(value_name = "FILE.ifx")]
+    pub(crate) model: PathBuf,
+    /// The input, of whole numbers: .jsonl, .json, .csv, .npy or .u8.
+    #[arg(long, value_name = "DATA")]
+    pub(crate) input: PathBuf,
+    /// Which input of a file with several, from 0.
+    #[arg(long, value_name = "N")]
+    pub(crate) index: Option<usize>,
+    /// What the proof hides.
+    #[arg(long, value_enum, default_value_t = Hides::Activations)]
+    pub(crate) hiding: Hides,
+    /// Where the proof goes, with what it proves.
+    #[arg(long, value_name = "PROOF")]
+    pub(crate) out: PathBuf,
+    /// The task that it is for, as 64 hex digits: it is a proof for no other [default: zeros, none].
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) task: Option<Digest>,
+    /// The chain that it is for [default: zeros, none].
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) chain: Option<Digest>,
+    /// Who proves it [default: zeros, nobody].
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) prover: Option<Digest>,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// What a proof hides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Hides {
+    /// The input, and all that is computed from it but the output: zero-knowledge.
+    Activations,
+    /// Nothing: the proof is short and quick to check, but says things about the input.
+    None,
+}
+
+/// `inferium zk bench`.
+#[derive(Debug, Args)]
+pub(crate) struct ZkBenchArgs {
+    /// Measure this model; can be given several times [default: mlp-109k, lenet-5, dense-4m, cnn-264k].
+    #[arg(long = "model", value_name = "NAME", value_parser = PossibleValuesParser::new(SYNTHETIC_NAMES))]
+    pub(crate) models: Vec<String>,
+    /// What the proofs hide.
+    #[arg(long, value_enum, default_value_t = Hides::Activations)]
+    pub(crate) hiding: Hides,
+    /// Proofs to measure of each model, after one that is not counted.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) proofs: u32,
+    /// Measure in this process: what a process of its own is started with.
+    #[arg(long, hide = true)]
+    pub(crate) alone: bool,
+}

@@ -1,0 +1,32 @@
+use super::{MODELS, measure, table};
+use inferium_exact::SYNTHETIC_NAMES;
+use inferium_zk::Hiding;
+use serde_json::json;
+
+#[test]
+fn a_model_is_measured_in_all_its_numbers() {
+    let row = measure("mlp-tiny", Hiding::Nothing, 1).unwrap();
+    let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut expected =
+        ["model", "params", "prove_s", "prove_cpu_s", "verify_ms", "proof_bytes", "peak_rss_mb", "hiding"];
+    expected.sort_unstable();
+    let mut found = keys.clone();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    assert_eq!((&row["model"], &row["params"], &row["hiding"]), (&json!("mlp-tiny"), &json!(217), &json!(false)));
+    assert!(row["proof_bytes"].as_u64().unwrap() > 10_000 && row["verify_ms"].as_f64().unwrap() > 0.0);
+    assert!(measure("none", Hiding::Nothing, 1).is_err());
+}
+
+#[test]
+fn the_measured_models_are_known_and_the_table_says_zero_knowledge_only_where_it_is() {
+    assert!(MODELS.iter().all(|name| SYNTHETIC_NAMES.contains(name)));
+    let row = |hiding: bool| {
+        json!({"model": "m", "params": 7, "prove_s": 1.25, "prove_cpu_s": null, "verify_ms": 3.0, "proof_bytes": 1000,
+               "peak_rss_mb": 12.0, "hiding": hiding})
+    };
+    let hiding = table(&[row(true)]);
+    assert!(hiding.contains("zero-knowledge") && hiding.contains("1.25 s") && hiding.contains("unknown"), "{hiding}");
+    let plain = table(&[row(false)]);
+    assert!(plain.contains("succinct") && !plain.contains("zero-knowledge"), "{plain}");
+}

@@ -5,6 +5,7 @@ use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, m
 use inferium_types::{ClassifierInputs, ClassifierReads, Digest, Logits, limits};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +32,28 @@ pub struct ClassifierTerms {
     pub labels: Vec<String>,
     /// The embedding model whose vectors it reads; it reads tensors without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoder: Option<String>,
+    pub encoder: Option<EncoderTerms>,
+}
+
+/// The embedding model of a classifier of texts: of another one's vectors its numbers mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderTerms {
+    /// Its name.
+    pub name: String,
+    /// Root of its weights, in hex.
+    pub weights_root: String,
+    /// Digest of its tokenizer, in hex.
+    pub tokenizer_hash: String,
+}
+
+impl EncoderTerms {
+    /// Of an embedding model under this name.
+    #[must_use]
+    pub fn of(name: &str, model: &EmbedderInfo) -> Self {
+        let (weights_root, tokenizer_hash) = (model.weights_root.to_string(), model.tokenizer_hash.to_string());
+        Self { name: name.to_owned(), weights_root, tokenizer_hash }
+    }
 }
 
 /// Why something is no classifier.
@@ -55,9 +77,19 @@ pub enum InvalidClassifier {
     /// Not one that can run.
     #[error(transparent)]
     Gate(#[from] ModelError),
-    /// Labels, classes and sizes do not belong together.
+    /// Labels, encoder and sizes do not belong together.
     #[error("{0}")]
     Sizes(String),
+}
+
+/// A file of so many bytes at most.
+fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(std::io::Error::other(format!("larger than the {most} bytes that are read")));
+    }
+    Ok(bytes)
 }
 
 impl ClassifierTerms {
@@ -80,17 +112,13 @@ impl ClassifierTerms {
             let path = path.to_owned();
             move |source| InvalidClassifier::File { path, source }
         };
-        let bytes = std::fs::read(&model_path).map_err(file(&model_path))?;
+        let bytes = read(&model_path, inferium_exact::FILE_BYTES_MAX as u64).map_err(file(&model_path))?;
         let model = inferium_exact::decode(&bytes)?;
         if !is_folder {
             return Ok((Self::of(&model), model));
         }
         let terms_path = path.join(TERMS_FILE);
-        let size = std::fs::metadata(&terms_path).map_err(file(&terms_path))?.len();
-        if size > TERMS_SIZE_MAX {
-            return Err(InvalidClassifier::Sizes(format!("{TERMS_FILE} has {size} bytes; {TERMS_SIZE_MAX} at most")));
-        }
-        let text = std::fs::read(&terms_path).map_err(file(&terms_path))?;
+        let text = read(&terms_path, TERMS_SIZE_MAX).map_err(file(&terms_path))?;
         Ok((serde_json::from_slice(&text)?, model))
     }
 
@@ -128,7 +156,13 @@ pub struct ClassifierInfo {
 
 /// One input, ready to be classified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClassifierInput {
+pub struct ClassifierInput {
+    kind: InputKind,
+    tokens: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum InputKind {
     /// Tokens of a text.
     Text(Vec<u32>),
     /// Elements of a tensor, within the model's range.
@@ -139,10 +173,7 @@ impl ClassifierInput {
     /// What it counts for in [`inferium_types::Usage::prompt_tokens`].
     #[must_use]
     pub const fn tokens(&self) -> usize {
-        match self {
-            Self::Text(tokens) => tokens.len(),
-            Self::Tensor(elements) => ClassifierInputs::tensor_tokens(elements.len()),
-        }
+        self.tokens
     }
 }
 
@@ -151,6 +182,8 @@ pub struct Classifier {
     engine: Engine<Arc<Model>>,
     encoder: Option<Arc<dyn Embedder>>,
     info: ClassifierInfo,
+    /// What every tensor counts for.
+    tensor_tokens: usize,
 }
 
 impl Debug for Classifier {
@@ -180,7 +213,20 @@ impl Classifier {
         {
             return wrong(format!("the label {:?} is there twice", twice.1));
         }
-        let elements = model.input.elements();
+        let (elements, work) = (model.input.elements(), model.multiplications()?);
+        let named = terms.encoder.as_ref();
+        if let (Some(encoder), Some(named)) = (&encoder, named)
+            && *named != EncoderTerms::of(&named.name, encoder.model())
+        {
+            let found = encoder.model().weights_root;
+            return wrong(format!(
+                "{:?} has other weights or another tokenizer here: {found}, and not {}",
+                named.name, named.weights_root
+            ));
+        }
+        if encoder.is_some() != named.is_some() {
+            return wrong("a classifier of texts has an encoder, and one of numbers has none".to_owned());
+        }
         let reads = match &encoder {
             Some(encoder) if u64::from(encoder.model().width) != elements => {
                 let width = encoder.model().width;
@@ -197,8 +243,14 @@ impl Classifier {
                 _ => return wrong(format!("inputs of {elements} elements; {} at most", limits::TENSOR_ELEMENTS_MAX)),
             },
         };
+        let tensor_tokens = ClassifierInputs::tensor_tokens(u32::try_from(elements).unwrap_or(u32::MAX), work);
+        if tensor_tokens > limits::INPUT_TOKENS_MAX.into() {
+            let most = u64::from(limits::INPUT_TOKENS_MAX) * limits::TOKEN_MULTIPLICATIONS;
+            return wrong(format!("the model multiplies {work} times for an input; {most} times at most"));
+        }
+        let tensor_tokens = usize::try_from(tensor_tokens).unwrap_or(usize::MAX);
         let info = info(&model, terms, reads, encoder.as_ref().map(|encoder| encoder.model()));
-        Ok(Self { engine: Engine::new(Arc::new(model))?, encoder, info })
+        Ok(Self { engine: Engine::new(Arc::new(model))?, encoder, info, tensor_tokens })
     }
 
     /// What is served.
@@ -227,7 +279,9 @@ impl Classifier {
                 let read = |text: &String| {
                     let tokens = encoder.encode(text)?;
                     match u32::try_from(tokens.len()) {
-                        Ok(count) if count <= context_tokens => Ok(ClassifierInput::Text(tokens)),
+                        Ok(count) if count <= context_tokens => {
+                            Ok(ClassifierInput { tokens: tokens.len(), kind: InputKind::Text(tokens) })
+                        }
                         _ => Err(EngineError::TooLong { tokens: tokens.len() as u64, context_tokens }),
                     }
                 };
@@ -237,7 +291,7 @@ impl Classifier {
                 let read = |elements: &Vec<i16>| {
                     let wide: Vec<i32> = elements.iter().map(|element| i32::from(*element)).collect();
                     self.engine.check(&wide).map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
-                    Ok(ClassifierInput::Tensor(elements.clone()))
+                    Ok(ClassifierInput { tokens: self.tensor_tokens, kind: InputKind::Tensor(elements.clone()) })
                 };
                 tensors.iter().map(read).collect()
             }
@@ -251,16 +305,16 @@ impl Classifier {
     /// # Errors
     /// As of [`Embedder::embed`]; [`EngineError::Tensor`] when the input is none of the model's.
     pub async fn classify(self: &Arc<Self>, input: ClassifierInput) -> Result<(Logits, Digest), EngineError> {
-        let (elements, before) = match (input, &self.encoder) {
-            (ClassifierInput::Tensor(elements), _) => {
+        let (elements, before) = match (input.kind, &self.encoder) {
+            (InputKind::Tensor(elements), _) => {
                 (elements.into_iter().map(i32::from).collect::<Vec<i32>>(), Digest::ZERO)
             }
-            (ClassifierInput::Text(tokens), Some(encoder)) => {
+            (InputKind::Text(tokens), Some(encoder)) => {
                 let mut vectors = encoder.embed(vec![tokens])?;
                 let TextVector { values, states } = vectors.recv().await.ok_or(EngineError::Stopped)??;
                 (values.iter().map(|value| quantised(*value)).collect(), states)
             }
-            (ClassifierInput::Text(_), None) => return Err(EngineError::Task { does: "classification of numbers" }),
+            (InputKind::Text(_), None) => return Err(EngineError::Task { does: "classification of numbers" }),
         };
         let own = Arc::clone(self);
         tokio::task::spawn_blocking(move || {

@@ -60,7 +60,8 @@ pub use api::{
 };
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use classifier::{
-    Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, InvalidClassifier, VECTOR_SCALE, quantised,
+    Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, EncoderTerms, InvalidClassifier, VECTOR_SCALE,
+    quantised,
 };
 pub use decoder::{Decoder, DecoderLayer, DecoderShape, DecoderWeights};
 pub use deviation::{Deviation, WeakCache};

@@ -44,7 +44,7 @@ pub use interval::{Interval, intervals};
 pub use kernel::{Engine, infer};
 pub use model::{
     ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SHIFT_MAX, Shape,
-    TABLE_BITS_MAX, Table,
+    TABLE_BITS_MAX, Table, VALUES_MAX,
 };
 pub use root::{MODEL_ID_CONTEXT, model_id};
 pub use run::{RunError, Trace, argmax, run};

@@ -15,8 +15,10 @@ pub const SHIFT_MAX: u8 = 16;
 pub const TABLE_BITS_MAX: u8 = 16;
 /// Most operations of a model.
 pub const NODES_MAX: usize = 1024;
-/// Most elements of one tensor, be it weights or activations.
+/// Most elements of one tensor of weights.
 pub const ELEMENTS_MAX: u64 = 1 << 27;
+/// Most elements of the input and all results together: what the gate keeps an interval of, however small the file.
+pub const VALUES_MAX: u64 = 1 << 22;
 
 /// Channels, height and width of a tensor, stored in this order, width fastest. A vector has height and width 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -187,13 +189,14 @@ impl Model {
         if self.name.len() > 64 || self.input_min > self.input_max {
             return Err(ModelError::Size("name or input range"));
         }
-        check_shape(self.input)?;
+        let mut values = 0;
+        check_shape(self.input, &mut values)?;
         let mut shapes = vec![self.input];
         for (index, node) in self.nodes.iter().enumerate() {
             let wrong = |what| ModelError::Shape { node: index, what };
             let input = shapes.get(node.input as usize).ok_or_else(|| wrong("reads what is computed later"))?;
             let shape = node.op.output(*input).map_err(wrong)?;
-            check_shape(shape)?;
+            check_shape(shape, &mut values)?;
             shapes.push(shape);
         }
         Ok(shapes)
@@ -205,6 +208,22 @@ impl Model {
     /// The first [`ModelError`].
     pub fn check(&self) -> Result<(), ModelError> {
         intervals(self).map(|_| ())
+    }
+
+    /// Multiplications of weights by values in one run.
+    ///
+    /// # Errors
+    /// [`ModelError`], as [`Model::shapes`].
+    pub fn multiplications(&self) -> Result<u64, ModelError> {
+        let shapes = self.shapes()?;
+        let of = |(node, result): (&Node, &Shape)| match &node.op {
+            Op::Dense { weights, .. } => weights.len() as u64,
+            Op::Conv2d { weights, .. } => {
+                (weights.len() as u64 / u64::from(result.channels.max(1))).saturating_mul(result.elements())
+            }
+            Op::Affine { .. } | Op::SumPool { .. } | Op::Requantise { .. } | Op::Flatten => 0,
+        };
+        Ok(self.nodes.iter().zip(shapes.iter().skip(1)).map(of).fold(0, u64::saturating_add))
     }
 
     /// Number of weights and biases.
@@ -219,9 +238,11 @@ impl Model {
     }
 }
 
-fn check_shape(shape: Shape) -> Result<(), ModelError> {
+/// `values` are those of all shapes so far, with this one after it.
+fn check_shape(shape: Shape, values: &mut u64) -> Result<(), ModelError> {
     let elements = shape.elements();
-    if elements == 0 || elements > ELEMENTS_MAX { Err(ModelError::Size("a tensor")) } else { Ok(()) }
+    *values = values.saturating_add(elements);
+    if elements == 0 || *values > VALUES_MAX { Err(ModelError::Size("a tensor")) } else { Ok(()) }
 }
 
 impl Op {

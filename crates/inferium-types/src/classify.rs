@@ -58,10 +58,12 @@ impl ClassifierInputs {
         self.len() == 0
     }
 
-    /// Tokens that a tensor counts as: one for every [`limits::TOKEN_ELEMENTS`] that it begins (SPEC J12).
+    /// Tokens that each tensor of a model counts as: one for every [`limits::TOKEN_ELEMENTS`] of it, or for every
+    /// [`limits::TOKEN_MULTIPLICATIONS`] of the model, that it begins, whichever are more (SPEC J12).
     #[must_use]
-    pub const fn tensor_tokens(elements: usize) -> usize {
-        elements.div_ceil(limits::TOKEN_ELEMENTS)
+    pub fn tensor_tokens(elements: u32, multiplications: u64) -> u64 {
+        let of_work = multiplications.div_ceil(limits::TOKEN_MULTIPLICATIONS);
+        u64::from(elements.div_ceil(limits::TOKEN_ELEMENTS)).max(of_work)
     }
 
     pub(crate) const fn check(&self) -> Result<(), ImpossibleJob> {

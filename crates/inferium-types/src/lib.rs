@@ -22,6 +22,7 @@ mod codec;
 mod crypto;
 mod digest;
 mod duty;
+mod embedding;
 mod equivocation;
 mod event;
 mod fold;
@@ -63,6 +64,7 @@ pub use crypto::{
 };
 pub use digest::Digest;
 pub use duty::Duty;
+pub use embedding::Embedding;
 pub use equivocation::{ConsensusVote, VoteSubject};
 pub use event::{Event, LeaseEnd, RejectReason, SegmentOutcome, SlashRule, SlashedNode};
 pub use fold::FoldInput;
@@ -74,9 +76,8 @@ pub use ids::{
     AccountId, AgentId, ChainId, JobId, LeaseId, NodeId, ProfileId, SegmentId, StallId, TaskId, TransactionId,
 };
 pub use job::{
-    ChatMessage, Embedding, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput,
-    JobPayload, JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage, board_leaf, replay_seed,
-    vrf_input,
+    ChatMessage, FinishReason, ImpossibleJob, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload,
+    JobRequest, JobResult, JobTotals, SamplingParams, SegmentEvidence, Usage, board_leaf, replay_seed, vrf_input,
 };
 pub use merkle::{MerkleNode, MerklePath, MerkleTree, leaf_hash, merkle_path, merkle_root};
 pub use network_key::{InvalidNetworkKey, NetworkKey};

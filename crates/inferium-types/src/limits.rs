@@ -78,10 +78,14 @@ pub const EMBEDDING_WIDTH_MAX: u32 = 4_096;
 const _: () = assert!(TEXTS_MAX * EMBEDDING_WIDTH_MAX as usize * 4 <= PAYLOAD_SIZE_MAX);
 /// Classes of a classifier; an answer has as many numbers, and as much room, as an embedding.
 pub const CLASSES_MAX: u32 = EMBEDDING_WIDTH_MAX;
+/// Elements of a classifier's input that count as one token of the prompt: about what a small image model reads as one.
+pub const TOKEN_ELEMENTS: u32 = 64;
+/// Tokens of one input of a classifier: with its answer no more than a planted job may have (SPEC V5).
+pub const INPUT_TOKENS_MAX: u32 = 255;
 /// Elements of one input of a classifier.
-pub const TENSOR_ELEMENTS_MAX: u32 = 1 << 20;
-/// Elements that count as one token of the prompt: about what a small image model reads as one.
-pub const TOKEN_ELEMENTS: usize = 64;
+pub const TENSOR_ELEMENTS_MAX: u32 = INPUT_TOKENS_MAX * TOKEN_ELEMENTS;
+/// Multiplications of a classifier of tensors that count as one token: far less than one takes of the smallest chat model.
+pub const TOKEN_MULTIPLICATIONS: u64 = 1 << 20;
 /// Bytes of a request's private half. No context has room for more text, and one job's evidence
 /// must fit into a segment's.
 pub const PAYLOAD_SIZE_MAX: usize = MESSAGE_SIZE_MAX / 4;

@@ -98,7 +98,8 @@ fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), Jo
         return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
     }
     if let JobInput::Classify(ClassifierInputs::Tensors(tensors)) = &mut payload.input {
-        let found = shorten_tensors(planting, tensors);
+        shorten_tensors(planting, tensors);
+        let found = model.read(&payload.input)?.tokens();
         return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
     }
     if let JobInput::Complete { prompt, .. } = &mut payload.input {
@@ -149,16 +150,15 @@ fn last(input: &mut JobInput) -> Option<&mut String> {
     }
 }
 
-/// One of the tensors, with its end as its first element is: all values of it are some of its own, and so within the model's range. A
-/// larger one than planted jobs may be is refused where it is counted.
-fn shorten_tensors(planting: &Planting, tensors: &mut Vec<Vec<i16>>) -> usize {
+/// One of the tensors, with its end as its first element is: all values of it are some of its own, and so within the model's range;
+/// none counts for more than planted jobs may have (SPEC J12).
+fn shorten_tensors(planting: &Planting, tensors: &mut Vec<Vec<i16>>) {
     let chosen = planting.order.choice("text").draw(u64::try_from(tensors.len()).unwrap_or(u64::MAX));
     *tensors = tensors.drain(..).skip(usize::try_from(chosen).unwrap_or(0)).take(1).collect();
-    let Some(tensor) = tensors.first_mut() else { return 0 };
+    let Some(tensor) = tensors.first_mut() else { return };
     let kept = planting.words(tensor.len());
     let first = tensor.first().copied().unwrap_or(0);
     tensor.iter_mut().skip(kept).for_each(|element| *element = first);
-    ClassifierInputs::tensor_tokens(tensor.len())
 }
 
 /// One of the continuations, with so much of what is before it as is near.

@@ -28,7 +28,8 @@ fn of_vectors(width: u32) -> Model {
 
 fn terms(labels: &[&str]) -> ClassifierTerms {
     let labels = labels.iter().map(|label| (*label).to_owned()).collect();
-    ClassifierTerms { name: "thirds".to_owned(), labels, encoder: Some("mock-embedder".to_owned()) }
+    let encoder = Some(EncoderTerms::of("mock-embedder", embedder().model()));
+    ClassifierTerms { name: "thirds".to_owned(), labels, encoder }
 }
 
 fn embedder() -> Arc<dyn Embedder> {
@@ -52,7 +53,8 @@ async fn tensors_are_classified_as_the_contract_says() {
     // What was computed on the way is another's for another input, also where the answer is not.
     let mut other = input;
     other[0] = if other[0] == 0 { 1 } else { 0 };
-    let (_, other_states) = classifier.classify(ClassifierInput::Tensor(narrow(&other))).await.unwrap();
+    let other = classifier.read(&ClassifierInputs::Tensors(vec![narrow(&other)])).unwrap().remove(0);
+    let (_, other_states) = classifier.classify(other).await.unwrap();
     assert_ne!(states, other_states);
 }
 
@@ -111,6 +113,12 @@ fn labels_encoders_and_sizes_belong_together() {
     assert!(refused(of_vectors(width), terms(&["a", "b"]), Some(embedder())).contains("2 labels for 3 outputs"));
     assert!(refused(of_vectors(width), terms(&["a", "b", "a"]), Some(embedder())).contains("there twice"));
     assert!(refused(of_vectors(width + 1), terms(&["a", "b", "c"]), Some(embedder())).contains("its encoder gives"));
+    let other: Arc<dyn Embedder> =
+        Arc::new(MockEmbedder::new(MockEmbedderOptions { flavour: 1, ..MockEmbedderOptions::default() }));
+    assert!(refused(of_vectors(width), terms(&["a", "b", "c"]), Some(other)).contains("other weights"));
+    assert!(refused(of_vectors(width), terms(&["a", "b", "c"]), None).contains("has none"));
+    let unnamed = ClassifierTerms { encoder: None, ..terms(&["a", "b", "c"]) };
+    assert!(refused(of_vectors(width), unnamed, Some(embedder())).contains("has none"));
     let mut narrow = of_vectors(width);
     narrow.input_max = VECTOR_SCALE - 1;
     assert!(refused(narrow, terms(&["a", "b", "c"]), Some(embedder())).contains("takes inputs from"));
@@ -128,7 +136,9 @@ fn a_profile_names_all_that_decides() {
     let renamed = profile(of_vectors(width), terms(&["a", "b", "d"]), Some(embedder()));
     assert_ne!(usual.id(), renamed.id(), "other labels");
     let other = MockEmbedder::new(MockEmbedderOptions { flavour: 1, ..MockEmbedderOptions::default() });
-    let other = profile(of_vectors(width), terms(&["a", "b", "c"]), Some(Arc::new(other)));
+    let of_other =
+        ClassifierTerms { encoder: Some(EncoderTerms::of("mock-embedder", other.model())), ..terms(&["a", "b", "c"]) };
+    let other = profile(of_vectors(width), of_other, Some(Arc::new(other)));
     assert_ne!(usual.id(), other.id(), "another encoder");
     let mut changed = of_vectors(width);
     if let Some(inferium_exact::Op::Dense { weights, .. }) = changed.nodes.first_mut().map(|node| &mut node.op) {
@@ -160,4 +170,32 @@ fn a_folder_is_read_as_it_was_written_and_refused_by_what_is_wrong() {
     std::fs::remove_file(folder.join(MODEL_FILE)).unwrap();
     assert!(matches!(ClassifierTerms::read(&folder), Err(InvalidClassifier::File { .. })));
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// SPEC J12: what a committee has to compute again within its window is bounded, and paid for.
+#[test]
+fn work_counts_and_is_bounded() {
+    let dense = |inputs: u32, outputs: u32| FloatLayer::Dense {
+        weights: vec![1.0 / 64.0; (inputs * outputs) as usize],
+        biases: vec![0.0; outputs as usize],
+    };
+    let of = |width: u32, hidden: u32| {
+        let layers = vec![dense(width, hidden), FloatLayer::Relu, dense(hidden, 2)];
+        let input = Shape::vector(width);
+        let float = FloatModel { name: "w".to_owned(), input, input_range: (0, 1), input_scale: 1.0, layers };
+        let model = compile(&float, &[vec![1; width as usize]]).unwrap();
+        let terms = ClassifierTerms::of(&model);
+        Classifier::new(model, terms, None)
+    };
+    let tokens = |width: u32, hidden: u32| {
+        let inputs = ClassifierInputs::Tensors(vec![vec![1; width as usize]]);
+        of(width, hidden).unwrap().read(&inputs).unwrap()[0].tokens()
+    };
+    // By elements; then by multiplications, 66 of which each hidden value takes.
+    assert_eq!([tokens(64, 2), tokens(65, 2), tokens(2_048, 2), tokens(255 * 64, 1)], [1, 2, 32, 255]);
+    assert_eq!([tokens(64, 15_887), tokens(64, 15_888)], [1, 2]);
+    let refused = of(255 * 64 + 1, 1).unwrap_err().to_string();
+    assert!(refused.contains("16321 elements"), "{refused}");
+    let refused = of(4_096, 65_300).unwrap_err().to_string();
+    assert!(refused.contains("267386880 times at most"), "{refused}");
 }

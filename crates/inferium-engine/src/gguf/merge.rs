@@ -14,6 +14,8 @@ mod tests;
 
 /// What the format calls a model's name.
 const NAME: &str = "general.name";
+/// And where its tensors begin.
+const ALIGNMENT: &str = "general.alignment";
 
 /// Writes the model of the GGUF file `base` under another name, with what `changes` says added to some matrices: of each as many numbers as it
 /// has, row by row. Those are written in single precision, all else as it is there. The same model and changes give the same bytes.
@@ -45,6 +47,8 @@ pub fn merge_gguf(
     let mut metadata: BTreeMap<&str, &Value> =
         gguf.content.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
     metadata.insert(NAME, &name);
+    // What is written is aligned as files are that do not say how.
+    metadata.remove(ALIGNMENT);
     let metadata: Vec<(&str, &Value)> = metadata.into_iter().collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     write(out, &metadata, &tensors).map_err(LoadError::library)

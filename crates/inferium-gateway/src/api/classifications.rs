@@ -20,7 +20,7 @@ use inferium_engine::{Engine, EngineError, Model};
 use inferium_types::{
     ChatMessage, Continuation, Digest, JobAnswer, JobInput, JobPayload, ModelTask, SamplingParams, TokenScore,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -219,10 +219,17 @@ pub(super) async fn create(
 
 /// The model of a body, which says how the rest of it is read.
 fn named(body: &[u8]) -> Result<String, ApiError> {
-    match object(body)?.remove("model") {
-        Some(Value::String(model)) if !model.is_empty() => Ok(model),
-        None | Some(Value::Null | Value::String(_)) => Err(ApiError::invalid("model", "`model` is required")),
-        Some(_) => Err(ApiError::invalid("model", "`model` must be a string")),
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        model: Value,
+    }
+    // What is no object is refused in the words of those that read all of it.
+    match serde_json::from_slice::<Named>(body).map(|named| named.model) {
+        Ok(Value::String(model)) if !model.is_empty() => Ok(model),
+        Ok(Value::Null | Value::String(_)) => Err(ApiError::invalid("model", "`model` is required")),
+        Ok(_) => Err(ApiError::invalid("model", "`model` must be a string")),
+        Err(_) => object(body).and_then(|_| Err(ApiError::Json("expected an object with one `model`".into()))),
     }
 }
 

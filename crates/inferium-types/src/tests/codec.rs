@@ -57,14 +57,16 @@ fn unknown_tags_are_refused() {
     }
     check::<TransactionBody>(31);
     check::<Event>(44);
-    check::<WorkerMessage>(14);
+    check::<WorkerMessage>(15);
     check::<GatewayMessage>(8);
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(15);
-    check::<JobInput>(7);
-    check::<JobAnswer>(6);
-    check::<ModelTask>(5);
+    check::<JobFault>(16);
+    check::<JobInput>(8);
+    check::<JobAnswer>(7);
+    check::<ModelTask>(6);
+    check::<ClassifierInputs>(2);
+    check::<ClassifierReads>(2);
     check::<FinishReason>(4);
     check::<SlashRule>(13);
     check::<LeaseEnd>(6);

@@ -583,7 +583,10 @@ async fn scores_within_a_tolerance_or_of_another_number_are_refused() {
         let (request, payload) = scoring_job(&CONTINUATIONS);
         let job = (JobRequest { tokens_max, ..request }, payload);
         let found = refusal(context(None), job).await;
-        assert_eq!(found, format!("3 texts, continuations, boards or intervals, the request says {tokens_max}"));
+        assert_eq!(
+            found,
+            format!("3 texts, inputs, continuations, boards or intervals, the request says {tokens_max}")
+        );
     }
     let found = refusal(embedding_context(None), scoring_job(&CONTINUATIONS)).await;
     assert_eq!(found, "the model is for embedding, and was given another input");
@@ -650,7 +653,7 @@ async fn results_that_do_not_fold_or_were_counted_otherwise_are_refused() {
     let fewer = JobRequest { prompt_tokens: 119, ..request.clone() };
     assert_eq!(refusal((fewer, payload.clone())).await, "the prompt has 120 tokens, the request says 119");
     let more = JobRequest { tokens_max: 2, ..request };
-    let counted = "1 texts, continuations, boards or intervals, the request says 2";
+    let counted = "1 texts, inputs, continuations, boards or intervals, the request says 2";
     assert_eq!(refusal((more, payload)).await, counted);
     let mut inflated = runs[0].clone();
     inflated.items[0].scores_ppm = Some(vec![1_000_000]);
@@ -742,7 +745,7 @@ async fn intervals_that_do_not_hold_together_or_were_counted_otherwise_are_refus
     let fewer = JobRequest { prompt_tokens: 2, ..request.clone() };
     assert_eq!(refusal((fewer, payload.clone())).await, "the prompt has 3 tokens, the request says 2");
     let more = JobRequest { tokens_max: 2, ..request.clone() };
-    let counted = "1 texts, continuations, boards or intervals, the request says 2";
+    let counted = "1 texts, inputs, continuations, boards or intervals, the request says 2";
     assert_eq!(refusal((more, payload.clone())).await, counted);
     let mut unbound = payload;
     let JobInput::Train(input) = &mut unbound.input else { panic!("no interval") };

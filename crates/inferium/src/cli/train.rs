@@ -134,10 +134,10 @@ pub(crate) struct LoraArgs {
 pub(crate) struct PublishArgs {
     /// The run's folder.
     pub(crate) dir: PathBuf,
-    /// Where to write it: a new folder of a classifier, a new GGUF file of a chat model.
+    /// Where to write it: a new folder of a classifier, a new file NAME.gguf of a chat model.
     #[arg(long, value_name = "PATH")]
     pub(crate) out: PathBuf,
-    /// Name that clients ask for [default: that of the base model, with the first digits of the run's root].
+    /// Name of a classifier, that clients ask for [default: that of the base model, with the first digits of the run's root].
     #[arg(long)]
     pub(crate) name: Option<String>,
     #[command(flatten)]

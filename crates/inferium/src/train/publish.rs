@@ -5,9 +5,10 @@
 
 use super::{RunResult, VECTORS, base, base::Base, failure, vectors_bytes};
 use crate::cli::{Failure, PublishArgs};
+use crate::files;
 use crate::output;
 use crate::progress::{Step, print, say};
-use inferium_engine::{ClassifierTerms, VECTOR_SCALE, merge_gguf, quantised};
+use inferium_engine::{ClassifierTerms, Embedder as _, EncoderTerms, VECTOR_SCALE, merge_gguf, quantised};
 use inferium_exact::{Engine, FloatLayer, FloatModel, Model, Shape, argmax, compile, model_id};
 use inferium_train::{Checkpoint, DataSet, Method, RunFolder, TensorShape, Vectors, adapter_changes};
 use serde_json::json;
@@ -18,9 +19,7 @@ use std::path::{Path, PathBuf};
 const CALIBRATION_VECTORS: usize = 256;
 
 pub(super) fn run(arguments: &PublishArgs) -> Result<(), Failure> {
-    if arguments.out.exists() {
-        return Err(Failure::usage(format!("{} is there already", arguments.out.display())));
-    }
+    files::check_free(&arguments.out, false)?;
     let folder = super::open(&arguments.dir)?;
     let result = RunResult::load(&folder)?;
     let result =
@@ -29,14 +28,9 @@ pub(super) fn run(arguments: &PublishArgs) -> Result<(), Failure> {
     let kept = folder.walk(&shapes).map_err(failure)?;
     result.check(&folder, &kept)?;
     let last = kept.last.ok_or_else(|| Failure::refused("this run has no checkpoint"))?;
-    let root = last.root().to_string();
-    let name = arguments
-        .name
-        .clone()
-        .unwrap_or_else(|| format!("{}-{}", folder.spec().model.name, root.get(..8).unwrap_or_default()));
     match &folder.spec().method {
-        Method::Head { .. } => head(&folder, &last, name, &arguments.out),
-        Method::Lora { .. } => lora(arguments, &folder, (&last, &shapes), &name),
+        Method::Head { .. } => head(arguments, &folder, &last),
+        Method::Lora { .. } => lora(arguments, &folder, (&last, &shapes)),
     }
 }
 
@@ -48,7 +42,7 @@ struct Agreement {
     exact_right: usize,
 }
 
-fn head(folder: &RunFolder, last: &Checkpoint, name: String, out: &Path) -> Result<(), Failure> {
+fn head(arguments: &PublishArgs, folder: &RunFolder, last: &Checkpoint) -> Result<(), Failure> {
     let spec = folder.spec();
     let Method::Head { labels, width, vectors: root } = &spec.method else {
         return Err(Failure::failed("no classifier"));
@@ -67,6 +61,13 @@ fn head(folder: &RunFolder, last: &Checkpoint, name: String, out: &Path) -> Resu
     let Some((weights, biases)) = parameters.split_at_checked(count) else {
         return Err(Failure::refused("the last state is of another shape"));
     };
+    // Its numbers mean nothing on the vectors of another model, nor on those of another build.
+    let base = Base::of(spec, &arguments.machine)?;
+    let Base::Embedder(embedder, _) = &base else { return Err(Failure::failed("no embedder was loaded")) };
+    let encoder = EncoderTerms::of(&spec.model.name, embedder.model());
+    let root = last.root().to_string();
+    let name = arguments.name.clone();
+    let name = name.unwrap_or_else(|| format!("{}-{}", spec.model.name, root.get(..8).unwrap_or_default()));
     let float = FloatModel {
         // The contract has room for so much; the classifier's own name stands beside it.
         name: name.chars().take(16).collect(),
@@ -100,9 +101,9 @@ fn head(folder: &RunFolder, last: &Checkpoint, name: String, out: &Path) -> Resu
         found.float_right += usize::from(is_right(best));
         found.exact_right += usize::from(is_right(exact));
     }
-    let terms = ClassifierTerms { name, labels: labels.clone(), encoder: Some(spec.model.name.clone()) };
-    write_folder(out, &terms.files(&model).map_err(|error| refused(&error))?)?;
-    tell(&terms, &model, &found, out)
+    let terms = ClassifierTerms { name, labels: labels.clone(), encoder: Some(encoder) };
+    write_folder(&arguments.out, &terms.files(&model).map_err(|error| refused(&error))?)?;
+    tell(&terms, &model, &found, &arguments.out)
 }
 
 fn tell(terms: &ClassifierTerms, model: &Model, found: &Agreement, out: &Path) -> Result<(), Failure> {
@@ -130,21 +131,25 @@ fn tell(terms: &ClassifierTerms, model: &Model, found: &Agreement, out: &Path) -
 /// All files or none: the folder takes its name when they are there.
 fn write_folder(out: &Path, files: &[(&'static str, Vec<u8>)]) -> Result<(), Failure> {
     let part = part_of(out);
-    let failed =
-        |path: &Path, error: &std::io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
-    // What an interrupted command left behind is in the way of nothing.
-    let _ = std::fs::remove_dir_all(&part);
-    std::fs::create_dir_all(&part).map_err(|error| failed(&part, &error))?;
-    for (name, bytes) in files {
-        let path = part.join(name);
-        std::fs::write(&path, bytes).map_err(|error| failed(&path, &error))?;
-    }
-    std::fs::rename(&part, out).map_err(|error| failed(out, &error))
+    let failed = |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", out.display()));
+    std::fs::create_dir(&part).map_err(failed)?;
+    let write = || {
+        for (name, bytes) in files {
+            std::fs::write(part.join(name), bytes)?;
+        }
+        std::fs::rename(&part, out)
+    };
+    write().map_err(|error| {
+        // It was made here, and is of no use.
+        let _ = std::fs::remove_dir_all(&part);
+        failed(error)
+    })
 }
 
+/// A name beside `out` that nobody else has.
 fn part_of(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
+    name.push(format!(".{}.new", std::process::id()));
     out.with_file_name(name)
 }
 
@@ -152,9 +157,15 @@ fn lora(
     arguments: &PublishArgs,
     folder: &RunFolder,
     (last, shapes): (&Checkpoint, &[TensorShape]),
-    name: &str,
 ) -> Result<(), Failure> {
     let (spec, out) = (folder.spec(), &arguments.out);
+    if arguments.name.is_some() {
+        return Err(Failure::usage("--name is for classifiers: a chat model has the name of its file"));
+    }
+    if out.extension().is_none_or(|extension| extension != "gguf") {
+        return Err(Failure::usage("a chat model is a file that ends in .gguf: --out NAME.gguf"));
+    }
+    let name = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     // Refuses what has the base's name here and is another model.
     drop(Base::of(spec, &arguments.machine)?);
     let models = crate::home::models_dir(arguments.machine.models.dir.clone());
@@ -163,22 +174,22 @@ fn lora(
         .ok_or_else(|| Failure::refused("the last state is none of adapters of this shape"))?;
     let step = Step::begin("adapters: into the weights");
     let part = part_of(out);
-    let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("cannot write {}: {error}", part.display()));
-    let file = std::fs::File::create(&part).map_err(|error| failed(&error))?;
-    let mut file = BufWriter::new(file);
-    merge_gguf(&path, name, &changes, &mut file).map_err(|error| failed(&error))?;
+    let failed = |error: &dyn std::fmt::Display| {
+        // It was made here, and is of no use.
+        let _ = std::fs::remove_file(&part);
+        Failure::failed(format!("cannot write {}: {error}", out.display()))
+    };
+    let file = std::fs::OpenOptions::new().create_new(true).write(true).open(&part);
+    let mut file = BufWriter::new(file.map_err(|error| failed(&error))?);
+    merge_gguf(&path, &name, &changes, &mut file).map_err(|error| failed(&error))?;
     file.flush().map_err(|error| failed(&error))?;
     file.get_ref().sync_all().map_err(|error| failed(&error))?;
     std::fs::rename(&part, out).map_err(|error| failed(&error))?;
     step.done();
+    let base = &spec.model.name;
     if output::is_json() {
-        return output::print_json(
-            &json!({"name": name, "model": out, "matrices": changes.len(), "base": spec.model.name}),
-        );
+        return output::print_json(&json!({"name": name, "model": out, "matrices": changes.len(), "base": base}));
     }
-    say(&format!("{} matrices of {} changed", changes.len(), spec.model.name));
-    print(&format!(
-        "Serve it:  inferium model pull {} && inferium up --model NAME, as `model list` names it",
-        out.display()
-    ))
+    say(&format!("{} matrices of {base} changed", changes.len()));
+    print(&format!("Serve it:  inferium model pull {} && inferium up --model {name}", out.display()))
 }

@@ -7,7 +7,7 @@ use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::source::ModelKind;
 use inferium_engine::{
-    Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, EmbedderDeviation, EmbedderOptions,
+    Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, EmbedderDeviation, EmbedderOptions, EncoderTerms,
     InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
     Model, TextModel,
 };
@@ -205,7 +205,7 @@ pub(crate) fn serve_classifier(
 ) -> Result<Served, Failure> {
     let wrong = |error: InvalidClassifier| Failure::usage(format!("{}: {error}", path.display()));
     let (terms, integers) = ClassifierTerms::read(path).map_err(wrong)?;
-    let encoder = terms.encoder.as_ref().map(|name| {
+    let encoder = terms.encoder.as_ref().map(|EncoderTerms { name, .. }| {
         let known = loaded.iter().find(|served| served.profile.name == *name);
         let model = match known {
             Some(served) => served.model.clone(),

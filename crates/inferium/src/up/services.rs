@@ -129,13 +129,14 @@ impl Services {
         for served in served {
             let name = match served.profile.task {
                 // Nothing that `up` serves is a profile of hosts, of boards or of training.
-                ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => "worker",
-                ModelTask::Embed { .. } => "embedder",
-                ModelTask::Classify { .. } => "classifier",
+                ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => "worker".to_owned(),
+                ModelTask::Embed { .. } => "embedder".to_owned(),
+                // Of several each has a worker, the same one in whatever order they are named.
+                ModelTask::Classify { .. } => {
+                    let id = served.profile.id().to_string();
+                    format!("classifier-{}", id.get(..8).unwrap_or_default())
+                }
             };
-            // Of several classifiers each has a worker, which its model names.
-            let is_first = workers.iter().all(|other: &Joining<'_>| other.name != name);
-            let name = if is_first { name.to_owned() } else { format!("{name}-{}", served.profile.name) };
             workers.push(Joining { name: name.clone(), served, crime: None, trains: false });
             if let Some(crime) = crime.filter(|crime| served.knows(*crime)) {
                 workers.push(Joining { name: format!("{name}-{crime}"), served, crime: Some(crime), trains: false });

@@ -1,8 +1,12 @@
 use super::*;
 use std::io::Cursor;
 
-/// A file of two small matrices and its path, which the guard removes.
+/// The path of a file of two small matrices, and the numbers of both.
 fn base() -> (std::path::PathBuf, Vec<f32>) {
+    based(&[])
+}
+
+fn based(more: &[(&str, &Value)]) -> (std::path::PathBuf, Vec<f32>) {
     let numbers: Vec<f32> = (0_i16..64).map(|number| f32::from(number) / 8.0).collect();
     let tensor = |kind| {
         let whole = Tensor::from_vec(numbers.clone(), (2, 32), &Device::Cpu).unwrap();
@@ -11,8 +15,8 @@ fn base() -> (std::path::PathBuf, Vec<f32>) {
     let (first, second) = (tensor(GgmlDType::F32), tensor(GgmlDType::Q8_0));
     let (name, bits) = (Value::String("base".to_owned()), Value::U32(8));
     let mut bytes = Cursor::new(Vec::new());
-    write(&mut bytes, &[("general.name", &name), ("some.bits", &bits)], &[("a.weight", &first), ("b.weight", &second)])
-        .unwrap();
+    let metadata = [&[("general.name", &name), ("some.bits", &bits)], more].concat();
+    write(&mut bytes, &metadata, &[("a.weight", &first), ("b.weight", &second)]).unwrap();
     let path =
         std::env::temp_dir().join(format!("inferium-merge-{}-{:p}.gguf", std::process::id(), &raw const numbers));
     std::fs::write(&path, bytes.into_inner()).unwrap();
@@ -38,6 +42,20 @@ fn changes_are_added_and_all_else_stays() {
     assert_eq!(after.floats("a.weight", &[2, 32]).unwrap(), expected);
     assert_eq!(after.floats("b.weight", &[2, 32]).unwrap(), before.floats("b.weight", &[2, 32]).unwrap());
     assert_eq!((after.text("general.name").unwrap(), after.integer("some.bits").unwrap()), (Some("other"), Some(8)));
+    std::fs::remove_file(path).unwrap();
+    std::fs::remove_file(other).unwrap();
+}
+
+/// Files are written in steps of 32 bytes: one that said another step would be read at other places.
+#[test]
+fn what_is_written_says_how_it_is_aligned() {
+    let (path, numbers) = based(&[("general.alignment", &Value::U32(32))]);
+    let bytes = merged(&path, &BTreeMap::new()).unwrap();
+    let other = path.with_extension("merged");
+    std::fs::write(&other, &bytes).unwrap();
+    let mut after = Gguf::open(&other).unwrap();
+    assert_eq!(after.integer("general.alignment").unwrap(), None);
+    assert_eq!(after.floats("a.weight", &[2, 32]).unwrap(), numbers);
     std::fs::remove_file(path).unwrap();
     std::fs::remove_file(other).unwrap();
 }

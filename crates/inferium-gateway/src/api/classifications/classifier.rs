@@ -142,7 +142,12 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let reading = Arc::clone(&classifier);
-    let request = sized(body.len(), move || Request::parse(&body, &reading)).await??;
+    // A picture may be a thousand times as large as its bytes.
+    let read = match classifier.model().reads {
+        ClassifierReads::Texts => body.len(),
+        ClassifierReads::Tensors { .. } => usize::MAX,
+    };
+    let request = sized(read, move || Request::parse(&body, &reading)).await??;
     let (inputs, opening) = (request.inputs, request.opening);
     let (preparing, reading) = (Arc::clone(&model), Arc::clone(&classifier));
     let specs = sized(size(&inputs), move || prepare(&preparing, &reading, inputs, payer)).await??;

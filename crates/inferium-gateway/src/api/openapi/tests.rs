@@ -295,6 +295,7 @@ async fn is_taken(served: &Served, path: &str, body: &Value) -> Option<bool> {
                 "only a classifier has some of its own",
                 "a classifier has labels of its own",
                 "this classifier reads",
+                "must be an array of integers or an object with an `image`",
                 "elements, the model takes",
                 "must be an integer from 0 to",
             ];
@@ -408,7 +409,7 @@ async fn the_document_is_answered_like_everything_else() {
     let found: Value = response.json().await.unwrap();
     assert_eq!(found["openapi"], "3.1.0");
     let chat = &found["paths"]["/v1/chat/completions"];
-    assert_eq!(chat["servers"][1]["variables"]["model"]["enum"], json!(["mock", "vectors"]));
+    assert_eq!(chat["servers"][1]["variables"]["model"]["enum"], json!(["mock", "vectors", "classes"]));
     assert_eq!(chat["post"]["security"], json!([{"apiKey": []}]));
     for status in ["400", "401", "402", "403", "404", "413", "429", "500", "502", "503"] {
         let name = chat["post"]["responses"][status]["$ref"].as_str().unwrap();

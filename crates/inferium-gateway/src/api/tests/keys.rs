@@ -174,7 +174,7 @@ async fn a_key_sees_and_uses_its_models_alone() {
     assert_eq!(shape(status, &body), (503, "no_worker_available", None));
     // Who shows no key sees what is served.
     let (_, all) = served.get("/v1/models").await;
-    assert_eq!(all["data"].as_array().unwrap().len(), 2);
+    assert_eq!(all["data"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::io::Cursor;
 
 /// What stands before the data of a PNG in a URL.
 const DATA_URL: &str = "data:image/png;base64,";
-/// Bytes that decoding may take.
-const DECODED_MAX: usize = 64 << 20;
+/// Bytes that decoding may take beside the picture, whose size is known before.
+const DECODED_MAX: usize = 1 << 20;
 
 /// Elements of the picture in `{"image": "data:image/png;base64,…"}`: channel by channel, row by row, 0 to 255. A model of one channel
 /// reads the luminance of a coloured picture; transparency is not read.

@@ -1,5 +1,5 @@
 use super::*;
-use inferium_engine::{ClassifierTerms, Embedder, MockEmbedder, MockEmbedderOptions, VECTOR_SCALE};
+use inferium_engine::{ClassifierTerms, Embedder, EncoderTerms, MockEmbedder, MockEmbedderOptions, VECTOR_SCALE};
 use inferium_exact::{FloatLayer, FloatModel, Shape, compile};
 use serde_json::json;
 
@@ -28,7 +28,10 @@ fn texts() -> Classifier {
     let input = Shape::vector(width);
     let float = FloatModel { name: "texts".to_owned(), input, input_range: range, input_scale: 1.0, layers };
     let model = compile(&float, &[vec![1; width as usize]]).unwrap();
-    let terms = ClassifierTerms { encoder: Some("mock-embedder".to_owned()), ..ClassifierTerms::of(&model) };
+    let terms = ClassifierTerms {
+        encoder: Some(EncoderTerms::of("mock-embedder", embedder.model())),
+        ..ClassifierTerms::of(&model)
+    };
     Classifier::new(model, terms, Some(embedder)).unwrap()
 }
 

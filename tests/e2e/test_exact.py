@@ -148,6 +148,16 @@ def test_a_proof_verifies_with_the_model_or_its_key_and_says_what_it_claims(fold
     assert (folder / "mlp.key").stat().st_size < 300
 
 
+def test_a_proof_for_another_task_chain_prover_or_input_is_refused(folder):
+    proof = (folder / "mlp.ifx", folder / "activations.proof")
+    claimed = shown("zk", "verify", *proof)
+    expected = {"task": "ab" * 32, "chain": "00" * 32, "prover": "00" * 32, "committed-input": claimed["input"]}
+    assert shown("zk", "verify", *proof, *(word for name, hex_ in expected.items() for word in (f"--{name}", hex_)))["is_valid"]
+    for name in expected:
+        said = refused("zk", "verify", *proof, f"--{name}", "cd" * 32)
+        assert f"its {name.replace('-', ' ')} is {expected[name]}, not {'cd' * 32}" in said
+
+
 def test_a_proof_shows_its_stages_and_what_it_took(folder, tmp_path):
     where = ("--input", folder / "data.jsonl", "--index", 1)
     ran = done("zk", "prove", folder / "mlp.ifx", *where, "--out", tmp_path / "a.proof", "--json")

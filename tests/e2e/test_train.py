@@ -129,3 +129,28 @@ def test_adapters_are_the_same_on_one_thread_and_two(data, tmp_path):
     assert files(runs[0]) == files(runs[1])
     ran = inferium("train", "verify", runs[0], "--all")
     assert ran.returncode == 0, ran.stderr
+
+
+def test_adapters_are_published_as_a_model_that_says_the_texts_as_well(data, tmp_path):
+    few = ("--data", data, "--steps", "6", "--interval", "6", "--batch", "4", "--measure", "8", "--layers", "4")
+    ran = inferium("train", "lora", "--out", tmp_path / "run", *few, "--json")
+    assert ran.returncode == 0, ran.stderr
+    trained = json.loads(ran.stdout)
+    named = inferium("train", "publish", tmp_path / "run", "--out", tmp_path / "x.gguf", "--name", "x")
+    assert named.returncode == 2 and "--name is for classifiers" in named.stderr
+    other = inferium("train", "publish", tmp_path / "run", "--out", tmp_path / "x.bin")
+    assert other.returncode == 2 and ".gguf" in other.stderr
+    ran = inferium("train", "publish", tmp_path / "run", "--out", tmp_path / "topical.gguf", "--json")
+    assert ran.returncode == 0, ran.stderr
+    published = json.loads(ran.stdout)
+    assert published["name"] == "topical" and published["matrices"] == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "topical.gguf"]
+    models = tmp_path / "models"
+    ran = inferium("model", "pull", tmp_path / "topical.gguf", "--models", models)
+    assert ran.returncode == 0, ran.stderr
+    # Measured before its first step, the published model is what the run measured after its last one.
+    ran = inferium("train", "lora", "--out", tmp_path / "next", *few, "--model", "topical", "--models", models, "--json")
+    assert ran.returncode == 0, ran.stderr
+    begun = json.loads(ran.stdout)
+    assert trained["after"]["loss"] < trained["before"]["loss"]
+    assert abs(begun["before"]["loss"] - trained["after"]["loss"]) < 1e-4

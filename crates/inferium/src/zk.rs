@@ -4,7 +4,7 @@
 
 mod bench;
 
-use crate::cli::{Failure, Hides, ProveArgs, ZkCommand};
+use crate::cli::{CheckArgs, Failure, Hides, ProveArgs, ZkCommand};
 use crate::exact::{self, data, in_words, load, refused, visible};
 use crate::progress::{Step, print};
 use crate::{files, output, usage};
@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 pub(crate) fn run(command: ZkCommand) -> Result<(), Failure> {
     match command {
         ZkCommand::Prove(arguments) => prove(&arguments),
-        ZkCommand::Verify { model, proof, key } => check(model.as_deref(), key.as_deref(), &proof),
+        ZkCommand::Verify(arguments) => check(&arguments),
         ZkCommand::Key { model, out, force } => write_key(&model, &out, force),
         ZkCommand::Bench(arguments) => bench::run(&arguments),
     }
@@ -258,13 +258,28 @@ fn key_of(model: Option<&Path>, key: Option<&Path>) -> Result<(VerifyingKey, Opt
     }
 }
 
-fn check(model: Option<&Path>, key: Option<&Path>, path: &Path) -> Result<(), Failure> {
+fn check(arguments: &CheckArgs) -> Result<(), Failure> {
+    let (model, key, path) = (arguments.model.as_deref(), arguments.key.as_deref(), arguments.proof.as_path());
     let bytes = files::read(path, FILE_BYTES_MAX as u64)?;
     let file = ProofFile::from_bytes(&bytes).map_err(|error| refused(path, &error))?;
     let (key, name) = key_of(model, key)?;
     if file.model != *key.model() {
         let [found, wanted] = [&file.model, key.model()].map(|id| Digest::from(*id));
         return Err(refused(path, &format!("rejected: it is about the model {found}, not {wanted}")));
+    }
+    let CheckArgs { task, chain, prover, committed_input, .. } = arguments;
+    let statement = &file.statement;
+    // A proof for one task is none for another: who expects one says so.
+    for (what, wanted, found) in [
+        ("task", task, &statement.task),
+        ("chain", chain, &statement.chain),
+        ("prover", prover, &statement.prover),
+        ("committed input", committed_input, &statement.input),
+    ] {
+        let found = Digest::from(*found);
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
+            return Err(refused(path, &format!("rejected: its {what} is {found}, not {wanted}")));
+        }
     }
     let (verdict, took) = Took::of(|| verify(&key, &file.statement, &file.proof));
     verdict.map_err(|error| refused(path, &format!("rejected: {error}")))?;

@@ -56,17 +56,7 @@ pub(crate) enum ZkCommand {
     Prove(Box<ProveArgs>),
     /// Check a proof: `inferium zk verify MODEL.ifx PROOF`, or with --key instead of the model.
     #[command(allow_missing_positional = true)]
-    Verify {
-        /// The model that the proof is about.
-        #[arg(value_name = "FILE.ifx", conflicts_with = "key")]
-        model: Option<PathBuf>,
-        /// The proof.
-        #[arg(value_name = "PROOF")]
-        proof: PathBuf,
-        /// The model's verification key, of `inferium zk key`: some hundred bytes, to be had from whom you trust for the model.
-        #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
-    },
+    Verify(Box<CheckArgs>),
     /// Write a model's verification key, which follows from the model alone.
     Key {
         /// The model.
@@ -81,6 +71,32 @@ pub(crate) enum ZkCommand {
     },
     /// Measure proofs of models with drawn weights: time, memory, size; each in a process of its own.
     Bench(ZkBenchArgs),
+}
+
+/// `inferium zk verify`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The model that the proof is about.
+    #[arg(value_name = "FILE.ifx", conflicts_with = "key")]
+    pub(crate) model: Option<PathBuf>,
+    /// The proof.
+    #[arg(value_name = "PROOF")]
+    pub(crate) proof: PathBuf,
+    /// The model's verification key, of `inferium zk key`: some hundred bytes, to be had from whom you trust for the model.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Refuse a proof for another task, as 64 hex digits.
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) task: Option<Digest>,
+    /// Refuse a proof for another chain.
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) chain: Option<Digest>,
+    /// Refuse a proof by another prover.
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) prover: Option<Digest>,
+    /// Refuse a proof about another input, by its commitment.
+    #[arg(long, value_name = "HEX", value_parser = parse_id)]
+    pub(crate) committed_input: Option<Digest>,
 }
 
 /// `inferium zk prove`.

@@ -7,9 +7,9 @@ use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::source::ModelKind;
 use inferium_engine::{
-    Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, EmbedderDeviation, EmbedderOptions, EncoderTerms,
-    InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions, MockEngine, MockOptions,
-    Model, TextModel,
+    Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, Embedder, EmbedderDeviation, EmbedderOptions,
+    EncoderTerms, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions,
+    MockEngine, MockOptions, Model, TextModel,
 };
 use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
 use inferium_worker::{Crime, Server};
@@ -24,6 +24,8 @@ const TIER: &str = "all";
 const CACHE_TOKENS: u32 = 12 * 8_192;
 /// llama.cpp allocates all of its cache when it starts.
 const LLAMACPP_CACHE_TOKENS: u32 = 24_576;
+/// What a mock of an embedding model is called.
+const MOCK_EMBEDDER: &str = "mock-embedder";
 /// How far a mock of the tolerance class is off.
 const MOCK_NOISE_MILLI: u16 = 20;
 
@@ -165,7 +167,7 @@ pub(crate) fn serve_embeddings(
                 })))
             };
             let model = mock(0);
-            let profile = model.profile("mock-embedder", TIER);
+            let profile = model.profile(MOCK_EMBEDDER, TIER);
             Ok(Served {
                 working: model.clone(),
                 model,
@@ -179,14 +181,7 @@ pub(crate) fn serve_embeddings(
         EngineKind::Llama | EngineKind::Llamacpp | EngineKind::Openai => {
             let (name, path) = crate::model::pull(name, ModelKind::Embedding, models)?;
             let step = Step::begin(&format!("model: {name}"));
-            let loaded = |deviation| -> Result<Model, Failure> {
-                let mut options = EmbedderOptions { deviation, ..EmbedderOptions::default() };
-                if let Some(threads) = arguments.threads {
-                    options.threads = usize::from(threads);
-                }
-                let embedder = BertEmbedder::load(&path, options).map_err(|e| Failure::failed(e.to_string()))?;
-                Ok(Model::Embedder(Arc::new(embedder)))
-            };
+            let loaded = |deviation| bert(&path, arguments.threads, deviation).map(Model::Embedder);
             let model = loaded(EmbedderDeviation::default())?;
             let profile = model.profile(&name, TIER);
             let crooked = is_crooked.then(|| loaded(EmbedderDeviation { skipped_layers: 1 })).transpose()?;
@@ -209,7 +204,7 @@ pub(crate) fn serve_classifier(
         let known = loaded.iter().find(|served| served.profile.name == *name);
         let model = match known {
             Some(served) => served.model.clone(),
-            None => serve_embeddings(name, arguments, None, models)?.model,
+            None => Model::Embedder(encoder_of(name, arguments, models)?),
         };
         match model {
             Model::Embedder(embedder) => Ok(embedder),
@@ -226,6 +221,28 @@ pub(crate) fn serve_classifier(
     }
     step.done();
     Ok(Served { working: model.clone(), model, profile, crooked: None, skewed: None, server: None, other: None })
+}
+
+/// The embedding model behind a classifier: the one of that name whatever engine answers conversations, since of another one's vectors
+/// its numbers mean nothing.
+fn encoder_of(name: &str, arguments: &ServingArgs, models: &Path) -> Result<Arc<dyn Embedder>, Failure> {
+    if name == MOCK_EMBEDDER {
+        return Ok(Arc::new(MockEmbedder::new(MockEmbedderOptions::default())));
+    }
+    let (name, path) = crate::model::pull(name, ModelKind::Embedding, models)?;
+    let step = Step::begin(&format!("model: {name}"));
+    let embedder = bert(&path, arguments.threads, EmbedderDeviation::default())?;
+    step.done();
+    Ok(embedder)
+}
+
+fn bert(path: &Path, threads: Option<u16>, deviation: EmbedderDeviation) -> Result<Arc<dyn Embedder>, Failure> {
+    let mut options = EmbedderOptions { deviation, ..EmbedderOptions::default() };
+    if let Some(threads) = threads {
+        options.threads = usize::from(threads);
+    }
+    let embedder = BertEmbedder::load(path, options).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(Arc::new(embedder))
 }
 
 /// The calibration that was named, or is known; none but of the tolerance class.

@@ -7,8 +7,8 @@ import subprocess
 
 from network import BINARY
 
-# About seven minutes on two cores.
-JOBS = int(os.environ.get("INFERIUM_HONEST_JOBS", "2000"))
+# A minute or two on two cores.
+JOBS = int(os.environ.get("INFERIUM_HONEST_JOBS", "400"))
 
 
 def honest(folder, jobs, *arguments):

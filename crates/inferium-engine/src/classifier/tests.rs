@@ -179,13 +179,14 @@ fn work_counts_and_is_bounded() {
         weights: vec![1.0 / 64.0; (inputs * outputs) as usize],
         biases: vec![0.0; outputs as usize],
     };
-    let of = |width: u32, hidden: u32| {
-        let layers = vec![dense(width, hidden), FloatLayer::Relu, dense(hidden, 2)];
-        let input = Shape::vector(width);
+    let made = |input: Shape, layers| {
         let float = FloatModel { name: "w".to_owned(), input, input_range: (0, 1), input_scale: 1.0, layers };
-        let model = compile(&float, &[vec![1; width as usize]]).unwrap();
+        let model = compile(&float, &[vec![1; usize::try_from(input.elements()).unwrap()]]).unwrap();
         let terms = ClassifierTerms::of(&model);
         Classifier::new(model, terms, None)
+    };
+    let of = |width: u32, hidden: u32| {
+        made(Shape::vector(width), vec![dense(width, hidden), FloatLayer::Relu, dense(hidden, 2)])
     };
     let tokens = |width: u32, hidden: u32| {
         let inputs = ClassifierInputs::Tensors(vec![vec![1; width as usize]]);
@@ -196,6 +197,15 @@ fn work_counts_and_is_bounded() {
     assert_eq!([tokens(64, 15_887), tokens(64, 15_888)], [1, 2]);
     let refused = of(255 * 64 + 1, 1).unwrap_err().to_string();
     assert!(refused.contains("16321 elements"), "{refused}");
-    let refused = of(4_096, 65_300).unwrap_err().to_string();
-    assert!(refused.contains("267386880 times at most"), "{refused}");
+    // Windows of 64 by 64 at 64 by 65 places, 15 of them and 16.
+    let windows = |outputs: usize| {
+        let (weights, biases) = (vec![1.0; outputs * 4_096], vec![0.0; outputs]);
+        let window = FloatLayer::Conv2d { kernel: 64, padding: 0, weights, biases };
+        let layers = vec![window, FloatLayer::Relu, FloatLayer::AveragePool(64), FloatLayer::Flatten];
+        made(Shape { channels: 1, height: 127, width: 128 }, layers)
+    };
+    let most = windows(15).unwrap().read(&ClassifierInputs::Tensors(vec![vec![1; 127 * 128]])).unwrap();
+    assert_eq!(most[0].tokens(), 254);
+    let refused = windows(16).unwrap_err().to_string();
+    assert!(refused.contains("multiplies 272629760 times for an input; 267386880 times at most"), "{refused}");
 }

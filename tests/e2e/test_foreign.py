@@ -95,6 +95,11 @@ def why(network):
     return json.loads(shown.stdout)
 
 
+def of_the_model(told):
+    """Offers of the model that a server draws for; boards are folded beside it."""
+    return [offer for offer in told["offers"] if offer["class"] == "foreign"]
+
+
 def test_an_honest_server_is_paid_a_part_and_never_suspected(behind, tmp_path):
     key = tmp_path / "key"
     key.write_text(behind.api_key + "\n")
@@ -111,7 +116,8 @@ def test_an_honest_server_is_paid_a_part_and_never_suspected(behind, tmp_path):
             assert receipt["fee_nano"] == full * 6 // 10
         told = why(network)
         assert [of["suspicion"] for of in told["measured"]] == ["none"] and told["measured"][0]["segments_judged"] >= 1
-        assert "60 % of its price" in told["offers"][0]["terms"] and told["offers"][0]["class"] == "foreign"
+        (offer,) = of_the_model(told)
+        assert "60 % of its price" in offer["terms"]
         assert not any(node["slashes"] for node in network.nodes().values())
         assert network.stop() == 0
 
@@ -138,7 +144,7 @@ def test_a_server_that_cheats_is_barred_and_costs_no_stake(behind, tmp_path, che
                 list(pool.map(lambda at: network.chat(f"{QUESTIONS[at % 4]} ({at})", max_tokens=64, temperature=0.7), wanted))
                 number += AT_ONCE
         told, node = why(network), network.nodes()["worker"]
-        assert "barred it from that profile for ever" in told["text"] and told["offers"] == []
+        assert "barred it from that profile for ever" in told["text"] and of_the_model(told) == []
         assert (node["stake_nano"], node["slashes"]) == (stake, [])
 
 

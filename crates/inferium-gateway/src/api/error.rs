@@ -92,6 +92,9 @@ pub(crate) enum ApiError {
     JobNotFound,
     #[error("unknown URL")]
     UnknownUrl,
+    /// The gateway is run without it.
+    #[error("this gateway does not offer {0}")]
+    NotOffered(&'static str),
     #[error("this URL does not take this method")]
     MethodNotAllowed,
     #[error("this URL takes WebSockets only: {0}")]
@@ -172,6 +175,7 @@ impl ApiError {
             Self::BoardNotFinal { .. } => (StatusCode::CONFLICT, INVALID, "board_not_final", Some("board_id")),
             Self::JobNotFound => (StatusCode::NOT_FOUND, INVALID, "job_not_found", Some("job")),
             Self::UnknownUrl => (StatusCode::NOT_FOUND, INVALID, "unknown_url", None),
+            Self::NotOffered(_) => (StatusCode::NOT_FOUND, INVALID, "not_offered", None),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed", None),
             Self::NoWebSocket(_) => (StatusCode::UPGRADE_REQUIRED, INVALID, "upgrade_required", None),
         }

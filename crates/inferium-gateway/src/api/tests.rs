@@ -395,11 +395,18 @@ async fn models_say_what_they_do() {
 async fn each_model_has_its_url() {
     let served = serve().await;
     let wrong = (400, "invalid_value", Some("model"));
+    let zeros = "0".repeat(64);
+    let training = json!({
+        "batch": 32, "data": "0", "held_out_ppm": 200_000, "interval": 1, "learning_rate_nano": 10_000_000, "measured_max": 10_000,
+        "model": {"name": "0", "tokenizer": zeros, "weights_root": zeros}, "steps": 1, "vectors": "", "warmup_steps": 10,
+        "weight_decay_nano": 10_000_000,
+    });
     let cases = [
         ("/v1/chat/completions", json!({"model": "vectors", "messages": [{"role": "user", "content": "hi"}]}), wrong),
         ("/v1/embeddings", json!({"model": "mock", "input": "hi"}), wrong),
         ("/v1/embeddings", json!({"model": "other", "input": "hi"}), (404, "model_not_found", Some("model"))),
         ("/v1/embeddings", json!({"model": "vectors", "input": "hi"}), (503, "no_worker_available", None)),
+        ("/v1/training/runs", training, (404, "not_offered", None)),
         (
             "/v1/embeddings",
             json!({"model": "vectors", "input": "hi", "dimensions": 31}),

@@ -241,7 +241,7 @@ pub(super) async fn create(
     let key = state.key(&headers)?;
     let body = whole_body(body)?;
     let request = sized(body.len(), move || TrainingRequest::parse(&body)).await??;
-    let trainer = state.trainer.clone().ok_or(ApiError::NoWorker)?;
+    let trainer = state.trainer.clone().ok_or(ApiError::NotOffered("training"))?;
     // One at a time, so that others' requests find a thread.
     let turn = Arc::clone(&state.folding).acquire_owned().await;
     let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;

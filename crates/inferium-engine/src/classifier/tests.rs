@@ -201,7 +201,7 @@ fn work_counts_and_is_bounded() {
     let windows = |outputs: usize| {
         let (weights, biases) = (vec![1.0; outputs * 4_096], vec![0.0; outputs]);
         let window = FloatLayer::Conv2d { kernel: 64, padding: 0, weights, biases };
-        let layers = vec![window, FloatLayer::Relu, FloatLayer::AveragePool(64), FloatLayer::Flatten];
+        let layers = vec![window, FloatLayer::Relu, FloatLayer::AveragePool(16), FloatLayer::Flatten];
         made(Shape { channels: 1, height: 127, width: 128 }, layers)
     };
     let most = windows(15).unwrap().read(&ClassifierInputs::Tensors(vec![vec![1; 127 * 128]])).unwrap();

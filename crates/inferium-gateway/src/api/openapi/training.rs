@@ -15,7 +15,7 @@ pub(super) fn routes() -> Vec<Route> {
     let id = || path("run_id", json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}), "A run of training, by its id.");
     let create = Operation {
         request: Some("TrainingRequest"),
-        errors: &[402, 403, 429, 500, 503],
+        errors: &[402, 403, 404, 429, 500, 503],
         ..operation(
             "createTrainingRun",
             TRAINING,

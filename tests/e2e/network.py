@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +13,41 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("INFERIUM_BINARY", ROOT / "target" / "release" / "inferium"))
 MODEL = "smollm2-135m-instruct"
+
+
+def inferium(*arguments):
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True)
+
+
+def done(*arguments):
+    ran = inferium(*arguments)
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+def join_until_paid(network, folder, serving, ask):
+    """A worker of the mock engine that serves so joins, and is asked by `ask(number)` until it is paid."""
+    with open(folder / "worker.log", "w") as log:
+        arguments = ["--network", network.data, "--data", folder / "worker", "--faucet", "--json", "--drain", "0"]
+        command = [BINARY, "worker", "join", *arguments, "--engine", "mock", *serving, "--slots", "1024"]
+        worker = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=log, text=True)
+        # A worker that is never paid ends the test, too.
+        limit = threading.Timer(120, worker.kill)
+        limit.start()
+        try:
+            seen = set()
+            for line in worker.stdout:
+                seen.add(json.loads(line)["event"])
+                if "leased" in seen:
+                    for number in range(40):
+                        ask(number)
+                if "paid" in seen:
+                    break
+            assert {"registered", "measured", "leased", "paid"} <= seen, (folder / "worker.log").read_text()[-2000:]
+        finally:
+            limit.cancel()
+            worker.kill()
+            worker.communicate(timeout=60)
 
 
 class Network:

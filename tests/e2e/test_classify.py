@@ -4,26 +4,14 @@ import base64
 import json
 import random
 import struct
-import subprocess
-import threading
 import time
 import zlib
 
 import pytest
-from network import BINARY, ROOT, Network
+from network import ROOT, Network, done, inferium, join_until_paid
 
 TOPICS = ROOT / "datasets" / "topics" / "topics.jsonl"
 WIDTH, HEIGHT = 4, 3
-
-
-def inferium(*arguments):
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True)
-
-
-def done(*arguments):
-    ran = inferium(*arguments)
-    assert ran.returncode == 0, ran.stderr
-    return ran
 
 
 def safetensors(rows, channels=1):
@@ -155,27 +143,10 @@ def test_a_cheat_is_caught(model, tmp_path, crime):
 
 
 def test_a_classifier_joins_and_is_paid(network, model, tmp_path):
-    with open(tmp_path / "worker.log", "w") as log:
-        arguments = ["--network", network.data, "--data", tmp_path / "worker", "--faucet", "--json", "--drain", "0"]
-        command = [BINARY, "worker", "join", *arguments, "--engine", "mock", "--classifier", model[0], "--slots", "1024"]
-        worker = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=log, text=True)
-        # A worker that is never paid ends the test, too.
-        limit = threading.Timer(120, worker.kill)
-        limit.start()
-        try:
-            seen = set()
-            for line in worker.stdout:
-                seen.add(json.loads(line)["event"])
-                if "leased" in seen:
-                    for number in range(40):
-                        assert classify(network, [number] * 12)[0] == 200
-                if "paid" in seen:
-                    break
-            assert {"registered", "measured", "leased", "paid"} <= seen, (tmp_path / "worker.log").read_text()[-2000:]
-        finally:
-            limit.cancel()
-            worker.kill()
-            worker.communicate(timeout=60)
+    def ask(number):
+        assert classify(network, [number] * 12)[0] == 200
+
+    join_until_paid(network, tmp_path, ["--classifier", model[0]], ask)
 
 
 def test_a_trained_classifier_is_published_and_served(tmp_path):

@@ -1,16 +1,13 @@
 """Embeddings through the network: the unmodified `openai` package, the real model, receipts, and cheats that are found."""
 
 import base64
-import json
 import math
 import struct
-import subprocess
-import threading
 import time
 
 import openai
 import pytest
-from network import BINARY, Network
+from network import Network, join_until_paid
 
 EMBEDDER = "all-minilm-l6-v2"
 MOCK = ("--engine", "mock", "--embeddings")
@@ -151,24 +148,5 @@ def test_a_cheat_is_caught(tmp_path, crime):
 
 
 def test_an_embedder_joins_and_is_paid(tmp_path):
-    with Network(tmp_path / "data", *MOCK) as network, open(tmp_path / "worker.log", "w") as log:
-        arguments = ["--network", network.data, "--data", tmp_path / "worker", "--faucet", "--json", "--drain", "0"]
-        command = [BINARY, "worker", "join", *arguments, "--engine", "mock", "--embeddings", "--slots", "1024"]
-        worker = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=log, text=True)
-        # A worker that is never paid ends the test, too.
-        limit = threading.Timer(120, worker.kill)
-        limit.start()
-        try:
-            seen = set()
-            for line in worker.stdout:
-                seen.add(json.loads(line)["event"])
-                if "leased" in seen:
-                    for number in range(40):
-                        embed(network, [f"text {number}"], "mock-embedder")
-                if "paid" in seen:
-                    break
-            assert {"registered", "measured", "leased", "paid"} <= seen, (tmp_path / "worker.log").read_text()[-2000:]
-        finally:
-            limit.cancel()
-            worker.kill()
-            worker.communicate(timeout=60)
+    with Network(tmp_path / "data", *MOCK) as network:
+        join_until_paid(network, tmp_path, ["--embeddings"], lambda number: embed(network, [f"text {number}"], "mock-embedder"))

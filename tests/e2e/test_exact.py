@@ -3,22 +3,11 @@
 import json
 import random
 import struct
-import subprocess
 
 import pytest
-from network import BINARY
+from network import done, inferium
 
 WIDTHS = [12, 8, 3]
-
-
-def inferium(*arguments):
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True)
-
-
-def done(*arguments):
-    ran = inferium(*arguments)
-    assert ran.returncode == 0, ran.stderr
-    return ran
 
 
 def shown(*arguments):

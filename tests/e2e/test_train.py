@@ -7,15 +7,11 @@ import subprocess
 import time
 
 import pytest
-from network import BINARY, ROOT
+from network import BINARY, ROOT, inferium
 
 TOPICS = ROOT / "datasets" / "topics" / "topics.jsonl"
 # A share of the lines is enough to show what a run does.
 HEAD = ("--epochs", "4", "--interval", "1")
-
-
-def inferium(*arguments):
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True)
 
 
 def files(folder):

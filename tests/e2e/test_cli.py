@@ -169,11 +169,10 @@ def test_a_chat_on_a_terminal(mock, home):
     chat = Terminal("run", mock.model, "--data", mock.data, "--max-tokens", "5")
     chat.wait_for(">>> ")
     for line, answer in [
-        ("/help", "/set temperature"),
+        ("/help", "stops an answer"),
         ("/set temperature 9", "not from 0 to 2"),
-        ("/set temperature 0", ">>> "),
-        ("/set verbose", ">>> "),
-        ("/show", '"temperature":0.0'),
+        # Typed ahead: lines that come before the next prompt are read after it.
+        ("/set temperature 0\r/set verbose\r/show", '"temperature":0.0'),
         ("/wrong", "/wrong is no command"),
         ("Why?", "receipt   inferium receipt get "),
         ("/clear", "forgotten"),

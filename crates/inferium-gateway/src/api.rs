@@ -32,7 +32,7 @@ mod tokenizer;
 mod tools;
 mod training;
 
-use crate::gateway::{DemandTerms, ServedModel};
+use crate::gateway::{DemandTerms, ServedModel, ServedTraining};
 use crate::hub::{Hub, KeyRefusal, KeyView};
 use crate::keys::{AdminToken, ApiKey};
 use crate::switch::WorkerSwitch;
@@ -67,6 +67,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::trace::TraceLayer;
 use tracing::{Span, info_span};
+use training::Trainers;
 pub(crate) use training::run_trainings;
 
 /// Bytes of a request's body at most.
@@ -84,8 +85,8 @@ pub(crate) struct ApiState {
     models: Arc<[Arc<ApiModel>]>,
     /// What folds results into boards: no model that clients name.
     folder: Arc<ApiModel>,
-    /// What trains intervals, if any are trained: no model that clients name either.
-    trainer: Option<Arc<ApiModel>>,
+    /// What trains intervals, if any are trained: no models that clients name either.
+    trainers: Arc<[Trainers]>,
     /// Boards that are folded, and runs that are read, here before a worker is asked.
     folding: Arc<Semaphore>,
     /// Whose batch asks: no request, so that it shows no key.
@@ -199,7 +200,7 @@ impl ApiState {
             head,
             models: models.collect(),
             folder: Arc::new(ApiModel::folder(network)),
-            trainer: None,
+            trainers: Arc::default(),
             folding: Arc::new(Semaphore::new(1)),
             acting: None,
             with_batches: false,
@@ -232,14 +233,9 @@ impl ApiState {
         self
     }
 
-    /// With training at this price at most, if anything is trained.
-    pub(crate) fn with_training(mut self, demand: Option<DemandTerms>) -> Self {
-        self.trainer = demand.map(|DemandTerms { price_max, context_tokens, .. }| {
-            let (profile, model) = (inferium_train::profile(), inferium_train::model());
-            let (id, kind) = (profile.id(), TaskKind::Training);
-            Arc::new(ApiModel { id, kind, profile, model, context_tokens, price_max })
-        });
-        self
+    /// With training on these grounds, each at a price at most.
+    pub(crate) fn with_training(self, training: &[ServedTraining]) -> Self {
+        Self { trainers: training.iter().map(Trainers::new).collect(), ..self }
     }
 
     /// With these workers of its operator.

@@ -1,7 +1,7 @@
 //! The gateway's half of the chain: tasks that it keeps open, and what became of its segments.
 
 use crate::demand::Demand;
-use crate::gateway::{DemandTerms, GatewayError, ServedModel};
+use crate::gateway::{DemandTerms, GatewayError, ServedModel, ServedTraining};
 use crate::hub::{HiredRun, Hub, LeaseUse, Retired, calls_max};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, HiredRecord, LeaseRecord, OrdersRecord, SegmentStatus, SlashState, StoreError};
@@ -54,7 +54,7 @@ impl ChainSide {
         chain: LightClient,
         sender: Sender,
         models: &[ServedModel],
-        (boards, training): (Option<DemandTerms>, Option<DemandTerms>),
+        (boards, training): (Option<DemandTerms>, &[ServedTraining]),
         stalls: Arc<Stalls>,
     ) -> Self {
         let me = hub.node();
@@ -74,8 +74,8 @@ impl ChainSide {
                     let (profile, kind) = (ModelProfile::folder(), TaskKind::Leaderboard);
                     ((profile.id(), kind), (demand.task(&profile, kind), Demand::new(None)))
                 }))
-                .chain(training.map(|demand| {
-                    let (profile, kind) = (inferium_train::profile(), TaskKind::Training);
+                .chain(training.iter().map(|ServedTraining { ground, demand }| {
+                    let (profile, kind) = (ground.profile(), TaskKind::Training);
                     ((profile.id(), kind), (demand.task(&profile, kind), Demand::new(None)))
                 }))
                 .collect(),

@@ -12,6 +12,7 @@ use axum::Router;
 use inferium_chain::{GetError, LightClient, Sender};
 use inferium_engine::Model;
 use inferium_ledger::LEASE_JOBS_MAX;
+use inferium_train::Ground;
 use inferium_types::{Amount, ModelProfile, Price, SecretKey, TaskKind, TaskTerms};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +71,15 @@ pub struct ServedModel {
     pub demand: DemandTerms,
 }
 
+/// What a gateway has trained.
+#[derive(Debug, Clone)]
+pub struct ServedTraining {
+    /// What runs are trained on top of.
+    pub ground: Ground,
+    /// What is asked of the pool while a run is under way.
+    pub demand: DemandTerms,
+}
+
 /// How a gateway serves.
 #[derive(Debug)]
 pub struct GatewayConfig {
@@ -79,8 +89,8 @@ pub struct GatewayConfig {
     pub models: Vec<ServedModel>,
     /// What it asks of the pool when somebody publishes results; without it no board is folded here (SPEC L2).
     pub boards: Option<DemandTerms>,
-    /// What it asks of the pool while a run of training is under way; without it no run is taken here (SPEC X3).
-    pub training: Option<DemandTerms>,
+    /// What it has trained, each on another ground; runs of no other kind are taken here (SPEC X3).
+    pub training: Vec<ServedTraining>,
     /// Where it keeps what it must not forget.
     pub store: PathBuf,
     /// Keys that may spend, with their budgets.
@@ -122,7 +132,7 @@ pub struct Gateway {
     sender: Sender,
     models: Vec<ServedModel>,
     boards: Option<DemandTerms>,
-    training: Option<DemandTerms>,
+    training: Vec<ServedTraining>,
     outlets: Outlets,
     admin_token: AdminToken,
     batches: bool,
@@ -142,9 +152,9 @@ impl Gateway {
         }
         let sender = Sender::new(chain.clone(), config.key.clone());
         let (hub, outlets) = Hub::new(config.key, store)?;
-        let (folder, trainer) = (ModelProfile::folder(), inferium_train::profile());
-        let named = config.models.iter().map(|served| &served.profile).chain([&folder, &trainer]);
-        hub.name_models(named.map(|profile| (profile.id(), profile.name.clone())).collect());
+        let named = config.models.iter().map(|served| served.profile.clone()).chain([ModelProfile::folder()]);
+        let named = named.chain(config.training.iter().map(|served| served.ground.profile()));
+        hub.name_models(named.map(|profile| (profile.id(), profile.name)).collect());
         let GatewayConfig { models, boards, training, admin_token, batches, workers, .. } = config;
         Ok(Self {
             hub,
@@ -175,7 +185,7 @@ impl Gateway {
             .with_payments()
             .with_batches(self.batches)
             .with_boards(self.boards)
-            .with_training(self.training)
+            .with_training(&self.training)
             .with_workers(Arc::clone(&self.workers))
             .with_runs(self.chain.clone(), self.sender.clone())
     }
@@ -205,7 +215,7 @@ impl Gateway {
             self.chain,
             self.sender,
             &self.models,
-            (self.boards, self.training),
+            (self.boards, &self.training),
             Arc::clone(&stalls),
         );
         tokio::select! {

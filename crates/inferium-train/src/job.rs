@@ -1,14 +1,14 @@
-//! Intervals of a classifier's run as jobs of the network (SPEC X3): read from what a client sent, checked, trained.
+//! Intervals of a run as jobs of the network (SPEC X3): read from what a client sent, checked, trained.
 //!
 //! A run is announced before anybody knows its order: the announcement is a job too, so that the chain holds a commitment to it, and what
 //! draws the committee of *its* segment draws the run's order and first weights.
 
 use crate::record::{IntervalJob, IntervalRecord, StepRecord, first_root};
-use crate::spec::Method;
+use crate::spec::{BaseModel, Method};
 use crate::trainer::Trainer;
 use crate::{
-    Checkpoint, DataSet, HeadTrainer, InvalidCheckpoint, InvalidDataSet, InvalidHead, InvalidSpec, InvalidState,
-    InvalidVectors, Order, State, TrainError, TrainingSpec, Vectors, step,
+    AdapterBase, Checkpoint, DataSet, HeadTrainer, InvalidCheckpoint, InvalidDataSet, InvalidHead, InvalidLora,
+    InvalidSpec, InvalidState, InvalidVectors, Order, State, TrainError, TrainingSpec, Vectors, step,
 };
 use inferium_engine::{EngineError, IntervalTrainer, Model, Trained};
 use inferium_types::{
@@ -21,6 +21,12 @@ mod tests;
 
 /// Products of a number and a weight that the steps of one interval may take, about: seconds on one core.
 const WORK_MAX: u64 = 1 << 32;
+/// Of adapters: bytes of a data set, since every judge makes tokens of all of it; tokens of an example, of a step and of an interval,
+/// which are hundreds of megabytes and minutes of SmolLM2-135M on two cores.
+const ADAPTER_DATA_MAX: u64 = 1 << 20;
+const ADAPTER_SEQUENCE_MAX: u64 = 512;
+const ADAPTER_STEP_TOKENS_MAX: u64 = 2_048;
+const ADAPTER_TOKENS_MAX: u64 = 1 << 14;
 /// What the examples of an announced run are counted as: which lines are held out is drawn later.
 const UNKNOWN_EXAMPLES: u64 = 1;
 
@@ -37,9 +43,24 @@ pub enum InvalidInterval {
     /// The spec is of another build.
     #[error("the run is of another build of this software")]
     Class,
-    /// The network trains classifiers alone.
-    #[error("only classifiers are trained by the network")]
-    Method,
+    /// The profile is one of another method.
+    #[error("the job's profile is of {expected}, and the run is of {found}")]
+    Method {
+        /// What the profile trains.
+        expected: &'static str,
+        /// What the run is.
+        found: &'static str,
+    },
+    /// The profile is of another decoder than the run.
+    #[error(
+        "the run is on {asked:?}, and the profile on {name:?}, or on other weights or another tokenizer of that name"
+    )]
+    Base {
+        /// The run's.
+        asked: String,
+        /// The profile's.
+        name: String,
+    },
     /// A setting is out of its bounds.
     #[error(transparent)]
     Spec(#[from] InvalidSpec),
@@ -62,6 +83,9 @@ pub enum InvalidInterval {
     /// Spec, data set and vectors do not belong together.
     #[error(transparent)]
     Head(#[from] InvalidHead),
+    /// Spec, data set and decoder do not belong together.
+    #[error(transparent)]
+    Lora(#[from] InvalidLora),
     /// The state has not the run's size.
     #[error(transparent)]
     State(#[from] InvalidState),
@@ -78,7 +102,12 @@ pub enum InvalidInterval {
 
 impl From<InvalidInterval> for EngineError {
     fn from(invalid: InvalidInterval) -> Self {
-        Self::Training { reason: invalid.to_string() }
+        let reason = invalid.to_string();
+        match invalid {
+            // Nobody is judged by what this machine lacks.
+            InvalidInterval::Train(TrainError::Weights { .. }) => Self::Failed { reason },
+            _ => Self::Training { reason },
+        }
     }
 }
 
@@ -86,37 +115,206 @@ const fn wrong(what: &'static str) -> InvalidInterval {
     InvalidInterval::Inconsistent { what }
 }
 
-/// What trains and judges intervals on this machine.
+/// What trains and judges intervals of classifiers on this machine.
 #[must_use]
 pub fn model() -> Model {
-    Model::Trainer(Arc::new(Intervals))
+    Ground::Vectors.model()
 }
 
-/// The profile of training by this build's arithmetic.
+/// The profile of classifiers' training by this build's arithmetic.
 #[must_use]
 pub fn profile() -> ModelProfile {
-    let build = match TrainingSpec::class() {
-        EngineClass::Canonical { build, .. } => build,
-        // The class of training is canonical.
-        EngineClass::Tolerance { .. } | EngineClass::Foreign { .. } => Digest::ZERO,
-    };
-    ModelProfile::trainer(build)
+    Ground::Vectors.profile()
+}
+
+/// What the runs of a profile are trained on top of (SPEC X3).
+#[derive(Debug, Clone)]
+pub enum Ground {
+    /// The vectors of all lines, which come with each job: classifiers.
+    Vectors,
+    /// A decoder, which everybody has who trains or judges: adapters.
+    Decoder(Arc<AdapterBase>),
+}
+
+impl Ground {
+    /// The profile: of this build's arithmetic, and of the decoder if it takes one.
+    #[must_use]
+    pub fn profile(&self) -> ModelProfile {
+        let build = match TrainingSpec::class() {
+            EngineClass::Canonical { build, .. } => build,
+            // The class of training is canonical.
+            EngineClass::Tolerance { .. } | EngineClass::Foreign { .. } => Digest::ZERO,
+        };
+        ModelProfile::trainer(match self {
+            Self::Vectors => build,
+            Self::Decoder(base) => {
+                let BaseModel { weights_root, tokenizer_hash, .. } = base.model();
+                let parts = [build.as_bytes(), weights_root.as_bytes(), tokenizer_hash.as_bytes()];
+                Digest::of("inferium/adapter-trainer/1", &parts.map(|part| part.as_slice()))
+            }
+        })
+    }
+
+    /// What trains and judges intervals on this machine.
+    #[must_use]
+    pub fn model(&self) -> Model {
+        Model::Trainer(Arc::new(Intervals(self.clone())))
+    }
+
+    /// A trainer of a run, with the vectors of all lines as they come with jobs: of adapters none.
+    ///
+    /// # Errors
+    /// [`InvalidInterval`]: the parts do not belong together.
+    pub fn trainer(
+        &self,
+        spec: TrainingSpec,
+        data: &DataSet,
+        vectors: &[u8],
+    ) -> Result<Box<dyn Trainer>, InvalidInterval> {
+        match self {
+            Self::Vectors => {
+                let Method::Head { width, .. } = spec.method else { return Err(self.other_method(&spec)) };
+                let vectors = Vectors::from_bits(width as usize, vectors)?;
+                Ok(Box::new(HeadTrainer::new(spec, data, vectors)?))
+            }
+            Self::Decoder(base) => {
+                no_vectors(vectors)?;
+                Ok(Box::new(base.trainer(spec, data)?))
+            }
+        }
+    }
+
+    /// The run that becomes of an announced one: order and first weights follow from what drew the committee of the announcement's
+    /// segment, and which lines are held out from the order.
+    ///
+    /// # Errors
+    /// [`InvalidInterval`]: one part of the split is empty, or a bound does not hold.
+    pub fn drawn(&self, open: &TrainingSpec, drawn: &Digest, data: &DataSet) -> Result<TrainingSpec, InvalidInterval> {
+        let name = open.digest();
+        let of = |purpose: &str| Digest::of(purpose, &[drawn.as_bytes(), name.as_bytes()]);
+        let mut spec = open.clone();
+        (spec.order, spec.seed) = (of("inferium/training-order/1"), of("inferium/training-first/1"));
+        spec.data.examples = self.examples(&spec, data)?;
+        self.check(&spec)?;
+        Ok(spec)
+    }
+
+    /// Examples that the training part of a run's data set makes.
+    ///
+    /// # Errors
+    /// [`InvalidInterval`]: one part of the split is empty, or a text can't be read.
+    pub fn examples(&self, spec: &TrainingSpec, data: &DataSet) -> Result<u64, InvalidInterval> {
+        match self {
+            Self::Vectors => Ok(data.split(&spec.order, spec.data.held_out)?.training.len() as u64),
+            Self::Decoder(base) => Ok(base.count(spec, data)?),
+        }
+    }
+
+    /// Bytes of a state of a run; none of one of another method.
+    #[must_use]
+    pub fn state_size(&self, spec: &TrainingSpec) -> Option<u64> {
+        Some(self.parameters(spec)?.saturating_mul(12).saturating_add(8))
+    }
+
+    /// Numbers that a run trains.
+    fn parameters(&self, spec: &TrainingSpec) -> Option<u64> {
+        match (self, &spec.method) {
+            (Self::Vectors, Method::Head { labels, width, .. }) => {
+                Some((labels.len() as u64).saturating_mul(u64::from(*width).saturating_add(1)))
+            }
+            (Self::Decoder(base), Method::Lora { rank, layers, .. }) => Some(base.parameters(*rank, *layers)),
+            _ => None,
+        }
+    }
+
+    /// Whether a run is one that the network can train on this ground; how many numbers it trains.
+    fn check(&self, spec: &TrainingSpec) -> Result<u64, InvalidInterval> {
+        if spec.engine != TrainingSpec::class() {
+            return Err(InvalidInterval::Class);
+        }
+        spec.check()?;
+        let (Some(parameters), Some(bytes)) = (self.parameters(spec), self.state_size(spec)) else {
+            return Err(self.other_method(spec));
+        };
+        let mut bounds = vec![
+            ("the size of a state in bytes", bytes, limits::TRAINING_STATE_SIZE_MAX as u64),
+            ("the number of steps of an interval", spec.interval.into(), limits::TRAINING_STEPS_MAX as u64),
+        ];
+        if let (Self::Decoder(base), Method::Lora { sequence, layers, .. }) = (self, &spec.method) {
+            if spec.model != *base.model() {
+                let (asked, name) = (spec.model.name.clone(), base.model().name.clone());
+                return Err(InvalidInterval::Base { asked, name });
+            }
+            base.fits(*layers, *sequence)?;
+            let sequence = u64::from(*sequence);
+            let tokens = sequence.saturating_mul(spec.batch.into());
+            bounds.push(("the number of tokens of an example", sequence, ADAPTER_SEQUENCE_MAX));
+            bounds.push(("the number of tokens of a step", tokens, ADAPTER_STEP_TOKENS_MAX));
+        }
+        for (what, found, most) in bounds {
+            if found > most {
+                return Err(InvalidInterval::TooLarge { what, found, most });
+            }
+        }
+        Ok(parameters)
+    }
+
+    fn other_method(&self, spec: &TrainingSpec) -> InvalidInterval {
+        let expected = match self {
+            Self::Vectors => "classifiers",
+            Self::Decoder(_) => "adapters",
+        };
+        let found = match spec.method {
+            Method::Head { .. } => "a classifier",
+            Method::Lora { .. } => "adapters",
+        };
+        InvalidInterval::Method { expected, found }
+    }
+
+    /// Whether a run can be announced: all that is fixed before its order is drawn belongs together.
+    fn check_announced(&self, spec: &TrainingSpec, data: &DataSet, vectors: &[u8]) -> Result<(), InvalidInterval> {
+        let is_open = spec.order == Digest::ZERO && spec.seed == Digest::ZERO && spec.data.examples == UNKNOWN_EXAMPLES;
+        if !is_open {
+            return Err(wrong("an announced run has an order, a seed or a number of examples already"));
+        }
+        data.check(spec.data.root)?;
+        let Method::Head { labels, vectors: root, width } = &spec.method else { return no_vectors(vectors) };
+        if *labels != data.labels()? {
+            return Err(InvalidHead::Labels.into());
+        }
+        let vectors = Vectors::from_bits(*width as usize, vectors)?;
+        if vectors.root() != *root {
+            return Err(InvalidHead::Vectors { expected: *root, found: vectors.root() }.into());
+        }
+        if vectors.lines() != data.lines().len() {
+            return Err(wrong("there is not a vector for each line"));
+        }
+        Ok(())
+    }
+}
+
+fn no_vectors(vectors: &[u8]) -> Result<(), InvalidInterval> {
+    if vectors.is_empty() { Ok(()) } else { Err(wrong("adapters are trained on texts alone, and there are vectors")) }
 }
 
 #[derive(Debug)]
-struct Intervals;
+struct Intervals(Ground);
 
 impl IntervalTrainer for Intervals {
     fn profile(&self) -> ModelProfile {
-        profile()
+        self.0.profile()
     }
 
     fn read(&self, input: &TrainingInput) -> Result<u32, EngineError> {
-        Ok(Work::read(input)?.examples()?)
+        Ok(Work::read(&self.0, input)?.examples()?)
     }
 
     fn train(&self, input: &TrainingInput) -> Result<Trained, EngineError> {
-        Ok(Work::read(input)?.train()?)
+        let _turn = match &self.0 {
+            Ground::Vectors => None,
+            Ground::Decoder(base) => Some(base.turn()),
+        };
+        Ok(Work::read(&self.0, input)?.train()?)
     }
 }
 
@@ -126,37 +324,51 @@ enum Work {
     /// Nothing to train: what is trained on, hashed as it stands.
     Announcement(Digest),
     Interval {
-        trainer: Box<HeadTrainer>,
+        trainer: Box<dyn Trainer>,
         index: u64,
         state: State,
     },
 }
 
 impl Work {
-    fn read(input: &TrainingInput) -> Result<Self, InvalidInterval> {
+    fn read(ground: &Ground, input: &TrainingInput) -> Result<Self, InvalidInterval> {
         let spec: TrainingSpec = inferium_types::decode(&input.spec)
             .map_err(|error| InvalidInterval::Encoding { reason: error.to_string() })?;
-        let (labels, width) = check_spec(&spec)?;
-        let vectors = Vectors::from_bits(width, &input.vectors)?;
+        let parameters = ground.check(&spec)?;
+        let size = input.data.len() as u64;
+        if matches!(ground, Ground::Decoder(_)) && size > ADAPTER_DATA_MAX {
+            let what = "the size of the data set of adapters in bytes";
+            return Err(InvalidInterval::TooLarge { what, found: size, most: ADAPTER_DATA_MAX });
+        }
         let data = DataSet::parse(&input.data)?;
         let Some(at) = &input.at else {
-            check_announced(&spec, &data, &vectors)?;
+            ground.check_announced(&spec, &data, &input.vectors)?;
             let parts: [&[u8]; 3] = [&input.spec, input.data.as_bytes(), &input.vectors];
             return Ok(Self::Announcement(Digest::of("inferium/training-announced/1", &parts)));
         };
-        let trainer = HeadTrainer::new(spec, &data, vectors)?;
-        let state = start(&trainer, at, parameters(labels, width))?;
-        Ok(Self::Interval { trainer: Box::new(trainer), index: at.index, state })
+        let trainer = ground.trainer(spec, &data, &input.vectors)?;
+        let state = start(trainer.as_ref(), at, usize::try_from(parameters).unwrap_or(usize::MAX))?;
+        Ok(Self::Interval { trainer, index: at.index, state })
     }
 
-    /// What it costs: the examples that its steps see.
+    /// What it costs: the examples that its steps see, or of adapters their tokens.
     fn examples(&self) -> Result<u32, InvalidInterval> {
         let Self::Interval { trainer, index, state } = self else { return Ok(1) };
         let spec = trainer.spec();
         let (first, end) = spec.steps_of(*index);
         let mut order = Order::new(spec);
-        let examples = (first..end).fold(0_u64, |sum, step| sum.saturating_add(order.batch(step).len() as u64));
+        let seen = (first..end).flat_map(|step| order.batch(step));
+        let examples = seen.fold(0_u64, |sum, example| sum.saturating_add(trainer.size_of(example)));
         let too_large = |what, found, most| InvalidInterval::TooLarge { what, found, most };
+        let count = |what, most| u32::try_from(examples).map_err(|_| too_large(what, examples, most));
+        if matches!(spec.method, Method::Lora { .. }) {
+            let what = "the number of tokens of an interval";
+            return if examples > ADAPTER_TOKENS_MAX {
+                Err(too_large(what, examples, ADAPTER_TOKENS_MAX))
+            } else {
+                count(what, ADAPTER_TOKENS_MAX)
+            };
+        }
         let most = u64::from(limits::TRAINING_EXAMPLES_MAX);
         if examples > most {
             return Err(too_large("the number of examples of an interval", examples, most));
@@ -165,7 +377,7 @@ impl Work {
         if work > WORK_MAX {
             return Err(too_large("the number of examples of an interval times weights", work, WORK_MAX));
         }
-        u32::try_from(examples).map_err(|_| too_large("the number of examples of an interval", examples, most))
+        count("the number of examples of an interval", most)
     }
 
     fn train(self) -> Result<Trained, InvalidInterval> {
@@ -188,54 +400,8 @@ impl Work {
     }
 }
 
-/// Numbers that a classifier trains.
-const fn parameters(labels: usize, width: usize) -> usize {
-    labels.saturating_mul(width.saturating_add(1))
-}
-
-/// Labels and width of a run that the network can train.
-fn check_spec(spec: &TrainingSpec) -> Result<(usize, usize), InvalidInterval> {
-    if spec.engine != TrainingSpec::class() {
-        return Err(InvalidInterval::Class);
-    }
-    spec.check()?;
-    let Method::Head { labels, width, .. } = &spec.method else { return Err(InvalidInterval::Method) };
-    let (labels, width) = (labels.len(), *width as usize);
-    let bytes = parameters(labels, width).saturating_mul(12).saturating_add(8);
-    let bounds = [
-        ("the size of a state in bytes", bytes as u64, limits::TRAINING_STATE_SIZE_MAX as u64),
-        ("the number of steps of an interval", spec.interval.into(), limits::TRAINING_STEPS_MAX as u64),
-    ];
-    for (what, found, most) in bounds {
-        if found > most {
-            return Err(InvalidInterval::TooLarge { what, found, most });
-        }
-    }
-    Ok((labels, width))
-}
-
-/// Whether a run can be announced: all that is fixed before its order is drawn belongs together.
-fn check_announced(spec: &TrainingSpec, data: &DataSet, vectors: &Vectors) -> Result<(), InvalidInterval> {
-    let is_open = spec.order == Digest::ZERO && spec.seed == Digest::ZERO && spec.data.examples == UNKNOWN_EXAMPLES;
-    if !is_open {
-        return Err(wrong("an announced run has an order, a seed or a number of examples already"));
-    }
-    let Method::Head { labels, vectors: root, .. } = &spec.method else { return Err(InvalidInterval::Method) };
-    data.check(spec.data.root)?;
-    if *labels != data.labels()? {
-        return Err(InvalidHead::Labels.into());
-    }
-    if vectors.root() != *root {
-        return Err(InvalidHead::Vectors { expected: *root, found: vectors.root() }.into());
-    }
-    if vectors.lines() != data.lines().len() {
-        return Err(wrong("there is not a vector for each line"));
-    }
-    Ok(())
-}
-
 /// The state that an interval starts from, which its root must bind; the first one follows from the seed.
-fn start(trainer: &HeadTrainer, at: &IntervalStart, parameters: usize) -> Result<State, InvalidInterval> {
+fn start(trainer: &dyn Trainer, at: &IntervalStart, parameters: usize) -> Result<State, InvalidInterval> {
     let spec = trainer.spec();
     if spec.order == Digest::ZERO || spec.seed == Digest::ZERO {
         return Err(wrong("the run has no order or seed: nothing drew them"));
@@ -266,24 +432,21 @@ pub fn announced(spec: TrainingSpec) -> TrainingSpec {
     open
 }
 
-/// The run that becomes of an announced one: order and first weights follow from what drew the committee of the announcement's segment,
-/// and which lines are held out from the order.
+/// [`Ground::drawn`] of a classifier.
 ///
 /// # Errors
-/// [`InvalidInterval`]: one part of the split is empty, or a bound does not hold.
+/// As there.
 pub fn drawn(open: &TrainingSpec, drawn: &Digest, data: &DataSet) -> Result<TrainingSpec, InvalidInterval> {
-    let name = open.digest();
-    let of = |purpose: &str| Digest::of(purpose, &[drawn.as_bytes(), name.as_bytes()]);
-    let mut spec = open.clone();
-    (spec.order, spec.seed) = (of("inferium/training-order/1"), of("inferium/training-first/1"));
-    spec.data.examples = data.split(&spec.order, spec.data.held_out)?.training.len() as u64;
-    check_spec(&spec)?;
-    Ok(spec)
+    Ground::Vectors.drawn(open, drawn, data)
 }
-
-/// The input of a run's next interval from a checkpoint on; without one, of its announcement.
+/// The input of a run's next interval from a checkpoint on; without one, of its announcement. Adapters have no vectors.
 #[must_use]
-pub fn input(spec: &TrainingSpec, data: &str, vectors: &Vectors, at: Option<&Checkpoint>) -> TrainingInput {
+pub fn input<'a>(
+    spec: &TrainingSpec,
+    data: &str,
+    vectors: impl Into<Option<&'a Vectors>>,
+    at: Option<&Checkpoint>,
+) -> TrainingInput {
     let start = |at: &Checkpoint| IntervalStart {
         index: at.index(),
         root: at.root(),
@@ -293,7 +456,7 @@ pub fn input(spec: &TrainingSpec, data: &str, vectors: &Vectors, at: Option<&Che
     TrainingInput {
         spec: inferium_types::encode(spec),
         data: data.to_owned(),
-        vectors: vectors.bits(),
+        vectors: vectors.into().map_or_else(Vec::new, Vectors::bits),
         at: at.map(start),
     }
 }

@@ -5,6 +5,7 @@
 //! order of the tokens. Derivatives are written out by hand, so that there is an order to state; tests compare them with differences.
 
 mod adapter;
+mod base;
 mod decoder;
 mod parts;
 
@@ -17,8 +18,13 @@ use crate::{Evaluation, State, TensorShape, TrainingSpec};
 use adapter::AdapterPlaces;
 use decoder::Frozen;
 use inferium_engine::exact::Exact;
-use inferium_engine::{DecoderWeights, EngineError};
+use inferium_engine::{DecoderShape, DecoderWeights, EngineError};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use base::AdapterBase;
+#[cfg(test)]
+pub(crate) use base::BaseParts;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -30,9 +36,18 @@ const TEXTS_MEASURED: usize = 8;
 #[derive(Debug)]
 pub struct LoraTrainer {
     spec: TrainingSpec,
-    frozen: Frozen,
+    shape: DecoderShape,
+    weights: Weights,
     places: AdapterPlaces,
     examples: Examples,
+}
+
+/// Where a trainer has the decoder's weights.
+#[derive(Debug)]
+enum Weights {
+    Own(Arc<Frozen>),
+    /// Read when a step first needs them.
+    Shared(Arc<AdapterBase>),
 }
 
 /// The texts of both parts as tokens; each has at least two.
@@ -142,27 +157,26 @@ impl LoraTrainer {
         end: u32,
         exact: Exact,
     ) -> Result<Self, InvalidLora> {
-        let Method::Lora { rank, alpha_milli, layers, sequence } = spec.method else {
-            return Err(InvalidLora::Method);
-        };
-        let most = |what, asked: u32, most: usize| {
-            if asked as usize <= most { Ok(()) } else { Err(InvalidLora::Model { what, asked, most }) }
-        };
-        most("the number of adapted layers", layers, weights.shape.layers)?;
-        most("the length of sequences", sequence, weights.shape.context)?;
-        let examples = Examples::new(&spec, data, encode, end)?;
-        let found = examples.training.len() as u64;
-        if found != spec.data.examples {
-            return Err(InvalidLora::Examples { expected: spec.data.examples, found });
+        let Method::Lora { layers, .. } = spec.method else { return Err(InvalidLora::Method) };
+        let parts = Parts::new(&spec, data, &weights.shape, (encode, end))?;
+        let shape = weights.shape.clone();
+        let weights = Weights::Own(Arc::new(Frozen::new(weights, exact, layers as usize)));
+        Ok(Self { spec, shape, weights, places: parts.places, examples: parts.examples })
+    }
+
+    /// A trainer of a decoder that others share.
+    fn on(spec: TrainingSpec, data: &DataSet, base: &Arc<AdapterBase>) -> Result<Self, InvalidLora> {
+        let shape = base.shape().clone();
+        let Parts { places, examples } = Parts::new(&spec, data, &shape, (base.encode(), base.end()))?;
+        Ok(Self { spec, shape, weights: Weights::Shared(Arc::clone(base)), places, examples })
+    }
+
+    fn frozen(&self) -> Result<Arc<Frozen>, TrainError> {
+        match (&self.weights, &self.spec.method) {
+            (Weights::Own(frozen), _) => Ok(Arc::clone(frozen)),
+            (Weights::Shared(base), Method::Lora { layers, .. }) => base.frozen(*layers),
+            (Weights::Shared(_), Method::Head { .. }) => Err(TrainError::AnotherJob { what: "method" }),
         }
-        let all = examples.training.iter().chain(&examples.measured).flatten();
-        if let Some(token) = all.copied().find(|token| *token as usize >= weights.shape.vocab) {
-            return Err(InvalidLora::Token { token });
-        }
-        let scale = (f64::from(alpha_milli) / 1e3 / f64::from(rank)) as f32;
-        let places = AdapterPlaces::new(&weights.shape, rank as usize, scale, layers as usize);
-        let frozen = Frozen::new(weights, exact, layers as usize, sequence as usize);
-        Ok(Self { spec, frozen, places, examples })
     }
 
     /// How many examples the training part of a data set makes: what a spec has to say.
@@ -179,6 +193,46 @@ impl LoraTrainer {
             text.ok_or(TrainError::NoExample { example: *example })
         };
         examples.iter().map(text).collect()
+    }
+}
+
+/// Whether a model has so many layers, and room for so many tokens.
+fn fits(shape: &DecoderShape, layers: u32, sequence: u32) -> Result<(), InvalidLora> {
+    let most = |what, asked: u32, most: usize| {
+        if asked as usize <= most { Ok(()) } else { Err(InvalidLora::Model { what, asked, most }) }
+    };
+    most("the number of adapted layers", layers, shape.layers)?;
+    most("the length of sequences", sequence, shape.context)
+}
+
+/// What a trainer makes of spec and data set.
+struct Parts {
+    places: AdapterPlaces,
+    examples: Examples,
+}
+
+impl Parts {
+    fn new(
+        spec: &TrainingSpec,
+        data: &DataSet,
+        shape: &DecoderShape,
+        (encode, end): (&Encode<'_>, u32),
+    ) -> Result<Self, InvalidLora> {
+        let Method::Lora { rank, alpha_milli, layers, sequence } = spec.method else {
+            return Err(InvalidLora::Method);
+        };
+        fits(shape, layers, sequence)?;
+        let examples = Examples::new(spec, data, encode, end)?;
+        let found = examples.training.len() as u64;
+        if found != spec.data.examples {
+            return Err(InvalidLora::Examples { expected: spec.data.examples, found });
+        }
+        let all = examples.training.iter().chain(&examples.measured).flatten();
+        if let Some(token) = all.copied().find(|token| *token as usize >= shape.vocab) {
+            return Err(InvalidLora::Token { token });
+        }
+        let scale = (f64::from(alpha_milli) / 1e3 / f64::from(rank)) as f32;
+        Ok(Self { places: AdapterPlaces::new(shape, rank as usize, scale, layers as usize), examples })
     }
 }
 
@@ -215,7 +269,7 @@ impl Trainer for LoraTrainer {
 
     /// A is drawn evenly within ± 1/√inputs, B is zero: at first adapters change nothing.
     fn initial(&self) -> State {
-        let bound = 1.0 / (self.frozen.shape.width as f32).sqrt();
+        let bound = 1.0 / (self.shape.width as f32).sqrt();
         let mut parameters = Vec::new();
         for shape in self.places.shapes() {
             if shape.name.contains("lora_A") {
@@ -229,15 +283,21 @@ impl Trainer for LoraTrainer {
     }
 
     fn gradient(&self, parameters: &[f32], examples: &[usize]) -> Result<(f32, Vec<f32>), TrainError> {
-        Ok(self.frozen.gradient(&self.places, parameters, &self.texts(examples)?))
+        Ok(self.frozen()?.gradient(&self.places, parameters, &self.texts(examples)?))
+    }
+
+    /// Its tokens.
+    fn size_of(&self, example: usize) -> u64 {
+        self.examples.training.get(example).map_or(0, |tokens| tokens.len() as u64)
     }
 
     fn evaluate(&self, parameters: &[f32], progress: &mut dyn FnMut(u64, u64)) -> Result<Evaluation, TrainError> {
         let (mut loss, mut tokens, mut done) = (0.0_f64, 0_u64, 0_u64);
         let all = self.examples.measured.len() as u64;
+        let frozen = self.frozen()?;
         for texts in self.examples.measured.chunks(TEXTS_MEASURED) {
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-            let (nats, count) = self.frozen.loss(&self.places, parameters, &texts);
+            let (nats, count) = frozen.loss(&self.places, parameters, &texts);
             loss += nats;
             tokens += count as u64;
             done += texts.len() as u64;
@@ -249,7 +309,7 @@ impl Trainer for LoraTrainer {
     /// `adapter_model.safetensors` and `adapter_config.json`, in the layout of the PEFT library.
     fn export(&self, state: &State) -> Vec<(String, Vec<u8>)> {
         let Method::Lora { rank, alpha_milli, layers, .. } = self.spec.method else { return Vec::new() };
-        let shape = &self.frozen.shape;
+        let shape = &self.shape;
         let first = shape.layers.saturating_sub(layers as usize);
         let rename = |tensor: &TensorShape, numbers: &[f32]| {
             let is_rotated = tensor.name.contains("q_proj.lora_B");

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 /// Something that can be trained: a function from weights and examples to a loss and its gradient.
 ///
 /// Results have the same bits on every machine of the spec's class, and depend on the arguments only.
-pub trait Trainer: Debug {
+pub trait Trainer: Debug + Send + Sync {
     /// What the run is.
     fn spec(&self) -> &TrainingSpec;
 
@@ -21,8 +21,13 @@ pub trait Trainer: Debug {
     /// Mean loss in nats of examples, and its gradient with respect to each trained number.
     ///
     /// # Errors
-    /// [`TrainError::NoExample`] if an example is not there.
+    /// [`TrainError::NoExample`] if an example is not there, [`TrainError::Weights`].
     fn gradient(&self, parameters: &[f32], examples: &[usize]) -> Result<(f32, Vec<f32>), TrainError>;
+
+    /// What an example counts as where work is counted and paid.
+    fn size_of(&self, _example: usize) -> u64 {
+        1
+    }
 
     /// Measures weights on the held-out part; `progress(done, all)` is called as it goes on.
     ///
@@ -49,6 +54,12 @@ pub enum TrainError {
     NoExample {
         /// Its number.
         example: usize,
+    },
+    /// The base model's weights can't be had: a fault of this machine, not of the run.
+    #[error("the base model's weights can't be read: {reason}")]
+    Weights {
+        /// Why.
+        reason: String,
     },
     /// The job is another run's, or the start is not the one that it names.
     #[error("the job is not about this {what}")]

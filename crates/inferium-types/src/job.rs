@@ -236,7 +236,7 @@ pub enum ImpossibleJob {
     },
     /// An interval's input is outside of its bounds.
     #[error(
-        "training is given a spec, a data set and its vectors, and a state of at most {} bytes",
+        "training is given a spec and a data set, and a state of at most {} bytes",
         limits::TRAINING_STATE_SIZE_MAX
     )]
     Training,

@@ -44,7 +44,7 @@ pub const TRAINING_STEPS_MAX: usize = 8_192;
 /// Examples that its steps see together.
 pub const TRAINING_EXAMPLES_MAX: u32 = 100_000;
 /// Bytes of the state of such a run.
-pub const TRAINING_STATE_SIZE_MAX: usize = 1024 * 1024;
+pub const TRAINING_STATE_SIZE_MAX: usize = 2 * 1024 * 1024;
 /// Jobs of one segment.
 pub const SEGMENT_JOBS_MAX: usize = 4_096;
 /// Tokens of one segment of several jobs: what a committee can replay within its window. A single

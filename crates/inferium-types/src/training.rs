@@ -13,7 +13,7 @@ pub struct TrainingInput {
     pub spec: Vec<u8>,
     /// The data set: JSON Lines.
     pub data: String,
-    /// The vectors of all its lines, one after the other; little-endian.
+    /// Of a classifier, the vectors of all its lines, one after the other; little-endian. Of adapters nothing.
     pub vectors: Vec<u8>,
     /// Where the interval starts; nothing of an announcement, which trains nothing.
     pub at: Option<IntervalStart>,
@@ -55,7 +55,7 @@ impl TrainingInput {
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let is_state_small = self.at.as_ref().is_none_or(|at| at.state.len() <= limits::TRAINING_STATE_SIZE_MAX);
-        !self.spec.is_empty() && !self.data.is_empty() && !self.vectors.is_empty() && is_state_small
+        !self.spec.is_empty() && !self.data.is_empty() && is_state_small
     }
 }
 

@@ -12,6 +12,7 @@ use inferium_engine::{
     Prompt, ReplayRequest, ScoreRequest, Scoring, Step, TextModel, TextVector, Trained, Unfit,
 };
 use inferium_sampling::Fingerprint;
+use inferium_train::Ground;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
     JobResult, Logits, MeasuredEvidence, NetworkKey, Shaping, TaskKind, TokenScore, Usage, VerificationMode,
@@ -502,15 +503,16 @@ fn finish(
     FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured } }
 }
 
-/// What does jobs of a kind: `own` with its server, but where boards are folded or intervals trained.
+/// What does jobs of a kind: `own` with its server, but where boards are folded, or intervals trained on a ground.
 pub(crate) fn model_for(
     kind: TaskKind,
     network: NetworkKey,
     (own, server): (&Model, Option<&Arc<Server>>),
+    ground: Option<&Ground>,
 ) -> (Model, Option<Arc<Server>>) {
     match kind {
         TaskKind::Leaderboard => (Model::folder(network), None),
-        TaskKind::Training => (inferium_train::model(), None),
+        TaskKind::Training => (ground.unwrap_or(&Ground::Vectors).model(), None),
         _ => (own.clone(), server.map(Arc::clone)),
     }
 }

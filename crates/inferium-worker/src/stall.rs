@@ -62,7 +62,7 @@ impl Answerer {
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
         let mode = lease.terms.mode;
         let (model, server) =
-            job::model_for(lease.terms.kind, self.chain.network_key(), (&self.model, self.server.as_ref()));
+            job::model_for(lease.terms.kind, self.chain.network_key(), (&self.model, self.server.as_ref()), None);
         let context = JobContext::honest(model, server, vrf_output, mode);
         self.answer(&claim.request, context).await.map(|()| false)
     }

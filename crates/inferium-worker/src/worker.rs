@@ -21,10 +21,11 @@ use inferium_chain::{GetError, LightClient, Sender, VerifiedBlock};
 use inferium_engine::{Model, TextModel};
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
+use inferium_train::Ground;
 use inferium_types::{
     Amount, CapabilityReport, Digest, Duty, Event, JobId, LeaseId, ModelProfile, NodeId, NodeRole, OfferTerms,
-    Parameters, Price, ProfileId, ProposalOutcome, SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, VrfSecretKey,
-    step_request,
+    Parameters, Price, ProfileId, ProposalOutcome, SecretKey, SegmentId, SegmentTerms, StallId, TaskKind, TaskTerms,
+    VrfSecretKey, step_request,
     wire::{RunSecret, WorkerMessage},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,12 +87,21 @@ pub struct Boards {
 }
 
 /// How a worker trains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Training {
-    /// Intervals at once.
+    /// Intervals at once, on each ground.
     pub slots: u32,
-    /// What it asks for an example that an interval's steps see, and for the interval.
+    /// What it asks for an example that an interval's steps see, or for a token of it (SPEC X3), and for the interval.
     pub price: Price,
+    /// What it trains on.
+    pub grounds: Vec<Ground>,
+}
+
+impl Training {
+    /// What it trains on for jobs of a profile.
+    pub(crate) fn ground(&self, profile: ProfileId) -> Option<&Ground> {
+        self.grounds.iter().find(|ground| ground.profile().id() == profile)
+    }
 }
 
 /// Why a worker ended.
@@ -407,12 +417,13 @@ impl Core {
         profile == self.config.profile
             || (self.config.hosting.is_some() && profile == ModelProfile::host().id())
             || (self.config.boards.is_some() && profile == ModelProfile::folder().id())
-            || (self.config.training.is_some() && profile == inferium_train::profile().id())
+            || self.config.training.as_ref().is_some_and(|training| training.ground(profile).is_some())
     }
 
-    /// What does jobs of a kind.
-    fn model_for(&self, kind: TaskKind) -> (Model, Option<Arc<Server>>) {
-        job::model_for(kind, self.chain.network_key(), (&self.model, self.config.server.as_ref()))
+    /// What does jobs of a lease.
+    fn model_for(&self, terms: &TaskTerms) -> (Model, Option<Arc<Server>>) {
+        let ground = self.config.training.as_ref().and_then(|training| training.ground(terms.profile));
+        job::model_for(terms.kind, self.chain.network_key(), (&self.model, self.config.server.as_ref()), ground)
     }
 
     /// Opens what it takes to serve a lease.

@@ -30,7 +30,9 @@ pub(crate) use parse::{parse_address, parse_id, parse_payment};
 pub(crate) use serving::{ClassKind, DutyArgs, EngineKind, JoinArgs, ServingArgs, UpArgs, WantedTier, WorkerCommand};
 pub(crate) use studio::{RunAgentArgs, StudioCommand};
 pub(crate) use tools::ToolsArgs;
-pub(crate) use train::{HeadArgs, LoraArgs, MachineArgs, PublishArgs, TrainCommand, TrainingArgs, VerifyArgs};
+pub(crate) use train::{
+    HeadArgs, LoraArgs, MachineArgs, PublishArgs, RemoteArgs, TrainCommand, TrainingArgs, VerifyArgs,
+};
 
 use crate::bisect::BisectArgs;
 use crate::output::Format;
@@ -98,7 +100,7 @@ pub(crate) enum Command {
     /// Measure how good a model is, on suites with fixed answers, and check what others measured.
     #[command(subcommand)]
     Eval(EvalCommand),
-    /// Train a classifier or adapters, on this machine or a classifier by a network, and check what others trained, bit by bit.
+    /// Train a classifier or adapters, on this machine or by a network, and check what others trained, bit by bit.
     #[command(subcommand)]
     Train(TrainCommand),
     /// Make, show and run integer models, which answer with the same bits on every machine.

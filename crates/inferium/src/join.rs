@@ -7,13 +7,14 @@ use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
 use crate::hosting::{self, ToolServers};
 use crate::output;
 use crate::progress::{Step, print, say};
-use crate::up::engine::{Served, serve, serve_classifier, serve_embeddings};
+use crate::up::engine::{Served, adapters, serve, serve_classifier, serve_embeddings};
 use crate::up::foreign::reach;
 use crate::up::register::{self, Registration};
 use crate::up::{self, Interrupt, NetworkFile, offer_of};
 use inferium_chain::{LightClient, Sender};
 use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
 use inferium_tools::{Host, Permit};
+use inferium_train::Ground;
 use inferium_types::{
     AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, Price, ProfileId, Tier, VrfSecretKey,
 };
@@ -46,6 +47,26 @@ pub(crate) async fn run(command: WorkerCommand) -> Result<(), Failure> {
             print(&hardware::lines(&report).join("\n"))
         }
     }
+}
+
+/// How it trains, if it does: on vectors, and on its own model where the network's validators judge that.
+async fn training(chain: &LightClient, arguments: &JoinArgs, models: &Path) -> Result<Option<Training>, Failure> {
+    if arguments.training == 0 {
+        return Ok(None);
+    }
+    let mut grounds = vec![Ground::Vectors];
+    let is_chat = arguments.embeddings.is_none() && arguments.classifier.is_none();
+    if let Some(ground) = is_chat.then(|| adapters(&arguments.serving, models)).transpose()?.flatten() {
+        let id = ground.profile().id();
+        let known: Option<Profile> =
+            chain.entry(&StateKey::Profile(id)).await.map_err(|error| Failure::network(error.to_string()))?;
+        match known {
+            Some(_) => grounds.push(ground),
+            None => say("adapters of this model are not trained here: no validator has declared that it judges them"),
+        }
+    }
+    let price = Price { prompt_token: arguments.example_price, completion_token: arguments.interval_price };
+    Ok(Some(Training { slots: arguments.training, price, grounds }))
 }
 
 impl From<WantedTier> for Tier {
@@ -122,10 +143,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         server: served.server.clone(),
         hosting: hosting(&data, &served, &arguments)?,
         boards: (arguments.boards > 0).then_some(Boards { slots: arguments.boards, item_price: arguments.board_price }),
-        training: (arguments.training > 0).then_some(Training {
-            slots: arguments.training,
-            price: Price { prompt_token: arguments.example_price, completion_token: arguments.interval_price },
-        }),
+        training: training(&chain, &arguments, &models).await?,
         crime: None,
         assessed: None,
         other: None,

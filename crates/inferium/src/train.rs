@@ -10,7 +10,7 @@ mod publish;
 mod show;
 mod verify;
 
-use crate::cli::{Failure, TrainCommand};
+use crate::cli::{Failure, HeadArgs, LoraArgs, TrainCommand};
 use inferium_train::{Evaluation, FolderError, Kept, RunFolder, TrainingSpec};
 use inferium_types::Digest;
 use serde::{Deserialize, Serialize};
@@ -26,11 +26,14 @@ const PICTURE: &str = "loss.svg";
 
 pub(crate) fn run(command: TrainCommand) -> Result<(), Failure> {
     match command {
-        TrainCommand::Head(arguments) => match &arguments.on_network {
-            Some(url) => network::head(&arguments, url),
-            None => begin::head(&arguments),
-        },
-        TrainCommand::Lora(arguments) => begin::lora(&arguments),
+        TrainCommand::Head(arguments) => {
+            let HeadArgs { training, remote, .. } = &*arguments;
+            begin::run(training, remote, |text| begin::head(&arguments, text))
+        }
+        TrainCommand::Lora(arguments) => {
+            let LoraArgs { training, remote, .. } = &*arguments;
+            begin::run(training, remote, |_| begin::lora(&arguments))
+        }
         TrainCommand::Publish(arguments) => publish::run(&arguments),
         TrainCommand::Verify(arguments) => verify::run(&arguments),
         TrainCommand::Show { dir } => show::run(&open(&dir)?),

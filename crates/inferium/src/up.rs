@@ -106,7 +106,8 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let network = Network::load_or_create(&data, arguments.validators, &arguments.changes)?;
     refuse_twins(&data, &network).await?;
     let step = Step::begin(&format!("validators: {}", network.validators.len()));
-    let validators = validators::start(&data, &network, &served, &arguments).await?;
+    let grounds = engine::grounds(&arguments, &models_dir(arguments.models.dir.clone()))?;
+    let validators = validators::start(&data, &network, (&served, &grounds), &arguments).await?;
     let connected = tokio::select! {
         connected = LightClient::connect(network.key(), validators.urls.clone()) => connected,
         failure = validators.failed() => return Err(failure),
@@ -121,7 +122,7 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let step = Step::begin("worker and gateway");
     let gateway_url = format!("http://{}", local(&listener)?);
     let started = tokio::select! {
-        started = Services::start(&data, &network, &served, &chain, &arguments, listener, admin, &gateway_url) => started,
+        started = Services::start(&data, &network, (&served, &grounds), &chain, &arguments, listener, admin, &gateway_url) => started,
         failure = validators.failed() => return Err(failure),
         () = interrupt.heard() => {
             validators.stop().await;

@@ -1,4 +1,4 @@
-//! `/v1/training/runs`: runs of training whose intervals workers train, and committees train again (SPEC X3).
+//! `/v1/training/runs`: runs of training, of classifiers and of adapters, whose intervals workers train, and committees train again (SPEC X3).
 //!
 //! Whoever sends a run is told its name at once. It is announced as a job, its order is drawn, and then one interval follows another, each
 //! from the end of one that its committee approved ([`work`]). What everybody sees of a run is its settings, losses, roots and jobs; what
@@ -14,6 +14,7 @@ use super::error::{ApiError, TRAINING};
 use super::fields::{fields, text, within};
 use super::{ApiModel, ApiState, object, sized, whole_body};
 use crate::clock::unix_ms;
+use crate::gateway::ServedTraining;
 use crate::hub::Hub;
 use crate::store::{IntervalRow, PendingInterval, Progress, StoreError, TrainingRecord, TrainingState};
 use axum::{
@@ -26,10 +27,9 @@ use axum::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use inferium_train::{
-    BaseModel, DataSet, DataTerms, HeadTrainer, Method, OptimiserTerms, Trainer as _, TrainingSpec, Vectors, announced,
-    input,
+    BaseModel, DataSet, DataTerms, Ground, Method, OptimiserTerms, TrainingSpec, Vectors, announced, input,
 };
-use inferium_types::{Amount, Digest, JobPayload, Ppm, Usage, limits};
+use inferium_types::{Amount, Digest, JobPayload, Ppm, TaskKind, Usage, limits};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -39,17 +39,49 @@ pub(super) const INTERVALS_MAX: u64 = 1_024;
 const CHECKPOINTS_SIZE_MAX: u64 = 64 * 1024 * 1024;
 /// Steps of a run at most.
 pub(super) const STEPS_MAX: u32 = 1 << 17;
+/// Tokens of adapters' examples that an interval sees at most (SPEC X3).
+const ADAPTER_TOKENS_MAX: u64 = 1 << 14;
 /// Bytes of a name of a model.
 const NAME_MAX: usize = 256;
 /// The file of a run's spec, as `inferium train` keeps it.
 const SPEC_FILE: &str = "spec.bin";
 const SPEC_MAGIC: &[u8] = b"inferium-training-spec/1\n";
 
+/// What intervals of one ground are asked with.
+#[derive(Debug, Clone)]
+pub(super) struct Trainers {
+    ground: Ground,
+    model: Arc<ApiModel>,
+}
+
+impl Trainers {
+    pub(super) fn new(served: &ServedTraining) -> Self {
+        let (profile, model) = (served.ground.profile(), served.ground.model());
+        let (context_tokens, price_max) = (served.demand.context_tokens, served.demand.price_max);
+        let (id, kind) = (profile.id(), TaskKind::Training);
+        let model = ApiModel { id, kind, profile, model, context_tokens, price_max };
+        Self { ground: served.ground.clone(), model: Arc::new(model) }
+    }
+
+    /// What trains runs of this method; `None` where they are not offered.
+    fn of<'a>(offered: &'a [Self], method: &Method) -> Option<&'a Self> {
+        offered.iter().find(|trainers| {
+            matches!(
+                (&trainers.ground, method),
+                (Ground::Vectors, Method::Head { .. }) | (Ground::Decoder(_), Method::Lora { .. })
+            )
+        })
+    }
+}
+
 /// A body of `POST /v1/training/runs`.
 #[derive(Debug)]
 struct TrainingRequest {
     data: String,
-    vectors: Vec<u8>,
+    /// Of a classifier.
+    vectors: Option<Vec<u8>>,
+    /// Of adapters.
+    adapters: Option<AdapterTerms>,
     model: BaseModel,
     batch: u32,
     steps: u32,
@@ -57,6 +89,33 @@ struct TrainingRequest {
     optimiser: OptimiserTerms,
     held_out: Ppm,
     measured_max: u32,
+}
+
+/// What adapters are to be.
+#[derive(Debug, Clone, Copy)]
+struct AdapterTerms {
+    rank: u32,
+    alpha: u32,
+    layers: u32,
+    sequence: u32,
+}
+
+impl AdapterTerms {
+    fn parse(given: &Map<String, Value>) -> Result<Self, ApiError> {
+        let mut read = Self { rank: 8, alpha: 16, layers: 8, sequence: 64 };
+        for (field, value) in given {
+            let param = format!("adapters.{field}");
+            match field.as_str() {
+                _ if value.is_null() => {}
+                "rank" => read.rank = within(&param, value, 1, 256)?,
+                "alpha" => read.alpha = within(&param, value, 1, 1_000)?,
+                "layers" => read.layers = within(&param, value, 1, 1_024)?,
+                "sequence" => read.sequence = within(&param, value, 2, 512)?,
+                _ => return Err(ApiError::Unsupported { param }),
+            }
+        }
+        Ok(read)
+    }
 }
 
 impl TrainingRequest {
@@ -67,7 +126,8 @@ impl TrainingRequest {
         let mut interval = None;
         let mut read = Self {
             data: String::new(),
-            vectors: Vec::new(),
+            vectors: None,
+            adapters: None,
             model: BaseModel { name: String::new(), weights_root: Digest::ZERO, tokenizer_hash: Digest::ZERO },
             batch: 32,
             steps: 0,
@@ -86,6 +146,7 @@ impl TrainingRequest {
                 _ if value.is_null() => {}
                 "data" => data = Some(text(name, value)?.to_owned()),
                 "vectors" => vectors = Some(decoded(text(name, value)?)?),
+                "adapters" => read.adapters = Some(AdapterTerms::parse(fields(name, value)?)?),
                 "model" => model = Some(base_model(fields(name, value)?)?),
                 "steps" => steps = Some(within(name, value, 1, STEPS_MAX)?),
                 "interval" => interval = Some(within(name, value, 1, steps_max())?),
@@ -100,7 +161,7 @@ impl TrainingRequest {
         }
         Ok(Self {
             data: data.ok_or_else(|| missing("data"))?,
-            vectors: vectors.ok_or_else(|| missing("vectors"))?,
+            vectors,
             model: model.ok_or_else(|| missing("model"))?,
             steps: steps.ok_or_else(|| missing("steps"))?,
             interval,
@@ -112,19 +173,26 @@ impl TrainingRequest {
     fn open(self) -> Result<Open, ApiError> {
         let of_data = |error: &dyn std::fmt::Display| ApiError::invalid("data", error.to_string());
         let data = DataSet::parse(&self.data).map_err(|error| of_data(&error))?;
-        let labels = data.labels().map_err(|error| of_data(&error))?;
-        let lines = data.lines().len();
-        let numbers = self.vectors.len() / 4;
-        let width = numbers.checked_div(lines).unwrap_or(0);
-        if width == 0 || width.saturating_mul(lines).saturating_mul(4) != self.vectors.len() {
-            let message = format!("`vectors` has {} bytes, which are no vectors of {lines} lines", self.vectors.len());
-            return Err(ApiError::invalid("vectors", message));
-        }
-        let of_vectors = |error: &dyn std::fmt::Display| ApiError::invalid("vectors", error.to_string());
-        let vectors = Vectors::from_bits(width, &self.vectors).map_err(|error| of_vectors(&error))?;
-        let width = u32::try_from(width).map_err(|error| of_vectors(&error))?;
+        let (method, vectors) = match self.adapters {
+            Some(_) if self.vectors.is_some() => {
+                return Err(ApiError::invalid(
+                    "vectors",
+                    "adapters are trained on texts: `vectors` are a classifier's",
+                ));
+            }
+            Some(AdapterTerms { rank, alpha, layers, sequence }) => {
+                (Method::Lora { rank, alpha_milli: alpha.saturating_mul(1_000), layers, sequence }, None)
+            }
+            None => {
+                let missing = "`vectors` is required of a classifier, and `adapters` of adapters";
+                let bits = self.vectors.as_deref().ok_or_else(|| ApiError::invalid("vectors", missing))?;
+                let labels = data.labels().map_err(|error| of_data(&error))?;
+                let (method, vectors) = classifier(&data, labels, bits)?;
+                (method, Some(vectors))
+            }
+        };
         let spec = announced(TrainingSpec {
-            method: Method::Head { labels, width, vectors: vectors.root() },
+            method,
             model: self.model,
             engine: TrainingSpec::class(),
             data: DataTerms {
@@ -141,8 +209,22 @@ impl TrainingRequest {
             // As few as there can be are enough where each is trained again.
             interval: self.interval.unwrap_or_else(|| self.steps.div_ceil(10).min(steps_max())),
         });
-        Ok(Open { spec, text: self.data, vectors, lines })
+        Ok(Open { spec, text: self.data, vectors, lines: data.lines().len() })
     }
+}
+
+/// A classifier of these labels on vectors of all lines.
+fn classifier(data: &DataSet, labels: Vec<String>, bits: &[u8]) -> Result<(Method, Vectors), ApiError> {
+    let lines = data.lines().len();
+    let width = (bits.len() / 4).checked_div(lines).unwrap_or(0);
+    if width == 0 || width.saturating_mul(lines).saturating_mul(4) != bits.len() {
+        let message = format!("`vectors` has {} bytes, which are no vectors of {lines} lines", bits.len());
+        return Err(ApiError::invalid("vectors", message));
+    }
+    let of_vectors = |error: &dyn std::fmt::Display| ApiError::invalid("vectors", error.to_string());
+    let vectors = Vectors::from_bits(width, bits).map_err(|error| of_vectors(&error))?;
+    let width = u32::try_from(width).map_err(|error| of_vectors(&error))?;
+    Ok((Method::Head { labels, width, vectors: vectors.root() }, vectors))
 }
 
 fn steps_max() -> u32 {
@@ -182,17 +264,18 @@ fn base_model(given: &Map<String, Value>) -> Result<BaseModel, ApiError> {
 struct Open {
     spec: TrainingSpec,
     text: String,
-    vectors: Vectors,
+    /// Of a classifier.
+    vectors: Option<Vectors>,
     lines: usize,
 }
 
 impl Open {
     /// Checks that the network could train it, and that what it leaves can be kept.
-    fn check(&self, trainer: &ApiModel) -> Result<(), ApiError> {
-        let payload = JobPayload::train([0; 32], input(&self.spec, &self.text, &self.vectors, None));
+    fn check(&self, trainers: &Trainers) -> Result<(), ApiError> {
+        let payload = JobPayload::train([0; 32], input(&self.spec, &self.text, self.vectors.as_ref(), None));
         payload.check()?;
-        trainer.model.read(&payload.input).map_err(|error| ApiError::invalid("data", error.to_string()))?;
-        let (intervals, state) = (self.spec.intervals(), state_size(&self.spec));
+        trainers.model.model.read(&payload.input).map_err(|error| ApiError::invalid("data", error.to_string()))?;
+        let (intervals, state) = (self.spec.intervals(), trainers.ground.state_size(&self.spec).unwrap_or(u64::MAX));
         let too_many = |message: String| Err(ApiError::invalid("interval", message));
         if intervals > INTERVALS_MAX {
             return too_many(format!("{intervals} intervals; a run has at most {INTERVALS_MAX}"));
@@ -203,32 +286,33 @@ impl Open {
                 "{intervals} checkpoints of {state} bytes; at most {CHECKPOINTS_SIZE_MAX} are kept"
             ));
         }
-        let examples = u64::from(self.spec.interval).saturating_mul(self.spec.batch.into());
-        if examples > u64::from(limits::TRAINING_EXAMPLES_MAX) {
-            let most = limits::TRAINING_EXAMPLES_MAX;
-            return too_many(format!("the steps of an interval see {examples} examples; at most {most} are possible"));
+        let seen = u64::from(self.spec.interval).saturating_mul(self.step_units());
+        let (what, most) = match self.spec.method {
+            Method::Head { .. } => ("examples", u64::from(limits::TRAINING_EXAMPLES_MAX)),
+            Method::Lora { .. } => ("tokens", ADAPTER_TOKENS_MAX),
+        };
+        if seen > most {
+            return too_many(format!("the steps of an interval see {seen} {what}; at most {most} are possible"));
         }
         Ok(())
     }
 
+    /// What a step sees at most, as it is paid: examples of a classifier, tokens of adapters.
+    fn step_units(&self) -> u64 {
+        let tokens = match self.spec.method {
+            Method::Head { .. } => 1,
+            Method::Lora { sequence, .. } => u64::from(sequence),
+        };
+        tokens.saturating_mul(self.spec.batch.into())
+    }
+
     /// What all of it costs at most, at what the gateway offers.
     fn cost_max(&self, trainer: &ApiModel) -> Amount {
-        let examples = self.spec.steps.saturating_mul(self.spec.batch.into()).saturating_add(1);
+        let examples = self.spec.steps.saturating_mul(self.step_units()).saturating_add(1);
         let intervals = self.spec.intervals().saturating_add(1);
         let part = |price: Amount, count: u64| price.nano().saturating_mul(count);
         let price = trainer.price_max;
         Amount::from_nano(part(price.prompt_token, examples).saturating_add(part(price.completion_token, intervals)))
-    }
-}
-
-/// Bytes of a state.
-fn state_size(spec: &TrainingSpec) -> u64 {
-    match &spec.method {
-        Method::Head { labels, width, .. } => {
-            let labels = u64::try_from(labels.len()).unwrap_or(u64::MAX);
-            labels.saturating_mul(u64::from(*width).saturating_add(1)).saturating_mul(12).saturating_add(8)
-        }
-        Method::Lora { .. } => u64::MAX,
     }
 }
 
@@ -241,21 +325,25 @@ pub(super) async fn create(
     let key = state.key(&headers)?;
     let body = whole_body(body)?;
     let request = sized(body.len(), move || TrainingRequest::parse(&body)).await??;
-    let trainer = state.trainer.clone().ok_or(ApiError::NotOffered("training"))?;
+    let trainers = Arc::clone(&state.trainers);
+    if trainers.is_empty() {
+        return Err(ApiError::NotOffered("training"));
+    }
     // One at a time, so that others' requests find a thread.
     let turn = Arc::clone(&state.folding).acquire_owned().await;
     let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
     let opened = tokio::task::spawn_blocking({
-        let trainer = Arc::clone(&trainer);
         move || {
             let _turn = turn;
             let open = request.open()?;
-            open.check(&trainer).map(|()| open)
+            let trainers = Trainers::of(&trainers, &open.spec.method).ok_or_else(|| not_offered(&open.spec))?;
+            open.check(trainers)?;
+            let cost = open.cost_max(&trainers.model);
+            Ok::<_, ApiError>((open, cost))
         }
     });
-    let open = opened.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let (open, cost) = opened.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     let id = Digest::of("inferium/training-run/1", &[key.hash.as_bytes(), open.spec.digest().as_bytes()]);
-    let cost = open.cost_max(&trainer);
     if cost > key.left {
         let message = format!("this run costs up to {}, and {} is left", ifr(cost), ifr(key.left));
         return Err(ApiError::Budget(message, cost));
@@ -275,7 +363,7 @@ pub(super) async fn create(
         before: None,
         after: None,
     };
-    let data = (open.text, open.vectors.bits());
+    let data = (open.text, open.vectors.as_ref().map_or_else(Vec::new, Vectors::bits));
     let kept = state.hub.disk(move |hub| match hub.store.training(id)? {
         // What failed goes on from its last interval: the budget may be another now.
         Some(TrainingRecord { state: TrainingState::Failed(_), .. }) => {
@@ -294,6 +382,13 @@ pub(super) async fn create(
     }
     state.hub.training_added();
     shown(&state.hub, id, Some(key.hash)).await
+}
+
+fn not_offered(spec: &TrainingSpec) -> ApiError {
+    ApiError::NotOffered(match spec.method {
+        Method::Head { .. } => "training of classifiers",
+        Method::Lora { .. } => "training of adapters",
+    })
 }
 
 /// A run with all that everybody may see of it, and for who pays why it does not go on.
@@ -339,6 +434,12 @@ fn brief(id: Digest, record: &TrainingRecord, reader: Option<Digest>) -> Value {
         Method::Head { labels, .. } => json!(labels.len()),
         Method::Lora { .. } => Value::Null,
     });
+    let adapters = of(&|spec| match &spec.method {
+        Method::Head { .. } => Value::Null,
+        Method::Lora { rank, alpha_milli, layers, sequence } => {
+            json!({"rank": rank, "alpha": f64::from(*alpha_milli) / 1e3, "layers": layers, "sequence": sequence})
+        }
+    });
     let measured = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str::<Value>(text).ok());
     json!({
         "object": "training.run",
@@ -347,7 +448,8 @@ fn brief(id: Digest, record: &TrainingRecord, reader: Option<Digest>) -> Value {
         "error": error.map(|words| if is_payer { words.as_str() } else { "it did not go on; its key is told why" }),
         "waits": record.waits.as_deref().map(|words| if is_payer { words } else { "a worker" }),
         "created": record.created_at_ms / 1_000,
-        "method": "head",
+        "method": of(&|spec| json!(match spec.method { Method::Head { .. } => "head", Method::Lora { .. } => "lora" })),
+        "adapters": adapters,
         "model": of(&|spec| json!({"name": spec.model.name, "weights_root": spec.model.weights_root.to_string(), "tokenizer": spec.model.tokenizer_hash.to_string()})),
         "labels": labels,
         "lines": record.lines,
@@ -446,14 +548,20 @@ pub(super) async fn file(
     let record = state.hub.disk(move |hub| hub.store.training(id)).await?;
     let record = record.filter(|record| record.payer == payer).ok_or_else(missing)?;
     let wanted = name.clone();
-    let bytes = state.hub.disk(move |hub| file_of(hub, id, &record, &wanted)).await?;
+    let trainers = Arc::clone(&state.trainers);
+    let bytes = state.hub.disk(move |hub| file_of(hub, &trainers, id, (&record, &wanted))).await?;
     let no_file = || ApiError::invalid("file", format!("this run has no file `{name}`, or not yet"));
     let bytes = bytes.ok_or_else(no_file)?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
 /// Waits for the disk.
-fn file_of(hub: &Hub, id: Digest, record: &TrainingRecord, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+fn file_of(
+    hub: &Hub,
+    trainers: &[Trainers],
+    id: Digest,
+    (record, name): (&TrainingRecord, &str),
+) -> Result<Option<Vec<u8>>, StoreError> {
     let Some(encoded) = &record.spec else { return Ok(None) };
     if name == SPEC_FILE {
         return Ok(Some([SPEC_MAGIC, encoded].concat()));
@@ -464,7 +572,7 @@ fn file_of(hub: &Hub, id: Digest, record: &TrainingRecord, name: &str) -> Result
     if record.state != TrainingState::Finished {
         return Ok(None);
     }
-    let Some(prepared) = work::Prepared::load(hub, id, encoded)? else { return Ok(None) };
+    let Some(prepared) = work::Prepared::load(hub, trainers, id, encoded)? else { return Ok(None) };
     let Some(last) = prepared.last(hub, id)? else { return Ok(None) };
     let files = prepared.trainer.export(&last.state);
     Ok(files.into_iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes))
@@ -473,11 +581,6 @@ fn file_of(hub: &Hub, id: Digest, record: &TrainingRecord, name: &str) -> Result
 /// What a job of a run uses at most.
 fn usage(examples: usize) -> Usage {
     Usage { prompt_tokens: u32::try_from(examples).unwrap_or(u32::MAX), completion_tokens: 1 }
-}
-
-/// The trainer of a run whose order was drawn.
-fn trainer_of(spec: TrainingSpec, data: &DataSet, vectors: Vectors) -> Result<HeadTrainer, String> {
-    HeadTrainer::new(spec, data, vectors).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
 //! Jobs of the network: what holds together is trained to the same bits as on one machine, and what does not is refused.
 
-use super::{Intervals, announced, claimed, drawn, input, profile, record};
+use super::{Ground, Intervals, announced, claimed, drawn, input, profile, record};
 use crate::head::tests::{WIDTH, data, spec, vectors};
 use crate::{Checkpoint, DataSet, HeadTrainer, Method, Trainer, TrainingSpec, Vectors, run_interval};
 use inferium_engine::{EngineError, IntervalTrainer, Trained};
 use inferium_types::{Digest, TrainedInterval, TrainingInput, limits};
 
+mod adapters;
+
 const LINES: usize = 90;
+
+fn classifiers() -> Intervals {
+    Intervals(Ground::Vectors)
+}
 
 fn text() -> String {
     (0..LINES)
@@ -53,8 +59,8 @@ impl Run {
 }
 
 fn refused(input: &TrainingInput) -> String {
-    let Err(EngineError::Training { reason }) = Intervals.read(input) else { panic!("it was taken") };
-    assert_eq!(Intervals.train(input), Err(EngineError::Training { reason: reason.clone() }));
+    let Err(EngineError::Training { reason }) = classifiers().read(input) else { panic!("it was taken") };
+    assert_eq!(classifiers().train(input), Err(EngineError::Training { reason: reason.clone() }));
     reason
 }
 
@@ -66,9 +72,9 @@ fn a_job_trains_what_one_machine_trains() {
         let input = run.input(&at);
         let (begin, end) = run.spec.steps_of(at.index());
         // 71 or so examples of an epoch, so that a batch may be a short one.
-        let examples = Intervals.read(&input).unwrap();
+        let examples = classifiers().read(&input).unwrap();
         assert!((1..=u32::try_from(end - begin).unwrap() * run.spec.batch).contains(&examples));
-        let Trained { interval, trace } = Intervals.train(&input).unwrap();
+        let Trained { interval, trace } = classifiers().train(&input).unwrap();
         let honest = run.next(&at);
         assert_eq!(interval.state, honest.state.to_bytes());
         assert_eq!(Some(&record(&run.spec, at.next_job(), &interval)), honest.record.as_ref());
@@ -88,8 +94,8 @@ fn a_job_trains_what_one_machine_trains() {
 fn an_announcement_is_taken_without_order_and_trains_nothing() {
     let run = run();
     let input = run.announcement();
-    assert_eq!(Intervals.read(&input), Ok(1));
-    let Trained { interval, trace } = Intervals.train(&input).unwrap();
+    assert_eq!(classifiers().read(&input), Ok(1));
+    let Trained { interval, trace } = classifiers().train(&input).unwrap();
     assert_eq!((interval, trace.len()), (TrainedInterval::default(), 1));
     for spec in [run.spec.clone(), TrainingSpec { order: Digest::ZERO, ..run.spec.clone() }] {
         let early = TrainingInput { spec: inferium_types::encode(&spec), ..input.clone() };
@@ -164,7 +170,7 @@ fn inputs_beyond_a_job_are_refused_before_they_are_computed() {
     });
     assert!(wide.contains("the size of a state"), "{wide}");
     let lora = Method::Lora { rank: 1, alpha_milli: 1, layers: 1, sequence: 2 };
-    assert!(with(&|spec| spec.method = lora.clone()).contains("only classifiers"));
+    assert!(with(&|spec| spec.method = lora.clone()).contains("profile is of classifiers, and the run is of adapters"));
     let nothing = TrainingInput { spec: vec![1, 2, 3], ..run.input(&run.first()) };
     assert!(refused(&nothing).contains("the spec can't be read"));
     let cut = TrainingInput { vectors: vec![0; WIDTH * 4 - 1], ..run.input(&run.first()) };
@@ -176,7 +182,7 @@ fn inputs_beyond_a_job_are_refused_before_they_are_computed() {
         let trainer = HeadTrainer::new(spec.clone(), &run.data, run.vectors.clone()).unwrap();
         let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };
         let input = input(&spec, &text(), &run.vectors, Some(&first));
-        Intervals.read(&input)
+        classifiers().read(&input)
     };
     assert!(many(64, 4).is_ok());
     let examples = u32::try_from(run.spec.data.examples).unwrap();
@@ -190,7 +196,7 @@ fn inputs_beyond_a_job_are_refused_before_they_are_computed() {
 fn a_claim_without_its_steps_or_state_is_no_checkpoint() {
     let run = run();
     let first = run.first();
-    let Trained { interval, .. } = Intervals.train(&run.input(&first)).unwrap();
+    let Trained { interval, .. } = classifiers().train(&run.input(&first)).unwrap();
     let claim = |change: &dyn Fn(&mut TrainedInterval)| {
         let mut other = interval.clone();
         change(&mut other);
@@ -207,5 +213,5 @@ fn a_claim_without_its_steps_or_state_is_no_checkpoint() {
 #[test]
 fn the_profile_is_the_build_s() {
     assert!(profile().is_well_formed());
-    assert_eq!(Intervals.profile(), profile());
+    assert_eq!(classifiers().profile(), profile());
 }

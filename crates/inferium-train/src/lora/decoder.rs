@@ -13,7 +13,7 @@ const LOGIT_ROWS: usize = 64;
 /// A frozen decoder, ready to compute with.
 #[derive(Debug)]
 pub(super) struct Frozen {
-    pub(super) shape: DecoderShape,
+    shape: DecoderShape,
     exact: Exact,
     embedding: Vec<f32>,
     layers: Vec<Block>,
@@ -89,8 +89,8 @@ impl Packed {
 }
 
 impl Frozen {
-    /// `adapted` blocks from the last one down have adapters; texts have at most `positions` tokens.
-    pub(super) fn new(weights: DecoderWeights, exact: Exact, adapted: usize, positions: usize) -> Self {
+    /// `adapted` blocks from the last one down have adapters.
+    pub(super) fn new(weights: DecoderWeights, exact: Exact, adapted: usize) -> Self {
         let DecoderWeights { shape, embedding, layers, output_norm, head } = weights;
         let first_adapted = shape.layers.saturating_sub(adapted);
         let blocks = layers.into_iter().enumerate();
@@ -99,7 +99,7 @@ impl Frozen {
         let table = head.as_ref().unwrap_or(&embedding);
         let head = ExactMatrix::from_fn(vocab, width, |token, place| table[token * width + place]);
         let head_back = ExactMatrix::from_fn(width, vocab, |place, token| table[token * width + place]);
-        let angles = parts::angles(positions, shape.head_size, shape.rope_base);
+        let angles = parts::angles(shape.context, shape.head_size, shape.rope_base);
         Self { shape, exact, embedding, layers, output_norm, head, head_back, angles, first_adapted }
     }
 

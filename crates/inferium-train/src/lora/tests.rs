@@ -51,7 +51,7 @@ pub(crate) fn weights() -> DecoderWeights {
 }
 
 /// A token for each letter.
-fn encode(text: &str) -> Result<Vec<u32>, EngineError> {
+pub(crate) fn encode(text: &str) -> Result<Vec<u32>, EngineError> {
     Ok(text.bytes().map(|byte| u32::from(byte) % 39).collect())
 }
 

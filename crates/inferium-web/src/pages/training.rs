@@ -20,13 +20,14 @@ use serde_json::{Value, json};
 const RUNS: &[Column] = &[
     ("id", "Run", false),
     ("status", "Status", false),
-    ("model", "On vectors of", false),
+    ("method", "What", false),
+    ("model", "On", false),
     ("labels", "Labels", true),
     ("lines", "Lines", true),
     ("steps", "Steps", true),
     ("intervals_done", "Intervals", true),
     ("loss", "Loss", true),
-    ("accuracy", "Accuracy", true),
+    ("measured", "Held out", true),
     ("cost_nano", "Paid", true),
 ];
 const JOBS: &[Column] = &[
@@ -58,11 +59,27 @@ fn loss(value: Option<&Value>) -> Cell {
     Cell::new(html! { (shown) }, value)
 }
 
-/// The share of held-out lines that were told apart, with one decimal.
-fn accuracy(measured: Option<&Value>) -> Option<String> {
+/// What was measured on the held-out part: the share of lines that were told apart, or a perplexity.
+fn measured(measured: Option<&Value>) -> Option<String> {
     let lines = number(measured?, "/lines");
+    if text(measured?, "/kind") == "perplexity" {
+        return Some(format!("{:.2}", (number(measured?, "/loss_nano") as f64 / 1e9).exp()));
+    }
     let tenths = number(measured?, "/correct").saturating_mul(1_000).checked_div(lines)?;
     Some(format!("{}.{} %", tenths / 10, tenths % 10))
+}
+
+fn is_adapters(run: &Value) -> bool {
+    text(run, "/method") == "lora"
+}
+
+fn what(run: &Value) -> &'static str {
+    if is_adapters(run) { "adapters" } else { "classifier" }
+}
+
+/// Labels of a classifier.
+fn labels(run: &Value) -> String {
+    run.get("labels").and_then(Value::as_u64).map_or_else(String::new, |labels| labels.to_string())
 }
 
 fn link(run: &Value) -> Cell {
@@ -84,8 +101,8 @@ async fn page(state: &WebState) -> Found {
     let html = html! {
         div.title { h1 { "Training" } div.forms { a href="/training.json" { "JSON" } a href="/training.csv" { "CSV" } } }
         p.lead {
-            "Classifiers that workers train an interval at a time: a committee trains each interval again, to the bit, before the next one begins. "
-            code { "inferium train head --on-network" } " sends one, " code { "inferium train verify" } " has you train it a third time."
+            "Classifiers and adapters that workers train an interval at a time: a committee trains each interval again, to the bit, before the next one begins. "
+            code { "inferium train head --on-network" } " sends a classifier, " code { "inferium train lora --on-network" } " adapters, and " code { "inferium train verify" } " has you train it a third time."
         }
         section.figures {
             (figure("Runs", &html! { (runs.len()) }, "that this gateway keeps"))
@@ -101,12 +118,13 @@ async fn page(state: &WebState) -> Found {
 
 fn table(runs: &[Value]) -> Table {
     let row = |run: &Value| {
-        let accuracy = accuracy(run.get("after"));
+        let held_out = measured(run.get("after"));
         vec![
             link(run),
             Cell::new(badge(text(run, "/status")), text(run, "/status")),
+            Cell::text(what(run)),
             Cell::text(text(run, "/model/name")),
-            Cell::number(number(run, "/labels")),
+            Cell::new(html! { (labels(run)) }, run.get("labels").and_then(Value::as_u64)),
             Cell::number(number(run, "/lines")),
             Cell::number(number(run, "/steps")),
             Cell::new(
@@ -114,7 +132,7 @@ fn table(runs: &[Value]) -> Table {
                 number(run, "/intervals_done"),
             ),
             loss(run.get("loss")),
-            Cell::text(accuracy.unwrap_or_default()),
+            Cell::text(held_out.unwrap_or_default()),
             paid(run),
         ]
     };
@@ -141,7 +159,12 @@ fn show(run: &Value) -> Page {
     let html = html! {
         div.title { h1 { "Training " code { (short(id, 12)) } } div.forms { a href=(format!("/training/{id}.json")) { "JSON" } } }
         p.lead {
-            (badge(text(run, "/status"))) " A classifier of " (number(run, "/labels")) " labels on the vectors of "
+            (badge(text(run, "/status")))
+            @if is_adapters(run) {
+                " Adapters of rank " (number(run, "/adapters/rank")) " of " (number(run, "/adapters/layers")) " layers of "
+            } @else {
+                " A classifier of " (number(run, "/labels")) " labels on the vectors of "
+            }
             code { (text(run, "/model/name")) } ", " (grouped(number(run, "/steps"))) " steps of " (number(run, "/batch")) " examples."
         }
         @if let Some(waits) = run.get("waits").and_then(Value::as_str) { p { "It waits for " (waits) "." } }
@@ -149,7 +172,7 @@ fn show(run: &Value) -> Page {
         section.figures {
             (figure("Intervals", &html! { (number(run, "/intervals_done")) " of " (number(run, "/intervals")) }, "approved by a committee"))
             (figure("Rejected", &html! { (number(run, "/rejected")) }, "jobs that no committee approved"))
-            (figure("Accuracy", &html! { (accuracy(run.get("after")).unwrap_or_else(|| "–".to_owned())) }, &before(run)))
+            (figure(if is_adapters(run) { "Perplexity" } else { "Accuracy" }, &html! { (measured(run.get("after")).unwrap_or_else(|| "–".to_owned())) }, &before(run)))
             (figure("Paid", &money(Amount::from_nano(number(run, "/cost_nano"))), "for what was approved"))
         }
         (chart("Mean loss of the examples of each step", &format!("/training/{id}.json")))
@@ -163,8 +186,8 @@ fn show(run: &Value) -> Page {
 }
 
 fn before(run: &Value) -> String {
-    let before = accuracy(run.get("before"));
-    before.map_or_else(|| "on lines that no step sees".to_owned(), |share| format!("{share} before the first step"))
+    let before = measured(run.get("before"));
+    before.map_or_else(|| "on lines that no step sees".to_owned(), |found| format!("{found} before the first step"))
 }
 
 fn jobs_table(jobs: &[Value]) -> Table {
@@ -225,7 +248,7 @@ mod tests {
     fn a_run_has_a_row_and_a_page_with_its_curve_and_jobs() {
         let table = table(&[run()]);
         assert!(
-            table.csv().contains(&format!("{},finished,<b>,3,90,40,2,0.25,94.4 %,5", "ab".repeat(32))),
+            table.csv().contains(&format!("{},finished,classifier,<b>,3,90,40,2,0.25,94.4 %,5", "ab".repeat(32))),
             "{}",
             table.csv()
         );
@@ -238,6 +261,21 @@ mod tests {
             "{html}"
         );
         assert_eq!(page.json, run());
+    }
+
+    #[test]
+    fn adapters_have_a_perplexity_and_no_labels() {
+        let run = json!({"id": "ab".repeat(32), "status": "finished", "method": "lora", "adapters": {"rank": 4, "layers": 2}, "labels": null,
+            "lines": 90, "steps": 4, "batch": 2, "model": {"name": "small"}, "before": {"kind": "perplexity", "tokens": 9, "loss_nano": 2_000_000_000_u64},
+            "after": {"kind": "perplexity", "tokens": 9, "loss_nano": 0}});
+        let csv = table(std::slice::from_ref(&run)).csv();
+        assert!(csv.contains("finished,adapters,small,,90,4,0,,1.00,"), "{csv}");
+        let html = show(&run).html.into_string();
+        assert!(
+            html.contains("Adapters of rank 4 of 2 layers") && html.contains("7.39 before the first step"),
+            "{html}"
+        );
+        assert!(html.contains("Perplexity") && !html.contains("labels"), "{html}");
     }
 
     /// Whatever a gateway answers, a page comes of it.

@@ -125,9 +125,10 @@ impl Core {
             let terms = OfferTerms { slots: boards.slots, price, context_tokens: FOLD_CONTEXT_TOKENS, batches: false };
             (ModelProfile::folder().id(), terms)
         });
-        let training = self.config.training.map(|Training { slots, price }| {
-            let terms = OfferTerms { slots, price, context_tokens: TRAIN_CONTEXT_TOKENS, batches: false };
-            (inferium_train::profile().id(), terms)
+        let training = self.config.training.iter().flat_map(|Training { slots, price, grounds }| {
+            let (slots, price, context_tokens) = (*slots, *price, TRAIN_CONTEXT_TOKENS);
+            let terms = OfferTerms { slots, price, context_tokens, batches: false };
+            grounds.iter().map(move |ground| (ground.profile().id(), terms))
         });
         let own = (self.config.profile, self.config.offer);
         let offers = std::iter::once(own).chain(hosting).chain(boards).chain(training);

@@ -9,7 +9,7 @@ use inferium_chain::LightClient;
 use inferium_engine::Model;
 use inferium_ledger::{Run, StateKey};
 use inferium_types::{
-    Digest, JobId, JobPayload, JobRequest, NodeId, ProfileId, TaskKind, TaskTerms, step_request,
+    Digest, JobId, JobPayload, JobRequest, NodeId, ProfileId, TaskKind, step_request,
     wire::{GatewayMessage, RunSecret, WorkerMessage},
 };
 use tokio::sync::{mpsc, watch};
@@ -82,16 +82,16 @@ impl Core {
         let (cancel, cancelled) = watch::channel(false);
         work.begin(&request, cancel);
         let crime = self.config.crime;
-        let TaskTerms { mode, kind, .. } = work.record.terms;
+        let terms = work.record.terms.clone();
         let vrf_output = work.vrf_output;
         // How soon an answer begins tells what was asked before, so only jobs of one gateway share it.
         let prefix_scope = Some(Digest::of_value("inferium/prefix-scope/1", &work.record.gateway));
-        let (model, server) = self.model_for(kind);
+        let (model, server) = self.model_for(&terms);
         let context = JobContext {
             model,
             server,
             vrf_output,
-            mode,
+            mode: terms.mode,
             prefix_scope,
             crime,
             truth: self.config.assessed.clone(),

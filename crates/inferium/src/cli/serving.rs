@@ -101,7 +101,7 @@ pub(crate) struct UpArgs {
     /// given several times.
     #[arg(long, value_name = "PATH")]
     pub(crate) classifier: Vec<PathBuf>,
-    /// Train too, on a worker of its own, which must measure tier High: a devnet on processors alone takes
+    /// Train too, classifiers and adapters of the model, on a worker of its own, which must measure tier High: a devnet on processors alone takes
     /// --set tier_high_score=N.
     #[arg(long)]
     pub(crate) training: bool,
@@ -203,10 +203,10 @@ pub(crate) struct JoinArgs {
     /// What an item of these results costs, in IFR.
     #[arg(long, default_value = "0.00000001", value_parser = parse_payment, value_name = "IFR")]
     pub(crate) board_price: Amount,
-    /// Train so many intervals of runs at once: it takes no model, and tier High.
+    /// Train so many intervals of runs at once: classifiers, and adapters of its own model. It takes tier High.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=256))]
     pub(crate) training: u32,
-    /// What an example that a step sees costs, in IFR.
+    /// What an example that a step sees costs, in IFR; of adapters, what a token of one does.
     #[arg(long, default_value = "0.00000001", value_parser = parse_payment, value_name = "IFR", requires = "training")]
     pub(crate) example_price: Amount,
     /// What an interval costs beside its examples, in IFR.

@@ -66,11 +66,9 @@ pub(crate) struct MachineArgs {
     pub(crate) models: ModelsDir,
 }
 
-/// `inferium train head`.
+/// Which network trains, if this machine does not.
 #[derive(Debug, Args)]
-pub(crate) struct HeadArgs {
-    #[command(flatten)]
-    pub(crate) training: TrainingArgs,
+pub(crate) struct RemoteArgs {
     /// Have the network train whose API begins there, like http://127.0.0.1:8080/v1 [default: as `inferium run` finds it]. The API
     /// key is OPENAI_API_KEY, or the data folder's. Order and first weights are the beacon's.
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
@@ -78,6 +76,15 @@ pub(crate) struct HeadArgs {
     /// A file whose first line is the API key.
     #[arg(long, value_name = "FILE", requires = "on_network")]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+/// `inferium train head`.
+#[derive(Debug, Args)]
+pub(crate) struct HeadArgs {
+    #[command(flatten)]
+    pub(crate) training: TrainingArgs,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
     /// The embedding model.
     #[arg(long, default_value = crate::model::EMBEDDER)]
     pub(crate) model: String,
@@ -100,6 +107,8 @@ pub(crate) struct HeadArgs {
 pub(crate) struct LoraArgs {
     #[command(flatten)]
     pub(crate) training: TrainingArgs,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
     /// The model.
     #[arg(long, default_value = crate::model::DEFAULT)]
     pub(crate) model: String,

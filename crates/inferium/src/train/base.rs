@@ -4,9 +4,10 @@ use crate::cli::{Failure, MachineArgs};
 use crate::home::models_dir;
 use crate::progress::{CountBar, Step};
 use inferium_engine::source::ModelKind;
-use inferium_engine::{BertEmbedder, Decoder, Embedder as _, EmbedderOptions, exact::Exact};
-use inferium_train::{BaseModel, DataSet, HeadTrainer, LoraTrainer, Method, Trainer, TrainingSpec, Vectors};
+use inferium_engine::{BertEmbedder, Embedder as _, EmbedderOptions};
+use inferium_train::{AdapterBase, BaseModel, DataSet, Ground, HeadTrainer, Method, Trainer, TrainingSpec, Vectors};
 use inferium_types::Digest;
+use std::sync::Arc;
 
 /// Texts that are handed to the embedder at once.
 const TEXTS: usize = 64;
@@ -14,7 +15,7 @@ const TEXTS: usize = 64;
 /// A base model, loaded.
 pub(super) enum Base {
     Embedder(Box<BertEmbedder>, BaseModel),
-    Decoder(Box<Decoder>, BaseModel),
+    Decoder(Arc<AdapterBase>),
 }
 
 impl Base {
@@ -32,10 +33,10 @@ impl Base {
     pub(super) fn decoder(name: &str, machine: &MachineArgs) -> Result<Self, Failure> {
         let (name, path) = crate::model::pull(name, ModelKind::Chat, &models_dir(machine.models.dir.clone()))?;
         let step = Step::begin(&format!("model: {name}"));
-        let decoder = Decoder::load(&path).map_err(|error| Failure::failed(error.to_string()))?;
+        let base = AdapterBase::load(name, &path, threads(machine));
+        let base = base.map_err(|error| Failure::failed(error.to_string()))?;
         step.done();
-        let (weights_root, tokenizer_hash) = (decoder.weights_root, decoder.tokenizer_hash());
-        Ok(Self::Decoder(Box::new(decoder), BaseModel { name, weights_root, tokenizer_hash }))
+        Ok(Self::Decoder(Arc::new(base)))
     }
 
     /// The base that a spec names, if what has that name here is it.
@@ -61,9 +62,10 @@ impl Base {
         Ok(base)
     }
 
-    pub(super) const fn model(&self) -> &BaseModel {
+    pub(super) fn model(&self) -> &BaseModel {
         match self {
-            Self::Embedder(_, model) | Self::Decoder(_, model) => model,
+            Self::Embedder(_, model) => model,
+            Self::Decoder(base) => base.model(),
         }
     }
 
@@ -73,7 +75,6 @@ impl Base {
         spec: &TrainingSpec,
         data: &DataSet,
         vectors: Option<Vectors>,
-        machine: &MachineArgs,
     ) -> Result<Box<dyn Trainer>, Failure> {
         let invalid = |error: &dyn std::fmt::Display| Failure::refused(error.to_string());
         match self {
@@ -82,31 +83,21 @@ impl Base {
                 let trainer = HeadTrainer::new(spec.clone(), data, vectors).map_err(|error| invalid(&error))?;
                 Ok(Box::new(trainer))
             }
-            Self::Decoder(decoder, _) => {
-                let step = Step::begin("weights: into the order that training computes in");
-                let exact = Exact::new(threads(machine), None).map_err(|error| Failure::failed(error.to_string()))?;
-                let weights = decoder.weights.clone();
-                let encode = |text: &str| decoder.encode(text);
-                let trainer = LoraTrainer::new(spec.clone(), data, weights, &encode, decoder.end, exact);
-                step.done();
-                Ok(Box::new(trainer.map_err(|error| invalid(&error))?))
-            }
+            Self::Decoder(base) => Ok(Box::new(base.trainer(spec.clone(), data).map_err(|error| invalid(&error))?)),
+        }
+    }
+
+    /// What runs on it stand on.
+    pub(super) fn ground(&self) -> Ground {
+        match self {
+            Self::Embedder(..) => Ground::Vectors,
+            Self::Decoder(base) => Ground::Decoder(Arc::clone(base)),
         }
     }
 
     /// Examples that the training part makes.
     pub(super) fn examples(&self, spec: &TrainingSpec, data: &DataSet) -> Result<u64, Failure> {
-        let invalid = |error: &dyn std::fmt::Display| Failure::refused(error.to_string());
-        match self {
-            Self::Embedder(..) => {
-                let split = data.split(&spec.order, spec.data.held_out).map_err(|error| invalid(&error))?;
-                Ok(u64::try_from(split.training.len()).unwrap_or(u64::MAX))
-            }
-            Self::Decoder(decoder, _) => {
-                let encode = |text: &str| decoder.encode(text);
-                LoraTrainer::count(spec, data, &encode, decoder.end).map_err(|error| invalid(&error))
-            }
-        }
+        self.ground().examples(spec, data).map_err(|error| Failure::refused(error.to_string()))
     }
 }
 

@@ -1,8 +1,9 @@
-//! `inferium train head` and `lora`: begins a run, or goes on with it.
+//! `inferium train head` and `lora`: begins a run, or goes on with it; where a network trains, [`super::network`] does.
 
 use super::base::{self, Base};
+use super::network::{self, Remote};
 use super::{PICTURE, RESULT, RunResult, VECTORS, curve, failure, seed, show, vectors_bytes};
-use crate::cli::{Failure, HeadArgs, LoraArgs, TrainingArgs};
+use crate::cli::{Failure, HeadArgs, LoraArgs, RemoteArgs, TrainingArgs};
 use crate::progress::{CountBar, say};
 use inferium_train::{
     Checkpoint, DataSet, DataTerms, Evaluation, FolderLock, Method, OptimiserTerms, Order, RunFolder, Trainer,
@@ -12,31 +13,42 @@ use inferium_types::Digest;
 use std::path::Path;
 
 /// What the kinds of training differ in.
-struct Kind {
-    base: Base,
+pub(super) struct Kind {
+    pub(super) base: Base,
     method: Method,
     /// Of a classifier, with the digest of what they are made from.
-    vectors: Option<(Vectors, Digest)>,
-    epochs: u64,
+    pub(super) vectors: Option<(Vectors, Digest)>,
+    pub(super) epochs: u64,
     learning_rate: u32,
     batch: u32,
     measure: u32,
 }
 
-pub(super) fn head(arguments: &HeadArgs) -> Result<(), Failure> {
-    let (text, data) = read(&arguments.training)?;
-    let labels = data.labels().map_err(|error| refused(&arguments.training, &error))?;
+/// Reads the data set, takes the folder, and trains here or has it trained.
+pub(super) fn run(
+    training: &TrainingArgs,
+    remote: &RemoteArgs,
+    kind: impl FnOnce(&DataSet) -> Result<Kind, Failure>,
+) -> Result<(), Failure> {
+    let (text, data) = read(training)?;
     // Before minutes of vectors: whether the folder can be had at all.
-    let lock = FolderLock::take(&arguments.training.out).map_err(failure)?;
+    let lock = FolderLock::take(&training.out).map_err(failure)?;
+    let Some(url) = &remote.on_network else { return train(training, kind(&data)?, lock, &text, &data) };
+    let gateway = Remote::of(remote, url)?;
+    network::run(training, &gateway, (kind(&data)?, lock), (text, data))
+}
+
+pub(super) fn head(arguments: &HeadArgs, data: &DataSet) -> Result<Kind, Failure> {
+    let labels = data.labels().map_err(|error| refused(&arguments.training, &error))?;
     let base = Base::embedder(&arguments.model, &arguments.training.machine)?;
     let Base::Embedder(embedder, model) = &base else { return Err(Failure::failed("no embedder was loaded")) };
-    let source = base::source(&data, model);
+    let source = base::source(data, model);
     let vectors = match kept_vectors(&arguments.training.out, &source, data.lines().len()) {
         Some(vectors) => vectors,
-        None => base::vectors(embedder, &data)?,
+        None => base::vectors(embedder, data)?,
     };
     let width = u32::try_from(vectors.width()).unwrap_or(u32::MAX);
-    let kind = Kind {
+    Ok(Kind {
         base,
         method: Method::Head { labels, width, vectors: vectors.root() },
         vectors: Some((vectors, source)),
@@ -44,15 +56,12 @@ pub(super) fn head(arguments: &HeadArgs) -> Result<(), Failure> {
         learning_rate: arguments.learning_rate,
         batch: arguments.batch,
         measure: arguments.measure,
-    };
-    train(&arguments.training, kind, lock, &text, &data)
+    })
 }
 
-pub(super) fn lora(arguments: &LoraArgs) -> Result<(), Failure> {
-    let (text, data) = read(&arguments.training)?;
-    let lock = FolderLock::take(&arguments.training.out).map_err(failure)?;
+pub(super) fn lora(arguments: &LoraArgs) -> Result<Kind, Failure> {
     let LoraArgs { rank, alpha, layers, sequence, .. } = *arguments;
-    let kind = Kind {
+    Ok(Kind {
         base: Base::decoder(&arguments.model, &arguments.training.machine)?,
         method: Method::Lora { rank, alpha_milli: alpha.saturating_mul(1_000), layers, sequence },
         vectors: None,
@@ -60,12 +69,11 @@ pub(super) fn lora(arguments: &LoraArgs) -> Result<(), Failure> {
         learning_rate: arguments.learning_rate,
         batch: arguments.batch,
         measure: arguments.measure,
-    };
-    train(&arguments.training, kind, lock, &text, &data)
+    })
 }
 
 /// The vectors that a run in this folder has, if they are whole and the run's: it was stopped, and they are made already.
-pub(super) fn kept_vectors(folder: &Path, source: &Digest, lines: usize) -> Option<Vectors> {
+fn kept_vectors(folder: &Path, source: &Digest, lines: usize) -> Option<Vectors> {
     let folder = RunFolder::open(folder).ok()?;
     let Method::Head { vectors: root, width, .. } = folder.spec().method else { return None };
     let bytes = folder.load(VECTORS, vectors_bytes(lines, width)).ok()??;
@@ -73,7 +81,7 @@ pub(super) fn kept_vectors(folder: &Path, source: &Digest, lines: usize) -> Opti
     (vectors.root() == root).then_some(vectors)
 }
 
-pub(super) fn read(arguments: &TrainingArgs) -> Result<(String, DataSet), Failure> {
+fn read(arguments: &TrainingArgs) -> Result<(String, DataSet), Failure> {
     let path = &arguments.data;
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
@@ -81,50 +89,32 @@ pub(super) fn read(arguments: &TrainingArgs) -> Result<(String, DataSet), Failur
     Ok((text, data))
 }
 
-pub(super) fn refused(arguments: &TrainingArgs, error: &dyn std::fmt::Display) -> Failure {
+fn refused(arguments: &TrainingArgs, error: &dyn std::fmt::Display) -> Failure {
     Failure::refused(format!("{}: {error}", arguments.data.display()))
 }
 
-/// The spec of a classifier, but for its steps and examples.
-pub(super) fn head_spec(
-    arguments: &HeadArgs,
-    base: &Base,
-    data: &DataSet,
-    (labels, vectors): (Vec<String>, &Vectors),
-) -> TrainingSpec {
-    let width = u32::try_from(vectors.width()).unwrap_or(u32::MAX);
-    let method = Method::Head { labels, width, vectors: vectors.root() };
-    let HeadArgs { training, learning_rate, batch, measure, .. } = arguments;
-    without_steps(training, (method, base), data, [*learning_rate, *batch, *measure])
-}
-
-fn without_steps(
-    arguments: &TrainingArgs,
-    (method, base): (Method, &Base),
-    data: &DataSet,
-    [learning_rate, batch, measure]: [u32; 3],
-) -> TrainingSpec {
+/// The spec of a run, but for its steps and examples.
+pub(super) fn without_steps(arguments: &TrainingArgs, kind: &Kind, data: &DataSet) -> TrainingSpec {
     TrainingSpec {
-        method,
-        model: base.model().clone(),
+        method: kind.method.clone(),
+        model: kind.base.model().clone(),
         engine: TrainingSpec::class(),
-        data: DataTerms { root: data.root(), held_out: arguments.held_out, measured_max: measure, examples: 1 },
+        data: DataTerms { root: data.root(), held_out: arguments.held_out, measured_max: kind.measure, examples: 1 },
         order: seed("order", arguments.seed),
         seed: seed("weights", arguments.seed),
         optimiser: OptimiserTerms {
-            learning_rate_nano: learning_rate,
+            learning_rate_nano: kind.learning_rate,
             weight_decay_nano: arguments.weight_decay,
             warmup_steps: arguments.warmup,
         },
-        batch,
+        batch: kind.batch,
         steps: 1,
         interval: 1,
     }
 }
 
 fn spec(arguments: &TrainingArgs, kind: &Kind, data: &DataSet) -> Result<TrainingSpec, Failure> {
-    let numbers = [kind.learning_rate, kind.batch, kind.measure];
-    let mut spec = without_steps(arguments, (kind.method.clone(), &kind.base), data, numbers);
+    let mut spec = without_steps(arguments, kind, data);
     spec.data.examples = kind.base.examples(&spec, data)?;
     let per_epoch = Order::steps_per_epoch(spec.data.examples, spec.batch);
     spec.steps = arguments.steps.unwrap_or_else(|| kind.epochs.saturating_mul(per_epoch));
@@ -147,7 +137,7 @@ fn train(arguments: &TrainingArgs, kind: Kind, lock: FolderLock, text: &str, dat
         }
         None => None,
     };
-    let trainer = kind.base.trainer(&spec, data, vectors, &arguments.machine)?;
+    let trainer = kind.base.trainer(&spec, data, vectors)?;
     let trainer = trainer.as_ref();
     let shapes = trainer.shapes();
     let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };

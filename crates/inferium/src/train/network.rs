@@ -1,19 +1,18 @@
-//! `inferium train head --on-network`: the vectors are made here, the steps are taken by workers, and what a committee approved is kept here.
+//! `inferium train head|lora --on-network`: a classifier's vectors are made here, the steps are taken by workers, and what a committee approved is kept here.
 //!
 //! The folder that comes of it is like that of a run on one machine: `inferium train show` and `verify` read it.
 
-use super::base::{self, Base};
-use super::begin::{self, Finished, kept_vectors, read, refused};
+use super::begin::{self, Finished, Kind};
 use super::{RunResult, VECTORS, failure, show};
 use crate::admin::{answer, refusal};
-use crate::cli::{Failure, HeadArgs, ServerArgs};
+use crate::cli::{Failure, RemoteArgs, ServerArgs, TrainingArgs};
 use crate::keys::text;
 use crate::progress::{CountBar, Step, say};
 use crate::run::{Server, server};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use inferium_train::{
-    Checkpoint, DataSet, FolderLock, Order, RunFolder, Trainer, TrainingSpec, Vectors, announced, check_record, drawn,
+    Checkpoint, DataSet, FolderLock, Method, Order, RunFolder, Trainer, TrainingSpec, announced, check_record,
 };
 use inferium_types::Digest;
 use reqwest::Client;
@@ -29,18 +28,20 @@ const POLL: Duration = Duration::from_millis(500);
 const INTERVALS: u64 = 10;
 /// Steps of an interval at most, as the network takes them.
 const STEPS_MAX: u64 = 8_192;
+/// Tokens that the steps of an interval of adapters see, unless another is asked for: seconds of two cores.
+const TOKENS: u64 = 4_096;
 /// How a spec's file begins.
 const SPEC_MAGIC: &[u8] = b"inferium-training-spec/1\n";
 
 /// A gateway that trains.
-struct Remote {
+pub(super) struct Remote {
     runtime: tokio::runtime::Runtime,
     http: Client,
     server: Server,
 }
 
 impl Remote {
-    fn of(arguments: &HeadArgs, url: &str) -> Result<Self, Failure> {
+    pub(super) fn of(arguments: &RemoteArgs, url: &str) -> Result<Self, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("cannot ask the network: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failed(&e))?;
         let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build();
@@ -93,47 +94,45 @@ impl Remote {
 struct Own {
     text: String,
     data: DataSet,
-    base: Base,
-    vectors: Vectors,
-    source: Digest,
+    kind: Kind,
     /// The spec without what is drawn.
     open: TrainingSpec,
 }
 
 /// Sends a run, follows it to its end, and keeps what comes of it.
-pub(super) fn head(arguments: &HeadArgs, url: &str) -> Result<(), Failure> {
-    let remote = Remote::of(arguments, url)?;
-    let (text_of, data) = read(&arguments.training)?;
-    let labels = data.labels().map_err(|error| refused(&arguments.training, &error))?;
-    let lock = FolderLock::take(&arguments.training.out).map_err(failure)?;
-    let base = Base::embedder(&arguments.model, &arguments.training.machine)?;
-    let Base::Embedder(embedder, model) = &base else { return Err(Failure::failed("no embedder was loaded")) };
-    let source = base::source(&data, model);
-    let vectors = match kept_vectors(&arguments.training.out, &source, data.lines().len()) {
-        Some(vectors) => vectors,
-        None => base::vectors(embedder, &data)?,
-    };
-    let open = open(arguments, &base, &data, (labels, &vectors))?;
-    let own = Own { text: text_of, data, base, vectors, source, open };
+pub(super) fn run(
+    training: &TrainingArgs,
+    remote: &Remote,
+    (kind, lock): (Kind, FolderLock),
+    (text_of, data): (String, DataSet),
+) -> Result<(), Failure> {
+    let open = open(training, &kind, &data)?;
+    let own = Own { text: text_of, data, kind, open };
     let begun = remote.post(&body(&own))?;
     let id = text(&begun, "id").to_owned();
     if Digest::from_hex(&id).is_none() {
         return Err(Failure::refused("the gateway names no run"));
     }
     say(&format!("run {id}"));
-    let spec = drawn_spec(&remote, &id, &own)?;
+    let spec = drawn_spec(remote, &id, &own)?;
     let folder = RunFolder::begin_in(lock, &spec, &own.text).map_err(failure)?;
     if RunResult::load(&folder)?.is_some() {
         say("this run is finished: nothing is left to train");
         return show::run(&folder);
     }
-    folder.save(VECTORS, &own.vectors.to_bytes(&own.source)).map_err(failure)?;
-    let trainer = own.base.trainer(&spec, &own.data, Some(own.vectors), &arguments.training.machine)?;
+    let vectors = match own.kind.vectors {
+        Some((vectors, source)) => {
+            folder.save(VECTORS, &vectors.to_bytes(&source)).map_err(failure)?;
+            Some(vectors)
+        }
+        None => None,
+    };
+    let trainer = own.kind.base.trainer(&spec, &own.data, vectors)?;
     let trainer = trainer.as_ref();
     let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };
     let shapes = trainer.shapes();
     folder.keep(&first, &shapes).map_err(failure)?;
-    let last = follow(&remote, &id, trainer, &folder)?;
+    let last = follow(remote, &id, trainer, &folder)?;
     for (name, bytes) in trainer.export(&last.state) {
         // The run's own words of what comes of it: other bytes would be another run's.
         if remote.file(&id, &name, bytes.len())? != bytes {
@@ -145,24 +144,20 @@ pub(super) fn head(arguments: &HeadArgs, url: &str) -> Result<(), Failure> {
 }
 
 /// The run as it is announced.
-fn open(
-    arguments: &HeadArgs,
-    base: &Base,
-    data: &DataSet,
-    (labels, vectors): (Vec<String>, &Vectors),
-) -> Result<TrainingSpec, Failure> {
-    let training = &arguments.training;
+fn open(training: &TrainingArgs, kind: &Kind, data: &DataSet) -> Result<TrainingSpec, Failure> {
     if training.seed != 0 {
         return Err(Failure::usage("--seed is for this machine: the network draws order and first weights"));
     }
-    let mut spec = begin::head_spec(arguments, base, data, (labels, vectors));
-    // How many lines are held out is drawn later: about so many are not.
-    let lines = u64::try_from(data.lines().len()).unwrap_or(u64::MAX);
-    let share = u64::from(1_000_000_u32.saturating_sub(training.held_out.get()));
-    let examples = lines.saturating_mul(share).div_ceil(1_000_000).max(1);
+    let mut spec = begin::without_steps(training, kind, data);
+    // Which lines are held out is drawn later; any draw leaves about as many examples.
+    let examples = kind.base.examples(&spec, data)?;
     let per_epoch = Order::steps_per_epoch(examples, spec.batch);
-    spec.steps = training.steps.unwrap_or_else(|| arguments.epochs.saturating_mul(per_epoch));
-    let usual = spec.steps.div_ceil(INTERVALS).clamp(1, STEPS_MAX);
+    spec.steps = training.steps.unwrap_or_else(|| kind.epochs.saturating_mul(per_epoch));
+    let most = match spec.method {
+        Method::Head { .. } => STEPS_MAX,
+        Method::Lora { sequence, .. } => TOKENS / u64::from(spec.batch).saturating_mul(sequence.into()).max(1),
+    };
+    let usual = spec.steps.div_ceil(INTERVALS).clamp(1, most.max(1));
     spec.interval = training.interval.unwrap_or_else(|| u32::try_from(usual).unwrap_or(u32::MAX));
     let spec = announced(spec);
     spec.check().map_err(|error| Failure::usage(error.to_string()))?;
@@ -170,10 +165,18 @@ fn open(
 }
 
 fn body(own: &Own) -> Value {
-    let TrainingSpec { model, data, optimiser, batch, steps, interval, .. } = &own.open;
+    let TrainingSpec { method, model, data, optimiser, batch, steps, interval, .. } = &own.open;
+    let vectors = own.kind.vectors.as_ref().map(|(vectors, _)| BASE64.encode(vectors.bits()));
+    let adapters = match method {
+        Method::Head { .. } => Value::Null,
+        Method::Lora { rank, alpha_milli, layers, sequence } => {
+            json!({"rank": rank, "alpha": alpha_milli / 1_000, "layers": layers, "sequence": sequence})
+        }
+    };
     json!({
         "data": own.text,
-        "vectors": BASE64.encode(own.vectors.bits()),
+        "vectors": vectors,
+        "adapters": adapters,
         "model": {"name": model.name, "weights_root": model.weights_root.to_string(), "tokenizer": model.tokenizer_hash.to_string()},
         "steps": steps,
         "interval": interval,
@@ -207,7 +210,12 @@ fn drawn_spec(remote: &Remote, id: &str, own: &Own) -> Result<TrainingSpec, Fail
         std::thread::sleep(POLL);
     };
     step.done();
-    let spec = drawn(&own.open, &beacon, &own.data).map_err(|error| Failure::refused(error.to_string()))?;
+    let spec = own
+        .kind
+        .base
+        .ground()
+        .drawn(&own.open, &beacon, &own.data)
+        .map_err(|error| Failure::refused(error.to_string()))?;
     let encoded = [SPEC_MAGIC, &inferium_types::encode(&spec)].concat();
     if remote.file(id, "spec.bin", encoded.len())? != encoded {
         return Err(Failure::refused("the network trains another run than the one that was sent and drawn"));

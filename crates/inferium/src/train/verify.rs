@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
     let base = Base::of(spec, &arguments.machine)?;
     let began = Instant::now();
     let (vectors, embedded) = vectors_again(&base, &folder, &data, arguments.all, &beacon)?;
-    let trainer = base.trainer(spec, &data, vectors, &arguments.machine)?;
+    let trainer = base.trainer(spec, &data, vectors)?;
     if let Some(what) = check_first(trainer.as_ref(), &first) {
         return Err(Failure::refused(what.to_string()));
     }

@@ -13,8 +13,11 @@ use crate::hosting::{self, ToolServers};
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
 use inferium_engine::{FOLD_CONTEXT_TOKENS, Model, TRAIN_CONTEXT_TOKENS};
-use inferium_gateway::{AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, KeepDuty, ServedModel, WorkerSwitch};
+use inferium_gateway::{
+    AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, KeepDuty, ServedModel, ServedTraining, WorkerSwitch,
+};
 use inferium_tools::{Embeddings, Host, Secret};
+use inferium_train::Ground;
 use inferium_types::{
     Amount, Duty, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, Tier, TransactionBody, VrfSecretKey,
 };
@@ -49,7 +52,7 @@ const BOARD_SLOTS: u32 = 4;
 /// A lease of boards; too small for planted jobs, which there are none of.
 const BOARD_LEASE_JOBS: u32 = 32;
 const BOARD_LEASE_ITEMS: u64 = 1_000_000;
-/// What a trainer asks for an example that a step sees, and for an interval.
+/// What a trainer asks for an example that a step sees, or for a token of adapters' examples, and for an interval.
 const TRAINING_PRICE: Price =
     Price { prompt_token: Amount::from_nano(10), completion_token: Amount::from_nano(10_000) };
 /// Intervals that a trainer trains at once.
@@ -96,7 +99,7 @@ impl Services {
     pub(crate) async fn start(
         data: &DataDir,
         network: &Network,
-        served: &[Served],
+        (served, grounds): (&[Served], &[Ground]),
         chain: &LightClient,
         arguments: &UpArgs,
         listener: TcpListener,
@@ -123,7 +126,7 @@ impl Services {
             failures,
             tasks: Vec::new(),
         };
-        let start = Start { data, network, served, chain, faucet: &faucet, arguments, failing, stopped };
+        let start = Start { data, network, served, grounds, chain, faucet: &faucet, arguments, failing, stopped };
         let crime = arguments.crime.and_then(Cheat::worker);
         let mut workers = Vec::new();
         for served in served {
@@ -214,6 +217,8 @@ struct Start<'a> {
     data: &'a DataDir,
     network: &'a Network,
     served: &'a [Served],
+    /// What is trained on.
+    grounds: &'a [Ground],
     chain: &'a LightClient,
     faucet: &'a Sender,
     arguments: &'a UpArgs,
@@ -262,7 +267,7 @@ impl Start<'_> {
             key,
             models: self.served.iter().map(|served| self.model(served)).collect(),
             boards: Some(board_demand()),
-            training: self.arguments.training.then(training_demand),
+            training: self.grounds.iter().map(training).collect(),
             store: self.data.path().join("gateway.redb"),
             api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
             admin_token: AdminToken::from_entropy(self.data.secret(ADMIN_TOKEN, rand::random)?),
@@ -345,7 +350,11 @@ impl Start<'_> {
             server: served.server.clone(),
             hosting: if trains { None } else { self.hosting(services, served, crime)? },
             boards: if trains { None } else { self.boards(crime) },
-            training: trains.then_some(Training { slots: TRAINING_SLOTS, price: TRAINING_PRICE }),
+            training: trains.then(|| Training {
+                slots: TRAINING_SLOTS,
+                price: TRAINING_PRICE,
+                grounds: self.grounds.to_vec(),
+            }),
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| served.working.clone()),
@@ -457,8 +466,8 @@ fn board_demand() -> DemandTerms {
 }
 
 /// What the gateway asks of the pool for training.
-fn training_demand() -> DemandTerms {
-    DemandTerms {
+fn training(ground: &Ground) -> ServedTraining {
+    let demand = DemandTerms {
         price_max: TRAINING_PRICE,
         jobs_max: TRAINING_LEASE_JOBS,
         tokens_max: TRAINING_LEASE_EXAMPLES,
@@ -466,7 +475,8 @@ fn training_demand() -> DemandTerms {
         context_tokens: TRAIN_CONTEXT_TOKENS,
         open_ms: OPEN_MS,
         lease_ms: LEASE_MS,
-    }
+    };
+    ServedTraining { ground: ground.clone(), demand }
 }
 
 /// What a worker offers for a model: at most `slots`, and no more than its cache has room for, each with a whole context, when half as

@@ -20,7 +20,7 @@ pub(super) fn routes() -> Vec<Route> {
             "createTrainingRun",
             TRAINING,
             Access::Key,
-            "Has a classifier trained: each interval by a worker, and again by a committee; one that was sent before goes on, or is shown",
+            "Has a classifier or adapters trained: each interval by a worker, and again by a committee; one that was sent before goes on, or is shown",
             vec![json_answer("TrainingRun", "The run.")],
         )
     };
@@ -48,7 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
     let name = path(
         "file",
         json!({"type": "string"}),
-        "`spec.bin`, `00000000.checkpoint` and so on, and of a finished run `head.safetensors` and `labels.json`.",
+        "`spec.bin`, `00000000.checkpoint` and so on, and of a finished run `head.safetensors` and `labels.json`, or `adapter_model.safetensors` and `adapter_config.json`.",
     );
     let bytes = json!({
         "description": "The file.",
@@ -93,12 +93,23 @@ pub(super) fn request() -> Value {
     let model = json!({
         "type": "object", "additionalProperties": false, "required": ["name", "weights_root", "tokenizer"],
         "properties": {"name": text("Its name."), "weights_root": hash, "tokenizer": hash},
-        "description": "What the vectors are of; the network does not check that they are.",
+        "description": "What the vectors are of, which the network does not check; of adapters what they are of, which it does.",
+    });
+    let adapters = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "rank": count(1, 256, Some(8), "Rank of each adapter."),
+            "alpha": count(1, 1_000, Some(16), "Adapters count alpha / rank."),
+            "layers": count(1, 1_024, Some(8), "Layers that have adapters, from the last one down."),
+            "sequence": count(2, 512, Some(64), "Tokens of an example at most; longer texts are several."),
+        },
+        "description": "Has adapters trained, without `vectors`: low-rank ones of the queries and values of a chat model.",
     });
     const NANO: u32 = 1_000_000_000;
     let fields = vec![
-        ("data", text("The data set: a line of JSON for each text, with its label.")),
-        ("vectors", text("Base64 of the vectors of all lines: floats of four bytes, little-endian.")),
+        ("data", text("The data set: a line of JSON for each text, of a classifier with its label.")),
+        ("vectors", text("Of a classifier: Base64 of the vectors of all lines, floats of four bytes, little-endian.")),
+        ("adapters", adapters),
         ("model", model),
         ("steps", count(1, training::STEPS_MAX, None, "Steps.")),
         ("interval", count(1, 8_192, None, "Steps of an interval, which is a job; a tenth of all if nothing is said.")),
@@ -109,7 +120,7 @@ pub(super) fn request() -> Value {
         ("held_out_ppm", count(1, 999_999, Some(200_000), "Share of lines that no step sees.")),
         ("measured_max", count(1, 1 << 20, Some(10_000), "How many of them are measured on at most.")),
     ];
-    body(fields, &["data", "vectors", "model", "steps"])
+    body(fields, &["data", "model", "steps"])
 }
 
 /// What runs look like.
@@ -119,7 +130,7 @@ pub(super) fn answers() -> Vec<(&'static str, Value)> {
         "object": {"const": "training.run"}, "id": {"type": "string"}, "created": {"type": "integer"},
         "status": {"enum": ["announced", "training", "finished", "failed"]},
         "error": or_null("string"), "waits": or_null("string"),
-        "method": {"const": "head"}, "labels": or_null("integer"), "lines": {"type": "integer"},
+        "method": {"enum": ["head", "lora"]}, "adapters": or_null("object"), "labels": or_null("integer"), "lines": {"type": "integer"},
         "steps": {"type": "integer"}, "intervals": {"type": "integer"}, "intervals_done": {"type": "integer"},
         "root": or_null("string"), "loss": or_null("number"), "rejected": {"type": "integer"},
         "before": or_null("object"), "after": or_null("object"),

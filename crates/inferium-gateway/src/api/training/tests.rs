@@ -1,8 +1,10 @@
-use super::{INTERVALS_MAX, Open, TrainingRequest};
-use crate::api::{ApiModel, error::ApiError};
+use super::{INTERVALS_MAX, Open, Trainers, TrainingRequest};
+use crate::api::error::ApiError;
+use crate::gateway::{DemandTerms, ServedTraining};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use inferium_types::{Amount, Digest, Price, TaskKind, limits};
+use inferium_train::{Ground, Method};
+use inferium_types::{Amount, Digest, Price, limits};
 use serde_json::{Value, json};
 
 const LINES: usize = 12;
@@ -23,11 +25,18 @@ fn with(field: &str, value: Value) -> Value {
     body
 }
 
-fn trainer() -> ApiModel {
-    let (profile, model) = (inferium_train::profile(), inferium_train::model());
+fn trainer() -> Trainers {
     let price_max = Price { prompt_token: Amount::from_nano(10), completion_token: Amount::from_nano(1_000) };
-    let context_tokens = model.context_tokens();
-    ApiModel { id: profile.id(), kind: TaskKind::Training, profile, model, context_tokens, price_max }
+    let demand = DemandTerms {
+        price_max,
+        jobs_max: 32,
+        tokens_max: 1_000_000,
+        slots: 1,
+        context_tokens: inferium_train::model().context_tokens(),
+        open_ms: 1_000,
+        lease_ms: 1_000,
+    };
+    Trainers::new(&ServedTraining { ground: Ground::Vectors, demand })
 }
 
 fn opened(body: &Value) -> Result<Open, ApiError> {
@@ -59,8 +68,46 @@ fn a_run_is_read_with_what_is_usual_where_nothing_is_said() {
 /// Examples, each interval, and the announcement.
 #[test]
 fn a_run_costs_its_examples_and_intervals() {
-    let cost = opened(&body()).unwrap().cost_max(&trainer());
+    let cost = opened(&body()).unwrap().cost_max(&trainer().model);
     assert_eq!(cost.nano(), 10 * (20 * 4 + 1) + 1_000 * (4 + 1));
+}
+
+fn adapters(terms: Value) -> Value {
+    let mut body = with("adapters", terms);
+    body.as_object_mut().unwrap().remove("vectors");
+    body
+}
+
+fn open(body: &Value) -> Result<Open, ApiError> {
+    TrainingRequest::parse(&serde_json::to_vec(body).unwrap())?.open()
+}
+
+#[test]
+fn adapters_are_read_with_what_is_usual_and_without_vectors() {
+    let method = |terms: Value| open(&adapters(terms)).unwrap().spec.method;
+    assert_eq!(method(json!({})), Method::Lora { rank: 8, alpha_milli: 16_000, layers: 8, sequence: 64 });
+    let given = json!({"rank": 4, "alpha": 2, "layers": 1, "sequence": 32});
+    assert_eq!(method(given), Method::Lora { rank: 4, alpha_milli: 2_000, layers: 1, sequence: 32 });
+    let refused = |terms: Value| match open(&adapters(terms)).unwrap_err() {
+        ApiError::Invalid { param, .. } | ApiError::Unsupported { param } => param,
+        other => panic!("{other}"),
+    };
+    for (field, value) in [("rank", 0), ("alpha", 1_001), ("layers", 0), ("sequence", 513), ("dropout", 1)] {
+        assert_eq!(refused(json!({field: value})), format!("adapters.{field}"));
+    }
+    assert_eq!(refused(json!(1)), "adapters");
+    let both = open(&with("adapters", json!({}))).unwrap_err();
+    assert!(both.to_string().contains("a classifier's"), "{both}");
+}
+
+/// A token is what they are paid by, and a run of another kind than those that are trained is not begun.
+#[test]
+fn adapters_cost_their_tokens_and_are_no_classifier() {
+    let asked = open(&adapters(json!({"sequence": 32}))).unwrap();
+    assert_eq!(asked.cost_max(&trainer().model).nano(), 10 * (20 * 4 * 32 + 1) + 1_000 * (4 + 1));
+    assert!(Trainers::of(&[trainer()], &asked.spec.method).is_none());
+    assert!(Trainers::of(&[trainer()], &open(&body()).unwrap().spec.method).is_some());
+    assert!(asked.check(&trainer()).unwrap_err().to_string().contains("profile is of classifiers"));
 }
 
 #[test]

@@ -3,17 +3,15 @@
 //! What a worker claims is on disk before anything is made of it, and an interval counts once its committee approved it: whatever ends the
 //! gateway, a run goes on from its last interval that is final.
 
-use super::{Standing, standing, trainer_of, usage};
+use super::{Standing, Trainers, standing, usage};
+use crate::api::ApiState;
 use crate::api::error::ApiError;
 use crate::api::parts::{Done, run_all, spec as job_spec};
-use crate::api::{ApiModel, ApiState};
 use crate::hub::Hub;
 use crate::store::{IntervalRow, PendingInterval, StoreError, TrainingRecord, TrainingState};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use inferium_train::{
-    Checkpoint, DataSet, HeadTrainer, Method, Trainer as _, TrainingSpec, Vectors, claimed, drawn, input,
-};
+use inferium_train::{Checkpoint, DataSet, InvalidInterval, Method, Trainer, TrainingSpec, Vectors, claimed, input};
 use inferium_types::{Digest, JobAnswer, JobId, JobPayload, TrainingInput};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,14 +29,19 @@ const FAILED_MAX: u32 = 8;
 
 /// Works on all runs that there are, and come; ends only when the disk fails.
 pub(crate) async fn run(state: ApiState) -> Result<(), StoreError> {
-    let Some(trainer) = state.trainer.clone() else { return std::future::pending().await };
+    if state.trainers.is_empty() {
+        return std::future::pending().await;
+    }
     let mut working = FuturesUnordered::new();
     let mut at_work = BTreeSet::new();
     loop {
         for (id, record) in state.hub.disk(|hub| hub.store.trainings()).await? {
+            let Some(spec) = super::spec_of(&record) else { continue };
+            // One of a kind that is not trained here any more waits until it is.
+            let Some(trainers) = Trainers::of(&state.trainers, &spec.method).cloned() else { continue };
             if !record.state.is_over() && at_work.insert(id) {
-                let (hub, trainer) = (Arc::clone(&state.hub), Arc::clone(&trainer));
-                working.push(async move { (id, Run { hub, trainer, id }.drive().await) }.boxed());
+                let hub = Arc::clone(&state.hub);
+                working.push(async move { (id, Run { hub, trainers, id }.drive().await) }.boxed());
             }
         }
         tokio::select! {
@@ -53,18 +56,23 @@ pub(crate) async fn run(state: ApiState) -> Result<(), StoreError> {
 
 /// What a run is trained with, read again from the disk.
 pub(super) struct Prepared {
-    pub(super) trainer: HeadTrainer,
-    text: String,
-    vectors: Vectors,
+    pub(super) trainer: Box<dyn Trainer>,
+    material: Material,
 }
 
 impl Prepared {
     /// Of a run whose spec this is; none where something is gone. Waits for the disk.
-    pub(super) fn load(hub: &Hub, id: Digest, encoded: &[u8]) -> Result<Option<Self>, StoreError> {
+    pub(super) fn load(
+        hub: &Hub,
+        trainers: &[Trainers],
+        id: Digest,
+        encoded: &[u8],
+    ) -> Result<Option<Self>, StoreError> {
         let Ok(spec) = inferium_types::decode::<TrainingSpec>(encoded) else { return Ok(None) };
-        let Some((text, data, vectors)) = material(hub, id, &spec)? else { return Ok(None) };
-        let trainer = trainer_of(spec, &data, vectors.clone()).map_err(StoreError::new)?;
-        Ok(Some(Self { trainer, text, vectors }))
+        let Some(trainers) = Trainers::of(trainers, &spec.method) else { return Ok(None) };
+        let Some(material) = Material::load(hub, id, &spec)? else { return Ok(None) };
+        let trainer = trainers.ground.trainer(spec, &material.data, &material.bits()).map_err(StoreError::new)?;
+        Ok(Some(Self { trainer, material }))
     }
 
     fn spec(&self) -> &TrainingSpec {
@@ -80,14 +88,36 @@ impl Prepared {
     }
 }
 
-/// What a run is trained on; none where it is gone.
-fn material(hub: &Hub, id: Digest, spec: &TrainingSpec) -> Result<Option<(String, DataSet, Vectors)>, StoreError> {
-    let Method::Head { width, .. } = spec.method else { return Ok(None) };
-    let Some((text, bits)) = hub.store.training_data(id)? else { return Ok(None) };
-    let data = DataSet::parse(&text).map_err(StoreError::new)?;
-    let width = usize::try_from(width).unwrap_or(usize::MAX);
-    let vectors = Vectors::from_bits(width, &bits).map_err(StoreError::new)?;
-    Ok(Some((text, data, vectors)))
+/// What a run is trained on.
+struct Material {
+    text: String,
+    data: DataSet,
+    /// Of a classifier.
+    vectors: Option<Vectors>,
+}
+
+impl Material {
+    /// None where it is gone. Waits for the disk.
+    fn load(hub: &Hub, id: Digest, spec: &TrainingSpec) -> Result<Option<Self>, StoreError> {
+        let Some((text, bits)) = hub.store.training_data(id)? else { return Ok(None) };
+        let data = DataSet::parse(&text).map_err(StoreError::new)?;
+        let vectors = match spec.method {
+            Method::Head { width, .. } => {
+                let width = usize::try_from(width).unwrap_or(usize::MAX);
+                Some(Vectors::from_bits(width, &bits).map_err(StoreError::new)?)
+            }
+            Method::Lora { .. } => None,
+        };
+        Ok(Some(Self { text, data, vectors }))
+    }
+
+    fn bits(&self) -> Vec<u8> {
+        self.vectors.as_ref().map_or_else(Vec::new, Vectors::bits)
+    }
+
+    fn input(&self, spec: &TrainingSpec, at: Option<&Checkpoint>) -> TrainingInput {
+        input(spec, &self.text, self.vectors.as_ref(), at)
+    }
 }
 
 /// Why a run does not go on.
@@ -105,7 +135,7 @@ impl From<StoreError> for Stop {
 
 struct Run {
     hub: Arc<Hub>,
-    trainer: Arc<ApiModel>,
+    trainers: Trainers,
     id: Digest,
 }
 
@@ -135,7 +165,7 @@ impl Run {
 
     async fn go_on(&self) -> Result<(), Stop> {
         // Its lease is opened while it waits for one.
-        let _waits = self.hub.line_waits(self.trainer.id);
+        let _waits = self.hub.line_waits(self.trainers.model.id);
         while self.record().await?.spec.is_none() {
             self.begin().await?;
         }
@@ -143,7 +173,8 @@ impl Run {
         let (id, payer) = (self.id, record.payer);
         let gone = || Stop::Failed("what the run is trained on is gone".to_owned());
         let encoded = record.spec.ok_or_else(gone)?;
-        let prepared = self.hub.disk(move |hub| Prepared::load(hub, id, &encoded)).await?;
+        let own = [self.trainers.clone()];
+        let prepared = self.hub.disk(move |hub| Prepared::load(hub, &own, id, &encoded)).await?;
         let prepared = Arc::new(prepared.ok_or_else(gone)?);
         loop {
             let (kept, hub_prepared) = (self.id, Arc::clone(&prepared));
@@ -151,7 +182,7 @@ impl Run {
             if at.index() >= prepared.spec().intervals() {
                 self.check_all().await?;
                 let measuring = Arc::clone(&prepared);
-                let after = tokio::task::spawn_blocking(move || evaluated(&measuring.trainer, &at));
+                let after = tokio::task::spawn_blocking(move || evaluated(measuring.trainer.as_ref(), &at));
                 let after = after.await.map_err(|error| Stop::Failed(error.to_string()))??;
                 self.hub.disk(move |hub| hub.store.change_training(id, |record| record.after = Some(after))).await?;
                 return Ok(());
@@ -168,10 +199,9 @@ impl Run {
         let open = read(&open).map_err(|error| Stop::Failed(error.to_string()))?;
         let spec = open.clone();
         let gone = || Stop::Failed("what the run is trained on is gone".to_owned());
-        let found = self.hub.disk(move |hub| material(hub, id, &spec)).await?;
-        let (text, data, vectors) = found.ok_or_else(gone)?;
+        let material = self.hub.disk(move |hub| Material::load(hub, id, &spec)).await?.ok_or_else(gone)?;
         let Some(job) = announcement else {
-            let done = self.job(payer, input(&open, &text, &vectors, None)).await?;
+            let done = self.job(payer, material.input(&open, None)).await?;
             let job = JobId::from_hex(&done.job);
             self.hub.disk(move |hub| hub.store.change_training(id, |record| record.announcement = job)).await?;
             return Ok(());
@@ -190,11 +220,13 @@ impl Run {
             rejected.await?;
             return self.check_rejected().await;
         };
+        let ground = self.trainers.ground.clone();
         let begun = tokio::task::spawn_blocking(move || {
-            let spec = drawn(&open, &beacon, &data).map_err(|error| error.to_string())?;
-            let trainer = trainer_of(spec.clone(), &data, vectors)?;
+            let invalid = |error: InvalidInterval| error.to_string();
+            let spec = ground.drawn(&open, &beacon, &material.data).map_err(invalid)?;
+            let trainer = ground.trainer(spec.clone(), &material.data, &material.bits()).map_err(invalid)?;
             let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };
-            let before = evaluated(&trainer, &first).map_err(|_| "it can't be measured".to_owned())?;
+            let before = evaluated(trainer.as_ref(), &first).map_err(|_| "it can't be measured".to_owned())?;
             Ok::<_, String>((inferium_types::encode(&spec), first.to_bytes(&trainer.shapes()), before))
         });
         let begun = begun.await.map_err(|error| Stop::Failed(error.to_string()))?;
@@ -247,7 +279,7 @@ impl Run {
     /// Has a worker train an interval, and keeps what it claims.
     async fn claim(&self, prepared: &Arc<Prepared>, payer: Digest, at: Checkpoint) -> Result<JobId, Stop> {
         for _ in 0..FAILED_MAX {
-            let asked = input(prepared.spec(), &prepared.text, &prepared.vectors, Some(&at));
+            let asked = prepared.material.input(prepared.spec(), Some(&at));
             let Done { job, answer, cost, .. } = self.job(payer, asked).await?;
             let JobAnswer::Intervals(intervals) = answer else { continue };
             let Some(interval) = intervals.first() else { continue };
@@ -270,7 +302,7 @@ impl Run {
     /// A job, by whichever worker does it.
     async fn job(&self, payer: Digest, asked: TrainingInput) -> Result<Done, Stop> {
         let payload = JobPayload::train(rand::random(), asked);
-        let trainer = Arc::clone(&self.trainer);
+        let trainer = Arc::clone(&self.trainers.model);
         let read = tokio::task::spawn_blocking(move || {
             let examples = trainer.model.read(&payload.input).map(|prompt| prompt.tokens());
             (payload, examples)
@@ -280,7 +312,7 @@ impl Run {
         let mut failed = 0;
         loop {
             let count = usize::try_from(usage(examples).prompt_tokens).unwrap_or(usize::MAX);
-            let spec = job_spec((&self.trainer, payer), payload.clone(), count);
+            let spec = job_spec((&self.trainers.model, payer), payload.clone(), count);
             let spec = spec.map_err(|error| Stop::Failed(error.to_string()))?;
             let waits = match run_all(&self.hub, vec![spec]).await {
                 Ok(mut done) if !done.is_empty() => {
@@ -331,7 +363,7 @@ impl Run {
 }
 
 /// What a state comes to on the held-out part, as JSON.
-fn evaluated(trainer: &HeadTrainer, at: &Checkpoint) -> Result<String, Stop> {
+fn evaluated(trainer: &dyn Trainer, at: &Checkpoint) -> Result<String, Stop> {
     let failed = |error: &dyn std::fmt::Display| Stop::Failed(error.to_string());
     let measured = trainer.evaluate(&at.state.parameters, &mut |_, _| ()).map_err(|error| failed(&error))?;
     serde_json::to_string(&measured).map_err(|error| failed(&error))

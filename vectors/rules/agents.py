@@ -25,8 +25,8 @@ def is_of(ledger: Ledger, profile: str, task: str) -> bool:
 
 
 def check_models(ledger: Ledger, profile: str) -> None:
-    """A2, L2, X3: hosts, boards and training have no model."""
-    if any(is_of(ledger, profile, task) for task in ("host", "fold", "train")):
+    """A2, L2, X3, V10: hosts, boards, training and proofs have no model."""
+    if any(is_of(ledger, profile, task) for task in ("host", "fold", "train", "prove")):
         raise Refused("profile", expected="a model's")
 
 

@@ -10,7 +10,7 @@ from .state import Entry, digest
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
 FAULTS = [
     "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding",
-    "score", "run", "model_call", "board", "interval",
+    "score", "run", "model_call", "board", "interval", "classification", "proof",
 ]
 DEPTH_MAX = 32
 # L2: a hash over the ids of the suites that boards are folded of.
@@ -53,7 +53,7 @@ def profile_id(profile: Entry) -> str:
     engine = _engine(profile["engine"])
     tokens = _le(len(profile["eos_tokens"]), 4) + b"".join(_le(token, 4) for token in profile["eos_tokens"])
     does = profile["task"]
-    task = {"chat": b"\0", "host": b"\2", "fold": b"\3", "train": b"\4"}.get(does["kind"]) or b"\1" + _le(does["width"], 4)
+    task = {"chat": b"\0", "host": b"\2", "fold": b"\3", "train": b"\4", "prove": b"\6"}.get(does["kind"]) or b"\1" + _le(does["width"], 4)
     raw = _text(profile["name"]) + task + hashes + engine + _le(profile["sampler_version"], 2) + tokens
     return digest("inferium/profile/1", raw)
 
@@ -160,6 +160,11 @@ def boards() -> Entry:
 def trainer(build: str) -> Entry:
     """X3: the profile of training by an arithmetic, which its build names."""
     return _of_rules("training", "train", build)
+
+
+def prover(key: str) -> Entry:
+    """V10: the profile of proofs by a verifier's key, which its build names."""
+    return _of_rules("proofs", "prove", key)
 
 
 def _of_rules(name: str, does: str, build: str) -> Entry:

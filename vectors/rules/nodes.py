@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .encoding import boards, hosts, profile_id, trainer
+from .encoding import boards, hosts, profile_id, prover, trainer
 from .stake import note, oldest_snapshot
 from .state import Entry, Ledger, Refused, late
 
@@ -90,6 +90,9 @@ def is_well_formed(profile: Entry) -> bool:
         return False
     # X3: of training there is one for each arithmetic.
     if task["kind"] == "train" and (engine["kind"] != "canonical" or profile != trainer(engine["build"])):
+        return False
+    # V10: of proofs there is one for each verifier's key.
+    if task["kind"] == "prove" and (engine["kind"] != "canonical" or profile != prover(engine["build"])):
         return False
     return 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX
 

@@ -14,7 +14,7 @@ UNIFORM_PERCENT = 5
 # T1: the least tier of a kind that is served, and its deadline.
 SERVED = {
     "inference": ("mid", 24 * HOUR), "batch": ("mid", 24 * HOUR), "agent": ("mid", 24 * HOUR), "leaderboard": ("low", HOUR),
-    "training": ("high", 720 * HOUR),
+    "training": ("high", 720 * HOUR), "validation": ("mid", 24 * HOUR),
 }
 
 
@@ -57,10 +57,10 @@ def escrow_for(ledger: Ledger, terms: Entry) -> int:
 def _check_task(ledger: Ledger, terms: Entry) -> None:
     if terms["kind"] not in SERVED:
         raise Refused("not_served", what=terms["kind"])
-    if terms["mode"] not in ("exact", "sampled"):
+    if terms["mode"] not in ("exact", "sampled", "zk"):
         raise Refused("not_served", what=terms["mode"])
     least_tier, deadline_ms = SERVED[terms["kind"]]
-    if workers.embeds(ledger, terms["profile"]):
+    if workers.embeds(ledger, terms["profile"]) or agents.is_of(ledger, terms["profile"], "prove"):
         least_tier = "low"
     bounds = [
         ("tier", workers.TIERS.index(terms["tier"]) >= workers.TIERS.index(least_tier)),
@@ -89,10 +89,15 @@ def open_task(ledger: Ledger, operation: Entry) -> None:
     elif terms["kind"] == "training" and agents.is_of(ledger, terms["profile"], "train"):
         # X3: training is done on profiles of training.
         pass
+    elif terms["kind"] == "validation" and agents.is_of(ledger, terms["profile"], "prove"):
+        # V10: proofs are made on profiles of proofs.
+        pass
     else:
         agents.check_models(ledger, terms["profile"])
         if terms["kind"] == "training":
             raise Refused("profile", expected="one of training")
+        if terms["kind"] == "validation":
+            raise Refused("profile", expected="one of proofs")
     lock_task(ledger, operation["id"], sender, sender, terms)
 
 

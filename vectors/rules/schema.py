@@ -173,7 +173,7 @@ SEGMENT_TERMS = record(
 )
 FAULT = words(
     "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding", "score", "run", "model_call", "board",
-    "interval",
+    "interval", "classification", "proof",
 )
 VOTE_ON_SEGMENT = choice(
     valid={"effort": ID}, invalid={"job": narrow, "fault": FAULT}, unavailable={},

@@ -82,7 +82,7 @@ def _opening_of(ledger: Ledger, lease: Entry, totals: Entry) -> Entry:
     """V5: what the worker owes for a segment that leaves the lease like this."""
     terms = lease["terms"]
     is_measured = statistics.class_of(ledger, terms["profile"]) is not None
-    if ledger["forced_share"] == 0 or terms["kind"] in ("benchmark", "agent", "leaderboard", "training") or is_measured:
+    if ledger["forced_share"] == 0 or terms["kind"] in ("benchmark", "agent", "leaderboard", "training", "validation") or is_measured:
         return {"kind": "not_owed"}
     jobs_kept, tokens_kept = FORCED_ROOM, FORCED_ROOM * FORCED_TOKENS
     has_room = all([

@@ -54,15 +54,16 @@ def draw_committee(ledger: Ledger, key: str, beacon: str) -> None:
     if segment["kind"] != "benchmark":
         least = statistics.least_replay(ledger, segment["profile"])
         replay = max(workers.replay_share(ledger, record), workers.replay_floor(ledger, segment), least)
-    # A2, L2, X3: what a step orders may be spent, many read a board, and one wrong interval is enough: every one is looked at.
-    if segment["kind"] in ("agent", "leaderboard", "training"):
+    # A2, L2, X3, V10: what a step orders may be spent, many read a board, one wrong interval is enough, and proofs are for that: every one is
+    # looked at.
+    if segment["kind"] in ("agent", "leaderboard", "training", "validation"):
         replay = WHOLE
     # V7: nothing of a suspect worker is left to chance.
     if statistics.suspicion(ledger, segment["worker"], segment["profile"]) != "none":
         replay = WHOLE
     steps = (ledger["committee_two_from"], ledger["committee_three_from"])
     wanted = 1 + sum(agents.at_stake(ledger, segment) >= step for step in steps)
-    wanted = max(wanted, 2 if workers.is_newcomer(ledger, record) or segment["kind"] in ("leaderboard", "training") else 1)
+    wanted = max(wanted, 2 if workers.is_newcomer(ledger, record) or segment["kind"] in ("leaderboard", "training", "validation") else 1)
     size = max(min(wanted, len(drawn) - 2), 1)
     _seat(ledger, key, drawn[:size], "committee", seed, replay)
 

@@ -193,6 +193,12 @@ impl Debug for Classifier {
 }
 
 impl Classifier {
+    /// The integer model, if its answers can be proved: an input of one of texts is a vector of floats first, of which there is no proof.
+    #[must_use]
+    pub fn provable(&self) -> Option<&Model> {
+        self.encoder.is_none().then(|| self.engine.model())
+    }
+
     /// Of a model with its terms, and the encoder that these name.
     ///
     /// # Errors

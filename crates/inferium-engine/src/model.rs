@@ -2,7 +2,7 @@
 
 use crate::{
     Classifier, ClassifierInfo, ClassifierInput, Embedder, EmbedderInfo, Engine, EngineError, IntervalTrainer,
-    ModelInfo, SAMPLER_VERSION, ScoreRequest, Trained,
+    ModelInfo, PROVE_CONTEXT_TOKENS, Prover, SAMPLER_VERSION, ScoreRequest, Trained,
 };
 use inferium_eval::{Folded, fold_board};
 use inferium_types::{
@@ -24,6 +24,8 @@ pub enum Model {
     Trainer(Arc<dyn IntervalTrainer>),
     /// Says of inputs which class they are of (SPEC J12).
     Classifier(Arc<Classifier>),
+    /// Proves what a classifier said (SPEC V10).
+    Prover(Arc<Prover>),
 }
 
 /// How results are compared where a request is to run, as far as that bears on what may be asked.
@@ -92,6 +94,8 @@ pub enum Prompt {
     Interval(u32),
     /// Inputs to classify.
     Inputs(Vec<ClassifierInput>),
+    /// An answer that can be proved, by what its proof counts as.
+    Answer(u32),
 }
 
 impl Prompt {
@@ -106,7 +110,7 @@ impl Prompt {
             }
             Self::Board(folded) => usize::try_from(folded.items).unwrap_or(usize::MAX),
             Self::Inputs(inputs) => inputs.iter().map(ClassifierInput::tokens).sum(),
-            Self::Interval(examples) => usize::try_from(*examples).unwrap_or(usize::MAX),
+            Self::Interval(count) | Self::Answer(count) => usize::try_from(*count).unwrap_or(usize::MAX),
         }
     }
 }
@@ -120,6 +124,7 @@ impl Model {
             Self::Embedder(embedder) => ModelTask::Embed { width: embedder.model().width },
             Self::Folder(_) => ModelTask::Fold,
             Self::Trainer(_) => ModelTask::Train,
+            Self::Prover(_) => ModelTask::Prove,
             Self::Classifier(classifier) => {
                 let ClassifierInfo { reads, labels, .. } = classifier.model();
                 ModelTask::Classify { reads: *reads, classes: u32::try_from(labels.len()).unwrap_or(u32::MAX) }
@@ -142,6 +147,7 @@ impl Model {
             Self::Embedder(embedder) => embedder.model().context_tokens,
             Self::Folder(_) => FOLD_CONTEXT_TOKENS,
             Self::Trainer(_) => TRAIN_CONTEXT_TOKENS,
+            Self::Prover(_) => PROVE_CONTEXT_TOKENS,
             Self::Classifier(classifier) => classifier.model().context_tokens,
         }
     }
@@ -192,6 +198,7 @@ impl Model {
             }
             (Self::Classifier(classifier), JobInput::Classify(inputs)) => classifier.read(inputs).map(Prompt::Inputs),
             (Self::Trainer(trainer), JobInput::Train(input)) => trainer.read(input).map(Prompt::Interval),
+            (Self::Prover(prover), JobInput::Prove(input)) => prover.read(input).map(Prompt::Answer),
             (model, _) => Err(EngineError::Task { does: model.task().name() }),
         }
     }
@@ -204,6 +211,19 @@ impl Model {
         let Self::Trainer(trainer) = self else { return Err(EngineError::Task { does: self.task().name() }) };
         let (trainer, input) = (Arc::clone(trainer), input.clone());
         tokio::task::spawn_blocking(move || trainer.train(&input)).await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Works on a thread of its own with what proves.
+    ///
+    /// # Errors
+    /// [`EngineError::Task`] of a model that proves nothing; else what `work` says.
+    pub async fn prove_aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Prover) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let Self::Prover(prover) = self else { return Err(EngineError::Task { does: self.task().name() }) };
+        let prover = Arc::clone(prover);
+        tokio::task::spawn_blocking(move || work(&prover)).await.map_err(|_| EngineError::Stopped)?
     }
 
     /// [`Model::read`] where others wait for the thread: what folds or trains is read on one of its own.
@@ -300,6 +320,7 @@ impl Model {
             // There is one, under one name (SPEC L2).
             Self::Folder(_) => ModelProfile::folder(),
             Self::Trainer(trainer) => trainer.profile(),
+            Self::Prover(prover) => prover.profile(),
         }
     }
 }

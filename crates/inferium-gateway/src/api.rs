@@ -22,6 +22,7 @@ mod once;
 mod openapi;
 mod parts;
 mod pay;
+mod proofs;
 mod receipts;
 mod request;
 mod responses;
@@ -32,7 +33,7 @@ mod tokenizer;
 mod tools;
 mod training;
 
-use crate::gateway::{DemandTerms, ServedModel, ServedTraining};
+use crate::gateway::{DemandTerms, ServedModel, ServedProofs, ServedTraining};
 use crate::hub::{Hub, KeyRefusal, KeyView};
 use crate::keys::{AdminToken, ApiKey};
 use crate::switch::WorkerSwitch;
@@ -58,6 +59,8 @@ use inferium_types::{
     Amount, Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, Price, ProfileId, SamplingParams,
     TaskKind, limits,
 };
+use proofs::Provers;
+pub(crate) use proofs::run_proofs;
 use routing::Routing;
 pub(crate) use runs::{answer_calls, host_hired};
 use serde_json::json;
@@ -87,6 +90,8 @@ pub(crate) struct ApiState {
     folder: Arc<ApiModel>,
     /// What trains intervals, if any are trained: no models that clients name either.
     trainers: Arc<[Trainers]>,
+    /// What proves answers of classifiers.
+    provers: Arc<[Provers]>,
     /// Boards that are folded, and runs that are read, here before a worker is asked.
     folding: Arc<Semaphore>,
     /// Whose batch asks: no request, so that it shows no key.
@@ -130,7 +135,7 @@ impl ApiModel {
             // Whatever reads texts before it, what decides is integers.
             (_, ModelTask::Classify { .. }) => "int8",
             // Hosts, boards and training have no weights; no gateway serves one as a model.
-            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => "unknown",
+            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove) => "unknown",
         }
     }
 
@@ -144,7 +149,7 @@ impl ApiModel {
 
     /// Checks that the model is what a request's routing asks for.
     fn suits(&self, routing: &Routing) -> Result<(), ApiError> {
-        let (name, mode, quantization) = (&self.profile.name, self.profile.engine.mode().name(), self.quantization());
+        let (name, mode, quantization) = (&self.profile.name, self.profile.mode().name(), self.quantization());
         if let Some(wanted) = routing.verification.as_ref().filter(|wanted| *wanted != mode) {
             let message = format!("`{name}` is verified as `{mode}`, not as `{wanted}`");
             return Err(ApiError::invalid("provider.verification", message));
@@ -201,6 +206,7 @@ impl ApiState {
             models: models.collect(),
             folder: Arc::new(ApiModel::folder(network)),
             trainers: Arc::default(),
+            provers: Arc::default(),
             folding: Arc::new(Semaphore::new(1)),
             acting: None,
             with_batches: false,
@@ -236,6 +242,11 @@ impl ApiState {
     /// With training on these grounds, each at a price at most.
     pub(crate) fn with_training(self, training: &[ServedTraining]) -> Self {
         Self { trainers: training.iter().map(Trainers::new).collect(), ..self }
+    }
+
+    /// With proofs of what these classifiers say.
+    pub(crate) fn with_proofs(self, proofs: &[ServedProofs]) -> Self {
+        Self { provers: proofs.iter().map(Provers::new).collect(), ..self }
     }
 
     /// With these workers of its operator.

@@ -1,7 +1,7 @@
 //! The gateway's half of the chain: tasks that it keeps open, and what became of its segments.
 
 use crate::demand::Demand;
-use crate::gateway::{DemandTerms, GatewayError, ServedModel, ServedTraining};
+use crate::gateway::{DemandTerms, GatewayError, ServedModel, ServedProofs, ServedTraining};
 use crate::hub::{HiredRun, Hub, LeaseUse, Retired, calls_max};
 use crate::stall::Stalls;
 use crate::store::{ApprovalRecord, HiredRecord, LeaseRecord, OrdersRecord, SegmentStatus, SlashState, StoreError};
@@ -54,7 +54,7 @@ impl ChainSide {
         chain: LightClient,
         sender: Sender,
         models: &[ServedModel],
-        (boards, training): (Option<DemandTerms>, &[ServedTraining]),
+        (boards, training, proofs): (Option<DemandTerms>, &[ServedTraining], &[ServedProofs]),
         stalls: Arc<Stalls>,
     ) -> Self {
         let me = hub.node();
@@ -76,6 +76,10 @@ impl ChainSide {
                 }))
                 .chain(training.iter().map(|ServedTraining { ground, demand }| {
                     let (profile, kind) = (ground.profile(), TaskKind::Training);
+                    ((profile.id(), kind), (demand.task(&profile, kind), Demand::new(None)))
+                }))
+                .chain(proofs.iter().map(|ServedProofs { prover, demand, .. }| {
+                    let (profile, kind) = (prover.profile(), TaskKind::Validation);
                     ((profile.id(), kind), (demand.task(&profile, kind), Demand::new(None)))
                 }))
                 .collect(),
@@ -183,6 +187,7 @@ impl ChainSide {
                 self.hub.retire(profile, TaskKind::Batch, Retired::Unused, 0);
                 self.hub.retire(profile, TaskKind::Leaderboard, Retired::Unused, 0);
                 self.hub.retire(profile, TaskKind::Training, Retired::Unused, 0);
+                self.hub.retire(profile, TaskKind::Validation, Retired::Unused, 0);
             } else if has_task(TaskKind::Batch)
                 && is_starving(&self.hub, profile)
                 && !self.hub.is_retiring(profile, TaskKind::Inference)
@@ -449,8 +454,8 @@ fn is_wanted(hub: &Hub, (profile, kind): Wanted) -> bool {
             hub.has_backlog(profile) && !hub.is_pressed(profile) && hub.active_leases(profile, kind).1 == 0
         }
         // Whoever waits for an answer comes first: a batch gets nothing while they have no lease, or too few.
-        // Nobody keeps a lease of boards, or of training, for nothing.
-        TaskKind::Leaderboard | TaskKind::Training => {
+        // Nobody keeps a lease of boards, of training or of proofs for nothing.
+        TaskKind::Leaderboard | TaskKind::Training | TaskKind::Validation => {
             hub.has_backlog(profile) && hub.active_leases(profile, kind).1 == 0
         }
         _ => !is_starving(hub, profile) || hub.active_leases(profile, kind).0 == 0,

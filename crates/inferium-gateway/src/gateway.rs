@@ -10,10 +10,10 @@ use crate::store::{GatewayStore, StoreError};
 use crate::switch::WorkerSwitch;
 use axum::Router;
 use inferium_chain::{GetError, LightClient, Sender};
-use inferium_engine::Model;
+use inferium_engine::{Model, Prover};
 use inferium_ledger::LEASE_JOBS_MAX;
 use inferium_train::Ground;
-use inferium_types::{Amount, ModelProfile, Price, SecretKey, TaskKind, TaskTerms};
+use inferium_types::{Amount, ModelProfile, Price, ProfileId, SecretKey, TaskKind, TaskTerms};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -46,7 +46,7 @@ impl DemandTerms {
         let factor = if kind == TaskKind::Batch { BATCH_FACTOR } else { 1 };
         TaskTerms {
             kind,
-            mode: profile.engine.mode(),
+            mode: profile.mode(),
             tier: profile.task.least_tier(kind.policy().tier),
             profile: profile.id(),
             price_max: self.price_max,
@@ -80,6 +80,17 @@ pub struct ServedTraining {
     pub demand: DemandTerms,
 }
 
+/// A classifier whose answers a gateway has proved.
+#[derive(Debug, Clone)]
+pub struct ServedProofs {
+    /// The classifier's profile.
+    pub classifier: ProfileId,
+    /// Reads and counts what is to be proved.
+    pub prover: Arc<Prover>,
+    /// What is asked of the pool while proofs wait.
+    pub demand: DemandTerms,
+}
+
 /// How a gateway serves.
 #[derive(Debug)]
 pub struct GatewayConfig {
@@ -91,6 +102,8 @@ pub struct GatewayConfig {
     pub boards: Option<DemandTerms>,
     /// What it has trained, each on another ground; runs of no other kind are taken here (SPEC X3).
     pub training: Vec<ServedTraining>,
+    /// Classifiers whose answers it has proved for who asks (SPEC V10).
+    pub proofs: Vec<ServedProofs>,
     /// Where it keeps what it must not forget.
     pub store: PathBuf,
     /// Keys that may spend, with their budgets.
@@ -133,6 +146,7 @@ pub struct Gateway {
     models: Vec<ServedModel>,
     boards: Option<DemandTerms>,
     training: Vec<ServedTraining>,
+    proofs: Vec<ServedProofs>,
     outlets: Outlets,
     admin_token: AdminToken,
     batches: bool,
@@ -154,8 +168,9 @@ impl Gateway {
         let (hub, outlets) = Hub::new(config.key, store)?;
         let named = config.models.iter().map(|served| served.profile.clone()).chain([ModelProfile::folder()]);
         let named = named.chain(config.training.iter().map(|served| served.ground.profile()));
+        let named = named.chain(config.proofs.iter().map(|served| served.prover.profile()));
         hub.name_models(named.map(|profile| (profile.id(), profile.name)).collect());
-        let GatewayConfig { models, boards, training, admin_token, batches, workers, .. } = config;
+        let GatewayConfig { models, boards, training, proofs, admin_token, batches, workers, .. } = config;
         Ok(Self {
             hub,
             chain,
@@ -163,6 +178,7 @@ impl Gateway {
             models,
             boards,
             training,
+            proofs,
             outlets,
             admin_token,
             batches,
@@ -186,6 +202,7 @@ impl Gateway {
             .with_batches(self.batches)
             .with_boards(self.boards)
             .with_training(&self.training)
+            .with_proofs(&self.proofs)
             .with_workers(Arc::clone(&self.workers))
             .with_runs(self.chain.clone(), self.sender.clone())
     }
@@ -204,6 +221,9 @@ impl Gateway {
         // So are runs of training.
         let mut trainings = JoinSet::new();
         trainings.spawn(api::run_trainings(self.api_state()));
+        // And proofs.
+        let mut proofs = JoinSet::new();
+        proofs.spawn(api::run_proofs(self.api_state()));
         let Outlets { mut fatal, claims, unsigned, payments, calls, hired } = self.outlets;
         let answering = api::answer_calls(api_state.clone(), calls);
         let hosting = api::host_hired(api_state, hired);
@@ -215,7 +235,7 @@ impl Gateway {
             self.chain,
             self.sender,
             &self.models,
-            (self.boards, &self.training),
+            (self.boards, &self.training, &self.proofs),
             Arc::clone(&stalls),
         );
         tokio::select! {
@@ -226,6 +246,9 @@ impl Gateway {
                 return outcome.unwrap_or_else(|error| Err(StoreError::new(error))).map_err(Into::into);
             }
             Some(outcome) = trainings.join_next() => {
+                return outcome.unwrap_or_else(|error| Err(StoreError::new(error))).map_err(Into::into);
+            }
+            Some(outcome) = proofs.join_next() => {
                 return outcome.unwrap_or_else(|error| Err(StoreError::new(error))).map_err(Into::into);
             }
             () = self.hub.watch_deadlines() => {}

@@ -33,7 +33,7 @@ mod store;
 mod switch;
 
 pub use document::{InvalidDocument, receipt_document, verify_document};
-pub use gateway::{DemandTerms, Gateway, GatewayConfig, GatewayError, ServedModel, ServedTraining};
+pub use gateway::{DemandTerms, Gateway, GatewayConfig, GatewayError, ServedModel, ServedProofs, ServedTraining};
 pub use keys::{AdminToken, ApiKey, InvalidApiKey};
 pub use store::StoreError;
 pub use switch::{KeepDuty, WorkerSwitch};

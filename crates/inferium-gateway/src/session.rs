@@ -181,6 +181,7 @@ async fn receive(
         WorkerMessage::Embeddings { job, embeddings } => hub.parts(worker, job, JobAnswer::Embeddings(embeddings)),
         WorkerMessage::Scores { job, scores } => hub.parts(worker, job, JobAnswer::Scores(scores)),
         WorkerMessage::Board { job, board } => hub.parts(worker, job, JobAnswer::Board(board)),
+        WorkerMessage::Proof { job, proof } => hub.parts(worker, job, JobAnswer::Proof(proof)),
         WorkerMessage::Trained { job, interval } => hub.parts(worker, job, JobAnswer::Intervals(vec![interval])),
         WorkerMessage::CallModel { step, call, payload, sampling, tokens_max } => {
             hub.call_model(worker, (step, call), payload, (sampling, tokens_max), outbox);

@@ -4,6 +4,7 @@ mod boards;
 mod files;
 mod keys;
 mod payments;
+mod proofs;
 mod runs;
 mod training;
 
@@ -14,6 +15,7 @@ pub(crate) use files::{
 };
 pub(crate) use keys::{KeyLimits, KeyTerms, UsageRow};
 pub(crate) use payments::{PaymentRecord, PaymentState, add};
+pub(crate) use proofs::{PROOFS_UNDER_WAY_MAX, ProofJob, ProofRecord, ProofState};
 #[cfg(test)]
 use runs::REVIEWS_MAX;
 pub(crate) use runs::{AGENTS_MAX, AgentRecord, HiredRecord, OrdersRecord, ReviewRecord, RunRecord};

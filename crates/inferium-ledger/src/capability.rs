@@ -38,7 +38,10 @@ impl Block {
             return Err(Rejection::OutOfBounds { field: "report" });
         }
         self.check_leasable(&[profile])?;
-        if matches!(self.state.task_of(profile), ModelTask::Host | ModelTask::Fold | ModelTask::Train) {
+        if matches!(
+            self.state.task_of(profile),
+            ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove
+        ) {
             return Err(Rejection::Profile { expected: "a model's" });
         }
         if self.state.is_barred_from(sender, profile) {

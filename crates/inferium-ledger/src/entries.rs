@@ -14,7 +14,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, ChainId, Digest, EngineClass, JobId, JobTotals, LeaseEnd, ModelProfile,
     NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId, ProposalOutcome, ProposalTerms, SegmentId,
-    SegmentTerms, SlashRule, TaskId, TaskKind, TaskTerms, Tier, VoteTally,
+    SegmentTerms, SlashRule, TaskId, TaskKind, TaskTerms, Tier, VerificationMode, VoteTally,
 };
 
 /// The one entry that every block changes.
@@ -251,6 +251,12 @@ impl Profile {
     #[must_use]
     pub const fn engine(&self) -> &EngineClass {
         &self.profile.engine
+    }
+
+    /// How results of the profile are verified (SPEC T2).
+    #[must_use]
+    pub const fn mode(&self) -> VerificationMode {
+        self.profile.mode()
     }
 }
 

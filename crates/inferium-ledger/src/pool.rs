@@ -33,10 +33,13 @@ impl Block {
             (TaskKind::Leaderboard, _) => return Err(Rejection::Profile { expected: "the one of boards" }),
             // SPEC X3: so it is with training.
             (TaskKind::Training, ModelTask::Train) => {}
-            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => {
+            // SPEC V10: and with proofs.
+            (TaskKind::Validation, ModelTask::Prove) => {}
+            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove) => {
                 return Err(Rejection::Profile { expected: "a model's" });
             }
             (TaskKind::Training, _) => return Err(Rejection::Profile { expected: "one of training" }),
+            (TaskKind::Validation, _) => return Err(Rejection::Profile { expected: "one of proofs" }),
             (_, ModelTask::Chat | ModelTask::Embed { .. } | ModelTask::Classify { .. }) => {}
         }
         let id = TaskId::new(transaction.digest());

@@ -302,10 +302,10 @@ impl Block {
         // A capability task is measured by every job in it, and replayed more than enough. Where jobs are
         // measured no replay says for certain that one is wrong: nothing is ordered there.
         let is_measured = self.state.is_measured(lease.terms.profile);
-        // Of a run every step is looked at, and there is no neighbour's to plant; so it is with boards and intervals of training (SPEC L2, X3).
+        // Of a run every step is looked at, and there is no neighbour's to plant; so it is with boards, intervals of training and proofs (SPEC L2, X3, V10).
         let is_looked_at_whole = matches!(
             lease.terms.kind,
-            TaskKind::Benchmark | TaskKind::Agent | TaskKind::Leaderboard | TaskKind::Training
+            TaskKind::Benchmark | TaskKind::Agent | TaskKind::Leaderboard | TaskKind::Training | TaskKind::Validation
         );
         if share.get() == 0 || is_looked_at_whole || is_measured {
             return Opening::NotOwed;

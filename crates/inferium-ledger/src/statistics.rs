@@ -99,7 +99,7 @@ impl State {
 
     /// How results of a profile are verified (SPEC T2).
     pub(crate) fn mode_of(&self, profile: ProfileId) -> VerificationMode {
-        self.profiles.get(&profile).map_or(VerificationMode::Exact, |entry| entry.engine().mode())
+        self.profiles.get(&profile).map_or(VerificationMode::Exact, |entry| entry.mode())
     }
 
     /// SPEC V6, V9: an approval has the form of the profile's class, and what it measured is of that class.

@@ -18,6 +18,7 @@ mod money;
 mod nodes;
 mod planting;
 mod pool;
+mod proofs;
 mod random;
 mod reload;
 mod requests;

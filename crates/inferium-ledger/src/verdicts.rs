@@ -90,6 +90,8 @@ impl Block {
             TaskKind::Leaderboard => Ppm::ONE,
             // SPEC X3: one wrong interval is enough to put other weights in.
             TaskKind::Training => Ppm::ONE,
+            // SPEC V10: each proof is verified, which is what it is for.
+            TaskKind::Validation => Ppm::ONE,
             _ => {
                 let stake = self.state.nodes.get(&segment.worker).map_or(Amount::ZERO, |node| node.stake);
                 let jobs = segment.terms.totals.jobs;
@@ -97,12 +99,12 @@ impl Block {
                 reputation::replay_share(&record, parameters).max(floor).max(self.state.least_replay(segment.profile))
             }
         };
-        let is_unplanted = matches!(segment.kind, TaskKind::Leaderboard | TaskKind::Training);
+        let is_unplanted = matches!(segment.kind, TaskKind::Leaderboard | TaskKind::Training | TaskKind::Validation);
         let wanted = committee_size(
             self.state.at_stake(&segment),
             [parameters.committee_two_from, parameters.committee_three_from],
         )
-        // SPEC L2, X3: nothing is planted among boards and intervals, so one member would be compared with nobody.
+        // SPEC L2, X3, V10: nothing is planted among boards, intervals and proofs, so one member would be compared with nobody.
         .max(if reputation::is_newcomer(&record, parameters) || is_unplanted { 2 } else { 1 });
         self.order_by_draw(&mut eligible, &seed, &[]);
         // SPEC V1: two eligible seats stay outside, for escalation.

@@ -22,8 +22,8 @@ pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, inde
     let content = format!("Go on with these numbers: {}", hex::encode(item.as_bytes()));
     let salt = *item.as_bytes();
     match task {
-        // Nothing is measured on the profiles of hosts, of boards and of training (SPEC A2, L2, X3).
-        ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => {
+        // Nothing is measured on the profiles of hosts, of boards, of training and of proofs (SPEC A2, L2, X3, V10).
+        ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => {
             JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new())
         }
         ModelTask::Embed { .. } => JobPayload::embed(salt, vec![content]),

@@ -23,12 +23,12 @@ pub const FORCED_ROOM: u32 = 8;
 
 impl TaskTerms {
     /// True when leases of it are so large that planted jobs have room in them: what is kept for them
-    /// is at most an eighth. Only where replay is equality can one be known to be wrong; boards and intervals
-    /// of training are all looked at (SPEC L2, X3).
+    /// is at most an eighth. Only where replay is equality can one be known to be wrong; boards, intervals
+    /// of training and proofs are all looked at (SPEC L2, X3, V10).
     #[must_use]
     pub const fn holds_planted(&self) -> bool {
         matches!(self.mode, VerificationMode::Exact)
-            && !matches!(self.kind, TaskKind::Leaderboard | TaskKind::Training)
+            && !matches!(self.kind, TaskKind::Leaderboard | TaskKind::Training | TaskKind::Validation)
             && self.jobs_max >= 8 * FORCED_ROOM
             && self.tokens_max >= 8 * FORCED_TOKENS * FORCED_ROOM as u64
     }

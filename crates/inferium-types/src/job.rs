@@ -2,8 +2,8 @@
 
 use crate::{
     Amount, AmountOverflow, ClassifierInputs, Continuation, Digest, Embedding, FoldInput, JobId, LeaseId, Logits,
-    MeasuredEvidence, Price, RunInput, RunTranscript, SegmentId, Shaping, TokenScore, TrainedInterval, TrainingInput,
-    VrfProof, leaf_hash, limits, score,
+    MeasuredEvidence, Price, ProvingInput, RunInput, RunTranscript, SegmentId, Shaping, TokenScore, TrainedInterval,
+    TrainingInput, VrfProof, leaf_hash, limits, score,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
@@ -282,6 +282,8 @@ pub enum JobInput {
     Train(TrainingInput),
     /// Inputs to classify, each on its own (SPEC J12).
     Classify(ClassifierInputs),
+    /// A classifier's answer to prove (SPEC V10).
+    Prove(ProvingInput),
 }
 
 impl JobInput {
@@ -295,7 +297,8 @@ impl JobInput {
             | Self::Run(_)
             | Self::Fold(_)
             | Self::Train(_)
-            | Self::Classify(_) => None,
+            | Self::Classify(_)
+            | Self::Prove(_) => None,
         }
     }
 
@@ -307,7 +310,7 @@ impl JobInput {
             Self::Chat { .. } | Self::Complete { .. } | Self::Run(_) => None,
             Self::Embed { texts } => Some(texts.len()),
             Self::Score { continuations, .. } => Some(continuations.len()),
-            Self::Fold(_) | Self::Train(_) => Some(1),
+            Self::Fold(_) | Self::Train(_) | Self::Prove(_) => Some(1),
             Self::Classify(inputs) => Some(inputs.len()),
         }
     }
@@ -327,6 +330,7 @@ impl JobInput {
             Self::Fold(_) => JobAnswer::Board(String::new()),
             Self::Train(_) => JobAnswer::Intervals(Vec::new()),
             Self::Classify(_) => JobAnswer::Logits(Vec::new()),
+            Self::Prove(_) => JobAnswer::Proof(Vec::new()),
         }
     }
 }
@@ -345,6 +349,7 @@ impl fmt::Debug for JobInput {
             Self::Fold(input) => write!(f, "{input:?}"),
             Self::Train(input) => write!(f, "{input:?}"),
             Self::Classify(inputs) => write!(f, "Classify({inputs:?})"),
+            Self::Prove(input) => write!(f, "{input:?}"),
         }
     }
 }
@@ -408,6 +413,12 @@ impl JobPayload {
         Self { salt, input: JobInput::Classify(inputs) }
     }
 
+    /// An answer to prove.
+    #[must_use]
+    pub const fn prove(salt: [u8; 32], input: ProvingInput) -> Self {
+        Self { salt, input: JobInput::Prove(input) }
+    }
+
     /// Messages and stop strings of a conversation.
     #[must_use]
     pub fn as_chat(&self) -> Option<(&[ChatMessage], &[String])> {
@@ -419,7 +430,8 @@ impl JobPayload {
             | JobInput::Run(_)
             | JobInput::Fold(_)
             | JobInput::Train(_)
-            | JobInput::Classify(_) => None,
+            | JobInput::Classify(_)
+            | JobInput::Prove(_) => None,
         }
     }
 
@@ -455,6 +467,8 @@ impl JobPayload {
             JobInput::Train(input) if !input.is_well_formed() => return Err(ImpossibleJob::Training),
             JobInput::Train(_) => {}
             JobInput::Classify(inputs) => inputs.check()?,
+            JobInput::Prove(input) if input.tensor.is_empty() => return Err(ImpossibleJob::Texts { count: 0 }),
+            JobInput::Prove(_) => {}
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),
@@ -506,10 +520,12 @@ pub enum JobAnswer {
     Intervals(Vec<TrainedInterval>),
     /// To inputs of a classifier: one for each, in their order (SPEC J12).
     Logits(Vec<Logits>),
+    /// To an answer to prove: the proof with its statement, as files hold it (SPEC V10); empty before it is there.
+    Proof(Vec<u8>),
 }
 
 impl JobAnswer {
-    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, scored continuations, classified inputs, the one board, or the one interval.
+    /// What [`Usage::completion_tokens`] counts: tokens, embeddings, scored continuations, classified inputs, the one board, interval or proof.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
@@ -520,13 +536,8 @@ impl JobAnswer {
             Self::Run(_) => 1,
             Self::Intervals(intervals) => intervals.len(),
             Self::Logits(logits) => logits.len(),
-            Self::Board(board) => {
-                if board.is_empty() {
-                    0
-                } else {
-                    1
-                }
-            }
+            Self::Board(board) => !board.is_empty() as usize,
+            Self::Proof(proof) => !proof.is_empty() as usize,
         }
     }
 
@@ -547,6 +558,7 @@ impl JobAnswer {
             (Self::Board(board), Self::Board(more)) if board.is_empty() => *board = more,
             (Self::Intervals(intervals), Self::Intervals(more)) => intervals.extend(more),
             (Self::Logits(logits), Self::Logits(more)) => logits.extend(more),
+            (Self::Proof(proof), Self::Proof(more)) if proof.is_empty() => *proof = more,
             (
                 Self::Text { .. }
                 | Self::Embeddings(_)
@@ -554,7 +566,8 @@ impl JobAnswer {
                 | Self::Run(_)
                 | Self::Board(_)
                 | Self::Intervals(_)
-                | Self::Logits(_),
+                | Self::Logits(_)
+                | Self::Proof(_),
                 _,
             ) => return false,
         }
@@ -579,6 +592,7 @@ impl fmt::Debug for JobAnswer {
             Self::Board(board) => write!(f, "Board({} bytes)", board.len()),
             Self::Intervals(intervals) => write!(f, "{intervals:?}"),
             Self::Logits(logits) => write!(f, "Logits({})", logits.len()),
+            Self::Proof(proof) => write!(f, "Proof({} bytes)", proof.len()),
         }
     }
 }
@@ -616,7 +630,8 @@ impl JobOutput {
             | JobAnswer::Run(_)
             | JobAnswer::Board(_)
             | JobAnswer::Intervals(_)
-            | JobAnswer::Logits(_) => None,
+            | JobAnswer::Logits(_)
+            | JobAnswer::Proof(_) => None,
         }
     }
 
@@ -635,8 +650,9 @@ pub struct JobResult {
     /// Salted commitment to the [`JobOutput`].
     pub output_commitment: Digest,
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
-    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores, logits, boards and intervals over
-    /// their leaves ([`Embedding::leaf`], [`TokenScore::leaf`], [`Logits::leaf`], [`board_leaf`], [`TrainedInterval::leaf`]).
+    /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores, logits, boards, intervals and proofs
+    /// over their leaves ([`Embedding::leaf`], [`TokenScore::leaf`], [`Logits::leaf`], [`board_leaf`], [`TrainedInterval::leaf`],
+    /// [`proof_leaf`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,

@@ -45,6 +45,10 @@ pub const TRAINING_STEPS_MAX: usize = 8_192;
 pub const TRAINING_EXAMPLES_MAX: u32 = 100_000;
 /// Bytes of the state of such a run.
 pub const TRAINING_STATE_SIZE_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of a proof with its statement (SPEC V10).
+pub const PROOF_SIZE_MAX: usize = 2 * 1024 * 1024;
+/// Tokens that a proof counts as beside those of its input: so that few are in a segment, whose evidence holds them.
+pub const PROOF_TOKENS: u32 = 4_096;
 /// Jobs of one segment.
 pub const SEGMENT_JOBS_MAX: usize = 4_096;
 /// Tokens of one segment of several jobs: what a committee can replay within its window. A single

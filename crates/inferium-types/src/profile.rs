@@ -139,6 +139,8 @@ pub enum ModelTask {
         /// Classes, each with a number in every answer.
         classes: u32,
     },
+    /// Proves what a classifier said ([`ModelProfile::prover`], SPEC V10). Its build names the verifier's key.
+    Prove,
 }
 
 /// What the rules of boards fold: a hash over the ids of all suites that come with this software, in the order of their names
@@ -156,6 +158,7 @@ impl ModelTask {
             Self::Fold => "boards",
             Self::Train => "training",
             Self::Classify { .. } => "classification",
+            Self::Prove => "proofs",
         }
     }
 
@@ -164,17 +167,19 @@ impl ModelTask {
     pub const fn least_tier(self, kind: Tier) -> Tier {
         match self {
             Self::Chat | Self::Host | Self::Fold | Self::Train => kind,
-            Self::Embed { .. } | Self::Classify { .. } => Tier::Low,
+            Self::Embed { .. } | Self::Classify { .. } | Self::Prove => Tier::Low,
         }
     }
 
     /// The most that a worker is good for that was measured on it: how fast a machine embeds or classifies says
-    /// nothing of how fast it answers (SPEC N3). Nothing is measured on the profiles of hosts, of boards and of training.
+    /// nothing of how fast it answers (SPEC N3). Nothing is measured on the profiles of hosts, of boards, of training and of proofs.
     #[must_use]
     pub const fn most_tier(self) -> Tier {
         match self {
             Self::Chat => Tier::High,
-            Self::Embed { .. } | Self::Host | Self::Fold | Self::Train | Self::Classify { .. } => Tier::Low,
+            Self::Embed { .. } | Self::Host | Self::Fold | Self::Train | Self::Classify { .. } | Self::Prove => {
+                Tier::Low
+            }
         }
     }
 }
@@ -226,6 +231,22 @@ impl ModelProfile {
         Self::of_rules(ModelTask::Train, build)
     }
 
+    /// The profile of proofs about one classifier, by the digest of its verifier's key, which binds the model and the version of the proof
+    /// (SPEC V10).
+    #[must_use]
+    pub fn prover(key: Digest) -> Self {
+        Self::of_rules(ModelTask::Prove, key)
+    }
+
+    /// How results of this profile are verified (SPEC T2).
+    #[must_use]
+    pub const fn mode(&self) -> VerificationMode {
+        match self.task {
+            ModelTask::Prove => VerificationMode::Zk,
+            _ => self.engine.mode(),
+        }
+    }
+
     /// Of what follows from rules alone, which `build` names.
     fn of_rules(task: ModelTask, build: Digest) -> Self {
         Self {
@@ -243,7 +264,7 @@ impl ModelProfile {
     /// True when name, vectors and classes are within their maxima, and a model that gives vectors or classifies is verified by equality:
     /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6). A foreign profile's bounds bind (V9).
     /// Of hosts there is one profile (A2), and of boards (L2): who could declare another would choose who judges on it. Of training there
-    /// is one for each arithmetic (X3), as of models for each engine.
+    /// is one for each arithmetic (X3), as of models for each engine, and of proofs one for each verifier's key (V10).
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let fits = match self.task {
@@ -257,8 +278,8 @@ impl ModelProfile {
             }
             ModelTask::Host => *self == Self::host(),
             ModelTask::Fold => *self == Self::folder(),
-            ModelTask::Train => match &self.engine {
-                EngineClass::Canonical { build, .. } => *self == Self::trainer(*build),
+            ModelTask::Train | ModelTask::Prove => match &self.engine {
+                EngineClass::Canonical { build, .. } => *self == Self::of_rules(self.task, *build),
                 EngineClass::Tolerance { .. } | EngineClass::Foreign { .. } => false,
             },
         };

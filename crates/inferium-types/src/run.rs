@@ -105,7 +105,8 @@ impl ModelOutput {
             | JobAnswer::Scores(_)
             | JobAnswer::Run(_)
             | JobAnswer::Board(_)
-            | JobAnswer::Intervals(_) => None,
+            | JobAnswer::Intervals(_)
+            | JobAnswer::Proof(_) => None,
         }
     }
 

@@ -35,7 +35,7 @@ pub enum TaskKind {
     Benchmark,
     /// A run of an agent.
     Agent,
-    /// Replays and proofs.
+    /// Proofs of what a classifier said (SPEC V10).
     Validation,
     /// An interval of a training run.
     Training,
@@ -97,7 +97,7 @@ impl TaskKind {
             Self::Inference => ("inference", true, PriceUnit::Token, Tier::Mid, 24 * HOUR, true),
             Self::Benchmark => ("benchmark", false, PriceUnit::Token, Tier::Low, HOUR, false),
             Self::Agent => ("agent", true, PriceUnit::Run, Tier::Mid, 24 * HOUR, true),
-            Self::Validation => ("validation", false, PriceUnit::Proof, Tier::High, 24 * HOUR, false),
+            Self::Validation => ("validation", false, PriceUnit::Proof, Tier::Mid, 24 * HOUR, true),
             Self::Training => ("training", false, PriceUnit::Interval, Tier::High, 720 * HOUR, true),
             Self::Leaderboard => ("leaderboard", false, PriceUnit::Item, Tier::Low, HOUR, true),
             Self::Batch => ("batch", false, PriceUnit::Token, Tier::Mid, 24 * HOUR, true),
@@ -106,7 +106,7 @@ impl TaskKind {
     }
 }
 
-/// How results are verified (SPEC T2): `Exact` and `Sampled` follow from the profile's class; the others are not served yet.
+/// How results are verified (SPEC T2): `Exact` and `Sampled` follow from the profile's class, `Zk` is that of profiles of proofs; `Replicated` is not served yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum VerificationMode {
     /// Replay and compare digests for equality.
@@ -137,7 +137,7 @@ impl VerificationMode {
     /// True when requesters may ask for it today.
     #[must_use]
     pub const fn is_served(self) -> bool {
-        matches!(self, Self::Exact | Self::Sampled)
+        matches!(self, Self::Exact | Self::Sampled | Self::Zk)
     }
 }
 

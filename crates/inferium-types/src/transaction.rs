@@ -157,6 +157,8 @@ pub enum JobFault {
     Interval,
     /// What a classifier says of an input is not what its model computes, or there is not one for each (SPEC J12).
     Classification,
+    /// A proof is not one of the answer that it is asked for, or does not hold (SPEC V10).
+    Proof,
 }
 
 /// A validator's signed judgement of a segment (SPEC V).

@@ -195,6 +195,13 @@ pub enum WorkerMessage {
         /// Of some of them.
         logits: Vec<Logits>,
     },
+    /// The proof that a job made (SPEC V10), before it is finished.
+    Proof {
+        /// Which job.
+        job: JobId,
+        /// With its statement, as files hold it.
+        proof: Vec<u8>,
+    },
 }
 
 /// Says nothing of what a client asked or got: a message may end up in a log.
@@ -218,6 +225,7 @@ impl fmt::Debug for WorkerMessage {
             Self::Board { job, board } => write!(f, "Board({job:?}, {} bytes)", board.len()),
             Self::Logits { job, logits } => write!(f, "Logits({job:?}, {})", logits.len()),
             Self::Trained { job, interval } => write!(f, "Trained({job:?}, {interval:?})"),
+            Self::Proof { job, proof } => write!(f, "Proof({job:?}, {} bytes)", proof.len()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod embedded;
 mod folded;
 mod foreign;
 mod measured;
+mod proved;
 mod run;
 mod scored;
 mod trained;
@@ -296,6 +297,7 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
         (Model::Classifier(classifier), Prompt::Inputs(inputs)) => classified::check(drawn, classifier, inputs).await,
         (Model::Folder(_), Prompt::Board(board)) => Ok(folded::check(drawn, board)),
         (Model::Trainer(_), Prompt::Interval(_)) => trained::check(drawn, model).await,
+        (Model::Prover(_), Prompt::Answer(_)) => proved::check(drawn, model).await,
         // A model reads only what it can do something with.
         (model, _) => Err(EngineError::Task { does: model.task().name() }),
     }

@@ -306,6 +306,7 @@ fn describe_profile(profile: &ModelProfile) -> Description {
         ModelTask::Host => "hosts runs of agents".to_owned(),
         ModelTask::Fold => "folds results into boards".to_owned(),
         ModelTask::Train => "trains intervals of runs".to_owned(),
+        ModelTask::Prove => "proves what a classifier said".to_owned(),
     };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)
@@ -443,6 +444,7 @@ const fn fault_name(fault: JobFault) -> &'static str {
         JobFault::ModelCall => "a run cites what the model does not say",
         JobFault::Board => "a board is not what its files fold to",
         JobFault::Interval => "an interval of training is not what its steps come to",
+        JobFault::Proof => "a proof is not one of the answer that it was asked for, or does not hold",
     }
 }
 

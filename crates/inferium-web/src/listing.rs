@@ -1,4 +1,4 @@
-//! What the gateway tells of agents, boards and training beside the chain: manifests are on no chain, so their words come from here.
+//! What the gateway tells of agents, boards, training and proofs beside the chain: manifests are on no chain, so their words come from here.
 //!
 //! The gateway's routes are asked in this process. What they say of agents counts only where its hash is the chain's.
 
@@ -117,6 +117,11 @@ impl Listing {
     /// Runs of training, if the gateway says.
     pub(crate) async fn trainings(&self) -> Option<Value> {
         self.get("/v1/training/runs").await
+    }
+
+    /// Proofs of answers, if the gateway says.
+    pub(crate) async fn proofs(&self) -> Option<Value> {
+        self.get("/v1/proofs").await
     }
 
     /// A run of training, if the gateway has it.

@@ -5,6 +5,7 @@ mod boards;
 mod explorer;
 mod governance;
 mod nodes;
+mod proofs;
 mod start;
 pub(crate) mod studios;
 mod table;
@@ -72,7 +73,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         .route("/api/v1/segments/{id}", get(work::standing))
         .route("/api/v1/accounts/{id}", get(wallet::account))
         .route("/search", get(explorer::search));
-    let listed: [(&str, MethodRouter<WebState>); 13] = [
+    let listed: [(&str, MethodRouter<WebState>); 14] = [
         ("/studios", get(studios::catalogue)),
         ("/playground", get(start::playground)),
         ("/explorer", get(explorer::overview)),
@@ -84,6 +85,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         ("/leaderboard", get(nodes::leaderboard)),
         ("/boards", get(boards::boards)),
         ("/training", get(training::runs)),
+        ("/proofs", get(proofs::proofs)),
         ("/governance", get(governance::proposals)),
         ("/wallet", get(wallet::page)),
     ];

@@ -50,11 +50,13 @@ pub enum Crime {
     InflatedBoard,
     /// Trains, and says that the losses were half of what they were.
     FabricatedLoss,
+    /// Sends proofs with a byte that is another.
+    FalseProof,
 }
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::WrongWeights,
         Self::CoarseRows,
         Self::Fp8Cache,
@@ -75,6 +77,7 @@ impl Crime {
         Self::Silent,
         Self::InflatedBoard,
         Self::FabricatedLoss,
+        Self::FalseProof,
     ];
 
     /// Its name on the command line.
@@ -101,6 +104,7 @@ impl Crime {
             Self::Silent => "silent",
             Self::InflatedBoard => "inflated-board",
             Self::FabricatedLoss => "fabricated-loss",
+            Self::FalseProof => "false-proof",
         }
     }
 
@@ -129,7 +133,8 @@ impl Crime {
             | Self::AnotherModel
             | Self::Silent
             | Self::InflatedBoard
-            | Self::FabricatedLoss => None,
+            | Self::FabricatedLoss
+            | Self::FalseProof => None,
         }
     }
 
@@ -142,7 +147,7 @@ impl Crime {
     /// True when a worker of classifications can commit it.
     #[must_use]
     pub const fn is_of_classifiers(self) -> bool {
-        matches!(self, Self::EditedText | Self::Copied | Self::Silent)
+        matches!(self, Self::EditedText | Self::Copied | Self::Silent | Self::FalseProof)
     }
 
     /// What the worker asks of its engine instead of what it was asked for.
@@ -178,7 +183,8 @@ impl Crime {
             | Self::AnotherModel
             | Self::Silent
             | Self::InflatedBoard
-            | Self::FabricatedLoss => {}
+            | Self::FabricatedLoss
+            | Self::FalseProof => {}
         }
         Ok(bent)
     }

@@ -70,6 +70,7 @@ impl Planting {
             | JobInput::Run(_)
             | JobInput::Fold(_)
             | JobInput::Train(_)
+            | JobInput::Prove(_)
             | JobInput::Classify(_) => 1,
         }
     }
@@ -146,7 +147,8 @@ fn last(input: &mut JobInput) -> Option<&mut String> {
         | JobInput::Complete { .. }
         | JobInput::Run(_)
         | JobInput::Fold(_)
-        | JobInput::Train(_) => None,
+        | JobInput::Train(_)
+        | JobInput::Prove(_) => None,
     }
 }
 

@@ -9,14 +9,14 @@ use crate::crime::Crime;
 use crate::server::{Server, ServerError};
 use inferium_engine::{
     Answer, Classifier, ClassifierInput, Comparison, Embedder, Engine, EngineError, Folded, GenerateRequest, Model,
-    Prompt, ReplayRequest, ScoreRequest, Scoring, Step, TextModel, TextVector, Trained, Unfit,
+    Prompt, Prover, ReplayRequest, ScoreRequest, Scoring, Step, TextModel, TextVector, Trained, Unfit,
 };
 use inferium_sampling::Fingerprint;
 use inferium_train::Ground;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
     JobResult, Logits, MeasuredEvidence, NetworkKey, Shaping, TaskKind, TokenScore, Usage, VerificationMode,
-    board_leaf, merkle_root, replay_seed, wire::WorkerMessage,
+    board_leaf, merkle_root, proof_leaf, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -176,6 +176,7 @@ pub(crate) async fn run(
             classify(&context, classifier, inputs, (request, payload), &outbox).await?
         }
         (Model::Trainer(_), Prompt::Interval(_)) => train(&context, (request, payload), &outbox).await?,
+        (Model::Prover(_), Prompt::Answer(_)) => prove(&context, (request, payload), &outbox).await?,
         (Model::Folder(_), Prompt::Board(folded)) => fold(&context, folded, (request, payload), &outbox).await?,
         // A model reads only what it can do something with.
         (model, _) => return Err(EngineError::Task { does: model.task().name() }.into()),
@@ -393,6 +394,24 @@ async fn train(
     Ok(finish(context, (request, payload), answer, FinishReason::EndOfText, evidence))
 }
 
+/// Proves what a classifier said (SPEC V10): all of it, as embeddings.
+async fn prove(
+    context: &JobContext,
+    (request, payload): (JobRequest, JobPayload),
+    outbox: &mpsc::Sender<WorkerMessage>,
+) -> Result<FinishedJob, JobRefusal> {
+    let JobInput::Prove(input) = &payload.input else { return Err(JobRefusal::Payload) };
+    let (input, lease) = (input.clone(), request.lease);
+    let mut proof = context.model.prove_aside(move |prover| prover.prove(&input, lease)).await?;
+    if context.crime == Some(Crime::FalseProof) {
+        crooked::falsify(&mut proof);
+    }
+    let message = WorkerMessage::Proof { job: request.job, proof: proof.clone() };
+    outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
+    let evidence = Evidence::Exact(vec![proof_leaf(&proof)]);
+    Ok(finish(context, (request, payload), JobAnswer::Proof(proof), FinishReason::EndOfText, evidence))
+}
+
 /// Does one job as an honest worker does it, with no gateway and no chain: for tools that measure workers.
 ///
 /// `vrf_output` is the worker's for the request's lease; `mode` says what is shown of the run.
@@ -503,16 +522,20 @@ fn finish(
     FinishedJob { leaf: JobLeaf { request, result }, evidence: JobEvidence { payload, output, measured } }
 }
 
-/// What does jobs of a kind: `own` with its server, but where boards are folded, or intervals trained on a ground.
+/// What does jobs of a kind: `own` with its server, but where boards are folded, intervals trained on a ground, or answers proved.
 pub(crate) fn model_for(
     kind: TaskKind,
     network: NetworkKey,
     (own, server): (&Model, Option<&Arc<Server>>),
     ground: Option<&Ground>,
+    prover: Option<&Arc<Prover>>,
 ) -> (Model, Option<Arc<Server>>) {
     match kind {
         TaskKind::Leaderboard => (Model::folder(network), None),
         TaskKind::Training => (ground.unwrap_or(&Ground::Vectors).model(), None),
+        TaskKind::Validation if prover.is_some() => {
+            (prover.map_or_else(|| own.clone(), |prover| Model::Prover(Arc::clone(prover))), None)
+        }
         _ => (own.clone(), server.map(Arc::clone)),
     }
 }

@@ -37,4 +37,4 @@ pub use host::{Hosting, OpenTools, RunFailure, ToolResponse, Tools};
 pub use inferium_store::StoreError;
 pub use job::{FinishedJob, JobRefusal, answer_honestly};
 pub use server::{Server, ServerConfig, ServerError};
-pub use worker::{Boards, Training, Worker, WorkerConfig, WorkerError};
+pub use worker::{Boards, Proving, Training, Worker, WorkerConfig, WorkerError};

@@ -6,7 +6,7 @@
 use crate::job::{self, JobContext};
 use crate::server::Server;
 use inferium_chain::{GetError, LightClient, Sender};
-use inferium_engine::Model;
+use inferium_engine::{Model, Prover};
 use inferium_ledger::{Lease, Node, Stall, StateKey};
 use inferium_seal::SealingSecret;
 use inferium_types::{
@@ -35,6 +35,7 @@ pub(crate) struct Answerer {
     pub(crate) http: reqwest::Client,
     pub(crate) model: Model,
     pub(crate) server: Option<Arc<Server>>,
+    pub(crate) prover: Option<Arc<Prover>>,
 }
 
 impl Answerer {
@@ -61,8 +62,13 @@ impl Answerer {
         let Some(lease) = lease else { return Ok(true) };
         let vrf_output = self.vrf.prove(&vrf_input(&lease.beacon, claim.lease)).output();
         let mode = lease.terms.mode;
-        let (model, server) =
-            job::model_for(lease.terms.kind, self.chain.network_key(), (&self.model, self.server.as_ref()), None);
+        let (model, server) = job::model_for(
+            lease.terms.kind,
+            self.chain.network_key(),
+            (&self.model, self.server.as_ref()),
+            None,
+            self.prover.as_ref(),
+        );
         let context = JobContext::honest(model, server, vrf_output, mode);
         self.answer(&claim.request, context).await.map(|()| false)
     }

@@ -18,7 +18,7 @@ use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
 use crate::store::{LeaseRecord, SegmentRecord, WorkerStore};
 use inferium_chain::{GetError, LightClient, Sender, VerifiedBlock};
-use inferium_engine::{Model, TextModel};
+use inferium_engine::{Model, Prover, TextModel};
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_train::Ground;
@@ -69,6 +69,8 @@ pub struct WorkerConfig {
     pub boards: Option<Boards>,
     /// How it trains intervals of runs; it does not where there is nothing (SPEC X3).
     pub training: Option<Training>,
+    /// How it proves what its classifier says, if it does (SPEC V10).
+    pub proving: Option<Proving>,
     /// On a devnet: how it cheats.
     pub crime: Option<Crime>,
     /// On a devnet: what a cheat with other weights lets be measured.
@@ -102,6 +104,17 @@ impl Training {
     pub(crate) fn ground(&self, profile: ProfileId) -> Option<&Ground> {
         self.grounds.iter().find(|ground| ground.profile().id() == profile)
     }
+}
+
+/// How a worker proves.
+#[derive(Debug, Clone)]
+pub struct Proving {
+    /// Proofs at once.
+    pub slots: u32,
+    /// What it asks for a token of a proof: each counts as [`inferium_types::limits::PROOF_TOKENS`], and those of its input.
+    pub token_price: Amount,
+    /// Its classifier, registered.
+    pub prover: Arc<Prover>,
 }
 
 /// Why a worker ended.
@@ -412,18 +425,22 @@ impl Core {
         Ok(true)
     }
 
-    /// True for the profile of its model, of hosts if it is one, of boards if it folds, and of training if it trains.
+    /// True for the profile of its model, of hosts if it is one, of boards if it folds, of training if it trains, and of proofs if it
+    /// proves.
     fn serves(&self, profile: ProfileId) -> bool {
         profile == self.config.profile
             || (self.config.hosting.is_some() && profile == ModelProfile::host().id())
             || (self.config.boards.is_some() && profile == ModelProfile::folder().id())
             || self.config.training.as_ref().is_some_and(|training| training.ground(profile).is_some())
+            || self.config.proving.as_ref().is_some_and(|proving| profile == proving.prover.profile().id())
     }
 
     /// What does jobs of a lease.
     fn model_for(&self, terms: &TaskTerms) -> (Model, Option<Arc<Server>>) {
         let ground = self.config.training.as_ref().and_then(|training| training.ground(terms.profile));
-        job::model_for(terms.kind, self.chain.network_key(), (&self.model, self.config.server.as_ref()), ground)
+        let prover = self.config.proving.as_ref().map(|proving| &proving.prover);
+        let own = (&self.model, self.config.server.as_ref());
+        job::model_for(terms.kind, self.chain.network_key(), own, ground, prover)
     }
 
     /// Opens what it takes to serve a lease.

@@ -44,4 +44,4 @@ pub use file::{FILE_BYTES_MAX, KEY_BYTES_MAX, ProofFile};
 pub use proof::{PROOF_BYTES_MAX, Proof};
 pub use prove::{InputCommitment, ProvingKey, Stage, register};
 pub use statement::{Hiding, Statement, VerifyingKey};
-pub use verify::verify;
+pub use verify::{verify, verify_traced};

@@ -58,6 +58,17 @@ impl VerifyingKey {
         &self.weights
     }
 
+    /// Digest of the key: of model, weights, contract and protocol. Two keys with one are equal.
+    #[must_use]
+    pub fn id(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("inferium zk key 2026-11");
+        hasher.update(&(PROTOCOL.len() as u64).to_le_bytes()).update(PROTOCOL.as_bytes());
+        hasher.update(&CONTRACT_VERSION.to_le_bytes()).update(&self.model).update(&self.weights);
+        // The model's outline follows from its id only for whoever has the model.
+        hasher.update(&self.to_bytes().unwrap_or_default());
+        *hasher.finalize().as_bytes()
+    }
+
     /// Digest of a statement about this model; what the transcript begins with.
     #[must_use]
     pub fn digest(&self, statement: &Statement) -> [u8; 32] {

@@ -5,6 +5,7 @@
 
 use p3_blake3::Blake3;
 use p3_challenger::{CanObserve, FieldChallenger, HashChallenger, SerializingChallenger32};
+use p3_field::{BasedVectorSpace, PrimeField32};
 use p3_symmetric::Hash;
 
 use crate::field::{EF, F};
@@ -42,6 +43,19 @@ impl Transcript {
 
     pub(crate) fn element(&mut self, element: EF) {
         self.challenger.observe_algebra_element(element);
+    }
+
+    /// A digest of all that was said and drawn.
+    pub(crate) fn seal(mut self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("inferium zk transcript end 2026-11");
+        for _ in 0..2 {
+            let coefficients = self.challenge();
+            for coefficient in coefficients.as_basis_coefficients_slice() {
+                let coefficient: &F = coefficient;
+                hasher.update(&coefficient.as_canonical_u32().to_le_bytes());
+            }
+        }
+        *hasher.finalize().as_bytes()
     }
 
     pub(crate) fn challenge(&mut self) -> EF {

@@ -99,6 +99,15 @@ pub(crate) fn count(key: &VerifyingKey) -> Result<Demand, VerifyError> {
 /// # Errors
 /// [`VerifyError`] of the first thing that is not as it should be. Bytes of any kind are an error at worst, never a panic.
 pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<(), VerifyError> {
+    verify_traced(key, statement, proof).map(drop)
+}
+
+/// As [`verify`]; of a proof that holds a digest of the whole transcript, with every challenge that was drawn. It follows from statement and
+/// proof, and nobody has it who has not made the checks.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_traced(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<[u8; 32], VerifyError> {
     let output = key.output(statement).ok_or(VerifyError::Statement)?;
     let parts = proof.parts()?;
     let is_hiding = statement.hiding == Hiding::Activations;
@@ -133,5 +142,6 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
     let claims = [(early_input, early_input_value), (input_point, input_value)];
     of_input.verify("input", input, &statement.input, &claims, &mut transcript)?;
     let claims = [(early_trace, early_trace_value), (trace_point, trace_value)];
-    of_trace.verify("trace", trace, &parts.trace, &claims, &mut transcript)
+    of_trace.verify("trace", trace, &parts.trace, &claims, &mut transcript)?;
+    Ok(transcript.seal())
 }

@@ -7,7 +7,8 @@ use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
 use crate::hosting::{self, ToolServers};
 use crate::output;
 use crate::progress::{Step, print, say};
-use crate::up::engine::{Served, adapters, serve, serve_classifier, serve_embeddings};
+use crate::up::beside::{PROOF_TOKEN_PRICE, adapters, prover};
+use crate::up::engine::{Served, serve, serve_classifier, serve_embeddings};
 use crate::up::foreign::reach;
 use crate::up::register::{self, Registration};
 use crate::up::{self, Interrupt, NetworkFile, offer_of};
@@ -18,7 +19,7 @@ use inferium_train::Ground;
 use inferium_types::{
     AccountId, Amount, Duty, Event, NodeId, NodeRole, OfferTerms, Price, ProfileId, Tier, VrfSecretKey,
 };
-use inferium_worker::{Boards, Hosting, Training, Worker, WorkerConfig};
+use inferium_worker::{Boards, Hosting, Proving, Training, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,16 +58,33 @@ async fn training(chain: &LightClient, arguments: &JoinArgs, models: &Path) -> R
     let mut grounds = vec![Ground::Vectors];
     let is_chat = arguments.embeddings.is_none() && arguments.classifier.is_none();
     if let Some(ground) = is_chat.then(|| adapters(&arguments.serving, models)).transpose()?.flatten() {
-        let id = ground.profile().id();
-        let known: Option<Profile> =
-            chain.entry(&StateKey::Profile(id)).await.map_err(|error| Failure::network(error.to_string()))?;
-        match known {
-            Some(_) => grounds.push(ground),
-            None => say("adapters of this model are not trained here: no validator has declared that it judges them"),
+        match is_judged(chain, ground.profile().id()).await? {
+            true => grounds.push(ground),
+            false => say("adapters of this model are not trained here: no validator has declared that it judges them"),
         }
     }
     let price = Price { prompt_token: arguments.example_price, completion_token: arguments.interval_price };
     Ok(Some(Training { slots: arguments.training, price, grounds }))
+}
+
+/// How it proves what its classifier says, if it does and the network's validators judge that.
+async fn proving(chain: &LightClient, served: &Served, slots: u32) -> Result<Option<Proving>, Failure> {
+    if slots == 0 {
+        return Ok(None);
+    }
+    let Some(prover) = prover(served, chain.network_key().chain) else { return Ok(None) };
+    if !is_judged(chain, prover.profile().id()).await? {
+        say("what this classifier says is not proved here: no validator has declared that it judges that");
+        return Ok(None);
+    }
+    Ok(Some(Proving { slots, token_price: PROOF_TOKEN_PRICE, prover }))
+}
+
+/// Whether a validator has declared a profile.
+async fn is_judged(chain: &LightClient, id: ProfileId) -> Result<bool, Failure> {
+    let known: Option<Profile> =
+        chain.entry(&StateKey::Profile(id)).await.map_err(|error| Failure::network(error.to_string()))?;
+    Ok(known.is_some())
 }
 
 impl From<WantedTier> for Tier {
@@ -144,6 +162,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         hosting: hosting(&data, &served, &arguments)?,
         boards: (arguments.boards > 0).then_some(Boards { slots: arguments.boards, item_price: arguments.board_price }),
         training: training(&chain, &arguments, &models).await?,
+        proving: proving(&chain, &served, arguments.proofs).await?,
         crime: None,
         assessed: None,
         other: None,

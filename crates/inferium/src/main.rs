@@ -34,6 +34,7 @@ mod profile;
 mod progress;
 mod ps;
 mod receipt;
+mod remote;
 mod run;
 mod service;
 mod shell;

@@ -5,14 +5,16 @@ use crate::output;
 use crate::progress::{print, say};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use inferium_engine::prover_profile;
 use inferium_gateway::verify_document;
 use inferium_types::{
     ChatMessage, ClassifierInputs, FinishReason, JobAnswer, JobId, JobInput, JobLeaf, JobOpening, Logits, NetworkKey,
-    ReceiptFacts, decode,
+    ReceiptFacts, decode, merkle_root, proof_leaf,
 };
+use inferium_zk::{FILE_BYTES_MAX, ProofFile};
 use serde_json::{Value, json};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Pause between two questions whether a receipt is final.
@@ -32,7 +34,10 @@ pub(crate) async fn run(command: ReceiptCommand) -> Result<(), Failure> {
                 None => print(&document),
             }
         }
-        ReceiptCommand::Verify { file, network_key, answer } => verify(&file, &network_key, answer.as_deref()),
+        ReceiptCommand::Verify { file, network_key, answer, proof, model, key } => {
+            let proof = proof.map(|proof| Proof { proof, model, key });
+            verify(&file, &network_key, (answer.as_deref(), proof.as_ref()))
+        }
     }
 }
 
@@ -71,12 +76,47 @@ pub(crate) async fn get(job: &str, url: &str, timeout: Duration) -> Result<Strin
     }
 }
 
-fn verify(file: &Path, network_key: &str, answer: Option<&Path>) -> Result<(), Failure> {
+/// A proof, and what it is checked with.
+struct Proof {
+    proof: PathBuf,
+    model: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl Proof {
+    /// Checks that it holds, is on the receipt's chain, and is the very one that the receipt's job made.
+    fn check(&self, facts: &ReceiptFacts) -> Result<ProofFile, Failure> {
+        let bytes = crate::files::read(&self.proof, FILE_BYTES_MAX as u64)?;
+        let wrong = |why: &str| Err(Failure::refused(format!("{}: {why}", self.proof.display())));
+        if merkle_root(&[proof_leaf(&bytes)]) != facts.job.result.evidence_root {
+            return wrong("it is not the proof that the receipt's job made");
+        }
+        let (key, _) = crate::zk::key_of(self.model.as_deref(), self.key.as_deref())?;
+        if prover_profile(&key).id() != facts.outcome.profile {
+            return wrong("the receipt's job proves what another model says, or by other rules");
+        }
+        let file = ProofFile::from_bytes(&bytes)
+            .map_err(|error| Failure::refused(format!("{}: {error}", self.proof.display())))?;
+        let statement = &file.statement;
+        let is_bound = statement.chain == *facts.chain.digest().as_bytes()
+            && statement.prover == *facts.job.request.lease.digest().as_bytes();
+        if !is_bound {
+            return wrong("it is of another chain, or was made under another lease");
+        }
+        match inferium_zk::verify(&key, statement, &file.proof) {
+            Ok(()) => Ok(file),
+            Err(error) => wrong(&format!("rejected: {error}")),
+        }
+    }
+}
+
+fn verify(file: &Path, network_key: &str, (answer, proof): (Option<&Path>, Option<&Proof>)) -> Result<(), Failure> {
     let key: NetworkKey = network_key.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let bytes = read(file)?;
     let facts = verify_document(&bytes, &key)
         .map_err(|error| Failure::refused(format!("the receipt does not hold: {error}")))?;
     let opened = answer.map(|file| opened(&read(file)?, &facts.job)).transpose()?;
+    let proved = proof.map(|proof| proof.check(&facts)).transpose()?;
     if output::is_json() {
         let mut document = facts_json(&facts);
         if let (Some(fields), Some(opening)) = (document.as_object_mut(), &opened) {
@@ -84,9 +124,18 @@ fn verify(file: &Path, network_key: &str, answer: Option<&Path>) -> Result<(), F
             fields.insert("asked".to_owned(), asked.into());
             fields.insert("answered".to_owned(), answered.into());
         }
+        if let (Some(fields), Some(proved)) = (document.as_object_mut(), &proved) {
+            fields.insert("proof".to_owned(), crate::zk::document(proved));
+        }
         return output::print_json(&document);
     }
     print(&facts_in_words(&facts))?;
+    if let Some(proved) = &proved {
+        print("  proved, as the evidence root says:")?;
+        for line in crate::zk::in_lines(proved, None) {
+            print(&format!("    {line}"))?;
+        }
+    }
     let Some(opening) = &opened else { return Ok(()) };
     let (asked, answered) = in_words(opening);
     let indented = |text: &str| text.replace('\n', "\n    ");
@@ -146,6 +195,7 @@ fn in_words(opening: &JobOpening) -> (String, String) {
         JobInput::Run(input) => input.task.clone(),
         JobInput::Fold(input) => format!("a board of {} files", input.files.len()),
         JobInput::Train(input) => format!("{input:?}"),
+        JobInput::Prove(input) => format!("a proof of what job {} was answered", input.job),
         JobInput::Classify(ClassifierInputs::Texts(texts)) => texts.join("\n"),
         JobInput::Classify(ClassifierInputs::Tensors(tensors)) => format!("the classes of {} tensors", tensors.len()),
     };
@@ -156,6 +206,7 @@ fn in_words(opening: &JobOpening) -> (String, String) {
         JobAnswer::Run(run) => run.answer.clone(),
         JobAnswer::Board(board) => board.clone(),
         JobAnswer::Intervals(intervals) => format!("{} intervals", intervals.len()),
+        JobAnswer::Proof(proof) => format!("a proof of {} bytes", proof.len()),
         JobAnswer::Logits(all) => {
             let class = |logits: &Logits| format!("class {} of {}", logits.label(), logits.values().len());
             all.iter().map(class).collect::<Vec<_>>().join("\n")

@@ -128,7 +128,10 @@ async fn model_named(chain: &LightClient, name: &str) -> Result<ProfileId, Failu
         let entry: Option<Profile> = chain.entry(&StateKey::Profile(id)).await?;
         let is_it = |entry: &Profile| {
             entry.profile.name == name
-                && !matches!(entry.profile.task, ModelTask::Host | ModelTask::Fold | ModelTask::Train)
+                && !matches!(
+                    entry.profile.task,
+                    ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove
+                )
         };
         found.extend(entry.filter(is_it).map(|_| id));
     }

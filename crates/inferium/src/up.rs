@@ -3,6 +3,7 @@
 //! Validators, worker and gateway have keys, stores and sockets of their own, and talk to each
 //! other over the loopback. They share the process, its engine, and nothing else.
 
+pub(crate) mod beside;
 mod cheat;
 pub(crate) mod engine;
 pub(crate) mod foreign;
@@ -16,6 +17,7 @@ use crate::cli::{Failure, UpArgs};
 use crate::home::{DataDir, data_dir, load_json, models_dir};
 use crate::output;
 use crate::progress::{Step, print, say};
+use beside::Beside;
 pub(crate) use cheat::Cheat;
 use inferium_chain::{LightClient, sealing_key};
 use inferium_types::{NetworkKey, NodeId};
@@ -106,8 +108,8 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let network = Network::load_or_create(&data, arguments.validators, &arguments.changes)?;
     refuse_twins(&data, &network).await?;
     let step = Step::begin(&format!("validators: {}", network.validators.len()));
-    let grounds = engine::grounds(&arguments, &models_dir(arguments.models.dir.clone()))?;
-    let validators = validators::start(&data, &network, (&served, &grounds), &arguments).await?;
+    let beside = Beside::load(&arguments, &models_dir(arguments.models.dir.clone()), &served, network.key().chain)?;
+    let validators = validators::start(&data, &network, (&served, &beside), &arguments).await?;
     let connected = tokio::select! {
         connected = LightClient::connect(network.key(), validators.urls.clone()) => connected,
         failure = validators.failed() => return Err(failure),
@@ -122,7 +124,7 @@ pub(crate) async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let step = Step::begin("worker and gateway");
     let gateway_url = format!("http://{}", local(&listener)?);
     let started = tokio::select! {
-        started = Services::start(&data, &network, (&served, &grounds), &chain, &arguments, listener, admin, &gateway_url) => started,
+        started = Services::start(&data, &network, (&served, &beside), &chain, &arguments, listener, admin, &gateway_url) => started,
         failure = validators.failed() => return Err(failure),
         () = interrupt.heard() => {
             validators.stop().await;

@@ -3,6 +3,7 @@
 //! What is proved and what a proof hides is `inferium-zk`'s and `docs/zk.md`'s; here are files, progress and words.
 
 mod bench;
+mod fetch;
 
 use crate::cli::{CheckArgs, Failure, Hides, ProveArgs, ZkCommand};
 use crate::exact::{self, data, in_words, load, refused, visible};
@@ -26,6 +27,7 @@ pub(crate) fn run(command: ZkCommand) -> Result<(), Failure> {
         ZkCommand::Prove(arguments) => prove(&arguments),
         ZkCommand::Verify(arguments) => check(&arguments),
         ZkCommand::Key { model, out, force } => write_key(&model, &out, force),
+        ZkCommand::Fetch(arguments) => fetch::run(&arguments),
         ZkCommand::Bench(arguments) => bench::run(&arguments),
     }
 }
@@ -202,7 +204,7 @@ fn one(path: &Path, mut inputs: Vec<Vec<i32>>, index: Option<usize>) -> Result<V
 }
 
 /// What a proof's file says, and the proof's size and digest.
-fn document(file: &ProofFile) -> Value {
+pub(crate) fn document(file: &ProofFile) -> Value {
     let ProofFile { model, statement, proof } = file;
     let hex = |bytes: &[u8; 32]| Digest::from(*bytes).to_string();
     json!({
@@ -221,7 +223,7 @@ fn document(file: &ProofFile) -> Value {
 }
 
 /// The same for people.
-fn in_lines(file: &ProofFile, name: Option<&str>) -> Vec<String> {
+pub(crate) fn in_lines(file: &ProofFile, name: Option<&str>) -> Vec<String> {
     let ProofFile { model, statement, .. } = file;
     let hex = |bytes: &[u8; 32]| Digest::from(*bytes).to_string();
     let name = name.map_or_else(String::new, |name| format!(", {}", visible(name)));
@@ -238,7 +240,7 @@ fn in_lines(file: &ProofFile, name: Option<&str>) -> Vec<String> {
 }
 
 /// A verifier's key, of the model or of a file, and the model's name where that is known.
-fn key_of(model: Option<&Path>, key: Option<&Path>) -> Result<(VerifyingKey, Option<String>), Failure> {
+pub(crate) fn key_of(model: Option<&Path>, key: Option<&Path>) -> Result<(VerifyingKey, Option<String>), Failure> {
     match (model, key) {
         (Some(path), None) => {
             let model = load(path)?;

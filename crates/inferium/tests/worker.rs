@@ -196,6 +196,7 @@ impl World {
             hosting: None,
             boards: None,
             training: None,
+            proving: None,
             crime: None,
             assessed: None,
             other: None,

@@ -21,6 +21,7 @@ use inferium_types::{Digest, FoldInput, JobAnswer, JobId, JobInput, JobOutput, J
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Characters of a board's name.
 pub(super) const NAME_MAX: usize = 64;
@@ -180,6 +181,20 @@ impl Standing {
 
     const fn is_final(self) -> bool {
         matches!(self, Self::Final | Self::Settled)
+    }
+}
+
+/// Pause between two questions whether a job is final.
+const DECIDED_POLL: Duration = Duration::from_millis(200);
+
+/// Whether a committee approves a job; waits until that is decided.
+pub(super) async fn decided(hub: &Arc<Hub>, job: JobId) -> Result<bool, StoreError> {
+    loop {
+        match hub.disk(move |hub| standing(hub, job)).await? {
+            Standing::Provisional => tokio::time::sleep(DECIDED_POLL).await,
+            Standing::Final | Standing::Settled => return Ok(true),
+            Standing::Rejected => return Ok(false),
+        }
     }
 }
 

@@ -65,7 +65,9 @@ pub(super) const fn url_of(task: ModelTask) -> &'static str {
     match task {
         ModelTask::Classify { .. } => "/v1/classifications",
         ModelTask::Embed { .. } => "/v1/embeddings",
-        ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => "/v1/chat/completions",
+        ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => {
+            "/v1/chat/completions"
+        }
     }
 }
 
@@ -73,7 +75,7 @@ pub(super) const fn url_of(task: ModelTask) -> &'static str {
 pub(super) fn text_engine(model: &ApiModel) -> Result<Arc<dyn Engine>, ApiError> {
     match &model.model {
         Model::Chat(engine) => Ok(Arc::clone(engine)),
-        Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_) => {
+        Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_) | Model::Prover(_) => {
             let task = model.profile.task;
             Err(ApiError::OtherTask { model: model.profile.name.clone(), does: task.name(), url: url_of(task) })
         }
@@ -113,6 +115,7 @@ fn size(input: &JobInput) -> usize {
         | JobInput::Run(_)
         | JobInput::Fold(_)
         | JobInput::Train(_)
+        | JobInput::Prove(_)
         | JobInput::Classify(_) => 0,
     }
 }

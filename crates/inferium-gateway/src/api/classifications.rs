@@ -8,6 +8,7 @@ mod classifier;
 use super::choices::url_of;
 use super::fields::boolean;
 use super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
+use super::routing::Routing;
 use super::{ApiModel, ApiState, error::ApiError, object, sized, whole_body};
 use crate::hub::JobSpec;
 use axum::{
@@ -36,7 +37,7 @@ const TEXT_SIZE: usize = 256;
 const HARMLESS: [&str; 2] = ["user", "metadata"];
 
 /// A request as the gateway understands it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct ClassificationRequest {
     model: String,
     items: Vec<Item>,
@@ -46,6 +47,7 @@ struct ClassificationRequest {
     is_raw: bool,
     /// Whether the client is to be able to show others what was asked and answered.
     opening: bool,
+    routing: Routing,
 }
 
 /// A text and its labels.
@@ -63,7 +65,7 @@ impl ClassificationRequest {
             return Err(ApiError::invalid("labels", "`labels` are needed: only a classifier has some of its own"));
         }
         let (mut model, mut texts, mut labels, mut is_raw) = (String::new(), Vec::new(), Value::Null, false);
-        let (mut instructions, mut opening) = (None, false);
+        let (mut instructions, mut opening, mut routing) = (None, false, Routing::default());
         for (name, value) in fields {
             match (name.as_str(), value) {
                 (_, Value::Null) => {}
@@ -74,6 +76,7 @@ impl ClassificationRequest {
                 ("instructions", Value::String(text)) => instructions = Some(text),
                 ("raw", Value::Bool(raw)) => is_raw = raw,
                 ("opening", value) => opening = boolean("opening", &value)?,
+                ("provider", value) => routing = Routing::read(&value)?,
                 (name @ "model", _) => return Err(ApiError::invalid(name, "`model` must be a string")),
                 (name @ "input", _) => {
                     return Err(ApiError::invalid(name, "`input` must be a string or an array of strings"));
@@ -94,7 +97,7 @@ impl ClassificationRequest {
             return Err(ApiError::invalid("instructions", "`instructions` have no place where `raw` is true"));
         }
         let items = items(texts, labels)?;
-        Ok(Self { model, items, instructions, is_raw, opening })
+        Ok(Self { model, items, instructions, is_raw, opening, routing })
     }
 
     /// Bytes that are read, and what each piece of them costs besides.
@@ -206,10 +209,14 @@ pub(super) async fn create(
         return classifier::create(&state, payer, (model, classifier), body).await;
     }
     let request = sized(body.len(), move || ClassificationRequest::parse(&body)).await??;
+    model.suits(&request.routing)?;
     let size = request.size();
     let preparing = Arc::clone(&model);
     let (request, specs) = sized(size, move || {
-        let specs = prepare(&preparing, &request, payer)?;
+        let mut specs = prepare(&preparing, &request, payer)?;
+        for spec in &mut specs {
+            spec.preferences = request.routing.preferences.clone();
+        }
         Ok::<_, ApiError>((request, specs))
     })
     .await??;

@@ -78,7 +78,7 @@ pub(crate) enum ApiError {
     Internal(String),
     #[error("the body is too large")]
     TooLarge,
-    #[error("{} {what} `{id}`", if matches!(*.what, BOARD | TRAINING) { "there is no" } else { "this API key has no" })]
+    #[error("{} {what} `{id}`", if matches!(*.what, BOARD | TRAINING | PROOF) { "there is no" } else { "this API key has no" })]
     Missing { what: &'static str, id: String },
     #[error("{0}")]
     AgentNotFound(String),
@@ -105,6 +105,7 @@ pub(crate) enum ApiError {
 pub(super) const BATCH: &str = "batch";
 pub(super) const BOARD: &str = "board";
 pub(super) const TRAINING: &str = "run of training";
+pub(super) const PROOF: &str = "proof of the job";
 pub(super) const FILE: &str = "file";
 pub(super) const RUN: &str = "run";
 pub(super) const REVIEW: &str = "review of the run";

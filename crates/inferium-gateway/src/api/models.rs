@@ -1,6 +1,7 @@
 //! What this gateway serves.
 
 use super::choices::ifr;
+use super::proofs::Provers;
 use super::{ApiModel, ApiState, error::ApiError};
 use axum::{
     Json,
@@ -35,9 +36,12 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
         ModelTask::Chat if leases > 0 => measured,
         ModelTask::Chat => model.context_tokens,
         // Of one text, however many a lease has room for.
-        ModelTask::Embed { .. } | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Classify { .. } => {
-            model.model.context_tokens()
-        }
+        ModelTask::Embed { .. }
+        | ModelTask::Host
+        | ModelTask::Fold
+        | ModelTask::Train
+        | ModelTask::Prove
+        | ModelTask::Classify { .. } => model.model.context_tokens(),
     };
     let class = profile.engine.name();
     let engine = match &profile.engine {
@@ -83,12 +87,13 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
             "logprobs": is_chat && is_exact,
             "embeddings": matches!(profile.task, ModelTask::Embed { .. }),
             "classifications": matches!(profile.task, ModelTask::Classify { .. }) || is_chat && is_exact,
+            "proofs": Provers::of(&state.provers, &model.id).is_some(),
         },
         "workers_online": workers,
         "model_profile": model.id.to_string(),
         "weights_root": profile.weights_root.to_string(),
         "engine": engine,
-        "verification": profile.engine.mode().name(),
+        "verification": profile.mode().name(),
         "leases_ready": leases,
     });
     if let (ModelTask::Embed { width }, Some(fields)) = (profile.task, shown.as_object_mut()) {

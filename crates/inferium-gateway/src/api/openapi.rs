@@ -6,6 +6,7 @@
 
 mod answers;
 mod operations;
+mod proofs;
 mod requests;
 mod training;
 

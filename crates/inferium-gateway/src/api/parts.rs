@@ -114,6 +114,28 @@ pub(super) async fn run_all(hub: &Arc<Hub>, specs: Vec<JobSpec>) -> Result<Vec<D
     Ok(done)
 }
 
+/// What came of one try of a job that nobody waits for.
+pub(super) enum Tried {
+    Done(Box<Done>),
+    /// No worker takes it now.
+    NoRoom,
+    /// One took it, and failed.
+    WorkerFailed(String),
+}
+
+/// Tries a job that may be tried again later.
+///
+/// # Errors
+/// What trying again does not mend.
+pub(super) async fn try_alone(hub: &Arc<Hub>, spec: JobSpec) -> Result<Tried, ApiError> {
+    match run_all(hub, vec![spec]).await {
+        Ok(mut done) => Ok(done.pop().map_or(Tried::NoRoom, |done| Tried::Done(Box::new(done)))),
+        Err(ApiError::NoWorker | ApiError::Overloaded | ApiError::OverLimit(_)) => Ok(Tried::NoRoom),
+        Err(ApiError::WorkerFailed(reason) | ApiError::WorkerFailedPaid(reason)) => Ok(Tried::WorkerFailed(reason)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The tokens of jobs that are under way: whatever comes of them, their prompts are read.
 struct Taken {
     tokens: TakenTokens,

@@ -8,7 +8,7 @@ mod work;
 
 pub(crate) use work::run as run_trainings;
 
-use super::boards::{Standing, standing};
+use super::boards::{Standing, decided, standing};
 use super::choices::ifr;
 use super::error::{ApiError, TRAINING};
 use super::fields::{fields, text, within};

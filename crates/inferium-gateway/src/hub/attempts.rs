@@ -95,8 +95,8 @@ impl Attempts {
                 outcome => break outcome?,
             }
         };
-        // An interval is megabytes, and both would be paid.
-        let is_hedged = spec.kind != TaskKind::Training;
+        // An interval is megabytes, a proof seconds of cores, and both would be paid.
+        let is_hedged = !matches!(spec.kind, TaskKind::Training | TaskKind::Validation);
         let hedge_at = is_hedged.then(|| Instant::now() + hedge_after(spec.prompt_tokens));
         let beside = Beside::new(siblings);
         Ok(Self { hub: Arc::clone(hub), spec, handle, hedge: None, hedge_at, seen: false, _beside: beside })

@@ -20,6 +20,8 @@ pub(super) struct Backlog {
     new: Notify,
     /// A run of training is new.
     trainings: Notify,
+    /// An answer is to be proved.
+    proofs: Notify,
     /// A batch is to stop.
     stopped: Notify,
     /// Models have lines that wait and had none, or the other way round.
@@ -103,6 +105,16 @@ impl Hub {
     /// Returns when a run of training was added.
     pub(crate) async fn next_training(&self) {
         self.backlog.trainings.notified().await;
+    }
+
+    /// An answer is there to be proved.
+    pub(crate) fn proof_added(&self) {
+        self.backlog.proofs.notify_one();
+    }
+
+    /// Returns when a proof was asked for.
+    pub(crate) async fn next_proof(&self) {
+        self.backlog.proofs.notified().await;
     }
 
     /// Lets a batch begin no more lines.

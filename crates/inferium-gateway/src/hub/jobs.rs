@@ -216,6 +216,10 @@ impl RunningJob {
             (JobAnswer::Intervals(intervals), ModelTask::Train, JobInput::Train(_)) => {
                 intervals.iter().all(TrainedInterval::is_bounded)
             }
+            // Whether it holds is its committee's to say.
+            (JobAnswer::Proof(proof), ModelTask::Prove, JobInput::Prove(_)) => {
+                !proof.is_empty() && proof.len() <= limits::PROOF_SIZE_MAX
+            }
             _ => false,
         };
         if !is_sound {
@@ -483,7 +487,8 @@ impl Hub {
             | JobAnswer::Scores(_)
             | JobAnswer::Board(_)
             | JobAnswer::Intervals(_)
-            | JobAnswer::Logits(_) => !is_whole,
+            | JobAnswer::Logits(_)
+            | JobAnswer::Proof(_) => !is_whole,
             JobAnswer::Text { .. } => is_cancelled && !running.cancelled,
             // Its leaves are the calls that the gateway knows of.
             JobAnswer::Run(transcript) => {

@@ -282,6 +282,7 @@ sample_structs! {
     RunTool { name, description, parameters }
     FoldInput { network, files }
     TrainingInput { spec, data, vectors, at }
+    ProvingInput { job, tensor, seed, hides }
     IntervalStart { index, root, before, state }
     TrainedStep { loss_bits, state }
     TrainedInterval { steps, state }
@@ -307,12 +308,12 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } Train { 0 } Classify { 0 } }
+    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } Train { 0 } Classify { 0 } Prove { 0 } }
     ClassifierInputs { Texts { 0 } Tensors { 0 } }
     ClassifierReads { Texts {} Tensors { elements, least, most } }
-    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } Intervals { 0 } Logits { 0 } }
+    JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } Intervals { 0 } Logits { 0 } Proof { 0 } }
     CallRecord { Model { leaf, salt, output } Tool { name, arguments, response, failed, salt } Spend { order } }
-    ModelTask { Chat {} Embed { width } Host {} Fold {} Train {} Classify { reads, classes } }
+    ModelTask { Chat {} Embed { width } Host {} Fold {} Train {} Classify { reads, classes } Prove {} }
     Recipients { Nobody {} Listed { 0 } Anybody {} }
     SpendOrder { Pay { to, amount } Hire { run } }
     RunCall { Model { leaf } Tool { request, response } Spend { order } }
@@ -336,7 +337,7 @@ sample_enums! {
     NodeRole { Worker { vrf } Validator { url } Gateway { url } }
     JobFault {
         Leaf {} Prompt {} Text {} Finish {} Token {} Logits {} Windows {} GrossTokens {} GrossSketches {}
-        Embedding {} Score {} Run {} ModelCall {} Board {} Interval {} Classification {}
+        Embedding {} Score {} Run {} ModelCall {} Board {} Interval {} Classification {} Proof {}
     }
     VerdictVote { Valid { effort } Invalid { job, fault } Unavailable {} Measured { effort, statistics } }
     TransactionBody {
@@ -453,6 +454,7 @@ sample_enums! {
         Board { job, board }
         Logits { job, logits }
         Trained { job, interval }
+        Proof { job, proof }
     }
     GatewayMessage {
         Hello { gateway, nonce, key, encapsulated, signature }
@@ -583,6 +585,7 @@ macro_rules! for_each_type {
             RunInput,
             RunTool,
             FoldInput,
+            ProvingInput,
             TrainingInput,
             TrainedInterval,
             CallRecord,

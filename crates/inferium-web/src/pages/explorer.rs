@@ -48,7 +48,7 @@ pub(super) async fn overview(State(state): State<WebState>, form: Form) -> Respo
         nav.sub aria-label="Explorer" {
             a href="/explorer/blocks" { "Blocks" } a href="/explorer/transactions" { "Transactions" }
             a href="/explorer/segments" { "Segments" } a href="/explorer/tasks" { "Tasks" }
-            a href="/leaderboard" { "Nodes" } a href="/explorer/slashes" { "Slashes" }
+            a href="/leaderboard" { "Nodes" } a href="/explorer/slashes" { "Slashes" } a href="/proofs" { "Proofs" }
         }
         div.columns #live data-live="/explorer" {
             section { h2 { "Newest blocks" } (blocks.html()) }

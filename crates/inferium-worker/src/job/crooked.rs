@@ -54,6 +54,14 @@ pub(super) fn fabricated(interval: &TrainedInterval) -> TrainedInterval {
     other
 }
 
+/// Another byte in what a proof says.
+pub(super) fn falsify(proof: &mut [u8]) {
+    let place = proof.len() / 4 * 3;
+    if let Some(byte) = proof.get_mut(place) {
+        *byte ^= 1;
+    }
+}
+
 /// The last answer once more, with the evidence that it had then.
 pub(super) async fn copy(
     context: &JobContext,

@@ -5,6 +5,7 @@ use crate::crime::Crime;
 use crate::stall::Answerer;
 use crate::store::ClaimRecord;
 use inferium_types::{NodeId, StallId};
+use std::sync::Arc;
 
 impl Core {
     /// Enough relays hold a request: the worker's time runs.
@@ -35,6 +36,7 @@ impl Core {
             http: self.http.clone(),
             model: self.model.clone(),
             server: self.config.server.clone(),
+            prover: self.config.proving.as_ref().map(|proving| Arc::clone(&proving.prover)),
         };
         let own = self.own_tx.clone();
         tokio::spawn(async move {

@@ -2,9 +2,9 @@
 //!
 //! A worker that just goes leaves segments whose evidence nobody gets, and pays for them (SPEC S6).
 
-use super::{Core, Own, Training, WorkerError};
+use super::{Core, Own, Proving, Training, WorkerError};
 use crate::lease::LeaseWork;
-use inferium_engine::{FOLD_CONTEXT_TOKENS, TRAIN_CONTEXT_TOKENS};
+use inferium_engine::{FOLD_CONTEXT_TOKENS, PROVE_CONTEXT_TOKENS, TRAIN_CONTEXT_TOKENS};
 use inferium_types::{Amount, Duty, LeaseId, ModelProfile, OfferTerms, Price, ProfileId, SegmentId, TransactionBody};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl Core {
         });
     }
 
-    /// What it offers now: its model, and hosting, folding and training if it does.
+    /// What it offers now: its model, and hosting, folding, training and proving if it does.
     pub(super) fn offers(&self) -> Vec<(ProfileId, OfferTerms)> {
         let hosting = self.config.hosting.as_ref().map(|hosting| {
             let price = Price { prompt_token: Amount::ZERO, completion_token: hosting.price_min };
@@ -131,7 +131,12 @@ impl Core {
             grounds.iter().map(move |ground| (ground.profile().id(), terms))
         });
         let own = (self.config.profile, self.config.offer);
-        let offers = std::iter::once(own).chain(hosting).chain(boards).chain(training);
+        let proving = self.config.proving.as_ref().map(|Proving { slots, token_price, prover }| {
+            let price = Price { prompt_token: *token_price, completion_token: Amount::ZERO };
+            let (slots, context_tokens) = (*slots, PROVE_CONTEXT_TOKENS);
+            (prover.profile().id(), OfferTerms { slots, price, context_tokens, batches: false })
+        });
+        let offers = std::iter::once(own).chain(hosting).chain(boards).chain(training).chain(proving);
         let slots = |terms: OfferTerms| if self.drain.begun { 0 } else { terms.slots };
         offers.map(|(profile, terms)| (profile, OfferTerms { slots: slots(terms), ..terms })).collect()
     }

@@ -188,7 +188,12 @@ async fn context_of(
     let run = run.ok_or(RunFailure::Input)?;
     let engine = match model {
         Model::Chat(engine) if run.model == profile => engine,
-        Model::Chat(_) | Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_) => {
+        Model::Chat(_)
+        | Model::Embedder(_)
+        | Model::Folder(_)
+        | Model::Trainer(_)
+        | Model::Classifier(_)
+        | Model::Prover(_) => {
             return Err(RunFailure::OtherModel.into());
         }
     };

@@ -45,6 +45,15 @@ pub(crate) enum ReceiptCommand {
         /// Also check that this is what the job was asked and answered: an answer of the API that was asked for with `"opening": true`.
         #[arg(long, value_name = "FILE")]
         answer: Option<PathBuf>,
+        /// Also check a proof, and that it is the one that the job made, with the model or its key.
+        #[arg(long, value_name = "PROOF", requires = "of")]
+        proof: Option<PathBuf>,
+        /// The model that the proof is about.
+        #[arg(long, value_name = "FILE.ifx", group = "of", requires = "proof")]
+        model: Option<PathBuf>,
+        /// Its verification key, of `inferium zk key`.
+        #[arg(long, value_name = "FILE", group = "of", requires = "proof")]
+        key: Option<PathBuf>,
     },
 }
 

@@ -1,5 +1,6 @@
 //! Integer models, and proofs of what they answer.
 
+use super::client::ServerArgs;
 use super::parse::parse_id;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
@@ -69,8 +70,28 @@ pub(crate) enum ZkCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Get a proof that was asked for with an answer, waiting until its committee has verified it.
+    Fetch(Box<FetchArgs>),
     /// Measure proofs of models with drawn weights: time, memory, size; each in a process of its own.
     Bench(ZkBenchArgs),
+}
+
+/// `inferium zk fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// The job whose answer is proved, from `x-inferium-job` or the answer's `inferium.job`.
+    pub(crate) job: String,
+    /// Where the proof goes, with what it proves.
+    #[arg(long, value_name = "PROOF")]
+    pub(crate) out: PathBuf,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Give up after this many seconds.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 /// `inferium zk verify`.

@@ -116,7 +116,7 @@ pub(crate) struct UpArgs {
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
     /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
-    /// over-generation, copied, another-model, silent, inflated-board or, with --training, fabricated-loss; or let a validator cheat or err:
+    /// over-generation, copied, another-model, silent, inflated-board, with --training fabricated-loss, or with --classifier false-proof; or let a validator cheat or err:
     /// lazy-validator, complacent-validator, skewed-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
@@ -212,6 +212,9 @@ pub(crate) struct JoinArgs {
     /// What an interval costs beside its examples, in IFR.
     #[arg(long, default_value = "0.00001", value_parser = parse_payment, value_name = "IFR", requires = "training")]
     pub(crate) interval_price: Amount,
+    /// Prove so many answers of a classifier of numbers at once.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) proofs: u32,
     /// Stake, in IFR.
     #[arg(long, default_value = "1000", value_parser = parse_payment)]
     pub(crate) stake: Amount,

@@ -1,10 +1,11 @@
 //! `inferium train head` and `lora`: begins a run, or goes on with it; where a network trains, [`super::network`] does.
 
 use super::base::{self, Base};
-use super::network::{self, Remote};
+use super::network;
 use super::{PICTURE, RESULT, RunResult, VECTORS, curve, failure, seed, show, vectors_bytes};
-use crate::cli::{Failure, HeadArgs, LoraArgs, RemoteArgs, TrainingArgs};
+use crate::cli::{Failure, HeadArgs, LoraArgs, RemoteArgs, ServerArgs, TrainingArgs};
 use crate::progress::{CountBar, say};
+use crate::remote::Remote;
 use inferium_train::{
     Checkpoint, DataSet, DataTerms, Evaluation, FolderLock, Method, OptimiserTerms, Order, RunFolder, Trainer,
     TrainingSpec, Vectors, check_first, run_interval,
@@ -34,7 +35,12 @@ pub(super) fn run(
     // Before minutes of vectors: whether the folder can be had at all.
     let lock = FolderLock::take(&training.out).map_err(failure)?;
     let Some(url) = &remote.on_network else { return train(training, kind(&data)?, lock, &text, &data) };
-    let gateway = Remote::of(remote, url)?;
+    let RemoteArgs { key_file, .. } = remote;
+    let gateway = Remote::of(&ServerArgs {
+        url: (!url.is_empty()).then(|| url.clone()),
+        key_file: key_file.clone(),
+        network: crate::cli::NetworkDir { data: None },
+    })?;
     network::run(training, &gateway, (kind(&data)?, lock), (text, data))
 }
 

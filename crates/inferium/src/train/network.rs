@@ -4,24 +4,21 @@
 
 use super::begin::{self, Finished, Kind};
 use super::{RunResult, VECTORS, failure, show};
-use crate::admin::{answer, refusal};
-use crate::cli::{Failure, RemoteArgs, ServerArgs, TrainingArgs};
+use crate::cli::{Failure, TrainingArgs};
 use crate::keys::text;
 use crate::progress::{CountBar, Step, say};
-use crate::run::{Server, server};
+use crate::remote::Remote;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use inferium_train::{
     Checkpoint, DataSet, FolderLock, Method, Order, RunFolder, Trainer, TrainingSpec, announced, check_record,
 };
 use inferium_types::Digest;
-use reqwest::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Time to connect, and for an answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// Where runs are.
+const RUNS: &str = "training/runs";
 /// Pause between two questions how far the run is.
 const POLL: Duration = Duration::from_millis(500);
 /// Intervals of a run unless others are asked for: each is trained again, so that few are enough.
@@ -32,63 +29,6 @@ const STEPS_MAX: u64 = 8_192;
 const TOKENS: u64 = 4_096;
 /// How a spec's file begins.
 const SPEC_MAGIC: &[u8] = b"inferium-training-spec/1\n";
-
-/// A gateway that trains.
-pub(super) struct Remote {
-    runtime: tokio::runtime::Runtime,
-    http: Client,
-    server: Server,
-}
-
-impl Remote {
-    pub(super) fn of(arguments: &RemoteArgs, url: &str) -> Result<Self, Failure> {
-        let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("cannot ask the network: {error}"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| failed(&e))?;
-        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build();
-        let key_file = arguments.key_file.clone();
-        let named = ServerArgs {
-            url: (!url.is_empty()).then(|| url.to_owned()),
-            key_file,
-            network: crate::cli::NetworkDir { data: None },
-        };
-        Ok(Self { runtime, http: http.map_err(|error| failed(&error))?, server: server(&named)? })
-    }
-
-    fn post(&self, body: &Value) -> Result<Value, Failure> {
-        let request = self.http.post(format!("{}/training/runs", self.server.base)).bearer_auth(&self.server.key);
-        self.runtime.block_on(answer(request.json(body), &self.server.base))
-    }
-
-    fn run(&self, id: &str) -> Result<Value, Failure> {
-        let request = self.http.get(format!("{}/training/runs/{id}", self.server.base));
-        self.runtime.block_on(answer(request, &self.server.base))
-    }
-
-    /// A file of a run, of so many bytes at most.
-    fn file(&self, id: &str, name: &str, most: usize) -> Result<Vec<u8>, Failure> {
-        let base = &self.server.base;
-        let unreachable =
-            |error: reqwest::Error| Failure::network(format!("the gateway at {base} does not answer: {error}"));
-        let request = self.http.get(format!("{base}/training/runs/{id}/files/{name}")).bearer_auth(&self.server.key);
-        self.runtime.block_on(async {
-            let mut response = request.send().await.map_err(unreachable)?;
-            let status = response.status();
-            let mut bytes = Vec::new();
-            while let Some(more) = response.chunk().await.map_err(unreachable)? {
-                if bytes.len().saturating_add(more.len()) > most {
-                    return Err(Failure::refused(format!(
-                        "{name} has more than {most} bytes, which is what it can have"
-                    )));
-                }
-                bytes.extend_from_slice(&more);
-            }
-            if status.is_success() {
-                return Ok(bytes);
-            }
-            Err(refusal(status.as_u16(), &serde_json::from_slice(&bytes).unwrap_or_default()))
-        })
-    }
-}
 
 /// What the run is made of here.
 struct Own {
@@ -108,7 +48,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let open = open(training, &kind, &data)?;
     let own = Own { text: text_of, data, kind, open };
-    let begun = remote.post(&body(&own))?;
+    let begun = remote.post(RUNS, &body(&own))?;
     let id = text(&begun, "id").to_owned();
     if Digest::from_hex(&id).is_none() {
         return Err(Failure::refused("the gateway names no run"));
@@ -135,7 +75,7 @@ pub(super) fn run(
     let last = follow(remote, &id, trainer, &folder)?;
     for (name, bytes) in trainer.export(&last.state) {
         // The run's own words of what comes of it: other bytes would be another run's.
-        if remote.file(&id, &name, bytes.len())? != bytes {
+        if file(remote, &id, &name, bytes.len())? != bytes {
             return Err(Failure::refused(format!("the gateway's {name} is not what the last state makes")));
         }
     }
@@ -189,6 +129,11 @@ fn body(own: &Own) -> Value {
     })
 }
 
+/// A file of a run, of so many bytes at most.
+fn file(remote: &Remote, id: &str, name: &str, most: usize) -> Result<Vec<u8>, Failure> {
+    remote.file(&format!("{RUNS}/{id}/files/{name}"), most)
+}
+
 /// Why a run does not go on, if it does not.
 fn check_standing(run: &Value) -> Result<(), Failure> {
     match text(run, "status") {
@@ -201,7 +146,7 @@ fn check_standing(run: &Value) -> Result<(), Failure> {
 fn drawn_spec(remote: &Remote, id: &str, own: &Own) -> Result<TrainingSpec, Failure> {
     let step = Step::begin("announced; its order is drawn by the beacon");
     let beacon = loop {
-        let run = remote.run(id)?;
+        let run = remote.get(&format!("{RUNS}/{id}"))?;
         check_standing(&run)?;
         let beacon = run.pointer("/announcement/drawn").and_then(Value::as_str).and_then(Digest::from_hex);
         if let Some(beacon) = beacon {
@@ -217,7 +162,7 @@ fn drawn_spec(remote: &Remote, id: &str, own: &Own) -> Result<TrainingSpec, Fail
         .drawn(&own.open, &beacon, &own.data)
         .map_err(|error| Failure::refused(error.to_string()))?;
     let encoded = [SPEC_MAGIC, &inferium_types::encode(&spec)].concat();
-    if remote.file(id, "spec.bin", encoded.len())? != encoded {
+    if file(remote, id, "spec.bin", encoded.len())? != encoded {
         return Err(Failure::refused("the network trains another run than the one that was sent and drawn"));
     }
     Ok(spec)
@@ -232,7 +177,7 @@ fn follow(remote: &Remote, id: &str, trainer: &dyn Trainer, folder: &RunFolder) 
     bar.go_on_from(at.state.step);
     let mut said = String::new();
     loop {
-        let run = remote.run(id)?;
+        let run = remote.get(&format!("{RUNS}/{id}"))?;
         let done = run.get("intervals_done").and_then(Value::as_u64).unwrap_or(0).min(spec.intervals());
         while at.index() < done {
             at = fetched(remote, id, (trainer, folder), &at)?;
@@ -266,7 +211,7 @@ fn fetched(
     // A state, records of its steps, names of tensors.
     let records = usize::try_from(spec.interval).unwrap_or(usize::MAX).saturating_mul(64);
     let most = at.state.to_bytes().len().saturating_add(records).saturating_add(1 << 16);
-    let bytes = remote.file(id, &name, most)?;
+    let bytes = file(remote, id, &name, most)?;
     let wrong = |error: &dyn std::fmt::Display| Failure::refused(format!("the gateway's {name}: {error}"));
     let next = Checkpoint::from_bytes(&bytes, spec.digest(), &shapes).map_err(|error| wrong(&error))?;
     let record = next.record.as_ref().ok_or_else(|| wrong(&"it has no interval"))?;

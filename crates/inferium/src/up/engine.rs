@@ -11,7 +11,6 @@ use inferium_engine::{
     EncoderTerms, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions,
     MockEngine, MockOptions, Model, TextModel,
 };
-use inferium_train::{AdapterBase, Ground};
 use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
 use inferium_worker::{Crime, Server};
 use std::path::Path;
@@ -52,10 +51,10 @@ impl Served {
     pub(crate) const fn knows(&self, crime: Crime) -> bool {
         match self.profile.task {
             // Whoever trains is a worker of its own.
-            ModelTask::Chat => !matches!(crime, Crime::FabricatedLoss),
+            ModelTask::Chat => !matches!(crime, Crime::FabricatedLoss | Crime::FalseProof),
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
             ModelTask::Classify { .. } => crime.is_of_classifiers(),
-            ModelTask::Host | ModelTask::Fold | ModelTask::Train => false,
+            ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => false,
         }
     }
 }
@@ -76,31 +75,6 @@ pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Fai
         served.push(classifier);
     }
     Ok(served)
-}
-
-/// What is trained on, if anything is: vectors of lines, and the model that chats if adapters can be trained on it.
-pub(crate) fn grounds(arguments: &UpArgs, models: &Path) -> Result<Vec<Ground>, Failure> {
-    if !arguments.training {
-        return Ok(Vec::new());
-    }
-    Ok(std::iter::once(Ground::Vectors).chain(adapters(&arguments.serving, models)?).collect())
-}
-
-/// Training of adapters on the model that chats: of a GGUF file that the canonical engine reads.
-pub(crate) fn adapters(arguments: &ServingArgs, models: &Path) -> Result<Option<Ground>, Failure> {
-    if arguments.engine != EngineKind::Llama || arguments.class() != ClassKind::Canonical {
-        return Ok(None);
-    }
-    let (name, path) = crate::model::pull(&arguments.model, ModelKind::Chat, models)?;
-    let step = Step::begin(&format!("adapters: {name}"));
-    let threads = arguments.threads.map_or_else(available_threads, usize::from);
-    let base = AdapterBase::load(name, &path, threads).map_err(|error| Failure::failed(error.to_string()))?;
-    step.done();
-    Ok(Some(Ground::Decoder(Arc::new(base))))
-}
-
-fn available_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The other model of a cheat that answers with one.

@@ -1,6 +1,7 @@
 //! Worker, gateway, and on demand a worker that cheats.
 
 use super::Cheat;
+use super::beside::{Beside, PROOF_TOKEN_PRICE};
 use super::engine::Served;
 use super::network::Network;
 use super::register::{self, Registration};
@@ -12,17 +13,19 @@ use crate::home::DataDir;
 use crate::hosting::{self, ToolServers};
 use crate::progress::say;
 use inferium_chain::{LightClient, Sender};
-use inferium_engine::{FOLD_CONTEXT_TOKENS, Model, TRAIN_CONTEXT_TOKENS};
+use inferium_engine::{FOLD_CONTEXT_TOKENS, Model, PROVE_CONTEXT_TOKENS, Prover, TRAIN_CONTEXT_TOKENS};
 use inferium_gateway::{
-    AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, KeepDuty, ServedModel, ServedTraining, WorkerSwitch,
+    AdminToken, ApiKey, DemandTerms, Gateway, GatewayConfig, KeepDuty, ServedModel, ServedProofs, ServedTraining,
+    WorkerSwitch,
 };
 use inferium_tools::{Embeddings, Host, Secret};
 use inferium_train::Ground;
 use inferium_types::{
-    Amount, Duty, ModelTask, NodeId, NodeRole, OfferTerms, Price, TaskKind, Tier, TransactionBody, VrfSecretKey,
+    Amount, Duty, ModelTask, NodeId, NodeRole, OfferTerms, Price, ProfileId, TaskKind, Tier, TransactionBody,
+    VrfSecretKey,
 };
 use inferium_web::Web;
-use inferium_worker::{Boards, Crime, Hosting, Training, Worker, WorkerConfig};
+use inferium_worker::{Boards, Crime, Hosting, Proving, Training, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -60,6 +63,11 @@ const TRAINING_SLOTS: u32 = 4;
 /// A lease of training; too small for planted jobs, which there are none of.
 const TRAINING_LEASE_JOBS: u32 = 32;
 const TRAINING_LEASE_EXAMPLES: u64 = 4_000_000;
+/// Proofs that a worker makes at once.
+const PROOF_SLOTS: u32 = 2;
+/// A lease of proofs; too small for planted jobs, which there are none of.
+const PROOF_LEASE_JOBS: u32 = 32;
+const PROOF_LEASE_TOKENS: u64 = 200_000;
 /// Runs of agents that a worker hosts at once.
 const HOST_SLOTS: u32 = 8;
 const LEASE_JOBS: u32 = 100_000;
@@ -99,7 +107,7 @@ impl Services {
     pub(crate) async fn start(
         data: &DataDir,
         network: &Network,
-        (served, grounds): (&[Served], &[Ground]),
+        (served, beside): (&[Served], &Beside),
         chain: &LightClient,
         arguments: &UpArgs,
         listener: TcpListener,
@@ -126,13 +134,15 @@ impl Services {
             failures,
             tasks: Vec::new(),
         };
-        let start = Start { data, network, served, grounds, chain, faucet: &faucet, arguments, failing, stopped };
+        let start = Start { data, network, served, beside, chain, faucet: &faucet, arguments, failing, stopped };
         let crime = arguments.crime.and_then(Cheat::worker);
         let mut workers = Vec::new();
         for served in served {
             let name = match served.profile.task {
-                // Nothing that `up` serves is a profile of hosts, of boards or of training.
-                ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train => "worker".to_owned(),
+                // Nothing that `up` serves is a profile of hosts, of boards, of training or of proofs.
+                ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => {
+                    "worker".to_owned()
+                }
                 ModelTask::Embed { .. } => "embedder".to_owned(),
                 // Of several each has a worker, the same one in whatever order they are named.
                 ModelTask::Classify { .. } => {
@@ -217,8 +227,7 @@ struct Start<'a> {
     data: &'a DataDir,
     network: &'a Network,
     served: &'a [Served],
-    /// What is trained on.
-    grounds: &'a [Ground],
+    beside: &'a Beside,
     chain: &'a LightClient,
     faucet: &'a Sender,
     arguments: &'a UpArgs,
@@ -267,7 +276,8 @@ impl Start<'_> {
             key,
             models: self.served.iter().map(|served| self.model(served)).collect(),
             boards: Some(board_demand()),
-            training: self.grounds.iter().map(training).collect(),
+            training: self.beside.grounds.iter().map(training).collect(),
+            proofs: self.beside.provers().iter().map(proofs).collect(),
             store: self.data.path().join("gateway.redb"),
             api_keys: vec![(services.api_key.clone(), KEY_BUDGET)],
             admin_token: AdminToken::from_entropy(self.data.secret(ADMIN_TOKEN, rand::random)?),
@@ -353,8 +363,9 @@ impl Start<'_> {
             training: trains.then(|| Training {
                 slots: TRAINING_SLOTS,
                 price: TRAINING_PRICE,
-                grounds: self.grounds.to_vec(),
+                grounds: self.beside.grounds.clone(),
             }),
+            proving: if trains { None } else { self.proving(served, crime) },
             crime,
             // A cheat is measured with what it claims to run.
             assessed: crime.map(|_| served.working.clone()),
@@ -396,6 +407,19 @@ impl Start<'_> {
             None => watched != Some(Crime::InflatedBoard),
         };
         folds.then_some(Boards { slots: BOARD_SLOTS, item_price: ITEM_PRICE })
+    }
+
+    /// Workers of classifiers prove what these say; where one is to be watched that sends false proofs, or none, it alone does, so that it
+    /// is met at once. Whoever commits another crime has no time for proofs.
+    fn proving(&self, served: &Served, crime: Option<Crime>) -> Option<Proving> {
+        let watched = self.arguments.crime.and_then(Cheat::worker);
+        let is_of_proofs = |crime: Crime| matches!(crime, Crime::FalseProof | Crime::Silent);
+        let proves = match crime {
+            Some(crime) => is_of_proofs(crime),
+            None => !watched.is_some_and(is_of_proofs),
+        };
+        let prover = self.beside.prover(&served.profile.id()).filter(|_| proves)?;
+        Some(Proving { slots: PROOF_SLOTS, token_price: PROOF_TOKEN_PRICE, prover: Arc::clone(prover) })
     }
 
     /// Who trains, if anybody is to: one that makes up losses in the place of an honest one, so that it is met at once.
@@ -479,6 +503,20 @@ fn training(ground: &Ground) -> ServedTraining {
     ServedTraining { ground: ground.clone(), demand }
 }
 
+/// What the gateway asks of the pool for proofs.
+fn proofs((classifier, prover): &(ProfileId, Arc<Prover>)) -> ServedProofs {
+    let demand = DemandTerms {
+        price_max: Price { prompt_token: PROOF_TOKEN_PRICE, completion_token: Amount::ZERO },
+        jobs_max: PROOF_LEASE_JOBS,
+        tokens_max: PROOF_LEASE_TOKENS,
+        slots: PROOF_SLOTS.div_ceil(2),
+        context_tokens: PROVE_CONTEXT_TOKENS,
+        open_ms: OPEN_MS,
+        lease_ms: LEASE_MS,
+    };
+    ServedProofs { classifier: *classifier, prover: Arc::clone(prover), demand }
+}
+
 /// What a worker offers for a model: at most `slots`, and no more than its cache has room for, each with a whole context, when half as
 /// many replays run beside them.
 pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
@@ -496,8 +534,11 @@ pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
         (_, ModelTask::Classify { .. }) => {
             OfferTerms { slots, price: CLASSIFICATION_PRICE, context_tokens: CLASSIFICATION_CONTEXT, batches: true }
         }
-        (Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_), ModelTask::Chat)
-        | (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => {
+        (
+            Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_) | Model::Prover(_),
+            ModelTask::Chat,
+        )
+        | (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove) => {
             OfferTerms { slots, price: PRICE, context_tokens, batches: true }
         }
     }

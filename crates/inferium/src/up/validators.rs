@@ -1,13 +1,13 @@
 //! Validators of the process: consensus, RPC and duties.
 
 use super::Cheat;
+use super::beside::Beside;
 use super::engine::Served;
 use super::network::Network;
 use super::watch::{self, Failures};
 use crate::cli::{Failure, UpArgs};
 use crate::home::DataDir;
 use inferium_chain::{Fatal, Pace, ValidatorHandle, ValidatorSetup, free_loopback, router, start_validators};
-use inferium_train::Ground;
 use inferium_types::{NodeId, SecretKey};
 use inferium_validator::{Duties, DutiesConfig, VerdictStore};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ pub(crate) struct Validators {
 pub(crate) async fn start(
     data: &DataDir,
     network: &Network,
-    (served, grounds): (&[Served], &[Ground]),
+    (served, beside): (&[Served], &Beside),
     arguments: &UpArgs,
 ) -> Result<Validators, Failure> {
     let pace = Pace {
@@ -82,13 +82,7 @@ pub(crate) async fn start(
                     let skewed = served.skewed.as_ref().filter(|_| index + 1 == handles.len());
                     (served.profile.clone(), skewed.unwrap_or(&served.model).clone())
                 })
-                // Classifiers' training is everybody's who runs this software (SPEC X3).
-                .chain(
-                    grounds
-                        .iter()
-                        .filter(|ground| !matches!(ground, Ground::Vectors))
-                        .map(|ground| (ground.profile(), ground.model())),
-                )
+                .chain(beside.judged())
                 .collect(),
             url: url.clone(),
             store: Arc::new(store),

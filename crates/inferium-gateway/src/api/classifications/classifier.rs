@@ -1,13 +1,14 @@
 //! What a classifier says of texts or tensors (SPEC J12): its own labels, by whole numbers that are the same on every machine.
 
-use super::super::fields::{boolean, integer};
+use super::super::fields::{boolean, fields, integer};
 use super::super::parts::{Done, Extras, JobExtras, PartUsage, pack, respond, run_all};
-use super::super::{ApiModel, ApiState, error::ApiError, object, sized};
+use super::super::routing::Routing;
+use super::super::{ApiModel, ApiState, error::ApiError, object, proofs, sized};
 use super::{HARMLESS, TEXTS_MAX};
 use crate::hub::JobSpec;
 use axum::{body::Bytes, response::Response};
 use inferium_engine::{Classifier, EngineError};
-use inferium_types::{ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobPayload};
+use inferium_types::{ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobId, JobPayload, VerificationMode};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -22,22 +23,35 @@ const INPUT_SIZE: usize = 256;
 const OF_CHAT_MODELS: [&str; 3] = ["labels", "instructions", "raw"];
 
 /// What is asked of a classifier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Request {
     inputs: ClassifierInputs,
     /// Whether the client is to be able to show others what was asked and answered.
     opening: bool,
+    routing: Routing,
+    /// What a proof is to hide, where one is asked for.
+    proof: Option<Hides>,
+}
+
+/// What a proof of an answer hides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hides {
+    Activations,
+    Nothing,
 }
 
 impl Request {
     /// Parses a body: every parameter is honoured, or refused by its name.
     fn parse(body: &[u8], classifier: &Classifier) -> Result<Self, ApiError> {
-        let (mut inputs, mut opening) = (None, false);
+        let (mut inputs, mut opening, mut hides) = (None, false, None);
+        let mut routing = Routing::default();
         for (name, value) in object(body)? {
             match (name.as_str(), value) {
                 ("model", _) | (_, Value::Null) => {}
                 ("input", value) => inputs = Some(read(value, classifier)?),
                 ("opening", value) => opening = boolean("opening", &value)?,
+                ("provider", value) => routing = Routing::read(&value)?,
+                ("proof", value) => hides = Some(proof(&value)?),
                 (name, _) if OF_CHAT_MODELS.contains(&name) => {
                     let message = format!("`{name}` is for chat models: a classifier has labels of its own");
                     return Err(ApiError::invalid(name, message));
@@ -47,8 +61,34 @@ impl Request {
             }
         }
         let inputs = inputs.ok_or_else(|| ApiError::invalid("input", "`input` is required"))?;
-        Ok(Self { inputs, opening })
+        // What is verified by equality all the same may be proved as well.
+        let is_proved = routing.verification.take_if(|mode| mode == VerificationMode::Zk.name()).is_some();
+        if hides.is_some() && !is_proved {
+            let message =
+                "`proof` says how an answer is proved: `provider` has to ask for it, with `\"verification\": \"zk\"`";
+            return Err(ApiError::invalid("proof", message));
+        }
+        if is_proved && inputs.len() > 1 {
+            return Err(ApiError::invalid("input", "a proof is of one input: with `zk`, ask for each on its own"));
+        }
+        let proof = is_proved.then(|| hides.unwrap_or(Hides::Activations));
+        Ok(Self { inputs, opening, routing, proof })
     }
+}
+
+/// What a proof is to hide.
+fn proof(value: &Value) -> Result<Hides, ApiError> {
+    let mut hides = Hides::Activations;
+    for (name, value) in fields("proof", value)? {
+        let param = format!("proof.{name}");
+        match (name.as_str(), value.as_str()) {
+            ("hides", Some("activations")) => hides = Hides::Activations,
+            ("hides", Some("nothing")) => hides = Hides::Nothing,
+            ("hides", _) => return Err(ApiError::invalid(&param, "`proof.hides` is `activations` or `nothing`")),
+            _ => return Err(ApiError::Unsupported { param }),
+        }
+    }
+    Ok(hides)
 }
 
 /// One input or several, of the kind that the classifier reads.
@@ -119,6 +159,9 @@ struct ClassifiedList {
     model: String,
     usage: PartUsage,
     inferium: Extras,
+    /// Where the proof of the answer will be, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Value>,
 }
 
 /// One input.
@@ -148,11 +191,28 @@ pub(super) async fn create(
         ClassifierReads::Tensors { .. } => usize::MAX,
     };
     let request = sized(read, move || Request::parse(&body, &reading)).await??;
-    let (inputs, opening) = (request.inputs, request.opening);
+    let Request { inputs, opening, routing, proof } = request;
+    model.suits(&routing)?;
+    let tensor = match &inputs {
+        ClassifierInputs::Tensors(tensors) if proof.is_some() => tensors.first().cloned(),
+        ClassifierInputs::Tensors(_) | ClassifierInputs::Texts(_) => None,
+    };
+    if proof.is_some() {
+        proofs::check(state, payer, &model).await?;
+    }
     let (preparing, reading) = (Arc::clone(&model), Arc::clone(&classifier));
-    let specs = sized(size(&inputs), move || prepare(&preparing, &reading, inputs, payer)).await??;
+    let mut specs = sized(size(&inputs), move || prepare(&preparing, &reading, inputs, payer)).await??;
+    for spec in &mut specs {
+        spec.preferences = routing.preferences.clone();
+    }
     let done = run_all(&state.hub, specs).await?;
-    Ok(answer(&model, &classifier.model().labels, done, opening))
+    let asked = match (proof, tensor, done.first().and_then(|done| JobId::from_hex(&done.job))) {
+        (Some(hides), Some(tensor), Some(job)) => {
+            Some(proofs::ask(state, payer, &model, (job, tensor, hides == Hides::Activations)).await?)
+        }
+        _ => None,
+    };
+    Ok(answer(&model, &classifier.model().labels, done, (opening, asked)))
 }
 
 fn size(inputs: &ClassifierInputs) -> usize {
@@ -197,7 +257,7 @@ fn prepare(
     }
 }
 
-fn answer(model: &ApiModel, labels: &[String], done: Vec<Done>, opening: bool) -> Response {
+fn answer(model: &ApiModel, labels: &[String], done: Vec<Done>, (opening, proof): (bool, Option<Value>)) -> Response {
     let usage = PartUsage::of(&done);
     let (mut data, mut jobs) = (Vec::new(), Vec::new());
     for one in done {
@@ -213,6 +273,6 @@ fn answer(model: &ApiModel, labels: &[String], done: Vec<Done>, opening: bool) -
         }
     }
     let model = model.profile.name.clone();
-    let list = ClassifiedList { object: "list", data, model, usage, inferium: Extras { jobs } };
+    let list = ClassifiedList { object: "list", data, model, usage, inferium: Extras { jobs }, proof };
     respond(&list, &list.inferium)
 }

@@ -169,6 +169,7 @@ pub(super) fn after_page(most: usize) -> Vec<Value> {
 /// Schemas of the public routes' answers.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let mut all = super::training::answers();
+    all.extend(super::proofs::answers());
     all.extend([
         ("Error", error_object()),
         ("Usage", usage()),
@@ -420,10 +421,18 @@ fn classifications() -> Value {
         "object": {"const": "classification"}, "index": count(), "label": text(), "class": count(), "num_classes": count(),
         "logits": {"type": "array", "items": {"type": "integer"}},
     }));
-    full(&json!({
+    let mut schema = full(&json!({
         "object": {"const": "list"}, "data": {"type": "array", "items": {"anyOf": [of_chat, of_classifier]}}, "model": text(),
         "usage": named("PartUsage"), "inferium": named("Jobs"),
-    }))
+    }));
+    let proof = object(
+        &json!({"object": {"const": "proof"}, "status": {"enum": ["queued", "failed"]}, "url": text(), "error": text()}),
+        &["object", "status"],
+    );
+    if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        fields.insert("proof".to_owned(), proof);
+    }
+    schema
 }
 
 fn model() -> Value {
@@ -437,7 +446,7 @@ fn model() -> Value {
         "quantization": text(),
         "capabilities": full(&json!({
             "chat": yes, "completions": yes, "tools": yes, "structured_outputs": yes, "logprobs": yes, "embeddings": yes,
-            "classifications": yes,
+            "classifications": yes, "proofs": yes,
         })),
         "workers_online": count(), "model_profile": text(), "weights_root": text(), "engine": {"type": "object"},
         "verification": text(), "leases_ready": count(),

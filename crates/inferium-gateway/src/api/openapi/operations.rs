@@ -194,6 +194,7 @@ pub(in super::super) fn public(with_batches: bool) -> Routes {
     routes.extend(about_reviews());
     routes.extend(about_boards());
     routes.extend(super::training::routes());
+    routes.extend(super::proofs::routes());
     routes.extend(about_protocols());
     routes.extend(about_state());
     let session = Operation {

@@ -454,6 +454,15 @@ fn classification() -> Value {
         ("instructions", string("What a chat model is told before the text; has no place where `raw` is true.")),
         ("raw", boolean("Labels are scored right behind the text, without the chat template.")),
         ("opening", boolean("Each job comes with what shows to others what was asked and answered.")),
+        ("provider", named("Routing")),
+        (
+            "proof",
+            json!({
+                "type": "object", "additionalProperties": false,
+                "properties": {"hides": {"enum": ["activations", "nothing"], "default": "activations"}},
+                "description": "How the answer to one input of numbers is proved, where `provider` asks for it: `\"verification\": \"zk\"`.",
+            }),
+        ),
         ("user", unused()),
         ("metadata", unused()),
     ];
@@ -465,6 +474,10 @@ fn classification() -> Value {
             {"if": labelled, "then": {"properties": {"input": texts}}},
             {"if": {"not": labelled}, "then": {"properties": {"instructions": nothing, "raw": nothing}}},
             {"if": {"required": ["raw"], "properties": {"raw": {"const": true}}}, "then": {"properties": {"instructions": nothing}}},
+            {"if": labelled, "then": {"properties": {"proof": nothing}}},
+            {"if": {"required": ["proof"], "properties": {"proof": {"type": "object"}}}, "then": {"required": ["provider"], "properties": {
+                "provider": {"type": "object", "required": ["verification"], "properties": {"verification": {"const": "zk"}}},
+            }}},
         ]);
         schema.insert("allOf".to_owned(), rules);
     }

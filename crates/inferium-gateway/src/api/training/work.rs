@@ -3,10 +3,9 @@
 //! What a worker claims is on disk before anything is made of it, and an interval counts once its committee approved it: whatever ends the
 //! gateway, a run goes on from its last interval that is final.
 
-use super::{Standing, Trainers, standing, usage};
+use super::{Standing, Trainers, decided, standing, usage};
 use crate::api::ApiState;
-use crate::api::error::ApiError;
-use crate::api::parts::{Done, run_all, spec as job_spec};
+use crate::api::parts::{Done, Tried, spec as job_spec, try_alone};
 use crate::hub::Hub;
 use crate::store::{IntervalRow, PendingInterval, StoreError, TrainingRecord, TrainingState};
 use futures::stream::FuturesUnordered;
@@ -18,8 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// Pause between two questions whether a job is final.
-const POLL: Duration = Duration::from_millis(200);
 /// Pause before a job is asked for again that no worker took, or that one failed.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Jobs of a run that no committee approves, after which it is given up.
@@ -206,7 +203,7 @@ impl Run {
             self.hub.disk(move |hub| hub.store.change_training(id, |record| record.announcement = job)).await?;
             return Ok(());
         };
-        let drawn_by = match self.decided(job).await? {
+        let drawn_by = match decided(&self.hub, job).await? {
             true => self.draw_of(job).await?,
             false => None,
         };
@@ -243,7 +240,7 @@ impl Run {
             Some(pending) => pending.row.job,
             None => self.claim(prepared, payer, at).await?,
         };
-        if self.decided(job).await? {
+        if decided(&self.hub, job).await? {
             self.hub.disk(move |hub| hub.store.approve_pending(id, index)).await?;
             return Ok(());
         }
@@ -314,18 +311,17 @@ impl Run {
             let count = usize::try_from(usage(examples).prompt_tokens).unwrap_or(usize::MAX);
             let spec = job_spec((&self.trainers.model, payer), payload.clone(), count);
             let spec = spec.map_err(|error| Stop::Failed(error.to_string()))?;
-            let waits = match run_all(&self.hub, vec![spec]).await {
-                Ok(mut done) if !done.is_empty() => {
+            let waits = match try_alone(&self.hub, spec).await {
+                Ok(Tried::Done(done)) => {
                     self.waits_for(None).await?;
-                    return Ok(done.remove(0));
+                    return Ok(*done);
                 }
-                Ok(_) | Err(ApiError::NoWorker | ApiError::Overloaded | ApiError::OverLimit(_)) => {
-                    "a worker of tier High that trains".to_owned()
-                }
-                Err(ApiError::WorkerFailed(reason) | ApiError::WorkerFailedPaid(reason)) if failed < FAILED_MAX => {
+                Ok(Tried::NoRoom) => "a worker of tier High that trains".to_owned(),
+                Ok(Tried::WorkerFailed(reason)) if failed < FAILED_MAX => {
                     failed += 1;
                     format!("another worker: {reason}")
                 }
+                Ok(Tried::WorkerFailed(reason)) => return Err(Stop::Failed(reason)),
                 Err(error) => return Err(Stop::Failed(error.to_string())),
             };
             self.waits_for(Some(waits)).await?;
@@ -339,17 +335,6 @@ impl Run {
             self.hub.disk(move |hub| hub.store.change_training(id, |record| record.waits = waits)).await?;
         }
         Ok(())
-    }
-
-    /// Whether a committee approves a job; waits until that is decided.
-    async fn decided(&self, job: JobId) -> Result<bool, Stop> {
-        loop {
-            match self.hub.disk(move |hub| standing(hub, job)).await? {
-                Standing::Provisional => tokio::time::sleep(POLL).await,
-                Standing::Final | Standing::Settled => return Ok(true),
-                Standing::Rejected => return Ok(false),
-            }
-        }
     }
 
     /// What drew the committee of a job's segment.

@@ -132,27 +132,34 @@ fn declare_boards(page: &mut Page<'_>, chain: &Chain) {
     }
 }
 
-/// Of training there is a profile for each arithmetic, and no other (SPEC X3).
-fn declare_training(page: &mut Page<'_>, chain: &Chain) {
+/// Of training there is a profile for each arithmetic, of proofs one for each verifier's key, and no other (SPEC X3, V10).
+fn declare_builds(
+    page: &mut Page<'_>,
+    chain: &Chain,
+    (what, rule): (&str, &'static str),
+    profile: fn(Digest) -> ModelProfile,
+) {
     let declare = |profile| TransactionBody::DeclareProfile { profile };
-    let one = ModelProfile::trainer(Digest::sha256(b"one"));
-    page.valid("training by an arithmetic", "X3", chain, "v0", declare(one.clone()));
-    page.valid("training by another", "X3", chain, "v0", declare(ModelProfile::trainer(Digest::sha256(b"other"))));
+    let one = profile(Digest::sha256(b"one"));
+    let by = |how: &str| format!("{what} {how}");
+    let by_one = if what == "training" { "by an arithmetic" } else { "by a key" };
+    page.valid(&by(by_one), rule, chain, "v0", declare(one.clone()));
+    page.valid(&by("by another"), rule, chain, "v0", declare(profile(Digest::sha256(b"other"))));
     let named = ModelProfile { name: "train".into(), ..one.clone() };
-    page.invalid("training under another name", "X3", chain, "v0", declare(named), "out_of_bounds");
+    page.invalid(&by("under another name"), rule, chain, "v0", declare(named), "out_of_bounds");
     let with_weights = ModelProfile { weights_root: Digest::sha256(b"weights"), ..one.clone() };
-    page.invalid("training with weights", "X3", chain, "v0", declare(with_weights), "out_of_bounds");
+    page.invalid(&by("with weights"), rule, chain, "v0", declare(with_weights), "out_of_bounds");
     let with_tokenizer = ModelProfile { tokenizer_hash: Digest::sha256(b"words"), ..one.clone() };
-    page.invalid("training with a tokenizer", "X3", chain, "v0", declare(with_tokenizer), "out_of_bounds");
+    page.invalid(&by("with a tokenizer"), rule, chain, "v0", declare(with_tokenizer), "out_of_bounds");
     let within = ModelProfile { engine: tolerance().engine, ..one.clone() };
-    page.invalid("training within a tolerance", "X3", chain, "v0", declare(within), "out_of_bounds");
+    page.invalid(&by("within a tolerance"), rule, chain, "v0", declare(within), "out_of_bounds");
     for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
-        page.invalid(&format!("training, by {name}"), "N4", chain, sender, declare(one.clone()), "not_allowed");
+        page.invalid(&format!("{what}, by {name}"), "N4", chain, sender, declare(one.clone()), "not_allowed");
     }
     let mut declared = chain.clone();
     declared.ok("v0", declare(one.clone()));
-    page.invalid("training, again", "N4", &declared, "v0", declare(one.clone()), "exists");
-    page.invalid("training, by who is barred", "S3", &barred(chain, "v0"), "v0", declare(one), "disqualified");
+    page.invalid(&format!("{what}, again"), "N4", &declared, "v0", declare(one.clone()), "exists");
+    page.invalid(&format!("{what}, by who is barred"), "S3", &barred(chain, "v0"), "v0", declare(one), "disqualified");
 }
 
 fn declare_profile(book: &mut Book) {
@@ -170,7 +177,8 @@ fn declare_profile(book: &mut Book) {
     page.numbers("the profile of hosts", &chain, "v0", &hosts("agents"));
     page.invalid("another profile of hosts", "A2", &chain, "v0", hosts("agent"), "out_of_bounds");
     declare_boards(page, &chain);
-    declare_training(page, &chain);
+    declare_builds(page, &chain, ("training", "X3"), ModelProfile::trainer);
+    declare_builds(page, &chain, ("proofs", "V10"), ModelProfile::prover);
     let mut second = chain.clone();
     second.ok("v0", body.clone());
     page.valid("the second of a profile", "N4", &second, "v1", body.clone());

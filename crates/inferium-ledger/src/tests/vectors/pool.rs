@@ -146,20 +146,39 @@ fn training(page: &mut Page<'_>, chain: &Chain) {
     }
 }
 
+/// Proofs are made on profiles of proofs, in their own mode, and nothing else is done there (SPEC V10).
+fn proofs(page: &mut Page<'_>, chain: &Chain) {
+    let mut chain = chain.clone();
+    let of_model = TaskTerms { kind: TaskKind::Validation, ..task_terms() };
+    page.invalid("proofs on a model's profile", "V10", &chain, "g0", open(of_model), "profile");
+    chain.model = ModelProfile::prover(Digest::sha256(b"key"));
+    let usual = TaskTerms { profile: chain.model.id(), mode: VerificationMode::Zk, tier: Tier::Low, ..of_model };
+    page.invalid("proofs before anyone judges them", "V10", &chain, "g0", open(usual), "profile");
+    chain.declare_all();
+    page.valid("proofs, at tier Low", "V10", &chain, "g0", open(usual));
+    page.valid("proofs, at tier Mid", "V10", &chain, "g0", open(TaskTerms { tier: Tier::Mid, ..usual }));
+    for mode in [VerificationMode::Exact, VerificationMode::Sampled] {
+        let name = format!("proofs, verified as {}", mode.name());
+        page.invalid(&name, "T2", &chain, "g0", open(TaskTerms { mode, ..usual }), "mode");
+    }
+    for kind in [TaskKind::Inference, TaskKind::Batch, TaskKind::Training, TaskKind::Leaderboard] {
+        let name = format!("{} on a profile of proofs", kind.policy().name);
+        page.invalid(&name, "V10", &chain, "g0", open(TaskTerms { kind, tier: Tier::High, ..usual }), "profile");
+    }
+}
+
 fn task_bounds(page: &mut Page<'_>, chain: &Chain) {
     let usual = task_terms();
     let run = TaskTerms { kind: TaskKind::Agent, ..usual };
     page.invalid("a run without its agent", "T1", chain, "g0", open(run), "no_agent");
     boards(page, chain);
     training(page, chain);
-    for kind in [TaskKind::Benchmark, TaskKind::Validation] {
-        let terms = TaskTerms { kind, tier: Tier::High, ..usual };
-        page.invalid(&format!("kind {}", kind.policy().name), "T1", chain, "g0", open(terms), "not_served");
-    }
-    for mode in [VerificationMode::Replicated, VerificationMode::Zk] {
-        let name = format!("verification {}", mode.name());
-        page.invalid(&name, "T2", chain, "g0", open(TaskTerms { mode, ..usual }), "not_served");
-    }
+    proofs(page, chain);
+    let benchmark = TaskTerms { kind: TaskKind::Benchmark, tier: Tier::High, ..usual };
+    page.invalid("kind benchmark", "T1", chain, "g0", open(benchmark), "not_served");
+    let replicated = TaskTerms { mode: VerificationMode::Replicated, ..usual };
+    page.invalid("verification replicated", "T2", chain, "g0", open(replicated), "not_served");
+    page.invalid("verification zk", "T2", chain, "g0", open(TaskTerms { mode: VerificationMode::Zk, ..usual }), "mode");
     let bounds = [
         ("a tier below the kind's", "T1", TaskTerms { tier: Tier::Low, ..usual }),
         ("no jobs", "T1", TaskTerms { jobs_max: 0, ..usual }),

@@ -105,7 +105,7 @@ views! {
     words LeaseEnd { Exhausted, Expired, ClosedByGateway, ClosedByWorker, Fault, Undecided }
     words Stage { Committee, Widened, Court, FullCourt }
     words Phase { Committing, Revealing, Closed }
-    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding, Score, Run, ModelCall, Board, Interval, Classification }
+    words JobFault { Leaf, Prompt, Text, Finish, Token, Logits, Windows, GrossTokens, GrossSketches, Embedding, Score, Run, ModelCall, Board, Interval, Classification, Proof }
     words Suspicion { None, Suspect, Convicted }
     words FinishReason { EndOfText, StopString, Length, Cancelled }
     words VoteChoice { Yes, No, Abstain, Veto }
@@ -119,7 +119,7 @@ views! {
 
 views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
-    enum ModelTask { Chat, Embed { width }, Host, Fold, Train, Classify { reads, classes } }
+    enum ModelTask { Chat, Embed { width }, Host, Fold, Train, Classify { reads, classes }, Prove }
     enum ClassifierReads { Texts, Tensors { elements, least, most } }
     enum SpendOrder { Pay { to, amount }, Hire { run } }
     enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration }, Foreign { verifier, bounds } }

@@ -72,9 +72,17 @@ fn one_input_or_several_are_taken() {
     assert_eq!(tensors(&json!([vec![0; 6], vec![255; 6]]), &classifier), [[0; 6], [255; 6]]);
     let request = parse(&json!({"model": "m", "input": ["a", "b"], "opening": true}), &texts()).unwrap();
     let expected = ClassifierInputs::Texts(vec!["a".to_owned(), "b".to_owned()]);
-    assert_eq!(request, Request { inputs: expected, opening: true });
+    assert_eq!(request, Request { inputs: expected, opening: true, routing: Routing::default(), proof: None });
     let one = parse(&json!({"model": "m", "input": "a", "user": "u", "labels": null}), &texts()).unwrap();
-    assert_eq!(one, Request { inputs: ClassifierInputs::Texts(vec!["a".to_owned()]), opening: false });
+    assert_eq!(
+        one,
+        Request {
+            inputs: ClassifierInputs::Texts(vec!["a".to_owned()]),
+            opening: false,
+            routing: Routing::default(),
+            proof: None
+        }
+    );
 }
 
 #[test]
@@ -184,4 +192,33 @@ fn many_inputs_are_several_jobs() {
     let short = ClassifierInputs::Tensors(vec![vec![1; 6], vec![1; 5]]);
     let refused = prepare(&model, &classifier, short, Digest::ZERO).unwrap_err().to_string();
     assert!(refused.contains("entry 1") && refused.contains("5 elements"), "{refused}");
+}
+
+/// SPEC V10: a proof is asked for by the mode, of one input; what it hides is said beside it.
+#[test]
+fn a_proof_is_asked_for_by_its_mode() {
+    let classifier = pictures(1);
+    let input = vec![0; 6];
+    let with = |fields: Value| {
+        let mut body = json!({"model": "m", "input": input});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    let asked = |fields: Value| parse(&with(fields), &classifier).unwrap();
+    assert_eq!(asked(json!({})).proof, None);
+    assert_eq!(asked(json!({"provider": {"verification": "exact"}})).proof, None);
+    let zk = json!({"verification": "zk"});
+    assert_eq!(asked(json!({"provider": zk})).proof, Some(Hides::Activations));
+    assert_eq!(asked(json!({"provider": zk})).routing, Routing::default(), "the answer itself is verified as always");
+    for (hides, expected) in [("activations", Hides::Activations), ("nothing", Hides::Nothing)] {
+        assert_eq!(asked(json!({"provider": zk, "proof": {"hides": hides}})).proof, Some(expected));
+    }
+    assert_eq!(asked(json!({"provider": zk, "proof": {}})).proof, Some(Hides::Activations));
+    let refused = |fields: Value| refusal(&with(fields), &classifier).0;
+    assert_eq!(refused(json!({"proof": {}})), "proof");
+    assert_eq!(refused(json!({"proof": {}, "provider": {"verification": "exact"}})), "proof");
+    assert_eq!(refused(json!({"provider": zk, "proof": {"hides": "weights"}})), "proof.hides");
+    assert_eq!(refused(json!({"provider": zk, "proof": {"seed": 1}})), "proof.seed");
+    assert_eq!(refused(json!({"provider": zk, "input": [vec![0; 6], vec![0; 6]]})), "input");
+    assert!(parse(&with(json!({"provider": zk, "input": [vec![0; 6]]})), &classifier).is_ok());
 }

@@ -1,0 +1,141 @@
+//! Proves what a classifier of numbers said, and verifies such proofs (SPEC V10).
+
+use crate::EngineError;
+use inferium_exact::Model;
+use inferium_types::{ChainId, ClassifierInputs, Digest, LeaseId, ModelProfile, ProvingInput, limits};
+use inferium_zk::{Hiding, ProofFile, ProveError, ProvingKey, Statement, VerifyingKey, verify_traced};
+use std::fmt;
+
+#[cfg(test)]
+mod tests;
+
+/// What a lease of proofs has room for in one job: a proof of the largest model, and the one answer.
+pub const PROVE_CONTEXT_TOKENS: u32 = limits::PROOF_TOKENS + limits::INPUT_TOKENS_MAX + 1;
+
+/// An integer model, registered: who has it proves, and judges without computing anything again.
+pub struct Prover {
+    key: ProvingKey,
+    chain: ChainId,
+    /// What every proof counts as.
+    tokens: u32,
+}
+
+impl fmt::Debug for Prover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prover").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// The profile of proofs by this key (SPEC V10).
+#[must_use]
+pub fn prover_profile(key: &VerifyingKey) -> ModelProfile {
+    ModelProfile::prover(Digest::from(key.id()))
+}
+
+fn failed(error: &dyn fmt::Display) -> EngineError {
+    EngineError::Failed { reason: error.to_string() }
+}
+
+fn refused(reason: String) -> EngineError {
+    EngineError::Tensor { reason }
+}
+
+impl Prover {
+    /// Registers a model on a chain; that takes seconds for a model of millions of weights.
+    ///
+    /// # Errors
+    /// [`ProveError`]: the model is one of the contract and can't be proved, or none of it.
+    pub fn new(model: Model, chain: ChainId) -> Result<Self, ProveError> {
+        let elements = u32::try_from(model.input.elements()).unwrap_or(u32::MAX);
+        let work = model.multiplications()?;
+        let key = ProvingKey::new(model)?;
+        let input = u32::try_from(ClassifierInputs::tensor_tokens(elements, work)).unwrap_or(u32::MAX);
+        Ok(Self { key, chain, tokens: limits::PROOF_TOKENS.saturating_add(input) })
+    }
+
+    /// Its profile.
+    #[must_use]
+    pub fn profile(&self) -> ModelProfile {
+        prover_profile(self.key.verifying_key())
+    }
+
+    /// What each of its proofs counts as in [`inferium_types::Usage::prompt_tokens`].
+    #[must_use]
+    pub const fn tokens(&self) -> u32 {
+        self.tokens
+    }
+
+    /// What verifies its proofs.
+    #[must_use]
+    pub const fn verifying_key(&self) -> &VerifyingKey {
+        self.key.verifying_key()
+    }
+
+    /// Checks that an input is of the model's shape and range; what a proof of it counts as.
+    ///
+    /// # Errors
+    /// [`EngineError::Tensor`].
+    pub fn read(&self, input: &ProvingInput) -> Result<u32, EngineError> {
+        let model = self.key.model();
+        let (expected, found) = (model.input.elements(), input.tensor.len());
+        if found as u64 != expected {
+            return Err(refused(format!("{found} elements; the model reads {expected}")));
+        }
+        let range = model.input_min..=model.input_max;
+        if let Some(place) = input.tensor.iter().position(|element| !range.contains(element)) {
+            let (least, most) = (range.start(), range.end());
+            return Err(refused(format!("element {place} is not from {least} to {most}")));
+        }
+        Ok(self.tokens)
+    }
+
+    /// What is to be proved of an input for a lease: the model is run.
+    fn statement(&self, input: &ProvingInput, lease: LeaseId) -> Result<(Statement, Vec<i32>), EngineError> {
+        self.read(input)?;
+        let elements: Vec<i32> = input.tensor.iter().map(|element| i32::from(*element)).collect();
+        let hiding = if input.hides { Hiding::Activations } else { Hiding::Nothing };
+        let committed = self.key.commit(&elements, &input.seed, hiding).map_err(|error| refused(error.to_string()))?;
+        let trace = inferium_exact::run(self.key.model(), &elements).map_err(|error| refused(error.to_string()))?;
+        let statement = Statement {
+            input: *committed.root(),
+            output: trace.output().to_vec(),
+            task: *input.job.digest().as_bytes(),
+            chain: *self.chain.digest().as_bytes(),
+            prover: *lease.digest().as_bytes(),
+            hiding,
+        };
+        Ok((statement, elements))
+    }
+
+    /// Proves what the model says of an input, under a lease; the proof with its statement, as files hold it.
+    ///
+    /// Takes tenths of a second to seconds of two cores.
+    ///
+    /// # Errors
+    /// [`EngineError::Tensor`] of an input that the model does not read, [`EngineError::Failed`].
+    pub fn prove(&self, input: &ProvingInput, lease: LeaseId) -> Result<Vec<u8>, EngineError> {
+        let (statement, elements) = self.statement(input, lease)?;
+        let committed = self.key.commit(&elements, &input.seed, statement.hiding).map_err(|error| failed(&error))?;
+        let proof = self.key.prove(committed, &statement, &mut rand::rng()).map_err(|error| failed(&error))?;
+        let file = ProofFile { model: *self.key.verifying_key().model(), statement, proof };
+        file.to_bytes().map_err(|error| failed(&error))
+    }
+
+    /// Verifies a proof of an input under a lease: that its statement is the one that the job asks for, to the bit, and that it holds. What
+    /// verifying came to, which is in no evidence; none of a proof that is not one.
+    ///
+    /// # Errors
+    /// As of [`Prover::prove`].
+    pub fn check(&self, input: &ProvingInput, lease: LeaseId, proof: &[u8]) -> Result<Option<Digest>, EngineError> {
+        let (statement, _) = self.statement(input, lease)?;
+        if proof.len() > limits::PROOF_SIZE_MAX {
+            return Ok(None);
+        }
+        let Ok(file) = ProofFile::from_bytes(proof) else { return Ok(None) };
+        if file.model != *self.key.verifying_key().model() || file.statement != statement {
+            return Ok(None);
+        }
+        let traced = verify_traced(self.key.verifying_key(), &statement, &file.proof);
+        Ok(traced.ok().map(Digest::from))
+    }
+}

@@ -1,0 +1,347 @@
+//! `/v1/proofs`: proofs of what classifiers said, asked for with an answer and made when a worker has time (SPEC V10).
+//!
+//! What everybody sees of one is which job's answer is proved, of which model, by which job, and how it stands. The proof, its statement and
+//! what opens its commitment to the input are for the key that pays.
+
+use super::boards::{Standing, decided, standing};
+use super::choices::ifr;
+use super::error::{ApiError, PROOF};
+use super::parts::{Tried, spec as job_spec, try_alone};
+use super::{ApiModel, ApiState};
+use crate::clock::unix_ms;
+use crate::gateway::ServedProofs;
+use crate::hub::Hub;
+use crate::store::{PROOFS_UNDER_WAY_MAX, ProofJob, ProofRecord, ProofState, StoreError};
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use inferium_engine::Model;
+use inferium_types::{Amount, Digest, JobAnswer, JobId, JobPayload, ProfileId, ProvingInput, proof_leaf};
+use inferium_zk::{Hiding, ProofFile, Statement};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// Pause before a proof is asked for again that no worker took, or that one failed.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Proofs of one answer that no committee approves, or that fail, after which it is given up.
+const FAILED_MAX: u32 = 8;
+
+/// What proofs about one classifier are asked with.
+#[derive(Debug, Clone)]
+pub(super) struct Provers {
+    /// The classifier's profile.
+    classifier: ProfileId,
+    model: Arc<ApiModel>,
+}
+
+impl Provers {
+    pub(super) fn new(served: &ServedProofs) -> Self {
+        let model = Model::Prover(Arc::clone(&served.prover));
+        let (profile, context_tokens) = (served.prover.profile(), model.context_tokens());
+        let kind = inferium_types::TaskKind::Validation;
+        let price_max = served.demand.price_max;
+        let model = ApiModel { id: profile.id(), kind, profile, model, context_tokens, price_max };
+        Self { classifier: served.classifier, model: Arc::new(model) }
+    }
+
+    /// What proves answers of this classifier; `None` where none are.
+    pub(super) fn of<'a>(offered: &'a [Self], classifier: &ProfileId) -> Option<&'a Self> {
+        offered.iter().find(|provers| provers.classifier == *classifier)
+    }
+}
+
+/// Refuses a proof that could not be asked for, or paid for beside its answer; before the answer is, which costs.
+pub(super) async fn check(state: &ApiState, payer: Digest, model: &ApiModel) -> Result<(), ApiError> {
+    let Some(provers) = Provers::of(&state.provers, &model.id) else {
+        let message = format!("what `{}` says is not proved here", model.profile.name);
+        return Err(ApiError::invalid("provider.verification", message));
+    };
+    if let Model::Prover(prover) = &provers.model.model {
+        let price = provers.model.price_max.prompt_token.nano();
+        let cost = Amount::from_nano(price.saturating_mul(prover.tokens().into()));
+        let left = state.hub.key(payer).map_or(Amount::ZERO, |key| key.left);
+        if cost > left {
+            let message = format!("a proof costs up to {}, and {} is left", ifr(cost), ifr(left));
+            return Err(ApiError::Budget(message, cost));
+        }
+    }
+    match state.hub.disk(move |hub| hub.store.proofs_under_way(payer)).await? {
+        under_way if under_way >= PROOFS_UNDER_WAY_MAX => Err(ApiError::Overloaded),
+        _ => Ok(()),
+    }
+}
+
+/// Asks for a proof of a job's answer; what a client is told of it with the answer.
+pub(super) async fn ask(
+    state: &ApiState,
+    payer: Digest,
+    model: &ApiModel,
+    (job, tensor, hides): (JobId, Vec<i16>, bool),
+) -> Result<Value, ApiError> {
+    let url = format!("/v1/proofs/{job}");
+    // The answer is paid for, and is not lost with the proof.
+    let failed = json!({"object": "proof", "status": "failed", "error": "there is no room for more proofs now"});
+    let Some(provers) = Provers::of(&state.provers, &model.id) else { return Ok(failed) };
+    let record = ProofRecord {
+        payer,
+        created_at_ms: unix_ms(),
+        model: model.profile.name.clone(),
+        prover: provers.model.id,
+        input: ProvingInput { job, tensor, seed: rand::random(), hides },
+        state: ProofState::Queued,
+        rejected: 0,
+        waits: None,
+    };
+    if !state.hub.disk(move |hub| hub.store.put_proof(&record)).await? {
+        return Ok(failed);
+    }
+    state.hub.proof_added();
+    Ok(json!({"object": "proof", "status": "queued", "url": url}))
+}
+
+/// Works on all proofs that there are, and come; ends only when the disk fails.
+pub(crate) async fn run_proofs(state: ApiState) -> Result<(), StoreError> {
+    if state.provers.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut working = FuturesUnordered::new();
+    let mut at_work = BTreeSet::new();
+    loop {
+        for (id, record) in state.hub.disk(|hub| hub.store.proofs()).await? {
+            let Some(provers) = state.provers.iter().find(|provers| provers.model.id == record.prover) else {
+                continue;
+            };
+            if !record.state.is_over() && at_work.insert(id) {
+                let task = Task { hub: Arc::clone(&state.hub), model: Arc::clone(&provers.model), id };
+                working.push(async move { (id, task.drive().await) }.boxed());
+            }
+        }
+        tokio::select! {
+            () = state.hub.next_proof() => {}
+            Some((id, outcome)) = working.next() => {
+                outcome?;
+                at_work.remove(&id);
+            }
+        }
+    }
+}
+
+/// An answer that is being proved.
+struct Task {
+    hub: Arc<Hub>,
+    model: Arc<ApiModel>,
+    id: JobId,
+}
+
+impl Task {
+    /// To its end.
+    async fn drive(self) -> Result<(), StoreError> {
+        let id = self.id;
+        // Its lease is opened while it waits for one.
+        let _waits = self.hub.line_waits(self.model.id);
+        let mut failed = 0;
+        loop {
+            let Some(record) = self.hub.disk(move |hub| hub.store.proof(id)).await? else { return Ok(()) };
+            let outcome = match &record.state {
+                ProofState::Approved(_) | ProofState::Failed(_) => return Ok(()),
+                ProofState::Queued if record.rejected.saturating_add(failed) >= FAILED_MAX => {
+                    Err(format!("{FAILED_MAX} proofs failed, or were not approved"))
+                }
+                ProofState::Queued => self.prove(&record, &mut failed).await?,
+                ProofState::Claimed(claimed) => {
+                    let claimed = claimed.clone();
+                    let is_approved = decided(&self.hub, claimed.job).await?;
+                    let change = move |hub: &Hub| match is_approved {
+                        true => hub.store.change_proof(id, |record| record.state = ProofState::Approved(claimed)),
+                        false => hub.store.reject_proof(id),
+                    };
+                    self.hub.disk(change).await?;
+                    info!(job = %id, is_approved, "a committee decided about a proof");
+                    Ok(())
+                }
+            };
+            if let Err(why) = outcome {
+                warn!(job = %id, why, "a proof was given up");
+                let state = ProofState::Failed(why);
+                let change =
+                    move |hub: &Hub| hub.store.change_proof(id, |record| (record.state, record.waits) = (state, None));
+                return self.hub.disk(change).await;
+            }
+        }
+    }
+
+    /// One try: by whichever worker has time. Why it is given up, if it is.
+    async fn prove(&self, record: &ProofRecord, failed: &mut u32) -> Result<Result<(), String>, StoreError> {
+        let (id, payload) = (self.id, JobPayload::prove(rand::random(), record.input.clone()));
+        let tokens = match self.model.model.read(&payload.input) {
+            Ok(prompt) => prompt.tokens(),
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let spec = match job_spec((&self.model, record.payer), payload, tokens) {
+            Ok(spec) => spec,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let began = Instant::now();
+        let waits = match try_alone(&self.hub, spec).await {
+            Ok(Tried::Done(done)) => {
+                let (Some(job), JobAnswer::Proof(proof)) = (JobId::from_hex(&done.job), done.answer) else {
+                    return Ok(Err("a worker answered something else".to_owned()));
+                };
+                let claimed = ProofJob {
+                    job,
+                    took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    cost: done.cost,
+                    size: u64::try_from(proof.len()).unwrap_or(u64::MAX),
+                    digest: proof_leaf(&proof),
+                };
+                self.hub.disk(move |hub| hub.store.claim_proof(id, claimed, &proof)).await?;
+                return Ok(Ok(()));
+            }
+            Ok(Tried::NoRoom) => "a worker that proves".to_owned(),
+            Ok(Tried::WorkerFailed(reason)) => {
+                *failed = failed.saturating_add(1);
+                format!("another worker: {reason}")
+            }
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        if record.waits.as_ref() != Some(&waits) {
+            self.hub.disk(move |hub| hub.store.change_proof(id, |record| record.waits = Some(waits))).await?;
+        }
+        tokio::time::sleep(AGAIN).await;
+        Ok(Ok(()))
+    }
+}
+
+/// Where a proof stands, in a word.
+fn status(record: &ProofRecord, standing: Option<Standing>) -> &'static str {
+    match (&record.state, standing) {
+        (ProofState::Queued, _) => "queued",
+        (ProofState::Failed(_), _) => "failed",
+        // What was approved may be found wrong later (SPEC V4).
+        (ProofState::Claimed(_) | ProofState::Approved(_), standing) => standing.map_or("provisional", Standing::name),
+    }
+}
+
+/// What everybody sees.
+fn brief(id: JobId, record: &ProofRecord, standing: Option<Standing>) -> Map<String, Value> {
+    let job = record.state.job();
+    let shown = json!({
+        "object": "proof",
+        "job": id.to_string(),
+        "model": record.model,
+        "status": status(record, standing),
+        "created": record.created_at_ms / 1_000,
+        "hides": if record.input.hides { "activations" } else { "nothing" },
+        "rejected": record.rejected,
+        "proof_job": job.map(|job| job.job.to_string()),
+        "receipt_url": job.map(|job| format!("/v1/receipts/{}", job.job)),
+        "digest": job.map(|job| job.digest.to_string()),
+        "size": job.map(|job| job.size),
+        "took_ms": job.map(|job| job.took_ms),
+        "cost": job.map(|job| ifr(job.cost)),
+        "cost_nano": job.map(|job| job.cost.nano()),
+    });
+    match shown {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// What who pays sees beside it: the statement, and what opens its commitment to the input.
+fn details(id: JobId, record: &ProofRecord, proof: Option<&[u8]>) -> Map<String, Value> {
+    let statement = proof.and_then(|proof| ProofFile::from_bytes(proof).ok()).map(|file| {
+        let Statement { input, output, task, chain, prover, hiding } = file.statement;
+        json!({
+            "model": hex::encode(file.model), "input": hex::encode(input), "output": output, "task": hex::encode(task),
+            "chain": hex::encode(chain), "prover": hex::encode(prover), "hiding": hiding == Hiding::Activations,
+        })
+    });
+    let error = match &record.state {
+        ProofState::Failed(why) => Some(why),
+        ProofState::Queued | ProofState::Claimed(_) | ProofState::Approved(_) => None,
+    };
+    let shown = json!({
+        "error": error,
+        "waits": record.waits,
+        "statement": statement,
+        "seed": hex::encode(record.input.seed),
+        "file_url": proof.map(|_| format!("/v1/proofs/{id}/file")),
+    });
+    match shown {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// A record with where its proof's job stands. Waits for the disk.
+fn with_standing(hub: &Hub, record: &ProofRecord) -> Result<Option<Standing>, StoreError> {
+    record.state.job().map(|job| standing(hub, job.job)).transpose()
+}
+
+/// All proofs, the newest first.
+pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Value>, ApiError> {
+    let found = state.hub.disk(|hub| {
+        let mut found = Vec::new();
+        for (id, record) in hub.store.proofs()? {
+            let standing = with_standing(hub, &record)?;
+            found.push((id, record, standing));
+        }
+        Ok(found)
+    });
+    let mut found = found.await?;
+    found.sort_by_key(|(id, record, _)| (std::cmp::Reverse(record.created_at_ms), *id));
+    let data: Vec<Value> = found.iter().map(|(id, record, standing)| brief(*id, record, *standing).into()).collect();
+    Ok(Json(json!({"object": "list", "data": data})))
+}
+
+fn id_of(id: Result<Path<String>, PathRejection>) -> Result<JobId, ApiError> {
+    let Path(id) = id.map_err(|rejection| ApiError::invalid("job", rejection.body_text()))?;
+    JobId::from_hex(&id).ok_or(ApiError::Missing { what: PROOF, id })
+}
+
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let id = id_of(id)?;
+    let found = state.hub.disk(move |hub| {
+        let Some(record) = hub.store.proof(id)? else { return Ok(None) };
+        let (standing, proof) = (with_standing(hub, &record)?, hub.store.proved(id)?);
+        Ok(Some((record, standing, proof)))
+    });
+    let missing = || ApiError::Missing { what: PROOF, id: id.to_string() };
+    let (record, standing, proof) = found.await?.ok_or_else(missing)?;
+    let mut shown = brief(id, &record, standing);
+    if state.key(&headers).is_ok_and(|key| key.hash == record.payer) {
+        shown.extend(details(id, &record, proof.as_deref()));
+    }
+    Ok(Json(shown.into()))
+}
+
+/// The proof with its statement, for the key that pays for it.
+pub(super) async fn file(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let payer = state.payer(&headers)?;
+    let id = id_of(id)?;
+    let found = state.hub.disk(move |hub| {
+        let is_own = hub.store.proof(id)?.is_some_and(|record| record.payer == payer);
+        if is_own { hub.store.proved(id) } else { Ok(None) }
+    });
+    let bytes = found.await?.ok_or_else(|| ApiError::Missing { what: PROOF, id: id.to_string() })?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}
+
+#[cfg(test)]
+mod tests;

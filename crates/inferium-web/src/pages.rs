@@ -4,6 +4,7 @@ mod agent;
 mod boards;
 mod explorer;
 mod governance;
+mod leaderboard;
 mod nodes;
 mod start;
 pub(crate) mod studios;
@@ -81,7 +82,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         ("/explorer/segments", get(work::segments)),
         ("/explorer/tasks", get(work::tasks)),
         ("/explorer/slashes", get(nodes::slashes)),
-        ("/leaderboard", get(nodes::leaderboard)),
+        ("/leaderboard", get(leaderboard::leaderboard)),
         ("/boards", get(boards::boards)),
         ("/training", get(training::runs)),
         ("/governance", get(governance::proposals)),

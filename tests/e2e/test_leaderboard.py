@@ -7,6 +7,7 @@ import time
 import pytest
 from network import Network, inferium
 from test_eval import wilson
+from test_runs import post, publish, studio
 
 CHATS = 8
 META = ("block", "board", "complete", "first", "height", "network", "version")
@@ -19,12 +20,19 @@ def network(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def height(network):
-    """A block after which some answers are paid for."""
+def height(network, tmp_path_factory):
+    """A block after which some answers are paid for, and a run of one of two agents."""
+    folder = tmp_path_factory.mktemp("agents")
+    for agent in ("asked", "idle"):
+        publish(network, folder, agent)
     jobs = [network.chat(f"Question {number}")[2]["inferium"]["job"] for number in range(CHATS)]
+    jobs.append(post(network, {"agent": "asked", "input": "What is a lease?"})[2]["inferium"]["job"])
     deadline = time.monotonic() + 180
     while not all(network.receipt(job)[1]["status"] == "settled" for job in jobs):
         assert time.monotonic() < deadline, f"not settled:\n{network.tail()}"
+        time.sleep(0.5)
+    while studio(network, "show", "asked")["earned"]["runs"] == 0:
+        assert time.monotonic() < deadline, f"the run is not paid:\n{network.tail()}"
         time.sleep(0.5)
     return network.request("/leaderboard.json")[2]["boards"]["workers"]["height"]
 
@@ -85,6 +93,18 @@ def test_boards_say_what_happened(network, height):
     assert names["worker"] in table and "digest" in table and f"--up-to {height}" in table
     assert len(folded(network, "validators", "--up-to", height, "--top", 1)["data"]) == 1
     assert folded(network, "validators", "--up-to", height, "--top", 1)["rows"] == len(validators)
+
+
+def test_agents_have_what_the_ledger_says_their_runs_brought(network, height):
+    asked, idle = folded(network, "agents", "--up-to", height)["data"]
+    for row, rank in ((asked, 1), (idle, None)):
+        proven = studio(network, "show", row["agent"])
+        assert (row["name"], row["creator"], row["rank"]) == (proven["name"], proven["creator"], rank)
+        assert (row["version"], row["price_nano"], row["state"]) == (proven["version"], proven["price_nano"], "active")
+        earned = proven["earned"]
+        assert (row["runs"], row["fees_nano"], row["earned_nano"]) == (earned["runs"], earned["fees_nano"], earned["creator_nano"])
+        assert row["payers"] == row["runs"]
+    assert (asked["name"], asked["runs"]) == ("asked", 1)
 
 
 def test_the_page_shows_the_same_boards(network, height):

@@ -35,16 +35,17 @@ pub(crate) async fn scan_part(
     Ok(())
 }
 
-/// The first block from 1 on that some validator says it keeps, up to the final block `last`. Blocks are kept from one on.
-pub(crate) async fn first_kept(chain: &LightClient, last: u64) -> Result<u64, Failure> {
+/// The first block that a validator at one of `urls` says it keeps, of those up to the final block `last`. Validators keep all
+/// blocks from some one on.
+pub(crate) async fn first_kept(urls: &[String], last: u64) -> Result<u64, Failure> {
     let http = admin::client()?;
-    if is_kept(&http, chain.urls(), 1).await? {
+    if is_kept(&http, urls, 1).await? {
         return Ok(1);
     }
     let (mut lost, mut kept) = (1, last);
     while kept.saturating_sub(lost) > 1 {
         let middle = lost.midpoint(kept);
-        if is_kept(&http, chain.urls(), middle).await? {
+        if is_kept(&http, urls, middle).await? {
             kept = middle;
         } else {
             lost = middle;
@@ -68,3 +69,6 @@ async fn is_kept(http: &reqwest::Client, urls: &[String], height: u64) -> Result
     let unknown = |reason| Failure::network(format!("nobody says whether block {height} is kept: {reason}"));
     reason.map_or(Ok(false), |reason| Err(unknown(reason)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ async fn stretch(chain: &LightClient, from: Option<u64>, up_to: Option<u64>) -> 
     if let Some(from) = from.filter(|from| *from > last) {
         return Err(Failure::usage(format!("--from {from} is after block {last}, the last one to be folded")));
     }
-    let kept = history::first_kept(chain, head).await?;
+    let kept = history::first_kept(chain.urls(), head).await?;
     let first = from.unwrap_or(kept);
     if let Some(lost) = [first, last].into_iter().find(|height| *height < kept) {
         return Err(Failure::network(format!("validators keep no block before {kept}, and block {lost} is asked for")));

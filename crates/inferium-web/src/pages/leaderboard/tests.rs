@@ -60,7 +60,9 @@ fn a_worker_has_its_share_with_its_interval_and_its_slashes() {
     assert_eq!((&json["tokens"], &json["slashes"], &json["state"]), (&1_234.into(), &1.into(), &"unknown".into()));
     let html = table.html().into_string();
     assert!(
-        ["90.0\u{a0}%", "59.6\u{a0}%", "98.2\u{a0}%", "0.000000007 IFR"].iter().all(|part| html.contains(part)),
+        ["90.0\u{a0}%", "59.6\u{a0}%", "98.2\u{a0}%", "0.000000007 IFR", ">9 of 10<"]
+            .iter()
+            .all(|part| html.contains(part)),
         "{html}"
     );
     assert!(html.contains("rank silver"), "{html}");

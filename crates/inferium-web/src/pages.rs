@@ -4,6 +4,7 @@ mod agent;
 mod boards;
 mod explorer;
 mod governance;
+mod leaderboard;
 mod nodes;
 mod proofs;
 mod start;
@@ -82,7 +83,7 @@ pub(crate) fn routes(state: WebState) -> Router {
         ("/explorer/segments", get(work::segments)),
         ("/explorer/tasks", get(work::tasks)),
         ("/explorer/slashes", get(nodes::slashes)),
-        ("/leaderboard", get(nodes::leaderboard)),
+        ("/leaderboard", get(leaderboard::leaderboard)),
         ("/boards", get(boards::boards)),
         ("/training", get(training::runs)),
         ("/proofs", get(proofs::proofs)),

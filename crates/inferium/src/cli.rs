@@ -16,7 +16,9 @@ mod tools;
 mod train;
 
 pub(crate) use bench::{Arrivals, BenchCommand, BenchServeArgs};
-pub(crate) use chain::{EarningsArgs, EarningsBy, NodeCommand, ReceiptCommand, SlashesArgs, WhyArgs};
+pub(crate) use chain::{
+    EarningsArgs, EarningsBy, LeaderboardArgs, LeaderboardOf, NodeCommand, ReceiptCommand, SlashesArgs, WhyArgs,
+};
 pub(crate) use client::{
     BatchCommand, DoctorArgs, KeyCommand, Role, RunArgs, ServerArgs, ServiceCommand, UnitArgs, WatchArgs,
 };
@@ -157,6 +159,8 @@ pub(crate) enum Command {
     Worker(WorkerCommand),
     /// Show what a node earned: by day, by source, or by job segment.
     Earnings(EarningsArgs),
+    /// Rank workers, validators or agents by what certified blocks say of them, folded here from every block.
+    Leaderboard(LeaderboardArgs),
     /// Show all slashes, why, and how many of them were wrong.
     Slashes(SlashesArgs),
     /// Tell why a task, a job or a node is where it is: assigned, paid, final, or not.

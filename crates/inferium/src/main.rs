@@ -25,6 +25,7 @@ mod honest;
 mod hosting;
 mod join;
 mod keys;
+mod leaderboard;
 mod logs;
 mod mcp;
 mod model;
@@ -102,6 +103,7 @@ fn dispatch(cli: Cli) -> Result<(), cli::Failure> {
         Command::Studio(command) => run(studio::run(command)),
         Command::Worker(command) => run(join::run(command)),
         Command::Earnings(arguments) => run(earnings::run(arguments)),
+        Command::Leaderboard(arguments) => run(leaderboard::run(arguments)),
         Command::Slashes(arguments) => run(slashes::run(arguments)),
         Command::Why(arguments) => run(why::run(arguments)),
         Command::Bisect(arguments) => run(bisect::run(arguments)),

@@ -1,31 +1,11 @@
-//! Agents, their versions, and what their runs paid and spent.
+//! Versions of agents, and what their runs paid and spent; what is counted of them is the fold's.
 
-use super::kept::Kept;
+use inferium_query::{boards::AGENTS_MAX, kept::Kept};
 use inferium_types::{AccountId, AgentId, Amount, Digest, Event, LeaseId, NodeId, SegmentId};
 use std::collections::VecDeque;
 
-/// Agents; the oldest are forgotten first.
-const AGENTS_MAX: usize = 10_000;
 /// Versions, paid runs and spends listed for an agent.
 const LISTED_MAX: usize = 20;
-
-/// Whether an agent can be asked for anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum AgentState {
-    Active,
-    Retired,
-    Closed,
-}
-
-impl AgentState {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Retired => "retired",
-            Self::Closed => "closed",
-        }
-    }
-}
 
 /// What was published of an agent at one time.
 #[derive(Debug, Clone)]
@@ -67,17 +47,9 @@ pub(crate) struct Spent {
     pub(crate) at_ms: u64,
 }
 
-/// What is known of an agent.
+/// What an agent has a list of.
 #[derive(Debug)]
 pub(crate) struct AgentBook {
-    pub(crate) name: String,
-    pub(crate) creator: AccountId,
-    pub(crate) state: AgentState,
-    pub(crate) price: Amount,
-    pub(crate) manifest: Digest,
-    pub(crate) runs: u64,
-    /// What its creator earned.
-    pub(crate) earned: Amount,
     /// Oldest first, all three.
     pub(crate) versions: VecDeque<Version>,
     pub(crate) paid: VecDeque<PaidRun>,
@@ -108,33 +80,15 @@ impl AgentBooks {
         self.agents.get(id)
     }
 
-    /// Newest first: the place of each in the order in which they came, its id, and what is known.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = (u64, &AgentId, &AgentBook)> {
-        self.agents.newest(None)
-    }
-
     /// Takes note of an event of the block of `height`, of the time `at_ms`. Blocks come in their order.
     pub(super) fn on_event(&mut self, event: &Event, height: u64, at_ms: u64) {
         match event {
-            Event::AgentPublished { agent, creator, name, manifest, price } => {
+            Event::AgentPublished { agent, manifest, price, .. } => {
                 let version = Version { number: 1, manifest: *manifest, price: *price, height, at_ms };
-                let book = AgentBook {
-                    name: name.clone(),
-                    creator: *creator,
-                    state: AgentState::Active,
-                    price: *price,
-                    manifest: *manifest,
-                    runs: 0,
-                    earned: Amount::ZERO,
-                    versions: VecDeque::from([version]),
-                    paid: VecDeque::new(),
-                    spent: VecDeque::new(),
-                };
-                self.agents.insert(*agent, book);
+                let versions = VecDeque::from([version]);
+                self.agents.insert(*agent, AgentBook { versions, paid: VecDeque::new(), spent: VecDeque::new() });
             }
             Event::AgentUpdated { agent, version, manifest, price, .. } => self.with(agent, |book| {
-                book.price = *price;
-                book.manifest = *manifest;
                 // A change of the policy alone makes no version.
                 if book.versions.back().is_none_or(|last| last.number != *version) {
                     push(
@@ -143,15 +97,9 @@ impl AgentBooks {
                     );
                 }
             }),
-            Event::AgentRetired { agent, .. } => self.with(agent, |book| book.state = AgentState::Retired),
-            Event::AgentClosed { agent, .. } => self.with(agent, |book| book.state = AgentState::Closed),
             Event::RunPaid { agent, .. } => {
                 if let Some(paid) = paid_run(event, height, at_ms) {
-                    self.with(agent, |book| {
-                        book.runs = book.runs.saturating_add(1);
-                        book.earned = book.earned.add(paid.to_creator).unwrap_or(book.earned);
-                        push(&mut book.paid, paid);
-                    });
+                    self.with(agent, |book| push(&mut book.paid, paid));
                 }
             }
             Event::AgentSpent { run, agent, to, amount, hired, .. } => self.with(agent, |book| {

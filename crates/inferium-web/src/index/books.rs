@@ -1,12 +1,15 @@
 //! The index's tables, and what each event writes into them.
 
 use super::agents::AgentBooks;
-use super::kept::Kept;
 use inferium_chain::VerifiedBlock;
-use inferium_query::{earnings, slashes::Slashes};
+use inferium_query::{
+    boards::{Fold, NODES_MAX},
+    kept::Kept,
+    slashes::Slashes,
+};
 use inferium_types::{
-    AccountId, Amount, Digest, Event, Header, JobTotals, LeaseId, NodeId, NodeRole, ProfileId, SegmentId,
-    SignedTransaction, TaskId, TransactionBody, TransactionId, VerdictVote,
+    AccountId, Amount, Digest, Event, Header, JobTotals, LeaseId, NodeId, ProfileId, SegmentId, SignedTransaction,
+    TaskId, TransactionBody, TransactionId, VerdictVote,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,8 +24,7 @@ const TRANSACTIONS_MAX: usize = 50_000;
 const SEGMENTS_MAX: usize = 20_000;
 const TASKS_MAX: usize = 20_000;
 const SLASHES_MAX: usize = 10_000;
-/// Nodes and accounts; those who came first stay.
-const NODES_MAX: usize = 10_000;
+/// Accounts; those who came first stay.
 const ACCOUNTS_MAX: usize = 20_000;
 /// Transactions listed for an account, and segments for a node.
 const LISTED_MAX: usize = 200;
@@ -114,28 +116,6 @@ pub(crate) struct TaskBook {
     pub(crate) steps: Vec<Step>,
 }
 
-/// What is known of a node.
-#[derive(Debug, Default)]
-pub(crate) struct NodeBook {
-    pub(crate) role: Option<&'static str>,
-    pub(crate) jobs: u64,
-    pub(crate) tokens: u64,
-    pub(crate) rejected: u64,
-    pub(crate) approved: u64,
-    pub(crate) verdicts: u64,
-    pub(crate) proposed: u64,
-    pub(crate) slashed: Amount,
-    pub(crate) slashes: u64,
-    pub(crate) earned: BTreeMap<earnings::Source, Amount>,
-    pub(crate) segments: VecDeque<SegmentId>,
-}
-
-impl NodeBook {
-    pub(crate) fn earned_nano(&self) -> u64 {
-        self.earned.values().fold(0, |sum, amount| sum.saturating_add(amount.nano()))
-    }
-}
-
 /// Sums over one minute.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Minute {
@@ -156,7 +136,10 @@ pub(crate) struct Books {
     pub(crate) segments: Kept<SegmentId, SegmentBook>,
     pub(crate) tasks: Kept<TaskId, TaskBook>,
     leases: Kept<LeaseId, TaskId>,
-    pub(crate) nodes: BTreeMap<NodeId, NodeBook>,
+    /// What is counted of nodes and agents, by the fold that commands make too.
+    pub(crate) boards: Fold,
+    /// Newest last.
+    node_segments: BTreeMap<NodeId, VecDeque<SegmentId>>,
     accounts: BTreeMap<AccountId, VecDeque<TransactionId>>,
     pub(crate) slashes: Slashes,
     pub(crate) agents: AgentBooks,
@@ -176,7 +159,8 @@ impl Default for Books {
             segments: Kept::new(SEGMENTS_MAX),
             tasks: Kept::new(TASKS_MAX),
             leases: Kept::new(TASKS_MAX),
-            nodes: BTreeMap::new(),
+            boards: Fold::default(),
+            node_segments: BTreeMap::new(),
             accounts: BTreeMap::new(),
             slashes: Slashes::default(),
             agents: AgentBooks::default(),
@@ -234,20 +218,11 @@ impl Books {
             self.transactions.insert(*id, header.height);
             self.note_accounts(*id, signed);
         }
-        if let Some(node) = self.node(&header.proposer) {
-            node.role = node.role.or(Some("validator"));
-            node.proposed = node.proposed.saturating_add(1);
-        }
+        self.boards.take(header, block.digest, &block.events);
         for event in &block.events {
             self.on_event(event, header);
             self.slashes.on_event(event, header.height);
             self.agents.on_event(event, header.height, header.timestamp_ms);
-            for (node, earning) in earnings::payments(event, header.timestamp_ms) {
-                if let Some(book) = self.node(&node) {
-                    let sum = book.earned.entry(earning.source).or_default();
-                    *sum = sum.add(earning.amount).unwrap_or(*sum);
-                }
-            }
         }
         while self.slashes.slashes.len() > SLASHES_MAX {
             self.slashes.slashes.pop_first();
@@ -296,26 +271,24 @@ impl Books {
         }
     }
 
-    fn node(&mut self, id: &NodeId) -> Option<&mut NodeBook> {
-        if self.nodes.len() >= NODES_MAX && !self.nodes.contains_key(id) {
-            return None;
+    /// Segments that a node executed or approved, newest first.
+    pub(crate) fn segments_of(&self, node: &NodeId) -> impl Iterator<Item = SegmentId> {
+        self.node_segments.get(node).into_iter().flat_map(|list| list.iter().rev().copied())
+    }
+
+    fn note_segment(&mut self, node: NodeId, segment: SegmentId) {
+        let has_room = self.node_segments.len() < NODES_MAX;
+        if has_room || self.node_segments.contains_key(&node) {
+            let list = self.node_segments.entry(node).or_default();
+            list.push_back(segment);
+            if list.len() > LISTED_MAX {
+                list.pop_front();
+            }
         }
-        Some(self.nodes.entry(*id).or_default())
     }
 
     fn on_event(&mut self, event: &Event, header: &Header) {
         match event {
-            Event::NodeRegistered { node, role, .. } => {
-                if let Some(book) = self.node(node) {
-                    book.role = Some(NodeRole::name(role));
-                }
-            }
-            Event::Slashed(slash) => {
-                if let Some(book) = self.node(&slash.node) {
-                    book.slashes = book.slashes.saturating_add(1);
-                    book.slashed = book.slashed.add(slash.amount).unwrap_or(book.slashed);
-                }
-            }
             Event::TaskOpened { .. }
             | Event::TaskExpired { .. }
             | Event::LeaseGranted { .. }
@@ -410,17 +383,11 @@ impl Books {
                 self.with_segment(*segment, |book| book.go(SegmentState::Revealing, step("reveals", text, None)));
             }
             Event::VerdictGiven { segment, validator, vote } => {
-                if let Some(node) = self.node(validator) {
-                    node.verdicts = node.verdicts.saturating_add(1);
-                }
                 let verdict = step("verdict", verdict_in_words(vote), Some(*validator));
                 self.with_segment(*segment, |book| book.note(verdict));
             }
             Event::SegmentApproved(outcome) => self.approved(outcome, header),
             Event::SegmentRejected { segment, worker, reason, .. } => {
-                if let Some(node) = self.node(worker) {
-                    node.rejected = node.rejected.saturating_add(1);
-                }
                 let text = format!("rejected: {}", spaced(&format!("{reason:?}")));
                 self.with_segment(*segment, |book| {
                     book.go(SegmentState::Rejected, step("rejected", text, Some(*worker)));
@@ -468,19 +435,8 @@ impl Books {
             minute.tokens = minute.tokens.saturating_add(tokens);
             minute.fees = minute.fees.saturating_add(outcome.fee.nano());
         }
-        for (node, is_worker) in
-            std::iter::once((outcome.worker, true)).chain(outcome.approvers.iter().map(|node| (*node, false)))
-        {
-            let Some(book) = self.node(&node) else { continue };
-            book.approved = book.approved.saturating_add(1);
-            if is_worker {
-                book.jobs = book.jobs.saturating_add(jobs);
-                book.tokens = book.tokens.saturating_add(tokens);
-            }
-            book.segments.push_back(outcome.segment);
-            if book.segments.len() > LISTED_MAX {
-                book.segments.pop_front();
-            }
+        for node in std::iter::once(outcome.worker).chain(outcome.approvers.iter().copied()) {
+            self.note_segment(node, outcome.segment);
         }
         let text = format!("approved by {} validators: final", outcome.approvers.len());
         self.with_segment(outcome.segment, |book| {

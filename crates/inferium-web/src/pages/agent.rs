@@ -5,7 +5,7 @@ use super::start::key_field;
 use super::studios::{counted, monogram};
 use super::{Found, NoPage, Page};
 use crate::WebState;
-use crate::index::{AgentState, PaidRun, Spent, Version};
+use crate::index::{PaidRun, Spent, Version};
 use crate::layout::{Section, badge, copy, facts, figure, grouped, link, moment, money};
 use crate::respond::{Form, bare};
 use crate::{layout, readme};
@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use inferium_ledger::{Account, Agent, Meta, StateKey};
-use inferium_query::agents::as_json;
+use inferium_query::{agents::as_json, boards::AgentState};
 use inferium_types::{AccountId, AgentId, Amount, Digest, JobId, Parameters, Ppm, Recipients, SpendingPolicy, limits};
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -38,8 +38,9 @@ struct Past {
 impl Past {
     fn of(state: &WebState, id: &AgentId) -> Self {
         let books = state.index.read();
+        let seen = books.boards.agent(id).map(|record| (record.name.clone(), record.creator, record.state));
         books.agents.get(id).map_or_else(Self::default, |book| Self {
-            seen: Some((book.name.clone(), book.creator, book.state)),
+            seen,
             versions: book.versions.iter().rev().cloned().collect(),
             paid: book.paid.iter().rev().cloned().collect(),
             spent: book.spent.iter().rev().cloned().collect(),

@@ -1,7 +1,7 @@
 //! Boards of models, as the network folded them (SPEC L2): table and picture, each with its receipt and its inputs.
 //!
 //! Boards come from the gateway, in this process; that each is what its receipt commits to is for `inferium eval board
-//! --from-network --verify`. Workers, validators and agents have their boards at `/leaderboard` and `/studios`.
+//! --from-network --verify`. Workers, validators and agents have their boards at `/leaderboard`.
 
 use super::table::{Cell, Column, Table};
 use super::{Found, Page};
@@ -45,8 +45,8 @@ async fn page(state: &WebState) -> Found {
         div.title { h1 { "Boards" } div.forms { a href="/boards.json" { "JSON" } a href="/boards.csv" { "CSV" } } }
         p.lead {
             "Models ranked by final results: a worker folded them, a committee folded them again, and "
-            code { "inferium eval board --from-network --verify" } " has you do it. Nobody is ranked within noise. Workers and validators are on the "
-            a href="/leaderboard" { "leaderboard" } ", agents in the " a href="/studios" { "studios" } "."
+            code { "inferium eval board --from-network --verify" } " has you do it. Nobody is ranked within noise. Workers, validators and agents are on the "
+            a href="/leaderboard" { "leaderboard" } "."
         }
         section.figures {
             (figure("Suites", &html! { (boards.len()) }, "with a final board"))

@@ -324,7 +324,7 @@ pub(super) async fn search(
 
 /// The newest agent of a name.
 fn agent_named(books: &Books, name: &str) -> Option<AgentId> {
-    books.agents.newest().find(|(.., book)| book.name == name).map(|(_, id, _)| *id)
+    books.boards.agents().find(|(.., record)| record.name == name).map(|(_, id, _)| *id)
 }
 
 /// The page of what a text names.
@@ -351,9 +351,9 @@ fn resolve(state: &WebState, text: &str) -> Option<String> {
         "tasks"
     } else if let Some(task) = books.task_of(&inferium_types::LeaseId::new(digest)) {
         return Some(format!("/explorer/tasks/{task}"));
-    } else if books.agents.get(&AgentId::new(digest)).is_some() {
+    } else if books.boards.agent(&AgentId::new(digest)).is_some() {
         return Some(format!("/studios/{digest}"));
-    } else if books.nodes.contains_key(&node) {
+    } else if books.boards.node(&node).is_some() {
         "nodes"
     } else if books.knows_account(&node) {
         "accounts"

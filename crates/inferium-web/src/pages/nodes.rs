@@ -1,11 +1,10 @@
-//! Nodes, accounts, slashes, and the leaderboard.
+//! Nodes, accounts and slashes.
 
 use super::explorer::{TRANSACTION_COLUMNS, hash, list, transaction_row};
 use super::table::{Cell, PAGE_ROWS, Table};
 use super::work::{why, why_box};
 use super::{Found, NoPage, Page};
 use crate::WebState;
-use crate::index::NodeBook;
 use crate::layout::{self, Section, badge, facts, figure, grouped, link, money};
 use crate::respond::{Form, bare};
 use axum::{
@@ -13,7 +12,7 @@ use axum::{
     response::Response,
 };
 use inferium_ledger::{Account, Capability, Meta, Node, StateKey};
-use inferium_query::slashes::wilson;
+use inferium_query::{boards::NodeRecord, slashes::wilson};
 use inferium_types::{AccountId, Amount, NodeId};
 use maud::{Markup, html};
 use serde_json::json;
@@ -21,67 +20,33 @@ use std::collections::BTreeMap;
 
 pub(super) const CHART_SCRIPTS: &[&str] = &["vendor/uplot/uPlot.iife.min.js", "js/chart.js"];
 pub(super) const CHART_STYLES: &[&str] = &["vendor/uplot/uPlot.min.css"];
-/// Nodes of the leaderboard.
-const RANKED_MAX: usize = 200;
 
 /// A chart that a script draws from a page's data.
 pub(super) fn chart(title: &str, source: &str) -> Markup {
     html! { figure.chart { figcaption { (title) } div data-chart=(source) role="img" aria-label=(title) {} } }
 }
 
-/// A node as the chain has it, and as the index remembers it.
-struct Ranked {
-    id: NodeId,
-    name: String,
-    node: Option<Node>,
-    capability: Option<Capability>,
-    role: &'static str,
-    jobs: u64,
-    tokens: u64,
-    approved: u64,
-    rejected: u64,
-    verdicts: u64,
-    proposed: u64,
-    slashes: u64,
-    earned: u64,
+/// A node as the chain has it, proven, with its name for people.
+pub(super) struct Proven {
+    pub(super) name: String,
+    pub(super) node: Option<Node>,
+    pub(super) capability: Option<Capability>,
 }
 
-impl Ranked {
-    async fn read(state: &WebState, id: NodeId) -> Result<Self, NoPage> {
+impl Proven {
+    pub(super) async fn read(state: &WebState, id: NodeId) -> Result<Self, NoPage> {
         let node: Option<Node> = state.chain.entry(&StateKey::Node(id)).await?;
         let is_worker = node.as_ref().is_some_and(Node::is_worker);
         let capability = if is_worker { state.chain.entry(&StateKey::Capability(id)).await? } else { None };
-        let books = state.index.read();
-        let nothing = NodeBook::default();
-        let book = books.nodes.get(&id).unwrap_or(&nothing);
         let name = state.names.get(&id).cloned().unwrap_or_else(|| layout::short(&id.to_string(), 12));
-        Ok(Self {
-            id,
-            name,
-            role: node.as_ref().map(|node| node.role.name()).or(book.role).unwrap_or("account"),
-            node,
-            capability,
-            jobs: book.jobs,
-            tokens: book.tokens,
-            approved: book.approved,
-            rejected: book.rejected,
-            verdicts: book.verdicts,
-            proposed: book.proposed,
-            slashes: book.slashes,
-            earned: book.earned_nano(),
-        })
+        Ok(Self { name, node, capability })
     }
 
-    fn stake(&self) -> Amount {
+    pub(super) fn stake(&self) -> Amount {
         self.node.as_ref().map_or(Amount::ZERO, |node| node.stake)
     }
 
-    /// Segments that held, of all that were judged; in parts per million.
-    fn verified_ppm(&self) -> Option<u64> {
-        self.approved.saturating_mul(1_000_000).checked_div(self.approved.saturating_add(self.rejected))
-    }
-
-    fn state(&self, epoch: u64) -> &'static str {
+    pub(super) fn state(&self, epoch: u64) -> &'static str {
         match &self.node {
             None => "unknown",
             Some(node) if node.disqualified => "disqualified",
@@ -92,156 +57,9 @@ impl Ranked {
     }
 }
 
-async fn meta(state: &WebState) -> Result<Meta, NoPage> {
+pub(super) async fn meta(state: &WebState) -> Result<Meta, NoPage> {
     let meta: Option<Meta> = state.chain.entry(&StateKey::Meta).await?;
     meta.ok_or_else(|| NoPage::Unavailable("the chain has no state".into()))
-}
-
-async fn ranked(state: &WebState) -> Result<Vec<Ranked>, NoPage> {
-    let mut ids: Vec<NodeId> = state.names.keys().copied().collect();
-    {
-        let books = state.index.read();
-        ids.extend(
-            books
-                .nodes
-                .iter()
-                .filter(|(id, book)| book.role.is_some() && !state.names.contains_key(id))
-                .map(|(id, _)| *id),
-        );
-    }
-    ids.truncate(RANKED_MAX);
-    let read = ids.into_iter().map(|id| Ranked::read(state, id));
-    futures::future::try_join_all(read).await
-}
-
-pub(super) async fn leaderboard(State(state): State<WebState>, form: Form) -> Response {
-    let found = leaderboard_page(&state).await;
-    state.send(form, found)
-}
-
-async fn leaderboard_page(state: &WebState) -> Found {
-    let meta = meta(state).await?;
-    let mut all = ranked(state).await?;
-    all.sort_by_key(|ranked| (std::cmp::Reverse(ranked.tokens), std::cmp::Reverse(ranked.verdicts), ranked.id));
-    let workers = workers_table(all.iter().filter(|ranked| ranked.role == "worker"), state, meta.epoch);
-    let validators = validators_table(all.iter().filter(|ranked| ranked.role == "validator"), state, meta.epoch);
-    let gateways: Vec<&Ranked> = all.iter().filter(|ranked| ranked.role == "gateway").collect();
-    let json = json!({
-        "height": meta.height, "epoch": meta.epoch, "bonded_nano": meta.bonded.nano(),
-        "workers": workers.json_rows(), "validators": validators.json_rows(),
-        "gateways": gateways.iter().map(|ranked| json!({"node": ranked.id.to_string(), "name": ranked.name, "stake_nano": ranked.stake().nano()})).collect::<Vec<_>>(),
-        "minutes": state.index.read().minutes.iter().map(|minute| json!([minute.at_ms / 1_000, minute.blocks, minute.transactions, minute.jobs, minute.tokens])).collect::<Vec<_>>(),
-    });
-    let html = html! {
-        div.title { h1 { "Leaderboard" } div.forms { a href="/leaderboard.json" { "JSON" } a href="/leaderboard.csv" { "CSV" } } }
-        p.lead { "Ranked by work that held, up to block " (grouped(meta.height)) ": tokens of answers that a committee replayed and approved. Stakes are proven from the state root. Models have " a href="/boards" { "boards" } ", runs of training their " a href="/training" { "curves" } "." }
-        section.figures {
-            (figure("Workers", &html! { (workers.rows.len()) }, "execute answers"))
-            (figure("Validators", &html! { (validators.rows.len()) }, "replay and vote"))
-            (figure("At stake", &money(meta.bonded), "behind all of it"))
-            (figure("Epoch", &html! { (grouped(meta.epoch)) }, "of the ledger"))
-        }
-        (chart("Tokens and blocks by the minute", "/leaderboard.json"))
-        section { h2 { "Workers" } (workers.html()) }
-        section { h2 { "Validators" } (validators.html()) }
-        section { h2 { "Gateways" } p.chips { @for ranked in &gateways { (layout::node(&ranked.id, &state.names)) " " } } }
-    };
-    let mut page = Page::new("Leaderboard", Section::Leaderboard, html, json);
-    page.csv = Some(workers.csv());
-    page.scripts = CHART_SCRIPTS;
-    page.styles = CHART_STYLES;
-    Ok(page)
-}
-
-fn rank_of(index: usize) -> Cell {
-    let rank = index.saturating_add(1);
-    let medal = match rank {
-        1 => "rank gold",
-        2 => "rank silver",
-        3 => "rank bronze",
-        _ => "rank",
-    };
-    Cell::new(html! { span class=(medal) { (rank) } }, rank)
-}
-
-fn share(ranked: &Ranked) -> Cell {
-    match ranked.verified_ppm() {
-        None => Cell::new(html! { "—" }, None::<u64>),
-        Some(ppm) => Cell::new(
-            html! { meter.share min="0" max="1000000" value=(ppm) aria-label="Verified share" {} (ppm / 10_000) " %" },
-            ppm,
-        ),
-    }
-}
-
-fn workers_table<'a>(all: impl Iterator<Item = &'a Ranked>, state: &WebState, epoch: u64) -> Table {
-    let row = |(index, ranked): (usize, &Ranked)| {
-        let score = ranked.capability.as_ref().map_or(0, |capability| capability.score);
-        vec![
-            rank_of(index),
-            Cell::new(layout::node(&ranked.id, &state.names), ranked.id.to_string()),
-            Cell::new(badge(ranked.state(epoch)), ranked.state(epoch)),
-            Cell::number(ranked.tokens),
-            Cell::number(ranked.jobs),
-            share(ranked),
-            Cell::number(score),
-            Cell::money(ranked.stake()),
-            Cell::money(Amount::from_nano(ranked.earned)),
-            Cell::number(ranked.slashes),
-        ]
-    };
-    Table {
-        caption: "Workers by tokens of answers that held",
-        columns: &[
-            ("rank", "#", false),
-            ("node", "Worker", false),
-            ("state", "State", false),
-            ("tokens", "Tokens", true),
-            ("jobs", "Answers", true),
-            ("verified_ppm", "Verified", true),
-            ("score", "Speed", true),
-            ("stake_nano", "Stake", true),
-            ("earned_nano", "Earned", true),
-            ("slashes", "Slashes", true),
-        ],
-        rows: all.enumerate().map(row).collect(),
-        next: None,
-        empty: "No worker has registered yet.",
-    }
-}
-
-fn validators_table<'a>(all: impl Iterator<Item = &'a Ranked>, state: &WebState, epoch: u64) -> Table {
-    let row = |(index, ranked): (usize, &Ranked)| {
-        let delegated = ranked.node.as_ref().map_or(Amount::ZERO, |node| node.delegated.tokens);
-        vec![
-            rank_of(index),
-            Cell::new(layout::node(&ranked.id, &state.names), ranked.id.to_string()),
-            Cell::new(badge(ranked.state(epoch)), ranked.state(epoch)),
-            Cell::number(ranked.verdicts),
-            Cell::number(ranked.proposed),
-            Cell::money(ranked.stake()),
-            Cell::money(delegated),
-            Cell::money(Amount::from_nano(ranked.earned)),
-            Cell::number(ranked.slashes),
-        ]
-    };
-    Table {
-        caption: "Validators by verdicts",
-        columns: &[
-            ("rank", "#", false),
-            ("node", "Validator", false),
-            ("state", "State", false),
-            ("verdicts", "Verdicts", true),
-            ("proposed", "Blocks", true),
-            ("stake_nano", "Stake", true),
-            ("delegated_nano", "Delegated", true),
-            ("earned_nano", "Earned", true),
-            ("slashes", "Slashes", true),
-        ],
-        rows: all.enumerate().map(row).collect(),
-        next: None,
-        empty: "No validator is known.",
-    }
 }
 
 pub(super) async fn node(State(state): State<WebState>, Path(id): Path<String>, form: Form) -> Response {
@@ -253,39 +71,32 @@ async fn node_page(state: &WebState, text: &str) -> Found {
     let unknown = || NoPage::Unknown(format!("No node {text:?} is registered."));
     let id = NodeId::from_hex(text).ok_or_else(unknown)?;
     let meta = meta(state).await?;
-    let ranked = Ranked::read(state, id).await?;
-    let node = ranked.node.as_ref().ok_or_else(unknown)?;
+    let proven = Proven::read(state, id).await?;
+    let node = proven.node.as_ref().ok_or_else(unknown)?;
     let account: Account = state.chain.entry(&StateKey::Account(id)).await?.unwrap_or_default();
     let why = why(state, "node", text).await;
-    let (earned, segments) = {
+    let (record, segments): (NodeRecord, Vec<_>) = {
         let books = state.index.read();
-        let book = books.nodes.get(&id);
-        let earned: Vec<(&str, Amount)> = book
-            .into_iter()
-            .flat_map(|book| book.earned.iter().map(|(source, amount)| (source.name(), *amount)))
-            .collect();
-        (
-            earned,
-            book.into_iter().flat_map(|book| book.segments.iter().rev().take(PAGE_ROWS).copied()).collect::<Vec<_>>(),
-        )
+        (books.boards.node(&id).cloned().unwrap_or_default(), books.segments_of(&id).take(PAGE_ROWS).collect())
     };
-    let standing = ranked.state(meta.epoch);
+    let earned: Vec<(&str, Amount)> = record.earned.iter().map(|(source, amount)| (source.name(), *amount)).collect();
+    let (role, is_worker, standing) = (node.role.name(), node.is_worker(), proven.state(meta.epoch));
     let json = json!({
-        "node": text, "name": ranked.name, "role": ranked.role, "state": standing, "operator": node.operator.to_string(),
+        "node": text, "name": proven.name, "role": role, "state": standing, "operator": node.operator.to_string(),
         "stake_nano": node.stake.nano(), "delegated_nano": node.delegated.tokens.nano(), "unbonding_nano": node.unbonding.tokens.nano(),
-        "unsettled_nano": node.unsettled.nano(), "balance_nano": account.balance.nano(), "jobs": ranked.jobs, "tokens": ranked.tokens,
-        "verdicts": ranked.verdicts, "slashes": ranked.slashes, "earned_nano": ranked.earned, "why": why,
+        "unsettled_nano": node.unsettled.nano(), "balance_nano": account.balance.nano(), "jobs": record.jobs, "tokens": record.tokens,
+        "verdicts": record.verdicts, "slashes": record.slashes, "earned_nano": record.earned_nano(), "why": why,
         "earned_by_source": earned.iter().map(|(source, amount)| json!({"source": source, "nano": amount.nano()})).collect::<Vec<_>>(),
         "segments": segments.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     let html = html! {
-        div.title { h1 { (ranked.name) } span.role { (ranked.role) } (badge(standing)) div.forms { a href={ "/explorer/nodes/" (text) ".json" } { "JSON" } } }
+        div.title { h1 { (proven.name) } span.role { (role) } (badge(standing)) div.forms { a href={ "/explorer/nodes/" (text) ".json" } { "JSON" } } }
         (why_box(why.as_ref()))
         section.figures {
             (figure("Stake", &money(node.stake), "slashable"))
-            (figure("Earned", &money(Amount::from_nano(ranked.earned)), "since the first block read"))
-            (figure(if ranked.role == "worker" { "Answers that held" } else { "Verdicts" }, &html! { (grouped(if ranked.role == "worker" { ranked.jobs } else { ranked.verdicts })) }, ""))
-            (figure("Slashes", &html! { (ranked.slashes) }, ""))
+            (figure("Earned", &money(Amount::from_nano(record.earned_nano())), "since the first block read"))
+            (figure(if is_worker { "Answers that held" } else { "Verdicts" }, &html! { (grouped(if is_worker { record.jobs } else { record.verdicts })) }, ""))
+            (figure("Slashes", &html! { (record.slashes) }, "that stand"))
         }
         (facts(&[
             ("Address", hash(text, "the node's address")),
@@ -294,15 +105,15 @@ async fn node_page(state: &WebState, text: &str) -> Found {
             ("Final, not yet settled", money(node.unsettled)),
             ("On its way back", money(node.unbonding.tokens)),
             ("Delegated to it", money(node.delegated.tokens)),
-            ("Speed", html! { @match &ranked.capability { Some(capability) => { (grouped(capability.score)) " work units a second" @if let Some(tier) = capability.tier { ", tier " (tier.name()) } }, None => "—" } }),
+            ("Speed", html! { @match &proven.capability { Some(capability) => { (grouped(capability.score)) " work units a second" @if let Some(tier) = capability.tier { ", tier " (tier.name()) } }, None => "—" } }),
         ]))
-        @if ranked.role == "worker" { (duty(state, text)) }
+        @if is_worker { (duty(state, text)) }
         section { h2 { "Earnings" } @if earned.is_empty() { p.empty { "Nothing yet." } }
             dl.words { @for (source, amount) in &earned { div { dt { (source) } dd { (money(*amount)) } } } } }
         section { h2 { "Newest segments" } @if segments.is_empty() { p.empty { "None yet." } }
             p.chips { @for segment in &segments { (link("segments", segment)) " " } } }
     };
-    let mut page = Page::new(ranked.name.clone(), Section::Leaderboard, html, json);
+    let mut page = Page::new(proven.name.clone(), Section::Leaderboard, html, json);
     if state.is_for_operators {
         page.scripts = &["js/duty.js"];
     }

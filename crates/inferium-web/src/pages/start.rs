@@ -14,7 +14,15 @@ pub(super) async fn start(State(state): State<WebState>, form: Form) -> Response
         let books = state.index.read();
         let slashes = books.slashes.counts().0;
         let height = books.head().map_or(0, |block| block.header.height);
-        (height, books.jobs_all, books.tokens_all, books.fees_all, books.nodes.len(), books.slashes.approved, slashes)
+        (
+            height,
+            books.jobs_all,
+            books.tokens_all,
+            books.fees_all,
+            books.boards.nodes().len(),
+            books.slashes.approved,
+            slashes,
+        )
     };
     let json = json!({
         "network_key": state.chain.network_key().to_string(), "height": height, "jobs_final": jobs,

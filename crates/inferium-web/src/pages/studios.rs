@@ -3,7 +3,7 @@
 use super::table::{Cell, Column, PAGE_ROWS, Table};
 use super::{Found, Page};
 use crate::WebState;
-use crate::index::{AgentState, Books};
+use crate::index::Books;
 use crate::layout::{self, Section, badge, grouped, money, short};
 use crate::listing::ById;
 use crate::respond::Form;
@@ -11,6 +11,7 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
+use inferium_query::boards::AgentState;
 use inferium_types::{AccountId, AgentId, Amount};
 use maud::{Markup, html};
 use serde_json::json;
@@ -130,23 +131,23 @@ impl Row<'_> {
 /// All agents that are open, from the blocks that were read, and those that are older than these from the gateway.
 fn rows<'a>(books: &'a Books, listed: &'a ById) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> = books
-        .agents
-        .newest()
-        .filter(|(.., book)| book.state != AgentState::Closed)
-        .map(|(place, id, book)| Row {
+        .boards
+        .agents()
+        .filter(|(.., record)| record.state != AgentState::Closed)
+        .map(|(place, id, record)| Row {
             place,
             id: *id,
-            name: &book.name,
+            name: &record.name,
             // Words of another version are not those of this one.
-            summary: listed.get(id).filter(|of| of.manifest == book.manifest).map_or("", |of| &of.summary),
-            creator: book.creator,
-            state: book.state,
-            price: book.price,
-            runs: book.runs,
-            earned: book.earned,
+            summary: listed.get(id).filter(|of| of.manifest == record.manifest).map_or("", |of| &of.summary),
+            creator: record.creator,
+            state: record.state,
+            price: record.price,
+            runs: record.runs,
+            earned: record.earned,
         })
         .collect();
-    let older = listed.iter().filter(|(id, _)| books.agents.get(id).is_none());
+    let older = listed.iter().filter(|(id, _)| books.boards.agent(id).is_none());
     rows.extend(older.map(|(id, of)| Row {
         place: 0,
         id: *id,
@@ -175,8 +176,8 @@ fn sort(rows: &mut [Row<'_>], sort: Sort) {
 
 /// True when the gateway has words for all agents that can be run, as they are now.
 fn suffices(books: &Books, listed: &ById) -> bool {
-    let mut open = books.agents.newest().filter(|(.., book)| book.state == AgentState::Active);
-    open.all(|(_, id, book)| listed.get(id).is_some_and(|of| of.manifest == book.manifest))
+    let mut open = books.boards.agents().filter(|(.., record)| record.state == AgentState::Active);
+    open.all(|(_, id, record)| listed.get(id).is_some_and(|of| of.manifest == record.manifest))
 }
 
 pub(super) async fn catalogue(

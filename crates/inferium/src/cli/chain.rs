@@ -1,7 +1,9 @@
 //! What the chain says: nodes, receipts, earnings, slashes, reasons.
 
 use super::money::NetworkDir;
+use super::parse::parse_id;
 use clap::{Args, Subcommand, ValueEnum};
+use inferium_types::Digest;
 use std::path::PathBuf;
 
 /// `inferium node`.
@@ -79,6 +81,45 @@ pub(crate) enum EarningsBy {
     Source,
     /// By segment of jobs.
     Job,
+}
+
+/// `inferium leaderboard`.
+#[derive(Debug, Args)]
+pub(crate) struct LeaderboardArgs {
+    /// Whose board.
+    #[arg(value_enum)]
+    pub(crate) board: LeaderboardOf,
+    /// Fold from this block on [default: the first, or the first that validators keep].
+    #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) from: Option<u64>,
+    /// Fold up to this block [default: the newest final one].
+    #[arg(long, value_name = "HEIGHT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) up_to: Option<u64>,
+    /// Show only so many rows, the best first; the digest is of all of them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) top: Option<u32>,
+    /// The digest that the board has to have; exit 4 if it has another.
+    #[arg(long, value_name = "DIGEST", value_parser = parse_id)]
+    pub(crate) expect: Option<Digest>,
+    /// The network key that `inferium up` printed [default: that of the data folder].
+    #[arg(long, env = "INFERIUM_NETWORK_KEY", value_name = "KEY")]
+    pub(crate) network_key: Option<String>,
+    /// A validator to ask, of a network without a data folder here; can be given several times.
+    #[arg(long, value_name = "URL", requires = "network_key")]
+    pub(crate) rpc: Vec<String>,
+    #[command(flatten)]
+    pub(crate) network: NetworkDir,
+}
+
+/// Whose board it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LeaderboardOf {
+    /// By the share of their segments that held.
+    Workers,
+    /// By the share of their duties that held.
+    Validators,
+    /// By what their runs cost those who paid.
+    Agents,
 }
 
 /// `inferium slashes`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Rows by key, in the order in which they came, at most so many.
 #[derive(Debug)]
-pub(crate) struct Kept<K, V> {
+pub struct Kept<K, V> {
     rows: BTreeMap<K, (u64, V)>,
     order: BTreeMap<u64, K>,
     next: u64,
@@ -12,20 +12,25 @@ pub(crate) struct Kept<K, V> {
 }
 
 impl<K: Ord + Copy, V> Kept<K, V> {
-    pub(crate) const fn new(max: usize) -> Self {
+    /// No rows yet, and never more than `max`.
+    #[must_use]
+    pub const fn new(max: usize) -> Self {
         Self { rows: BTreeMap::new(), order: BTreeMap::new(), next: 1, max }
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+    /// A row.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
         self.rows.get(key).map(|(_, row)| row)
     }
 
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    /// A row, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.rows.get_mut(key).map(|(_, row)| row)
     }
 
     /// Puts a row in, at its old place when there was one.
-    pub(crate) fn insert(&mut self, key: K, row: V) {
+    pub fn insert(&mut self, key: K, row: V) {
         if let Some(place) = self.rows.get_mut(&key) {
             place.1 = row;
             return;
@@ -39,8 +44,21 @@ impl<K: Ord + Copy, V> Kept<K, V> {
         }
     }
 
+    /// Takes a row out, and its place with it.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let (place, row) = self.rows.remove(key)?;
+        self.order.remove(&place);
+        Some(row)
+    }
+
+    /// True when another key costs the oldest row its place.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= self.max
+    }
+
     /// Newest first, those that came before `before`: place, key and row.
-    pub(crate) fn newest(&self, before: Option<u64>) -> impl Iterator<Item = (u64, &K, &V)> {
+    pub fn newest(&self, before: Option<u64>) -> impl Iterator<Item = (u64, &K, &V)> {
         let range = self.order.range(..before.unwrap_or(u64::MAX)).rev();
         range.filter_map(|(place, key)| self.rows.get(key).map(|(_, row)| (*place, key, row)))
     }

@@ -29,3 +29,15 @@ fn pages_follow_each_other_without_gaps() {
     }
     assert_eq!(seen, [6, 5, 4, 3, 2, 1, 0]);
 }
+
+#[test]
+fn a_row_that_is_taken_out_leaves_no_place() {
+    let mut kept = Kept::new(2);
+    kept.insert(1, 'a');
+    kept.insert(2, 'b');
+    assert!(kept.is_full());
+    assert_eq!((kept.remove(&1), kept.remove(&1)), (Some('a'), None));
+    assert!(!kept.is_full());
+    kept.insert(3, 'c');
+    assert_eq!(kept.newest(None).map(|(_, key, _)| *key).collect::<Vec<_>>(), [3, 2]);
+}

@@ -230,13 +230,13 @@ def test_a_worker_that_sends_false_proofs_is_caught_and_slashed(tmp_path, model)
 def test_a_worker_that_never_sends_its_proof_is_slashed(tmp_path, model):
     # What it has to answer with counts from the claim on; the gateway makes one after 92 s.
     hasty = ("--set", "stall_answer_ms=1000", "--set", "stall_token_ms=0")
-    with start(tmp_path / "data", model, "--crime", "silent", *hasty) as network:
-        (cheat,) = [name for name in network.nodes() if name.startswith("classifier-") and name.endswith("-silent")]
+    with start(tmp_path / "data", model, "--crime", "late-proof", *hasty) as network:
+        (cheat,) = [name for name in network.nodes() if name.endswith("-late-proof")]
         job = proof_of(network, asked(network)[2])
         deadline = time.monotonic() + 300
         while not (slashes := network.nodes()[cheat]["slashes"]):
             assert time.monotonic() < deadline, f"not slashed:\n{network.tail()}"
             time.sleep(1)
-        assert slashes[-1]["rule"] == "deadline"
+        assert slashes[-1]["rule"] == "deadline_missed"
         assert network.request(f"/v1/proofs/{job}")[2]["status"] == "queued"
         assert network.stop() == 0

@@ -12,6 +12,11 @@ mod tests;
 /// What a lease of proofs has room for in one job: a proof of the largest model, and the one answer.
 pub const PROVE_CONTEXT_TOKENS: u32 = limits::PROOF_TOKENS + limits::INPUT_TOKENS_MAX + 1;
 
+/// The largest model that is proved by networks: with this many numbers and multiplications a proof takes seconds of two cores, well within
+/// what a worker has for it.
+const PARAMETERS_MAX: u64 = 1 << 23;
+const MULTIPLICATIONS_MAX: u64 = 1 << 25;
+
 /// An integer model, registered: who has it proves, and judges without computing anything again.
 pub struct Prover {
     key: ProvingKey,
@@ -44,10 +49,15 @@ impl Prover {
     /// Registers a model on a chain; that takes seconds for a model of millions of weights.
     ///
     /// # Errors
-    /// [`ProveError`]: the model is one of the contract and can't be proved, or none of it.
+    /// [`ProveError`]: the model is one of the contract and can't be proved, or not in a job's time, or none of it.
     pub fn new(model: Model, chain: ChainId) -> Result<Self, ProveError> {
         let elements = u32::try_from(model.input.elements()).unwrap_or(u32::MAX);
         let work = model.multiplications()?;
+        if model.parameters() > PARAMETERS_MAX || work > MULTIPLICATIONS_MAX {
+            return Err(ProveError::Unsupported(
+                "it has more numbers or multiplications than a worker proves in its time",
+            ));
+        }
         let key = ProvingKey::new(model)?;
         let input = u32::try_from(ClassifierInputs::tensor_tokens(elements, work)).unwrap_or(u32::MAX);
         Ok(Self { key, chain, tokens: limits::PROOF_TOKENS.saturating_add(input) })
@@ -118,7 +128,15 @@ impl Prover {
         let committed = self.key.commit(&elements, &input.seed, statement.hiding).map_err(|error| failed(&error))?;
         let proof = self.key.prove(committed, &statement, &mut rand::rng()).map_err(|error| failed(&error))?;
         let file = ProofFile { model: *self.key.verifying_key().model(), statement, proof };
-        file.to_bytes().map_err(|error| failed(&error))
+        let bytes = file.to_bytes().map_err(|error| failed(&error))?;
+        if bytes.len() > limits::PROOF_SIZE_MAX {
+            return Err(failed(&format_args!(
+                "a proof of {} bytes; a job has {} at most",
+                bytes.len(),
+                limits::PROOF_SIZE_MAX
+            )));
+        }
+        Ok(bytes)
     }
 
     /// Verifies a proof of an input under a lease: that its statement is the one that the job asks for, to the bit, and that it holds. What

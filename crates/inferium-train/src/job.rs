@@ -14,19 +14,22 @@ use inferium_engine::{EngineError, IntervalTrainer, Model, Trained};
 use inferium_types::{
     Digest, EngineClass, IntervalStart, ModelProfile, TrainedInterval, TrainedStep, TrainingInput, limits,
 };
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 #[cfg(test)]
 mod tests;
 
 /// Products of a number and a weight that the steps of one interval may take, about: seconds on one core.
 const WORK_MAX: u64 = 1 << 32;
-/// Of adapters: bytes of a data set, since every judge makes tokens of all of it; tokens of an example, of a step and of an interval,
-/// which are hundreds of megabytes and minutes of SmolLM2-135M on two cores.
+/// Tokens that the steps of an interval of adapters see at most. Judges have to train it again well within their window, several after
+/// another on one machine: 2,048 take SmolLM2-135M half a minute on two busy cores.
+pub const ADAPTER_TOKENS_MAX: u64 = 2_048;
+/// Bytes of a data set of adapters, since every judge makes tokens of all of it; tokens of an example, for memory.
 const ADAPTER_DATA_MAX: u64 = 1 << 20;
 const ADAPTER_SEQUENCE_MAX: u64 = 512;
-const ADAPTER_STEP_TOKENS_MAX: u64 = 2_048;
-const ADAPTER_TOKENS_MAX: u64 = 1 << 14;
+/// Held-out lines that a run of adapters is measured on, and their tokens: whoever keeps a run measures it before and after.
+pub const ADAPTER_MEASURED_MAX: u64 = 256;
+const ADAPTER_MEASURED_TOKENS_MAX: u64 = 1 << 13;
 /// What the examples of an announced run are counted as: which lines are held out is drawn later.
 const UNKNOWN_EXAMPLES: u64 = 1;
 
@@ -149,7 +152,9 @@ impl Ground {
             Self::Vectors => build,
             Self::Decoder(base) => {
                 let BaseModel { weights_root, tokenizer_hash, .. } = base.model();
-                let parts = [build.as_bytes(), weights_root.as_bytes(), tokenizer_hash.as_bytes()];
+                // What a file says beside its tensors is computed with as well.
+                let terms = base.terms();
+                let parts = [build.as_bytes(), weights_root.as_bytes(), tokenizer_hash.as_bytes(), terms.as_bytes()];
                 Digest::of("inferium/adapter-trainer/1", &parts.map(|part| part.as_slice()))
             }
         })
@@ -179,7 +184,13 @@ impl Ground {
             }
             Self::Decoder(base) => {
                 no_vectors(vectors)?;
-                Ok(Box::new(base.trainer(spec, data)?))
+                let trainer = base.trainer(spec, data)?;
+                let (what, found, most) =
+                    ("the number of tokens that are measured", trainer.measured_tokens(), ADAPTER_MEASURED_TOKENS_MAX);
+                if found > most {
+                    return Err(InvalidInterval::TooLarge { what, found, most });
+                }
+                Ok(Box::new(trainer))
             }
         }
     }
@@ -207,6 +218,25 @@ impl Ground {
         match self {
             Self::Vectors => Ok(data.split(&spec.order, spec.data.held_out)?.training.len() as u64),
             Self::Decoder(base) => Ok(base.count(spec, data)?),
+        }
+    }
+
+    /// Whether runs with this spec stand on it: of its method, and on its decoder.
+    #[must_use]
+    pub fn takes(&self, spec: &TrainingSpec) -> bool {
+        match (self, &spec.method) {
+            (Self::Vectors, Method::Head { .. }) => true,
+            (Self::Decoder(base), Method::Lora { .. }) => spec.model == *base.model(),
+            _ => false,
+        }
+    }
+
+    /// Holds off other runs on the same decoder while one computes: they would take the same cores, and as much memory again.
+    #[must_use]
+    pub fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self {
+            Self::Vectors => None,
+            Self::Decoder(base) => Some(base.turn()),
         }
     }
 
@@ -249,7 +279,9 @@ impl Ground {
             let sequence = u64::from(*sequence);
             let tokens = sequence.saturating_mul(spec.batch.into());
             bounds.push(("the number of tokens of an example", sequence, ADAPTER_SEQUENCE_MAX));
-            bounds.push(("the number of tokens of a step", tokens, ADAPTER_STEP_TOKENS_MAX));
+            bounds.push(("the number of tokens of a step", tokens, ADAPTER_TOKENS_MAX));
+            let measured = u64::from(spec.data.measured_max);
+            bounds.push(("the number of held-out lines to measure", measured, ADAPTER_MEASURED_MAX));
         }
         for (what, found, most) in bounds {
             if found > most {
@@ -310,10 +342,7 @@ impl IntervalTrainer for Intervals {
     }
 
     fn train(&self, input: &TrainingInput) -> Result<Trained, EngineError> {
-        let _turn = match &self.0 {
-            Ground::Vectors => None,
-            Ground::Decoder(base) => Some(base.turn()),
-        };
+        let _turn = self.0.turn();
         Ok(Work::read(&self.0, input)?.train()?)
     }
 }

@@ -56,7 +56,10 @@ pub use data::{DataSet, InvalidDataSet, Line, Split};
 pub use evaluation::Evaluation;
 pub use folder::{FolderError, FolderLock, Kept, RunFolder};
 pub use head::{HeadTrainer, InvalidHead};
-pub use job::{Ground, InvalidInterval, announced, claimed, drawn, input, model, profile, record};
+pub use job::{
+    ADAPTER_MEASURED_MAX, ADAPTER_TOKENS_MAX, Ground, InvalidInterval, announced, claimed, drawn, input, model,
+    profile, record,
+};
 pub use lora::{AdapterBase, Encode, InvalidLora, LoraTrainer, adapter_changes};
 pub use order::Order;
 pub use record::{IntervalJob, IntervalRecord, StepRecord, first_root};

@@ -171,6 +171,12 @@ impl LoraTrainer {
         Ok(Self { spec, shape, weights: Weights::Shared(Arc::clone(base)), places, examples })
     }
 
+    /// Tokens of all texts that it is measured on.
+    #[must_use]
+    pub fn measured_tokens(&self) -> u64 {
+        self.examples.measured.iter().fold(0, |sum, tokens| sum.saturating_add(tokens.len() as u64))
+    }
+
     fn frozen(&self) -> Result<Arc<Frozen>, TrainError> {
         match (&self.weights, &self.spec.method) {
             (Weights::Own(frozen), _) => Ok(Arc::clone(frozen)),

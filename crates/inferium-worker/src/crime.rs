@@ -52,11 +52,13 @@ pub enum Crime {
     FabricatedLoss,
     /// Sends proofs with a byte that is another.
     FalseProof,
+    /// Takes leases of proofs and never sends one.
+    LateProof,
 }
 
 impl Crime {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::WrongWeights,
         Self::CoarseRows,
         Self::Fp8Cache,
@@ -78,6 +80,7 @@ impl Crime {
         Self::InflatedBoard,
         Self::FabricatedLoss,
         Self::FalseProof,
+        Self::LateProof,
     ];
 
     /// Its name on the command line.
@@ -105,6 +108,7 @@ impl Crime {
             Self::InflatedBoard => "inflated-board",
             Self::FabricatedLoss => "fabricated-loss",
             Self::FalseProof => "false-proof",
+            Self::LateProof => "late-proof",
         }
     }
 
@@ -134,7 +138,8 @@ impl Crime {
             | Self::Silent
             | Self::InflatedBoard
             | Self::FabricatedLoss
-            | Self::FalseProof => None,
+            | Self::FalseProof
+            | Self::LateProof => None,
         }
     }
 
@@ -147,7 +152,13 @@ impl Crime {
     /// True when a worker of classifications can commit it.
     #[must_use]
     pub const fn is_of_classifiers(self) -> bool {
-        matches!(self, Self::EditedText | Self::Copied | Self::Silent | Self::FalseProof)
+        matches!(self, Self::EditedText | Self::Copied | Self::Silent)
+    }
+
+    /// True when it is one of who proves.
+    #[must_use]
+    pub const fn is_of_proofs(self) -> bool {
+        matches!(self, Self::FalseProof | Self::LateProof)
     }
 
     /// What the worker asks of its engine instead of what it was asked for.
@@ -184,7 +195,8 @@ impl Crime {
             | Self::Silent
             | Self::InflatedBoard
             | Self::FabricatedLoss
-            | Self::FalseProof => {}
+            | Self::FalseProof
+            | Self::LateProof => {}
         }
         Ok(bent)
     }

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use inferium_engine::prover_profile;
 use inferium_gateway::verify_document;
 use inferium_types::{
-    ChatMessage, ClassifierInputs, FinishReason, JobAnswer, JobId, JobInput, JobLeaf, JobOpening, Logits, NetworkKey,
-    ReceiptFacts, decode, merkle_root, proof_leaf,
+    ChatMessage, ClassifierInputs, Digest, FinishReason, JobAnswer, JobId, JobInput, JobLeaf, JobOpening, Logits,
+    NetworkKey, ReceiptFacts, decode, merkle_root, proof_leaf,
 };
 use inferium_zk::{FILE_BYTES_MAX, ProofFile};
 use serde_json::{Value, json};
@@ -34,8 +34,8 @@ pub(crate) async fn run(command: ReceiptCommand) -> Result<(), Failure> {
                 None => print(&document),
             }
         }
-        ReceiptCommand::Verify { file, network_key, answer, proof, model, key } => {
-            let proof = proof.map(|proof| Proof { proof, model, key });
+        ReceiptCommand::Verify { file, network_key, answer, proof, task, model, key } => {
+            let proof = proof.map(|proof| Proof { proof, task, model, key });
             verify(&file, &network_key, (answer.as_deref(), proof.as_ref()))
         }
     }
@@ -79,6 +79,8 @@ pub(crate) async fn get(job: &str, url: &str, timeout: Duration) -> Result<Strin
 /// A proof, and what it is checked with.
 struct Proof {
     proof: PathBuf,
+    /// The job whose answer it has to be of.
+    task: Option<String>,
     model: Option<PathBuf>,
     key: Option<PathBuf>,
 }
@@ -102,6 +104,10 @@ impl Proof {
             && statement.prover == *facts.job.request.lease.digest().as_bytes();
         if !is_bound {
             return wrong("it is of another chain, or was made under another lease");
+        }
+        let task = Digest::from(statement.task).to_string();
+        if let Some(wanted) = self.task.as_ref().filter(|wanted| wanted.to_lowercase() != task) {
+            return wrong(&format!("it is of the answer of job {task}, not {wanted}"));
         }
         match inferium_zk::verify(&key, statement, &file.proof) {
             Ok(()) => Ok(file),

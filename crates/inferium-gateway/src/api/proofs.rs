@@ -33,6 +33,8 @@ use tracing::{info, warn};
 const AGAIN: Duration = Duration::from_secs(2);
 /// Proofs of one answer that no committee approves, or that fail, after which it is given up.
 const FAILED_MAX: u32 = 8;
+/// How long an answer waits for a worker at most: as long as a task of its kind may take (SPEC T1).
+const QUEUED_MAX_MS: u64 = 24 * 3_600_000;
 
 /// What proofs about one classifier are asked with.
 #[derive(Debug, Clone)]
@@ -58,18 +60,19 @@ impl Provers {
     }
 }
 
-/// Refuses a proof that could not be asked for, or paid for beside its answer; before the answer is, which costs.
-pub(super) async fn check(state: &ApiState, payer: Digest, model: &ApiModel) -> Result<(), ApiError> {
+/// Refuses a proof that could not be asked for, or paid for beside its answer, which costs so much at most; before that is begun.
+pub(super) async fn check(state: &ApiState, payer: Digest, model: &ApiModel, answer: Amount) -> Result<(), ApiError> {
     let Some(provers) = Provers::of(&state.provers, &model.id) else {
         let message = format!("what `{}` says is not proved here", model.profile.name);
         return Err(ApiError::invalid("provider.verification", message));
     };
     if let Model::Prover(prover) = &provers.model.model {
         let price = provers.model.price_max.prompt_token.nano();
-        let cost = Amount::from_nano(price.saturating_mul(prover.tokens().into()));
+        let proof = price.saturating_mul(prover.tokens().into());
+        let cost = Amount::from_nano(proof.saturating_add(answer.nano()));
         let left = state.hub.key(payer).map_or(Amount::ZERO, |key| key.left);
         if cost > left {
-            let message = format!("a proof costs up to {}, and {} is left", ifr(cost), ifr(left));
+            let message = format!("this with its proof costs up to {}, and {} is left", ifr(cost), ifr(left));
             return Err(ApiError::Budget(message, cost));
         }
     }
@@ -109,18 +112,14 @@ pub(super) async fn ask(
 
 /// Works on all proofs that there are, and come; ends only when the disk fails.
 pub(crate) async fn run_proofs(state: ApiState) -> Result<(), StoreError> {
-    if state.provers.is_empty() {
-        return std::future::pending().await;
-    }
     let mut working = FuturesUnordered::new();
     let mut at_work = BTreeSet::new();
     loop {
         for (id, record) in state.hub.disk(|hub| hub.store.proofs()).await? {
-            let Some(provers) = state.provers.iter().find(|provers| provers.model.id == record.prover) else {
-                continue;
-            };
             if !record.state.is_over() && at_work.insert(id) {
-                let task = Task { hub: Arc::clone(&state.hub), model: Arc::clone(&provers.model), id };
+                let provers = state.provers.iter().find(|provers| provers.model.id == record.prover);
+                let model = provers.map(|provers| Arc::clone(&provers.model));
+                let task = Task { hub: Arc::clone(&state.hub), model, id };
                 working.push(async move { (id, task.drive().await) }.boxed());
             }
         }
@@ -137,7 +136,8 @@ pub(crate) async fn run_proofs(state: ApiState) -> Result<(), StoreError> {
 /// An answer that is being proved.
 struct Task {
     hub: Arc<Hub>,
-    model: Arc<ApiModel>,
+    /// Nothing where the model is not proved any more.
+    model: Option<Arc<ApiModel>>,
     id: JobId,
 }
 
@@ -146,7 +146,7 @@ impl Task {
     async fn drive(self) -> Result<(), StoreError> {
         let id = self.id;
         // Its lease is opened while it waits for one.
-        let _waits = self.hub.line_waits(self.model.id);
+        let _waits = self.model.as_ref().map(|model| self.hub.line_waits(model.id));
         let mut failed = 0;
         loop {
             let Some(record) = self.hub.disk(move |hub| hub.store.proof(id)).await? else { return Ok(()) };
@@ -155,13 +155,19 @@ impl Task {
                 ProofState::Queued if record.rejected.saturating_add(failed) >= FAILED_MAX => {
                     Err(format!("{FAILED_MAX} proofs failed, or were not approved"))
                 }
-                ProofState::Queued => self.prove(&record, &mut failed).await?,
+                ProofState::Queued if unix_ms().saturating_sub(record.created_at_ms) > QUEUED_MAX_MS => {
+                    Err("no worker proved it within 24 hours".to_owned())
+                }
+                ProofState::Queued => match &self.model {
+                    Some(model) => self.prove(model, &record, &mut failed).await?,
+                    None => Err("nothing here proves what this model says any more".to_owned()),
+                },
                 ProofState::Claimed(claimed) => {
                     let claimed = claimed.clone();
                     let is_approved = decided(&self.hub, claimed.job).await?;
                     let change = move |hub: &Hub| match is_approved {
                         true => hub.store.change_proof(id, |record| record.state = ProofState::Approved(claimed)),
-                        false => hub.store.reject_proof(id),
+                        false => hub.store.reject_proof(id, rand::random()),
                     };
                     self.hub.disk(change).await?;
                     info!(job = %id, is_approved, "a committee decided about a proof");
@@ -179,13 +185,18 @@ impl Task {
     }
 
     /// One try: by whichever worker has time. Why it is given up, if it is.
-    async fn prove(&self, record: &ProofRecord, failed: &mut u32) -> Result<Result<(), String>, StoreError> {
+    async fn prove(
+        &self,
+        model: &ApiModel,
+        record: &ProofRecord,
+        failed: &mut u32,
+    ) -> Result<Result<(), String>, StoreError> {
         let (id, payload) = (self.id, JobPayload::prove(rand::random(), record.input.clone()));
-        let tokens = match self.model.model.read(&payload.input) {
+        let tokens = match model.model.read(&payload.input) {
             Ok(prompt) => prompt.tokens(),
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let spec = match job_spec((&self.model, record.payer), payload, tokens) {
+        let spec = match job_spec((model, record.payer), payload, tokens) {
             Ok(spec) => spec,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -208,8 +219,13 @@ impl Task {
             Ok(Tried::NoRoom) => "a worker that proves".to_owned(),
             Ok(Tried::WorkerFailed(reason)) => {
                 *failed = failed.saturating_add(1);
+                // It has the seed, and may have made a proof with it.
+                self.hub
+                    .disk(move |hub| hub.store.change_proof(id, |record| record.input.seed = rand::random()))
+                    .await?;
                 format!("another worker: {reason}")
             }
+            Err(ApiError::Budget(message, _)) => format!("more budget: {message}"),
             Err(error) => return Ok(Err(error.to_string())),
         };
         if record.waits.as_ref() != Some(&waits) {
@@ -315,7 +331,8 @@ pub(super) async fn show(
     let id = id_of(id)?;
     let found = state.hub.disk(move |hub| {
         let Some(record) = hub.store.proof(id)? else { return Ok(None) };
-        let (standing, proof) = (with_standing(hub, &record)?, hub.store.proved(id)?);
+        let standing = with_standing(hub, &record)?;
+        let proof = if is_final(standing) { hub.store.proved(id)? } else { None };
         Ok(Some((record, standing, proof)))
     });
     let missing = || ApiError::Missing { what: PROOF, id: id.to_string() };
@@ -327,7 +344,12 @@ pub(super) async fn show(
     Ok(Json(shown.into()))
 }
 
-/// The proof with its statement, for the key that pays for it.
+/// One that no committee approved is shown to nobody: another may come, and two of one input tell more than one.
+const fn is_final(standing: Option<Standing>) -> bool {
+    matches!(standing, Some(Standing::Final | Standing::Settled))
+}
+
+/// The proof with its statement, once it is final, for the key that pays for it.
 pub(super) async fn file(
     State(state): State<ApiState>,
     headers: HeaderMap,
@@ -336,8 +358,8 @@ pub(super) async fn file(
     let payer = state.payer(&headers)?;
     let id = id_of(id)?;
     let found = state.hub.disk(move |hub| {
-        let is_own = hub.store.proof(id)?.is_some_and(|record| record.payer == payer);
-        if is_own { hub.store.proved(id) } else { Ok(None) }
+        let Some(record) = hub.store.proof(id)?.filter(|record| record.payer == payer) else { return Ok(None) };
+        if is_final(with_standing(hub, &record)?) { hub.store.proved(id) } else { Ok(None) }
     });
     let bytes = found.await?.ok_or_else(|| ApiError::Missing { what: PROOF, id: id.to_string() })?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())

@@ -27,7 +27,8 @@ use axum::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use inferium_train::{
-    BaseModel, DataSet, DataTerms, Ground, Method, OptimiserTerms, TrainingSpec, Vectors, announced, input,
+    ADAPTER_TOKENS_MAX, BaseModel, DataSet, DataTerms, Ground, Method, OptimiserTerms, TrainingSpec, Vectors,
+    announced, input,
 };
 use inferium_types::{Amount, Digest, JobPayload, Ppm, TaskKind, Usage, limits};
 use serde_json::{Map, Value, json};
@@ -39,8 +40,6 @@ pub(super) const INTERVALS_MAX: u64 = 1_024;
 const CHECKPOINTS_SIZE_MAX: u64 = 64 * 1024 * 1024;
 /// Steps of a run at most.
 pub(super) const STEPS_MAX: u32 = 1 << 17;
-/// Tokens of adapters' examples that an interval sees at most (SPEC X3).
-const ADAPTER_TOKENS_MAX: u64 = 1 << 14;
 /// Bytes of a name of a model.
 const NAME_MAX: usize = 256;
 /// The file of a run's spec, as `inferium train` keeps it.
@@ -63,14 +62,9 @@ impl Trainers {
         Self { ground: served.ground.clone(), model: Arc::new(model) }
     }
 
-    /// What trains runs of this method; `None` where they are not offered.
-    fn of<'a>(offered: &'a [Self], method: &Method) -> Option<&'a Self> {
-        offered.iter().find(|trainers| {
-            matches!(
-                (&trainers.ground, method),
-                (Ground::Vectors, Method::Head { .. }) | (Ground::Decoder(_), Method::Lora { .. })
-            )
-        })
+    /// What trains runs with this spec; `None` where they are not offered, or on another model.
+    fn of<'a>(offered: &'a [Self], spec: &TrainingSpec) -> Option<&'a Self> {
+        offered.iter().find(|trainers| trainers.ground.takes(spec))
     }
 }
 
@@ -88,7 +82,7 @@ struct TrainingRequest {
     interval: Option<u32>,
     optimiser: OptimiserTerms,
     held_out: Ppm,
-    measured_max: u32,
+    measured_max: Option<u32>,
 }
 
 /// What adapters are to be.
@@ -138,7 +132,7 @@ impl TrainingRequest {
                 warmup_steps: 10,
             },
             held_out: Ppm::new(200_000),
-            measured_max: 10_000,
+            measured_max: None,
         };
         for (field, value) in &object(body)? {
             let name = field.as_str();
@@ -155,7 +149,7 @@ impl TrainingRequest {
                 "weight_decay_nano" => read.optimiser.weight_decay_nano = within(name, value, 0, NANO)?,
                 "warmup_steps" => read.optimiser.warmup_steps = within(name, value, 0, STEPS_MAX)?,
                 "held_out_ppm" => read.held_out = Ppm::new(within(name, value, 1, 999_999)?),
-                "measured_max" => read.measured_max = within(name, value, 1, 1 << 20)?,
+                "measured_max" => read.measured_max = Some(within(name, value, 1, 1 << 20)?),
                 other => return Err(ApiError::Unsupported { param: other.to_owned() }),
             }
         }
@@ -198,7 +192,7 @@ impl TrainingRequest {
             data: DataTerms {
                 root: data.root(),
                 held_out: self.held_out,
-                measured_max: self.measured_max,
+                measured_max: self.measured_max.unwrap_or(if vectors.is_some() { 10_000 } else { 100 }),
                 examples: 1,
             },
             order: Digest::ZERO,
@@ -336,7 +330,7 @@ pub(super) async fn create(
         move || {
             let _turn = turn;
             let open = request.open()?;
-            let trainers = Trainers::of(&trainers, &open.spec.method).ok_or_else(|| not_offered(&open.spec))?;
+            let trainers = Trainers::of(&trainers, &open.spec).ok_or_else(|| not_offered(&trainers, &open.spec))?;
             open.check(trainers)?;
             let cost = open.cost_max(&trainers.model);
             Ok::<_, ApiError>((open, cost))
@@ -384,11 +378,19 @@ pub(super) async fn create(
     shown(&state.hub, id, Some(key.hash)).await
 }
 
-fn not_offered(spec: &TrainingSpec) -> ApiError {
-    ApiError::NotOffered(match spec.method {
-        Method::Head { .. } => "training of classifiers",
-        Method::Lora { .. } => "training of adapters",
-    })
+fn not_offered(offered: &[Trainers], spec: &TrainingSpec) -> ApiError {
+    let base = offered.iter().find_map(|trainers| match &trainers.ground {
+        Ground::Decoder(base) => Some(base.model()),
+        Ground::Vectors => None,
+    });
+    match (&spec.method, base) {
+        (Method::Head { .. }, _) => ApiError::NotOffered("training of classifiers"),
+        (Method::Lora { .. }, None) => ApiError::NotOffered("training of adapters"),
+        (Method::Lora { .. }, Some(base)) => {
+            let message = format!("adapters are trained on `{}` of the weights {} here", base.name, base.weights_root);
+            ApiError::invalid("model", message)
+        }
+    }
 }
 
 /// A run with all that everybody may see of it, and for who pays why it does not go on.

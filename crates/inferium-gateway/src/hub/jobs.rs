@@ -104,7 +104,7 @@ impl JobSpec {
     }
 
     /// What it costs at most.
-    pub(super) fn cost_max(&self, price: &Price) -> Amount {
+    pub(crate) fn cost_max(&self, price: &Price) -> Amount {
         let usage = Usage { prompt_tokens: self.prompt_tokens, completion_tokens: self.tokens_max };
         price.fee(&usage).unwrap_or(Amount::from_nano(u64::MAX))
     }

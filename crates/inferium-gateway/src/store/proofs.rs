@@ -79,9 +79,13 @@ impl GatewayStore {
         Ok(all.iter().filter(|(_, record)| record.payer == payer && !record.state.is_over()).count())
     }
 
-    /// Keeps what is to be proved; false where there is no room.
+    /// Keeps what is to be proved; false where there is no room, or the key has too many under way.
     pub(crate) fn put_proof(&self, record: &ProofRecord) -> Result<bool, StoreError> {
         let kept = self.proofs()?;
+        let under_way = kept.iter().filter(|(_, of)| of.payer == record.payer && !of.state.is_over()).count();
+        if under_way >= PROOFS_UNDER_WAY_MAX {
+            return Ok(false);
+        }
         if kept.len() >= PROOFS_MAX {
             // Its own go first, then those of whoever has most: nobody pushes out what others paid for by asking for many.
             let proofs_of = |payer: &Digest| kept.iter().filter(|(_, of)| of.payer == *payer).count();
@@ -130,11 +134,12 @@ impl GatewayStore {
         })
     }
 
-    /// The committee does not approve it: it is proved again.
-    pub(crate) fn reject_proof(&self, job: JobId) -> Result<(), StoreError> {
+    /// The committee does not approve it, or a worker failed: it is proved again, with another seed. A commitment is for one proof.
+    pub(crate) fn reject_proof(&self, job: JobId, seed: [u8; 32]) -> Result<(), StoreError> {
         self.store.write(|tx| {
             let Some(mut record) = tx.get(PROOFS, &job)? else { return Ok(()) };
             record.state = ProofState::Queued;
+            record.input.seed = seed;
             record.rejected = record.rejected.saturating_add(1);
             tx.remove(PROVED, &job)?;
             tx.put(PROOFS, &job, &record)

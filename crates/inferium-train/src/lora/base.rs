@@ -5,6 +5,7 @@ use super::{Encode, InvalidLora, LoraTrainer};
 use crate::{BaseModel, DataSet, TrainError, TrainingSpec};
 use inferium_engine::exact::Exact;
 use inferium_engine::{Decoder, DecoderShape, DecoderWeights, EngineError, LoadError};
+use inferium_types::Digest;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,6 +83,15 @@ impl AdapterBase {
     #[must_use]
     pub const fn model(&self) -> &BaseModel {
         &self.model
+    }
+
+    /// Digest of all that is computed with beside tensors and tokenizer: sizes, base of the angles, norms, the token that ends a text.
+    pub(crate) fn terms(&self) -> Digest {
+        let DecoderShape { layers, width, hidden, heads, kv_heads, head_size, vocab, context, rope_base, norm_epsilon } =
+            self.shape.clone();
+        let sizes = [layers, width, hidden, heads, kv_heads, head_size, vocab, context].map(|size| size as u64);
+        let bits = [rope_base.to_bits(), norm_epsilon.to_bits(), self.end];
+        Digest::of_value("inferium/decoder-terms/1", &(sizes, bits))
     }
 
     /// Numbers that adapters of `rank` of `layers` blocks have; they are all trained.

@@ -57,14 +57,14 @@ fn unknown_tags_are_refused() {
     }
     check::<TransactionBody>(31);
     check::<Event>(44);
-    check::<WorkerMessage>(15);
+    check::<WorkerMessage>(16);
     check::<GatewayMessage>(8);
     check::<VerdictVote>(4);
     check::<NodeRole>(3);
-    check::<JobFault>(16);
-    check::<JobInput>(8);
-    check::<JobAnswer>(7);
-    check::<ModelTask>(6);
+    check::<JobFault>(17);
+    check::<JobInput>(9);
+    check::<JobAnswer>(8);
+    check::<ModelTask>(7);
     check::<ClassifierInputs>(2);
     check::<ClassifierReads>(2);
     check::<FinishReason>(4);

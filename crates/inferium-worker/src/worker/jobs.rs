@@ -58,6 +58,11 @@ impl Core {
             debug!(%job, "keeping silent");
             return Ok(());
         }
+        let kind = self.leases.get(&request.lease).map(|work| work.record.terms.kind);
+        if self.config.crime == Some(Crime::LateProof) && kind == Some(TaskKind::Validation) {
+            debug!(%job, "keeping a proof");
+            return Ok(());
+        }
         // A claim has a deadline that costs stake, and its job shares the engine with all others. Some go on all the
         // same: claims are cheap, and must not be a way to stop a worker.
         let running: usize = self.leases.values().map(|work| work.running.len()).sum();

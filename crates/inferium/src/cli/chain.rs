@@ -50,6 +50,9 @@ pub(crate) enum ReceiptCommand {
         /// Also check a proof, and that it is the one that the job made, with the model or its key.
         #[arg(long, value_name = "PROOF", requires = "of")]
         proof: Option<PathBuf>,
+        /// Refuse a proof of another job's answer.
+        #[arg(long, value_name = "JOB", requires = "proof")]
+        task: Option<String>,
         /// The model that the proof is about.
         #[arg(long, value_name = "FILE.ifx", group = "of", requires = "proof")]
         model: Option<PathBuf>,

@@ -116,7 +116,7 @@ pub(crate) struct UpArgs {
     pub(crate) idle_pace_ms: u64,
     /// Add a worker that cheats, to watch it being caught: wrong-weights, coarse-rows, fp8-cache, int4-cache, skipped-layers,
     /// no-system-prompt, warmer, hotter, own-seed, best-of-four, edited-text, truncated, forged-logprobs, forged-sketches,
-    /// over-generation, copied, another-model, silent, inflated-board, with --training fabricated-loss, or with --classifier false-proof; or let a validator cheat or err:
+    /// over-generation, copied, another-model, silent, inflated-board, with --training fabricated-loss, or with --classifier false-proof, late-proof; or let a validator cheat or err:
     /// lazy-validator, complacent-validator, skewed-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,

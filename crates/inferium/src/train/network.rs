@@ -25,8 +25,8 @@ const POLL: Duration = Duration::from_millis(500);
 const INTERVALS: u64 = 10;
 /// Steps of an interval at most, as the network takes them.
 const STEPS_MAX: u64 = 8_192;
-/// Tokens that the steps of an interval of adapters see, unless another is asked for: seconds of two cores.
-const TOKENS: u64 = 4_096;
+/// Tokens that the steps of an interval of adapters see, unless fewer are asked for.
+const TOKENS: u64 = inferium_train::ADAPTER_TOKENS_MAX;
 /// How a spec's file begins.
 const SPEC_MAGIC: &[u8] = b"inferium-training-spec/1\n";
 

@@ -51,9 +51,9 @@ impl Served {
     pub(crate) const fn knows(&self, crime: Crime) -> bool {
         match self.profile.task {
             // Whoever trains is a worker of its own.
-            ModelTask::Chat => !matches!(crime, Crime::FabricatedLoss | Crime::FalseProof),
+            ModelTask::Chat => !matches!(crime, Crime::FabricatedLoss) && !crime.is_of_proofs(),
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
-            ModelTask::Classify { .. } => crime.is_of_classifiers(),
+            ModelTask::Classify { .. } => crime.is_of_classifiers() || crime.is_of_proofs(),
             ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => false,
         }
     }

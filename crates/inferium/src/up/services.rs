@@ -413,10 +413,9 @@ impl Start<'_> {
     /// is met at once. Whoever commits another crime has no time for proofs.
     fn proving(&self, served: &Served, crime: Option<Crime>) -> Option<Proving> {
         let watched = self.arguments.crime.and_then(Cheat::worker);
-        let is_of_proofs = |crime: Crime| matches!(crime, Crime::FalseProof | Crime::Silent);
         let proves = match crime {
-            Some(crime) => is_of_proofs(crime),
-            None => !watched.is_some_and(is_of_proofs),
+            Some(crime) => crime.is_of_proofs(),
+            None => !watched.is_some_and(Crime::is_of_proofs),
         };
         let prover = self.beside.prover(&served.profile.id()).filter(|_| proves)?;
         Some(Proving { slots: PROOF_SLOTS, token_price: PROOF_TOKEN_PRICE, prover: Arc::clone(prover) })

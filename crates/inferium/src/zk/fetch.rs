@@ -6,7 +6,7 @@ use crate::keys::text;
 use crate::progress::{Step, print};
 use crate::remote::Remote;
 use crate::{files, output};
-use inferium_types::{JobId, limits, proof_leaf};
+use inferium_types::{Digest, JobId, limits, proof_leaf};
 use inferium_zk::ProofFile;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ pub(super) fn run(arguments: &FetchArgs) -> Result<(), Failure> {
     let bytes = remote.file(&format!("proofs/{job}/file"), limits::PROOF_SIZE_MAX)?;
     let refused = |error: &dyn std::fmt::Display| Failure::refused(format!("the proof: {error}"));
     let file = ProofFile::from_bytes(&bytes).map_err(|error| refused(&error))?;
+    if Digest::from(file.statement.task).to_string() != job.to_lowercase() {
+        return Err(refused(&"it is of another job"));
+    }
     // The digest is what the chain has of it.
     if text(&shown, "digest") != proof_leaf(&bytes).to_string() {
         return Err(refused(&"it is not the one that the gateway names"));
@@ -71,6 +74,8 @@ fn wait(remote: &Remote, job: &str, timeout: Duration) -> Result<Value, Failure>
                 step.done();
                 return Ok(shown);
             }
+            // A court found it wrong; it was final once.
+            "rejected" => return Err(Failure::failed("the proof was found wrong, and is none")),
             "failed" => return Err(Failure::failed(format!("the proof was given up: {}", text(&shown, "error")))),
             status if Instant::now() >= deadline => {
                 let waits = text(&shown, "waits");

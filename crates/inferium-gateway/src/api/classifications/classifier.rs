@@ -8,7 +8,9 @@ use super::{HARMLESS, TEXTS_MAX};
 use crate::hub::JobSpec;
 use axum::{body::Bytes, response::Response};
 use inferium_engine::{Classifier, EngineError};
-use inferium_types::{ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobId, JobPayload, VerificationMode};
+use inferium_types::{
+    Amount, ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobId, JobPayload, VerificationMode,
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -197,11 +199,13 @@ pub(super) async fn create(
         ClassifierInputs::Tensors(tensors) if proof.is_some() => tensors.first().cloned(),
         ClassifierInputs::Tensors(_) | ClassifierInputs::Texts(_) => None,
     };
-    if proof.is_some() {
-        proofs::check(state, payer, &model).await?;
-    }
     let (preparing, reading) = (Arc::clone(&model), Arc::clone(&classifier));
     let mut specs = sized(size(&inputs), move || prepare(&preparing, &reading, inputs, payer)).await??;
+    if proof.is_some() {
+        let of = |spec: &JobSpec| spec.cost_max(&model.price_max).nano();
+        let answer = specs.iter().map(of).fold(0, u64::saturating_add);
+        proofs::check(state, payer, &model, Amount::from_nano(answer)).await?;
+    }
     for spec in &mut specs {
         spec.preferences = routing.preferences.clone();
     }

@@ -105,8 +105,8 @@ fn adapters_are_read_with_what_is_usual_and_without_vectors() {
 fn adapters_cost_their_tokens_and_are_no_classifier() {
     let asked = open(&adapters(json!({"sequence": 32}))).unwrap();
     assert_eq!(asked.cost_max(&trainer().model).nano(), 10 * (20 * 4 * 32 + 1) + 1_000 * (4 + 1));
-    assert!(Trainers::of(&[trainer()], &asked.spec.method).is_none());
-    assert!(Trainers::of(&[trainer()], &open(&body()).unwrap().spec.method).is_some());
+    assert!(Trainers::of(&[trainer()], &asked.spec).is_none());
+    assert!(Trainers::of(&[trainer()], &open(&body()).unwrap().spec).is_some());
     assert!(asked.check(&trainer()).unwrap_err().to_string().contains("profile is of classifiers"));
 }
 

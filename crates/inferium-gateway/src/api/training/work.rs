@@ -10,7 +10,9 @@ use crate::hub::Hub;
 use crate::store::{IntervalRow, PendingInterval, StoreError, TrainingRecord, TrainingState};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use inferium_train::{Checkpoint, DataSet, InvalidInterval, Method, Trainer, TrainingSpec, Vectors, claimed, input};
+use inferium_train::{
+    Checkpoint, DataSet, Ground, InvalidInterval, Method, Trainer, TrainingSpec, Vectors, claimed, input,
+};
 use inferium_types::{Digest, JobAnswer, JobId, JobPayload, TrainingInput};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,8 +36,8 @@ pub(crate) async fn run(state: ApiState) -> Result<(), StoreError> {
     loop {
         for (id, record) in state.hub.disk(|hub| hub.store.trainings()).await? {
             let Some(spec) = super::spec_of(&record) else { continue };
-            // One of a kind that is not trained here any more waits until it is.
-            let Some(trainers) = Trainers::of(&state.trainers, &spec.method).cloned() else { continue };
+            // One of a kind, or on a model, that is not trained here any more waits until it is.
+            let Some(trainers) = Trainers::of(&state.trainers, &spec).cloned() else { continue };
             if !record.state.is_over() && at_work.insert(id) {
                 let hub = Arc::clone(&state.hub);
                 working.push(async move { (id, Run { hub, trainers, id }.drive().await) }.boxed());
@@ -66,10 +68,11 @@ impl Prepared {
         encoded: &[u8],
     ) -> Result<Option<Self>, StoreError> {
         let Ok(spec) = inferium_types::decode::<TrainingSpec>(encoded) else { return Ok(None) };
-        let Some(trainers) = Trainers::of(trainers, &spec.method) else { return Ok(None) };
+        let Some(trainers) = Trainers::of(trainers, &spec) else { return Ok(None) };
         let Some(material) = Material::load(hub, id, &spec)? else { return Ok(None) };
-        let trainer = trainers.ground.trainer(spec, &material.data, &material.bits()).map_err(StoreError::new)?;
-        Ok(Some(Self { trainer, material }))
+        // What does not hold together any more ends its run, and not the gateway.
+        let trainer = trainers.ground.trainer(spec, &material.data, &material.bits()).ok();
+        Ok(trainer.map(|trainer| Self { trainer, material }))
     }
 
     fn spec(&self) -> &TrainingSpec {
@@ -81,7 +84,7 @@ impl Prepared {
         let Some(record) = hub.store.training(id)? else { return Ok(None) };
         let Some(bytes) = hub.store.training_checkpoint(id, record.progress.intervals)? else { return Ok(None) };
         let read = Checkpoint::from_bytes(&bytes, self.spec().digest(), &self.trainer.shapes());
-        read.map(Some).map_err(StoreError::new)
+        Ok(read.ok())
     }
 }
 
@@ -178,8 +181,8 @@ impl Run {
             let at = self.hub.disk(move |hub| hub_prepared.last(hub, kept)).await?.ok_or_else(gone)?;
             if at.index() >= prepared.spec().intervals() {
                 self.check_all().await?;
-                let measuring = Arc::clone(&prepared);
-                let after = tokio::task::spawn_blocking(move || evaluated(measuring.trainer.as_ref(), &at));
+                let (measuring, ground) = (Arc::clone(&prepared), self.trainers.ground.clone());
+                let after = tokio::task::spawn_blocking(move || evaluated(&ground, measuring.trainer.as_ref(), &at));
                 let after = after.await.map_err(|error| Stop::Failed(error.to_string()))??;
                 self.hub.disk(move |hub| hub.store.change_training(id, |record| record.after = Some(after))).await?;
                 return Ok(());
@@ -223,7 +226,7 @@ impl Run {
             let spec = ground.drawn(&open, &beacon, &material.data).map_err(invalid)?;
             let trainer = ground.trainer(spec.clone(), &material.data, &material.bits()).map_err(invalid)?;
             let first = Checkpoint { spec: spec.digest(), record: None, state: trainer.initial() };
-            let before = evaluated(trainer.as_ref(), &first).map_err(|_| "it can't be measured".to_owned())?;
+            let before = evaluated(&ground, trainer.as_ref(), &first).map_err(|_| "it can't be measured".to_owned())?;
             Ok::<_, String>((inferium_types::encode(&spec), first.to_bytes(&trainer.shapes()), before))
         });
         let begun = begun.await.map_err(|error| Stop::Failed(error.to_string()))?;
@@ -348,8 +351,9 @@ impl Run {
 }
 
 /// What a state comes to on the held-out part, as JSON.
-fn evaluated(trainer: &dyn Trainer, at: &Checkpoint) -> Result<String, Stop> {
+fn evaluated(ground: &Ground, trainer: &dyn Trainer, at: &Checkpoint) -> Result<String, Stop> {
     let failed = |error: &dyn std::fmt::Display| Stop::Failed(error.to_string());
+    let _turn = ground.turn();
     let measured = trainer.evaluate(&at.state.parameters, &mut |_, _| ()).map_err(|error| failed(&error))?;
     serde_json::to_string(&measured).map_err(|error| failed(&error))
 }

@@ -1,4 +1,4 @@
-use super::{PROOFS_MAX, ProofJob, ProofRecord, ProofState};
+use super::{PROOFS_MAX, PROOFS_UNDER_WAY_MAX, ProofJob, ProofRecord, ProofState};
 use crate::store::GatewayStore;
 use inferium_types::{Amount, Digest, JobId, ProfileId, ProvingInput, SecretKey};
 
@@ -51,9 +51,10 @@ fn a_proof_is_claimed_and_approved_or_made_again() {
     let claimed = store.proof(job(1)).unwrap().unwrap();
     assert_eq!((claimed.state.job(), claimed.waits), (Some(&proof_job(1)), None));
     assert_eq!(store.proved(job(1)).unwrap(), Some(vec![1, 2]));
-    store.reject_proof(job(1)).unwrap();
+    store.reject_proof(job(1), [9; 32]).unwrap();
     let again = store.proof(job(1)).unwrap().unwrap();
     assert_eq!((again.state, again.rejected), (ProofState::Queued, 1));
+    assert_eq!(again.input.seed, [9; 32], "a commitment is for one proof");
     assert_eq!(store.proved(job(1)).unwrap(), None, "what no committee approved is not shown to anybody");
     store.claim_proof(job(1), proof_job(1), &vec![3]).unwrap();
     store.change_proof(job(1), |record| record.state = ProofState::Approved(proof_job(1))).unwrap();
@@ -61,7 +62,7 @@ fn a_proof_is_claimed_and_approved_or_made_again() {
     assert_eq!(store.proofs_under_way(payer(0)).unwrap(), 0);
     // What is not there is not made up.
     store.claim_proof(job(9), proof_job(9), &vec![1]).unwrap();
-    store.reject_proof(job(9)).unwrap();
+    store.reject_proof(job(9), [9; 32]).unwrap();
     assert_eq!((store.proof(job(9)).unwrap(), store.proved(job(9)).unwrap()), (None, None));
 }
 
@@ -84,4 +85,17 @@ fn there_is_room_for_so_many() {
     assert!(store.put_proof(&record(most + 1, ProofState::Queued)).unwrap());
     assert_eq!(store.proof(job(4)).unwrap(), None);
     assert!(!store.put_proof(&record(most + 2, ProofState::Queued)).unwrap());
+}
+
+/// One key has so many under way, however they come.
+#[test]
+fn a_key_has_so_many_under_way() {
+    let (_folder, store) = open();
+    let of_one = |number: u64| ProofRecord { payer: payer(0), ..record(number, ProofState::Queued) };
+    for number in 0..u64::try_from(PROOFS_UNDER_WAY_MAX).unwrap() {
+        assert!(store.put_proof(&of_one(number)).unwrap());
+    }
+    assert!(!store.put_proof(&of_one(99)).unwrap());
+    store.change_proof(job(3), |record| record.state = ProofState::Failed("why".into())).unwrap();
+    assert!(store.put_proof(&of_one(99)).unwrap());
 }

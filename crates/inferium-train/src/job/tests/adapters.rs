@@ -13,10 +13,10 @@ fn model() -> BaseModel {
     BaseModel { name: "tiny".into(), weights_root: Digest::sha256(b"weights"), tokenizer_hash: Digest::ZERO }
 }
 
-/// A base of the small decoder that counts how often its weights are read, and fails from a number of times on.
-fn base_that(model: BaseModel, reads: &Arc<AtomicUsize>, fails_from: usize) -> Arc<AdapterBase> {
+/// The small decoder, with an end and a shape of this file's own.
+fn parts(model: BaseModel, reads: &Arc<AtomicUsize>, fails_from: usize) -> BaseParts {
     let reads = Arc::clone(reads);
-    Arc::new(AdapterBase::of(BaseParts {
+    BaseParts {
         model,
         shape: lora::weights().shape,
         encode: Box::new(lora::encode),
@@ -26,7 +26,12 @@ fn base_that(model: BaseModel, reads: &Arc<AtomicUsize>, fails_from: usize) -> A
             _ => Err("the file is gone".to_owned()),
         }),
         threads: 1,
-    }))
+    }
+}
+
+/// A base of the small decoder that counts how often its weights are read, and fails from a number of times on.
+fn base_that(model: BaseModel, reads: &Arc<AtomicUsize>, fails_from: usize) -> Arc<AdapterBase> {
+    Arc::new(AdapterBase::of(parts(model, reads, fails_from)))
 }
 
 fn base() -> Arc<AdapterBase> {
@@ -125,9 +130,24 @@ fn each_decoder_has_a_profile_and_takes_its_own_runs_alone() {
         let why = reason(&ground, &run.input(&run.first()));
         assert!(why.contains("other weights or another tokenizer"), "{why}");
     }
+    // What a file says beside its tensors is computed with too: another end, other angles or norms, another room.
+    let changes: [fn(&mut BaseParts); 4] = [
+        |parts| parts.end = 38,
+        |parts| parts.shape.rope_base = 10_001.0,
+        |parts| parts.shape.norm_epsilon = 1e-6,
+        |parts| parts.shape.context = 65,
+    ];
+    for change in changes {
+        let mut parts = parts(model(), &Arc::default(), usize::MAX);
+        change(&mut parts);
+        assert_ne!(Ground::Decoder(Arc::new(AdapterBase::of(parts))).profile().id(), own.id());
+    }
     // Its name is how people call it.
     let renamed = Ground::Decoder(base_that(BaseModel { name: "x".into(), ..model() }, &Arc::default(), usize::MAX));
     assert_eq!(renamed.profile().id(), own.id());
+    assert!(run.ground.takes(&run.spec) && !Ground::Vectors.takes(&run.spec));
+    let elsewhere = BaseModel { weights_root: Digest::ZERO, ..model() };
+    assert!(!run.ground.takes(&TrainingSpec { model: elsewhere, ..run.spec.clone() }));
     let head = Ground::Vectors;
     assert!(reason(&head, &run.input(&run.first())).contains("profile is of classifiers"));
     let classifier = |spec: &mut TrainingSpec| {
@@ -146,6 +166,8 @@ fn what_is_beyond_a_job_or_the_decoder_is_refused() {
     assert!(with(lora(0, 2, 16)).contains("rank"));
     let step = run.refused(&|spec| spec.batch = 129);
     assert!(step.contains("tokens of a step is 2064"), "{step}");
+    let measured = run.refused(&|spec| spec.data.measured_max = 257);
+    assert!(measured.contains("held-out lines to measure is 257"), "{measured}");
     let other = TrainingInput { data: text() + "{\"text\": \"x\"}\n", ..run.input(&run.first()) };
     assert!(reason(&run.ground, &other).contains("another data set"));
     let line = format!("{{\"text\": \"{}\"}}\n", "a".repeat(1_000));

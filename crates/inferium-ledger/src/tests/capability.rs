@@ -454,13 +454,16 @@ fn kinds_and_modes_that_are_not_served_are_refused() {
             } else if kind == TaskKind::Training {
                 // SPEC X3: so it is with training.
                 Rejection::Profile { expected: "one of training" }
+            } else if kind == TaskKind::Validation {
+                // SPEC V10: and with proofs.
+                Rejection::Profile { expected: "one of proofs" }
             } else if !policy.is_served {
                 Rejection::NotServed { what: policy.name }
             } else if !mode.is_served() {
                 Rejection::NotServed { what: mode.name() }
-            } else if mode == VerificationMode::Sampled {
-                // SPEC T2: the profile's class has another one.
-                Rejection::Mode { expected: "exact", found: "sampled" }
+            } else if mode != VerificationMode::Exact {
+                // SPEC T2: the profile has another one.
+                Rejection::Mode { expected: "exact", found: mode.name() }
             } else {
                 chain.clone().ok("g0", open(terms));
                 continue;

@@ -50,7 +50,8 @@ struct Run {
 
 fn run() -> Run {
     let (ground, data) = (Ground::Decoder(base()), lora::data());
-    let open = announced(TrainingSpec { model: model(), ..lora::spec(&data) });
+    let mut open = announced(TrainingSpec { model: model(), ..lora::spec(&data) });
+    open.data.measured_max = 100;
     let spec = ground.drawn(&open, &Digest::of("beacon", &[]), &data).unwrap();
     Run { ground, spec, data }
 }

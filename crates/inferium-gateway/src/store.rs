@@ -88,6 +88,19 @@ impl ApprovalRecord {
     }
 }
 
+/// What makes room for something of a key: of what is over its own goes first, then that of whoever has most, and the oldest of it. Nobody
+/// pushes out what others paid for by sending many. Each is its id, who pays, whether it is over, and when it was made.
+fn makes_room<Id>(kept: Vec<(Id, Digest, bool, u64)>, payer: Digest) -> Option<Id> {
+    let mut counts = std::collections::BTreeMap::new();
+    for (_, of, ..) in &kept {
+        let count: &mut usize = counts.entry(*of).or_default();
+        *count = count.saturating_add(1);
+    }
+    let count = |of: &Digest| counts.get(of).copied().unwrap_or_default();
+    let over = kept.into_iter().filter(|(_, _, is_over, _)| *is_over);
+    over.min_by_key(|(_, of, _, made)| (*of != payer, usize::MAX - count(of), *made)).map(|(id, ..)| id)
+}
+
 /// Where a segment stands.
 #[expect(clippy::large_enum_variant, reason = "almost every segment ends approved")]
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -1,6 +1,6 @@
 //! Proofs of answers: what is to be proved, and what came of it (SPEC V10).
 
-use super::{GatewayStore, StoreError};
+use super::{GatewayStore, StoreError, makes_room};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::Table;
 use inferium_types::{Amount, Digest, JobId, ProfileId, ProvingInput};
@@ -87,15 +87,11 @@ impl GatewayStore {
             return Ok(false);
         }
         if kept.len() >= PROOFS_MAX {
-            // Its own go first, then those of whoever has most: nobody pushes out what others paid for by asking for many.
-            let proofs_of = |payer: &Digest| kept.iter().filter(|(_, of)| of.payer == *payer).count();
-            let over = kept.iter().filter(|(_, of)| of.state.is_over());
-            let goes = over
-                .min_by_key(|(_, of)| (of.payer != record.payer, usize::MAX - proofs_of(&of.payer), of.created_at_ms));
-            let Some((goes, _)) = goes else { return Ok(false) };
+            let all = kept.iter().map(|(id, of)| (*id, of.payer, of.state.is_over(), of.created_at_ms)).collect();
+            let Some(goes) = makes_room(all, record.payer) else { return Ok(false) };
             self.store.write(|tx| {
-                tx.remove(PROVED, goes)?;
-                tx.remove(PROOFS, goes)
+                tx.remove(PROVED, &goes)?;
+                tx.remove(PROOFS, &goes)
             })?;
         }
         self.store.put(PROOFS, &record.input.job, record)?;

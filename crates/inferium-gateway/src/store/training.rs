@@ -1,6 +1,6 @@
 //! Runs of training: what they are trained on, how far they are, and every interval that a committee approved.
 
-use super::{GatewayStore, SEGMENTS, StoreError};
+use super::{GatewayStore, SEGMENTS, StoreError, makes_room};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_store::Table;
 use inferium_types::{Amount, Digest, JobId, SegmentId};
@@ -109,13 +109,9 @@ impl GatewayStore {
             return Ok(false);
         }
         if kept.len() >= TRAININGS_MAX {
-            // Its own go first, then those of whoever has most: nobody pushes out what others paid for by sending many.
-            let runs_of = |payer: &Digest| kept.iter().filter(|(_, of)| of.payer == *payer).count();
-            let over = kept.iter().filter(|(_, of)| of.state.is_over());
-            let goes = over
-                .min_by_key(|(_, of)| (of.payer != record.payer, usize::MAX - runs_of(&of.payer), of.created_at_ms));
-            let Some((goes, _)) = goes else { return Ok(false) };
-            self.remove_training(*goes)?;
+            let all = kept.iter().map(|(id, of)| (*id, of.payer, of.state.is_over(), of.created_at_ms)).collect();
+            let Some(goes) = makes_room(all, record.payer) else { return Ok(false) };
+            self.remove_training(goes)?;
         }
         self.store.write(|tx| {
             tx.put(DATA, &id, data)?;

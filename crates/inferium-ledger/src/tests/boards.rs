@@ -1,10 +1,10 @@
 //! Boards: tasks of kind `leaderboard`, from the pool to a fold that is found wrong (SPEC L2).
 
 use super::support::*;
-use crate::{Opening, Rejection, SegmentState};
+use crate::Rejection;
 use inferium_types::{
-    Amount, Event, JobFault, LeaseId, ModelProfile, Parameters, Ppm, Price, ProfileId, SegmentId, SlashRule, TaskKind,
-    TaskTerms, Tier, TransactionBody, VerdictVote,
+    Amount, JobFault, LeaseId, ModelProfile, Parameters, Ppm, Price, ProfileId, SegmentId, TaskKind, TaskTerms, Tier,
+    TransactionBody,
 };
 
 /// What a worker asks for an item.
@@ -93,12 +93,7 @@ fn low_tiers_fold() {
 #[test]
 fn every_board_is_folded_again_by_two() {
     let (mut chain, lease) = leased(Parameters { forced_share: Ppm::ONE, ..devnet(6) });
-    chain.state.records.insert((id("w0"), boards()), record_of(1_000_000, 1_000_000, 0));
-    let segment = chain.commit(lease, totals(1, 220, 1));
-    assert_eq!(chain.state.segment(&segment).unwrap().opening, Opening::NotOwed);
-    assert_eq!(chain.draw(segment).len(), 2);
-    let SegmentState::Judging { replay, .. } = chain.state.segment(&segment).unwrap().state else { panic!("judging") };
-    assert_eq!(replay, Ppm::ONE);
+    assert_looked_at_whole_by_two(&mut chain, lease, boards(), totals(1, 220, 1));
 }
 
 /// SPEC M5: an item is what is paid for.
@@ -106,27 +101,11 @@ fn every_board_is_folded_again_by_two() {
 fn right_board_is_final_and_paid_by_the_item() {
     let (mut chain, segment, members) = judged(devnet(6));
     chain.vote(segment, &members, valid());
-    let paid = chain.history.iter().any(|event| {
-        matches!(event, Event::SegmentApproved(outcome) if outcome.segment == segment && outcome.fee.nano() == 2_200)
-    });
-    assert!(paid);
+    assert!(is_paid(&chain, segment, 2_200));
 }
 
 /// SPEC L2, S: a board that is not what its files fold to costs its worker what a wrong result does.
 #[test]
 fn inflated_board_is_slashed() {
-    let (mut chain, segment, members) = judged(devnet(6));
-    let before = chain.stake("w0");
-    let wrong = VerdictVote::Invalid { job: 0, fault: JobFault::Board };
-    chain.vote(segment, &members, wrong);
-    chain.vote_rest(segment, wrong);
-    let slash = chain.history.iter().find_map(|event| match event {
-        Event::Slashed(slash) if slash.node == id("w0") => Some(slash.clone()),
-        _ => None,
-    });
-    let slash = slash.unwrap();
-    assert_eq!((slash.rule, slash.segment), (SlashRule::WrongResult, Some(segment)));
-    let share = chain.parameters().slash_wrong_result;
-    assert_eq!(before - chain.stake("w0"), Amount::from_nano(before).share(share).nano());
-    assert!(chain.state.segment(&segment).is_none());
+    assert_wrong_result_is_slashed(judged(devnet(6)), JobFault::Board);
 }

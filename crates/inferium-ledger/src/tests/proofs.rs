@@ -1,10 +1,10 @@
 //! Proofs: tasks of kind `validation`, from the pool to a proof that does not hold (SPEC V10).
 
 use super::support::*;
-use crate::{Opening, Rejection, SegmentState};
+use crate::Rejection;
 use inferium_types::{
-    Amount, Digest, Event, JobFault, LeaseId, ModelProfile, Parameters, Ppm, Price, ProfileId, SlashRule, TaskKind,
-    TaskTerms, Tier, TransactionBody, VerdictVote, VerificationMode,
+    Amount, Digest, JobFault, LeaseId, ModelProfile, Parameters, Ppm, Price, ProfileId, SegmentId, TaskKind, TaskTerms,
+    Tier, TransactionBody, VerificationMode,
 };
 
 /// What a worker asks for a token of a proof.
@@ -51,6 +51,14 @@ fn leased(parameters: Parameters) -> (Chain, LeaseId) {
     (chain, lease)
 }
 
+/// One proof.
+fn judged(parameters: Parameters) -> (Chain, SegmentId, Vec<String>) {
+    let (mut chain, lease) = leased(parameters);
+    let segment = chain.commit(lease, totals(1, TOKENS, 1));
+    let members = chain.draw(segment);
+    (chain, segment, members)
+}
+
 /// SPEC T1, T2, V10: proofs on a profile of proofs and by its mode, nothing else there, and proofs nowhere else.
 #[test]
 fn only_proofs_are_opened_on_their_profile() {
@@ -76,39 +84,21 @@ fn only_proofs_are_opened_on_their_profile() {
 
 /// SPEC V10: whoever proved it and however often before, a proof is verified by two, and nothing is planted.
 #[test]
-fn every_proof_is_verified_by_two_and_paid_by_its_tokens() {
+fn every_proof_is_verified_by_two() {
     let (mut chain, lease) = leased(Parameters { forced_share: Ppm::ONE, ..devnet(6) });
-    chain.state.records.insert((id("w0"), proofs()), record_of(1_000_000, 1_000_000, 0));
-    let segment = chain.commit(lease, totals(1, TOKENS, 1));
-    assert_eq!(chain.state.segment(&segment).unwrap().opening, Opening::NotOwed);
-    let members = chain.draw(segment);
-    assert_eq!(members.len(), 2);
-    let SegmentState::Judging { replay, .. } = chain.state.segment(&segment).unwrap().state else { panic!("judging") };
-    assert_eq!(replay, Ppm::ONE);
+    assert_looked_at_whole_by_two(&mut chain, lease, proofs(), totals(1, TOKENS, 1));
+}
+
+/// SPEC M4, V10: what is paid for are the tokens that a proof counts as.
+#[test]
+fn right_proof_is_final_and_paid_by_its_tokens() {
+    let (mut chain, segment, members) = judged(devnet(6));
     chain.vote(segment, &members, valid());
-    let fee = 100 * TOKENS;
-    let paid = chain.history.iter().any(|event| {
-        matches!(event, Event::SegmentApproved(outcome) if outcome.segment == segment && outcome.fee.nano() == fee)
-    });
-    assert!(paid);
+    assert!(is_paid(&chain, segment, 100 * TOKENS));
 }
 
 /// SPEC V10, S: a proof that does not hold costs its worker what a wrong result does.
 #[test]
 fn false_proof_is_slashed() {
-    let (mut chain, lease) = leased(devnet(6));
-    let segment = chain.commit(lease, totals(1, TOKENS, 1));
-    let members = chain.draw(segment);
-    let before = chain.stake("w0");
-    let wrong = VerdictVote::Invalid { job: 0, fault: JobFault::Proof };
-    chain.vote(segment, &members, wrong);
-    chain.vote_rest(segment, wrong);
-    let slash = chain.history.iter().find_map(|event| match event {
-        Event::Slashed(slash) if slash.node == id("w0") => Some(slash.clone()),
-        _ => None,
-    });
-    let slash = slash.unwrap();
-    assert_eq!((slash.rule, slash.segment), (SlashRule::WrongResult, Some(segment)));
-    let share = chain.parameters().slash_wrong_result;
-    assert_eq!(before - chain.stake("w0"), Amount::from_nano(before).share(share).nano());
+    assert_wrong_result_is_slashed(judged(devnet(6)), JobFault::Proof);
 }

@@ -1,10 +1,10 @@
 //! Training: tasks of kind `training`, from the pool to an interval that is found wrong (SPEC X3).
 
 use super::support::*;
-use crate::{Opening, Rejection, SegmentState};
+use crate::Rejection;
 use inferium_types::{
-    Amount, Digest, Event, JobFault, LeaseId, ModelProfile, Parameters, Ppm, Price, ProfileId, SegmentId, SlashRule,
-    TaskKind, TaskTerms, Tier, TransactionBody, VerdictVote,
+    Amount, Digest, JobFault, LeaseId, ModelProfile, Parameters, Ppm, Price, ProfileId, SegmentId, TaskKind, TaskTerms,
+    Tier, TransactionBody,
 };
 
 /// What a worker asks for an example, and for an interval.
@@ -93,12 +93,7 @@ fn high_tiers_train() {
 #[test]
 fn every_interval_is_trained_again_by_two() {
     let (mut chain, lease) = leased(Parameters { forced_share: Ppm::ONE, ..devnet(6) });
-    chain.state.records.insert((id("w0"), training()), record_of(1_000_000, 1_000_000, 0));
-    let segment = chain.commit(lease, totals(1, 128, 1));
-    assert_eq!(chain.state.segment(&segment).unwrap().opening, Opening::NotOwed);
-    assert_eq!(chain.draw(segment).len(), 2);
-    let SegmentState::Judging { replay, .. } = chain.state.segment(&segment).unwrap().state else { panic!("judging") };
-    assert_eq!(replay, Ppm::ONE);
+    assert_looked_at_whole_by_two(&mut chain, lease, training(), totals(1, 128, 1));
 }
 
 /// SPEC M5: what is paid for is an interval, and each example that its steps see.
@@ -106,27 +101,11 @@ fn every_interval_is_trained_again_by_two() {
 fn right_interval_is_final_and_paid() {
     let (mut chain, segment, members) = judged(devnet(6));
     chain.vote(segment, &members, valid());
-    let paid = chain.history.iter().any(|event| {
-        matches!(event, Event::SegmentApproved(outcome) if outcome.segment == segment && outcome.fee.nano() == 2_280)
-    });
-    assert!(paid);
+    assert!(is_paid(&chain, segment, 2_280));
 }
 
 /// SPEC X3, S: an interval that is not what its steps come to costs its worker what a wrong result does.
 #[test]
 fn wrong_interval_is_slashed() {
-    let (mut chain, segment, members) = judged(devnet(6));
-    let before = chain.stake("w0");
-    let wrong = VerdictVote::Invalid { job: 0, fault: JobFault::Interval };
-    chain.vote(segment, &members, wrong);
-    chain.vote_rest(segment, wrong);
-    let slash = chain.history.iter().find_map(|event| match event {
-        Event::Slashed(slash) if slash.node == id("w0") => Some(slash.clone()),
-        _ => None,
-    });
-    let slash = slash.unwrap();
-    assert_eq!((slash.rule, slash.segment), (SlashRule::WrongResult, Some(segment)));
-    let share = chain.parameters().slash_wrong_result;
-    assert_eq!(before - chain.stake("w0"), Amount::from_nano(before).share(share).nano());
-    assert!(chain.state.segment(&segment).is_none());
+    assert_wrong_result_is_slashed(judged(devnet(6)), JobFault::Interval);
 }

@@ -45,7 +45,7 @@ async function audit(page) {
 const PAGES = {
   start: "/", studios: "/studios", playground: "/playground", explorer: "/explorer", blocks: "/explorer/blocks", block: "/explorer/blocks/2",
   transactions: "/explorer/transactions", segments: "/explorer/segments", tasks: "/explorer/tasks", slashes: "/explorer/slashes",
-  leaderboard: "/leaderboard", boards: "/boards", training: "/training", governance: "/governance", wallet: "/wallet",
+  leaderboard: "/leaderboard", boards: "/boards", training: "/training", proofs: "/proofs", governance: "/governance", wallet: "/wallet",
 };
 
 for (const [name, path] of Object.entries(PAGES)) {

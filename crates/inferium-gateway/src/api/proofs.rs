@@ -166,7 +166,7 @@ impl Task {
                     let claimed = claimed.clone();
                     let is_approved = decided(&self.hub, claimed.job).await?;
                     let change = move |hub: &Hub| match is_approved {
-                        true => hub.store.change_proof(id, |record| record.state = ProofState::Approved(claimed)),
+                        true => hub.store.end_proof(id, ProofState::Approved(claimed)),
                         false => hub.store.reject_proof(id, rand::random()),
                     };
                     self.hub.disk(change).await?;
@@ -177,9 +177,7 @@ impl Task {
             if let Err(why) = outcome {
                 warn!(job = %id, why, "a proof was given up");
                 let state = ProofState::Failed(why);
-                let change =
-                    move |hub: &Hub| hub.store.change_proof(id, |record| (record.state, record.waits) = (state, None));
-                return self.hub.disk(change).await;
+                return self.hub.disk(move |hub| hub.store.end_proof(id, state)).await;
             }
         }
     }

@@ -120,6 +120,14 @@ impl GatewayStore {
         })
     }
 
+    /// It is over: approved, or given up. What was proved is forgotten, since nothing is made of it again (SPEC J2).
+    pub(crate) fn end_proof(&self, job: JobId, state: ProofState) -> Result<(), StoreError> {
+        self.change_proof(job, |record| {
+            (record.state, record.waits) = (state, None);
+            record.input.tensor = Vec::new();
+        })
+    }
+
     /// Keeps what a worker claims before anybody relies on it.
     pub(crate) fn claim_proof(&self, job: JobId, claimed: ProofJob, proof: &Vec<u8>) -> Result<(), StoreError> {
         self.store.write(|tx| {

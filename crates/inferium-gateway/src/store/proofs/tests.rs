@@ -57,8 +57,10 @@ fn a_proof_is_claimed_and_approved_or_made_again() {
     assert_eq!(again.input.seed, [9; 32], "a commitment is for one proof");
     assert_eq!(store.proved(job(1)).unwrap(), None, "what no committee approved is not shown to anybody");
     store.claim_proof(job(1), proof_job(1), &vec![3]).unwrap();
-    store.change_proof(job(1), |record| record.state = ProofState::Approved(proof_job(1))).unwrap();
-    assert!(store.proof(job(1)).unwrap().unwrap().state.is_over());
+    store.end_proof(job(1), ProofState::Approved(proof_job(1))).unwrap();
+    let over = store.proof(job(1)).unwrap().unwrap();
+    assert!(over.state.is_over() && over.input.tensor.is_empty(), "what was asked is forgotten");
+    assert_eq!(store.proved(job(1)).unwrap(), Some(vec![3]));
     assert_eq!(store.proofs_under_way(payer(0)).unwrap(), 0);
     // What is not there is not made up.
     store.claim_proof(job(9), proof_job(9), &vec![1]).unwrap();

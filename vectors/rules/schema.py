@@ -155,7 +155,7 @@ STATISTICS = record(
     draws=record(positions=narrow, outside=narrow, bets=row(*[signed] * 8)),
 )
 MODEL = record(
-    name=text, task=choice(chat={}, embed={"width": narrow}, host={}, fold={}, train={}), weights_root=ID, tokenizer_hash=ID, template_hash=ID,
+    name=text, task=choice(chat={}, embed={"width": narrow}, host={}, fold={}, train={}, prove={}), weights_root=ID, tokenizer_hash=ID, template_hash=ID,
     engine=choice(
         canonical={"build": ID, "tier": text}, tolerance={"verifier": ID, "calibration": CALIBRATION},
         foreign={"verifier": ID, "bounds": record(drift=narrow, margin_micro=narrow, outside=narrow)},

@@ -151,6 +151,8 @@ fn declare_builds(
     page.invalid(&by("with weights"), rule, chain, "v0", declare(with_weights), "out_of_bounds");
     let with_tokenizer = ModelProfile { tokenizer_hash: Digest::sha256(b"words"), ..one.clone() };
     page.invalid(&by("with a tokenizer"), rule, chain, "v0", declare(with_tokenizer), "out_of_bounds");
+    let with_template = ModelProfile { template_hash: Digest::sha256(b"template"), ..one.clone() };
+    page.invalid(&by("with a template"), rule, chain, "v0", declare(with_template), "out_of_bounds");
     let within = ModelProfile { engine: tolerance().engine, ..one.clone() };
     page.invalid(&by("within a tolerance"), rule, chain, "v0", declare(within), "out_of_bounds");
     for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {

@@ -2,18 +2,20 @@
 //! claim checked after every block.
 
 use crate::entries::{Capability, Record};
-use crate::execute::Block;
-use crate::{
-    Ballot, BlockEnvironment, Executed, InvalidBlock, Opening, Phase, Rejection, SegmentState, State, assemble, execute,
-};
+use crate::{Ballot, BlockEnvironment, Executed, InvalidBlock, Phase, Rejection, State, assemble, execute};
 use inferium_types::{
     AccountId, Amount, CapabilityReport, Digest, EngineClass, Event, Genesis, GenesisNode, GroupKey, JobFault,
     JobTotals, LeaseId, ModelProfile, ModelTask, NodeId, NodeRole, OfferTerms, Parameters, Ppm, Price, ProfileId,
     ProposalAction, ProposalOutcome, ProposalTerms, SecretKey, SeedSignature, SegmentCommitment, SegmentId,
-    SegmentTerms, SlashRule, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote,
-    VerificationMode, VerifiedTransaction, VoteChoice, VrfSecretKey,
+    SegmentTerms, TaskId, TaskKind, TaskTerms, Tier, Transaction, TransactionBody, VerdictVote, VerificationMode,
+    VerifiedTransaction, VoteChoice, VrfSecretKey,
 };
 use std::collections::BTreeMap;
+
+mod taking_back;
+mod whole;
+
+pub(super) use whole::{assert_looked_at_whole_by_two, assert_wrong_result_is_slashed, is_paid};
 
 /// Time of the genesis.
 pub(super) const START_MS: u64 = 1_000_000;
@@ -773,7 +775,7 @@ fn check_block(
     assert_eq!(assembled.executed.state, executed.state);
     assert_eq!(assembled.executed.events, executed.events);
 
-    check_taking_back(parent, environment, transactions);
+    taking_back::check(parent, environment, transactions);
 
     let mut entries: BTreeMap<Vec<u8>, Vec<u8>> = parent.entries().into_iter().collect();
     for (key, value) in State::changes(parent, &executed.state) {
@@ -784,56 +786,4 @@ fn check_block(
     }
     assert_eq!(entries, executed.state.entries().into_iter().collect::<BTreeMap<_, _>>());
     assert_eq!(State::from_entries(entries).unwrap(), executed.state);
-}
-
-/// SPEC M3: whatever a transaction wrote when it failed, or was applied, can be taken back, what is
-/// derived included.
-fn check_taking_back(parent: &State, environment: &BlockEnvironment, transactions: &[VerifiedTransaction]) {
-    let mut block = Block::begin(parent, environment).unwrap();
-    for transaction in transactions {
-        let before = block.state.clone();
-        block.state.mark();
-        let _ = block.apply(transaction);
-        block.state.take_back();
-        assert_eq!(block.state, before, "{transaction:?}");
-        block.include(transaction).unwrap();
-    }
-}
-
-/// What follows where every result is looked at whole and nothing is planted (SPEC L2, X3, V10): one by a worker with the best record is
-/// judged by two, and all of it.
-pub(super) fn assert_looked_at_whole_by_two(chain: &mut Chain, lease: LeaseId, profile: ProfileId, of: JobTotals) {
-    chain.state.records.insert((id("w0"), profile), record_of(1_000_000, 1_000_000, 0));
-    let segment = chain.commit(lease, of);
-    assert_eq!(chain.state.segment(&segment).unwrap().opening, Opening::NotOwed);
-    assert_eq!(chain.draw(segment).len(), 2);
-    let SegmentState::Judging { replay, .. } = chain.state.segment(&segment).unwrap().state else { panic!("judging") };
-    assert_eq!(replay, Ppm::ONE);
-}
-
-/// Whether a segment was approved with this fee.
-pub(super) fn is_paid(chain: &Chain, segment: SegmentId, fee: u64) -> bool {
-    chain.history.iter().any(|event| {
-        matches!(event, Event::SegmentApproved(outcome) if outcome.segment == segment && outcome.fee.nano() == fee)
-    })
-}
-
-/// What follows when everybody finds a segment of `w0` wrong (SPEC S): it costs what a wrong result does, and nothing is left of it.
-pub(super) fn assert_wrong_result_is_slashed(
-    (mut chain, segment, members): (Chain, SegmentId, Vec<String>),
-    fault: JobFault,
-) {
-    let before = chain.stake("w0");
-    let wrong = VerdictVote::Invalid { job: 0, fault };
-    chain.vote(segment, &members, wrong);
-    chain.vote_rest(segment, wrong);
-    let slash = chain.history.iter().find_map(|event| match event {
-        Event::Slashed(slash) if slash.node == id("w0") => Some(slash.clone()),
-        _ => None,
-    });
-    let slash = slash.unwrap();
-    assert_eq!((slash.rule, slash.segment), (SlashRule::WrongResult, Some(segment)));
-    let share = chain.parameters().slash_wrong_result;
-    assert_eq!(before - chain.stake("w0"), Amount::from_nano(before).share(share).nano());
-    assert!(chain.state.segment(&segment).is_none());
 }

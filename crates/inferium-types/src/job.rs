@@ -652,7 +652,7 @@ pub struct JobResult {
     /// Merkle root over the digests of (token, logit bits) at each position of the answer; on a tolerance profile over
     /// what the worker says of each window ([`MeasuredEvidence::root`]); of embeddings, scores, logits, boards, intervals and proofs
     /// over their leaves ([`Embedding::leaf`], [`TokenScore::leaf`], [`Logits::leaf`], [`board_leaf`], [`TrainedInterval::leaf`],
-    /// [`proof_leaf`]).
+    /// [`crate::proof_leaf`]).
     pub evidence_root: Digest,
     /// Tokens.
     pub usage: Usage,

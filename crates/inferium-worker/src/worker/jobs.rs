@@ -87,7 +87,7 @@ impl Core {
         let (cancel, cancelled) = watch::channel(false);
         work.begin(&request, cancel);
         let crime = self.config.crime;
-        let terms = work.record.terms.clone();
+        let terms = work.record.terms;
         let vrf_output = work.vrf_output;
         // How soon an answer begins tells what was asked before, so only jobs of one gateway share it.
         let prefix_scope = Some(Digest::of_value("inferium/prefix-scope/1", &work.record.gateway));

@@ -315,7 +315,7 @@ def runs(folder, count=30):
         with Network(folder / engine, *options, **({"model": "mock"} if engine == "mock" else {})) as network:
             manifest.unlink(missing_ok=True)
             for command in (
-                ("studio", "init", "--name", "plain", "--model", network.model, "--out", manifest),
+                ("studio", "init", "plain", "--model", network.model, "--out", manifest),
                 ("studio", "publish", manifest, "--as", "account", "--data", network.data, "--yes"),
             ):
                 done = network.run(*command)

@@ -87,7 +87,7 @@ def body(run, **changes):
 def test_what_can_t_be_trained_on_this_model_is_refused_before_anything_is_paid(network, run):
     spent = network.request("/v1/key")[2]["spent_nano"]
     cases = {
-        "other weights": ({"model": {**run["model"], "weights_root": "0" * 64}}, "data", "other weights"),
+        "other weights": ({"model": {**run["model"], "weights_root": "0" * 64}}, "model", "of the weights"),
         "more layers than it has": ({"adapters": {"layers": 31}}, "data", "the model's 30"),
         "vectors": ({"vectors": "AAAA"}, "vectors", "a classifier's"),
         "steps too large": ({"batch": 129}, "data", "tokens of a step"),

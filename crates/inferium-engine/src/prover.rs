@@ -3,7 +3,7 @@
 use crate::EngineError;
 use inferium_exact::Model;
 use inferium_types::{ChainId, ClassifierInputs, Digest, LeaseId, ModelProfile, ProvingInput, limits};
-use inferium_zk::{Hiding, ProofFile, ProveError, ProvingKey, Statement, VerifyingKey, verify_traced};
+use inferium_zk::{Hiding, InputCommitment, ProofFile, ProveError, ProvingKey, Statement, VerifyingKey, verify_traced};
 use std::fmt;
 
 #[cfg(test)]
@@ -99,8 +99,8 @@ impl Prover {
         Ok(self.tokens)
     }
 
-    /// What is to be proved of an input for a lease: the model is run.
-    fn statement(&self, input: &ProvingInput, lease: LeaseId) -> Result<(Statement, Vec<i32>), EngineError> {
+    /// What is to be proved of an input for a lease, with the commitment that it names: the model is run.
+    fn statement(&self, input: &ProvingInput, lease: LeaseId) -> Result<(Statement, InputCommitment), EngineError> {
         self.read(input)?;
         let elements: Vec<i32> = input.tensor.iter().map(|element| i32::from(*element)).collect();
         let hiding = if input.hides { Hiding::Activations } else { Hiding::Nothing };
@@ -114,7 +114,7 @@ impl Prover {
             prover: *lease.digest().as_bytes(),
             hiding,
         };
-        Ok((statement, elements))
+        Ok((statement, committed))
     }
 
     /// Proves what the model says of an input, under a lease; the proof with its statement, as files hold it.
@@ -124,8 +124,7 @@ impl Prover {
     /// # Errors
     /// [`EngineError::Tensor`] of an input that the model does not read, [`EngineError::Failed`].
     pub fn prove(&self, input: &ProvingInput, lease: LeaseId) -> Result<Vec<u8>, EngineError> {
-        let (statement, elements) = self.statement(input, lease)?;
-        let committed = self.key.commit(&elements, &input.seed, statement.hiding).map_err(|error| failed(&error))?;
+        let (statement, committed) = self.statement(input, lease)?;
         let proof = self.key.prove(committed, &statement, &mut rand::rng()).map_err(|error| failed(&error))?;
         let file = ProofFile { model: *self.key.verifying_key().model(), statement, proof };
         let bytes = file.to_bytes().map_err(|error| failed(&error))?;

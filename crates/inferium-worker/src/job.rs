@@ -530,12 +530,10 @@ pub(crate) fn model_for(
     ground: Option<&Ground>,
     prover: Option<&Arc<Prover>>,
 ) -> (Model, Option<Arc<Server>>) {
-    match kind {
-        TaskKind::Leaderboard => (Model::folder(network), None),
-        TaskKind::Training => (ground.unwrap_or(&Ground::Vectors).model(), None),
-        TaskKind::Validation if prover.is_some() => {
-            (prover.map_or_else(|| own.clone(), |prover| Model::Prover(Arc::clone(prover))), None)
-        }
+    match (kind, prover) {
+        (TaskKind::Leaderboard, _) => (Model::folder(network), None),
+        (TaskKind::Training, _) => (ground.unwrap_or(&Ground::Vectors).model(), None),
+        (TaskKind::Validation, Some(prover)) => (Model::Prover(Arc::clone(prover)), None),
         _ => (own.clone(), server.map(Arc::clone)),
     }
 }

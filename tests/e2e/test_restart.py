@@ -51,12 +51,14 @@ def test_a_data_folder_serves_one_process_and_is_never_someone_elses(tmp_path):
         second = network.run("up", "--engine", "mock", "--data", network.data, "--listen", "127.0.0.1:0")
         assert second.returncode == 1 and "another process" in second.stderr
         # A copy has no lock to be found by; its validators' keys are in use all the same.
-        copy = tmp_path / "copy"
-        shutil.copytree(network.data, copy)
-        twin = network.run("up", "--engine", "mock", "--data", copy, "--listen", "127.0.0.1:0")
+        early = tmp_path / "early"
+        shutil.copytree(network.data, early)
+        twin = network.run("up", "--engine", "mock", "--data", early, "--listen", "127.0.0.1:0")
         assert twin.returncode == 1 and "another process runs the validator" in twin.stderr, twin.stderr
         assert network.chat()[0] == 200
-    # Once the first is gone, the copy is as good.
+    # Once the first is gone, a copy of what it left is as good. (One made while it ran need not be: see below.)
+    copy = tmp_path / "copy"
+    shutil.copytree(network.data, copy)
     with Network(copy, "--engine", "mock", model="mock") as moved:
         assert moved.chat()[0] == 200
     foreign = tmp_path / "foreign"
@@ -66,6 +68,24 @@ def test_a_data_folder_serves_one_process_and_is_never_someone_elses(tmp_path):
         [str(BINARY), "up", "--engine", "mock", "--fresh", "--data", str(foreign)], capture_output=True, text=True
     )
     assert refused.returncode == 2 and (foreign / "thesis.txt").read_text() == "mine"
+
+
+def test_a_folder_that_was_copied_while_its_node_wrote_is_refused_in_words(tmp_path):
+    with Network(tmp_path / "data", "--engine", "mock", model="mock") as network:
+        assert network.chat()[0] == 200
+    blocks = sorted((network.data / "chain").glob("validator-*-blocks-*"))
+    assert blocks
+    for folder in blocks:
+        shutil.copytree(folder, tmp_path / folder.name)
+    with network:
+        assert all(network.chat()[0] == 200 for _ in range(3))
+    # Blocks of earlier beside a state of later: what a copy of a running node's folder can hold.
+    for folder in blocks:
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / folder.name, folder)
+    refused = network.run("up", "--engine", "mock", "--data", network.data, "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1, refused.stderr
+    assert "what is stored of the chain is not whole" in refused.stderr and "copy it again once" in refused.stderr
 
 
 def test_fresh_starts_a_new_chain(tmp_path):

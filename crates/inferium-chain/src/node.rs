@@ -105,10 +105,21 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
-    /// The thread can't be made, or ended at once.
+    /// The thread can't be made.
     #[error("the consensus thread did not start: {reason}")]
     Thread {
         /// Why.
+        reason: String,
+    },
+    /// What is stored does not agree with itself, so consensus ended while it read it.
+    #[error(
+        "{directory}: what is stored of the chain is not whole ({reason}). A folder that was copied while its node ran is \
+         like that: copy it again once the node has stopped"
+    )]
+    Store {
+        /// Where it is stored.
+        directory: PathBuf,
+        /// What was found.
         reason: String,
     },
 }
@@ -284,9 +295,10 @@ pub async fn start_validators(setups: Vec<ValidatorSetup>) -> Result<Vec<Validat
         handles.push(handle);
     }
     let (started, ready) = oneshot::channel();
+    let stored = directory.clone();
     let runner = std::thread::Builder::new()
         .name("consensus".into())
-        .spawn(move || run(directory, prepared, started, stopped))
+        .spawn(move || run(stored, prepared, started, stopped))
         .map_err(|error| StartError::Thread { reason: error.to_string() })?;
     // A second thread waits for the first, since a panic there must become news for the owners.
     std::thread::Builder::new()
@@ -305,11 +317,14 @@ pub async fn start_validators(setups: Vec<ValidatorSetup>) -> Result<Vec<Validat
         Ok(Ok(())) => Ok(handles),
         Ok(Err((name, error))) => Err(StartError::Engine { name, reason: error.to_string() }),
         Err(_) => {
-            let reason = match handles.first() {
-                Some(handle) => format!("{:?}", handle.fatal().await),
-                None => String::new(),
+            let end = match handles.first() {
+                Some(handle) => handle.fatal().await,
+                None => Fatal::Stopped,
             };
-            Err(StartError::Thread { reason })
+            Err(match end {
+                Fatal::Failed { reason } => StartError::Store { directory, reason },
+                Fatal::Running | Fatal::Stopped => StartError::Thread { reason: "it was stopped".into() },
+            })
         }
     }
 }

@@ -31,6 +31,7 @@ mod mcp;
 mod model;
 mod node;
 mod output;
+mod processor;
 mod profile;
 mod progress;
 mod ps;
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|word| word == "tool") {
         return inferium_tools::helper(arguments);
     }
-    let outcome = config::command_line().and_then(|cli| {
+    let outcome = processor::check().and_then(|()| config::command_line()).and_then(|cli| {
         output::choose(cli.format());
         let _logs = logs::init(&cli);
         dispatch(cli)

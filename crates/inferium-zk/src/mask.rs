@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::channel::{Demand, Lin};
 use crate::error::{ProveError, VerifyError};
 use crate::field::{EF, F, Stream, bits_of, eq_table, evaluate, inner, lagrange};
-use crate::oracle::{Committed, Opening, Root, SPARE, VARIABLES_MIN};
+use crate::oracle::SPARE;
 use crate::transcript::Transcript;
 
 /// Elements of the base field in one of the extension.
@@ -25,18 +25,16 @@ const LIMBS: usize = 5;
 /// Bits of the index of a limb: five of pads, five of R, six unused.
 const LIMB_BITS: usize = 4;
 
-/// The committed pads.
+/// Pads, which are committed to beside the trace, in one polynomial with it.
 pub(crate) struct Pads {
     pub(crate) demand: Demand,
     values: Vec<EF>,
     blind: Vec<EF>,
-    committed: Committed,
 }
 
 /// What a hiding proof has beside masked messages.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct MaskProof {
-    pub(crate) root: Root,
     /// A(ζ) and B(ζ).
     factors: [EF; 2],
     /// d.
@@ -45,16 +43,20 @@ pub(crate) struct MaskProof {
     sums: Vec<EF>,
     /// Limbs of pads(z), then of R(z).
     limbs: Vec<EF>,
-    opening: Opening,
 }
 
 /// Bits of the index of a pad.
 fn pad_bits(demand: Demand) -> usize {
-    bits_of(demand.total() + SPARE).max(VARIABLES_MIN - LIMB_BITS)
+    bits_of(demand.total() + SPARE)
+}
+
+/// Variables of the polynomial of all limbs.
+pub(crate) fn pad_variables(demand: Demand) -> usize {
+    pad_bits(demand) + LIMB_BITS
 }
 
 impl Pads {
-    /// Draws and commits them.
+    /// Draws them.
     pub(crate) fn draw(demand: Demand, stream: &mut Stream) -> Result<Self, ProveError> {
         let length = 1_usize << pad_bits(demand);
         let mut element = || {
@@ -64,8 +66,14 @@ impl Pads {
         let mut values: Vec<EF> = (0..length).map(|_| element()).collect();
         let blind: Vec<EF> = (0..length).map(|_| element()).collect();
         triples(demand, &mut values)?;
+        Ok(Self { demand, values, blind })
+    }
+
+    /// Their limbs, of [`pad_variables`] variables.
+    pub(crate) fn polynomial(&self) -> Vec<F> {
+        let length = self.values.len();
         let mut polynomial = vec![F::ZERO; length << LIMB_BITS];
-        for (row, vector) in [&values, &blind].into_iter().enumerate() {
+        for (row, vector) in [&self.values, &self.blind].into_iter().enumerate() {
             for (at, element) in vector.iter().enumerate() {
                 for (limb, value) in element.as_basis_coefficients_slice().iter().enumerate() {
                     if let Some(place) = polynomial.get_mut((row * LIMBS + limb) * length + at) {
@@ -74,20 +82,20 @@ impl Pads {
                 }
             }
         }
-        let committed = Committed::new(polynomial, Some(Stream::seeded(stream, "pads")))?;
-        Ok(Self { demand, values, blind, committed })
+        polynomial
     }
 
     pub(crate) fn at(&self, pad: usize) -> EF {
         self.values.get(pad).copied().unwrap_or(EF::ZERO)
     }
 
-    pub(crate) const fn root(&self) -> &Root {
-        &self.committed.root
-    }
-
-    /// Proves that the forms are zero.
-    pub(crate) fn prove(self, zeros: Vec<Lin>, transcript: &mut Transcript) -> Result<MaskProof, ProveError> {
+    /// Proves that the forms are zero, but for the opening of the [`Self::polynomial`], whose points are given back.
+    pub(crate) fn prove(
+        &self,
+        polynomial: &[F],
+        zeros: Vec<Lin>,
+        transcript: &mut Transcript,
+    ) -> Result<(MaskProof, Vec<Vec<EF>>), ProveError> {
         let vanished = ProveError::Statement("a drawn point has no inverse");
         let demand = self.demand;
         let zeta = transcript.challenge();
@@ -102,10 +110,9 @@ impl Pads {
         let sums: Vec<EF> = self.blind.iter().zip(&self.values).map(|(blind, pad)| *blind + gamma * *pad).collect();
         sums.iter().for_each(|sum| transcript.element(*sum));
         let points = points(demand, transcript);
-        let limbs: Vec<EF> = points.iter().map(|point| evaluate(&self.committed.values, point)).collect();
-        let root = self.committed.root;
-        let opening = self.committed.open(&points, transcript)?;
-        Ok(MaskProof { root, factors, blind, sums, limbs, opening })
+        let limbs: Vec<EF> = points.iter().map(|point| evaluate(polynomial, point)).collect();
+        limbs.iter().for_each(|limb| transcript.element(*limb));
+        Ok((MaskProof { factors, blind, sums, limbs }, points))
     }
 }
 
@@ -161,7 +168,7 @@ fn combine(demand: Demand, zeros: Vec<Lin>, bases: (Vec<EF>, Vec<EF>), factors: 
     (coefficients, constant)
 }
 
-/// Where the commitment is opened: at one drawn point of each limb.
+/// Where the pads' polynomial is opened: at one drawn point of each limb.
 fn points(demand: Demand, transcript: &mut Transcript) -> Vec<Vec<EF>> {
     let point: Vec<EF> = (0..pad_bits(demand)).map(|_| transcript.challenge()).collect();
     let bit = |limb: usize, bit: usize| EF::from_bool(limb >> bit & 1 == 1);
@@ -208,15 +215,15 @@ pub(crate) fn simulate(demand: Demand, zeros: Vec<Lin>, stream: &mut Stream) -> 
 }
 
 impl MaskProof {
-    /// Checks that the forms are zero.
+    /// Checks that the forms are zero, but for the opening of the pads' polynomial: what it has to be where.
     pub(crate) fn verify(
         &self,
         demand: Demand,
         zeros: Vec<Lin>,
         transcript: &mut Transcript,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Vec<(Vec<EF>, EF)>, VerifyError> {
         let length = 1_usize << pad_bits(demand);
-        if self.sums.len() != length || self.limbs.len() != 2 * LIMBS || !self.opening.is_hiding() {
+        if self.sums.len() != length || self.limbs.len() != 2 * LIMBS {
             return Err(VerifyError::Shape("the proof about pads"));
         }
         let zeta = transcript.challenge();
@@ -235,7 +242,7 @@ impl MaskProof {
         if inner(&eq_table(point), &self.sums) != whole(blind) + gamma * whole(pads) {
             return Err(VerifyError::Relation("sums of pads"));
         }
-        let claims: Vec<_> = points.into_iter().zip(self.limbs.iter().copied()).collect();
-        self.opening.verify("pads", pad_bits(demand) + LIMB_BITS, &self.root, &claims, transcript)
+        self.limbs.iter().for_each(|limb| transcript.element(*limb));
+        Ok(points.into_iter().zip(self.limbs.iter().copied()).collect())
     }
 }

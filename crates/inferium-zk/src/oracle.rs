@@ -51,6 +51,8 @@ const HIDING: SecurityAssumption = SecurityAssumption::UniqueDecoding;
 
 const FOLDING: usize = 4;
 const RATE_BITS: usize = 1;
+/// What hiding commitments are of is short, and unique decoding asks for fewer queries in sparser codes.
+const HIDING_RATE_BITS: usize = 2;
 
 /// The parameters of this size: with the least grinding that lets every term reach its bits.
 fn parameters(variables: usize, regime: SecurityAssumption) -> Result<ProtocolParameters, ProveError> {
@@ -70,13 +72,14 @@ fn parameters_grinding(
     regime: SecurityAssumption,
     bits: usize,
 ) -> Result<ProtocolParameters, ProveError> {
+    let rate = if regime == HIDING { HIDING_RATE_BITS } else { RATE_BITS };
     let folding_factor = FoldingFactor::Constant(FOLDING);
     let failed = |_| ProveError::Unsupported("size of a polynomial");
     let (rounds, _) = folding_factor.compute_number_of_rounds(variables).map_err(failed)?;
     Ok(ProtocolParameters {
-        starting_log_inv_rate: RATE_BITS,
+        starting_log_inv_rate: rate,
         // Each round halves the domain and folds the polynomial by 2^FOLDING: the rate falls by the difference.
-        round_log_inv_rates: (1..=rounds).map(|round| RATE_BITS + round * (FOLDING - 1)).collect(),
+        round_log_inv_rates: (1..=rounds).map(|round| rate + round * (FOLDING - 1)).collect(),
         folding_factor,
         soundness_type: regime,
         security_level: TERM_BITS,
@@ -102,8 +105,8 @@ fn plain(variables: usize, claims: usize) -> Result<Plain, ProveError> {
 }
 
 fn hiding(variables: usize, stream: Stream) -> Result<Hiding, ProveError> {
-    // Rows of masks and the rate of their code, as the library's own measurements use them.
-    let zk = ZkParameters { ell_zk: 16, mask_log_inv_rate: 5 };
+    // Masks are one longer than the shortest that hide a round of degree 2; their code is as sparse as the library's own measurements have it.
+    let zk = ZkParameters { ell_zk: 4, mask_log_inv_rate: 5 };
     let failed = |error: p3_whir::pcs::zk::ZkConfigError| ProveError::Commitment(error.to_string());
     let config = ZkWhirConfig::new(variables, parameters(variables, HIDING)?, zk).map_err(failed)?;
     Ok(Hiding::new(config, Dft::default(), mmcs(), stream))

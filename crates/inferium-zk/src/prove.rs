@@ -7,12 +7,12 @@ use crate::channel::{Demand, Deviation, Reader, Writer};
 use crate::circuit::build;
 use crate::error::ProveError;
 use crate::field::{EF, F, Stream, evaluate};
-use crate::mask::Pads;
+use crate::mask::{Pads, pad_variables};
 use crate::oracle::Committed;
 use crate::outline::Outline;
 use crate::proof::{Parts, Proof};
 use crate::statement::{Hiding, Statement, VerifyingKey};
-use crate::verify::{Opened, begin, begin_points, count, replay};
+use crate::verify::{Opened, begin, begin_points, committed_variables, count, embed, replay};
 use crate::weight::{Claim, Column, Oracle};
 use crate::witness::{input_polynomial, trace_polynomial};
 use crate::{batch, linear, lookup};
@@ -22,10 +22,10 @@ use crate::{batch, linear, lookup};
 pub enum Stage {
     /// Runs the model.
     Run,
-    /// Commits to what the run computed.
-    Trace,
-    /// Commits to the pads of messages; of hiding proofs only.
+    /// Draws the pads of messages; of hiding proofs only.
     Pads,
+    /// Commits to what the run computed, and to pads with it.
+    Trace,
     /// Proves that rows are in their tables.
     Lookups,
     /// Proves a layer of weights.
@@ -174,19 +174,19 @@ impl ProvingKey {
     ) -> Result<Proof, ProveError> {
         let key = &self.key;
         let is_hiding = statement.hiding == Hiding::Activations;
-        watch(Stage::Trace);
-        let trace = Committed::new(values, is_hiding.then(|| Stream::seeded(stream, "trace")))?;
         let pads = is_hiding.then(|| watch(Stage::Pads)).map(|()| Pads::draw(key.demand, stream)).transpose()?;
-        let pads_root = pads.as_ref().map(|pads| *pads.root());
-        let roots = [&statement.input, &trace.root];
-        let (_, points) = begin_points(key, statement, roots, pads_root.as_ref());
-        let [early_input, early_trace] = points;
-        let early = [evaluate(&input.committed.values, &early_input), evaluate(&trace.values, &early_trace)];
+        watch(Stage::Trace);
+        let of_trace = values.len();
+        let values = beside(values, pads.as_ref().map(Pads::polynomial), committed_variables(key, is_hiding));
+        let trace = Committed::new(values, is_hiding.then(|| Stream::seeded(stream, "trace")))?;
+        let columns = trace.values.get(..of_trace).unwrap_or_default();
+        let [early_input, early_trace] = begin_points(key, statement, [&statement.input, &trace.root]).1;
+        let early = [evaluate(&input.committed.values, &early_input), evaluate(columns, &early_trace)];
         let root = trace.root;
-        let opened = Opened { input: &statement.input, trace: &root, pads: pads_root.as_ref(), early };
+        let opened = Opened { input: &statement.input, trace: &root, early };
         let (mut transcript, _) = begin(key, statement, &opened);
         let mut writer = Writer::new(&mut transcript, pads.as_ref(), deviation);
-        let oracles = [&self.weights.values, &input.committed.values, &trace.values].map(Vec::as_slice);
+        let oracles = [self.weights.values.as_slice(), &input.committed.values, columns];
         let points = self.messages(oracles, &mut writer, watch);
         let messages = writer.messages;
         let [weights_point, input_point, trace_point] = points.clone();
@@ -195,8 +195,8 @@ impl ProvingKey {
             *late = evaluate(values, point);
             transcript.element(*late);
         }
-        let mask = match pads {
-            None => None,
+        let (mask, of_pads) = match pads {
+            None => (None, Vec::new()),
             Some(pads) => {
                 watch(Stage::Masks);
                 let (mut again, _) = begin(key, statement, &opened);
@@ -205,14 +205,20 @@ impl ProvingKey {
                 let output = key.output(statement).ok_or(ProveError::Statement("output"))?;
                 replay(key, &output, &mut reader).map_err(rejected)?.close(late, &mut reader);
                 let zeros = reader.finish().map_err(rejected)?;
-                Some(pads.prove(zeros, &mut transcript)?)
+                let behind = trace.values.get(trace.values.len() / 2..).unwrap_or_default();
+                let length = 1 << pad_variables(key.demand);
+                let (mask, points) = pads.prove(behind.get(..length).unwrap_or_default(), zeros, &mut transcript)?;
+                (Some(mask), points)
             }
         };
         watch(Stage::Openings);
+        let variables = committed_variables(key, is_hiding);
+        let of_trace = [early_trace, trace_point].into_iter().map(|point| embed(&point, variables, false));
+        let of_trace: Vec<_> = of_trace.chain(of_pads.iter().map(|point| embed(point, variables, true))).collect();
         let openings = [
             self.weights.open_again(&[weights_point], &mut transcript)?,
             input.committed.open(&[early_input, input_point], &mut transcript)?,
-            trace.open(&[early_trace, trace_point], &mut transcript)?,
+            trace.open(&of_trace, &mut transcript)?,
         ];
         let parts = Parts { trace: root, early, messages, late, mask, openings };
         Proof::new(&parts).ok_or(ProveError::Statement("a proof that can't be written"))
@@ -243,6 +249,16 @@ impl ProvingKey {
             batch::prove(of(oracle), &own, writer)
         })
     }
+}
+
+/// The trace, and pads from the middle on.
+fn beside(mut trace: Vec<F>, pads: Option<Vec<F>>, variables: usize) -> Vec<F> {
+    if let Some(pads) = pads {
+        trace.resize(1 << (variables - 1), F::default());
+        trace.extend(pads);
+        trace.resize(1 << variables, F::default());
+    }
+    trace
 }
 
 /// Counts the pads of a key's proofs.

@@ -14,7 +14,7 @@ use crate::field::{EF, F};
 pub(crate) type Challenger = SerializingChallenger32<F, HashChallenger<u8, Blake3, 32>>;
 
 /// Name and version of the protocol. Any change of what is absorbed, proved or checked is another version.
-pub(crate) const PROTOCOL: &str = "inferium zk proof of inference 2026-11 v1";
+pub(crate) const PROTOCOL: &str = "inferium zk proof of inference 2026-11 v2";
 
 #[derive(Clone)]
 pub(crate) struct Transcript {

@@ -5,6 +5,7 @@ use p3_field::PrimeCharacteristicRing;
 use crate::channel::{Demand, Lin, Reader};
 use crate::error::VerifyError;
 use crate::field::{EF, F};
+use crate::mask::pad_variables;
 use crate::oracle::Root;
 use crate::proof::Proof;
 use crate::statement::{Hiding, Statement, VerifyingKey};
@@ -15,14 +16,14 @@ use crate::{batch, linear, lookup};
 /// What was said before the first challenge.
 pub(crate) struct Opened<'a> {
     pub(crate) input: &'a Root,
+    /// Of the trace; of a hiding proof with the pads in its second half.
     pub(crate) trace: &'a Root,
-    pub(crate) pads: Option<&'a Root>,
     pub(crate) early: [EF; 2],
 }
 
 /// Begins the transcript: statement, commitments, a point of input and trace each, with the evaluations there.
 pub(crate) fn begin(key: &VerifyingKey, statement: &Statement, opened: &Opened<'_>) -> (Transcript, [Vec<EF>; 2]) {
-    let (mut transcript, points) = begin_points(key, statement, [opened.input, opened.trace], opened.pads);
+    let (mut transcript, points) = begin_points(key, statement, [opened.input, opened.trace]);
     opened.early.iter().for_each(|value| transcript.element(*value));
     (transcript, points)
 }
@@ -32,18 +33,27 @@ pub(crate) fn begin_points(
     key: &VerifyingKey,
     statement: &Statement,
     [input, trace]: [&Root; 2],
-    pads: Option<&Root>,
 ) -> (Transcript, [Vec<EF>; 2]) {
     let mut transcript = Transcript::new(&key.digest(statement));
     transcript.digest("weights", &key.weights);
     transcript.digest("input", input);
     transcript.digest("trace", trace);
-    if let Some(pads) = pads {
-        transcript.digest("pads", pads);
-    }
     let [_, input, trace] = key.circuit.variables;
     let points = [input, trace].map(|variables| (0..variables).map(|_| transcript.challenge()).collect());
     (transcript, points)
+}
+
+/// Variables of what is committed to of the trace: of a hiding proof one more than the longer of trace and pads has, for which of them it is.
+pub(crate) fn committed_variables(key: &VerifyingKey, is_hiding: bool) -> usize {
+    let [_, _, trace] = key.circuit.variables;
+    if is_hiding { trace.max(pad_variables(key.demand)) + 1 } else { trace }
+}
+
+/// A point of the trace, or of the pads behind it, as one of the polynomial of `variables` that is committed to.
+pub(crate) fn embed(point: &[EF], variables: usize, is_pads: bool) -> Vec<EF> {
+    let before = variables.saturating_sub(point.len());
+    let bit = |at: usize| EF::from_bool(is_pads && at == 0);
+    (0..before).map(bit).chain(point.iter().copied()).collect()
 }
 
 /// One evaluation of each polynomial is left, with the relation that it has to satisfy.
@@ -116,32 +126,32 @@ pub fn verify_traced(key: &VerifyingKey, statement: &Statement, proof: &Proof) -
     if !are_kinds || parts.mask.is_some() != is_hiding {
         return Err(VerifyError::Shape("kind of a commitment"));
     }
-    let opened = Opened {
-        input: &statement.input,
-        trace: &parts.trace,
-        pads: parts.mask.as_ref().map(|mask| &mask.root),
-        early: parts.early,
-    };
+    let opened = Opened { input: &statement.input, trace: &parts.trace, early: parts.early };
     let (mut transcript, [early_input, early_trace]) = begin(key, statement, &opened);
     let mut reader = Reader::new(&mut transcript, &parts.messages, is_hiding.then_some(key.demand));
     let left = replay(key, &output, &mut reader)?;
     let [weights_point, input_point, trace_point] = left.close(parts.late, &mut reader);
     let zeros = reader.finish()?;
-    match &parts.mask {
+    let of_pads = match &parts.mask {
         Some(mask) => mask.verify(key.demand, zeros, &mut transcript)?,
         None if zeros.iter().any(|zero| zero.constant != EF::ZERO || !zero.terms.is_empty()) => {
             return Err(VerifyError::Relation("a check of messages"));
         }
-        None => {}
-    }
-    let [weights, input, trace] = key.circuit.variables;
+        None => Vec::new(),
+    };
+    let [weights, input, _] = key.circuit.variables;
+    let trace = committed_variables(key, is_hiding);
     let [weights_value, input_value, trace_value] = parts.late;
     let [early_input_value, early_trace_value] = parts.early;
     let claims = [(weights_point, weights_value)];
     of_weights.verify("weights", weights, &key.weights, &claims, &mut transcript)?;
     let claims = [(early_input, early_input_value), (input_point, input_value)];
     of_input.verify("input", input, &statement.input, &claims, &mut transcript)?;
-    let claims = [(early_trace, early_trace_value), (trace_point, trace_value)];
+    let claims: Vec<_> = [(early_trace, early_trace_value), (trace_point, trace_value)]
+        .into_iter()
+        .map(|(point, value)| (embed(&point, trace, false), value))
+        .chain(of_pads.into_iter().map(|(point, value)| (embed(&point, trace, true), value)))
+        .collect();
     of_trace.verify("trace", trace, &parts.trace, &claims, &mut transcript)?;
     Ok(transcript.seal())
 }

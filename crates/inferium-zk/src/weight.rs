@@ -1,6 +1,11 @@
 //! Claims on columns: Σ_x column(x) · weight(x) = value, where the weight is a product over the axes of the column's
 //! index. A claim about one evaluation is the case where every axis is an eq; convolutions and poolings are others.
 
+use p3_field::PrimeCharacteristicRing;
+use p3_maybe_rayon::prelude::*;
+use p3_multilinear_util::poly::Poly;
+
+use crate::batch::GRAIN;
 use crate::field::{EF, eq, eq_table, inner};
 
 /// Weights along some bits of an index.
@@ -21,9 +26,14 @@ impl Axis {
     }
 
     pub(crate) fn table(&self) -> Vec<EF> {
+        self.scaled(EF::ONE)
+    }
+
+    /// The table, every entry times `factor`.
+    fn scaled(&self, factor: EF) -> Vec<EF> {
         match self {
-            Self::Eq(point) => eq_table(point),
-            Self::Dense(weights) => weights.clone(),
+            Self::Eq(point) => Poly::new_from_point(point, factor).into_evals(),
+            Self::Dense(weights) => weights.iter().map(|weight| factor * *weight).collect(),
         }
     }
 
@@ -76,13 +86,14 @@ impl<V> Claim<V> {
 
     /// Adds `factor` times the weights to those of the whole polynomial.
     pub(crate) fn accumulate(&self, factor: EF, weights: &mut [EF]) {
-        let mut table = vec![factor];
-        for axis in &self.axes {
-            let axis = axis.table();
-            table = table.iter().flat_map(|outer| axis.iter().map(move |inner| *outer * *inner)).collect();
+        let Some((first, others)) = self.axes.split_first() else { return };
+        let mut table = first.scaled(factor);
+        for axis in others.iter().map(Axis::table).filter(|axis| axis.len() > 1) {
+            let outer = table.par_iter().with_min_len(GRAIN.div_ceil(axis.len()));
+            table = outer.flat_map_iter(|outer| axis.iter().map(|inner| *outer * *inner)).collect();
         }
-        let block = weights.iter_mut().skip(self.column.offset);
-        block.zip(table).for_each(|(weight, more)| *weight += more);
+        let block = weights.get_mut(self.column.offset..).unwrap_or_default();
+        block.par_iter_mut().zip(&table).with_min_len(GRAIN).for_each(|(weight, more)| *weight += *more);
     }
 
     /// The extension of the weights over the whole polynomial, at a point of it.

@@ -83,7 +83,7 @@ impl Stages {
         match stage {
             Stage::Run => self.begin("runs the model"),
             Stage::Trace => self.begin("commits to what was computed"),
-            Stage::Pads => self.begin("commits to pads of messages"),
+            Stage::Pads => self.begin("draws pads of messages"),
             Stage::Lookups => self.begin("proves look-ups"),
             Stage::Layer { count, .. } => self.begin(&format!("proves {count} layers")),
             Stage::Claims => self.begin("makes one claim of all"),

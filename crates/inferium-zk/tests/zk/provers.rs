@@ -104,7 +104,7 @@ fn every_stage_is_told_in_its_order() {
         let watched = case.key.prove_watched(case.commitment(), &case.statement, &mut rng(1), &mut watch).unwrap();
         assert_eq!(said(&watched), said(&case.proof()), "watching changes nothing");
         let layers = (0..3).map(|index| Stage::Layer { index, count: 3 });
-        let mut expected = vec![Stage::Run, Stage::Trace, Stage::Pads, Stage::Lookups];
+        let mut expected = vec![Stage::Run, Stage::Pads, Stage::Trace, Stage::Lookups];
         expected.extend(layers);
         expected.extend([Stage::Claims, Stage::Masks, Stage::Openings]);
         if hiding == Hiding::Nothing {

@@ -1,32 +1,93 @@
-//! The fast path. Sums are of 32-bit integers in any order, which the contract makes exact, so they are laid out
-//! for the compiler to put into vector registers.
+//! The fast path: sums in whatever instructions the machine has, in any order, which the contract makes exact.
+//!
+//! `micro` is the loop and why all its forms agree, `x86` those of x86-64, `product` what is packed for them.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
+use crate::interval::{Interval, intervals};
 use crate::model::{Model, ModelError, Op, Shape};
 use crate::run::{RunError, Trace, apply, check_input};
+use fused::Chain;
+use product::{Layout, Product};
 
-/// A model that passed its check, ready to run as often as wanted; borrowed, or shared.
+mod fused;
+mod micro;
+mod plain;
+mod product;
+mod tier;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use tier::{Tier, TierError};
+
+/// A model that passed its check, ready to run as often as wanted; borrowed, or shared. It holds the weights a second time, laid out
+/// for the machine's instructions: one or two bytes each.
 #[derive(Debug, Clone)]
 pub struct Engine<M> {
     model: M,
     shapes: Vec<Shape>,
+    /// Of each node that sums.
+    products: Vec<Option<Arc<Product>>>,
+    /// The whole, where it is such a chain.
+    chain: Option<Chain>,
+    tier: Tier,
 }
 
 impl<M: Borrow<Model>> Engine<M> {
-    /// Checks the model, which takes about as long as a run.
+    /// Checks the model, which takes about as long as a run, and lays out its weights for the fastest instructions of this machine.
     ///
     /// # Errors
     /// [`ModelError`], as [`Model::check`].
     pub fn new(model: M) -> Result<Self, ModelError> {
-        model.borrow().check()?;
-        let shapes = model.borrow().shapes()?;
-        Ok(Self { model, shapes })
+        Self::of(model, Tier::detect())
+    }
+
+    /// The same for instructions of the caller's choice: answers are equal, so this is for tests and measurements.
+    ///
+    /// # Errors
+    /// [`TierError::Unsupported`] when this machine lacks them; [`TierError::Model`], as [`Model::check`].
+    pub fn with_tier(model: M, tier: Tier) -> Result<Self, TierError> {
+        if !tier.is_supported() {
+            return Err(TierError::Unsupported(tier));
+        }
+        Ok(Self::of(model, tier)?)
+    }
+
+    fn of(model: M, tier: Tier) -> Result<Self, ModelError> {
+        let graph = model.borrow();
+        let (reach, shapes) = (intervals(graph)?, graph.shapes()?);
+        let none = Interval { min: i64::MIN, max: i64::MAX };
+        let products = graph.nodes.iter().map(|node| {
+            let source = node.input as usize;
+            let values = reach.get(source).copied().unwrap_or(none);
+            shapes.get(source).and_then(|shape| Product::new(&node.op, *shape, values, tier, None)).map(Arc::new)
+        });
+        let products: Vec<_> = products.collect();
+        let chain = Chain::new(graph, &shapes, &reach, &products, tier);
+        Ok(Self { model, shapes, products, chain, tier })
     }
 
     /// The model.
     pub fn model(&self) -> &Model {
         self.model.borrow()
+    }
+
+    /// Which instructions it runs in.
+    pub const fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The instruction that sums products in each node that has some, in order: `portable`, `vpmaddwd`, `vpdpwssd` or `vpdpbusd`;
+    /// `wide` where values need more than 16 bits.
+    pub fn instructions(&self) -> Vec<&'static str> {
+        let nodes = self.model.borrow().nodes.iter().zip(&self.products);
+        let of = |(node, product): (&crate::model::Node, &Option<Arc<Product>>)| match (&node.op, product) {
+            (_, Some(product)) => Some(product.instruction()),
+            (Op::Dense { .. } | Op::Conv2d { .. }, None) => Some("wide"),
+            _ => None,
+        };
+        nodes.filter_map(of).collect()
     }
 
     /// Whether an input is of the model's shape and range.
@@ -42,7 +103,28 @@ impl<M: Borrow<Model>> Engine<M> {
     /// # Errors
     /// [`RunError`] when the input is not of the model's shape and range.
     pub fn infer(&self, input: &[i32]) -> Result<Vec<i32>, RunError> {
-        Ok(self.trace(input)?.values.pop().unwrap_or_default())
+        Ok(self.infer_batch(&[input])?.pop().unwrap_or_default())
+    }
+
+    /// The outputs of several inputs, in their order. Each is what [`Engine::infer`] gives of it alone: inputs can be split among calls and threads in
+    /// any way. Weights are read once for many, so it is faster.
+    ///
+    /// # Errors
+    /// [`RunError`] at the first input that is not of the model's shape and range.
+    pub fn infer_batch<I: AsRef<[i32]>>(&self, inputs: &[I]) -> Result<Vec<Vec<i32>>, RunError> {
+        let graph = self.model.borrow();
+        let (min, max) = (i32::from(graph.input_min), i32::from(graph.input_max));
+        for input in inputs.iter().map(AsRef::as_ref) {
+            // Without a way out, so that it is a loop over vectors; what is wrong is then found as everywhere.
+            let is_beyond = input.iter().fold(false, |beyond, value| beyond | (*value < min) | (*value > max));
+            if is_beyond || input.len() as u64 != graph.input.elements() {
+                self.check(input)?;
+            }
+        }
+        if let Some(chain) = &self.chain {
+            return Ok(chain.run(inputs));
+        }
+        Ok(inputs.iter().map(|input| self.run(input.as_ref()).values.pop().unwrap_or_default()).collect())
     }
 
     /// Every value of the model's run. The same as [`crate::run`]'s.
@@ -51,13 +133,21 @@ impl<M: Borrow<Model>> Engine<M> {
     /// [`RunError`] when the input is not of the model's shape and range.
     pub fn trace(&self, input: &[i32]) -> Result<Trace, RunError> {
         self.check(input)?;
+        Ok(self.run(input))
+    }
+
+    /// Of a checked input.
+    fn run(&self, input: &[i32]) -> Trace {
         let mut values = vec![input.to_vec()];
-        for node in &self.model.borrow().nodes {
+        for (node, product) in self.model.borrow().nodes.iter().zip(&self.products) {
             let source = node.input as usize;
             let (Some(before), Some(shape)) = (values.get(source), self.shapes.get(source)) else { continue };
-            values.push(apply_fast(&node.op, before, *shape));
+            values.push(match product {
+                Some(product) => product.sums(before, Layout::Planes),
+                None => plain::step(&node.op, before, *shape),
+            });
         }
-        Ok(Trace { values })
+        Trace { values }
     }
 }
 

@@ -9,7 +9,8 @@
 //!
 //! # Parts
 //! - [`Model`], [`Node`], [`Op`]: the graph. [`Model::check`] is the gate: shapes agree, sizes are bounded, intervals fit.
-//! - [`run`]: the interpreter that defines the answer, with the whole [`Trace`]. [`Engine`], [`infer`]: the fast path, equal to it.
+//! - [`run`]: the interpreter that defines the answer, with the whole [`Trace`]. [`Engine`], [`infer`]: the fast path, equal to it in every
+//!   instruction set ([`Tier`]).
 //! - [`encode`], [`decode`]: the one encoding (`.ifx`). [`model_id`]: the Merkle root over weights and tables.
 //! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model. Floats exist nowhere else.
 //!
@@ -26,7 +27,7 @@
 //! let model = Model { name: "two".into(), input: Shape::vector(2), input_min: 0, input_max: 255, nodes };
 //! assert_eq!(run(&model, &[5, 1]).unwrap().output(), [23]);
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod codec;
 mod compile;
@@ -41,7 +42,7 @@ mod weights;
 pub use codec::{DecodeError, FILE_BYTES_MAX, decode, encode};
 pub use compile::{CompileError, FloatLayer, FloatModel, compile};
 pub use interval::{Interval, intervals};
-pub use kernel::{Engine, infer};
+pub use kernel::{Engine, Tier, TierError, infer};
 pub use model::{
     ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SHIFT_MAX, Shape,
     TABLE_BITS_MAX, Table, VALUES_MAX,

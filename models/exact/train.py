@@ -8,7 +8,8 @@ moved and tilted copies of those in the training part. A fifth of the originals 
 Training is numpy alone and seeded; a minute for both networks on one core.
 
 Writes `mlp.safetensors` (784-128-64-10) and `lenet.safetensors` (LeNet-5, 61,706 parameters), whose metadata is
-what `inferium exact compile` reads, and `calibration.u8`, `test.u8` (images, 784 bytes each), `test.labels`. Then:
+what `inferium exact compile` reads, and `calibration.u8`, `test.u8` (images, 784 bytes each), `test.labels`. With the package `onnx` also
+`mlp.onnx` and `lenet.onnx`, the same weights, which compile to the same models. Then:
 
     inferium exact compile FOLDER/mlp.safetensors --calibration FOLDER/calibration.u8 --out mlp.ifx
     inferium exact run mlp.ifx --input FOLDER/test.u8
@@ -169,6 +170,41 @@ def write(path, shape, layers, named):
     save_file(tensors, path, metadata)
 
 
+def write_onnx(path, shape, layers, named):
+    """The same network as an ONNX file, if the package is there."""
+    try:
+        from onnx import TensorProto, helper, numpy_helper, save
+    except ImportError:
+        print(f"{path.name}: not written, there is no package `onnx`")
+        return
+    sides = [int(side) for side in shape.split(",")]
+    sides = sides[:1] if sides[1:] == [1, 1] else sides
+    nodes, tensors = [], []
+    for index, (kind, *words) in enumerate(layer.split() for layer in layers.split(",")):
+        ends = {"inputs": [f"v{index}"], "outputs": [f"v{index + 1}"], "name": f"{kind}{index}"}
+        if kind in ("dense", "conv"):
+            layer = named[words[0]]
+            for part, array in (("weight", layer.w), ("bias", layer.b)):
+                tensors.append(numpy_helper.from_array(array, f"{words[0]}.{part}"))
+                ends["inputs"].append(tensors[-1].name)
+        if kind == "dense":
+            nodes.append(helper.make_node("Gemm", transB=1, **ends))
+        elif kind == "conv":
+            kernel, padding = map(int, words[1:])
+            window = {"kernel_shape": [kernel] * 2, "pads": [padding] * 4, "strides": [1, 1], "dilations": [1, 1], "group": 1}
+            nodes.append(helper.make_node("Conv", **window, **ends))
+        elif kind == "pool":
+            size = [int(words[0])] * 2
+            nodes.append(helper.make_node("AveragePool", kernel_shape=size, strides=size, pads=[0] * 4, **ends))
+        else:
+            nodes.append(helper.make_node({"relu": "Relu", "flatten": "Flatten"}[kind], **ends))
+    value = lambda name, of: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *of])
+    graph = helper.make_graph(nodes, path.stem, [value("v0", sides)], [value(f"v{len(nodes)}", [10])], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(model, {"input_range": "0,255", "input_scale": repr(1 / 255)})
+    save(model, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
@@ -182,7 +218,9 @@ def main():
     mlp = [a, Relu(), b, Relu(), c]
     train(mlp, images.reshape(-1, 784), labels, rng, 8)
     print("mlp: accuracy of the float model", accuracy(mlp, flat_test.reshape(-1, 784), test_labels))
-    write(out / "mlp.safetensors", "784,1,1", "dense a,relu,dense b,relu,dense c", {"a": a, "b": b, "c": c})
+    written = ("784,1,1", "dense a,relu,dense b,relu,dense c", {"a": a, "b": b, "c": c})
+    write(out / "mlp.safetensors", *written)
+    write_onnx(out / "mlp.onnx", *written)
 
     d, e = Conv(rng, 1, 6, 5, 2), Conv(rng, 6, 16, 5, 0)
     a, b, c = Dense(rng, 400, 120), Dense(rng, 120, 84), Dense(rng, 84, 10)
@@ -191,7 +229,9 @@ def main():
     train(lenet, images[:half, None], labels[:half], rng, 3)
     print("lenet: accuracy of the float model", accuracy(lenet, flat_test[:, None], test_labels))
     names = "conv d 5 2,relu,pool 2,conv e 5 0,relu,pool 2,flatten,dense a,relu,dense b,relu,dense c"
-    write(out / "lenet.safetensors", "1,28,28", names, {"a": a, "b": b, "c": c, "d": d, "e": e})
+    written = ("1,28,28", names, {"a": a, "b": b, "c": c, "d": d, "e": e})
+    write(out / "lenet.safetensors", *written)
+    write_onnx(out / "lenet.onnx", *written)
 
     (out / "calibration.u8").write_bytes(originals[:100].astype(np.uint8).tobytes())
     (out / "test.u8").write_bytes(test.astype(np.uint8).tobytes())

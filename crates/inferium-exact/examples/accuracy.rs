@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use inferium_exact::{Engine, argmax, compile, encode, model_id, read_safetensors, run};
+use inferium_exact::{Engine, OnnxOptions, argmax, compile, encode, model_id, read_onnx, read_safetensors, run};
 
 fn images(bytes: &[u8]) -> Vec<Vec<i32>> {
     bytes.chunks_exact(784).map(|image| image.iter().map(|pixel| i32::from(*pixel)).collect()).collect()
@@ -21,6 +21,10 @@ fn main() {
     for name in ["mlp", "lenet"] {
         let float = read_safetensors(name, &read(&format!("{name}.safetensors"))).unwrap();
         let model = compile(&float, &calibration).unwrap();
+        if let Ok(bytes) = std::fs::read(folder.join(format!("{name}.onnx"))) {
+            let other = compile(&read_onnx(name, &bytes, OnnxOptions::default()).unwrap(), &calibration).unwrap();
+            assert_eq!(model_id(&other), model_id(&model), "the ONNX file is the same model");
+        }
         let engine = Engine::new(&model).unwrap();
         let (mut exact, mut floating, mut same) = (0, 0, 0);
         let mut seconds = 0.0;

@@ -13,6 +13,7 @@
 //!   instruction set ([`Tier`]).
 //! - [`encode`], [`decode`]: the one encoding (`.ifx`). [`model_id`]: the Merkle root over weights and tables.
 //! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model. Floats exist nowhere else.
+//! - [`read_safetensors`], [`read_onnx`]: float weights from files.
 //!
 //! # Invariants
 //! - Pure: no IO, clock, entropy, threads. A hostile file is an error, never a panic or an allocation beyond its size's bound.
@@ -34,6 +35,7 @@ mod compile;
 mod interval;
 mod kernel;
 mod model;
+mod onnx;
 mod root;
 mod run;
 mod synthetic;
@@ -47,6 +49,7 @@ pub use model::{
     ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SHIFT_MAX, Shape,
     TABLE_BITS_MAX, Table, VALUES_MAX,
 };
+pub use onnx::{OnnxError, OnnxOptions, read_onnx};
 pub use root::{MODEL_ID_CONTEXT, model_id};
 pub use run::{RunError, Trace, argmax, run};
 pub use synthetic::{SYNTHETIC_NAMES, synthetic};

@@ -10,8 +10,8 @@ use crate::{files, output};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use data::Terms;
 use inferium_exact::{
-    ACCUMULATOR_MAX, CONTRACT_VERSION, Engine, FILE_BYTES_MAX, Interval, Model, Op, Shape, argmax, compile, decode,
-    encode, intervals, model_id, read_safetensors,
+    ACCUMULATOR_MAX, CONTRACT_VERSION, Engine, FILE_BYTES_MAX, FloatModel, Interval, Model, OnnxOptions, Op, Shape,
+    argmax, compile, decode, encode, intervals, model_id, read_onnx, read_safetensors,
 };
 use inferium_types::Digest;
 use serde_json::{Value, json};
@@ -55,11 +55,9 @@ pub(crate) fn visible(text: &str) -> String {
 }
 
 fn make(arguments: &CompileArgs) -> Result<(), Failure> {
-    let CompileArgs { weights, calibration, out, name, force } = arguments;
+    let CompileArgs { weights, calibration, out, force, .. } = arguments;
     files::check_free(out, *force)?;
-    let stem = weights.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let float = read_safetensors(name.as_ref().unwrap_or(&stem), &files::read(weights, WEIGHTS_BYTES_MAX)?)
-        .map_err(|error| refused(weights, &error))?;
+    let float = read_weights(arguments)?;
     let inputs = data::read(calibration, Terms { shape: float.input, range: float.input_range })?;
     let step = Step::begin(&format!("compiles with {} inputs", inputs.len()));
     let model = compile(&float, &inputs).map_err(|error| refused(weights, &error))?;
@@ -67,6 +65,21 @@ fn make(arguments: &CompileArgs) -> Result<(), Failure> {
     step.done();
     files::write(out, &bytes, *force)?;
     show(out, &model)
+}
+
+/// Of an ONNX file, or else of a safetensors file.
+fn read_weights(arguments: &CompileArgs) -> Result<FloatModel, Failure> {
+    let CompileArgs { weights, name, input_range, input_scale, .. } = arguments;
+    let stem = weights.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let (name, bytes) = (name.as_ref().unwrap_or(&stem), files::read(weights, WEIGHTS_BYTES_MAX)?);
+    if weights.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+        let options = OnnxOptions { input_range: *input_range, input_scale: *input_scale };
+        return read_onnx(name, &bytes, options).map_err(|error| refused(weights, &error));
+    }
+    if input_range.is_some() || input_scale.is_some() {
+        return Err(refused(weights, &"a safetensors file says range and scale of its inputs in its metadata"));
+    }
+    read_safetensors(name, &bytes).map_err(|error| refused(weights, &error))
 }
 
 fn show(path: &Path, model: &Model) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Integer models, and proofs of what they answer.
 
 use super::client::ServerArgs;
-use super::parse::parse_id;
+use super::parse::{parse_id, parse_range};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 use inferium_exact::SYNTHETIC_NAMES;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// `inferium exact`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExactCommand {
-    /// Make an integer model of float weights: a safetensors file whose metadata says its layers.
+    /// Make an integer model of float weights: an ONNX file, or a safetensors file whose metadata says its layers.
     Compile(CompileArgs),
     /// Show a model: its id, operations, shapes, parameters, and how far its sums are from the bound.
     Show {
@@ -33,8 +33,8 @@ pub(crate) enum ExactCommand {
 /// `inferium exact compile`.
 #[derive(Debug, Args)]
 pub(crate) struct CompileArgs {
-    /// The float weights.
-    #[arg(value_name = "MODEL.safetensors")]
+    /// The float weights: .onnx, or .safetensors.
+    #[arg(value_name = "MODEL")]
     pub(crate) weights: PathBuf,
     /// Some dozens of inputs as the model will meet them, of whole numbers: .jsonl, .json, .csv, .npy or .u8.
     #[arg(long, value_name = "DATA")]
@@ -45,6 +45,12 @@ pub(crate) struct CompileArgs {
     /// The model's name [default: that of the weights' file].
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Smallest and largest input element, where an ONNX file's metadata does not say it.
+    #[arg(long, value_name = "MIN,MAX", value_parser = parse_range, allow_hyphen_values = true)]
+    pub(crate) input_range: Option<(i16, i16)>,
+    /// What an input of 1 stands for, where an ONNX file's metadata does not say it: 0.003921569 of pixels that were divided by 255.
+    #[arg(long, value_name = "X")]
+    pub(crate) input_scale: Option<f32>,
     /// Write over a file that is there.
     #[arg(long)]
     pub(crate) force: bool,

@@ -23,6 +23,14 @@ pub(crate) fn parse_id(text: &str) -> Result<Digest, String> {
     Digest::from_hex(text).ok_or_else(|| "64 hex digits are expected".to_owned())
 }
 
+/// MIN,MAX of 16-bit numbers.
+pub(crate) fn parse_range(text: &str) -> Result<(i16, i16), String> {
+    let expected = || "MIN,MAX is expected, of whole numbers from -32768 to 32767".to_owned();
+    let (min, max) = text.split_once(',').ok_or_else(expected)?;
+    let pair = (min.trim().parse().map_err(|_| expected())?, max.trim().parse().map_err(|_| expected())?);
+    if pair.0 > pair.1 { Err("the smallest is larger than the largest".to_owned()) } else { Ok(pair) }
+}
+
 /// NAME=VALUE, the value a whole number.
 pub(crate) fn parse_change(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;

@@ -158,7 +158,7 @@ impl Builder {
         };
         op.output(shape).map_err(|what| ModelError::Shape { node: input as usize, what })?;
         for values in &mut self.values {
-            *values = apply_fast(&op, values, shape);
+            *values = apply_fast(&op, values, shape, None);
         }
         self.model.nodes.push(Node { op, input });
         Ok(())
@@ -174,7 +174,7 @@ impl Builder {
                 Op::Conv2d { outputs, kernel, padding, .. } => {
                     Op::Conv2d { outputs: *outputs, kernel: *kernel, padding: *padding, weights: quantised.weights }
                 }
-                Op::Dense { .. } | Op::SumPool { .. } | Op::Affine { .. } | Op::Requantise { .. } | Op::Flatten => {
+                _ => {
                     Op::Dense { outputs: u32::try_from(biases.len()).unwrap_or(0), weights: quantised.weights }
                 }
             };

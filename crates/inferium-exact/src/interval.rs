@@ -1,6 +1,7 @@
 //! Where every value of a model can be, computed before it runs: what makes wrap-around impossible.
 
-use crate::model::{ACCUMULATOR_MAX, Model, ModelError, Op, Shape, Table};
+use crate::model::{ACCUMULATOR_MAX, Model, ModelError, Node, Op, Shape, Table};
+use crate::sequence::{self, Channels, Reads};
 
 /// Smallest and largest value that a tensor's elements can have, for any input in the model's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,25 +13,32 @@ pub struct Interval {
 }
 
 impl Interval {
-    fn union(self, other: Self) -> Self {
+    pub(crate) fn union(self, other: Self) -> Self {
         Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 
     /// Of `factor · self`.
-    fn scaled(self, factor: i64) -> Self {
+    pub(crate) fn scaled(self, factor: i64) -> Self {
         let (a, b) = (factor.saturating_mul(self.min), factor.saturating_mul(self.max));
         Self { min: a.min(b), max: a.max(b) }
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
     }
 
-    const POINT: Self = Self { min: 0, max: 0 };
-}
+    /// Of products of a value of each.
+    pub(crate) fn times(self, other: Self) -> Self {
+        other.scaled(self.min).union(other.scaled(self.max))
+    }
 
-/// Of the input and of every node's result, by channel: sums of weights differ much between channels.
-type Channels = Vec<Interval>;
+    /// How far from zero it gets.
+    pub(crate) fn reach(self) -> i64 {
+        self.max.max(self.min.saturating_neg())
+    }
+
+    pub(crate) const POINT: Self = Self { min: 0, max: 0 };
+}
 
 /// Intervals of the input and of every node's result, in order, each over all channels.
 ///
@@ -43,22 +51,46 @@ pub fn intervals(model: &Model) -> Result<Vec<Interval>, ModelError> {
     let input = Interval { min: model.input_min.into(), max: model.input_max.into() }.union(Interval::POINT);
     let mut all: Vec<Channels> = vec![vec![input; model.input.channels as usize]];
     for (index, node) in model.nodes.iter().enumerate() {
-        let source = node.input as usize;
-        let (Some(before), Some(shape)) = (all.get(source), shapes.get(source)) else {
-            return Err(ModelError::Shape { node: index, what: "reads what is computed later" });
-        };
-        let after = step(&node.op, before, *shape, index)?;
-        for interval in &after {
-            let reach = interval.max.max(interval.min.saturating_neg());
-            if reach > ACCUMULATOR_MAX {
-                return Err(ModelError::Overflow { node: index, reach });
-            }
-        }
+        let after = after(model, index, node, &all, &shapes)?;
         all.push(after);
     }
     Ok(all.iter().map(|channels| channels.iter().fold(Interval::POINT, |sum, one| sum.union(*one))).collect())
 }
 
+/// Of one node's result, by channel (sums of weights differ much between channels), from those of all before it.
+pub(crate) fn after(
+    model: &Model,
+    index: usize,
+    node: &Node,
+    all: &[Channels],
+    shapes: &[Shape],
+) -> Result<Channels, ModelError> {
+    let (Some(first), Some(shape)) = (all.get(node.input as usize), shapes.get(node.input as usize)) else {
+        return Err(ModelError::Shape { node: index, what: "reads what is computed later" });
+    };
+    let second = node.op.second().and_then(|second| all.get(second as usize)).map_or(&[][..], Vec::as_slice);
+    let after = match &node.op {
+        Op::Dense { .. } | Op::Conv2d { .. } | Op::SumPool { .. } | Op::Affine { .. } => {
+            step(&node.op, first, *shape, index)?
+        }
+        Op::Requantise { .. } | Op::Flatten => step(&node.op, first, *shape, index)?,
+        Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } | Op::Add { .. } => {
+            sequence::step(model, index, node, &Reads { first, shape: *shape, second })?
+        }
+        Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => {
+            sequence::step(model, index, node, &Reads { first, shape: *shape, second })?
+        }
+    };
+    for interval in &after {
+        let reach = interval.reach();
+        if reach > ACCUMULATOR_MAX {
+            return Err(ModelError::Overflow { node: index, reach });
+        }
+    }
+    Ok(after)
+}
+
+/// Of an operation that is not one of sequences.
 fn step(op: &Op, before: &Channels, shape: Shape, node: usize) -> Result<Channels, ModelError> {
     Ok(match op {
         Op::Dense { weights, .. } => weights.chunks(before.len().max(1)).map(|row| sum(row, before, 1)).collect(),
@@ -89,6 +121,8 @@ fn step(op: &Op, before: &Channels, shape: Shape, node: usize) -> Result<Channel
             let area = usize::try_from(shape.area()).unwrap_or(usize::MAX);
             before.iter().flat_map(|one| std::iter::repeat_n(*one, area)).collect()
         }
+        Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } | Op::Add { .. } => before.clone(),
+        Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => before.clone(),
     })
 }
 

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use crate::interval::{Interval, intervals};
 use crate::model::{Model, ModelError, Op, Shape};
-use crate::run::{RunError, Trace, apply, check_input};
+use crate::run::{RunError, Trace, check_input};
+use crate::sequence;
 use fused::Chain;
 use product::{Layout, Product};
 
 mod fused;
 mod micro;
-mod plain;
-mod product;
+pub(crate) mod plain;
+pub(crate) mod product;
 mod tier;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -27,8 +28,9 @@ pub use tier::{Tier, TierError};
 pub struct Engine<M> {
     model: M,
     shapes: Vec<Shape>,
-    /// Of each node that sums.
-    products: Vec<Option<Arc<Product>>>,
+    /// Of each node.
+    sums: Vec<Sums>,
+    is_sequence: bool,
     /// The whole, where it is such a chain.
     chain: Option<Chain>,
     tier: Tier,
@@ -57,15 +59,27 @@ impl<M: Borrow<Model>> Engine<M> {
     fn of(model: M, tier: Tier) -> Result<Self, ModelError> {
         let graph = model.borrow();
         let (reach, shapes) = (intervals(graph)?, graph.shapes()?);
+        let is_sequence = graph.is_sequence();
+        let shortest = if is_sequence { graph.shapes_at(1)? } else { shapes.clone() };
         let none = Interval { min: i64::MIN, max: i64::MAX };
-        let products = graph.nodes.iter().map(|node| {
+        let sums = graph.nodes.iter().map(|node| {
             let source = node.input as usize;
             let values = reach.get(source).copied().unwrap_or(none);
-            shapes.get(source).and_then(|shape| Product::new(&node.op, *shape, values, tier, None)).map(Arc::new)
+            let (Some(shape), Some(short)) = (shapes.get(source), shortest.get(source)) else { return Sums::None };
+            let product = |shape| Product::new(&node.op, shape, values, tier, None).map(Arc::new);
+            match &node.op {
+                // What is as long as the sequence is laid out for one position, which is all that this operation looks at.
+                Op::Conv2d { kernel: 1, padding: 0, .. } if short != shape && shape.height == 1 => {
+                    product(Shape::vector(shape.channels)).map_or(Sums::None, Sums::Positions)
+                }
+                _ if short != shape => Sums::None,
+                _ => product(*shape).map_or(Sums::None, Sums::Whole),
+            }
         });
-        let products: Vec<_> = products.collect();
-        let chain = Chain::new(graph, &shapes, &reach, &products, tier);
-        Ok(Self { model, shapes, products, chain, tier })
+        let sums: Vec<_> = sums.collect();
+        let products: Vec<_> = sums.iter().map(|sums| sums.product().cloned()).collect();
+        let chain = if is_sequence { None } else { Chain::new(graph, &shapes, &reach, &products, tier) };
+        Ok(Self { model, shapes, sums, is_sequence, chain, tier })
     }
 
     /// The model.
@@ -81,8 +95,8 @@ impl<M: Borrow<Model>> Engine<M> {
     /// The instruction that sums products in each node that has some, in order: `portable`, `vpmaddwd`, `vpdpwssd` or `vpdpbusd`;
     /// `wide` where values need more than 16 bits.
     pub fn instructions(&self) -> Vec<&'static str> {
-        let nodes = self.model.borrow().nodes.iter().zip(&self.products);
-        let of = |(node, product): (&crate::model::Node, &Option<Arc<Product>>)| match (&node.op, product) {
+        let nodes = self.model.borrow().nodes.iter().zip(self.sums.iter().map(Sums::product));
+        let of = |(node, product): (&crate::model::Node, Option<&Arc<Product>>)| match (&node.op, product) {
             (_, Some(product)) => Some(product.instruction()),
             (Op::Dense { .. } | Op::Conv2d { .. }, None) => Some("wide"),
             _ => None,
@@ -124,7 +138,17 @@ impl<M: Borrow<Model>> Engine<M> {
         if let Some(chain) = &self.chain {
             return Ok(chain.run(inputs));
         }
-        Ok(inputs.iter().map(|input| self.run(input.as_ref()).values.pop().unwrap_or_default()).collect())
+        let last_reads = last_reads(graph);
+        let forget = |values: &mut [Vec<i32>], index| {
+            // What no later node reads is given back: a trace of a long sequence is large.
+            for (value, last) in values.iter_mut().zip(&last_reads) {
+                if *last == index {
+                    *value = Vec::new();
+                }
+            }
+        };
+        let of = |input: &I| Ok(self.run(input.as_ref(), forget)?.pop().unwrap_or_default());
+        inputs.iter().map(of).collect()
     }
 
     /// Every value of the model's run. The same as [`crate::run`]'s.
@@ -133,22 +157,67 @@ impl<M: Borrow<Model>> Engine<M> {
     /// [`RunError`] when the input is not of the model's shape and range.
     pub fn trace(&self, input: &[i32]) -> Result<Trace, RunError> {
         self.check(input)?;
-        Ok(self.run(input))
+        Ok(Trace { values: self.run(input, |_, _| {})? })
     }
 
-    /// Of a checked input.
-    fn run(&self, input: &[i32]) -> Trace {
+    /// All values of a checked input; `after` is called with them and a node's index when that node has run.
+    fn run(&self, input: &[i32], after: impl Fn(&mut [Vec<i32>], usize)) -> Result<Vec<Vec<i32>>, RunError> {
+        let model = self.model.borrow();
+        let narrowed;
+        let shapes = match u32::try_from(input.len()) {
+            Ok(length) if self.is_sequence => {
+                narrowed = model.shapes_at(length)?;
+                &narrowed
+            }
+            _ => &self.shapes,
+        };
         let mut values = vec![input.to_vec()];
-        for (node, product) in self.model.borrow().nodes.iter().zip(&self.products) {
-            let source = node.input as usize;
-            let (Some(before), Some(shape)) = (values.get(source), self.shapes.get(source)) else { continue };
-            values.push(match product {
-                Some(product) => product.sums(before, Layout::Planes),
-                None => plain::step(&node.op, before, *shape),
-            });
+        for (index, (node, sums)) in model.nodes.iter().zip(&self.sums).enumerate() {
+            let read = |index: u32| Some((values.get(index as usize)?.as_slice(), *shapes.get(index as usize)?));
+            let Some((before, shape)) = read(node.input) else { continue };
+            let result = match sums {
+                Sums::Whole(product) => product.sums(before, Layout::Planes),
+                Sums::Positions(product) => sequence::at_positions(product, before, shape),
+                Sums::None => plain::step(&node.op, before, shape, node.op.second().and_then(read)),
+            };
+            values.push(result);
+            after(&mut values, index);
         }
-        Trace { values }
+        Ok(values)
     }
+}
+
+/// Of a node that sums products, what is laid out for it.
+#[derive(Debug, Clone)]
+enum Sums {
+    /// Nothing: it does not, or its values need more than 16 bits.
+    None,
+    /// For its whole input.
+    Whole(Arc<Product>),
+    /// For each position of a sequence.
+    Positions(Arc<Product>),
+}
+
+impl Sums {
+    const fn product(&self) -> Option<&Arc<Product>> {
+        match self {
+            Self::None => None,
+            Self::Whole(product) | Self::Positions(product) => Some(product),
+        }
+    }
+}
+
+/// Of the input and each node's result, the node that reads it last; none that is read by nothing.
+fn last_reads(model: &Model) -> Vec<usize> {
+    let mut last = vec![usize::MAX; model.nodes.len() + 1];
+    for (index, node) in model.nodes.iter().enumerate() {
+        for read in [Some(node.input), node.op.second()].into_iter().flatten() {
+            if let Some(place) = last.get_mut(read as usize) {
+                *place = index;
+            }
+        }
+    }
+    last
 }
 
 /// The output of one run; who runs a model more often keeps an [`Engine`].
@@ -157,79 +226,6 @@ impl<M: Borrow<Model>> Engine<M> {
 /// [`RunError`], as [`crate::run`].
 pub fn infer(model: &Model, input: &[i32]) -> Result<Vec<i32>, RunError> {
     Engine::new(model)?.infer(input)
-}
-
-/// One operation; the fast forms of those that sum, the interpreter's of all others.
-pub(crate) fn apply_fast(op: &Op, input: &[i32], shape: Shape) -> Vec<i32> {
-    match op {
-        Op::Dense { weights, .. } => dense(weights, input),
-        Op::Conv2d { outputs, kernel, padding, weights } => {
-            convolve(input, shape, [*outputs as usize, *kernel as usize, *padding as usize], weights)
-        }
-        Op::SumPool { .. } | Op::Affine { .. } | Op::Requantise { .. } | Op::Flatten => apply(op, input, shape),
-    }
-}
-
-/// Products of 16-bit numbers where the input is so narrow, which it is behind every table.
-fn dense(weights: &[i16], input: &[i32]) -> Vec<i32> {
-    let narrow: Option<Vec<i16>> = input.iter().map(|value| i16::try_from(*value).ok()).collect();
-    let rows = weights.chunks(input.len().max(1));
-    match narrow {
-        Some(narrow) => rows.map(|row| dot_narrow(row, &narrow)).collect(),
-        None => rows.map(|row| dot_wide(row, input)).collect(),
-    }
-}
-
-fn dot_narrow(weights: &[i16], input: &[i16]) -> i32 {
-    let mut lanes = [0_i32; 16];
-    let (blocks, inputs) = (weights.chunks_exact(16), input.chunks_exact(16));
-    let rest = blocks.remainder().iter().zip(inputs.remainder());
-    let rest = rest.fold(0_i32, |sum, (w, x)| sum.wrapping_add(i32::from(*w).wrapping_mul(i32::from(*x))));
-    for (weights, input) in blocks.zip(inputs) {
-        for ((lane, w), x) in lanes.iter_mut().zip(weights).zip(input) {
-            *lane = lane.wrapping_add(i32::from(*w).wrapping_mul(i32::from(*x)));
-        }
-    }
-    lanes.iter().fold(rest, |sum, lane| sum.wrapping_add(*lane))
-}
-
-fn dot_wide(weights: &[i16], input: &[i32]) -> i32 {
-    weights.iter().zip(input).fold(0, |sum, (w, x)| sum.wrapping_add(i32::from(*w).wrapping_mul(*x)))
-}
-
-/// Row by row: a weight times a stretch of an input row is added to a stretch of an output row.
-fn convolve(input: &[i32], shape: Shape, sizes: [usize; 3], weights: &[i16]) -> Vec<i32> {
-    let [outputs, kernel, padding] = sizes;
-    let (height, width, channels) = (shape.height as usize, shape.width as usize, shape.channels as usize);
-    let (out_height, out_width) = (height + 2 * padding + 1 - kernel, width + 2 * padding + 1 - kernel);
-    let mut result = vec![0_i32; outputs * out_height * out_width];
-    let planes = result.chunks_exact_mut(out_height * out_width);
-    for (plane, weights) in planes.zip(weights.chunks_exact(channels * kernel * kernel)) {
-        for (input, weights) in input.chunks_exact(height * width).zip(weights.chunks_exact(kernel * kernel)) {
-            for (y, row) in plane.chunks_exact_mut(out_width).enumerate() {
-                for (dy, weights) in weights.chunks_exact(kernel).enumerate() {
-                    let Some(source) = (y + dy).checked_sub(padding).and_then(|y| input.chunks_exact(width).nth(y))
-                    else {
-                        continue;
-                    };
-                    add_row(row, source, weights, padding);
-                }
-            }
-        }
-    }
-    result
-}
-
-fn add_row(row: &mut [i32], source: &[i32], weights: &[i16], padding: usize) {
-    for (dx, weight) in weights.iter().enumerate() {
-        let weight = i32::from(*weight);
-        // Output x reads input x + dx − padding; both stretches begin where that is not negative.
-        let (skip_row, skip_source) = (padding.saturating_sub(dx), dx.saturating_sub(padding));
-        let pairs = row.iter_mut().skip(skip_row).zip(source.iter().skip(skip_source));
-        for (sum, value) in pairs {
-            *sum = sum.wrapping_add(weight.wrapping_mul(*value));
-        }
-    }
 }
 
 #[cfg(test)]

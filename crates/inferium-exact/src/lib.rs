@@ -30,6 +30,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod bert;
 mod codec;
 mod compile;
 mod interval;
@@ -38,16 +39,18 @@ mod model;
 mod onnx;
 mod root;
 mod run;
+mod sequence;
 mod synthetic;
 mod weights;
 
+pub use bert::{BertConfig, FloatBert, compile_bert, read_bert};
 pub use codec::{DecodeError, FILE_BYTES_MAX, decode, encode};
 pub use compile::{CompileError, FloatLayer, FloatModel, compile};
 pub use interval::{Interval, intervals};
 pub use kernel::{Engine, Tier, TierError, infer};
 pub use model::{
     ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SHIFT_MAX, Shape,
-    TABLE_BITS_MAX, Table, VALUES_MAX,
+    SEQUENCE_VALUES_MAX, TABLE_BITS_MAX, Table, VALUES_MAX,
 };
 pub use onnx::{OnnxError, OnnxOptions, read_onnx};
 pub use root::{MODEL_ID_CONTEXT, model_id};

@@ -4,6 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
 
 use crate::interval::intervals;
+use crate::sequence::{self, Form};
 
 /// Version of the integer contract (`docs/exact.md`); part of every encoding and of every model id.
 pub const CONTRACT_VERSION: u16 = 1;
@@ -17,8 +18,12 @@ pub const TABLE_BITS_MAX: u8 = 16;
 pub const NODES_MAX: usize = 1024;
 /// Most elements of one tensor of weights.
 pub const ELEMENTS_MAX: u64 = 1 << 27;
-/// Most elements of the input and all results together: what the gate keeps an interval of, however small the file.
+/// Most elements of the input and all results together, and most channels of them: what the gate keeps an interval of,
+/// however small the file.
 pub const VALUES_MAX: u64 = 1 << 22;
+/// The same of a model of sequences at its full length. Its channels are bounded as before, and with them the gate's
+/// memory; a trace that keeps everything takes four bytes for each of these, and an [`crate::Engine`] much less.
+pub const SEQUENCE_VALUES_MAX: u64 = 1 << 27;
 
 /// Channels, height and width of a tensor, stored in this order, width fastest. A vector has height and width 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -111,6 +116,61 @@ pub enum Op {
     },
     /// The same elements as a vector.
     Flatten,
+    /// `acc[c, t] = tokens[x[t]][c] + positions[t][c]` of a sequence of tokens. A model with this operation takes
+    /// sequences of any length up to its input's width.
+    Embedding {
+        /// Channels of the result.
+        outputs: u32,
+        /// Row by row, one row for each token that the input's range allows.
+        tokens: Vec<i16>,
+        /// Row by row, one row for each position of the longest sequence.
+        positions: Vec<i16>,
+    },
+    /// `acc[h, i, j] = Σ_d x[h · size + d, i] · keys[h · size + d, j]`, where `size` is channels by heads.
+    Scores {
+        /// Channels of the result.
+        heads: u32,
+        /// The second tensor: 0 is the model's input, `n` the result of node `n − 1`.
+        keys: u32,
+    },
+    /// Shares of 2^`bits` by exponentials of what a value lies below its row's largest.
+    Softmax {
+        /// Bits that are dropped of the differences; at least 1.
+        shift: u8,
+        /// A row's shares add up to at most 2 to this many, and a little less.
+        bits: u8,
+        /// By difference, the last for all larger ones too; the first is the largest, none negative.
+        exponentials: Vec<i16>,
+    },
+    /// `acc[h · size + d, i] = Σ_j x[h, i, j] · values[h · size + d, j]`, where x are shares.
+    Mix {
+        /// The second tensor, as in [`Op::Scores`].
+        values: u32,
+    },
+    /// The sum of two tensors of one shape.
+    Add {
+        /// The second tensor, as in [`Op::Scores`].
+        other: u32,
+    },
+    /// `y = ⌊(c · s + 2^(shift−1)) / 2^shift⌋` at each position over its channels: `c = x − ⌊Σ x / n⌋`,
+    /// `s = ⌊2^29 / √(Σ c² + epsilon)⌋`.
+    Normalise {
+        /// Whether the mean is taken off; if not, `c = x`.
+        is_centred: bool,
+        /// Added to the sum of squares; at least 1.
+        epsilon: u32,
+        /// Bits that are dropped; at least 1.
+        shift: u8,
+    },
+    /// `z = gain[c] · acc + bias[c]`, by channel: an affine step whose factors have signs and 16 bits.
+    Scale {
+        /// One for each channel.
+        gains: Vec<i16>,
+        /// One for each channel.
+        biases: Vec<i32>,
+    },
+    /// The sum over all positions of each channel, as a vector.
+    SumPositions,
 }
 
 /// An operation and what it is applied to.
@@ -178,28 +238,47 @@ pub enum ModelError {
 }
 
 impl Model {
-    /// Shapes of the input and of every node's result, in order.
+    /// Whether it takes sequences of any length up to its input's width: it has an [`Op::Embedding`]. Every other model
+    /// takes inputs of exactly its shape.
+    #[must_use]
+    pub fn is_sequence(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.op, Op::Embedding { .. }))
+    }
+
+    /// Shapes of the input and of every node's result, in order; of a model of sequences those at its full length.
     ///
     /// # Errors
     /// [`ModelError`] at the first node that does not fit, or a size out of bounds.
     pub fn shapes(&self) -> Result<Vec<Shape>, ModelError> {
+        self.shapes_at(self.input.width)
+    }
+
+    /// Shapes when the input has this width, which only models of sequences may have smaller than they say.
+    ///
+    /// # Errors
+    /// [`ModelError`], as [`Model::shapes`], and for a width that the model does not take.
+    pub fn shapes_at(&self, width: u32) -> Result<Vec<Shape>, ModelError> {
         if self.nodes.is_empty() || self.nodes.len() > NODES_MAX {
             return Err(ModelError::Size("number of nodes"));
         }
         if self.name.len() > 64 || self.input_min > self.input_max {
             return Err(ModelError::Size("name or input range"));
         }
-        let mut values = 0;
-        check_shape(self.input, &mut values)?;
-        let mut shapes = vec![self.input];
-        for (index, node) in self.nodes.iter().enumerate() {
-            let wrong = |what| ModelError::Shape { node: index, what };
-            let input = shapes.get(node.input as usize).ok_or_else(|| wrong("reads what is computed later"))?;
-            let shape = node.op.output(*input).map_err(wrong)?;
-            check_shape(shape, &mut values)?;
-            shapes.push(shape);
+        let is_sequence = self.is_sequence();
+        if width > self.input.width || (width < self.input.width && !is_sequence) {
+            return Err(ModelError::Size("length of the input"));
         }
-        Ok(shapes)
+        let mut room = Room::new(is_sequence);
+        let input = Form { shape: Shape { width, ..self.input }, is_long: [false, is_sequence] };
+        room.take(input.shape)?;
+        let mut forms = vec![input];
+        for (index, node) in self.nodes.iter().enumerate() {
+            let form = sequence::form(self, node, &forms)
+                .map_err(|what| ModelError::Shape { node: index, what })?;
+            room.take(form.shape)?;
+            forms.push(form);
+        }
+        Ok(forms.iter().map(|form| form.shape).collect())
     }
 
     /// The gate: shapes agree, sizes are bounded, no accumulator can leave its range, tables cover their indices.
@@ -210,7 +289,7 @@ impl Model {
         intervals(self).map(|_| ())
     }
 
-    /// Multiplications of weights by values in one run.
+    /// Multiplications of weights by values, and of values by values in scores and mixtures, in one run at full length.
     ///
     /// # Errors
     /// [`ModelError`], as [`Model::shapes`].
@@ -221,32 +300,71 @@ impl Model {
             Op::Conv2d { weights, .. } => {
                 (weights.len() as u64 / u64::from(result.channels.max(1))).saturating_mul(result.elements())
             }
+            Op::Scores { heads, .. } => {
+                let channels = shapes.get(node.input as usize).map_or(0, |shape| shape.channels);
+                u64::from(channels / heads.max(&1)).saturating_mul(result.elements())
+            }
+            Op::Mix { .. } => {
+                let positions = shapes.get(node.input as usize).map_or(0, |shape| shape.width);
+                u64::from(positions).saturating_mul(result.elements())
+            }
             Op::Affine { .. } | Op::SumPool { .. } | Op::Requantise { .. } | Op::Flatten => 0,
+            Op::Embedding { .. } | Op::Softmax { .. } | Op::Add { .. } => 0,
+            Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => 0,
         };
         Ok(self.nodes.iter().zip(shapes.iter().skip(1)).map(of).fold(0, u64::saturating_add))
     }
 
-    /// Number of weights and biases.
+    /// Number of weights, gains and biases.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         let count = |node: &Node| match &node.op {
             Op::Dense { weights, .. } | Op::Conv2d { weights, .. } => weights.len() as u64,
             Op::Affine { biases, .. } => biases.len() as u64,
-            Op::SumPool { .. } | Op::Requantise { .. } | Op::Flatten => 0,
+            Op::Embedding { tokens, positions, .. } => tokens.len() as u64 + positions.len() as u64,
+            Op::Scale { gains, biases } => gains.len() as u64 + biases.len() as u64,
+            Op::SumPool { .. } | Op::Requantise { .. } | Op::Flatten | Op::Scores { .. } | Op::Softmax { .. } => 0,
+            Op::Mix { .. } | Op::Add { .. } | Op::Normalise { .. } | Op::SumPositions => 0,
         };
         self.nodes.iter().map(count).sum()
     }
 }
 
-/// `values` are those of all shapes so far, with this one after it.
-fn check_shape(shape: Shape, values: &mut u64) -> Result<(), ModelError> {
-    let elements = shape.elements();
-    *values = values.saturating_add(elements);
-    if elements == 0 || *values > VALUES_MAX { Err(ModelError::Size("a tensor")) } else { Ok(()) }
+/// What is left of the bounds on elements and on channels of all shapes.
+struct Room {
+    elements: u64,
+    channels: u64,
+}
+
+impl Room {
+    fn new(is_sequence: bool) -> Self {
+        Self { elements: if is_sequence { SEQUENCE_VALUES_MAX } else { VALUES_MAX }, channels: VALUES_MAX }
+    }
+
+    fn take(&mut self, shape: Shape) -> Result<(), ModelError> {
+        let left = |room: u64, taken: u64| room.checked_sub(taken).filter(|_| taken > 0);
+        let elements = left(self.elements, shape.elements());
+        let channels = left(self.channels, shape.channels.into());
+        (self.elements, self.channels) = elements.zip(channels).ok_or(ModelError::Size("a tensor"))?;
+        Ok(())
+    }
 }
 
 impl Op {
-    /// Shape of the result, or what does not fit.
+    /// The second tensor that it reads, if it reads one: 0 is the model's input, `n` the result of node `n − 1`.
+    #[must_use]
+    pub fn second(&self) -> Option<u32> {
+        match self {
+            Self::Scores { keys: second, .. } | Self::Mix { values: second } | Self::Add { other: second } => {
+                Some(*second)
+            }
+            Self::Dense { .. } | Self::Conv2d { .. } | Self::SumPool { .. } | Self::Affine { .. } => None,
+            Self::Requantise { .. } | Self::Flatten | Self::Embedding { .. } | Self::Softmax { .. } => None,
+            Self::Normalise { .. } | Self::Scale { .. } | Self::SumPositions => None,
+        }
+    }
+
+    /// Shape of the result of an operation on one tensor, whatever its axes mean, or what does not fit.
     pub(crate) fn output(&self, input: Shape) -> Result<Shape, &'static str> {
         match self {
             Self::Dense { outputs, weights } => {
@@ -293,6 +411,26 @@ impl Op {
                 Ok(length) => Ok(Shape::vector(length)),
                 Err(_) => Err("too long for a vector"),
             },
+            Self::Embedding { outputs, tokens, positions } => sequence::embedded(input, *outputs, tokens, positions),
+            Self::Softmax { shift, bits, exponentials } => {
+                sequence::softmax_form(*shift, *bits, exponentials).map(|()| input)
+            }
+            Self::Normalise { epsilon, shift, .. } => {
+                let is_sound = input.channels <= sequence::NORMALISED_MAX && *epsilon > 0;
+                match is_sound && (1..=SHIFT_MAX).contains(shift) {
+                    true => Ok(input),
+                    false => Err("channels, epsilon or shift of a normalisation"),
+                }
+            }
+            Self::Scale { gains, biases } => {
+                let channels = input.channels as usize;
+                match gains.len() == channels && biases.len() == channels {
+                    true => Ok(input),
+                    false => Err("gains and biases are one for each channel"),
+                }
+            }
+            Self::SumPositions => Ok(Shape::vector(input.channels)),
+            Self::Scores { .. } | Self::Mix { .. } | Self::Add { .. } => Err("an operation on two tensors"),
         }
     }
 }

@@ -60,6 +60,24 @@ fn parts(op: &Op) -> (Vec<u32>, Vec<Vec<u8>>) {
             (sizes, vec![shorts(&table.values)])
         }
         Op::Flatten => (vec![5], vec![]),
+        Op::Embedding { outputs, tokens, positions } => {
+            let sizes = vec![6, *outputs, length(tokens.len()), length(positions.len())];
+            (sizes, vec![shorts(tokens), shorts(positions)])
+        }
+        Op::Scores { heads, keys } => (vec![7, *heads, *keys], vec![]),
+        Op::Softmax { shift, bits, exponentials } => {
+            (vec![8, u32::from(*shift), u32::from(*bits), length(exponentials.len())], vec![shorts(exponentials)])
+        }
+        Op::Mix { values } => (vec![9, *values], vec![]),
+        Op::Add { other } => (vec![10, *other], vec![]),
+        Op::Normalise { is_centred, epsilon, shift } => {
+            (vec![11, u32::from(*is_centred), *epsilon, u32::from(*shift)], vec![])
+        }
+        Op::Scale { gains, biases } => {
+            let numbers = biases.iter().flat_map(|bias| bias.to_le_bytes()).collect();
+            (vec![12, length(gains.len()), length(biases.len())], vec![shorts(gains), numbers])
+        }
+        Op::SumPositions => (vec![13], vec![]),
     }
 }
 

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::model::{Model, ModelError, Op, Shape};
+use crate::sequence::{self, Second};
 
 /// Why a model did not run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -17,6 +18,14 @@ pub enum RunError {
         found: usize,
         /// Elements that the model takes.
         expected: u64,
+    },
+    /// The model takes sequences, and the input is empty or longer than the longest.
+    #[error("the input has {found} tokens, the model takes 1 to {most}")]
+    Sequence {
+        /// Tokens that came.
+        found: usize,
+        /// Tokens that the model takes at most.
+        most: u32,
     },
     /// An element of the input is out of the model's range.
     #[error("element {index} of the input is out of the model's range")]
@@ -54,19 +63,27 @@ pub fn argmax(values: &[i32]) -> usize {
 /// [`RunError`] when the model fails its check or the input is not of its shape and range.
 pub fn run(model: &Model, input: &[i32]) -> Result<Trace, RunError> {
     model.check()?;
-    let shapes = model.shapes()?;
     check_input(model, input)?;
+    let shapes = match u32::try_from(input.len()) {
+        Ok(length) if model.is_sequence() => model.shapes_at(length)?,
+        _ => model.shapes()?,
+    };
     let mut values = vec![input.to_vec()];
     for node in &model.nodes {
-        let source = node.input as usize;
-        let (Some(before), Some(shape)) = (values.get(source), shapes.get(source)) else { continue };
-        values.push(apply(&node.op, before, *shape));
+        let read = |index: u32| Some((values.get(index as usize)?.as_slice(), *shapes.get(index as usize)?));
+        let Some((before, shape)) = read(node.input) else { continue };
+        let result = apply(&node.op, before, shape, node.op.second().and_then(read));
+        values.push(result);
     }
     Ok(Trace { values })
 }
 
 pub(crate) fn check_input(model: &Model, input: &[i32]) -> Result<(), RunError> {
-    if input.len() as u64 != model.input.elements() {
+    let is_sequence = model.is_sequence();
+    if is_sequence && (input.is_empty() || input.len() > model.input.width as usize) {
+        return Err(RunError::Sequence { found: input.len(), most: model.input.width });
+    }
+    if !is_sequence && input.len() as u64 != model.input.elements() {
         return Err(RunError::Length { found: input.len(), expected: model.input.elements() });
     }
     let range = i32::from(model.input_min)..=i32::from(model.input_max);
@@ -77,7 +94,7 @@ pub(crate) fn check_input(model: &Model, input: &[i32]) -> Result<(), RunError> 
 }
 
 /// Values are in range because the model passed its check, so nothing here can wrap.
-pub(crate) fn apply(op: &Op, input: &[i32], shape: Shape) -> Vec<i32> {
+pub(crate) fn apply(op: &Op, input: &[i32], shape: Shape, second: Second<'_>) -> Vec<i32> {
     match op {
         Op::Dense { weights, .. } => weights.chunks(input.len().max(1)).map(|row| dot(row, input)).collect(),
         Op::Conv2d { outputs, kernel, padding, weights } => {
@@ -103,6 +120,10 @@ pub(crate) fn apply(op: &Op, input: &[i32], shape: Shape) -> Vec<i32> {
             input.iter().map(entry).collect()
         }
         Op::Flatten => input.to_vec(),
+        Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } | Op::Add { .. } => {
+            sequence::apply(op, input, shape, second)
+        }
+        Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => sequence::apply(op, input, shape, second),
     }
 }
 

@@ -109,7 +109,7 @@ impl Chain {
                 Stage::Sums(product, affine, shape) => {
                     let sums = product.sums(before, layout);
                     return match affine {
-                        Some(affine) => plain::step(affine, &sums, *shape),
+                        Some(affine) => plain::step(affine, &sums, *shape, None),
                         None => sums,
                     };
                 }

@@ -2,9 +2,10 @@
 
 use crate::model::{Op, Shape, Table};
 use crate::run::apply;
+use crate::sequence::{self, Second};
 
-/// One operation on inputs that stand one behind the other.
-pub(crate) fn step(op: &Op, input: &[i32], shape: Shape) -> Vec<i32> {
+/// One operation on inputs that stand one behind the other; on one alone where it reads a second tensor, or a sequence.
+pub(crate) fn step(op: &Op, input: &[i32], shape: Shape, second: Second<'_>) -> Vec<i32> {
     let size = usize::try_from(shape.elements()).unwrap_or(usize::MAX).max(1);
     let area = usize::try_from(shape.area()).unwrap_or(usize::MAX).max(1);
     match op {
@@ -12,8 +13,32 @@ pub(crate) fn step(op: &Op, input: &[i32], shape: Shape) -> Vec<i32> {
         Op::Requantise { shift, table } => requantise(input, *shift, table),
         Op::SumPool { size: 2 } => pool_pairs(input, shape),
         Op::Flatten => input.to_vec(),
-        _ => input.chunks(size).flat_map(|input| apply(op, input, shape)).collect(),
+        Op::Dense { .. } | Op::Conv2d { .. } | Op::SumPool { .. } => {
+            input.chunks(size).flat_map(|input| apply(op, input, shape, None)).collect()
+        }
+        Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } | Op::Add { .. } => {
+            sequence::apply_fast(op, input, shape, second)
+        }
+        Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => sequence::apply_fast(op, input, shape, second),
     }
+}
+
+/// Σ of products of numbers whose sum the contract bounds, in lanes for a compiler.
+pub(crate) fn dot_narrow(weights: &[i16], input: &[i16]) -> i32 {
+    let mut lanes = [0_i32; 16];
+    let (blocks, inputs) = (weights.chunks_exact(16), input.chunks_exact(16));
+    let rest = blocks.remainder().iter().zip(inputs.remainder());
+    let rest = rest.fold(0_i32, |sum, (w, x)| sum.wrapping_add(i32::from(*w).wrapping_mul(i32::from(*x))));
+    for (weights, input) in blocks.zip(inputs) {
+        for ((lane, w), x) in lanes.iter_mut().zip(weights).zip(input) {
+            *lane = lane.wrapping_add(i32::from(*w).wrapping_mul(i32::from(*x)));
+        }
+    }
+    lanes.iter().fold(rest, |sum, lane| sum.wrapping_add(*lane))
+}
+
+pub(crate) fn dot_wide(weights: &[i16], input: &[i32]) -> i32 {
+    weights.iter().zip(input).fold(0, |sum, (w, x)| sum.wrapping_add(i32::from(*w).wrapping_mul(*x)))
 }
 
 fn affine(input: &[i32], mantissas: &[u8], biases: &[i32], area: usize) -> Vec<i32> {

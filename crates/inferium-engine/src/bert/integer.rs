@@ -1,0 +1,144 @@
+//! The embedder over an integer model of sequences: the same integers on every machine whatever computes them, and their direction as floats.
+
+use super::engine::EmbedderOptions;
+use super::queue::{Limits, Queue};
+use super::tokenizer::Tokenizer;
+use crate::classifier::hash_trace;
+use crate::pool::Pool;
+use crate::{Embedder, EmbedderInfo, EngineError, EngineLoad, LoadError, TextVector, VectorReceiver};
+use inferium_exact::{CONTRACT_VERSION, Engine, FILE_BYTES_MAX, Model, model_id};
+use inferium_types::Digest;
+use std::io::Read as _;
+use std::path::Path;
+
+#[cfg(test)]
+mod tests;
+
+/// The integer model in an embedder's folder; its `tokenizer.json` stands beside it.
+const MODEL_FILE: &str = "model.ifx";
+
+/// A sentence encoder of the integer contract (docs/exact.md): texts to vectors whose every bit follows from the model's file.
+///
+/// The vector of a text is the model's output at length 1. One thread of its own does the work; dropping the embedder ends it after the current step.
+#[derive(Debug)]
+pub struct IntegerEmbedder {
+    info: EmbedderInfo,
+    tokenizer: Tokenizer,
+    max_texts: u32,
+    queue: Queue,
+}
+
+impl IntegerEmbedder {
+    /// Whether a folder holds an integer model that reads text.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(MODEL_FILE).is_file() && folder.join("tokenizer.json").is_file()
+    }
+
+    /// Loads `model.ifx` and `tokenizer.json` of a folder, whose name is the model's, and starts its thread. Of `options`, the instructions
+    /// and the deviation are without meaning here.
+    ///
+    /// # Errors
+    /// [`LoadError`], one variant per cause.
+    pub fn load(folder: &Path, options: &EmbedderOptions) -> Result<Self, LoadError> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let model = read(&folder.join(MODEL_FILE))?;
+        Self::new(name, model, Tokenizer::load(&folder.join("tokenizer.json"))?, options)
+    }
+
+    fn new(name: String, model: Model, tokenizer: Tokenizer, options: &EmbedderOptions) -> Result<Self, LoadError> {
+        if !model.is_sequence() {
+            return Err(LoadError::unsupported("an integer model of something else than sequences".to_owned()));
+        }
+        let shapes = model.shapes().map_err(|error| LoadError::unsupported(error.to_string()))?;
+        let width = shapes.last().map_or(0, |shape| shape.elements());
+        let (vocab, expected) = (tokenizer.vocab_size(), i64::from(model.input_max) + 1);
+        if model.input_min != 0 || i64::try_from(vocab) != Ok(expected) {
+            return Err(LoadError::Tokenizer { reason: format!("it has {vocab} tokens, the model {expected}") });
+        }
+        if model.input.width as usize <= tokenizer.around() {
+            return Err(LoadError::unsupported(format!("texts of {} tokens, special ones included", model.input.width)));
+        }
+        let info = EmbedderInfo {
+            name,
+            weights_root: Digest::from(model_id(&model)),
+            tokenizer_hash: tokenizer.hash(),
+            engine_build: build(),
+            kernel_tier: "integers".to_owned(),
+            width: u32::try_from(width).unwrap_or(u32::MAX),
+            context_tokens: model.input.width,
+            vocab_size: u32::try_from(vocab).unwrap_or(u32::MAX),
+        };
+        let engine = Engine::new(model).map_err(|error| LoadError::unsupported(error.to_string()))?;
+        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        let limits =
+            Limits { active: (options.max_active as usize).max(1), queued: options.max_queue, texts: pool.threads() };
+        let vectors = move |texts: &[&[u32]]| {
+            let mut results = vec![Err(EngineError::NotFinite); texts.len()];
+            pool.install(|| {
+                pool.for_each_chunk(&mut results, 1, |index, result| {
+                    for result in result {
+                        *result = texts.get(index).map_or(Err(EngineError::NotFinite), |text| vector(&engine, text));
+                    }
+                });
+            });
+            results
+        };
+        let queue =
+            Queue::start(limits, vectors).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        Ok(Self { info, tokenizer, max_texts: options.max_texts, queue })
+    }
+}
+
+fn read(path: &Path) -> Result<Model, LoadError> {
+    let open = |error: std::io::Error| LoadError::Open { path: path.to_owned(), reason: error.to_string() };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(open)?;
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(open)?;
+    inferium_exact::decode(&bytes)
+        .map_err(|error| LoadError::Damaged { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Digest of the contract's version and of what is made of its integers.
+fn build() -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("inferium integer embedder 2026-11");
+    Digest::from(*hasher.update(&CONTRACT_VERSION.to_le_bytes()).finalize().as_bytes())
+}
+
+/// The vector of a text, with the digest of everything that was computed on the way.
+fn vector(engine: &Engine<Model>, text: &[u32]) -> Result<TextVector, EngineError> {
+    let tokens: Vec<i32> = text.iter().map(|token| i32::try_from(*token).unwrap_or(i32::MAX)).collect();
+    let trace = engine.trace(&tokens).map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
+    let mut hasher = blake3::Hasher::new_derive_key("inferium integer states 2026-11");
+    hash_trace(&mut hasher, &trace);
+    let values = unit(trace.output()).ok_or(EngineError::NotFinite)?;
+    Ok(TextVector { values, states: Digest::from(*hasher.finalize().as_bytes()) })
+}
+
+/// Integers at length 1. The sum of squares is exact; its root, the quotients and their narrowing are each rounded once, to the nearest:
+/// the same bits on every machine. None of zeros.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "rounded to the nearest float, as stated")]
+fn unit(integers: &[i32]) -> Option<Vec<f32>> {
+    let squares: u128 = integers.iter().map(|value| u128::from(value.unsigned_abs()).pow(2)).sum();
+    let length = (squares as f64).sqrt();
+    (squares > 0).then(|| integers.iter().map(|value| (f64::from(*value) / length) as f32).collect())
+}
+
+impl Embedder for IntegerEmbedder {
+    fn model(&self) -> &EmbedderInfo {
+        &self.info
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        self.tokenizer.encode(text)
+    }
+
+    fn embed(&self, texts: Vec<Vec<u32>>) -> Result<VectorReceiver, EngineError> {
+        self.info.admit(&texts, self.max_texts)?;
+        self.queue.submit(texts)
+    }
+
+    fn load(&self) -> EngineLoad {
+        self.queue.load()
+    }
+}

@@ -1,0 +1,128 @@
+use super::{IntegerEmbedder, unit};
+use crate::{Embedder, EmbedderOptions, EngineError, LoadError, TextVector};
+use inferium_exact::{Model, Node, Op, Shape, encode, model_id};
+use std::path::Path;
+
+const TOKENIZER: &str = r###"{
+    "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "post_processor": {"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}}},
+    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 9,
+        "vocab": {"[UNK]": 0, "[CLS]": 1, "sea": 2, "hill": 3, "void": 4}}}"###;
+
+/// Sums rows of five tokens, in texts of four.
+fn model() -> Model {
+    let tokens = vec![1, 1, 0, 2, 30, 0, 0, 40, 0, -2];
+    let embedding = Op::Embedding { outputs: 2, tokens, positions: vec![0; 8] };
+    let nodes = vec![Node { op: embedding, input: 0 }, Node { op: Op::SumPositions, input: 1 }];
+    Model {
+        name: "sums".into(),
+        input: Shape { channels: 1, height: 1, width: 4 },
+        input_min: 0,
+        input_max: 4,
+        nodes,
+    }
+}
+
+fn write(folder: &Path, model: &Model) {
+    std::fs::write(folder.join("model.ifx"), encode(model).unwrap()).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), TOKENIZER).unwrap();
+}
+
+fn load(model: &Model, threads: usize) -> Result<IntegerEmbedder, LoadError> {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(!IntegerEmbedder::is_in(folder.path()));
+    write(folder.path(), model);
+    assert!(IntegerEmbedder::is_in(folder.path()));
+    IntegerEmbedder::load(folder.path(), &EmbedderOptions { threads, ..EmbedderOptions::default() })
+}
+
+async fn embed(embedder: &IntegerEmbedder, texts: &[&str]) -> Vec<Result<TextVector, EngineError>> {
+    let tokens = texts.iter().map(|text| embedder.encode(text).unwrap()).collect();
+    let mut vectors = embedder.embed(tokens).unwrap();
+    let mut all = Vec::new();
+    while let Some(vector) = vectors.recv().await {
+        all.push(vector);
+    }
+    all
+}
+
+#[test]
+fn integers_are_brought_to_length_one() {
+    assert_eq!(unit(&[3, -4]), Some(vec![0.6, -0.8]));
+    assert_eq!(unit(&[0, 0]), None);
+    // Squares of the largest values of the contract, which no float holds exactly.
+    let large = unit(&[1_001_836_546; 384]).unwrap();
+    assert_eq!(large, [0.051_031_037; 384]);
+}
+
+#[tokio::test]
+async fn texts_become_the_direction_of_the_models_integers() {
+    let embedder = load(&model(), 2).unwrap();
+    let vectors: Vec<_> =
+        embed(&embedder, &["sea", "hill sea", "sea hill"]).await.into_iter().map(Result::unwrap).collect();
+    // Of [CLS] and the words: (30, 2), then twice (30, 42).
+    assert_eq!(vectors[0].values, unit(&[30, 2]).unwrap());
+    assert_eq!(vectors[1].values, unit(&[30, 42]).unwrap());
+    assert_eq!(vectors[1].values, vectors[2].values);
+    assert_ne!(vectors[1].states, vectors[2].states, "what was computed on the way differs");
+    let info = embedder.model();
+    assert_eq!((info.width, info.context_tokens, info.vocab_size), (2, 4, 5));
+    assert_eq!(info.weights_root.as_bytes(), &model_id(&model()));
+}
+
+#[tokio::test]
+async fn threads_do_not_show() {
+    let texts = ["sea", "hill", "hill hill sea", "sea sea", "rock"];
+    let (one, three) = (load(&model(), 1).unwrap(), load(&model(), 3).unwrap());
+    let of = embed(&one, &texts).await;
+    assert_eq!(of.len(), texts.len());
+    assert_eq!(of, embed(&three, &texts).await);
+}
+
+#[tokio::test]
+async fn a_text_without_a_direction_has_no_vector() {
+    let embedder = load(&model(), 1).unwrap();
+    // (0, 2) of [CLS], and (0, -2).
+    assert_eq!(embed(&embedder, &["void"]).await, [Err(EngineError::NotFinite)]);
+}
+
+#[test]
+fn texts_longer_than_the_models_longest_are_refused() {
+    let embedder = load(&model(), 1).unwrap();
+    assert!(embedder.embed(vec![vec![1, 2, 2, 2]]).is_ok());
+    let refused = embedder.embed(vec![vec![1, 2, 2, 2, 2]]).unwrap_err();
+    assert_eq!(refused, EngineError::TooLong { tokens: 5, context_tokens: 4 });
+    assert_eq!(embedder.embed(vec![vec![5]]).unwrap_err(), EngineError::UnknownToken { token: 5, vocab_size: 5 });
+}
+
+#[test]
+fn what_is_no_integer_model_of_texts_is_refused_by_its_reason() {
+    let dense = Op::Dense { outputs: 1, weights: vec![1, 1] };
+    let other = Model {
+        name: "sum".into(),
+        input: Shape::vector(2),
+        input_min: 0,
+        input_max: 4,
+        nodes: vec![Node { op: dense, input: 0 }],
+    };
+    let reason = |model: &Model| load(model, 1).unwrap_err().to_string();
+    assert!(reason(&other).contains("something else than sequences"), "{}", reason(&other));
+    let mut fewer = model();
+    fewer.input_max = 3;
+    let Op::Embedding { tokens, .. } = &mut fewer.nodes[0].op else { unreachable!() };
+    tokens.truncate(8);
+    assert!(reason(&fewer).contains("5 tokens, the model 4"), "{}", reason(&fewer));
+    let mut short = model();
+    short.input.width = 1;
+    let Op::Embedding { positions, .. } = &mut short.nodes[0].op else { unreachable!() };
+    positions.truncate(2);
+    assert!(reason(&short).contains("texts of 1 tokens"), "{}", reason(&short));
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &model());
+    std::fs::write(folder.path().join("model.ifx"), b"IFX\x01rest").unwrap();
+    let damaged = IntegerEmbedder::load(folder.path(), &EmbedderOptions::default()).unwrap_err();
+    assert!(matches!(damaged, LoadError::Damaged { .. }), "{damaged}");
+}

@@ -1,0 +1,84 @@
+//! Faster forms of the operations that multiply most.
+
+use crate::kernel::{dot_narrow, dot_wide};
+use crate::model::{Op, Shape};
+
+use super::{Second, apply};
+
+/// One of the operations on sequences; the same as [`apply`].
+pub(crate) fn apply_fast(op: &Op, input: &[i32], shape: Shape, second: Second<'_>) -> Vec<i32> {
+    match (op, second) {
+        (Op::Scores { heads, .. }, Some((keys, of))) => {
+            let size = (shape.channels / (*heads).max(1)).max(1) as usize;
+            let (rows, columns) = (shape.width as usize, of.width as usize);
+            let (queries, keys) = (by_position(input, rows, size), by_position(keys, columns, size));
+            match (narrow(&queries), narrow(&keys)) {
+                (Some(queries), Some(keys)) => scores(&queries, &keys, [rows, columns, size], dot_narrow),
+                _ => apply(op, input, shape, second),
+            }
+        }
+        // Both rows lie along positions already. The shares have more than 16 bits.
+        (Op::Mix { .. }, Some((values, of))) => {
+            let size = (of.channels / shape.channels.max(1)).max(1) as usize;
+            let (rows, columns) = (shape.height.max(1) as usize, shape.width.max(1) as usize);
+            match narrow(values) {
+                Some(values) => mix(input, &values, [rows, columns, size]),
+                None => apply(op, input, shape, second),
+            }
+        }
+        _ => apply(op, input, shape, second),
+    }
+}
+
+/// A convolution of window 1: a dense layer at every position.
+pub(crate) fn project(weights: &[i16], input: &[i32], shape: Shape) -> Vec<i32> {
+    let channels = (shape.channels as usize).max(1);
+    let area = input.len() / channels;
+    let columns = by_position(input, area, channels);
+    match narrow(&columns) {
+        Some(columns) => rows(weights, &columns, channels, dot_narrow),
+        None => rows(weights, &columns, channels, dot_wide),
+    }
+}
+
+fn rows<T>(weights: &[i16], columns: &[T], channels: usize, dot: impl Fn(&[i16], &[T]) -> i32) -> Vec<i32> {
+    let of = |row: &[i16]| columns.chunks_exact(channels).map(|column| dot(row, column)).collect::<Vec<_>>();
+    weights.chunks_exact(channels).flat_map(of).collect()
+}
+
+/// Groups of `size` channels of `length` positions each, turned within each group: position by position.
+fn by_position(values: &[i32], length: usize, size: usize) -> Vec<i32> {
+    let mut turned = Vec::with_capacity(values.len());
+    for group in values.chunks_exact((length * size).max(1)) {
+        for position in 0..length {
+            turned.extend(group.iter().skip(position).step_by(length.max(1)));
+        }
+    }
+    turned
+}
+
+fn narrow(values: &[i32]) -> Option<Vec<i16>> {
+    values.iter().map(|value| i16::try_from(*value).ok()).collect()
+}
+
+fn scores(queries: &[i16], keys: &[i16], sizes: [usize; 3], dot: impl Fn(&[i16], &[i16]) -> i32) -> Vec<i32> {
+    let [rows, columns, size] = sizes;
+    let heads = queries.chunks_exact((rows * size).max(1)).zip(keys.chunks_exact((columns * size).max(1)));
+    let mut result = Vec::new();
+    for (queries, keys) in heads {
+        for query in queries.chunks_exact(size) {
+            result.extend(keys.chunks_exact(size).map(|key| dot(query, key)));
+        }
+    }
+    result
+}
+
+fn mix(shares: &[i32], values: &[i16], sizes: [usize; 3]) -> Vec<i32> {
+    let [rows, columns, size] = sizes;
+    let mut result = Vec::new();
+    for (channel, values) in values.chunks_exact(columns).enumerate() {
+        let head = shares.chunks_exact(columns).skip(channel / size * rows).take(rows);
+        result.extend(head.map(|row| dot_wide(values, row)));
+    }
+    result
+}

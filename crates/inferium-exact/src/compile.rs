@@ -174,9 +174,7 @@ impl Builder {
                 Op::Conv2d { outputs, kernel, padding, .. } => {
                     Op::Conv2d { outputs: *outputs, kernel: *kernel, padding: *padding, weights: quantised.weights }
                 }
-                _ => {
-                    Op::Dense { outputs: u32::try_from(biases.len()).unwrap_or(0), weights: quantised.weights }
-                }
+                _ => Op::Dense { outputs: u32::try_from(biases.len()).unwrap_or(0), weights: quantised.weights },
             };
             let affine = Op::Affine { mantissas: quantised.mantissas, biases: quantised.biases };
             self.model.nodes.truncate(depth);

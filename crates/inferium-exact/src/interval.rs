@@ -121,7 +121,9 @@ fn step(op: &Op, before: &Channels, shape: Shape, node: usize) -> Result<Channel
             let area = usize::try_from(shape.area()).unwrap_or(usize::MAX);
             before.iter().flat_map(|one| std::iter::repeat_n(*one, area)).collect()
         }
-        Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } | Op::Add { .. } => before.clone(),
+        Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } | Op::Add { .. } => {
+            before.clone()
+        }
         Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => before.clone(),
     })
 }

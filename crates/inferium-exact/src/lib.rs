@@ -49,8 +49,8 @@ pub use compile::{CompileError, FloatLayer, FloatModel, compile};
 pub use interval::{Interval, intervals};
 pub use kernel::{Engine, Tier, TierError, infer};
 pub use model::{
-    ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SHIFT_MAX, Shape,
-    SEQUENCE_VALUES_MAX, TABLE_BITS_MAX, Table, VALUES_MAX,
+    ACCUMULATOR_MAX, CONTRACT_VERSION, ELEMENTS_MAX, Model, ModelError, NODES_MAX, Node, Op, SEQUENCE_VALUES_MAX,
+    SHIFT_MAX, Shape, TABLE_BITS_MAX, Table, VALUES_MAX,
 };
 pub use onnx::{OnnxError, OnnxOptions, read_onnx};
 pub use root::{MODEL_ID_CONTEXT, model_id};

@@ -273,8 +273,7 @@ impl Model {
         room.take(input.shape)?;
         let mut forms = vec![input];
         for (index, node) in self.nodes.iter().enumerate() {
-            let form = sequence::form(self, node, &forms)
-                .map_err(|what| ModelError::Shape { node: index, what })?;
+            let form = sequence::form(self, node, &forms).map_err(|what| ModelError::Shape { node: index, what })?;
             room.take(form.shape)?;
             forms.push(form);
         }

@@ -9,6 +9,7 @@ use crate::error::ProveError;
 use crate::field::{F, bits_of};
 use crate::lookup::{Lookups, Rows};
 use crate::oracle::{SPARE, VARIABLES_MAX, VARIABLES_MIN};
+use crate::outline::SEQUENCE;
 use crate::weight::{Column, Oracle};
 use p3_field::PrimeCharacteristicRing;
 
@@ -167,6 +168,9 @@ pub(crate) fn build_circuit(model: &Model) -> Result<Circuit, ProveError> {
 
 fn build_with(model: &Model, with_numbers: bool) -> Result<(Circuit, Vec<F>), ProveError> {
     model.check()?;
+    if model.is_sequence() {
+        return Err(ProveError::Unsupported(SEQUENCE));
+    }
     let shapes = model.shapes()?;
     let mut builder = Builder {
         model,
@@ -243,6 +247,12 @@ impl Builder<'_> {
                 let range = self.range(*shift);
                 self.splits.push(Split { node: index, affine: source, columns, multiplicity, range, dims });
                 self.view(index + 1, View::Column(columns[2]));
+            }
+            Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } => {
+                return Err(ProveError::Unsupported(SEQUENCE));
+            }
+            Op::Add { .. } | Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => {
+                return Err(ProveError::Unsupported(SEQUENCE));
             }
         }
         Ok(())
@@ -420,7 +430,7 @@ impl Builder<'_> {
                 let bits = output.bits[0] + inner;
                 (sum, self.block(bits, || scatter(weights, bits, index)))
             }
-            Op::SumPool { .. } | Op::Affine { .. } | Op::Requantise { .. } | Op::Flatten => {
+            _ => {
                 return Err(ProveError::Unsupported("an affine step that is not behind a layer of weights"));
             }
         };

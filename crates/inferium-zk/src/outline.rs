@@ -7,15 +7,35 @@ use serde::{Deserialize, Serialize};
 use crate::error::ProveError;
 use crate::oracle::VARIABLES_MAX;
 
+/// Why a model with an operation on sequences is refused.
+pub(crate) const SEQUENCE: &str =
+    "operations on sequences (embeddings, attention, residual sums, normalisation) run, but are not proved";
+
 /// What each operation is, without weights, mantissas, biases and entries of tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Kind {
-    Dense { outputs: u32 },
-    Conv2d { outputs: u32, kernel: u32, padding: u32 },
-    SumPool { size: u32 },
-    Affine { is_scaled: bool },
-    Requantise { shift: u8, first: i32, bits: u8 },
+    Dense {
+        outputs: u32,
+    },
+    Conv2d {
+        outputs: u32,
+        kernel: u32,
+        padding: u32,
+    },
+    SumPool {
+        size: u32,
+    },
+    Affine {
+        is_scaled: bool,
+    },
+    Requantise {
+        shift: u8,
+        first: i32,
+        bits: u8,
+    },
     Flatten,
+    /// An operation on sequences, which no circuit is made of yet.
+    Sequence,
 }
 
 /// Shape and range of the input, and the operations in order, each with what it is applied to.
@@ -39,6 +59,8 @@ impl Outline {
                 Kind::Requantise { shift: *shift, first: table.first, bits: table.bits().unwrap_or(0) }
             }
             Op::Flatten => Kind::Flatten,
+            Op::Embedding { .. } | Op::Scores { .. } | Op::Softmax { .. } | Op::Mix { .. } => Kind::Sequence,
+            Op::Add { .. } | Op::Normalise { .. } | Op::Scale { .. } | Op::SumPositions => Kind::Sequence,
         };
         Self {
             input: [model.input.channels, model.input.height, model.input.width],
@@ -97,5 +119,6 @@ fn zeros(kind: &Kind, shape: Shape, room: &mut u64) -> Result<Op, ProveError> {
             Op::Requantise { shift: *shift, table: Table { first: *first, values: vec![0; take(&[1 << bits])?] } }
         }
         Kind::Flatten => Op::Flatten,
+        Kind::Sequence => return Err(ProveError::Unsupported(SEQUENCE)),
     })
 }

@@ -171,6 +171,20 @@ fn describe(op: &Op) -> (&'static str, String, u64) {
             ("requantisation", format!("shift {shift}, table of {}", table.values.len()), 0)
         }
         Op::Flatten => ("flatten", String::new(), 0),
+        Op::Embedding { tokens, positions, .. } => {
+            ("embedding", String::new(), tokens.len() as u64 + positions.len() as u64)
+        }
+        Op::Scores { heads, keys } => ("scores", format!("{heads} heads, with {keys}"), 0),
+        Op::Softmax { shift, bits, exponentials } => {
+            ("softmax", format!("shift {shift}, {bits} bits, table of {}", exponentials.len()), 0)
+        }
+        Op::Mix { values } => ("mixture", format!("with {values}"), 0),
+        Op::Add { other } => ("sum", format!("with {other}"), 0),
+        Op::Normalise { is_centred, epsilon, shift } => {
+            ("normalisation", format!("centred {is_centred}, epsilon {epsilon}, shift {shift}"), 0)
+        }
+        Op::Scale { gains, biases } => ("scale", String::new(), gains.len() as u64 + biases.len() as u64),
+        Op::SumPositions => ("sum of positions", String::new(), 0),
     }
 }
 

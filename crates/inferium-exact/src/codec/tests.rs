@@ -48,3 +48,25 @@ fn a_cut_or_lengthened_file_is_refused() {
     newer[4] = 2;
     assert!(matches!(decode(&newer), Err(DecodeError::Version(2))));
 }
+
+/// Files and ids from before sequences: what is appended to the operations changes none of them.
+#[test]
+fn models_of_the_first_version_keep_their_bytes_and_ids() {
+    let known = [
+        (
+            "mlp-tiny",
+            "89b18c2eacc2021d35e735e6b16e7350d73a31f4dbe1b8c82c3a535bc39623b2",
+            "e1f9ac39e321518f97c5d457c3fa6270cfee89d87444901c7fe4868d92287f47",
+        ),
+        (
+            "cnn-tiny",
+            "acd3f6703fb4437b773a4c71c52fa896ce522cd91a3a9ed1af2fc98c4aab5c04",
+            "b302ff6c6fcb87ae521ad58eed2f3b38bc8615d24bddac8d11be92add578ead3",
+        ),
+    ];
+    for (name, id, bytes) in known {
+        let model = synthetic(name).unwrap().unwrap().0;
+        assert_eq!(blake3::Hash::from(crate::model_id(&model)).to_hex().as_str(), id);
+        assert_eq!(blake3::hash(&encode(&model).unwrap()).to_hex().as_str(), bytes);
+    }
+}

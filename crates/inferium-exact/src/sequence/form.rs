@@ -69,7 +69,9 @@ fn of_two(model: &Model, node: &Node, input: Form, second: Form) -> Result<Form,
                     shape: Shape { channels: other.channels, height: 1, width: x.height },
                     is_long: [false, input.is_long[0]],
                 }),
-                false => Err("a mixture is of the shares of a softmax and as many positions, whose channels they divide"),
+                false => {
+                    Err("a mixture is of the shares of a softmax and as many positions, whose channels they divide")
+                }
             }
         }
         Op::Add { .. } if input == second => Ok(input),

@@ -101,6 +101,8 @@ fn main() {
     let (vectors, expected) = (exact(&sentences), floats(&sentences));
     closeness("sentences", &vectors, &expected);
     closeness("long texts", &exact(&long), &floats(&long));
+    let longest: Vec<i32> = long.concat().into_iter().take(BertConfig::MINILM.length as usize).collect();
+    closeness("the longest sequence", &exact(std::slice::from_ref(&longest)), &floats(std::slice::from_ref(&longest)));
     let (similar, wanted) = (pairs(&vectors), pairs(&expected));
     println!(
         "order of {} pairs: Spearman {:.5} integer with float; with the grades {:.4} integer, {:.4} float",

@@ -23,8 +23,6 @@ const INNER_MAX: f64 = 2_047.0;
 const HEAD_MAX: f64 = 2_047.0;
 /// A residual's part from a layer may be larger than the residual itself, up to this.
 const PART_MAX: f64 = 32_767.0;
-/// Share of calibration's values that may lie outside of an activation's range.
-const OUTLIERS: f64 = 0.0;
 /// How much finer than one step of the activation a table's index is, in bits, where the interval leaves room.
 const INDEX_BITS_FINER: f64 = 3.0;
 /// Step of the exponentials' index, in nats.
@@ -71,7 +69,7 @@ pub fn compile_bert(float: &FloatBert, calibration: &[Vec<i32>]) -> Result<Model
     let tokens = Interval { min: 0, max: input_max.into() };
     let mut builder = Builder { model, all: vec![vec![tokens]] };
     let embedded = builder.embed(float)?;
-    let bound = ranges.norm.bound(OUTLIERS);
+    let bound = ranges.norm.bound();
     let mut stream = builder.normalise(embedded, &float.norm, bound, float.config.norm_epsilon)?;
     for (layer, ranges) in float.layers.iter().zip(&ranges.layers) {
         stream = builder.layer(float, layer, ranges, stream)?;
@@ -119,20 +117,19 @@ impl Builder {
             let sums = self.linear(linear, stream)?;
             self.requantise(sums, step(bound, HEAD_MAX), HEAD_MAX, |x| x)
         };
-        let query = head(&layer.query, ranges.query.bound(OUTLIERS))?;
-        let key = head(&layer.key, ranges.key.bound(OUTLIERS))?;
-        let value = head(&layer.value, ranges.value.bound(OUTLIERS))?;
+        let query = head(&layer.query, ranges.query.bound())?;
+        let key = head(&layer.key, ranges.key.bound())?;
+        let value = head(&layer.value, ranges.value.bound())?;
         let mixed = self.attend(float, query, key, value)?;
-        let mixed =
-            self.requantise(mixed, step(ranges.mixed.bound(OUTLIERS), ACTIVATION_MAX), ACTIVATION_MAX, |x| x)?;
+        let mixed = self.requantise(mixed, step(ranges.mixed.bound(), ACTIVATION_MAX), ACTIVATION_MAX, |x| x)?;
         let part = self.linear(&layer.attended, mixed)?;
         let sum = self.residual(stream, part)?;
-        let stream = self.normalise(sum, &layer.attended_norm, ranges.attended_norm.bound(OUTLIERS), epsilon)?;
+        let stream = self.normalise(sum, &layer.attended_norm, ranges.attended_norm.bound(), epsilon)?;
         let inner = self.linear(&layer.up, stream)?;
-        let inner = self.requantise(inner, step(ranges.inner.bound(OUTLIERS), INNER_MAX), INNER_MAX, gelu)?;
+        let inner = self.requantise(inner, step(ranges.inner.bound(), INNER_MAX), INNER_MAX, gelu)?;
         let part = self.linear(&layer.down, inner)?;
         let sum = self.residual(stream, part)?;
-        self.normalise(sum, &layer.norm, ranges.norm.bound(OUTLIERS), epsilon)
+        self.normalise(sum, &layer.norm, ranges.norm.bound(), epsilon)
     }
 
     /// A part in the residual's scale, added to it.

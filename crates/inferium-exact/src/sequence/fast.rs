@@ -3,7 +3,7 @@
 use crate::kernel::{dot_narrow, dot_wide};
 use crate::model::{Op, Shape};
 
-use super::{Second, apply};
+use super::{RECIPROCAL_BITS, Second, apply};
 
 /// One of the operations on sequences; the same as [`apply`].
 pub(crate) fn apply_fast(op: &Op, input: &[i32], shape: Shape, second: Second<'_>) -> Vec<i32> {
@@ -17,7 +17,14 @@ pub(crate) fn apply_fast(op: &Op, input: &[i32], shape: Shape, second: Second<'_
                 _ => apply(op, input, shape, second),
             }
         }
-        // Both rows lie along positions already. The shares have more than 16 bits.
+        (Op::Softmax { shift, bits, exponentials }, _) => {
+            let mut shares = Vec::with_capacity(input.len());
+            for row in input.chunks(shape.width.max(1) as usize) {
+                softmax(row, [*shift, *bits], exponentials, &mut shares);
+            }
+            shares
+        }
+        // Both rows lie along positions already.
         (Op::Mix { .. }, Some((values, of))) => {
             let size = (of.channels / shape.channels.max(1)).max(1) as usize;
             let (rows, columns) = (shape.height.max(1) as usize, shape.width.max(1) as usize);
@@ -73,12 +80,37 @@ fn scores(queries: &[i16], keys: &[i16], sizes: [usize; 3], dot: impl Fn(&[i16],
     result
 }
 
+/// Everything fits 32 bits: differences by the gate, and products because no exponential is above their sum.
+fn softmax(row: &[i32], [shift, bits]: [u8; 2], exponentials: &[i16], shares: &mut Vec<i32>) {
+    let largest = row.iter().copied().max().unwrap_or(0);
+    let last = exponentials.len().saturating_sub(1);
+    let half = 1_u32 << (shift - 1);
+    let start = shares.len();
+    shares.extend(row.iter().map(|value| {
+        let index = largest.wrapping_sub(*value).cast_unsigned().wrapping_add(half) >> shift;
+        exponentials.get((index as usize).min(last)).map_or(0, |power| i32::from(*power))
+    }));
+    let (_, powers) = shares.split_at_mut(start);
+    let sum = powers.iter().fold(0_i32, |sum, power| sum.wrapping_add(*power));
+    let reciprocal = (1_i32 << RECIPROCAL_BITS) / sum.max(1);
+    for power in powers {
+        *power = power.wrapping_mul(reciprocal) >> (RECIPROCAL_BITS - bits);
+    }
+}
+
+/// Shares have up to 17 bits, so they are taken apart into two numbers of 16 bits that products are fast of.
 fn mix(shares: &[i32], values: &[i16], sizes: [usize; 3]) -> Vec<i32> {
     let [rows, columns, size] = sizes;
-    let mut result = Vec::new();
+    let part = |of: fn(i32) -> i32| -> Vec<i16> {
+        shares.iter().map(|share| i16::try_from(of(*share)).unwrap_or(0)).collect()
+    };
+    let (high, low) = (part(|share| share >> 8), part(|share| share & 255));
+    let mut result = Vec::with_capacity(values.len());
     for (channel, values) in values.chunks_exact(columns).enumerate() {
-        let head = shares.chunks_exact(columns).skip(channel / size * rows).take(rows);
-        result.extend(head.map(|row| dot_wide(values, row)));
+        let first = channel / size * rows;
+        let (high, low) = (high.chunks_exact(columns).skip(first), low.chunks_exact(columns).skip(first));
+        let sum = |(high, low)| (dot_narrow(values, high) << 8).wrapping_add(dot_narrow(values, low));
+        result.extend(high.zip(low).take(rows).map(sum));
     }
     result
 }

@@ -51,9 +51,9 @@ fn transformer(seed: u64, length: u32, heads: u32, size: u32, is_centred: bool) 
     });
     let scores = push(Op::Scores { heads, keys: key }, query);
     let exponentials = (0..64).map(|index| (8000_i16 >> (index / 5)) - (index & 1)).map(|e| e.max(0)).collect();
-    let shares = push(Op::Softmax { shift: 13, bits: 13, exponentials }, scores);
+    let shares = push(Op::Softmax { shift: 13, bits: 16, exponentials }, scores);
     let mixed = push(Op::Mix { values: value }, shares);
-    let mixed = push(table(11), mixed);
+    let mixed = push(table(14), mixed);
     let sum = push(Op::Add { other: mixed }, embedded);
     let shift = 15;
     let normal = push(Op::Normalise { is_centred, epsilon: 1 + u32::from(draw.short(16).unsigned_abs()), shift }, sum);

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::interval::{indices, intervals};
-use crate::kernel::apply_fast;
+use crate::kernel::apply_all;
 use crate::model::{Model, ModelError, Node, Op, Shape, TABLE_BITS_MAX, Table};
 use crate::run::{RunError, check_input};
 
@@ -157,9 +157,7 @@ impl Builder {
             false => self.model.shapes()?.last().copied().unwrap_or(self.model.input),
         };
         op.output(shape).map_err(|what| ModelError::Shape { node: input as usize, what })?;
-        for values in &mut self.values {
-            *values = apply_fast(&op, values, shape, None);
-        }
+        apply_all(&op, shape, &mut self.values);
         self.model.nodes.push(Node { op, input });
         Ok(())
     }

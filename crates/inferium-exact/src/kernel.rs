@@ -228,5 +228,20 @@ pub fn infer(model: &Model, input: &[i32]) -> Result<Vec<i32>, RunError> {
     Engine::new(model)?.infer(input)
 }
 
+/// An operation on several inputs of one shape, each of which becomes its result.
+pub(crate) fn apply_all(op: &Op, shape: Shape, inputs: &mut [Vec<i32>]) {
+    let values = inputs.iter().flatten().fold(Interval { min: 0, max: 0 }, |reach, value| Interval {
+        min: reach.min.min(i64::from(*value)),
+        max: reach.max.max(i64::from(*value)),
+    });
+    let product = Product::new(op, shape, values, Tier::detect(), None);
+    for input in inputs {
+        *input = match &product {
+            Some(product) => product.sums(input, Layout::Planes),
+            None => plain::step(op, input, shape, None),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ mod gate;
 mod inverse_root;
 
 pub(crate) use apply::apply;
-pub(crate) use fast::{apply_fast, project};
+pub(crate) use fast::{apply_fast, at_positions};
 pub(crate) use form::{Form, embedded, form, softmax_form};
 pub(crate) use gate::{Channels, Reads, step};
 

@@ -37,10 +37,6 @@ pub(crate) fn dot_narrow(weights: &[i16], input: &[i16]) -> i32 {
     lanes.iter().fold(rest, |sum, lane| sum.wrapping_add(*lane))
 }
 
-pub(crate) fn dot_wide(weights: &[i16], input: &[i32]) -> i32 {
-    weights.iter().zip(input).fold(0, |sum, (w, x)| sum.wrapping_add(i32::from(*w).wrapping_mul(*x)))
-}
-
 fn affine(input: &[i32], mantissas: &[u8], biases: &[i32], area: usize) -> Vec<i32> {
     let mut result = input.to_vec();
     for item in result.chunks_mut((biases.len() * area).max(1)) {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Node, Table};
-use crate::run::run;
+use crate::run::{apply, run};
 use crate::synthetic::synthetic;
 
 #[test]
@@ -120,7 +120,7 @@ fn check_product(op: &Op, shape: Shape, values: &[i32]) {
         max: values.iter().copied().max().unwrap().into(),
     };
     let size = usize::try_from(shape.elements()).unwrap();
-    let expected: Vec<i32> = values.chunks(size).flat_map(|values| apply(op, values, shape)).collect();
+    let expected: Vec<i32> = values.chunks(size).flat_map(|values| apply(op, values, shape, None)).collect();
     for tier in Tier::available() {
         let product = Product::new(op, shape, reach, tier, None).unwrap();
         assert_eq!(product.sums(values, Layout::Planes), expected, "{tier}, {}", product.instruction());

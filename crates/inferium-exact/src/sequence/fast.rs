@@ -1,6 +1,7 @@
 //! Faster forms of the operations that multiply most.
 
-use crate::kernel::{dot_narrow, dot_wide};
+use crate::kernel::plain::dot_narrow;
+use crate::kernel::product::{Layout, Product};
 use crate::model::{Op, Shape};
 
 use super::{RECIPROCAL_BITS, Second, apply};
@@ -37,20 +38,12 @@ pub(crate) fn apply_fast(op: &Op, input: &[i32], shape: Shape, second: Second<'_
     }
 }
 
-/// A convolution of window 1: a dense layer at every position.
-pub(crate) fn project(weights: &[i16], input: &[i32], shape: Shape) -> Vec<i32> {
+/// A convolution of window 1, by what is laid out for one position: a dense layer at every position.
+pub(crate) fn at_positions(product: &Product, input: &[i32], shape: Shape) -> Vec<i32> {
     let channels = (shape.channels as usize).max(1);
-    let area = input.len() / channels;
-    let columns = by_position(input, area, channels);
-    match narrow(&columns) {
-        Some(columns) => rows(weights, &columns, channels, dot_narrow),
-        None => rows(weights, &columns, channels, dot_wide),
-    }
-}
-
-fn rows<T>(weights: &[i16], columns: &[T], channels: usize, dot: impl Fn(&[i16], &[T]) -> i32) -> Vec<i32> {
-    let of = |row: &[i16]| columns.chunks_exact(channels).map(|column| dot(row, column)).collect::<Vec<_>>();
-    weights.chunks_exact(channels).flat_map(of).collect()
+    let positions = input.len() / channels;
+    let sums = product.sums(&by_position(input, positions, channels), Layout::Planes);
+    by_position(&sums, sums.len() / positions.max(1), positions)
 }
 
 /// Groups of `size` channels of `length` positions each, turned within each group: position by position.

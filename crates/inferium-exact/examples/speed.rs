@@ -1,7 +1,7 @@
 //! How long an inference takes: a JSON line for each model, batch and instruction set.
 //!
 //! `cargo run --release -p inferium-exact --example speed [-- MILLISECONDS [MODEL ...]]`: so long is measured of each case, after a tenth of it that
-//! is not counted. `microseconds` are the median of one call with the whole batch, on one thread.
+//! is not counted. `microseconds` are the median of one call with the whole batch, on one thread; `trace_microseconds` of one trace.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has to stop")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
@@ -43,10 +43,12 @@ fn main() {
                     1 => measure(length, || drop(black_box(engine.infer(black_box(&input)).unwrap()))),
                     _ => measure(length, || drop(black_box(engine.infer_batch(black_box(&inputs)).unwrap()))),
                 };
+                // With every value on the way, as workers hash them: one input at a time.
+                let (trace, _) = measure(length / 4, || drop(black_box(engine.trace(black_box(&input)).unwrap())));
                 let instructions = engine.instructions().join(" ");
                 println!(
                     "{{\"model\": \"{name}\", \"batch\": {batch}, \"tier\": \"{tier}\", \"instructions\": \"{instructions}\", \
-                     \"microseconds\": {microseconds:.2}, \"calls\": {calls}}}"
+                     \"microseconds\": {microseconds:.2}, \"calls\": {calls}, \"trace_microseconds\": {trace:.2}}}"
                 );
             }
         }

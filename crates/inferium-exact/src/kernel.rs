@@ -37,7 +37,7 @@ pub struct Engine<M> {
 }
 
 impl<M: Borrow<Model>> Engine<M> {
-    /// Checks the model, which takes about as long as a run, and lays out its weights for the fastest instructions of this machine.
+    /// Checks the model and lays out its weights for the fastest instructions of this machine: once, for some dozens of runs' time.
     ///
     /// # Errors
     /// [`ModelError`], as [`Model::check`].
@@ -220,7 +220,7 @@ fn last_reads(model: &Model) -> Vec<usize> {
     last
 }
 
-/// The output of one run; who runs a model more often keeps an [`Engine`].
+/// The output of one run; who runs a model more often keeps an [`Engine`], whose making takes much longer.
 ///
 /// # Errors
 /// [`RunError`], as [`crate::run`].

@@ -15,16 +15,6 @@
 /// Outputs of a tile: the 32-bit lanes of a register of AVX-512.
 pub(crate) const LANES: usize = 16;
 
-/// Weights of a tile's outputs for two values that follow one another, pair by pair.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub(crate) struct Pairs(pub(crate) [[i16; 2]; LANES]);
-
-/// The same for four values, of weights that fit a byte.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub(crate) struct Quads(pub(crate) [[i8; 4]; LANES]);
-
 /// Sums of each row and tile.
 pub(crate) type Sums<const ROWS: usize, const TILES: usize> = [[[i32; LANES]; TILES]; ROWS];
 
@@ -158,6 +148,9 @@ impl Micro for Scalar {
         walk: &Walk,
     ) -> Sums<ROWS, TILES> {
         let mut sums = [[[0_i32; LANES]; TILES]; ROWS];
+        if !walk.fits((panel.len(), TILES), values.len(), &starts) {
+            return sums;
+        }
         for (sums, start) in sums.iter_mut().zip(starts) {
             let values = values.get(start..).unwrap_or_default();
             for (offset, weights) in walk.offsets().iter().zip(panel.chunks_exact(TILES)) {

@@ -7,10 +7,7 @@
 use super::micro::{LANES, Look, Micro, Ones, Scalar, Walk};
 use super::tier::Tier;
 #[cfg(target_arch = "x86_64")]
-use super::{
-    micro::{Pairs, Quads},
-    x86::{Avx2, Vnni, VnniBytes},
-};
+use super::x86::{Avx2, Pairs, Quads, Vnni, VnniBytes};
 use crate::interval::Interval;
 use crate::model::{Op, Shape, Table};
 

@@ -142,6 +142,42 @@ fn the_one_pair_of_products_that_leaves_32_bits_wraps_everywhere_and_the_gate_re
     check_product(&Op::Dense { outputs: 1, weights }, Shape::vector(4), &[-32768, -32768, -32768, 5]);
 }
 
+/// What is shorter than a walk is not read, and what is as long is.
+fn check_bounds<M: micro::Micro<Value: std::fmt::Debug>>(micro: M) {
+    let walk = micro::Walk::new(vec![0, 100], M::GROUP);
+    let (weights, values) = (vec![M::weights(|_, _| 1); 4], vec![M::narrow(1); 100 + M::GROUP]);
+    let sum = i32::try_from(2 * M::GROUP).unwrap();
+    assert_eq!(micro.sums::<1, 1>(&weights, &values, [0], &walk), [[[sum; 16]; 1]; 1]);
+    assert_eq!(micro.sums::<4, 2>(&weights, &values, [0; 4], &walk), [[[sum; 16]; 2]; 4]);
+    for start in [1, usize::MAX - 50, usize::MAX] {
+        assert_eq!(micro.sums::<1, 1>(&weights, &values, [start], &walk), [[[0; 16]; 1]; 1]);
+        assert_eq!(micro.sums::<4, 1>(&weights, &values, [0, 0, start, 0], &walk), [[[0; 16]; 1]; 4]);
+    }
+    assert_eq!(micro.sums::<1, 1>(&weights, &values[1..], [0], &walk), [[[0; 16]; 1]; 1]);
+    assert_eq!(micro.sums::<1, 4>(&weights, &values, [0], &walk), [[[0; 16]; 4]; 1]);
+    // Indices beyond a table, and a table without entries, are not read beyond it either.
+    for table in [&[3_i16, 4][..], &[]] {
+        for sum in [i32::MIN, -1, 0, 1, 2, i32::MAX] {
+            let look = micro::Look { mantissas: &[1; 16], biases: &[0; 16], shift: 1, first: 0, table };
+            let mut places = [0; 16];
+            micro.look(&[sum; 16], look, &mut places[..7]);
+            assert!(places[..7].iter().all(|place| *place == 0 || table.contains(place)));
+            assert_eq!(places[7..], [0; 9]);
+        }
+    }
+}
+
+#[test]
+fn no_tier_reads_beyond_what_it_is_given() {
+    check_bounds(micro::Scalar);
+    #[cfg(target_arch = "x86_64")]
+    {
+        x86::Avx2::detect().into_iter().for_each(check_bounds);
+        x86::Vnni::detect().into_iter().for_each(check_bounds);
+        x86::Vnni::detect().map(x86::Vnni::bytes).into_iter().for_each(check_bounds);
+    }
+}
+
 #[test]
 fn the_widest_bytes_do_not_saturate() {
     for (weight, value) in [(-128, 255), (127, 255), (-128, 0), (i16::MIN, 255), (i16::MAX, 255)] {

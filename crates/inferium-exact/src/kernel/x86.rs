@@ -14,7 +14,17 @@ use std::arch::x86_64::{
     _mm512_setzero_si512, _mm512_sra_epi32, _mm512_storeu_si512, _mm512_sub_epi32,
 };
 
-use super::micro::{LANES, Look, Micro, Pairs, Quads, Scalar, Sums, Walk};
+use super::micro::{LANES, Look, Micro, Scalar, Sums, Walk};
+
+/// Weights of a tile's outputs for two values that follow one another, pair by pair.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Pairs(pub(crate) [[i16; 2]; LANES]);
+
+/// The same for four values, of weights that fit a byte.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Quads(pub(crate) [[i8; 4]; LANES]);
 
 /// This machine has AVX2: [`Avx2::detect`] makes it and nothing else can.
 #[derive(Debug, Clone, Copy)]

@@ -336,7 +336,31 @@ def runs(folder, count=30):
             )
 
 
-ALL = [runs, overhead, litellm, first_byte, decode, prefix, embeddings, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
+def catalogue(folder, agents=1_000, count=200):
+    """The catalogue of a running network, with the words of every manifest, as a browser is sent it."""
+    manifest = folder / "agent.toml"
+    with Network(folder / "data", "--engine", "mock", model="mock") as network:
+        done = network.run("studio", "init", "plain", "--model", "mock", "--out", manifest)
+        assert done.returncode == 0, done.stderr
+        text = manifest.read_text()
+        for number in range(agents):
+            manifest.write_text(text.replace('"plain"', f'"agent-{number}"'))
+            done = network.run("studio", "publish", manifest, "--as", "account", "--data", network.data, "--yes")
+            assert done.returncode == 0, done.stderr
+        for query in ("", "?sort=price&page=9", "?q=agent-11"):
+            took = []
+            for _ in range(count):
+                began = time.perf_counter()
+                with urllib.request.urlopen(f"{network.base_url.removesuffix('/v1')}/studios{query}") as answer:
+                    page = answer.read()
+                took.append(1e3 * (time.perf_counter() - began))
+            assert b"agent-11" in page or not query.startswith("?q"), "what was searched for is not on the page"
+            yield f"`/studios{query}` with {agents:,} agents published, p50 / p99 (ms); size", (
+                f"{statistics.median(took):.1f} / {percentile(took, 99):.1f}; {len(page) // 1000} kB"
+            )
+
+
+ALL = [catalogue, runs, overhead, litellm, first_byte, decode, prefix, embeddings, gateway_delay, finality, finality_long, transactions, idle, flat, honest]
 
 
 def main():

@@ -3,8 +3,10 @@
 mod config;
 mod engine;
 mod forward;
+mod integer;
 mod queue;
 mod tokenizer;
 mod weights;
 
 pub use engine::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
+pub use integer::IntegerEmbedder;

@@ -1,7 +1,7 @@
 //! Classifiers: integer models, behind an embedding model where they read texts (SPEC J12).
 
 use crate::{Embedder, EmbedderInfo, EngineError, TextVector};
-use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, model_id};
+use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, Trace, model_id};
 use inferium_types::{ClassifierInputs, ClassifierReads, Digest, Logits, limits};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
@@ -209,6 +209,9 @@ impl Classifier {
         encoder: Option<Arc<dyn Embedder>>,
     ) -> Result<Self, InvalidClassifier> {
         let wrong = |what: String| Err(InvalidClassifier::Sizes(what));
+        if model.is_sequence() {
+            return wrong("a model of sequences reads tokens: no classifier".to_owned());
+        }
         let classes = model.shapes()?.last().map_or(0, |shape| shape.elements());
         if classes == 0 || classes > limits::CLASSES_MAX.into() || terms.labels.len() as u64 != classes {
             let (labels, most) = (terms.labels.len(), limits::CLASSES_MAX);
@@ -328,15 +331,20 @@ impl Classifier {
                 own.engine.trace(&elements).map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
             let mut hasher = blake3::Hasher::new_derive_key("inferium classifier trace 2026-11");
             hasher.update(before.as_bytes());
-            for values in &trace.values {
-                hasher.update(&(values.len() as u64).to_le_bytes());
-                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                hasher.update(&bytes);
-            }
+            hash_trace(&mut hasher, &trace);
             Ok((Logits::new(trace.output().to_vec()), Digest::from(*hasher.finalize().as_bytes())))
         })
         .await
         .map_err(|_| EngineError::Stopped)?
+    }
+}
+
+/// All values of a run, with their number for each operation.
+pub(crate) fn hash_trace(hasher: &mut blake3::Hasher, trace: &Trace) {
+    for values in &trace.values {
+        hasher.update(&(values.len() as u64).to_le_bytes());
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hasher.update(&bytes);
     }
 }
 

@@ -40,7 +40,8 @@ pub fn read_safetensors(name: &str, bytes: &[u8]) -> Result<FloatModel, WeightsE
     let (&[channels, height, width], &[min, max]) = (input.as_slice(), range.as_slice()) else {
         return Err(WeightsError::Metadata("input"));
     };
-    let scale = text("input_scale")?.trim().parse().map_err(|_| WeightsError::Metadata("input_scale"))?;
+    let scale = text("input_scale")?.trim().parse::<f32>().ok().filter(|scale| scale.is_finite() && *scale > 0.0);
+    let scale = scale.ok_or(WeightsError::Metadata("input_scale"))?;
     let layers: Vec<&str> = text("layers")?.split(',').take(LAYERS_MAX + 1).collect();
     if layers.len() > LAYERS_MAX {
         return Err(WeightsError::Metadata("layers"));

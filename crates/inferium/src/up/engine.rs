@@ -8,7 +8,7 @@ use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::source::ModelKind;
 use inferium_engine::{
     Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, Embedder, EmbedderDeviation, EmbedderOptions,
-    EncoderTerms, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions,
+    EncoderTerms, IntegerEmbedder, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions,
     MockEngine, MockOptions, Model, TextModel,
 };
 use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
@@ -158,6 +158,9 @@ pub(crate) fn serve_embeddings(
     models: &Path,
 ) -> Result<Served, Failure> {
     let is_crooked = cheat.and_then(Cheat::worker) == Some(Crime::SkippedLayers);
+    if IntegerEmbedder::is_in(Path::new(name)) {
+        return serve_integers(Path::new(name), arguments, is_crooked);
+    }
     match arguments.engine {
         EngineKind::Mock => {
             let mock = |flavour| {
@@ -189,6 +192,28 @@ pub(crate) fn serve_embeddings(
             Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None, other: None })
         }
     }
+}
+
+/// Loads an embedding model of integers from its folder, whichever engine answers conversations.
+fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> Result<Served, Failure> {
+    if is_crooked {
+        return Err(Failure::usage("--crime skipped-layers is of embedding models of floats"));
+    }
+    let step = Step::begin(&format!("model: {}", folder.display()));
+    let mut options = EmbedderOptions::default();
+    if let Some(threads) = arguments.threads {
+        options.threads = usize::from(threads);
+    }
+    let embedder =
+        IntegerEmbedder::load(folder, &options).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    let name = embedder.model().name.clone();
+    let model = Model::Embedder(Arc::new(embedder));
+    let profile = model.profile(&name, TIER);
+    if !profile.is_well_formed() {
+        return Err(Failure::usage(format!("{}: {name:?} can't be a model's name", folder.display())));
+    }
+    step.done();
+    Ok(Served { working: model.clone(), model, profile, crooked: None, skewed: None, server: None, other: None })
 }
 
 /// Loads a classifier, and the embedding model behind one of texts: one of `loaded`, if it is there.

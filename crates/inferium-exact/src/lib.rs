@@ -12,12 +12,13 @@
 //! - [`run`]: the interpreter that defines the answer, with the whole [`Trace`]. [`Engine`], [`infer`]: the fast path, equal to it in every
 //!   instruction set ([`Tier`]).
 //! - [`encode`], [`decode`]: the one encoding (`.ifx`). [`model_id`]: the Merkle root over weights and tables.
-//! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model. Floats exist nowhere else.
-//! - [`read_safetensors`], [`read_onnx`]: float weights from files.
+//! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model; [`read_safetensors`], [`read_onnx`] read the weights.
+//!   [`read_bert`], [`compile_bert`]: the same of encoders of text, whose models take sequences of token ids of any length up to
+//!   their longest. Floats exist nowhere else.
 //!
 //! # Invariants
 //! - Pure: no IO, clock, entropy, threads. A hostile file is an error, never a panic or an allocation beyond its size's bound.
-//! - After [`compile`] no float is read; two machines that hold one model and one input hold one output.
+//! - After [`compile`] and [`compile_bert`] no float is read; two machines that hold one model and one input hold one output.
 //!
 //! ```
 //! use inferium_exact::{Model, Node, Op, Shape, run};

@@ -316,3 +316,23 @@ fn a_damaged_file_is_an_error_or_another_model_and_takes_no_memory() {
     }
     assert!(models > bytes.len(), "most of a file are numbers that may be others");
 }
+
+/// What these operations mean, once and for all: another answer here is another version of the contract. A second
+/// implementation, written from its text in exact fractions, gave the same values.
+#[test]
+fn a_known_model_has_a_known_id_and_known_answers() {
+    let model = small();
+    let of = |tokens: &[i32]| {
+        let values = run(&model, tokens).unwrap().values;
+        let bytes: Vec<u8> = values.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+        blake3::hash(&bytes).to_hex()[..16].to_owned()
+    };
+    let found = [
+        blake3::Hash::from(crate::model_id(&model)).to_hex()[..16].to_owned(),
+        of(&[5]),
+        of(&[1, 2, 3, 22]),
+        of(&[9, 8, 7, 6, 5, 4, 3, 2, 1]),
+    ];
+    assert_eq!(found, ["20fb5df165b62138", "76b8eaaa44c9e8b9", "330eb92e7d791d0d", "74e71523f32e280a"]);
+    assert_eq!(infer(&model, &[5]).unwrap()[..5], [-151_628, -291_300, 820_816, -150_830, -322_728]);
+}

@@ -21,8 +21,8 @@ pub const ELEMENTS_MAX: u64 = 1 << 27;
 /// Most elements of the input and all results together, and most channels of them: what the gate keeps an interval of,
 /// however small the file.
 pub const VALUES_MAX: u64 = 1 << 22;
-/// The same of a model of sequences at its full length. Its channels are bounded as before, and with them the gate's
-/// memory; a trace that keeps everything takes four bytes for each of these, and an [`crate::Engine`] much less.
+/// Most elements of all tensors together of a model of sequences at its full length; each alone has [`VALUES_MAX`] at most.
+/// Its channels are bounded as before, and with them the gate's memory; a trace that keeps everything takes four bytes for each of these, and an [`crate::Engine`] much less.
 pub const SEQUENCE_VALUES_MAX: u64 = 1 << 27;
 
 /// Channels, height and width of a tensor, stored in this order, width fastest. A vector has height and width 1.
@@ -342,7 +342,7 @@ impl Room {
 
     fn take(&mut self, shape: Shape) -> Result<(), ModelError> {
         let left = |room: u64, taken: u64| room.checked_sub(taken).filter(|_| taken > 0);
-        let elements = left(self.elements, shape.elements());
+        let elements = left(self.elements, shape.elements()).filter(|_| shape.elements() <= VALUES_MAX);
         let channels = left(self.channels, shape.channels.into());
         (self.elements, self.channels) = elements.zip(channels).ok_or(ModelError::Size("a tensor"))?;
         Ok(())

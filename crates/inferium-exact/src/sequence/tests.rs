@@ -236,7 +236,7 @@ fn values_that_could_get_too_large_are_refused() {
         *bits = 13;
     }
     assert_eq!(model.check(), Ok(()));
-    // More exponentials than one reciprocal is of: 2^15 of 2^15 positions.
+    // Scores of more than 2^22 pairs, long before a sum of exponentials has no reciprocal.
     let mut model = chain([Op::Scores { heads: 1, keys: 0 }]);
     model.nodes[1].input = 0;
     model.nodes.push(Node { op: Op::Softmax { shift: 9, bits: 1, exponentials: vec![i16::MAX] }, input: 2 });
@@ -250,7 +250,8 @@ fn values_that_could_get_too_large_are_refused() {
         model.check()
     };
     assert_eq!(length(1_000), Ok(()));
-    assert!(matches!(length(20_000), Err(ModelError::Size(_))), "scores are as many as the square of the length");
+    assert_eq!(length(2_047), Ok(()));
+    assert!(matches!(length(2_049), Err(ModelError::Size(_))), "scores are as many as the square of the length");
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod common;
 
 use common::{embedder, embedder_path};
 use inferium_engine::{
-    BertEmbedder, Embedder, EmbedderDeviation, EmbedderOptions, EngineError, LoadError, Tier, VectorReceiver,
+    BertEmbedder, Embedder, EmbedderDeviation, EmbedderOptions, EngineError, IntegerEmbedder, LoadError, Tier,
+    VectorReceiver,
 };
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ fn collect(mut receiver: VectorReceiver) -> Vec<Result<Vec<f32>, EngineError>> {
     std::iter::from_fn(|| receiver.blocking_recv()).map(|found| found.map(|vector| vector.values)).collect()
 }
 
-fn vectors(embedder: &BertEmbedder, texts: Vec<Vec<u32>>) -> Vec<Vec<f32>> {
+fn vectors(embedder: &dyn Embedder, texts: Vec<Vec<u32>>) -> Vec<Vec<f32>> {
     collect(embedder.embed(texts).unwrap()).into_iter().map(Result::unwrap).collect()
 }
 
@@ -323,4 +324,55 @@ fn a_dropped_receiver_cancels_and_a_dropped_embedder_ends() {
     drop(embedder);
     let rest = collect(unfinished);
     assert!(rest.len() < 2047 && rest.last() == Some(&Err(EngineError::Stopped)), "{} results", rest.len());
+}
+
+/// The sentences of pairs that `models/exact/minilm` has, none of which the model is fitted to.
+fn sentences() -> Vec<String> {
+    let pairs = include_str!("../../../models/exact/minilm/pairs.tsv").lines().filter(|line| !line.starts_with("# "));
+    pairs.flat_map(|line| line.split('\t').skip(1).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+fn nearest(vectors: &[Vec<f32>], of: usize) -> usize {
+    let others = (0..vectors.len()).filter(|other| *other != of);
+    others.max_by(|a, b| cosine(&vectors[of], &vectors[*a]).total_cmp(&cosine(&vectors[of], &vectors[*b]))).unwrap()
+}
+
+#[test]
+fn integers_give_the_float_models_directions_and_neighbours() {
+    let calibration = include_str!("../../../models/exact/minilm/calibration.txt").lines();
+    let calibration: Vec<String> =
+        calibration.filter(|line| !line.is_empty() && !line.starts_with("# ")).map(str::to_owned).collect();
+    let path = embedder_path();
+    let path = if path.is_dir() { path } else { path.parent().unwrap().to_owned() };
+    let files = IntegerEmbedder::compile(&path, "integers", &calibration).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("integers");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in &files {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let float = embedder(one_thread());
+    let [one, two] =
+        [1, 2].map(|threads| IntegerEmbedder::load(&folder, &EmbedderOptions { threads, ..one_thread() }).unwrap());
+    assert_eq!((one.model(), one.model().width, one.model().context_tokens), (two.model(), 384, 256));
+    let texts = |texts: &[String]| texts.iter().map(|text| float.encode(text).unwrap()).collect::<Vec<_>>();
+    let tested = texts(&sentences());
+    assert_eq!(tested.len(), 120);
+    let (exact, expected) = (vectors(&one, tested.clone()), vectors(&float, tested.clone()));
+    assert_eq!(bits(&exact), bits(&vectors(&two, tested)), "threads don't show");
+    let cosines: Vec<f64> = exact.iter().zip(&expected).map(|(exact, float)| cosine(exact, float)).collect();
+    let mean = cosines.iter().sum::<f64>() / 120.0;
+    assert!(mean >= 0.999 && cosines.iter().all(|cosine| *cosine >= 0.99), "{mean}: {cosines:?}");
+    let same = (0..exact.len()).filter(|of| nearest(&exact, *of) == nearest(&expected, *of)).count();
+    assert!(same >= 114, "of {same} of 120 sentences the nearest is the same");
+    // Texts as long as the model reads, and of other kinds.
+    let cases: Vec<Vec<u32>> = cases().into_iter().map(|case| case.tokens).collect();
+    let found = vectors(&one, cases.clone()).into_iter().zip(vectors(&float, cases));
+    for (exact, float) in found {
+        let cosine = cosine(&exact, &float);
+        assert!(cosine >= 0.99, "{cosine}");
+    }
 }

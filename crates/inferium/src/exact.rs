@@ -3,6 +3,7 @@
 //! What a model is and computes is `inferium-exact`'s; here are files and words.
 
 pub(crate) mod data;
+mod encoder;
 
 use crate::cli::{CompileArgs, ExactCommand, Failure};
 use crate::progress::{Step, print};
@@ -24,6 +25,7 @@ const SHOWN: usize = 16;
 
 pub(crate) fn run(command: ExactCommand) -> Result<(), Failure> {
     match command {
+        ExactCommand::Compile(arguments) if encoder::is_named(&arguments.weights) => encoder::make(&arguments),
         ExactCommand::Compile(arguments) => make(&arguments),
         ExactCommand::Show { model } => show(&model, &load(&model)?),
         ExactCommand::Run { model, input } => answer(&load(&model)?, &input),
@@ -37,8 +39,8 @@ pub(crate) fn load(path: &Path) -> Result<Model, Failure> {
 }
 
 /// What a model takes.
-pub(crate) const fn terms(model: &Model) -> Terms {
-    Terms { shape: model.input, range: (model.input_min, model.input_max) }
+pub(crate) fn terms(model: &Model) -> Terms {
+    Terms { shape: model.input, range: (model.input_min, model.input_max), is_sequence: model.is_sequence() }
 }
 
 pub(crate) fn id(model: &Model) -> Digest {
@@ -58,7 +60,7 @@ fn make(arguments: &CompileArgs) -> Result<(), Failure> {
     let CompileArgs { weights, calibration, out, force, .. } = arguments;
     files::check_free(out, *force)?;
     let float = read_weights(arguments)?;
-    let inputs = data::read(calibration, Terms { shape: float.input, range: float.input_range })?;
+    let inputs = data::read(calibration, Terms { shape: float.input, range: float.input_range, is_sequence: false })?;
     let step = Step::begin(&format!("compiles with {} inputs", inputs.len()));
     let model = compile(&float, &inputs).map_err(|error| refused(weights, &error))?;
     let bytes = encode(&model).map_err(|error| refused(weights, &error))?;

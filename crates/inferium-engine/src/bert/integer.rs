@@ -1,12 +1,15 @@
 //! The embedder over an integer model of sequences: the same integers on every machine whatever computes them, and their direction as floats.
 
+use super::config::Config;
 use super::engine::EmbedderOptions;
 use super::queue::{Limits, Queue};
 use super::tokenizer::Tokenizer;
 use crate::classifier::hash_trace;
 use crate::pool::Pool;
 use crate::{Embedder, EmbedderInfo, EngineError, EngineLoad, LoadError, TextVector, VectorReceiver};
-use inferium_exact::{CONTRACT_VERSION, Engine, FILE_BYTES_MAX, Model, model_id};
+use inferium_exact::{
+    BertConfig, CONTRACT_VERSION, Engine, FILE_BYTES_MAX, Model, compile_bert, encode, model_id, read_bert,
+};
 use inferium_types::Digest;
 use std::io::Read as _;
 use std::path::Path;
@@ -16,6 +19,7 @@ mod tests;
 
 /// The integer model in an embedder's folder; its `tokenizer.json` stands beside it.
 const MODEL_FILE: &str = "model.ifx";
+const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// A sentence encoder of the integer contract (docs/exact.md): texts to vectors whose every bit follows from the model's file.
 ///
@@ -32,7 +36,7 @@ impl IntegerEmbedder {
     /// Whether a folder holds an integer model that reads text.
     #[must_use]
     pub fn is_in(folder: &Path) -> bool {
-        folder.join(MODEL_FILE).is_file() && folder.join("tokenizer.json").is_file()
+        folder.join(MODEL_FILE).is_file() && folder.join(TOKENIZER_FILE).is_file()
     }
 
     /// Loads `model.ifx` and `tokenizer.json` of a folder, whose name is the model's, and starts its thread. Of `options`, the instructions
@@ -43,7 +47,38 @@ impl IntegerEmbedder {
     pub fn load(folder: &Path, options: &EmbedderOptions) -> Result<Self, LoadError> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let model = read(&folder.join(MODEL_FILE))?;
-        Self::new(name, model, Tokenizer::load(&folder.join("tokenizer.json"))?, options)
+        Self::new(name, model, Tokenizer::load(&folder.join(TOKENIZER_FILE))?, options)
+    }
+
+    /// The files of the folder that [`Self::load`] reads, made of a folder of sentence-transformers: names and bytes. The integers are
+    /// fitted to `texts`, some dozens of the kind that will be embedded.
+    ///
+    /// # Errors
+    /// [`LoadError`]: a folder that [`crate::BertEmbedder`] would not load, an encoder that the contract has no room for, or a text that it does not read.
+    pub fn compile(folder: &Path, name: &str, texts: &[String]) -> Result<[(&'static str, Vec<u8>); 2], LoadError> {
+        let config = Config::read(folder)?;
+        let tokenizer_path = folder.join(TOKENIZER_FILE);
+        let tokenizer = Tokenizer::load(&tokenizer_path)?;
+        let count = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+        let terms = BertConfig {
+            heads: count(config.heads),
+            length: count(config.context),
+            norm_epsilon: f64::from(config.norm_epsilon),
+        };
+        let unsupported = |error: &dyn std::fmt::Display| LoadError::unsupported(error.to_string());
+        let weights = bytes(&folder.join("model.safetensors"))?;
+        let float = read_bert(name, terms, &weights).map_err(|error| unsupported(&error))?;
+        let sequence = |text: &String| {
+            let tokens = tokenizer.encode(text).map_err(|error| unsupported(&error))?;
+            if tokens.len() > config.context {
+                return Err(unsupported(&format!("a text of {} tokens; {} at most", tokens.len(), config.context)));
+            }
+            Ok(tokens.into_iter().map(|token| i32::try_from(token).unwrap_or(i32::MAX)).collect())
+        };
+        let sequences: Vec<Vec<i32>> = texts.iter().map(sequence).collect::<Result<_, LoadError>>()?;
+        let model = compile_bert(&float, &sequences).map_err(|error| unsupported(&error))?;
+        let model = encode(&model).map_err(|error| unsupported(&error))?;
+        Ok([(TOKENIZER_FILE, bytes(&tokenizer_path)?), (MODEL_FILE, model)])
     }
 
     fn new(name: String, model: Model, tokenizer: Tokenizer, options: &EmbedderOptions) -> Result<Self, LoadError> {
@@ -57,7 +92,10 @@ impl IntegerEmbedder {
             return Err(LoadError::Tokenizer { reason: format!("it has {vocab} tokens, the model {expected}") });
         }
         if model.input.width as usize <= tokenizer.around() {
-            return Err(LoadError::unsupported(format!("texts of {} tokens, special ones included", model.input.width)));
+            return Err(LoadError::unsupported(format!(
+                "texts of {} tokens, special ones included",
+                model.input.width
+            )));
         }
         let info = EmbedderInfo {
             name,
@@ -84,18 +122,22 @@ impl IntegerEmbedder {
             });
             results
         };
-        let queue =
-            Queue::start(limits, vectors).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        let queue = Queue::start(limits, vectors).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
         Ok(Self { info, tokenizer, max_texts: options.max_texts, queue })
     }
 }
 
-fn read(path: &Path) -> Result<Model, LoadError> {
+/// A file, of which one byte more than the contract's largest is read.
+fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
     let open = |error: std::io::Error| LoadError::Open { path: path.to_owned(), reason: error.to_string() };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(open)?;
     file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(open)?;
-    inferium_exact::decode(&bytes)
+    Ok(bytes)
+}
+
+fn read(path: &Path) -> Result<Model, LoadError> {
+    inferium_exact::decode(&bytes(path)?)
         .map_err(|error| LoadError::Damaged { path: path.to_owned(), reason: error.to_string() })
 }
 
@@ -117,7 +159,11 @@ fn vector(engine: &Engine<Model>, text: &[u32]) -> Result<TextVector, EngineErro
 
 /// Integers at length 1. The sum of squares is exact; its root, the quotients and their narrowing are each rounded once, to the nearest:
 /// the same bits on every machine. None of zeros.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "rounded to the nearest float, as stated")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "rounded to the nearest float, as stated"
+)]
 fn unit(integers: &[i32]) -> Option<Vec<f32>> {
     let squares: u128 = integers.iter().map(|value| u128::from(value.unsigned_abs()).pow(2)).sum();
     let length = (squares as f64).sqrt();

@@ -1,6 +1,7 @@
 //! Integer models, and proofs of what they answer.
 
 use super::client::ServerArgs;
+use super::models::ModelsDir;
 use super::parse::{parse_id, parse_range};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
@@ -11,7 +12,10 @@ use std::path::PathBuf;
 /// `inferium exact`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExactCommand {
-    /// Make an integer model of float weights: an ONNX file, or a safetensors file whose metadata says its layers.
+    /// Make an integer model of float weights.
+    ///
+    /// Of an ONNX file, of a safetensors file whose metadata says its layers, or of a sentence encoder: a folder of
+    /// sentence-transformers, or the name of one that `inferium list` has.
     Compile(CompileArgs),
     /// Show a model: its id, operations, shapes, parameters, and how far its sums are from the bound.
     Show {
@@ -33,14 +37,15 @@ pub(crate) enum ExactCommand {
 /// `inferium exact compile`.
 #[derive(Debug, Args)]
 pub(crate) struct CompileArgs {
-    /// The float weights: .onnx, or .safetensors.
+    /// The float weights: .onnx, .safetensors, or a sentence encoder.
     #[arg(value_name = "MODEL")]
     pub(crate) weights: PathBuf,
-    /// Some dozens of inputs as the model will meet them, of whole numbers: .jsonl, .json, .csv, .npy or .u8.
+    /// Some dozens of inputs as the model will meet them, of whole numbers: .jsonl, .json, .csv, .npy or .u8; of a sentence encoder a
+    /// text file with a text in each line.
     #[arg(long, value_name = "DATA")]
     pub(crate) calibration: PathBuf,
-    /// Where the model goes.
-    #[arg(long, value_name = "FILE.ifx")]
+    /// Where the model goes: a file, of a sentence encoder a folder.
+    #[arg(long, value_name = "PATH")]
     pub(crate) out: PathBuf,
     /// The model's name [default: that of the weights' file].
     #[arg(long)]
@@ -51,6 +56,8 @@ pub(crate) struct CompileArgs {
     /// What an input of 1 stands for, where an ONNX file's metadata does not say it: 0.003921569 of pixels that were divided by 255.
     #[arg(long, value_name = "X")]
     pub(crate) input_scale: Option<f32>,
+    #[command(flatten)]
+    pub(crate) models: ModelsDir,
     /// Write over a file that is there.
     #[arg(long)]
     pub(crate) force: bool,

@@ -94,7 +94,8 @@ pub(crate) struct UpArgs {
     pub(crate) serving: ServingArgs,
     #[command(flatten)]
     pub(crate) models: ModelsDir,
-    /// Serve embeddings too, on a worker of their own, with this model if it is named.
+    /// Serve embeddings too, on a worker of their own, with this model if it is named; or with an integer model, by the folder that `exact
+    /// compile` wrote.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = crate::model::EMBEDDER)]
     pub(crate) embeddings: Option<String>,
     /// Serve a classifier too, on a worker of its own: an integer model (.ifx), or the folder that `train publish` writes. Can be
@@ -172,7 +173,7 @@ pub(crate) struct JoinArgs {
     pub(crate) serving: ServingArgs,
     #[command(flatten)]
     pub(crate) models: ModelsDir,
-    /// Serve embeddings instead, with this model if it is named.
+    /// Serve embeddings instead, with this model if it is named; or with an integer model, by its folder.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = crate::model::EMBEDDER)]
     pub(crate) embeddings: Option<String>,
     /// Serve a classifier instead: an integer model (.ifx), or the folder that `train publish` writes.

@@ -14,6 +14,8 @@ const DATA_BYTES_MAX: u64 = 1 << 30;
 pub(crate) struct Terms {
     pub(crate) shape: Shape,
     pub(crate) range: (i16, i16),
+    /// Whether an input may be shorter.
+    pub(crate) is_sequence: bool,
 }
 
 /// Reads all inputs of a file: each has as many numbers as the model takes, in the order channels, rows, columns.
@@ -32,6 +34,10 @@ pub(crate) fn read(path: &Path, terms: Terms) -> Result<Vec<Vec<i32>>, Failure> 
             )));
         }
     };
+    if terms.is_sequence && !matches!(ending.as_str(), "jsonl" | "ndjson") {
+        let name = path.display();
+        return Err(Failure::usage(format!("{name}: sequences of differing length are read from .jsonl files")));
+    }
     let bytes = files::read(path, DATA_BYTES_MAX)?;
     let mut inputs = Inputs { terms, all: Vec::new() };
     let refused = |reason: String| Failure::refused(format!("{}: {reason}", path.display()));
@@ -54,6 +60,7 @@ impl Inputs {
     fn expected(&self) -> String {
         let Shape { channels, height, width } = self.terms.shape;
         match (height, width) {
+            _ if self.terms.is_sequence => format!("the model takes 1 to {}", self.terms.shape.elements()),
             (1, 1) => format!("the model takes {channels}"),
             _ => format!("the model takes {} ({channels} by {height} by {width})", self.terms.shape.elements()),
         }
@@ -61,7 +68,8 @@ impl Inputs {
 
     /// Adds one input; `place` is where it stands.
     fn add(&mut self, place: &str, numbers: &[i64]) -> Result<(), String> {
-        if numbers.len() != self.length() {
+        let is_short = self.terms.is_sequence && (1..self.length()).contains(&numbers.len());
+        if numbers.len() != self.length() && !is_short {
             return Err(format!("{place}: {} numbers; {}", numbers.len(), self.expected()));
         }
         let (min, max) = self.terms.range;

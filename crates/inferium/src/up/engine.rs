@@ -8,8 +8,8 @@ use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::source::ModelKind;
 use inferium_engine::{
     Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, Embedder, EmbedderDeviation, EmbedderOptions,
-    EncoderTerms, IntegerEmbedder, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions,
-    MockEngine, MockOptions, Model, TextModel,
+    EncoderTerms, IntegerEmbedder, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder,
+    MockEmbedderOptions, MockEngine, MockOptions, Model, TextModel,
 };
 use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
 use inferium_worker::{Crime, Server};
@@ -204,8 +204,8 @@ fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> R
     if let Some(threads) = arguments.threads {
         options.threads = usize::from(threads);
     }
-    let embedder =
-        IntegerEmbedder::load(folder, &options).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    let embedder = IntegerEmbedder::load(folder, &options)
+        .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
     let name = embedder.model().name.clone();
     let model = Model::Embedder(Arc::new(embedder));
     let profile = model.profile(&name, TIER);

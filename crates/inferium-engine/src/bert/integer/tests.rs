@@ -1,7 +1,8 @@
 use super::{IntegerEmbedder, unit};
 use crate::{Embedder, EmbedderOptions, EngineError, LoadError, TextVector};
 use inferium_exact::{Model, Node, Op, Shape, encode, model_id};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const TOKENIZER: &str = r###"{
     "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
@@ -17,12 +18,25 @@ fn model() -> Model {
     let tokens = vec![1, 1, 0, 2, 30, 0, 0, 40, 0, -2];
     let embedding = Op::Embedding { outputs: 2, tokens, positions: vec![0; 8] };
     let nodes = vec![Node { op: embedding, input: 0 }, Node { op: Op::SumPositions, input: 1 }];
-    Model {
-        name: "sums".into(),
-        input: Shape { channels: 1, height: 1, width: 4 },
-        input_min: 0,
-        input_max: 4,
-        nodes,
+    Model { name: "sums".into(), input: Shape { channels: 1, height: 1, width: 4 }, input_min: 0, input_max: 4, nodes }
+}
+
+/// A folder that goes with its test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("inferium-integer-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -32,11 +46,11 @@ fn write(folder: &Path, model: &Model) {
 }
 
 fn load(model: &Model, threads: usize) -> Result<IntegerEmbedder, LoadError> {
-    let folder = tempfile::tempdir().unwrap();
-    assert!(!IntegerEmbedder::is_in(folder.path()));
-    write(folder.path(), model);
-    assert!(IntegerEmbedder::is_in(folder.path()));
-    IntegerEmbedder::load(folder.path(), &EmbedderOptions { threads, ..EmbedderOptions::default() })
+    let folder = Folder::new();
+    assert!(!IntegerEmbedder::is_in(&folder.0));
+    write(&folder.0, model);
+    assert!(IntegerEmbedder::is_in(&folder.0));
+    IntegerEmbedder::load(&folder.0, &EmbedderOptions { threads, ..EmbedderOptions::default() })
 }
 
 async fn embed(embedder: &IntegerEmbedder, texts: &[&str]) -> Vec<Result<TextVector, EngineError>> {
@@ -120,9 +134,9 @@ fn what_is_no_integer_model_of_texts_is_refused_by_its_reason() {
     let Op::Embedding { positions, .. } = &mut short.nodes[0].op else { unreachable!() };
     positions.truncate(2);
     assert!(reason(&short).contains("texts of 1 tokens"), "{}", reason(&short));
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &model());
-    std::fs::write(folder.path().join("model.ifx"), b"IFX\x01rest").unwrap();
-    let damaged = IntegerEmbedder::load(folder.path(), &EmbedderOptions::default()).unwrap_err();
+    let folder = Folder::new();
+    write(&folder.0, &model());
+    std::fs::write(folder.0.join("model.ifx"), b"IFX\x01rest").unwrap();
+    let damaged = IntegerEmbedder::load(&folder.0, &EmbedderOptions::default()).unwrap_err();
     assert!(matches!(damaged, LoadError::Damaged { .. }), "{damaged}");
 }

@@ -1,11 +1,12 @@
 use super::{Inputs, Terms, csv, json, json_lines, npy};
 use inferium_exact::Shape;
+use std::path::Path;
 
 type Parse = fn(&[u8], &mut Inputs) -> Result<(), String>;
 
 fn parse(parse: Parse, bytes: &[u8]) -> Result<Vec<Vec<i32>>, String> {
     let shape = Shape { channels: 1, height: 2, width: 2 };
-    let mut inputs = Inputs { terms: Terms { shape, range: (-1, 255) }, all: Vec::new() };
+    let mut inputs = Inputs { terms: Terms { shape, range: (-1, 255), is_sequence: false }, all: Vec::new() };
     parse(bytes, &mut inputs).map(|()| inputs.all)
 }
 
@@ -70,4 +71,19 @@ fn damaged_numpy_files_are_refused_without_a_panic() {
         damaged[at] ^= 0x55;
         let _ = parse(npy, &damaged);
     }
+}
+
+#[test]
+fn sequences_are_as_long_as_they_are_up_to_the_models_longest() {
+    let shape = Shape { channels: 1, height: 1, width: 3 };
+    let read = |text: &str| {
+        let mut inputs = Inputs { terms: Terms { shape, range: (0, 9), is_sequence: true }, all: Vec::new() };
+        json_lines(text.as_bytes(), &mut inputs).map(|()| inputs.all)
+    };
+    assert_eq!(read("[1]\n[1, 2, 3]\n[4, 5]"), Ok(vec![vec![1], vec![1, 2, 3], vec![4, 5]]));
+    assert_eq!(read("[1]\n[]"), Err("line 2: 0 numbers; the model takes 1 to 3".to_owned()));
+    assert_eq!(read("[1, 2, 3, 4]"), Err("line 1: 4 numbers; the model takes 1 to 3".to_owned()));
+    let terms = Terms { shape, range: (0, 9), is_sequence: true };
+    let refused = super::read(Path::new("tokens.csv"), terms).unwrap_err().to_string();
+    assert!(refused.contains("sequences of differing length are read from .jsonl files"), "{refused}");
 }

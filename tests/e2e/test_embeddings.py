@@ -1,13 +1,14 @@
 """Embeddings through the network: the unmodified `openai` package, the real model, receipts, and cheats that are found."""
 
 import base64
+import json
 import math
 import struct
 import time
 
 import openai
 import pytest
-from network import Network, join_until_paid
+from network import ROOT, Network, join_until_paid
 
 EMBEDDER = "all-minilm-l6-v2"
 MOCK = ("--engine", "mock", "--embeddings")
@@ -127,6 +128,34 @@ def test_a_model_is_named_for_what_it_does(tmp_path):
 
     assert "is for embeddings: name it with --embeddings" in refused("--model", EMBEDDER)
     assert "is for chat: name it with --model" in refused("--embeddings", "smollm2-135m-instruct")
+
+
+def test_an_encoder_of_integers_is_compiled_and_served(network, tmp_path):
+    texts = ROOT / "models" / "exact" / "minilm" / "calibration.txt"
+    made = network.run("exact", "compile", EMBEDDER, "--calibration", texts, "--out", tmp_path / "minilm-exact", "--json")
+    assert made.returncode == 0, made.stderr
+    model = json.loads(made.stdout)
+    assert model["output"] == [384, 1, 1] and model["parameters"] > 22_000_000
+    (tmp_path / "tokens.jsonl").write_text("[101, 7592, 102]\n[101, 2088, 7592, 2088, 102]\n")
+    ran = network.run("exact", "run", tmp_path / "minilm-exact" / "model.ifx", "--input", tmp_path / "tokens.jsonl", "--json")
+    assert [len(row["logits"]) for row in json.loads(ran.stdout)["data"]] == [384, 384], ran.stderr
+    sentences = ["A cat sleeps on the sofa.", "A kitten is napping on the couch.", "The central bank raised interest rates."]
+    floats = [item["embedding"] for item in embed(network, sentences)[1]["data"]]
+    with Network(tmp_path / "data", "--engine", "mock", "--embeddings", tmp_path / "minilm-exact", model="mock") as integers:
+        body = embed(integers, sentences, "minilm-exact")[1]
+        vectors = [item["embedding"] for item in body["data"]]
+        assert all(cosine(one, other) > 0.995 for one, other in zip(vectors, floats, strict=True))
+        assert cosine(vectors[0], vectors[1]) > 0.6 > 0.2 > cosine(vectors[0], vectors[2])
+        status, receipt = integers.receipt(body["inferium"]["jobs"][0]["job"], timeout=120)
+        assert status == 200 and receipt["status"] in ("final", "settled"), receipt
+        profile = next(m for m in integers.request("/v1/models")[2]["data"] if m["id"] == "minilm-exact")
+        assert model["id"] in json.dumps(profile), "the profile names the model's id"
+        assert not any(node["slashes"] for node in integers.nodes().values())
+    refused = network.run("up", "--engine", "mock", "--embeddings", tmp_path / "minilm-exact", "--crime", "skipped-layers", "--data", tmp_path / "other")
+    assert refused.returncode == 2 and "of floats" in refused.stderr
+    (tmp_path / "minilm-exact" / "model.ifx").write_bytes(b"IFX\x01\x01\x00no model")
+    refused = network.run("up", "--engine", "mock", "--embeddings", tmp_path / "minilm-exact", "--data", tmp_path / "other")
+    assert refused.returncode == 2 and "model.ifx is damaged" in refused.stderr, refused.stderr
 
 
 @pytest.mark.parametrize("crime", ["copied", "edited-text", "skipped-layers"])

@@ -35,6 +35,52 @@ def safetensors(seed, layers="dense a,relu,dense b"):
     return struct.pack("<Q", len(text)) + text + data
 
 
+def protobuf(*fields):
+    """A message of protocol buffers: pairs of a field's number and its value, a whole number, a text or bytes."""
+
+    def varint(number):
+        out = b""
+        while number > 127:
+            out, number = out + bytes([number & 127 | 128]), number >> 7
+        return out + bytes([number])
+
+    message = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            message += varint(number << 3) + varint(value)
+        else:
+            value = value.encode() if isinstance(value, str) else value
+            message += varint(number << 3 | 2) + varint(len(value)) + value
+    return message
+
+
+def onnx(seed, activation="Relu"):
+    """The network of [safetensors] as an ONNX file, written by hand."""
+    rng, tensors = random.Random(seed), []
+    for name, inputs, outputs in zip("ab", WIDTHS, WIDTHS[1:]):
+        for part, shape in (("weight", [outputs, inputs]), ("bias", [outputs])):
+            count = outputs * inputs if part == "weight" else outputs
+            floats = struct.pack(f"<{count}f", *(rng.uniform(-0.6, 0.6) for _ in range(count)))
+            sizes = [(1, size) for size in shape]
+            tensors.append((5, protobuf(*sizes, (2, 1), (8, f"{name}.{part}"), (9, floats))))
+    transposed = protobuf((1, "transB"), (3, 1), (20, 2))
+
+    def value(name, length):
+        dimensions = [(1, protobuf((2, "batch"))), (1, protobuf((1, length)))]
+        return protobuf((1, name), (2, protobuf((1, protobuf((1, 1), (2, protobuf(*dimensions)))))))
+
+    def node(kind, inputs, output, *attributes):
+        return 1, protobuf(*[(1, name) for name in inputs], (2, output), (3, f"n-{output}"), (4, kind), *[(5, one) for one in attributes])
+
+    nodes = [
+        node("Gemm", ["x", "a.weight", "a.bias"], "h", transposed),
+        node(activation, ["h"], "r"),
+        node("Gemm", ["r", "b.weight", "b.bias"], "y", transposed),
+    ]
+    graph = protobuf(*nodes, (2, "g"), *tensors, (11, value("x", WIDTHS[0])), (12, value("y", WIDTHS[-1])))
+    return protobuf((1, 8), (7, graph), (8, protobuf((2, 17))))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two models, some inputs, and a proof of each kind of what the first model answers to the third of them."""
@@ -92,6 +138,35 @@ def test_the_same_weights_make_the_same_file_and_none_is_written_over(folder, tm
     done(*again, "--force")
     assert (tmp_path / "again.ifx").read_bytes() == (folder / "mlp.ifx").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["again.ifx"]
+
+
+def test_an_onnx_file_makes_the_model_that_a_safetensors_file_makes(folder, tmp_path):
+    (tmp_path / "mlp.onnx").write_bytes(onnx(0))
+    compiled = ("exact", "compile", tmp_path / "mlp.onnx", "--calibration", folder / "data.jsonl", "--out", tmp_path / "mlp.ifx")
+    assert "input" in refused(*compiled), "the file does not say what its inputs are"
+    terms = ("--input-range", "0,255", "--input-scale", repr(1 / 255))
+    done(*compiled, *terms)
+    assert (tmp_path / "mlp.ifx").read_bytes() == (folder / "mlp.ifx").read_bytes()
+    (tmp_path / "mlp.onnx").write_bytes(onnx(0, "Sigmoid"))
+    said = refused(*compiled, *terms, "--force")
+    assert "Sigmoid" in said and "n-r" in said, said
+    (tmp_path / "mlp.onnx").write_bytes(onnx(0)[:-5])
+    assert "mlp.onnx" in refused(*compiled, *terms, "--force")
+
+
+def test_what_is_asked_of_a_sentence_encoder_wrongly_is_refused_in_words(folder, tmp_path):
+    texts, empty = tmp_path / "texts.txt", tmp_path / "empty.txt"
+    texts.write_text("One text.\nAnother one.\n")
+    empty.write_text("\n \n")
+    (tmp_path / "encoder").mkdir()
+    compiled = ("exact", "compile", tmp_path / "encoder", "--calibration")
+    assert "there is no text in it" in refused(*compiled, empty, "--out", tmp_path / "out")
+    assert "config.json" in refused(*compiled, texts, "--out", tmp_path / "out")
+    assert "no range and scale" in refused(*compiled, texts, "--out", tmp_path / "out", "--input-scale", "1")
+    assert "is there already" in refused(*compiled, texts, "--out", tmp_path / "encoder")
+    ran = inferium(*compiled, texts, "--out", tmp_path / "out.ifx")
+    assert ran.returncode == 2 and "go to a folder" in ran.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_model_weights_or_input_is_refused_with_its_reason(folder, tmp_path):

@@ -85,7 +85,7 @@ def test_a_folder_that_was_copied_while_its_node_wrote_is_refused_in_words(tmp_p
         shutil.copytree(tmp_path / folder.name, folder)
     refused = network.run("up", "--engine", "mock", "--data", network.data, "--listen", "127.0.0.1:0")
     assert refused.returncode == 1, refused.stderr
-    assert "what is stored of the chain is not whole" in refused.stderr and "copy it again once" in refused.stderr
+    assert "consensus ended while it read what is stored there" in refused.stderr and "copy it again once" in refused.stderr
 
 
 def test_fresh_starts_a_new_chain(tmp_path):

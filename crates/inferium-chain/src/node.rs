@@ -111,10 +111,10 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
-    /// What is stored does not agree with itself, so consensus ended while it read it.
+    /// Consensus ended while it read what is stored, which may not agree with itself.
     #[error(
-        "{directory}: what is stored of the chain is not whole ({reason}). A folder that was copied while its node ran is \
-         like that: copy it again once the node has stopped"
+        "{directory}: consensus ended while it read what is stored there ({reason}). A folder that was copied while its node ran \
+         ends like that: copy it again once the node has stopped"
     )]
     Store {
         /// Where it is stored.
@@ -282,6 +282,7 @@ pub async fn start_validators(setups: Vec<ValidatorSetup>) -> Result<Vec<Validat
         return Err(StartError::Setup { reason: "there is no validator to start" });
     };
     let directory = first.directory.clone();
+    let is_fresh = std::fs::read_dir(&directory).map_or(true, |mut entries| entries.next().is_none());
     if setups.iter().any(|setup| setup.directory != directory) {
         return Err(StartError::Setup { reason: "validators of one process share one directory" });
     }
@@ -322,6 +323,7 @@ pub async fn start_validators(setups: Vec<ValidatorSetup>) -> Result<Vec<Validat
                 None => Fatal::Stopped,
             };
             Err(match end {
+                Fatal::Failed { reason } if is_fresh => StartError::Thread { reason },
                 Fatal::Failed { reason } => StartError::Store { directory, reason },
                 Fatal::Running | Fatal::Stopped => StartError::Thread { reason: "it was stopped".into() },
             })

@@ -1,7 +1,7 @@
 //! Classifiers: integer models, behind an embedding model where they read texts (SPEC J12).
 
 use crate::{Embedder, EmbedderInfo, EngineError, TextVector};
-use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, Trace, model_id};
+use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, model_id};
 use inferium_types::{ClassifierInputs, ClassifierReads, Digest, Logits, limits};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
@@ -327,25 +327,24 @@ impl Classifier {
         };
         let own = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let trace =
-                own.engine.trace(&elements).map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
             let mut hasher = blake3::Hasher::new_derive_key("inferium classifier trace 2026-11");
             hasher.update(before.as_bytes());
-            hash_trace(&mut hasher, &trace);
-            Ok((Logits::new(trace.output().to_vec()), Digest::from(*hasher.finalize().as_bytes())))
+            let output = own
+                .engine
+                .visit(&elements, |values| hash_values(&mut hasher, values))
+                .map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
+            Ok((Logits::new(output), Digest::from(*hasher.finalize().as_bytes())))
         })
         .await
         .map_err(|_| EngineError::Stopped)?
     }
 }
 
-/// All values of a run, with their number for each operation.
-pub(crate) fn hash_trace(hasher: &mut blake3::Hasher, trace: &Trace) {
-    for values in &trace.values {
-        hasher.update(&(values.len() as u64).to_le_bytes());
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        hasher.update(&bytes);
-    }
+/// The values of one operation, with their number.
+pub(crate) fn hash_values(hasher: &mut blake3::Hasher, values: &[i32]) {
+    hasher.update(&(values.len() as u64).to_le_bytes());
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    hasher.update(&bytes);
 }
 
 /// A value of a vector as the integer model reads it: to the nearest, of two to the even one.

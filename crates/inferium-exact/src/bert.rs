@@ -159,7 +159,8 @@ impl File<'_> {
     fn layer(&self, layer: usize, width: usize) -> Result<Layer, WeightsError> {
         let name = |part: &str| format!("encoder.layer.{layer}.{part}");
         let (_, shape) = self.tensor(&name("intermediate.dense.weight"))?;
-        let hidden = shape.first().copied().unwrap_or(0);
+        let hidden = shape.first().copied().filter(|hidden| *hidden > 0);
+        let hidden = hidden.ok_or_else(|| WeightsError::Tensor(name("intermediate.dense.weight")))?;
         let square = |part: &str| self.linear(&name(part), width, width);
         Ok(Layer {
             query: square("attention.self.query")?,

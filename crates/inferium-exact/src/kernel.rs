@@ -23,7 +23,7 @@ mod x86;
 pub use tier::{Tier, TierError};
 
 /// A model that passed its check, ready to run as often as wanted; borrowed, or shared. It holds the weights a second time, laid out
-/// for the machine's instructions: one or two bytes each.
+/// for the machine's instructions: one or two bytes each, and of few outputs up to four times as many.
 #[derive(Debug, Clone)]
 pub struct Engine<M> {
     model: M,
@@ -31,6 +31,7 @@ pub struct Engine<M> {
     /// Of each node.
     sums: Vec<Sums>,
     is_sequence: bool,
+    last_reads: Vec<usize>,
     /// The whole, where it is such a chain.
     chain: Option<Chain>,
     tier: Tier,
@@ -66,7 +67,10 @@ impl<M: Borrow<Model>> Engine<M> {
             let source = node.input as usize;
             let values = reach.get(source).copied().unwrap_or(none);
             let (Some(shape), Some(short)) = (shapes.get(source), shortest.get(source)) else { return Sums::None };
-            let product = |shape| Product::new(&node.op, shape, values, tier, None).map(Arc::new);
+            let product = |shape| {
+                let product = Product::new(&node.op, shape, values, tier, None);
+                product.filter(|_| outputs(&node.op) >= OUTPUTS_LEAST).map(Arc::new)
+            };
             match &node.op {
                 // What is as long as the sequence is laid out for one position, which is all that this operation looks at.
                 Op::Conv2d { kernel: 1, padding: 0, .. } if short != shape && shape.height == 1 => {
@@ -79,7 +83,8 @@ impl<M: Borrow<Model>> Engine<M> {
         let sums: Vec<_> = sums.collect();
         let products: Vec<_> = sums.iter().map(|sums| sums.product().cloned()).collect();
         let chain = if is_sequence { None } else { Chain::new(graph, &shapes, &reach, &products, tier) };
-        Ok(Self { model, shapes, sums, is_sequence, chain, tier })
+        let last_reads = last_reads(graph);
+        Ok(Self { model, shapes, sums, is_sequence, last_reads, chain, tier })
     }
 
     /// The model.
@@ -138,17 +143,30 @@ impl<M: Borrow<Model>> Engine<M> {
         if let Some(chain) = &self.chain {
             return Ok(chain.run(inputs));
         }
-        let last_reads = last_reads(graph);
-        let forget = |values: &mut [Vec<i32>], index| {
-            // What no later node reads is given back: a trace of a long sequence is large.
-            for (value, last) in values.iter_mut().zip(&last_reads) {
+        inputs.iter().map(|input| self.visit_checked(input.as_ref(), |_| ())).collect()
+    }
+
+    /// Shows every value of the model's run to `each`: the input, then each node's result as soon as it is there; and gives the output. Only what later
+    /// nodes read is kept meanwhile, where [`Engine::trace`] keeps everything.
+    ///
+    /// # Errors
+    /// [`RunError`] when the input is not of the model's shape and range.
+    pub fn visit(&self, input: &[i32], each: impl FnMut(&[i32])) -> Result<Vec<i32>, RunError> {
+        self.check(input)?;
+        self.visit_checked(input, each)
+    }
+
+    fn visit_checked(&self, input: &[i32], mut each: impl FnMut(&[i32])) -> Result<Vec<i32>, RunError> {
+        each(input);
+        let mut values = self.run(input, |values, index| {
+            each(values.get(index + 1).map_or(&[], Vec::as_slice));
+            for (value, last) in values.iter_mut().zip(&self.last_reads) {
                 if *last == index {
                     *value = Vec::new();
                 }
             }
-        };
-        let of = |input: &I| Ok(self.run(input.as_ref(), forget)?.pop().unwrap_or_default());
-        inputs.iter().map(of).collect()
+        })?;
+        Ok(values.pop().unwrap_or_default())
     }
 
     /// Every value of the model's run. The same as [`crate::run`]'s.
@@ -161,7 +179,7 @@ impl<M: Borrow<Model>> Engine<M> {
     }
 
     /// All values of a checked input; `after` is called with them and a node's index when that node has run.
-    fn run(&self, input: &[i32], after: impl Fn(&mut [Vec<i32>], usize)) -> Result<Vec<Vec<i32>>, RunError> {
+    fn run(&self, input: &[i32], mut after: impl FnMut(&mut [Vec<i32>], usize)) -> Result<Vec<Vec<i32>>, RunError> {
         let model = self.model.borrow();
         let narrowed;
         let shapes = match u32::try_from(input.len()) {
@@ -184,6 +202,16 @@ impl<M: Borrow<Model>> Engine<M> {
             after(&mut values, index);
         }
         Ok(values)
+    }
+}
+
+/// Outputs of an operation that is laid out, at least: of fewer the padding would be most of it, four times what the file has.
+const OUTPUTS_LEAST: u32 = 4;
+
+const fn outputs(op: &Op) -> u32 {
+    match op {
+        Op::Dense { outputs, .. } | Op::Conv2d { outputs, .. } => *outputs,
+        _ => u32::MAX,
     }
 }
 

@@ -444,7 +444,9 @@ fn window(node: &NodeProto, kernel: usize) -> Result<(), Refusal> {
 fn padding(node: &NodeProto) -> Result<u32, Refusal> {
     all_ones(node, "dilations")?;
     match attribute(node, "auto_pad").map(|one| one.s.as_ref()) {
-        None | Some(b"" | b"NOTSET" | b"VALID") => {}
+        None | Some(b"" | b"NOTSET") => {}
+        Some(b"VALID") if ints(node, "pads").is_empty() => {}
+        Some(b"VALID") => return Err("auto_pad VALID beside pads".into()),
         Some(_) => return Err("of auto_pad only NOTSET and VALID are read; write pads".into()),
     }
     match ints(node, "pads") {

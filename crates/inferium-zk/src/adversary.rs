@@ -199,6 +199,12 @@ pub const fn variables() -> (usize, usize) {
     (crate::oracle::VARIABLES_MIN, crate::oracle::VARIABLES_MAX)
 }
 
+/// Variables of the largest polynomial that a hiding commitment is to.
+#[must_use]
+pub const fn hiding_variables() -> usize {
+    crate::oracle::HIDING_VARIABLES_MAX
+}
+
 /// Whether a key is about this model.
 #[must_use]
 pub fn is_about(key: &VerifyingKey, model: &inferium_exact::Model) -> bool {

@@ -14,7 +14,7 @@ use p3_multilinear_util::poly::Poly;
 use p3_sumcheck::layout::{Layout, SuffixProver, Table};
 use p3_sumcheck::{OpeningBatch, OpeningProtocol, PrescribedPointPcs, TableShape, TableSpec};
 use p3_symmetric::{CompressionFunctionFromHasher, MerkleCap, SerializingHasher};
-use p3_whir::parameters::{FoldingFactor, ProtocolParameters, SecurityAssumption, WhirConfig};
+use p3_whir::parameters::{FoldingFactor, ProtocolParameters, RoundConfig, SecurityAssumption, WhirConfig};
 use p3_whir::{
     HidingWhirPcs, HidingWhirProverData, PcsProof, WhirProver, WhirProverData, ZkParameters, ZkWhirConfig, ZkWhirProof,
 };
@@ -40,6 +40,8 @@ pub(crate) const GRINDING_BITS: [usize; 4] = [4, 8, 12, 16];
 pub(crate) const VARIABLES_MIN: usize = 14;
 /// Variables of the largest one: where the domain of its code ends.
 pub(crate) const VARIABLES_MAX: usize = F::TWO_ADICITY - RATE_BITS + FOLDING - 1;
+/// The same of a hiding commitment, whose code is sparser.
+pub(crate) const HIDING_VARIABLES_MAX: usize = F::TWO_ADICITY - HIDING_RATE_BITS + FOLDING;
 /// Elements at the end of a polynomial that nothing uses: random, so that evaluations say nothing of the others.
 pub(crate) const SPARE: usize = 32;
 
@@ -53,12 +55,14 @@ const FOLDING: usize = 4;
 const RATE_BITS: usize = 1;
 /// What hiding commitments are of is short, and unique decoding asks for fewer queries in sparser codes.
 const HIDING_RATE_BITS: usize = 2;
+/// How many bits more than its own a hiding opening may ask the library for.
+const MORE_BITS: usize = 16;
 
-/// The parameters of this size: with the least grinding that lets every term reach its bits.
-fn parameters(variables: usize, regime: SecurityAssumption) -> Result<ProtocolParameters, ProveError> {
+/// The parameters of a plain opening of this size: with the least grinding that lets every term reach its bits.
+fn parameters(variables: usize) -> Result<ProtocolParameters, ProveError> {
     let mut last = ProveError::Unsupported("size of a polynomial");
     for bits in GRINDING_BITS {
-        let parameters = parameters_grinding(variables, regime, bits)?;
+        let parameters = parameters_grinding(variables, PLAIN, TERM_BITS, bits)?;
         match WhirConfig::<EF, F, Challenger>::new(variables, parameters.clone()) {
             Ok(_) => return Ok(parameters),
             Err(error) => last = ProveError::Commitment(error.to_string()),
@@ -67,9 +71,50 @@ fn parameters(variables: usize, regime: SecurityAssumption) -> Result<ProtocolPa
     Err(last)
 }
 
+type HidingConfig = ZkWhirConfig<EF, F, Challenger>;
+
+/// The parameters of a hiding opening of this size. The library counts a round's queries by the rate of what is committed to; the code that they
+/// test has as many elements of randomness besides, so its rate is higher, which shows in short ones. So more bits are asked for until every
+/// round has its own at the rate that it is of.
+fn hiding_parameters(variables: usize) -> Result<HidingConfig, ProveError> {
+    // Masks are one longer than the shortest that hide a round of degree 2; their code is as sparse as the library's own measurements have it.
+    let zk = ZkParameters { ell_zk: 4, mask_log_inv_rate: 5 };
+    let mut last = ProveError::Unsupported("size of a polynomial");
+    for bits in GRINDING_BITS {
+        for level in TERM_BITS..TERM_BITS + MORE_BITS {
+            let parameters = parameters_grinding(variables, HIDING, level, bits)?;
+            match HidingConfig::new(variables, parameters, zk.clone()) {
+                #[expect(clippy::cast_precision_loss, reason = "some hundred")]
+                Ok(config) if round_bits(&config).iter().all(|bits| *bits >= TERM_BITS as f64) => return Ok(config),
+                Ok(_) => {}
+                Err(error) => last = ProveError::Commitment(error.to_string()),
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Of each round but the last, what its queries and its grinding are worth: t queries of a code of M elements and t of randomness on H points,
+/// within half of its distance, miss with ((1 + (M + t) / H) / 2)^t.
+#[expect(clippy::cast_precision_loss, reason = "sizes of codes, below 2^30")]
+fn round_bits(config: &HidingConfig) -> Vec<f64> {
+    let rounds = &config.inner().round_parameters();
+    let round = |(at, round): (usize, &RoundConfig)| {
+        let (variables, log_inv_rate) = match at.checked_sub(1).and_then(|before| rounds.get(before)) {
+            Some(before) => (before.num_variables, before.log_inv_rate),
+            None => (config.inner().num_variables(), HIDING_RATE_BITS),
+        };
+        let rows = (1_u64 << variables.saturating_sub(FOLDING)) as f64;
+        let (queries, height) = (round.num_queries as f64, rows * (1_u64 << log_inv_rate) as f64);
+        queries * (1.0 - (1.0 + (rows + queries) / height).log2()) + round.pow_bits as f64
+    };
+    rounds.iter().enumerate().map(round).collect()
+}
+
 fn parameters_grinding(
     variables: usize,
     regime: SecurityAssumption,
+    level: usize,
     bits: usize,
 ) -> Result<ProtocolParameters, ProveError> {
     let rate = if regime == HIDING { HIDING_RATE_BITS } else { RATE_BITS };
@@ -82,7 +127,7 @@ fn parameters_grinding(
         round_log_inv_rates: (1..=rounds).map(|round| rate + round * (FOLDING - 1)).collect(),
         folding_factor,
         soundness_type: regime,
-        security_level: TERM_BITS,
+        security_level: level,
         pow_bits: bits,
     })
 }
@@ -98,18 +143,13 @@ fn protocol(variables: usize, claims: usize) -> OpeningProtocol {
 
 fn plain(variables: usize, claims: usize) -> Result<Plain, ProveError> {
     let failed = |error: p3_whir::WhirConfigError| ProveError::Commitment(error.to_string());
-    let config =
-        WhirConfig::new_with_initial_claims(variables, parameters(variables, PLAIN)?, claims).map_err(failed)?;
+    let config = WhirConfig::new_with_initial_claims(variables, parameters(variables)?, claims).map_err(failed)?;
     let dft = Dft::new(1 << config.max_fft_size());
     Ok(Plain::new(config, dft, mmcs()))
 }
 
 fn hiding(variables: usize, stream: Stream) -> Result<Hiding, ProveError> {
-    // Masks are one longer than the shortest that hide a round of degree 2; their code is as sparse as the library's own measurements have it.
-    let zk = ZkParameters { ell_zk: 4, mask_log_inv_rate: 5 };
-    let failed = |error: p3_whir::pcs::zk::ZkConfigError| ProveError::Commitment(error.to_string());
-    let config = ZkWhirConfig::new(variables, parameters(variables, HIDING)?, zk).map_err(failed)?;
-    Ok(Hiding::new(config, Dft::default(), mmcs(), stream))
+    Ok(Hiding::new(hiding_parameters(variables)?, Dft::default(), mmcs(), stream))
 }
 
 /// A commitment's root.
@@ -253,11 +293,13 @@ pub(crate) fn opening_bits(variables: usize) -> Option<f64> {
     Some(pcs.prescribed_security(&protocol(variables, 2))?.error().bits())
 }
 
-/// Bits of security of a hiding opening's base case with this many variables, by the library's report of it: its round-by-round
-/// error, and the classification's name.
+/// Bits of security of a hiding opening with this many variables: its rounds' queries, and its base case by the library's report of it, together;
+/// and the name of that report's classification.
 #[cfg(feature = "testing")]
 pub(crate) fn hiding_bits(variables: usize) -> Option<(f64, String)> {
     let pcs = hiding(variables, Stream::new(&[0; 32], "none")).ok()?;
     let report = pcs.config.hiding_base_case_security_report();
-    Some((report.round_by_round.bits?, format!("{:?}", report.round_by_round.classification)))
+    let error =
+        round_bits(&pcs.config).iter().fold((-report.round_by_round.bits?).exp2(), |sum, bits| sum + (-bits).exp2());
+    Some((-error.log2(), format!("{:?}", report.round_by_round.classification)))
 }

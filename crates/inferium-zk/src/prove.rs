@@ -8,7 +8,7 @@ use crate::circuit::build;
 use crate::error::ProveError;
 use crate::field::{EF, F, Stream, evaluate};
 use crate::mask::{Pads, pad_variables};
-use crate::oracle::Committed;
+use crate::oracle::{Committed, HIDING_VARIABLES_MAX};
 use crate::outline::Outline;
 use crate::proof::{Parts, Proof};
 use crate::statement::{Hiding, Statement, VerifyingKey};
@@ -264,6 +264,10 @@ fn beside(mut trace: Vec<F>, pads: Option<Vec<F>>, variables: usize) -> Vec<F> {
 /// Counts the pads of a key's proofs.
 pub(crate) fn demand(mut key: VerifyingKey) -> Result<VerifyingKey, ProveError> {
     key.demand = count(&key).map_err(|_| ProveError::Unsupported("a graph that its own verifier rejects"))?;
+    let [_, input, _] = key.circuit.variables;
+    if input.max(committed_variables(&key, true)) > HIDING_VARIABLES_MAX {
+        return Err(ProveError::Unsupported("more numbers than one hiding commitment holds"));
+    }
     Ok(key)
 }
 

@@ -54,12 +54,20 @@ use cli::{BenchCommand, Cli, Command, ModelCommand};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    match processor::missing() {
+        Some(feature) => processor::complain(feature),
+        None => start(),
+    }
+}
+
+#[inline(never)]
+fn start() -> ExitCode {
     // A process that confines itself for an agent's tool reads no configuration and starts no thread before that.
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|word| word == "tool") {
         return inferium_tools::helper(arguments);
     }
-    let outcome = processor::check().and_then(|()| config::command_line()).and_then(|cli| {
+    let outcome = config::command_line().and_then(|cli| {
         output::choose(cli.format());
         let _logs = logs::init(&cli);
         dispatch(cli)

@@ -1,63 +1,64 @@
 //! Whether the processor has what this program was compiled for: without it the first such instruction would end the process with a signal that
-//! says nothing.
+//! says nothing. What is here runs on processors that lack it, so it is of single numbers and texts, and in functions of their own: nothing that
+//! a compiler would use wider registers for.
 
-use crate::cli::Failure;
+use std::io::Write as _;
+use std::process::ExitCode;
 
-/// # Errors
-/// [`Failure`] names what is missing, and what to do.
-pub(crate) fn check() -> Result<(), Failure> {
-    missing(&needed()).map_or(Ok(()), |feature| {
-        Err(Failure::failed(format!(
-            "this program was compiled for processors with {feature}, which this one does not have; compile it here with \
-             RUSTFLAGS=\"-C target-cpu=native\""
-        )))
-    })
-}
-
-/// Features of x86-64-v3 (`.cargo/config.toml`) beyond the least x86-64, and whether they are there.
+/// A feature of x86-64-v3 (`.cargo/config.toml`) beyond the least x86-64 that this processor does not have.
 #[cfg(all(target_arch = "x86_64", target_feature = "avx2"))]
-fn needed() -> Vec<(&'static str, bool)> {
-    let id = raw_cpuid::CpuId::new();
-    let basic = id.get_feature_info();
-    let extended = id.get_extended_feature_info();
-    let processor = id.get_extended_processor_and_feature_identifiers();
-    let basic = |of: fn(&raw_cpuid::FeatureInfo) -> bool| basic.as_ref().is_some_and(of);
-    let extended = |of: fn(&raw_cpuid::ExtendedFeatures) -> bool| extended.as_ref().is_some_and(of);
-    vec![
-        ("AVX", basic(raw_cpuid::FeatureInfo::has_avx) && basic(raw_cpuid::FeatureInfo::has_oxsave)),
-        ("AVX2", extended(raw_cpuid::ExtendedFeatures::has_avx2)),
-        ("FMA", basic(raw_cpuid::FeatureInfo::has_fma)),
-        ("F16C", basic(raw_cpuid::FeatureInfo::has_f16c)),
-        ("MOVBE", basic(raw_cpuid::FeatureInfo::has_movbe)),
-        ("BMI1", extended(raw_cpuid::ExtendedFeatures::has_bmi1)),
-        ("BMI2", extended(raw_cpuid::ExtendedFeatures::has_bmi2)),
-        ("LZCNT", processor.is_some_and(|processor| processor.has_lzcnt())),
-    ]
+#[inline(never)]
+pub(crate) fn missing() -> Option<&'static str> {
+    use raw_cpuid::native_cpuid::cpuid_count;
+    if cpuid_count(0, 0).eax < 7 || cpuid_count(0x8000_0000, 0).eax < 0x8000_0001 {
+        return Some("AVX2");
+    }
+    let (basic, extended, further) = (cpuid_count(1, 0).ecx, cpuid_count(7, 0).ebx, cpuid_count(0x8000_0001, 0).ecx);
+    // Bits as the processors' manuals number them: OSXSAVE, AVX; AVX2; FMA, F16C, MOVBE; BMI1, BMI2; LZCNT.
+    if basic & (1 << 27) == 0 || basic & (1 << 28) == 0 {
+        return Some("AVX");
+    }
+    if extended & (1 << 5) == 0 {
+        return Some("AVX2");
+    }
+    if basic & (1 << 12) == 0 || basic & (1 << 29) == 0 || basic & (1 << 22) == 0 {
+        return Some("FMA, F16C and MOVBE");
+    }
+    if extended & (1 << 3) == 0 || extended & (1 << 8) == 0 || further & (1 << 5) == 0 {
+        return Some("BMI and LZCNT");
+    }
+    None
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_feature = "avx2")))]
-const fn needed() -> Vec<(&'static str, bool)> {
-    Vec::new()
+pub(crate) const fn missing() -> Option<&'static str> {
+    None
 }
 
-fn missing(features: &[(&'static str, bool)]) -> Option<&'static str> {
-    features.iter().find(|(_, is_there)| !is_there).map(|(name, _)| *name)
+/// Says so.
+#[cold]
+#[inline(never)]
+pub(crate) fn complain(feature: &str) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    for part in [
+        "error: this program was compiled for processors with ",
+        feature,
+        ", which this one does not have; compile it here with RUSTFLAGS=\"-C target-cpu=native\"\n",
+    ] {
+        // Nobody is left to tell of a closed stderr.
+        let _ = stderr.write_all(part.as_bytes());
+    }
+    ExitCode::FAILURE
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{check, missing, needed};
-
-    #[test]
-    fn the_first_feature_that_is_not_there_is_named() {
-        assert_eq!(missing(&[("AVX", true), ("AVX2", false), ("FMA", false)]), Some("AVX2"));
-        assert_eq!(missing(&[("AVX", true)]), None);
-        assert_eq!(missing(&[]), None);
-    }
+    use super::{complain, missing};
+    use std::process::ExitCode;
 
     #[test]
     fn a_processor_that_runs_this_has_what_it_needs() {
-        assert_eq!(needed().is_empty(), !cfg!(all(target_arch = "x86_64", target_feature = "avx2")));
-        check().unwrap();
+        assert_eq!(missing(), None);
+        assert_eq!(complain("something"), ExitCode::FAILURE);
     }
 }

@@ -4,7 +4,7 @@ use super::config::Config;
 use super::engine::EmbedderOptions;
 use super::queue::{Limits, Queue};
 use super::tokenizer::Tokenizer;
-use crate::classifier::hash_trace;
+use crate::classifier::hash_values;
 use crate::pool::Pool;
 use crate::{Embedder, EmbedderInfo, EngineError, EngineLoad, LoadError, TextVector, VectorReceiver};
 use inferium_exact::{
@@ -127,12 +127,18 @@ impl IntegerEmbedder {
     }
 }
 
-/// A file, of which one byte more than the contract's largest is read.
+/// A file of as many bytes at most as the contract has room for.
 fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
     let open = |error: std::io::Error| LoadError::Open { path: path.to_owned(), reason: error.to_string() };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(open)?;
     file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(open)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(LoadError::Open {
+            path: path.to_owned(),
+            reason: format!("larger than the {FILE_BYTES_MAX} bytes that are read"),
+        });
+    }
     Ok(bytes)
 }
 
@@ -150,10 +156,11 @@ fn build() -> Digest {
 /// The vector of a text, with the digest of everything that was computed on the way.
 fn vector(engine: &Engine<Model>, text: &[u32]) -> Result<TextVector, EngineError> {
     let tokens: Vec<i32> = text.iter().map(|token| i32::try_from(*token).unwrap_or(i32::MAX)).collect();
-    let trace = engine.trace(&tokens).map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
     let mut hasher = blake3::Hasher::new_derive_key("inferium integer states 2026-11");
-    hash_trace(&mut hasher, &trace);
-    let values = unit(trace.output()).ok_or(EngineError::NotFinite)?;
+    let output = engine
+        .visit(&tokens, |values| hash_values(&mut hasher, values))
+        .map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
+    let values = unit(&output).ok_or(EngineError::NotFinite)?;
     Ok(TextVector { values, states: Digest::from(*hasher.finalize().as_bytes()) })
 }
 

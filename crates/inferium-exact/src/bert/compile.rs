@@ -43,6 +43,14 @@ struct Value {
     scale: f64,
 }
 
+/// A scale, which weights or texts of absurd size make none.
+fn sound(scale: f64) -> Result<f64, CompileError> {
+    match scale.is_finite() && scale > 0.0 {
+        true => Ok(scale),
+        false => Err(CompileError::Calibration("values that leave the range of floats".to_owned())),
+    }
+}
+
 struct Builder {
     model: Model,
     all: Vec<Channels>,
@@ -172,7 +180,8 @@ impl Builder {
         function: impl Fn(f64) -> f64,
     ) -> Result<Value, CompileError> {
         let reach = self.channels(z).iter().fold(Interval::POINT, |sum, one| sum.union(*one));
-        let wanted = ((step / z.scale).log2() - INDEX_BITS_FINER).floor().clamp(1.0, 16.0);
+        let (step, scale) = (sound(step)?, sound(z.scale)?);
+        let wanted = ((step / scale).log2() - INDEX_BITS_FINER).floor().clamp(1.0, 16.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 16")]
         let mut shift = wanted as u8;
         let bits = |shift: u8| {
@@ -197,7 +206,7 @@ impl Builder {
         let heads = float.config.heads;
         let scores = self.push(Op::Scores { heads, keys: key.index }, query.index)?;
         let size = float.width as f64 / f64::from(heads.max(1));
-        let nats = query.scale * key.scale / size.sqrt();
+        let nats = sound(query.scale * key.scale / size.sqrt())?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 16")]
         let shift = (EXPONENT_STEP / nats).log2().floor().clamp(1.0, 16.0) as u8;
         let width = nats * f64::from(1_u32 << shift);

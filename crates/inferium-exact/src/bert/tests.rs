@@ -23,6 +23,11 @@ impl Draw {
 
 /// An encoder of two layers, in a file; `skip` is a tensor that it lacks.
 fn file(prefix: &str, skip: &str) -> Vec<u8> {
+    file_of(prefix, skip, HIDDEN, 0.35)
+}
+
+/// The same with another width between the layers of feed-forward parts, and weights of another size.
+fn file_of(prefix: &str, skip: &str, hidden: usize, size: f32) -> Vec<u8> {
     let mut draw = Draw(blake3::Hasher::new().update(b"bert").finalize_xof());
     let mut tensors: Vec<(String, Vec<usize>, f32, f32)> = vec![
         ("embeddings.word_embeddings.weight".into(), vec![VOCABULARY, WIDTH], 1.0, 0.0),
@@ -39,9 +44,9 @@ fn file(prefix: &str, skip: &str) -> Vec<u8> {
         let square = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"];
         let dense = square.map(|part| (part, WIDTH, WIDTH)).into_iter();
         for (part, inputs, outputs) in
-            dense.chain([("intermediate.dense", WIDTH, HIDDEN), ("output.dense", HIDDEN, WIDTH)])
+            dense.chain([("intermediate.dense", WIDTH, hidden), ("output.dense", hidden, WIDTH)])
         {
-            tensors.push((name(&format!("{part}.weight")), vec![outputs, inputs], 0.35, 0.0));
+            tensors.push((name(&format!("{part}.weight")), vec![outputs, inputs], size, 0.0));
             tensors.push((name(&format!("{part}.bias")), vec![outputs], 0.2, 0.0));
         }
         norm(&mut tensors, &name("attention.output.LayerNorm"));
@@ -120,6 +125,14 @@ fn calibration_that_does_not_fit_is_refused() {
         compile_bert(&float.unwrap(), &texts(2, "calibration")),
         Err(CompileError::Model(ModelError::Size(_)))
     ));
+}
+
+#[test]
+fn weights_of_no_or_absurd_size_are_refused() {
+    let empty = read_bert("x", CONFIG, &file_of("", "", 0, 0.35)).unwrap_err();
+    assert_eq!(empty, WeightsError::Tensor("encoder.layer.0.intermediate.dense.weight".into()));
+    let float = read_bert("x", CONFIG, &file_of("", "", HIDDEN, 3e38)).unwrap();
+    assert!(matches!(compile_bert(&float, &texts(3, "absurd")), Err(CompileError::Calibration(_))));
 }
 
 #[test]

@@ -316,3 +316,16 @@ proptest! {
         check_all_tiers(&model, &inputs);
     }
 }
+
+#[test]
+fn a_visit_shows_the_trace_value_by_value() {
+    for name in ["mlp-tiny", "cnn-tiny"] {
+        let (model, input) = synthetic(name).unwrap().unwrap();
+        let engine = Engine::new(&model).unwrap();
+        let mut seen = Vec::new();
+        let output = engine.visit(&input, |values| seen.push(values.to_vec())).unwrap();
+        let trace = run(&model, &input).unwrap();
+        assert_eq!((seen, output.as_slice()), (trace.values.clone(), trace.output()), "{name}");
+        assert!(engine.visit(&input[1..], |_| unreachable!("nothing is run")).is_err());
+    }
+}

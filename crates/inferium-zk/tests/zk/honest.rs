@@ -91,6 +91,8 @@ fn what_cannot_be_proved_is_refused_with_a_reason() {
 #[test]
 fn every_opening_has_two_bits_more_than_a_hundred() {
     let (min, max) = adversary::variables();
+    assert_eq!(adversary::hiding_variables(), max);
+    assert_eq!(adversary::hiding_bits(max + 1), None, "more than the domain of its code holds");
     for variables in min..=max {
         let bits = adversary::opening_bits(variables).unwrap();
         assert!(bits >= 102.0, "{variables} variables: {bits} bits");

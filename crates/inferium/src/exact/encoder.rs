@@ -44,10 +44,15 @@ pub(super) fn make(arguments: &CompileArgs) -> Result<(), Failure> {
     let made = made.map_err(|error| refused(weights, &error))?;
     step.done();
     std::fs::create_dir_all(out).map_err(|error| Failure::failed(format!("cannot make {}: {error}", out.display())))?;
+    let file = out.join("model.ifx");
+    if *force && file.exists() {
+        // Until both are written there is no model: never a new tokenizer beside an old one.
+        std::fs::remove_file(&file)
+            .map_err(|error| Failure::failed(format!("cannot remove {}: {error}", file.display())))?;
+    }
     for (name, bytes) in &made {
         files::write(&out.join(name), bytes, *force)?;
     }
-    let file = out.join("model.ifx");
     show(&file, &load(&file)?)
 }
 

@@ -5,7 +5,7 @@ use super::foreign;
 use crate::cli::{ClassKind, EngineKind, Failure, ServingArgs, UpArgs};
 use crate::progress::Step;
 use inferium_calibration::{known_calibration, read_calibration};
-use inferium_engine::source::ModelKind;
+use inferium_engine::source::{self, ModelKind};
 use inferium_engine::{
     Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, Embedder, EmbedderDeviation, EmbedderOptions,
     EncoderTerms, IntegerEmbedder, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder,
@@ -158,7 +158,8 @@ pub(crate) fn serve_embeddings(
     models: &Path,
 ) -> Result<Served, Failure> {
     let is_crooked = cheat.and_then(Cheat::worker) == Some(Crime::SkippedLayers);
-    if IntegerEmbedder::is_in(Path::new(name)) {
+    // A name of the catalogue is that, whatever the folder one stands in holds.
+    if source::find(name).is_none() && IntegerEmbedder::is_in(Path::new(name)) {
         return serve_integers(Path::new(name), arguments, is_crooked);
     }
     match arguments.engine {
@@ -207,6 +208,12 @@ fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> R
     let embedder = IntegerEmbedder::load(folder, &options)
         .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
     let name = embedder.model().name.clone();
+    if source::find(&name).is_some() {
+        let folder = folder.display();
+        return Err(Failure::usage(format!(
+            "{folder}: {name} is a model of the catalogue; give the folder another name"
+        )));
+    }
     let model = Model::Embedder(Arc::new(embedder));
     let profile = model.profile(&name, TIER);
     if !profile.is_well_formed() {

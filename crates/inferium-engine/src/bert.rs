@@ -9,4 +9,3 @@ mod tokenizer;
 mod weights;
 
 pub use engine::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
-pub use integer::IntegerEmbedder;

@@ -10,7 +10,7 @@
 //! for tolerance profiles alone.
 //!
 //! [`BertEmbedder`] turns texts into vectors in the same way: encoders of the BERT family in single precision, each text alone,
-//! with the same bits on every machine ([`Embedder`]); [`IntegerEmbedder`] does so with integers alone; [`MockEmbedder`] is a stand-in.
+//! with the same bits on every machine ([`Embedder`]); [`BertEmbedder::load_integers`] does so with integers alone; [`MockEmbedder`] is a stand-in.
 //!
 //! [`exact`] is the encoders' arithmetic for those who bring their own weights, and [`Decoder`] a GGUF model as plain numbers: what
 //! is trained by them has the same bits on every machine.
@@ -59,7 +59,7 @@ pub use api::{
     Engine, EngineError, EngineLoad, GenerateRequest, Measured, ModelInfo, ReplayReceiver, ReplayRequest, Step,
     StepReceiver, TokenizerInfo,
 };
-pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions, IntegerEmbedder};
+pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use classifier::{
     Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, EncoderTerms, InvalidClassifier, VECTOR_SCALE,
     quantised,

@@ -6,8 +6,7 @@ mod common;
 
 use common::{embedder, embedder_path};
 use inferium_engine::{
-    BertEmbedder, Embedder, EmbedderDeviation, EmbedderOptions, EngineError, IntegerEmbedder, LoadError, Tier,
-    VectorReceiver,
+    BertEmbedder, Embedder, EmbedderDeviation, EmbedderOptions, EngineError, LoadError, Tier, VectorReceiver,
 };
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -348,15 +347,15 @@ fn integers_give_the_float_models_directions_and_neighbours() {
         calibration.filter(|line| !line.is_empty() && !line.starts_with("# ")).map(str::to_owned).collect();
     let path = embedder_path();
     let path = if path.is_dir() { path } else { path.parent().unwrap().to_owned() };
-    let files = IntegerEmbedder::compile(&path, "integers", &calibration).unwrap();
+    let files = BertEmbedder::compile_integers(&path, "integers", &calibration).unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("integers");
     std::fs::create_dir_all(&folder).unwrap();
     for (name, bytes) in &files {
         std::fs::write(folder.join(name), bytes).unwrap();
     }
     let float = embedder(one_thread());
-    let [one, two] =
-        [1, 2].map(|threads| IntegerEmbedder::load(&folder, &EmbedderOptions { threads, ..one_thread() }).unwrap());
+    let [one, two] = [1, 2]
+        .map(|threads| BertEmbedder::load_integers(&folder, &EmbedderOptions { threads, ..one_thread() }).unwrap());
     assert_eq!((one.model(), one.model().width, one.model().context_tokens), (two.model(), 384, 256));
     let texts = |texts: &[String]| texts.iter().map(|text| float.encode(text).unwrap()).collect::<Vec<_>>();
     let tested = texts(&sentences());

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::forward::Forward;
-use super::queue::{Limits, Queue};
+use super::queue::{Limits, Queue, Vectors};
 use super::tokenizer::Tokenizer;
 use super::weights::Weights;
 use crate::engine::engine_build;
@@ -64,7 +64,7 @@ impl EmbedderDeviation {
     }
 }
 
-/// A sentence encoder of the BERT family, served with canonical arithmetic: equal bits for equal texts on every machine.
+/// A sentence encoder of the BERT family, served with canonical arithmetic, or with integers alone: equal bits for equal texts on every machine.
 ///
 /// It computes what sentence-transformers does with the same folder: the encoder's states, their mean over the tokens, and that
 /// at length 1. One thread of its own does the work; dropping the embedder ends it after the current step.
@@ -111,14 +111,29 @@ impl BertEmbedder {
             context_tokens: saturate(context),
             vocab_size: saturate(tokenizer.vocab_size()),
         };
-        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
-        let limits =
-            Limits { active: (options.max_active as usize).max(1), queued: options.max_queue, texts: pool.threads() };
+        let pool = pool(&options)?;
+        let threads = pool.threads();
         let forward = Forward::new(weights, kernel, pool, options.deviation.skipped_layers);
-        let queue = Queue::start(limits, move |texts| forward.vectors(texts))
-            .map_err(|error| LoadError::Threads { reason: error.to_string() })?;
+        Self::start(info, tokenizer, &options, threads, move |texts| forward.vectors(texts))
+    }
+
+    /// Starts the thread that has `vectors` compute as many texts at a time as there are threads for them.
+    pub(super) fn start(
+        info: EmbedderInfo,
+        tokenizer: Tokenizer,
+        options: &EmbedderOptions,
+        threads: usize,
+        vectors: impl FnMut(&[&[u32]]) -> Vectors + Send + 'static,
+    ) -> Result<Self, LoadError> {
+        let limits = Limits { active: (options.max_active as usize).max(1), queued: options.max_queue, texts: threads };
+        let queue = Queue::start(limits, vectors).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
         Ok(Self { info, tokenizer, max_texts: options.max_texts, queue })
     }
+}
+
+/// The threads that compute.
+pub(super) fn pool(options: &EmbedderOptions) -> Result<Pool, LoadError> {
+    Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })
 }
 
 impl Embedder for BertEmbedder {

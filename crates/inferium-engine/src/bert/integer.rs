@@ -1,12 +1,10 @@
 //! The embedder over an integer model of sequences: the same integers on every machine whatever computes them, and their direction as floats.
 
 use super::config::Config;
-use super::engine::EmbedderOptions;
-use super::queue::{Limits, Queue};
+use super::engine::{BertEmbedder, EmbedderOptions, pool};
 use super::tokenizer::Tokenizer;
 use crate::classifier::hash_values;
-use crate::pool::Pool;
-use crate::{Embedder, EmbedderInfo, EngineError, EngineLoad, LoadError, TextVector, VectorReceiver};
+use crate::{EmbedderInfo, EngineError, LoadError, TextVector};
 use inferium_exact::{
     BertConfig, CONTRACT_VERSION, Engine, FILE_BYTES_MAX, Model, compile_bert, encode, model_id, read_bert,
 };
@@ -21,21 +19,12 @@ mod tests;
 const MODEL_FILE: &str = "model.ifx";
 const TOKENIZER_FILE: &str = "tokenizer.json";
 
-/// A sentence encoder of the integer contract (docs/exact.md): texts to vectors whose every bit follows from the model's file.
-///
-/// The vector of a text is the model's output at length 1. One thread of its own does the work; dropping the embedder ends it after the current step.
-#[derive(Debug)]
-pub struct IntegerEmbedder {
-    info: EmbedderInfo,
-    tokenizer: Tokenizer,
-    max_texts: u32,
-    queue: Queue,
-}
-
-impl IntegerEmbedder {
+/// Encoders of the integer contract (docs/exact.md): the vector of a text is the direction of the model's output, and every bit of it follows from
+/// the model's file.
+impl BertEmbedder {
     /// Whether a folder holds an integer model that reads text.
     #[must_use]
-    pub fn is_in(folder: &Path) -> bool {
+    pub fn has_integers(folder: &Path) -> bool {
         folder.join(MODEL_FILE).is_file() && folder.join(TOKENIZER_FILE).is_file()
     }
 
@@ -44,18 +33,22 @@ impl IntegerEmbedder {
     ///
     /// # Errors
     /// [`LoadError`], one variant per cause.
-    pub fn load(folder: &Path, options: &EmbedderOptions) -> Result<Self, LoadError> {
+    pub fn load_integers(folder: &Path, options: &EmbedderOptions) -> Result<Self, LoadError> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let model = read(&folder.join(MODEL_FILE))?;
-        Self::new(name, model, Tokenizer::load(&folder.join(TOKENIZER_FILE))?, options)
+        Self::of_integers(name, model, Tokenizer::load(&folder.join(TOKENIZER_FILE))?, options)
     }
 
-    /// The files of the folder that [`Self::load`] reads, made of a folder of sentence-transformers: names and bytes. The integers are
+    /// The files of the folder that [`Self::load_integers`] reads, made of a folder of sentence-transformers: names and bytes. The integers are
     /// fitted to `texts`, some dozens of the kind that will be embedded.
     ///
     /// # Errors
-    /// [`LoadError`]: a folder that [`crate::BertEmbedder`] would not load, an encoder that the contract has no room for, or a text that it does not read.
-    pub fn compile(folder: &Path, name: &str, texts: &[String]) -> Result<[(&'static str, Vec<u8>); 2], LoadError> {
+    /// [`LoadError`]: a folder that [`Self::load`] would not load, an encoder that the contract has no room for, or a text that it does not read.
+    pub fn compile_integers(
+        folder: &Path,
+        name: &str,
+        texts: &[String],
+    ) -> Result<[(&'static str, Vec<u8>); 2], LoadError> {
         let config = Config::read(folder)?;
         let tokenizer_path = folder.join(TOKENIZER_FILE);
         let tokenizer = Tokenizer::load(&tokenizer_path)?;
@@ -81,7 +74,12 @@ impl IntegerEmbedder {
         Ok([(TOKENIZER_FILE, bytes(&tokenizer_path)?), (MODEL_FILE, model)])
     }
 
-    fn new(name: String, model: Model, tokenizer: Tokenizer, options: &EmbedderOptions) -> Result<Self, LoadError> {
+    fn of_integers(
+        name: String,
+        model: Model,
+        tokenizer: Tokenizer,
+        options: &EmbedderOptions,
+    ) -> Result<Self, LoadError> {
         if !model.is_sequence() {
             return Err(LoadError::unsupported("an integer model of something else than sequences".to_owned()));
         }
@@ -108,9 +106,8 @@ impl IntegerEmbedder {
             vocab_size: u32::try_from(vocab).unwrap_or(u32::MAX),
         };
         let engine = Engine::new(model).map_err(|error| LoadError::unsupported(error.to_string()))?;
-        let pool = Pool::new(options.threads).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
-        let limits =
-            Limits { active: (options.max_active as usize).max(1), queued: options.max_queue, texts: pool.threads() };
+        let pool = pool(options)?;
+        let threads = pool.threads();
         let vectors = move |texts: &[&[u32]]| {
             let mut results = vec![Err(EngineError::NotFinite); texts.len()];
             pool.install(|| {
@@ -122,8 +119,7 @@ impl IntegerEmbedder {
             });
             results
         };
-        let queue = Queue::start(limits, vectors).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
-        Ok(Self { info, tokenizer, max_texts: options.max_texts, queue })
+        Self::start(info, tokenizer, options, threads, vectors)
     }
 }
 
@@ -175,23 +171,4 @@ fn unit(integers: &[i32]) -> Option<Vec<f32>> {
     let squares: u128 = integers.iter().map(|value| u128::from(value.unsigned_abs()).pow(2)).sum();
     let length = (squares as f64).sqrt();
     (squares > 0).then(|| integers.iter().map(|value| (f64::from(*value) / length) as f32).collect())
-}
-
-impl Embedder for IntegerEmbedder {
-    fn model(&self) -> &EmbedderInfo {
-        &self.info
-    }
-
-    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
-        self.tokenizer.encode(text)
-    }
-
-    fn embed(&self, texts: Vec<Vec<u32>>) -> Result<VectorReceiver, EngineError> {
-        self.info.admit(&texts, self.max_texts)?;
-        self.queue.submit(texts)
-    }
-
-    fn load(&self) -> EngineLoad {
-        self.queue.load()
-    }
 }

@@ -4,7 +4,7 @@ use super::{load, refused, show};
 use crate::cli::{CompileArgs, Failure};
 use crate::progress::Step;
 use crate::{files, home};
-use inferium_engine::IntegerEmbedder;
+use inferium_engine::BertEmbedder;
 use inferium_engine::source::{self, ModelKind};
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub(super) fn make(arguments: &CompileArgs) -> Result<(), Failure> {
     let folder = if folder.is_dir() { folder } else { folder.parent().unwrap_or(&folder).to_owned() };
     let own = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let step = Step::begin(&format!("compiles with {} texts", texts.len()));
-    let made = IntegerEmbedder::compile(&folder, name.as_ref().unwrap_or(&own), &texts);
+    let made = BertEmbedder::compile_integers(&folder, name.as_ref().unwrap_or(&own), &texts);
     let made = made.map_err(|error| refused(weights, &error))?;
     step.done();
     std::fs::create_dir_all(out).map_err(|error| Failure::failed(format!("cannot make {}: {error}", out.display())))?;

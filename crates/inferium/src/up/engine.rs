@@ -8,8 +8,8 @@ use inferium_calibration::{known_calibration, read_calibration};
 use inferium_engine::source::{self, ModelKind};
 use inferium_engine::{
     Arithmetic, BertEmbedder, Classifier, ClassifierTerms, Deviation, Embedder, EmbedderDeviation, EmbedderOptions,
-    EncoderTerms, IntegerEmbedder, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder,
-    MockEmbedderOptions, MockEngine, MockOptions, Model, TextModel,
+    EncoderTerms, InvalidClassifier, LlamaEngine, LoadError, LoadOptions, MockEmbedder, MockEmbedderOptions,
+    MockEngine, MockOptions, Model, TextModel,
 };
 use inferium_types::{Calibration, EngineClass, ForeignBounds, ModelProfile, ModelTask};
 use inferium_worker::{Crime, Server};
@@ -159,7 +159,7 @@ pub(crate) fn serve_embeddings(
 ) -> Result<Served, Failure> {
     let is_crooked = cheat.and_then(Cheat::worker) == Some(Crime::SkippedLayers);
     // A name of the catalogue is that, whatever the folder one stands in holds.
-    if source::find(name).is_none() && IntegerEmbedder::is_in(Path::new(name)) {
+    if source::find(name).is_none() && BertEmbedder::has_integers(Path::new(name)) {
         return serve_integers(Path::new(name), arguments, is_crooked);
     }
     match arguments.engine {
@@ -205,7 +205,7 @@ fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> R
     if let Some(threads) = arguments.threads {
         options.threads = usize::from(threads);
     }
-    let embedder = IntegerEmbedder::load(folder, &options)
+    let embedder = BertEmbedder::load_integers(folder, &options)
         .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
     let name = embedder.model().name.clone();
     if source::find(&name).is_some() {

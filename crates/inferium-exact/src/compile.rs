@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::interval::{indices, intervals};
+use crate::interval::{Interval, indices, intervals};
 use crate::kernel::apply_all;
 use crate::model::{Model, ModelError, Node, Op, Shape, TABLE_BITS_MAX, Table};
 use crate::run::{RunError, check_input};
@@ -206,18 +206,7 @@ impl Builder {
         // The index is finer than the activation, unless the interval is too wide for the largest table.
         #[expect(clippy::cast_possible_truncation, reason = "a small logarithm")]
         let wanted = (step / self.scale).log2().floor() as i32 - INDEX_BITS_FINER;
-        let mut shift = u8::try_from(wanted.clamp(1, 16)).unwrap_or(1);
-        let bits = |shift: u8| {
-            let reach = indices(reach, shift);
-            u8::try_from(64 - (reach.max - reach.min).leading_zeros()).unwrap_or(u8::MAX)
-        };
-        while bits(shift) > TABLE_BITS_MAX && shift < 16 {
-            shift += 1;
-        }
-        if bits(shift) > TABLE_BITS_MAX {
-            return Err(ModelError::Size("the table that a layer needs").into());
-        }
-        let first = i32::try_from(indices(reach, shift).min).map_err(|_| ModelError::Size("a table"))?;
+        let (shift, first, bits) = window(reach, u8::try_from(wanted.clamp(1, 16)).unwrap_or(1))?;
         let width = self.scale * f64::from(1_u32 << shift);
         let lowest = if is_rectified { 0.0 } else { -ACTIVATION_MAX };
         let entry = |offset: i32| {
@@ -226,10 +215,27 @@ impl Builder {
             let value = value as i16;
             value
         };
-        let table = Table { first, values: (0..1_i32 << bits(shift)).map(entry).collect() };
+        let table = Table { first, values: (0..1_i32 << bits).map(entry).collect() };
         self.scale = step;
         self.push(Op::Requantise { shift, table })
     }
+}
+
+/// The table of an interval of sums: from which shift on, at least this one, its index fits the largest table; its first index; the bits of its length.
+pub(crate) fn window(reach: Interval, least: u8) -> Result<(u8, i32, u8), ModelError> {
+    let bits = |shift: u8| {
+        let reach = indices(reach, shift);
+        u8::try_from(64 - (reach.max - reach.min).leading_zeros()).unwrap_or(u8::MAX)
+    };
+    let mut shift = least;
+    while bits(shift) > TABLE_BITS_MAX && shift < 16 {
+        shift += 1;
+    }
+    if bits(shift) > TABLE_BITS_MAX {
+        return Err(ModelError::Size("the table that a layer needs"));
+    }
+    let first = i32::try_from(indices(reach, shift).min).map_err(|_| ModelError::Size("a table"))?;
+    Ok((shift, first, bits(shift)))
 }
 
 struct Quantised {

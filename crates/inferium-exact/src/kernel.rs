@@ -67,10 +67,10 @@ impl<M: Borrow<Model>> Engine<M> {
             let source = node.input as usize;
             let values = reach.get(source).copied().unwrap_or(none);
             let (Some(shape), Some(short)) = (shapes.get(source), shortest.get(source)) else { return Sums::None };
-            let product = |shape| {
-                let product = Product::new(&node.op, shape, values, tier, None);
-                product.filter(|_| outputs(&node.op) >= OUTPUTS_LEAST).map(Arc::new)
-            };
+            if outputs(&node.op) < OUTPUTS_LEAST {
+                return Sums::None;
+            }
+            let product = |shape| Product::new(&node.op, shape, values, tier, None).map(Arc::new);
             match &node.op {
                 // What is as long as the sequence is laid out for one position, which is all that this operation looks at.
                 Op::Conv2d { kernel: 1, padding: 0, .. } if short != shape && shape.height == 1 => {

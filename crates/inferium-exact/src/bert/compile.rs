@@ -6,8 +6,8 @@
 
 use super::forward::{LayerRanges, gelu};
 use super::{FloatBert, Layer, Linear, Norm};
-use crate::compile::CompileError;
-use crate::interval::{Interval, after, indices};
+use crate::compile::{CompileError, window};
+use crate::interval::{Interval, after};
 use crate::model::{Model, ModelError, Node, Op, Shape, TABLE_BITS_MAX, Table};
 use crate::sequence::{Channels, RECIPROCAL_BITS};
 
@@ -183,21 +183,10 @@ impl Builder {
         let (step, scale) = (sound(step)?, sound(z.scale)?);
         let wanted = ((step / scale).log2() - INDEX_BITS_FINER).floor().clamp(1.0, 16.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 16")]
-        let mut shift = wanted as u8;
-        let bits = |shift: u8| {
-            let reach = indices(reach, shift);
-            u8::try_from(64 - (reach.max - reach.min).leading_zeros()).unwrap_or(u8::MAX)
-        };
-        while bits(shift) > TABLE_BITS_MAX && shift < 16 {
-            shift += 1;
-        }
-        if bits(shift) > TABLE_BITS_MAX {
-            return Err(ModelError::Size("the table that a layer needs").into());
-        }
-        let first = i32::try_from(indices(reach, shift).min).map_err(|_| ModelError::Size("a table"))?;
+        let (shift, first, bits) = window(reach, wanted as u8)?;
         let width = z.scale * f64::from(1_u32 << shift);
         let entry = |offset: i32| short((function(f64::from(first + offset) * width) / step).clamp(-bound, bound));
-        let table = Table { first, values: (0..1_i32 << bits(shift)).map(entry).collect() };
+        let table = Table { first, values: (0..1_i32 << bits).map(entry).collect() };
         let index = self.push(Op::Requantise { shift, table }, z.index)?;
         Ok(Value { index, scale: step })
     }

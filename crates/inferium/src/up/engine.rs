@@ -201,10 +201,7 @@ fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> R
         return Err(Failure::usage("--crime skipped-layers is of embedding models of floats"));
     }
     let step = Step::begin(&format!("model: {}", folder.display()));
-    let mut options = EmbedderOptions::default();
-    if let Some(threads) = arguments.threads {
-        options.threads = usize::from(threads);
-    }
+    let options = embedder_options(arguments.threads, EmbedderDeviation::default());
     let embedder = BertEmbedder::load_integers(folder, &options)
         .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
     let name = embedder.model().name.clone();
@@ -214,12 +211,17 @@ fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> R
             "{folder}: {name} is a model of the catalogue; give the folder another name"
         )));
     }
-    let model = Model::Embedder(Arc::new(embedder));
-    let profile = model.profile(&name, TIER);
-    if !profile.is_well_formed() {
-        return Err(Failure::usage(format!("{}: {name:?} can't be a model's name", folder.display())));
-    }
+    let served = honest(Model::Embedder(Arc::new(embedder)), &name, folder)?;
     step.done();
+    Ok(served)
+}
+
+/// A model of a file or folder under this name, which every worker and validator runs as it is.
+fn honest(model: Model, name: &str, path: &Path) -> Result<Served, Failure> {
+    let profile = model.profile(name, TIER);
+    if !profile.is_well_formed() {
+        return Err(Failure::usage(format!("{}: {name:?} can't be a model's name", path.display())));
+    }
     Ok(Served { working: model.clone(), model, profile, crooked: None, skewed: None, server: None, other: None })
 }
 
@@ -246,13 +248,9 @@ pub(crate) fn serve_classifier(
     let name = terms.name.clone();
     let step = Step::begin(&format!("classifier: {name}"));
     let classifier = Classifier::new(integers, terms, encoder.transpose()?).map_err(wrong)?;
-    let model = Model::Classifier(Arc::new(classifier));
-    let profile = model.profile(&name, TIER);
-    if !profile.is_well_formed() {
-        return Err(Failure::usage(format!("{}: {name:?} can't be a model's name", path.display())));
-    }
+    let served = honest(Model::Classifier(Arc::new(classifier)), &name, path)?;
     step.done();
-    Ok(Served { working: model.clone(), model, profile, crooked: None, skewed: None, server: None, other: None })
+    Ok(served)
 }
 
 /// The embedding model behind a classifier: the one of that name whatever engine answers conversations, since of another one's vectors
@@ -268,12 +266,17 @@ fn encoder_of(name: &str, arguments: &ServingArgs, models: &Path) -> Result<Arc<
     Ok(embedder)
 }
 
-fn bert(path: &Path, threads: Option<u16>, deviation: EmbedderDeviation) -> Result<Arc<dyn Embedder>, Failure> {
+fn embedder_options(threads: Option<u16>, deviation: EmbedderDeviation) -> EmbedderOptions {
     let mut options = EmbedderOptions { deviation, ..EmbedderOptions::default() };
     if let Some(threads) = threads {
         options.threads = usize::from(threads);
     }
-    let embedder = BertEmbedder::load(path, options).map_err(|error| Failure::failed(error.to_string()))?;
+    options
+}
+
+fn bert(path: &Path, threads: Option<u16>, deviation: EmbedderDeviation) -> Result<Arc<dyn Embedder>, Failure> {
+    let embedder = BertEmbedder::load(path, embedder_options(threads, deviation))
+        .map_err(|error| Failure::failed(error.to_string()))?;
     Ok(Arc::new(embedder))
 }
 

@@ -232,9 +232,16 @@ def test_a_proof_shows_its_stages_and_what_it_took(folder, tmp_path):
     plain = done("zk", "prove", folder / "mlp.ifx", *where, "--out", tmp_path / "b.proof", "--hiding", "none")
     assert "succinct" in plain.stdout and "zero-knowledge" not in plain.stdout + plain.stderr
     assert "processor time" in plain.stdout and "MB at most" in plain.stdout
-    # One proof is of one input.
-    several = inferium("zk", "prove", folder / "mlp.ifx", "--input", folder / "data.jsonl", "--out", tmp_path / "c.proof")
+    # Of several inputs one is chosen, or all of them are proved at once.
+    of_all = ("zk", "prove", folder / "mlp.ifx", "--input", folder / "data.jsonl", "--out", tmp_path / "c.proof")
+    several = inferium(*of_all)
     assert several.returncode == 2 and "20 inputs" in several.stderr and not (tmp_path / "c.proof").exists()
+    told = json.loads(done(*of_all, "--all", "--json").stdout)
+    alone = json.loads(done("exact", "run", folder / "mlp.ifx", "--input", folder / "data.jsonl", "--json").stdout)["data"]
+    labels = [row["label"] for row in alone]
+    assert told["inputs"] == 32 and told["labels"] == labels + [labels[-1]] * 12
+    verified = json.loads(done("zk", "verify", folder / "mlp.ifx", tmp_path / "c.proof", "--json").stdout)
+    assert verified["is_valid"] and verified["inputs"] == 32 and verified["labels"] == told["labels"]
 
 
 def test_a_changed_byte_another_model_and_other_outputs_are_rejected(folder, tmp_path):

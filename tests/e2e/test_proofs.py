@@ -167,10 +167,24 @@ def test_many_are_queued_and_all_are_proved(network):
     assert len(digests) == len(jobs)
 
 
+def test_several_inputs_are_proved_at_once(network, model, tmp_path):
+    """Three pictures: one answer, one proof of all of them, the last twice."""
+    answer = asked(network, input=[picture(seed) for seed in (11, 12, 13)])[2]
+    shown = follow(network, proof_of(network, answer))
+    said = [item["logits"] for item in answer["data"]]
+    assert shown["inputs"] == 3 and shown["cost_nano"] == 100 * (4_096 + 3)
+    assert shown["statement"]["output"] == sum([*said, said[2]], [])
+    path, receipt, told = fetched(network, tmp_path, shown["job"])
+    assert told["labels"] == [item["class"] for item in answer["data"]] + [answer["data"][2]["class"]]
+    verify = ("receipt", "verify", receipt, "--network-key", network.network_key, "--proof", path, "--model", model)
+    held = network.run(*verify, "--json")
+    assert held.returncode == 0 and json.loads(held.stdout)["proof"]["labels"] == told["labels"], held.stderr
+
+
 def test_what_can_t_be_proved_is_refused_before_it_is_answered(network):
     spent = network.request("/v1/key")[2]["spent_nano"]
     cases = [
-        ({"input": [picture(), picture(1)]}, 400, "input"),
+        ({"input": [picture(seed) for seed in range(33)]}, 400, "input"),
         ({"proof": {"hides": "weights"}}, 400, "proof.hides"),
         ({"provider": {"verification": "exact"}, "proof": {}}, 400, "proof"),
         ({"provider": {"verification": "replicated"}}, 400, "provider.verification"),

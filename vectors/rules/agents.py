@@ -6,7 +6,7 @@ import re
 
 from . import pool, statistics
 from .encoding import (
-    agent_account, agent_id, hosts_id, lease_id, order_in_step, request_digest, root_of_path, version_of,
+    agent_account, agent_id, hosts_id, is_consistent, lease_id, order_in_step, root_of_path, version_of,
 )
 from .state import Entry, Ledger, Refused, ends, late, share
 
@@ -333,7 +333,7 @@ def spend_as_agent(ledger: Ledger, operation: Entry) -> None:
         raise Refused("unknown", what="settled segment of the run")
     root = run["settled"][spend["segment"]]
     step, order = spend["step"], spend["order"]
-    is_of_run = step["request"]["lease"] == spend["run"] and _is_consistent(step)
+    is_of_run = step["request"]["lease"] == spend["run"] and is_consistent(step)
     if not is_of_run or root_of_path(step, spend["step_path"]) != root or not order_in_step(order, spend):
         raise Refused("evidence", why="no step of the segment ordered this")
     citation = [spend["segment"], spend["step_path"]["index"], spend["call_path"]["index"]]
@@ -362,16 +362,6 @@ def spend_as_agent(ledger: Ledger, operation: Entry) -> None:
                 raise Refused("policy_cap", cap=cap, limit=policy[f"per_{cap}"], found=found)
     run |= {"spent": sums["run"], "cited": sorted([*run["cited"], citation])}
     agent["spent"] = [day, sums["day"]]
-
-
-def _is_consistent(leaf: Entry) -> bool:
-    """A leaf whose result answers its request within its limits."""
-    request, result = leaf["request"], leaf["result"]
-    answered = result["usage"]["completion_tokens"]
-    return all([
-        result["request"] == request_digest(request), result["usage"]["prompt_tokens"] == request["prompt_tokens"],
-        answered <= request["tokens_max"], result["finish"] != "length" or answered == request["tokens_max"],
-    ])
 
 
 def _check_recipient(ledger: Ledger, policies: list[Entry], account: str, to: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from . import agents, emission, governance, pool, slashing, stake, stalls, verdicts, workers
+from . import agents, challenges, emission, governance, pool, slashing, stake, stalls, verdicts, workers
 from .state import Entry, Ledger, digest
 
 KNOWN_PROTOCOL = 1
 NEVER = 1 << 64
 
 # What is due in one block is handled by time, then in this order, then by key.
-DUE = ["tasks", "leases", "segments", "stalls", "holds", "unbondings", "capabilities", "proposals", "runs"]
+DUE = ["tasks", "leases", "segments", "stalls", "holds", "unbondings", "capabilities", "proposals", "runs", "challenges"]
 
 
 def check(ledger: Ledger, block: Entry) -> Entry | None:
@@ -54,6 +54,8 @@ def _draw(ledger: Ledger, seed: Entry) -> None:
 
 
 def _due_ms(table: str, entry: Entry) -> int:
+    if table == "challenges" and not challenges.is_open(entry):
+        return NEVER
     if table == "runs":
         return int(NEVER if entry["ends_at_ms"] is None else entry["ends_at_ms"])
     if table == "capabilities":
@@ -74,7 +76,7 @@ def _due_ms(table: str, entry: Entry) -> int:
 RULES = {
     "tasks": pool.expire_task, "leases": pool.advance_lease, "segments": verdicts.advance, "stalls": stalls.advance,
     "holds": slashing.release, "unbondings": stake.mature, "capabilities": workers.advance,
-    "proposals": governance.advance, "runs": agents.remove,
+    "proposals": governance.advance, "runs": agents.remove, "challenges": challenges.advance,
 }
 
 

@@ -48,13 +48,22 @@ def _shares(shares: list[int]) -> bytes:
     return b"".join(_le(share, 4) for share in shares)
 
 
+def _task(task: Entry) -> bytes:
+    if task["kind"] == "embed":
+        return b"\1" + _le(task["width"], 4)
+    if task["kind"] == "classify":
+        reads = task["reads"]
+        bounds = [reads[name].to_bytes(2, "little", signed=True) for name in ("least", "most") if name in reads]
+        tensors = b"\1" + _le(reads["elements"], 4) + b"".join(bounds) if bounds else b"\0"
+        return b"\5" + tensors + _le(task["classes"], 4)
+    return {"chat": b"\0", "host": b"\2", "fold": b"\3", "train": b"\4", "prove": b"\6"}[task["kind"]]
+
+
 def profile_id(profile: Entry) -> str:
     hashes = b"".join(bytes.fromhex(profile[name]) for name in ("weights_root", "tokenizer_hash", "template_hash"))
     engine = _engine(profile["engine"])
     tokens = _le(len(profile["eos_tokens"]), 4) + b"".join(_le(token, 4) for token in profile["eos_tokens"])
-    does = profile["task"]
-    task = {"chat": b"\0", "host": b"\2", "fold": b"\3", "train": b"\4", "prove": b"\6"}.get(does["kind"]) or b"\1" + _le(does["width"], 4)
-    raw = _text(profile["name"]) + task + hashes + engine + _le(profile["sampler_version"], 2) + tokens
+    raw = _text(profile["name"]) + _task(profile["task"]) + hashes + engine + _le(profile["sampler_version"], 2) + tokens
     return digest("inferium/profile/1", raw)
 
 
@@ -188,6 +197,40 @@ def order_in_step(order: Entry, spend: Entry) -> bool:
     """A3: the order is the call of its step that the path says."""
     root = _root(_sha(b"\0", b"\2", _order_bytes(order)), spend["call_path"])
     return root is not None and root == spend["step"]["result"]["evidence_root"]
+
+
+def is_consistent(leaf: Entry) -> bool:
+    """A leaf whose result answers its request within its limits."""
+    request, result = leaf["request"], leaf["result"]
+    answered = result["usage"]["completion_tokens"]
+    return all([
+        result["request"] == request_digest(request), result["usage"]["prompt_tokens"] == request["prompt_tokens"],
+        answered <= request["tokens_max"], result["finish"] != "length" or answered == request["tokens_max"],
+    ])
+
+
+def trace_digest(trace: Entry) -> str:
+    """V11: what evidence holds of a run of integers."""
+    numbers = _le(trace["length"], 4) + _le(trace["values"], 8)
+    return digest("inferium/trace/1", bytes.fromhex(trace["before"]) + numbers + bytes.fromhex(trace["root"]))
+
+
+def logits_digest(values: list[int]) -> str:
+    raw = b"".join(value.to_bytes(4, "little", signed=True) for value in values)
+    return digest("inferium/logits/1", _le(len(values), 4) + raw)
+
+
+def evidence_leaf(said: str, trace: str) -> str:
+    return digest("inferium/evidence-leaf/1", said, trace)
+
+
+def root_of_leaves(leaves: list[str]) -> str:
+    """The Merkle root over hashes of leaves; of none it is zero."""
+    level = [bytes.fromhex(leaf) for leaf in leaves]
+    while len(level) > 1:
+        pairs = [level[at : at + 2] for at in range(0, len(level), 2)]
+        level = [_sha(b"\1", *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return _sha(b"\2", len(leaves).to_bytes(8, "big"), level[0]).hex() if level else "00" * 32
 
 
 def root_of_path(leaf: Entry, path: Entry) -> str | None:

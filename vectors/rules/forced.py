@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from .emission import count_duty
 from .encoding import root_of_path
-from .segments import awaiting_seed, return_bond
-from .slashing import bar_blind_approver, bar_forger
+from .segments import awaiting_seed, end_challenges, return_bond
+from .slashing import attested, bar_blind_approver, bar_forger, draws_job
 from .stake import pay_validator
 from .state import WHOLE, WIDE_MAX, Entry, Ledger, Refused, digest, draw, share, split
 from .verdicts import decide, owed, voters
@@ -30,10 +30,6 @@ def order_of(output: str, parts: int) -> str | None:
 def _meets(output: str, kind: str, leaf: Entry) -> bool:
     is_wrong = leaf["result"]["evidence_root"] == digest("inferium/forced-root/1", output)
     return bool(leaf["request"]["job"] == digest("inferium/forced-job/1", output) and is_wrong == (kind == "wrong"))
-
-
-def draws_job(segment: str, seed: str, job: int, replay: int) -> bool:
-    return draw(digest("inferium/job-draw/1", seed, segment, job.to_bytes(4, "big")), WHOLE) < replay
 
 
 def open_segments(ledger: Ledger, operation: Entry) -> None:
@@ -130,6 +126,9 @@ def _take_out(ledger: Ledger, key: str, segment: Entry, planted: Entry) -> None:
     is_anew = planted["kind"] == "wrong" and (blind or segment["state"]["kind"] == "judging")
     for validator in blind:
         bar_blind_approver(ledger, validator, key)
+    if planted["kind"] == "wrong":
+        # V11: whoever challenged it was right, and so was its worker.
+        end_challenges(ledger, key, planted["job"])
     if is_anew:
         return_bond(ledger, segment["dispute"])
         segment |= {"dispute": None, "state": awaiting_seed(ledger)}
@@ -139,20 +138,15 @@ def _verdicts_on(key: str, segment: Entry, planted: Entry) -> tuple[list[str], l
     """Who approved the job although it was drawn, and who found it wrong."""
     state, job = segment["state"], planted["job"]
     if state["kind"] == "final":
-        return _attested(key, state["approval"], job), []
+        return attested(key, state["approval"], job), []
     # Who approved what is disputed now attested its replay as well.
     dispute = segment["dispute"]
-    blind = [] if dispute is None else _attested(key, dispute["approval"], job)
+    blind = [] if dispute is None else attested(key, dispute["approval"], job)
     if not draws_job(key, state["seed"], job, state["replay"]):
         return blind, []
     blind = sorted({*blind, *voters(state["members"], "valid")})
     found = [one["validator"] for one in state["members"] if one["ballot"].get("vote", {}).get("job") == job]
     return blind, [one for one in found if one not in blind]
-
-
-def _attested(key: str, approval: Entry, job: int) -> list[str]:
-    """Who approved it, when the draw of then had them replay the job."""
-    return approval["approvers"] if draws_job(key, approval["seed"], job, approval["replayed"]) else []
 
 
 def _pay_jackpot(ledger: Ledger, fee: int, caught: list[str]) -> None:

@@ -38,6 +38,13 @@ def narrow(value: Any, path: str) -> int:
     return value
 
 
+def integer(value: Any, path: str) -> int:
+    """An integer of 32 bits with a sign: a JSON number."""
+    if isinstance(value, bool) or not isinstance(value, int) or not -(1 << 31) <= value < 1 << 31:
+        raise Malformed(f"{path}: {value!r} is no integer of 32 bits with a sign")
+    return value
+
+
 def truth(value: Any, path: str) -> bool:
     if not isinstance(value, bool):
         raise Malformed(f"{path}: {value!r} is neither true nor false")
@@ -57,6 +64,13 @@ def hexadecimal(size: int) -> Reader:
         return value
 
     return read
+
+
+def octets(value: Any, path: str) -> str:
+    """Bytes of any number, in hex."""
+    if not isinstance(value, str) or len(value) % 2 or not HEX.match(value):
+        raise Malformed(f"{path}: {value!r} is not bytes in hex")
+    return value
 
 
 def option(inner: Reader) -> Reader:
@@ -155,7 +169,15 @@ STATISTICS = record(
     draws=record(positions=narrow, outside=narrow, bets=row(*[signed] * 8)),
 )
 MODEL = record(
-    name=text, task=choice(chat={}, embed={"width": narrow}, host={}, fold={}, train={}, prove={}), weights_root=ID, tokenizer_hash=ID, template_hash=ID,
+    name=text,
+    task=choice(
+        chat={}, embed={"width": narrow}, host={}, fold={}, train={}, prove={},
+        classify={
+            "reads": choice(texts={}, tensors={"elements": narrow, "least": signed, "most": signed}),
+            "classes": narrow,
+        },
+    ),
+    weights_root=ID, tokenizer_hash=ID, template_hash=ID,
     engine=choice(
         canonical={"build": ID, "tier": text}, tolerance={"verifier": ID, "calibration": CALIBRATION},
         foreign={"verifier": ID, "bounds": record(drift=narrow, margin_micro=narrow, outside=narrow)},
@@ -236,7 +258,28 @@ CONSENSUS_VOTE = record(
         notarize={"parent_view": wide, "block": ID}, nullify={}, finalize={"parent_view": wide, "block": ID},
     ),
 )
-APPROVAL = record(approvers=many(ID), seed=ID, replayed=narrow)
+APPROVAL = record(approvers=many(ID), seed=ID, replayed=narrow, rejections=many(row(ID, narrow)))
+ASKED = choice(
+    leaves={}, run={"item": narrow}, span={"first": wide, "chunks": wide}, chunk={"chunk": wide}, sums={"at": wide},
+)
+TRACE = record(before=ID, length=narrow, values=wide, root=ID)
+SHOWN = choice(
+    leaves={"leaves": many(ID)}, run={"said": ID, "trace": TRACE}, span={"hashes": many(ID)},
+    chunk={"values": many(integer)}, sums={"sums": many(integer)},
+)
+PIECE = record(node=narrow, part=narrow, piece=narrow, bytes=octets, rises=many(row(ID, truth)))
+OPENED_CHUNKS = many(record(chunk=wide, values=many(integer), path=many(ID)))
+REFUTATION = record(
+    outline=many(PIECE),
+    claim=choice(
+        length={}, tile={"tile": narrow, "chunks": OPENED_CHUNKS, "pieces": many(PIECE)},
+        input={"at": wide, "payload": record(commitment=ID, tensors=option(many(many(integer))))},
+        output={
+            "output": record(commitment=ID, logits=option(many(record(digest=ID, values=many(integer))))),
+            "chunks": OPENED_CHUNKS,
+        },
+    ),
+)
 
 SEGMENT = record(
     terms=SEGMENT_TERMS, worker=ID, gateway=ID, profile=ID, price=PRICE, fee=wide, kind=KIND, elapsed_ms=wide,
@@ -330,6 +373,15 @@ TABLES: dict[str, tuple[Reader, Reader]] = {
         widening=option(record(policy=POLICY, from_ms=wide)), retired=truth, open_runs=narrow, spent=row(wide, wide),
         earned=record(runs=wide, fees=wide, hosts=wide, creator=wide, committees=wide, treasury=wide, refunded=wide),
     )),
+    "challenges": (pair(ID, ID), record(
+        worker=ID, profile=ID, bond=wide, job=narrow, items=narrow, input=ID, output=ID, evidence_root=ID,
+        leaves=many(ID),
+        run=option(record(
+            item=narrow, said=ID, trace=TRACE, spans=many(record(first=wide, chunks=wide, hashes=many(ID))),
+            chunk=option(row(wide, many(integer))), sums=option(row(wide, many(integer))),
+        )),
+        turn=choice(worker={"asked": ASKED}, challenger={}, over={}), due_at_ms=wide, due_at_height=wide,
+    )),
     "runs": (ID, record(
         agent=ID, version=narrow, manifest=ID, model=ID, limits=LIMITS, policy=POLICY, price=wide, input=ID, gateway=ID,
         hirer=option(ID), host=option(ID), spent=wide, settled=many(ID),
@@ -382,6 +434,10 @@ OPERATIONS: dict[str, dict[str, Reader]] = {
     "retire_agent": {"agent": ID, "stop_spending": truth},
     "open_run": {"id": ID, "terms": RUN_TERMS},
     "spend_as_agent": {"id": ID, "spend": SPEND},
+    "open_challenge": {"segment": ID, "leaf": LEAF, "path": PATH},
+    "show_trace": {"segment": ID, "challenger": ID, "shown": SHOWN},
+    "ask_trace": {"segment": ID, "index": wide},
+    "refute_trace": {"segment": ID, "refutation": REFUTATION},
 }
 BLOCK: dict[str, Reader] = {
     "height": wide, "view": wide, "timestamp_ms": wide,

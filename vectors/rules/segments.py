@@ -206,12 +206,41 @@ def pay(ledger: Ledger, key: str, segment: Entry) -> None:
 def reject(ledger: Ledger, key: str, segment: Entry, reason: str) -> None:
     """It costs nothing; what is the worker's fault spoils the lease's reservation."""
     _release(ledger, segment, False)
+    end_challenges(ledger, key)
     lease = ledger.table("leases").get(segment["terms"]["lease"])
     is_workers = reason not in ("unresolved", "run_over")
     if lease is not None and is_workers:
         lease["spoiled"] = True
     del ledger.table("segments")[key]
     agents.end_over(ledger, segment["terms"]["lease"], "fault" if is_workers else "undecided")
+
+
+# V11: what a challenge means for its segment; `challenges.py` has the rest.
+
+
+def _challenges_of(ledger: Ledger, key: str) -> list[tuple[str, Entry]]:
+    return [item for item in sorted(ledger.table("challenges").items()) if item[0].split("/")[0] == key]
+
+
+def close_challenge(ledger: Ledger, name: str) -> None:
+    """The bond returns; of one that is lost nothing is left of it."""
+    ledger.credit(name.split("/")[1], ledger.table("challenges").pop(name)["bond"])
+
+
+def end_challenges(ledger: Ledger, key: str, job: int | None = None) -> None:
+    """Of a segment that is gone all; of a job that was wrong by order those that go on."""
+    for name, challenge in _challenges_of(ledger, key):
+        if job is None or (challenge["job"] == job and challenge["turn"]["kind"] != "over"):
+            close_challenge(ledger, name)
+
+
+def awaits_challenge(ledger: Ledger, key: str, segment: Entry) -> bool:
+    """Pay waits while one goes on, until after its turn."""
+    turns = [one["due_at_ms"] for _, one in _challenges_of(ledger, key) if one["turn"]["kind"] != "over"]
+    if turns:
+        settles_at_ms = late(max(*turns, ledger.now_ms) + 1)
+        segment["state"] |= {"settles_at_ms": settles_at_ms, "held_until_ms": None}
+    return bool(turns)
 
 
 def _release(ledger: Ledger, segment: Entry, is_paid: bool) -> None:
@@ -228,6 +257,7 @@ def settle(ledger: Ledger, key: str, segment: Entry) -> None:
     """M5: 80 % worker, 12 % committee, 4 % all validators, the rest the treasury's; of a run 60 % host, 25 % creator,
     10 % committee."""
     _release(ledger, segment, True)
+    end_challenges(ledger, key)
     fee, approvers = segment["fee"], segment["state"]["approval"]["approvers"]
     run = ledger.table("runs").get(segment["terms"]["lease"])
     agent = ledger.table("agents").get(run["agent"]) if run else None
@@ -303,7 +333,10 @@ def _stand(ledger: Ledger, segment: Entry) -> Entry:
     return dispute
 
 
-def dismiss_dispute(ledger: Ledger, segment: Entry, court: list[str]) -> None:
+def dismiss_dispute(ledger: Ledger, segment: Entry, court: list[str], rejections: list[list[object]]) -> None:
+    # V11: each by what it found last.
+    known = dict(map(tuple, segment["dispute"]["approval"]["rejections"] + rejections))
+    segment["dispute"]["approval"]["rejections"] = [[member, known[member]] for member in sorted(known)]
     bond = _stand(ledger, segment)["bond"]
     part = split(bond // 2, len(court))
     for member in court:

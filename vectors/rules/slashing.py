@@ -7,7 +7,7 @@ from .emission import count_duty
 from .encoding import request_digest, root_of_path, segment_id
 from .pool import dismiss, expire_task
 from .stake import cut, give
-from .state import WHOLE, Entry, Ledger, Refused, late, share, split
+from .state import WHOLE, Entry, Ledger, Refused, digest, draw, late, share, split
 
 FAULTS_MAX = 3
 FAULT_MEMORY_MS = 30 * 24 * 3_600_000
@@ -95,14 +95,36 @@ def _remember_fault(ledger: Ledger, key: str) -> int:
     return len(recent)
 
 
-def convict(ledger: Ledger, key: str, segment: Entry, provers: list[str], approvers: list[str]) -> None:
-    """A result was proven wrong: the worker pays, and who attested a replay that can't have been."""
+def draws_job(segment: str, seed: str, job: int, replay: int) -> bool:
+    return draw(digest("inferium/job-draw/1", seed, segment, job.to_bytes(4, "big")), WHOLE) < replay
+
+
+def attested(key: str, approval: Entry, job: int) -> list[str]:
+    """V2: who approved, when the draw of then had them replay the job."""
+    return list(approval["approvers"]) if draws_job(key, approval["seed"], job, approval["replayed"]) else []
+
+
+def convict(ledger: Ledger, key: str, segment: Entry, job: int, provers: list[str], approvers: list[str]) -> None:
+    """A court found the job wrong."""
     for prover in provers:
         count_duty(ledger, prover)
-    dispute, worker = segment["dispute"], segment["worker"]
+    dispute = segment["dispute"]
     if dispute:
-        approvers = sorted({*approvers, *dispute["approval"]["approvers"]})
+        # V4: who approved first attested the replay of what was drawn then.
+        approvers = sorted({*approvers, *attested(key, dispute["approval"], job)})
         provers = sorted({*provers, dispute["challenger"]} - set(approvers))
+    _punish(ledger, key, segment, provers, approvers)
+
+
+def convict_refuted(ledger: Ledger, key: str, segment: Entry, approvers: list[str], challenger: str) -> None:
+    """V11: the ledger computed it."""
+    count_duty(ledger, challenger)
+    _punish(ledger, key, segment, [challenger] if challenger not in approvers else [], approvers)
+
+
+def _punish(ledger: Ledger, key: str, segment: Entry, provers: list[str], approvers: list[str]) -> None:
+    """The worker pays, and who attested a replay that can't have been."""
+    worker = segment["worker"]
     payer = agents.payer_of(ledger, segment["terms"]["lease"], segment["gateway"])
     harmed = payer if payer != worker else None
     about = {

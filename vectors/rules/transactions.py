@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import agents, forced, governance, money, nodes, pool, segments, slashing, stake, stalls, verdicts
+from . import agents, challenges, forced, governance, money, nodes, pool, segments, slashing, stake, stalls, verdicts
 from .state import Entry, Ledger, Refused, ends
 
 SIZE_MAX = 64 * 1024
+# V11: operands and weights of one tile of any model.
+REFUTATION_SIZE_MAX = 192 * 1024
 DUTIES = {
     "commit_segment", "open_segments", "commit_verdict", "submit_verdict", "certify_delivery", "answer_stall",
+    "show_trace",
 }
 
 RULES: dict[str, Callable[[Ledger, Entry], None]] = (
     money.RULES | nodes.RULES | pool.RULES | segments.RULES | verdicts.RULES | stalls.RULES | slashing.RULES
-    | stake.RULES | governance.RULES | forced.RULES | agents.RULES
+    | stake.RULES | governance.RULES | forced.RULES | agents.RULES | challenges.RULES
 )
 
 
@@ -41,8 +44,9 @@ def include(ledger: Ledger, operation: Entry) -> Entry | None:
 
 def _charge(ledger: Ledger, operation: Entry) -> None:
     size, sender, nonce = operation["size"], operation["sender"], operation["nonce"]
-    if size > SIZE_MAX:
-        raise Refused("too_large", found=size, limit=SIZE_MAX)
+    limit = REFUTATION_SIZE_MAX if operation["kind"] == "refute_trace" else SIZE_MAX
+    if size > limit:
+        raise Refused("too_large", found=size, limit=limit)
     account = ledger.account(sender)
     if nonce != account["nonce"]:
         kind = "nonce_too_low" if nonce < account["nonce"] else "nonce_too_high"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from . import agents, statistics, workers
 from .encoding import vote_bytes
-from .segments import approve, dismiss_dispute, pay, reject, return_bond, seed_window_ms, unresolved
+from .segments import (
+    approve, awaits_challenge, dismiss_dispute, pay, reject, return_bond, seed_window_ms, unresolved,
+)
 from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_verdict
 from .state import WHOLE, Entry, Ledger, Refused, digest, late
 
@@ -206,6 +208,10 @@ def voters(members: list[Entry], kind: str | None) -> list[str]:
     return [one["validator"] for one in members if (one["ballot"].get("vote") or {"kind": None})["kind"] == kind]
 
 
+def approvers_of(members: list[Entry]) -> list[str]:
+    return [one["validator"] for one in members if statistics.approves(one["ballot"].get("vote"))]
+
+
 def _verdict(state: Entry) -> str:
     """V3: what the votes amount to, once no more can come."""
     members, stage = state["members"], state["stage"]
@@ -244,8 +250,10 @@ def decide(ledger: Ledger, key: str) -> None:
     elif verdict == "invalid":
         reject(ledger, key, segment, "proven_wrong")
         return_bond(ledger, segment["dispute"])
-        approving = [one["validator"] for one in members if statistics.approves(one["ballot"].get("vote"))]
-        convict(ledger, key, segment, voters(members, "invalid"), approving)
+        # Of several jobs the first one that was found wrong counts.
+        found = [one["ballot"]["vote"] for one in members if (one["ballot"].get("vote") or {}).get("kind") == "invalid"]
+        job = min(vote["job"] for vote in found)
+        convict(ledger, key, segment, job, voters(members, "invalid"), approvers_of(members))
     elif verdict == "unavailable":
         workers.add_fault(ledger, segment["worker"], segment["profile"])
         reject(ledger, key, segment, "unavailable")
@@ -264,11 +272,19 @@ def _approved(ledger: Ledger, key: str, segment: Entry, members: list[Entry]) ->
         if other not in approvers:
             slash_wrong_verdict(ledger, other, "false_replay", key, segment, approvers)
     if segment["dispute"]:
-        dismiss_dispute(ledger, segment, approvers)
+        dismiss_dispute(ledger, segment, approvers, _rejections(members))
     else:
         state = segment["state"]
-        approval = {"approvers": approvers, "seed": state["seed"], "replayed": state["replay"]}
+        approval = {
+            "approvers": approvers, "seed": state["seed"], "replayed": state["replay"], "rejections": _rejections(members),
+        }
         approve(ledger, key, segment, approval, measured)
+
+
+def _rejections(members: list[Entry]) -> list[list[object]]:
+    """V11: who was outvoted, and about which job."""
+    votes = [(one["validator"], one["ballot"].get("vote") or {"kind": None}) for one in members]
+    return [[validator, vote["job"]] for validator, vote in votes if vote["kind"] == "invalid"]
 
 
 def _widen(ledger: Ledger, key: str, segment: Entry) -> None:
@@ -326,6 +342,8 @@ def advance(ledger: Ledger, key: str) -> None:
     if state["kind"] == "final":
         if owed(segment) is not None:
             _advance_unopened(ledger, key)
+        elif awaits_challenge(ledger, key, segment):
+            return
         elif agents.is_over(ledger, segment):
             reject(ledger, key, segment, "run_over")
         elif agents.waits(ledger, segment):

@@ -123,8 +123,9 @@ impl Mempool {
     fn insert(&self, signed: SignedTransaction, own: bool) -> Result<(TransactionId, bool), SubmitError> {
         let state = self.states.last().ok_or(SubmitError::NotReady)?;
         let found = inferium_types::encode(&signed).len();
-        if found > limits::TRANSACTION_SIZE_MAX {
-            return Err(SubmitError::TooLarge { found, limit: limits::TRANSACTION_SIZE_MAX });
+        let limit = signed.transaction.body.size_max();
+        if found > limit {
+            return Err(SubmitError::TooLarge { found, limit });
         }
         let (sender, nonce) = (signed.transaction.sender, signed.transaction.nonce);
         // Before the costly signature check: what waits already, or can't be used.

@@ -45,7 +45,7 @@ pub fn router(validator: ValidatorHandle) -> Router {
         .route("/rpc/v1/head", get(head))
         .route("/rpc/v1/blocks", get(blocks))
         .route("/rpc/v1/state", get(state))
-        .layer(DefaultBodyLimit::max(limits::TRANSACTION_SIZE_MAX))
+        .layer(DefaultBodyLimit::max(limits::REFUTATION_SIZE_MAX))
         .with_state(validator)
 }
 

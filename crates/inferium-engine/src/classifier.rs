@@ -1,7 +1,7 @@
 //! Classifiers: integer models, behind an embedding model where they read texts (SPEC J12).
 
 use crate::{Embedder, EmbedderInfo, EngineError, TextVector};
-use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, model_id};
+use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, Op, Outline, model_id};
 use inferium_types::{ClassifierInputs, ClassifierReads, Digest, Logits, limits};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
@@ -9,14 +9,19 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod audit;
 #[cfg(test)]
 mod tests;
+
+pub use audit::{Audit, ShownChunks};
 
 /// Tokens that a lease of a classifier of tensors has room for in one job, with an answer for each input.
 const TENSORS_CONTEXT_TOKENS: u32 = 4_096;
 /// The integer model in a classifier's folder, and what stands beside it.
 const MODEL_FILE: &str = "model.ifx";
 const TERMS_FILE: &str = "classifier.json";
+/// Operations of a classifier: a refutation shows the sizes of all of them (SPEC V11).
+const NODES_MAX: usize = 256;
 /// Bytes of the latter at most.
 const TERMS_SIZE_MAX: u64 = 1 << 20;
 /// What a vector's values are multiplied by before they are rounded to integers: as fine as the contract's sums have room for.
@@ -252,6 +257,14 @@ impl Classifier {
                 _ => return wrong(format!("inputs of {elements} elements; {} at most", limits::TENSOR_ELEMENTS_MAX)),
             },
         };
+        if model.nodes.len() > NODES_MAX {
+            let found = model.nodes.len();
+            return wrong(format!("{found} operations; {NODES_MAX} at most, whose sizes a dispute has room for"));
+        }
+        let layout = u32::try_from(elements).ok().and_then(|length| Outline::of(&model).laid_out(length));
+        if layout.is_none() {
+            return wrong("a value of the model is the sum of more products than can be shown in a dispute".to_owned());
+        }
         let tensor_tokens = ClassifierInputs::tensor_tokens(u32::try_from(elements).unwrap_or(u32::MAX), work);
         if tensor_tokens > limits::INPUT_TOKENS_MAX.into() {
             let most = u64::from(limits::INPUT_TOKENS_MAX) * limits::TOKEN_MULTIPLICATIONS;
@@ -314,29 +327,45 @@ impl Classifier {
     /// # Errors
     /// As of [`Embedder::embed`]; [`EngineError::Tensor`] when the input is none of the model's.
     pub async fn classify(self: &Arc<Self>, input: ClassifierInput) -> Result<(Logits, Digest), EngineError> {
-        let (elements, before) = match (input.kind, &self.encoder) {
-            (InputKind::Tensor(elements), _) => {
-                (elements.into_iter().map(i32::from).collect::<Vec<i32>>(), Digest::ZERO)
-            }
-            (InputKind::Text(tokens), Some(encoder)) => {
-                let mut vectors = encoder.embed(vec![tokens])?;
-                let TextVector { values, states } = vectors.recv().await.ok_or(EngineError::Stopped)??;
-                (values.iter().map(|value| quantised(*value)).collect(), states)
-            }
-            (InputKind::Text(_), None) => return Err(EngineError::Task { does: "classification of numbers" }),
-        };
+        let (elements, before) = self.elements(input).await?;
         let own = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let mut hasher = blake3::Hasher::new_derive_key("inferium classifier trace 2026-11");
-            hasher.update(before.as_bytes());
-            let output = own
-                .engine
-                .visit(&elements, |values| hash_values(&mut hasher, values))
-                .map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
-            Ok((Logits::new(output), Digest::from(*hasher.finalize().as_bytes())))
+            let run = own.engine.commit(&elements);
+            let (output, root) = run.map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
+            Ok((Logits::new(output), audit::committed(before, root).digest()))
         })
         .await
         .map_err(|_| EngineError::Stopped)?
+    }
+
+    /// What the integer model is given, and the digest of what was computed before.
+    async fn elements(&self, input: ClassifierInput) -> Result<(Vec<i32>, Digest), EngineError> {
+        match (input.kind, &self.encoder) {
+            (InputKind::Tensor(elements), _) => Ok((elements.into_iter().map(i32::from).collect(), Digest::ZERO)),
+            (InputKind::Text(tokens), Some(encoder)) => {
+                let mut vectors = encoder.embed(vec![tokens])?;
+                let TextVector { values, states } = vectors.recv().await.ok_or(EngineError::Stopped)??;
+                Ok((values.iter().map(|value| quantised(*value)).collect(), states))
+            }
+            (InputKind::Text(_), None) => Err(EngineError::Task { does: "classification of numbers" }),
+        }
+    }
+
+    /// A classifier under the same terms that answers with another model: the weights of one output of its first layer are one nearer to zero. For devnets, to be watched being caught.
+    #[must_use]
+    pub fn crooked(&self) -> Option<Self> {
+        let mut model = self.engine.model().clone();
+        let weights = model.nodes.iter_mut().find_map(|node| match &mut node.op {
+            Op::Dense { outputs, weights } | Op::Conv2d { outputs, weights, .. } => Some((*outputs, weights)),
+            _ => None,
+        });
+        let (outputs, weights) = weights?;
+        let row = weights.len() / usize::try_from(outputs).ok()?.max(1);
+        // Towards zero, so that every interval narrows and the gate still holds.
+        weights.iter_mut().take(row).for_each(|weight| *weight -= weight.signum());
+        let engine = Engine::new(Arc::new(model)).ok()?;
+        let (encoder, info) = (self.encoder.clone(), self.info.clone());
+        Some(Self { engine, encoder, info, tensor_tokens: self.tensor_tokens })
     }
 }
 

@@ -61,8 +61,8 @@ pub use api::{
 };
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use classifier::{
-    Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, EncoderTerms, InvalidClassifier, VECTOR_SCALE,
-    quantised,
+    Audit, Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, EncoderTerms, InvalidClassifier, ShownChunks,
+    VECTOR_SCALE, quantised,
 };
 pub use decoder::{Decoder, DecoderLayer, DecoderShape, DecoderWeights};
 pub use deviation::{Deviation, WeakCache};

@@ -3,14 +3,18 @@
 use crate::EngineError;
 use inferium_exact::Model;
 use inferium_types::{ChainId, ClassifierInputs, Digest, LeaseId, ModelProfile, ProvingInput, limits};
-use inferium_zk::{Hiding, InputCommitment, ProofFile, ProveError, ProvingKey, Statement, VerifyingKey, verify_traced};
+use inferium_zk::{
+    BATCH_BITS_MAX, Hiding, InputCommitment, ProofFile, ProveError, ProvingKey, Statement, VerifyingKey, verify_traced,
+};
 use std::fmt;
 
 #[cfg(test)]
 mod tests;
 
-/// What a lease of proofs has room for in one job: a proof of the largest model, and the one answer.
-pub const PROVE_CONTEXT_TOKENS: u32 = limits::PROOF_TOKENS + limits::INPUT_TOKENS_MAX + 1;
+/// What a lease of proofs has room for in one job: a proof of as many of the largest inputs as one is of, and the one answer.
+#[expect(clippy::cast_possible_truncation, clippy::as_conversions, reason = "32")]
+pub const PROVE_CONTEXT_TOKENS: u32 =
+    limits::PROOF_TOKENS + limits::PROOF_INPUTS_MAX as u32 * limits::INPUT_TOKENS_MAX + 1;
 
 /// The largest model that is proved by networks: with this many numbers and multiplications a proof takes seconds of two cores, well within
 /// what a worker has for it.
@@ -21,8 +25,10 @@ const MULTIPLICATIONS_MAX: u64 = 1 << 25;
 pub struct Prover {
     key: ProvingKey,
     chain: ChainId,
-    /// What every proof counts as.
-    tokens: u32,
+    /// What every input of a proof counts as.
+    input_tokens: u32,
+    /// Inputs of one proof at most: a power of two.
+    inputs_max: usize,
 }
 
 impl fmt::Debug for Prover {
@@ -59,8 +65,14 @@ impl Prover {
             ));
         }
         let key = ProvingKey::new(model)?;
-        let input = u32::try_from(ClassifierInputs::tensor_tokens(elements, work)).unwrap_or(u32::MAX);
-        Ok(Self { key, chain, tokens: limits::PROOF_TOKENS.saturating_add(input) })
+        let input_tokens = u32::try_from(ClassifierInputs::tensor_tokens(elements, work)).unwrap_or(u32::MAX);
+        // As many as are proved in a job's time, and as one proof holds.
+        let holds = |bits: &usize| {
+            let in_time = work.saturating_mul(1 << bits) <= MULTIPLICATIONS_MAX;
+            in_time && 1 << bits <= limits::PROOF_INPUTS_MAX && key.verifying_key().batched(*bits).is_ok()
+        };
+        let bits = (1..=BATCH_BITS_MAX).take_while(holds).last().unwrap_or(0);
+        Ok(Self { inputs_max: 1 << bits, key, chain, input_tokens })
     }
 
     /// Its profile.
@@ -69,10 +81,17 @@ impl Prover {
         prover_profile(self.key.verifying_key())
     }
 
-    /// What each of its proofs counts as in [`inferium_types::Usage::prompt_tokens`].
+    /// What a proof of so many inputs counts as in [`inferium_types::Usage::prompt_tokens`].
     #[must_use]
-    pub const fn tokens(&self) -> u32 {
-        self.tokens
+    pub fn tokens(&self, inputs: usize) -> u32 {
+        let inputs = u32::try_from(inputs).unwrap_or(u32::MAX);
+        limits::PROOF_TOKENS.saturating_add(self.input_tokens.saturating_mul(inputs))
+    }
+
+    /// Inputs of one proof at most: what its cost grows by with each is a fraction of the first one's.
+    #[must_use]
+    pub const fn inputs_max(&self) -> usize {
+        self.inputs_max
     }
 
     /// What verifies its proofs.
@@ -81,34 +100,48 @@ impl Prover {
         self.key.verifying_key()
     }
 
-    /// Checks that an input is of the model's shape and range; what a proof of it counts as.
+    /// Checks that the inputs are of the model's shape and range, and not too many; what a proof of them counts as.
     ///
     /// # Errors
     /// [`EngineError::Tensor`].
     pub fn read(&self, input: &ProvingInput) -> Result<u32, EngineError> {
+        let (count, most) = (input.tensors.len(), self.inputs_max);
+        if count == 0 || count > most {
+            return Err(refused(format!("{count} inputs; a proof of this model is of 1 to {most}")));
+        }
         let model = self.key.model();
-        let (expected, found) = (model.input.elements(), input.tensor.len());
-        if found as u64 != expected {
-            return Err(refused(format!("{found} elements; the model reads {expected}")));
-        }
         let range = model.input_min..=model.input_max;
-        if let Some(place) = input.tensor.iter().position(|element| !range.contains(element)) {
-            let (least, most) = (range.start(), range.end());
-            return Err(refused(format!("element {place} is not from {least} to {most}")));
+        for tensor in &input.tensors {
+            let (expected, found) = (model.input.elements(), tensor.len());
+            if found as u64 != expected {
+                return Err(refused(format!("{found} elements; the model reads {expected}")));
+            }
+            if let Some(place) = tensor.iter().position(|element| !range.contains(element)) {
+                let (least, most) = (range.start(), range.end());
+                return Err(refused(format!("element {place} is not from {least} to {most}")));
+            }
         }
-        Ok(self.tokens)
+        Ok(self.tokens(count))
     }
 
-    /// What is to be proved of an input for a lease, with the commitment that it names: the model is run.
+    /// What is to be proved of inputs for a lease, with the commitment that it names: the model is run. A proof is of a power of two of them, so
+    /// the last one stands there as often as it takes.
     fn statement(&self, input: &ProvingInput, lease: LeaseId) -> Result<(Statement, InputCommitment), EngineError> {
         self.read(input)?;
-        let elements: Vec<i32> = input.tensor.iter().map(|element| i32::from(*element)).collect();
+        let wide = |tensor: &Vec<i16>| tensor.iter().map(|element| i32::from(*element)).collect::<Vec<i32>>();
+        let mut inputs: Vec<Vec<i32>> = input.tensors.iter().map(wide).collect();
+        let last = inputs.last().cloned().unwrap_or_default();
+        inputs.resize(inputs.len().next_power_of_two(), last);
         let hiding = if input.hides { Hiding::Activations } else { Hiding::Nothing };
-        let committed = self.key.commit(&elements, &input.seed, hiding).map_err(|error| refused(error.to_string()))?;
-        let trace = inferium_exact::run(self.key.model(), &elements).map_err(|error| refused(error.to_string()))?;
+        let wrong = |error: &dyn fmt::Display| refused(error.to_string());
+        let committed = self.key.commit_batch(&inputs, &input.seed, hiding).map_err(|error| wrong(&error))?;
+        let mut output = Vec::new();
+        for input in &inputs {
+            output.extend(inferium_exact::infer(self.key.model(), input).map_err(|error| wrong(&error))?);
+        }
         let statement = Statement {
             input: *committed.root(),
-            output: trace.output().to_vec(),
+            output,
             task: *input.job.digest().as_bytes(),
             chain: *self.chain.digest().as_bytes(),
             prover: *lease.digest().as_bytes(),
@@ -117,7 +150,7 @@ impl Prover {
         Ok((statement, committed))
     }
 
-    /// Proves what the model says of an input, under a lease; the proof with its statement, as files hold it.
+    /// Proves what the model says of inputs, under a lease; the proof with its statement, as files hold it.
     ///
     /// Takes tenths of a second to seconds of two cores.
     ///
@@ -138,7 +171,7 @@ impl Prover {
         Ok(bytes)
     }
 
-    /// Verifies a proof of an input under a lease: that its statement is the one that the job asks for, to the bit, and that it holds. What
+    /// Verifies a proof of inputs under a lease: that its statement is the one that the job asks for, to the bit, and that it holds. What
     /// verifying came to, which is in no evidence; none of a proof that is not one.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! How long an inference takes: a JSON line for each model, batch and instruction set.
 //!
 //! `cargo run --release -p inferium-exact --example speed [-- MILLISECONDS [MODEL ...]]`: so long is measured of each case, after a tenth of it that
-//! is not counted. `microseconds` are the median of one call with the whole batch, on one thread; `trace_microseconds` of one trace.
+//! is not counted. `microseconds` are the median of one call with the whole batch, on one thread; `trace_microseconds` of one trace, `commit_microseconds` of one run with the commitment to all its values.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that fails has to stop")]
 #![expect(clippy::disallowed_types, reason = "it measures time")]
@@ -45,10 +45,13 @@ fn main() {
                 };
                 // With every value on the way, as workers hash them: one input at a time.
                 let (trace, _) = measure(length / 4, || drop(black_box(engine.trace(black_box(&input)).unwrap())));
+                // And with the commitment to all of them that evidence holds (SPEC V11).
+                let (commit, _) = measure(length / 4, || drop(black_box(engine.commit(black_box(&input)).unwrap())));
                 let instructions = engine.instructions().join(" ");
                 println!(
                     "{{\"model\": \"{name}\", \"batch\": {batch}, \"tier\": \"{tier}\", \"instructions\": \"{instructions}\", \
-                     \"microseconds\": {microseconds:.2}, \"calls\": {calls}, \"trace_microseconds\": {trace:.2}}}"
+                     \"microseconds\": {microseconds:.2}, \"calls\": {calls}, \"trace_microseconds\": {trace:.2}, \
+                     \"commit_microseconds\": {commit:.2}}}"
                 );
             }
         }

@@ -15,6 +15,9 @@
 //! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model; [`read_safetensors`], [`read_onnx`] read the weights.
 //!   [`read_bert`], [`compile_bert`]: the same of encoders of text, whose models take sequences of token ids of any length up to
 //!   their longest. Floats exist nowhere else.
+//! - [`TraceRoot`], [`Recorded`]: a commitment to a run that is opened piece by piece. [`Outline`], [`Layout`],
+//!   [`ModelTree`]: one tile of a run
+//!   computed again from what was opened, by somebody who knows the model's id only.
 //!
 //! # Invariants
 //! - Pure: no IO, clock, entropy, threads. A hostile file is an error, never a panic or an allocation beyond its size's bound.
@@ -31,6 +34,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod audit;
 mod bert;
 mod codec;
 mod compile;
@@ -41,9 +45,14 @@ mod onnx;
 mod root;
 mod run;
 mod sequence;
+mod sizes;
 mod synthetic;
 mod weights;
 
+pub use audit::{
+    Layout, ModelTree, Operands, Outline, Recorded, Rise, SHOWN_MAX, SUMS_MAX, Span, TILE, TRACE_CHUNK, TRACE_CONTEXT,
+    TraceRoot, climb_to_id,
+};
 pub use bert::{BertConfig, FloatBert, compile_bert, read_bert};
 pub use codec::{DecodeError, FILE_BYTES_MAX, decode, encode};
 pub use compile::{CompileError, FloatLayer, FloatModel, compile};
@@ -54,7 +63,7 @@ pub use model::{
     SHIFT_MAX, Shape, TABLE_BITS_MAX, Table, VALUES_MAX,
 };
 pub use onnx::{OnnxError, OnnxOptions, read_onnx};
-pub use root::{MODEL_ID_CONTEXT, model_id};
+pub use root::{MODEL_ID_CONTEXT, MODEL_PIECE, model_id};
 pub use run::{RunError, Trace, argmax, run};
 pub use synthetic::{SYNTHETIC_NAMES, synthetic};
 pub use weights::{WeightsError, read_safetensors};

@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
 
 use crate::interval::intervals;
-use crate::sequence::{self, Form};
+use crate::sizes::{Graph, SOFTMAX, Sizes};
 
 /// Version of the integer contract (`docs/exact.md`); part of every encoding and of every model id.
 pub const CONTRACT_VERSION: u16 = 1;
@@ -261,23 +261,11 @@ impl Model {
         if self.nodes.is_empty() || self.nodes.len() > NODES_MAX {
             return Err(ModelError::Size("number of nodes"));
         }
-        if self.name.len() > 64 || self.input_min > self.input_max {
+        if self.name.len() > 64 {
             return Err(ModelError::Size("name or input range"));
         }
-        let is_sequence = self.is_sequence();
-        if width > self.input.width || (width < self.input.width && !is_sequence) {
-            return Err(ModelError::Size("length of the input"));
-        }
-        let mut room = Room::new(is_sequence);
-        let input = Form { shape: Shape { width, ..self.input }, is_long: [false, is_sequence] };
-        room.take(input.shape)?;
-        let mut forms = vec![input];
-        for (index, node) in self.nodes.iter().enumerate() {
-            let form = sequence::form(self, node, &forms).map_err(|what| ModelError::Shape { node: index, what })?;
-            room.take(form.shape)?;
-            forms.push(form);
-        }
-        Ok(forms.iter().map(|form| form.shape).collect())
+        let own = |index: usize| self.nodes.get(index).map_or(Ok(()), |node| node.op.check_numbers());
+        Graph::of(self).shapes_at(width, own)
     }
 
     /// The gate: shapes agree, sizes are bounded, no accumulator can leave its range, tables cover their indices.
@@ -329,107 +317,26 @@ impl Model {
     }
 }
 
-/// What is left of the bounds on elements and on channels of all shapes.
-struct Room {
-    elements: u64,
-    channels: u64,
-}
-
-impl Room {
-    fn new(is_sequence: bool) -> Self {
-        Self { elements: if is_sequence { SEQUENCE_VALUES_MAX } else { VALUES_MAX }, channels: VALUES_MAX }
-    }
-
-    fn take(&mut self, shape: Shape) -> Result<(), ModelError> {
-        let left = |room: u64, taken: u64| room.checked_sub(taken).filter(|_| taken > 0);
-        let elements = left(self.elements, shape.elements()).filter(|_| shape.elements() <= VALUES_MAX);
-        let channels = left(self.channels, shape.channels.into());
-        (self.elements, self.channels) = elements.zip(channels).ok_or(ModelError::Size("a tensor"))?;
-        Ok(())
-    }
-}
-
 impl Op {
     /// The second tensor that it reads, if it reads one: 0 is the model's input, `n` the result of node `n − 1`.
     #[must_use]
     pub fn second(&self) -> Option<u32> {
-        match self {
-            Self::Scores { keys: second, .. } | Self::Mix { values: second } | Self::Add { other: second } => {
-                Some(*second)
-            }
-            Self::Dense { .. } | Self::Conv2d { .. } | Self::SumPool { .. } | Self::Affine { .. } => None,
-            Self::Requantise { .. } | Self::Flatten | Self::Embedding { .. } | Self::Softmax { .. } => None,
-            Self::Normalise { .. } | Self::Scale { .. } | Self::SumPositions => None,
-        }
+        Sizes::of(self).second()
     }
 
     /// Shape of the result of an operation on one tensor, whatever its axes mean, or what does not fit.
     pub(crate) fn output(&self, input: Shape) -> Result<Shape, &'static str> {
-        match self {
-            Self::Dense { outputs, weights } => {
-                let is_vector = input.height == 1 && input.width == 1;
-                let expected = u64::from(*outputs).saturating_mul(input.elements());
-                match is_vector && *outputs > 0 && weights.len() as u64 == expected && expected <= ELEMENTS_MAX {
-                    true => Ok(Shape::vector(*outputs)),
-                    false => Err("weights of a dense layer are outputs times the vector's length"),
-                }
-            }
-            Self::Conv2d { outputs, kernel, padding, weights } => {
-                if *kernel == 0 || *kernel > 64 || *padding >= *kernel || *outputs == 0 {
-                    return Err("window of a convolution");
-                }
-                let expected = [u64::from(*kernel), u64::from(*kernel), u64::from(input.channels)]
-                    .iter()
-                    .fold(u64::from(*outputs), |product, factor| product.saturating_mul(*factor));
-                let side = |length: u32| {
-                    let padded = length.checked_add(2 * padding).ok_or("side of a convolution")?;
-                    padded.checked_sub(*kernel).map(|rest| rest + 1).ok_or("window larger than what it slides over")
-                };
-                if weights.len() as u64 != expected || expected > ELEMENTS_MAX {
-                    return Err("weights of a convolution are outputs times channels times its window");
-                }
-                Ok(Shape { channels: *outputs, height: side(input.height)?, width: side(input.width)? })
-            }
-            Self::SumPool { size } => match *size > 1 && *size <= 16 && input.height >= *size && input.width >= *size {
-                true => Ok(Shape { channels: input.channels, height: input.height / size, width: input.width / size }),
-                false => Err("blocks of a pooling"),
-            },
-            Self::Affine { mantissas, biases } => {
-                let channels = input.channels as usize;
-                let fits = mantissas.is_empty() || mantissas.len() == channels;
-                match fits && biases.len() == channels {
-                    true => Ok(input),
-                    false => Err("mantissas and biases are one for each channel"),
-                }
-            }
-            Self::Requantise { shift, table } => match (1..=SHIFT_MAX).contains(shift) && table.bits().is_some() {
-                true => Ok(input),
-                false => Err("shift or table of a requantisation"),
-            },
-            Self::Flatten => match u32::try_from(input.elements()) {
-                Ok(length) => Ok(Shape::vector(length)),
-                Err(_) => Err("too long for a vector"),
-            },
-            Self::Embedding { outputs, tokens, positions } => sequence::embedded(input, *outputs, tokens, positions),
-            Self::Softmax { shift, bits, exponentials } => {
-                sequence::softmax_form(*shift, *bits, exponentials).map(|()| input)
-            }
-            Self::Normalise { epsilon, shift, .. } => {
-                let is_sound = input.channels <= sequence::NORMALISED_MAX && *epsilon > 0;
-                match is_sound && (1..=SHIFT_MAX).contains(shift) {
-                    true => Ok(input),
-                    false => Err("channels, epsilon or shift of a normalisation"),
-                }
-            }
-            Self::Scale { gains, biases } => {
-                let channels = input.channels as usize;
-                match gains.len() == channels && biases.len() == channels {
-                    true => Ok(input),
-                    false => Err("gains and biases are one for each channel"),
-                }
-            }
-            Self::SumPositions => Ok(Shape::vector(input.channels)),
-            Self::Scores { .. } | Self::Mix { .. } | Self::Add { .. } => Err("an operation on two tensors"),
+        self.check_numbers()?;
+        Sizes::of(self).output(input)
+    }
+
+    /// What of an operation's fitting the contract depends on its numbers and not only on its sizes.
+    fn check_numbers(&self) -> Result<(), &'static str> {
+        let Self::Softmax { exponentials, .. } = self else { return Ok(()) };
+        let first = exponentials.first().copied().unwrap_or(0);
+        match first > 0 && exponentials.iter().all(|entry| (0..=first).contains(entry)) {
+            true => Ok(()),
+            false => Err(SOFTMAX),
         }
     }
 }

@@ -12,8 +12,9 @@ mod inverse_root;
 
 pub(crate) use apply::apply;
 pub(crate) use fast::{apply_fast, at_positions};
-pub(crate) use form::{Form, embedded, form, softmax_form};
+pub(crate) use form::{Form, embedded, form};
 pub(crate) use gate::{Channels, Reads, step};
+pub(crate) use inverse_root::inverse_root;
 
 /// Most channels that a normalisation runs over: with this many, the three sums that its squares are proved by (digits of
 /// nine bits) stay within the bound of accumulators.
@@ -29,4 +30,4 @@ pub(crate) const SHARE_BITS_MAX: u8 = 16;
 pub(crate) type Second<'a> = Option<(&'a [i32], crate::model::Shape)>;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -34,7 +34,20 @@ impl Block {
     }
 
     /// The court found nothing wrong: half of the bond is the worker's, half the court's.
-    pub(crate) fn dismiss_dispute(&mut self, id: SegmentId, segment: Segment, court: &[NodeId]) {
+    pub(crate) fn dismiss_dispute(
+        &mut self,
+        id: SegmentId,
+        mut segment: Segment,
+        court: &[NodeId],
+        rejections: Vec<(NodeId, u32)>,
+    ) {
+        // Who was outvoted now may challenge it as who was before (SPEC V11); by what it found last.
+        if let Some(dispute) = &mut segment.dispute {
+            let known = &mut dispute.approval.rejections;
+            known.retain(|(member, _)| rejections.iter().all(|(again, _)| again != member));
+            known.extend(rejections);
+            known.sort_unstable();
+        }
         let Some(dispute) = self.stand(id, segment.clone()) else { return };
         let part = dispute.bond.split(2).split(u64::try_from(court.len()).unwrap_or(u64::MAX));
         let mut left = dispute.bond;

@@ -2,11 +2,13 @@
 
 mod agent;
 mod ballot;
+mod challenge;
 mod conduct;
 mod opening;
 
 pub use agent::{Agent, AgentEarnings, Run, Widening};
 pub use ballot::{Ballot, Member, Phase};
+pub use challenge::{Challenge, ShownRun, ShownSpan, Turn};
 pub use conduct::Conduct;
 pub use opening::{Opening, OwedOrder, Planted};
 
@@ -374,6 +376,15 @@ pub struct Approval {
     pub seed: Digest,
     /// Share of jobs they replayed.
     pub replayed: Ppm,
+    /// Members that were outvoted, ascending, and the job that each found wrong: who may challenge it (SPEC V11).
+    pub rejections: Vec<(NodeId, u32)>,
+}
+
+impl Approval {
+    /// Who attested, by approving, a replay of this job: nobody of one that was not drawn (SPEC V2).
+    pub(crate) fn attested(&self, segment: SegmentId, job: u32) -> &[NodeId] {
+        if segment.draws_job(&self.seed, job, self.replayed) { &self.approvers } else { &[] }
+    }
 }
 
 /// A doubt about an approved segment (SPEC V4).

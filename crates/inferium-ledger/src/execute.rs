@@ -121,8 +121,9 @@ pub fn admit(state: &State, transaction: &VerifiedTransaction) -> Result<(), Rej
 }
 
 const fn check_size(transaction: &VerifiedTransaction) -> Result<(), Rejection> {
-    if transaction.size() > limits::TRANSACTION_SIZE_MAX {
-        return Err(Rejection::TooLarge { found: transaction.size(), limit: limits::TRANSACTION_SIZE_MAX });
+    let limit = transaction.transaction().body.size_max();
+    if transaction.size() > limit {
+        return Err(Rejection::TooLarge { found: transaction.size(), limit });
     }
     Ok(())
 }
@@ -308,6 +309,12 @@ impl Block {
             TransactionBody::SpendAsAgent { spend } => {
                 self.spend_as_agent(TaskId::new(transaction.id().digest()), sender, spend, self.included)
             }
+            TransactionBody::OpenChallenge { terms } => self.open_challenge(sender, terms),
+            TransactionBody::ShowTrace { segment, challenger, shown } => {
+                self.show_trace(sender, (*segment, *challenger), shown)
+            }
+            TransactionBody::AskTrace { segment, index } => self.ask_trace(sender, *segment, *index),
+            TransactionBody::RefuteTrace { segment, refutation } => self.refute_trace(sender, *segment, refutation),
         }
     }
 
@@ -333,6 +340,7 @@ impl Block {
                 Due::Capability(id) => self.advance_capability(id),
                 Due::Proposal(id) => self.advance_proposal(id),
                 Due::Run(id) => self.remove_run(id),
+                Due::Challenge(key) => self.advance_challenge(key),
             }
         }
         self.go_on_without_vacated();

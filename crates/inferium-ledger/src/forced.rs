@@ -145,6 +145,9 @@ impl Block {
         for validator in blind {
             self.bar_blind_approver(validator, id);
         }
+        if planted.kind == ForcedKind::Wrong {
+            self.end_challenges_of_job(id, planted.job);
+        }
         if is_anew {
             if let Some(dispute) = segment.dispute.take() {
                 self.return_bond(id, &dispute, true);
@@ -237,9 +240,7 @@ impl Block {
 /// Who approved what is disputed now attested its replay as well: or a friend's dispute, whose bond
 /// comes back, would save whoever approved blindly (SPEC V4, V5).
 fn verdicts_on(id: SegmentId, segment: &Segment, job: u32) -> (Vec<NodeId>, Vec<NodeId>) {
-    let attested = |approval: &Approval| {
-        if id.draws_job(&approval.seed, job, approval.replayed) { approval.approvers.clone() } else { Vec::new() }
-    };
+    let attested = |approval: &Approval| approval.attested(id, job).to_vec();
     match &segment.state {
         SegmentState::AwaitingSeed { .. } => (Vec::new(), Vec::new()),
         SegmentState::Final { approval, .. } => (attested(approval), Vec::new()),

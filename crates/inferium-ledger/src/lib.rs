@@ -19,7 +19,7 @@
 //!
 //! Where a rule lives: `execute.rs` drives a block; `table.rs` takes back what a failed transaction wrote; `money.rs` holds balances and fees (M);
 //! `nodes.rs` registration (N); `pool.rs` tasks, offers and leases (T), `matching.rs` and `market.rs` T5; `segments.rs`
-//! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V), `ballots.rs` V2, `disputes.rs` V4; `stalls.rs` certified
+//! commitment and settlement (J, M5); `verdicts.rs` draws and tallies (V), `ballots.rs` V2, `disputes.rs` V4, `challenges.rs` V11; `stalls.rs` certified
 //! delivery (T6); `forced.rs` planted jobs (V5); `statistics.rs` tolerance profiles (V6, V7); `slashing.rs` the table of S; `reputation.rs` R; `capability.rs` measured tiers
 //! (N2, N3); `bonds.rs` delegation and unbonding (M7); `emission.rs` rewards (M5, M6);
 //! `governance.rs` G; `agents.rs` agents and their runs (A1, A2, A4), `spends.rs` what they spend (A3); `why.rs` tells what is in whose way (T8).
@@ -40,6 +40,7 @@ mod agents;
 mod ballots;
 mod bonds;
 mod capability;
+mod challenges;
 mod disputes;
 mod emission;
 mod entries;
@@ -64,10 +65,10 @@ mod verdicts;
 mod why;
 
 pub use entries::{
-    Account, Agent, AgentEarnings, Approval, Ballot, Capability, Conduct, Delegation, Dispute, EpochReward, EpochWork,
-    Fresh, Hold, Lease, LeaseState, Listing, Member, Meta, Node, Offer, Opening, Operator, OwedOrder, Phase, Planted,
-    Pool, Profile, Proposal, ProposalState, QueuePlace, Record, Run, Segment, SegmentState, Stage, Stall, StallState,
-    Task, Unbonding, Widening,
+    Account, Agent, AgentEarnings, Approval, Ballot, Capability, Challenge, Conduct, Delegation, Dispute, EpochReward,
+    EpochWork, Fresh, Hold, Lease, LeaseState, Listing, Member, Meta, Node, Offer, Opening, Operator, OwedOrder, Phase,
+    Planted, Pool, Profile, Proposal, ProposalState, QueuePlace, Record, Run, Segment, SegmentState, ShownRun,
+    ShownSpan, Stage, Stall, StallState, Task, Turn, Unbonding, Widening,
 };
 pub use error::{CorruptState, InvalidBlock, Rejection};
 pub use execute::{Assembled, BlockEnvironment, Executed, admit, assemble, execute};

@@ -59,6 +59,7 @@ impl State {
             .chain(self.leases.values().map(|lease| lease.escrow))
             .chain(self.holds.values().map(Hold::amount))
             .chain(self.segments.values().filter_map(|segment| Some(segment.dispute.as_ref()?.bond)))
+            .chain(self.challenges.values().map(|challenge| challenge.bond))
             .chain(self.proposals.values().map(|proposal| proposal.deposit))
             .chain(self.agents.values().map(|agent| agent.deposit))
             .chain([meta.reward_pool, meta.treasury, meta.validator_pool, meta.burned]);
@@ -130,7 +131,8 @@ pub const fn is_duty(body: &TransactionBody) -> bool {
         | TransactionBody::CommitVerdict { .. }
         | TransactionBody::SubmitVerdict { .. }
         | TransactionBody::CertifyDelivery { .. }
-        | TransactionBody::AnswerStall { .. } => true,
+        | TransactionBody::AnswerStall { .. }
+        | TransactionBody::ShowTrace { .. } => true,
         TransactionBody::Transfer { .. }
         | TransactionBody::RegisterOperator { .. }
         | TransactionBody::RegisterNode { .. }
@@ -155,6 +157,9 @@ pub const fn is_duty(body: &TransactionBody) -> bool {
         | TransactionBody::UpdateAgent { .. }
         | TransactionBody::RetireAgent { .. }
         | TransactionBody::OpenRun { .. }
-        | TransactionBody::SpendAsAgent { .. } => false,
+        | TransactionBody::SpendAsAgent { .. }
+        | TransactionBody::OpenChallenge { .. }
+        | TransactionBody::AskTrace { .. }
+        | TransactionBody::RefuteTrace { .. } => false,
     }
 }

@@ -173,6 +173,7 @@ impl Block {
     /// The segment costs nothing: its fee is free again in the lease.
     pub(crate) fn reject(&mut self, id: SegmentId, segment: &Segment, reason: RejectReason) {
         self.release_fee(segment, false);
+        self.end_challenges(id);
         let is_workers = !matches!(reason, RejectReason::Unresolved | RejectReason::RunOver);
         if let Some(mut lease) = self.state.leases.get(&segment.terms.lease).copied().filter(|_| is_workers) {
             lease.spoiled = true;
@@ -193,6 +194,7 @@ impl Block {
     pub(crate) fn settle(&mut self, id: SegmentId, segment: &Segment, approval: &Approval) {
         let approvers = &approval.approvers;
         self.release_fee(segment, true);
+        self.end_challenges(id);
         let run = self.state.runs.get(&segment.terms.lease).cloned();
         let shares = self.shares_of(run.as_ref());
         let mut left = segment.fee;

@@ -56,17 +56,17 @@ impl Cause {
 }
 
 impl Block {
-    /// The full committee found the segment wrong: the worker pays, and so does everyone who
+    /// The full committee found `job` of the segment wrong: the worker pays, and so does everyone who
     /// attested a replay that can't have been.
-    pub(crate) fn convict(&mut self, segment: &Segment, id: SegmentId, members: &[Member]) {
+    pub(crate) fn convict(&mut self, segment: &Segment, id: SegmentId, members: &[Member], job: u32) {
         let mut provers = voters(members, |vote| matches!(vote, VerdictVote::Invalid { .. }));
         let mut approvers = voters(members, VerdictVote::approves);
         for prover in &provers {
             self.count_duty(*prover);
         }
         if let Some(dispute) = &segment.dispute {
-            // Who approved first attested its replay, whatever it says now.
-            approvers.extend(&dispute.approval.approvers);
+            // Who approved first attested its replay, whatever it says now: of the jobs that were drawn for it.
+            approvers.extend(dispute.approval.attested(id, job));
             approvers.sort_unstable();
             approvers.dedup();
             provers.push(dispute.challenger);
@@ -74,12 +74,30 @@ impl Block {
             provers.sort_unstable();
             provers.dedup();
         }
+        self.punish(segment, id, approvers, &provers);
+    }
+
+    /// SPEC V11: the ledger computed it.
+    pub(crate) fn convict_refuted(
+        &mut self,
+        segment: &Segment,
+        id: SegmentId,
+        approvers: &[NodeId],
+        challenger: NodeId,
+    ) {
+        self.count_duty(challenger);
+        // As in a dispute: who attested what it then refutes gets no part of what that costs.
+        let provers: Vec<NodeId> = Some(challenger).filter(|prover| !approvers.contains(prover)).into_iter().collect();
+        self.punish(segment, id, approvers.to_vec(), &provers);
+    }
+
+    fn punish(&mut self, segment: &Segment, id: SegmentId, mut approvers: Vec<NodeId>, provers: &[NodeId]) {
         let payer = self.state.payer_of(segment.terms.lease, segment.gateway);
         let harm = self.state.at_stake(segment);
         let cause = |rule| Cause {
             segment: Some(id),
             profile: Some(segment.profile),
-            provers: provers.clone(),
+            provers: provers.to_vec(),
             harmed: Some(payer).filter(|payer| *payer != segment.worker),
             harm,
             ..Cause::new(rule)

@@ -1,9 +1,10 @@
 //! The state: tables of entries, and queues derived from them.
 
+use crate::challenges::challenge_due;
 use crate::entries::{
-    Account, Agent, Capability, Conduct, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta, Node,
-    Offer, Opening, Operator, Profile, Proposal, ProposalState, QueuePlace, Record, Run, Segment, SegmentState, Stall,
-    StallState, Task, Unbonding,
+    Account, Agent, Capability, Challenge, Conduct, Delegation, EpochReward, EpochWork, Hold, Lease, LeaseState, Meta,
+    Node, Offer, Opening, Operator, Profile, Proposal, ProposalState, QueuePlace, Record, Run, Segment, SegmentState,
+    Stall, StallState, Task, Unbonding,
 };
 use crate::error::CorruptState;
 use crate::table::{Single, Table};
@@ -62,6 +63,8 @@ pub enum StateKey {
     Agent(AgentId),
     /// A [`Run`], by its lease.
     Run(LeaseId),
+    /// A [`Challenge`], by segment and challenger.
+    Challenge((SegmentId, NodeId)),
 }
 
 /// The key's bytes in the authenticated store.
@@ -82,6 +85,7 @@ pub(crate) enum Due {
     Capability(NodeId),
     Proposal(u64),
     Run(LeaseId),
+    Challenge((SegmentId, NodeId)),
 }
 
 /// Version of the protocol that this software knows (SPEC G1).
@@ -133,6 +137,7 @@ pub struct State {
     pub(crate) conducts: Table<(NodeId, ProfileId), Conduct, Arc<Conduct>>,
     pub(crate) agents: Table<AgentId, Agent, Arc<Agent>>,
     pub(crate) runs: Table<LeaseId, Run, Arc<Run>>,
+    pub(crate) challenges: Table<(SegmentId, NodeId), Challenge, Arc<Challenge>>,
     // Derived: never stored, rebuilt from the tables.
     pub(crate) queue: Table<TaskRank, Needs>,
     pub(crate) due: Table<(u64, Due), ()>,
@@ -165,6 +170,7 @@ macro_rules! for_each_table {
         $visit!(conducts, Conduct);
         $visit!(agents, Agent);
         $visit!(runs, Run);
+        $visit!(challenges, Challenge);
     };
 }
 
@@ -205,6 +211,7 @@ impl State {
             conducts: Table::new(),
             agents: Table::new(),
             runs: Table::new(),
+            challenges: Table::new(),
             queue: Table::new(),
             due: Table::new(),
             draws: Table::new(),
@@ -304,6 +311,7 @@ impl State {
                 StateKey::Conduct(id) => load!(id, conducts),
                 StateKey::Agent(id) => load!(id, agents),
                 StateKey::Run(id) => load!(id, runs),
+                StateKey::Challenge(id) => load!(id, challenges),
             }
         }
         if state.meta.get().is_none() {
@@ -397,6 +405,7 @@ impl State {
         due.extend(self.capabilities.iter().map(|(id, item)| (capability_due(item), Due::Capability(*id))));
         due.extend(self.proposals.iter().map(|(id, item)| (proposal_due(item), Due::Proposal(*id))));
         due.extend(self.runs.iter().filter_map(|(id, run)| Some((run.ends_at_ms?, Due::Run(*id)))));
+        due.extend(self.challenges.iter().filter_map(|(id, item)| Some((challenge_due(item)?, Due::Challenge(*id)))));
         draws.extend(self.segments.iter().filter_map(|(id, s)| segment_view(s).map(|view| (view, Due::Segment(*id)))));
         draws.extend(self.stalls.iter().filter_map(|(id, s)| stall_view(s).map(|view| (view, Due::Stall(*id)))));
         self.due = due.into_iter().map(|item| (item, ())).collect();
@@ -511,7 +520,7 @@ impl State {
         meta.bonded = Amount::from_nano(meta.bonded.nano().saturating_sub(old).saturating_add(new));
     }
 
-    fn requeue(&mut self, item: Due, old: Option<u64>, new: Option<u64>) {
+    pub(crate) fn requeue(&mut self, item: Due, old: Option<u64>, new: Option<u64>) {
         if old == new {
             return;
         }

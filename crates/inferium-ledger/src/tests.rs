@@ -5,6 +5,7 @@ mod ballots;
 mod boards;
 mod bonds;
 mod capability;
+mod challenges;
 mod disputes;
 mod emission;
 mod forced;

@@ -57,7 +57,8 @@ impl Block {
                 | Due::Unbonding(_)
                 | Due::Capability(_)
                 | Due::Proposal(_)
-                | Due::Run(_) => {}
+                | Due::Run(_)
+                | Due::Challenge(_) => {}
             }
         }
     }
@@ -208,6 +209,9 @@ impl Block {
             SegmentState::Final { .. } if segment.opening.owed().is_some() => self.advance_unopened(id, segment),
             SegmentState::Final { approval, .. } => {
                 let approval = approval.clone();
+                if self.awaits_challenge(id, &segment) {
+                    return;
+                }
                 if !self.withholds_steps(id, &segment) && !self.withholds_pay(id, &segment) {
                     self.settle(id, &segment, &approval);
                 }
@@ -264,7 +268,7 @@ impl Block {
             Tally::Wrong { job, fault } => {
                 self.reject(id, &segment, RejectReason::ProvenWrong { job, fault });
                 self.uphold_dispute(id, &segment);
-                self.convict(&segment, id, &members);
+                self.convict(&segment, id, &members, job);
             }
             Tally::Unavailable => {
                 self.record_fault(segment.worker, segment.profile);
@@ -290,9 +294,9 @@ impl Block {
             }
         }
         if segment.dispute.is_some() {
-            self.dismiss_dispute(id, segment, &approvers);
+            self.dismiss_dispute(id, segment, &approvers, rejections(members));
         } else {
-            let approval = Approval { approvers, seed, replayed: replay };
+            let approval = Approval { approvers, seed, replayed: replay, rejections: rejections(members) };
             self.approve(id, segment, approval, measured.as_ref());
         }
     }
@@ -309,6 +313,15 @@ impl Block {
 /// Members by the value of what they check (SPEC V1).
 fn committee_size(fee: Amount, steps: [Amount; 2]) -> usize {
     steps.iter().filter(|step| fee >= **step).count().saturating_add(1)
+}
+
+/// Who found which job wrong.
+fn rejections(members: &[Member]) -> Vec<(NodeId, u32)> {
+    let of = |member: &Member| match member.ballot.vote() {
+        Some(VerdictVote::Invalid { job, .. }) => Some((member.validator, job)),
+        Some(VerdictVote::Valid { .. } | VerdictVote::Measured { .. } | VerdictVote::Unavailable) | None => None,
+    };
+    members.iter().filter_map(of).collect()
 }
 
 pub(crate) fn voters(members: &[Member], wanted: impl Fn(&VerdictVote) -> bool) -> Vec<NodeId> {

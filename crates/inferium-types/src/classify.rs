@@ -90,6 +90,12 @@ pub struct Logits {
     values: Vec<i32>,
 }
 
+/// The leaf of an answer with this digest, from a run of an integer model with that one (SPEC J12): what a challenge opens of it shows neither.
+#[must_use]
+pub fn evidence_leaf(said: &Digest, states: &Digest) -> Digest {
+    Digest::of("inferium/evidence-leaf/1", &[said.as_bytes(), states.as_bytes()])
+}
+
 /// Says nothing of the values, which tell of the input (SPEC J2).
 impl fmt::Debug for Logits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,10 +124,16 @@ impl Logits {
         self.values.iter().enumerate().fold(0, best)
     }
 
+    /// Digest of the values.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_value("inferium/logits/1", self)
+    }
+
     /// A leaf of its result's evidence (SPEC J12): with the digest of all that was computed on the way, so that nobody finds it who has the
     /// answer and has not computed it.
     #[must_use]
     pub fn leaf(&self, states: &Digest) -> Digest {
-        Digest::of_value("inferium/logits/1", &(self, states))
+        evidence_leaf(&self.digest(), states)
     }
 }

@@ -29,10 +29,16 @@ impl Embedding {
         self.bits.iter().map(|bits| f32::from_bits(*bits))
     }
 
+    /// Digest of the values.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_value("inferium/embedding/1", self)
+    }
+
     /// A leaf of its result's evidence (SPEC J8): with the digest of the states that it is made from, so that nobody finds
     /// it who has the answer and has not computed it.
     #[must_use]
     pub fn leaf(&self, states: &Digest) -> Digest {
-        Digest::of_value("inferium/embedding/1", &(self, states))
+        crate::evidence_leaf(&self.digest(), states)
     }
 }

@@ -4,9 +4,9 @@
 //! `receipts_root` and so learns everything it must act on, without state and without trust.
 
 use crate::{
-    AccountId, AgentId, Amount, Digest, ForcedKind, JobFault, JobId, JobTotals, LeaseId, NodeId, NodeRole, Ppm, Price,
-    ProfileId, ProposalOutcome, SegmentId, StallId, Suspicion, TaskId, TaskTerms, Tier, TransactionId, VerdictVote,
-    VoteChoice, VoteTally, leaf_hash,
+    AccountId, AgentId, Amount, ChallengeEnd, Digest, ForcedKind, JobFault, JobId, JobTotals, LeaseId, NodeId,
+    NodeRole, Ppm, Price, ProfileId, ProposalOutcome, SegmentId, StallId, Suspicion, TaskId, TaskTerms, Tier,
+    TraceAsked, TraceShown, TransactionId, VerdictVote, VoteChoice, VoteTally, leaf_hash,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -627,6 +627,58 @@ pub enum Event {
         amount: Amount,
         /// The run that it hired, if it did.
         hired: Option<LeaseId>,
+    },
+    /// A validator says that a job of an approved segment was computed wrong (SPEC V11).
+    ChallengeOpened {
+        /// The segment.
+        segment: SegmentId,
+        /// Who says so.
+        challenger: NodeId,
+        /// Who computed it.
+        worker: NodeId,
+        /// Position of the job.
+        job: u32,
+        /// Locked.
+        bond: Amount,
+    },
+    /// A challenged worker is to show something of its run.
+    TraceAsked {
+        /// The segment.
+        segment: SegmentId,
+        /// Who asks.
+        challenger: NodeId,
+        /// Who is asked.
+        worker: NodeId,
+        /// Position of the job.
+        job: u32,
+        /// Which of its inputs, once that is known.
+        item: u32,
+        /// For what.
+        asked: TraceAsked,
+        /// Until when; milliseconds.
+        due_at_ms: u64,
+    },
+    /// A challenged worker showed what it was asked; it is the challenger's turn.
+    TraceShown {
+        /// The segment.
+        segment: SegmentId,
+        /// Who asked.
+        challenger: NodeId,
+        /// What was shown.
+        shown: TraceShown,
+        /// Until when the challenger has to go on; milliseconds.
+        due_at_ms: u64,
+    },
+    /// A challenge is over.
+    ChallengeClosed {
+        /// The segment.
+        segment: SegmentId,
+        /// Who challenged it.
+        challenger: NodeId,
+        /// How it ended.
+        end: ChallengeEnd,
+        /// What of the bond went back.
+        returned: Amount,
     },
 }
 

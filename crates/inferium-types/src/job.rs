@@ -467,8 +467,10 @@ impl JobPayload {
             JobInput::Train(input) if !input.is_well_formed() => return Err(ImpossibleJob::Training),
             JobInput::Train(_) => {}
             JobInput::Classify(inputs) => inputs.check()?,
-            JobInput::Prove(input) if input.tensor.is_empty() => return Err(ImpossibleJob::Texts { count: 0 }),
-            JobInput::Prove(_) => {}
+            JobInput::Prove(input) => match input.tensors.len() {
+                1..=limits::PROOF_INPUTS_MAX => {}
+                count => return Err(ImpossibleJob::Texts { count }),
+            },
         }
         match borsh::object_length(self) {
             Ok(size) if size <= limits::PAYLOAD_SIZE_MAX => Ok(()),

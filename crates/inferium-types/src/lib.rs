@@ -17,6 +17,7 @@ mod agent;
 mod amount;
 mod assessment;
 mod certificate;
+mod challenge;
 mod classify;
 mod codec;
 mod crypto;
@@ -58,7 +59,11 @@ pub use agent::{
 pub use amount::{Amount, AmountOverflow, InvalidAmount, NANO_PER_IFR, Ppm};
 pub use assessment::{ASSESSMENT_TOKENS, assessment_payload, assessment_request};
 pub use certificate::{Certificate, InvalidCertificate, SeedSignature, seed_message};
-pub use classify::{ClassifierInputs, ClassifierReads, Logits};
+pub use challenge::{
+    ChallengeEnd, ChallengeTerms, ModelRise, OpenedChunk, OpenedPiece, Refutation, RefutedClaim, TraceAsked, TraceRoot,
+    TraceShown,
+};
+pub use classify::{ClassifierInputs, ClassifierReads, Logits, evidence_leaf};
 pub use codec::{InvalidEncoding, decode, encode};
 pub use crypto::{
     GroupKey, InvalidKey, PublicKey, SealingKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey,

@@ -2,6 +2,8 @@
 
 /// Bytes of one transaction.
 pub const TRANSACTION_SIZE_MAX: usize = 64 * 1024;
+/// Bytes of a refutation, which opens operands and weights of one tile of any model (SPEC V11).
+pub const REFUTATION_SIZE_MAX: usize = 192 * 1024;
 /// Bytes of all transactions of one block.
 pub const BLOCK_TRANSACTIONS_SIZE_MAX: usize = 1024 * 1024;
 /// Transactions of one block.
@@ -47,7 +49,9 @@ pub const TRAINING_EXAMPLES_MAX: u32 = 100_000;
 pub const TRAINING_STATE_SIZE_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of a proof with its statement (SPEC V10).
 pub const PROOF_SIZE_MAX: usize = 2 * 1024 * 1024;
-/// Tokens that a proof counts as beside those of its input: so that few are in a segment, whose evidence holds them.
+/// Inputs that one proof is of at most.
+pub const PROOF_INPUTS_MAX: usize = 32;
+/// Tokens that a proof counts as beside those of its inputs: so that few are in a segment, whose evidence holds them.
 pub const PROOF_TOKENS: u32 = 4_096;
 /// Jobs of one segment.
 pub const SEGMENT_JOBS_MAX: usize = 4_096;

@@ -11,18 +11,18 @@ use std::fmt;
 pub struct ProvingInput {
     /// The job whose answer is proved: the proof is for it, and none for another one.
     pub job: JobId,
-    /// What the classifier was given: the elements of one tensor.
-    pub tensor: Vec<i16>,
-    /// Draws the commitment to it that the proof's statement holds. Whoever knows both opens it; never used again.
+    /// What the classifier was given: of each tensor its elements, in the job's order.
+    pub tensors: Vec<Vec<i16>>,
+    /// Draws the one commitment to them that the proof's statement holds. Whoever knows both opens it; never used again.
     pub seed: [u8; 32],
     /// Whether the proof hides what it was computed from.
     pub hides: bool,
 }
 
-/// Says nothing of the tensor and the seed: it may end up in a log (SPEC J2).
+/// Says nothing of the tensors and the seed: it may end up in a log (SPEC J2).
 impl fmt::Debug for ProvingInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProvingInput({:?}, {} elements, hides: {})", self.job, self.tensor.len(), self.hides)
+        write!(f, "ProvingInput({:?}, {} tensors, hides: {})", self.job, self.tensors.len(), self.hides)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Transactions: what accounts and nodes ask of the ledger.
 
 use crate::{
-    AccountId, AgentId, AgentSpend, AgentTerms, Amount, CapabilityReport, ChainId, ConsensusVote, Digest, JobLeaf,
-    JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, NodeId, OfferTerms, Ppm, ProfileId,
-    ProposalTerms, ReplayStatistics, RunTerms, SecretKey, SegmentId, SegmentOpening, Signature, StallId, TaskTerms,
-    TransactionId, VoteChoice, VrfPublicKey,
+    AccountId, AgentId, AgentSpend, AgentTerms, Amount, CapabilityReport, ChainId, ChallengeTerms, ConsensusVote,
+    Digest, JobLeaf, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, NodeId, OfferTerms, Ppm,
+    ProfileId, ProposalTerms, Refutation, ReplayStatistics, RunTerms, SecretKey, SegmentId, SegmentOpening, Signature,
+    StallId, TaskTerms, TraceShown, TransactionId, VoteChoice, VrfPublicKey,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -494,6 +494,45 @@ pub enum TransactionBody {
         /// The order, with its proof.
         spend: Box<AgentSpend>,
     },
+    /// A validator says that a job of an approved segment was computed wrong; locks the bond (SPEC V11).
+    OpenChallenge {
+        /// Which job.
+        terms: Box<ChallengeTerms>,
+    },
+    /// The challenged worker shows what it was asked.
+    ShowTrace {
+        /// The segment.
+        segment: SegmentId,
+        /// Who challenged it.
+        challenger: NodeId,
+        /// What was asked.
+        shown: TraceShown,
+    },
+    /// The challenger says what it wants to see of what was shown.
+    AskTrace {
+        /// The segment.
+        segment: SegmentId,
+        /// Of leaves, parts of a span or values of a chunk, which.
+        index: u64,
+    },
+    /// The challenger shows what is wrong, and the ledger computes it.
+    RefuteTrace {
+        /// The segment.
+        segment: SegmentId,
+        /// What is wrong.
+        refutation: Box<Refutation>,
+    },
+}
+
+impl TransactionBody {
+    /// Bytes that a transaction with such a body has at most.
+    #[must_use]
+    pub const fn size_max(&self) -> usize {
+        match self {
+            Self::RefuteTrace { .. } => crate::limits::REFUTATION_SIZE_MAX,
+            _ => crate::limits::TRANSACTION_SIZE_MAX,
+        }
+    }
 }
 
 /// A transaction before it is signed.

@@ -6,7 +6,7 @@ use crate::store::{Judgement, VerdictStore};
 use borsh::{BorshDeserialize, BorshSerialize};
 use inferium_ledger::{SegmentState, State};
 use inferium_store::StoreError;
-use inferium_types::{Event, ModelTask, NodeId, ProfileId, SegmentEvidence, VerdictVote};
+use inferium_types::{Event, JobFault, ModelTask, NodeId, ProfileId, SegmentEvidence, VerdictVote};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +36,19 @@ impl Notes {
         doubted_jobs(self.votes.values())
     }
 
+    /// The job that this member found computed wrong (SPEC V11).
+    fn wrong_to(&self, member: &NodeId) -> Option<u32> {
+        match self.votes.get(member) {
+            Some(VerdictVote::Invalid { job, fault: JobFault::Classification }) => Some(*job),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody may still want to look into it.
+    fn is_in_doubt(&self) -> bool {
+        !self.doubted().is_empty() || self.votes.keys().any(|member| self.wrong_to(member).is_some())
+    }
+
     fn bytes(&self) -> usize {
         usize::try_from(self.size).unwrap_or(usize::MAX)
     }
@@ -62,7 +75,7 @@ impl Notes {
     /// Whether there is no use for it any more.
     fn is_over(&self, now_ms: u64) -> bool {
         match self.closed_ms {
-            Some(_) if self.doubted().is_empty() => true,
+            Some(_) if !self.is_in_doubt() => true,
             Some(closed_ms) => now_ms > closed_ms.saturating_add(KEPT_MS),
             None => now_ms > self.taken_ms.saturating_add(KEPT_MS),
         }
@@ -100,10 +113,12 @@ impl Archive {
     pub(crate) fn put(&self, state: &State, about: Judgement, evidence: &SegmentEvidence) -> Result<(), StoreError> {
         let Some(segment) = state.segment(&about.0) else { return Ok(()) };
         let SegmentState::Judging { members, seed, .. } = &segment.state else { return Ok(()) };
-        // Of nothing else there are traces: measures have no equality, and embeddings are compared whole.
-        let has_traces = state
-            .profile(&segment.profile)
-            .is_some_and(|entry| !entry.engine().is_measured() && entry.profile.task == ModelTask::Chat);
+        // Of nothing else there are traces, or challenges: measures have no equality, and embeddings are compared whole.
+        let has_traces = state.profile(&segment.profile).is_some_and(|entry| match entry.profile.task {
+            ModelTask::Chat => !entry.engine().is_measured(),
+            ModelTask::Classify { .. } => true,
+            _ => false,
+        });
         if *seed != about.1 || !has_traces {
             return Ok(());
         }
@@ -126,7 +141,7 @@ impl Archive {
         let mut used = kept.notes.values().map(|notes| notes.bytes()).fold(size, usize::saturating_add);
         let mut surplus = Vec::new();
         let mut by_worth: Vec<_> = kept.notes.iter().collect();
-        by_worth.sort_by_key(|(_, notes)| (!notes.doubted().is_empty(), notes.taken_ms));
+        by_worth.sort_by_key(|(_, notes)| (notes.is_in_doubt(), notes.taken_ms));
         for (judgement, notes) in by_worth {
             let left = kept.notes.len().saturating_sub(surplus.len());
             if left < self.room.count && used <= self.room.size {
@@ -176,6 +191,13 @@ impl Archive {
         self.store.forget_judged(&over)?;
         kept.notes.retain(|about, _| !over.contains(about));
         Ok(())
+    }
+
+    /// Judgements that are over and in which this member found a job computed wrong, with that job.
+    pub(crate) fn outvoted(&self, member: &NodeId) -> Vec<(Judgement, u32)> {
+        let kept = self.lock();
+        let over = kept.notes.iter().filter(|(_, notes)| notes.closed_ms.is_some());
+        over.filter_map(|(about, notes)| Some((*about, notes.wrong_to(member)?))).collect()
     }
 
     /// The jobs of a judgement about which verdicts disagree; `None` when nothing of it is kept.

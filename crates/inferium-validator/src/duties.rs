@@ -1,6 +1,7 @@
 //! What a validator's duties are, and what others may hand in for them.
 
 mod ballot;
+mod challenge;
 mod outbox;
 mod replays;
 mod round;
@@ -57,6 +58,8 @@ pub enum ValidatorCrime {
     Lazy,
     /// It replays, and approves what it finds wrong.
     Complacent,
+    /// The same together with others, who all attest one replay that none of them made.
+    Accomplice,
 }
 
 /// A validator's duties under way. Clones share them.

@@ -4,14 +4,15 @@
 //! can be signed without being said.
 
 use inferium_types::{
-    Amount, CapabilityReport, ClassifierReads, ConsensusVote, EngineClass, JobFault, JobLeaf, JobProof, JobRequest,
-    ModelProfile, ModelTask, NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction, ProposalTerms,
-    RequestProof, SegmentCommitment, SegmentOpening, SignedTotals, TaskTerms, Transaction, TransactionBody,
-    VerdictVote, VoteSubject,
+    Amount, CapabilityReport, ClassifierReads, ConsensusVote, Digest, EngineClass, JobFault, JobLeaf, JobProof,
+    JobRequest, ModelProfile, ModelTask, NodeRole, OfferTerms, PlantedJob, Ppm, Price, ProfileId, ProposalAction,
+    ProposalTerms, RequestProof, SegmentCommitment, SegmentId, SegmentOpening, SignedTotals, TaskTerms, Transaction,
+    TransactionBody, VerdictVote, VoteSubject,
 };
 use std::fmt;
 
 mod agents;
+mod challenges;
 
 /// A transaction in words: a sentence, then a line for each fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,9 @@ pub fn takes(body: &TransactionBody) -> Amount {
         | TransactionBody::ReportStall { .. }
         | TransactionBody::CertifyDelivery { .. }
         | TransactionBody::AnswerStall { .. }
+        | TransactionBody::ShowTrace { .. }
+        | TransactionBody::AskTrace { .. }
+        | TransactionBody::RefuteTrace { .. }
         | TransactionBody::ProveConflict { .. }
         | TransactionBody::ProveDoubleSigning { .. }
         | TransactionBody::ProveDoubleRequest { .. }
@@ -95,6 +99,7 @@ pub fn takes(body: &TransactionBody) -> Amount {
         // What these lock follows from the network's parameters.
         | TransactionBody::OpenAssessment { .. }
         | TransactionBody::OpenDispute { .. }
+        | TransactionBody::OpenChallenge { .. }
         | TransactionBody::Propose { .. }
         | TransactionBody::PublishAgent { .. }
         | TransactionBody::OpenRun { .. } => Amount::ZERO,
@@ -137,14 +142,7 @@ pub fn describe_body(body: &TransactionBody) -> Description {
                 .with("segment", segment)
                 .with("commitment", commitment)
         }
-        TransactionBody::SubmitVerdict { segment, vote, salt } => {
-            let description =
-                Description::new("Judge a segment").with("segment", segment).with("verdict", verdict(vote));
-            match salt {
-                Some(salt) => description.with("salt of the commitment", salt),
-                None => description,
-            }
-        }
+        TransactionBody::SubmitVerdict { segment, vote, salt } => describe_verdict(segment, vote, salt.as_ref()),
         TransactionBody::ReportStall { request } => {
             with_request(Description::new("Report a request that got no answer"), request)
         }
@@ -202,6 +200,18 @@ pub fn describe_body(body: &TransactionBody) -> Description {
         TransactionBody::RetireAgent { agent, stop_spending } => agents::retired(agent, *stop_spending),
         TransactionBody::OpenRun { terms } => agents::opened(terms),
         TransactionBody::SpendAsAgent { spend } => agents::spent(spend),
+        TransactionBody::OpenChallenge { terms } => challenges::opened(terms),
+        TransactionBody::ShowTrace { segment, challenger, shown } => challenges::shown(segment, challenger, shown),
+        TransactionBody::AskTrace { segment, index } => challenges::asked(segment, *index),
+        TransactionBody::RefuteTrace { segment, refutation } => challenges::refuted(segment, refutation),
+    }
+}
+
+fn describe_verdict(segment: &SegmentId, vote: &VerdictVote, salt: Option<&Digest>) -> Description {
+    let description = Description::new("Judge a segment").with("segment", segment).with("verdict", verdict(vote));
+    match salt {
+        Some(salt) => description.with("salt of the commitment", salt),
+        None => description,
     }
 }
 

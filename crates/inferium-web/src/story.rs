@@ -2,7 +2,7 @@
 
 use crate::index::verdict_in_words;
 use crate::layout::{Names, agent as agent_link, link, money, node};
-use inferium_types::Event;
+use inferium_types::{ChallengeEnd, Event, TraceAsked};
 use maud::{Markup, html};
 
 /// What kind of event it is, as the chain names it.
@@ -106,6 +106,29 @@ fn agents(event: &Event, names: &Names) -> Option<Markup> {
     })
 }
 
+/// What a challenged worker is asked for.
+pub(crate) fn asked_in_words(asked: &TraceAsked) -> String {
+    match asked {
+        TraceAsked::Leaves => "the leaves of its evidence".to_owned(),
+        TraceAsked::Run { item } => format!("the run of input {item}"),
+        TraceAsked::Span { first, chunks } => {
+            format!("the hashes of chunks {first} to {}", first.saturating_add(*chunks).saturating_sub(1))
+        }
+        TraceAsked::Chunk { chunk } => format!("the values of chunk {chunk}"),
+        TraceAsked::Sums { at } => format!("the partial sums of value {at}"),
+    }
+}
+
+/// How a challenge ended.
+pub(crate) const fn challenge_end_in_words(end: ChallengeEnd) -> &'static str {
+    match end {
+        ChallengeEnd::Refuted => "the ledger computed it, and the worker was wrong",
+        ChallengeEnd::Withheld => "the worker did not show what it was asked",
+        ChallengeEnd::Abandoned => "the challenger did not go on, and lost its bond",
+        ChallengeEnd::Moot => "there is nothing left to decide",
+    }
+}
+
 /// Tasks, segments and their verdicts.
 fn work(event: &Event, names: &Names) -> Option<Markup> {
     Some(match event {
@@ -155,6 +178,20 @@ fn work(event: &Event, names: &Names) -> Option<Markup> {
         },
         Event::DisputeClosed { segment, upheld, .. } => html! {
             "the dispute about segment " (link("segments", segment)) @if *upheld { " was upheld" } @else { " was not upheld" }
+        },
+        Event::ChallengeOpened { segment, challenger, worker, job, bond } => html! {
+            (node(challenger, names)) " challenges job " (job) " of segment " (link("segments", segment)) ", computed by "
+            (node(worker, names)) ", with a bond of " (money(*bond))
+        },
+        Event::TraceAsked { segment, worker, asked, .. } => html! {
+            (node(worker, names)) " is to show " (asked_in_words(asked)) " of a challenged job in segment " (link("segments", segment))
+        },
+        Event::TraceShown { segment, shown, .. } => html! {
+            "of a challenged job in segment " (link("segments", segment)) " was shown: " (format!("{shown:?}"))
+        },
+        Event::ChallengeClosed { segment, challenger, end, .. } => html! {
+            "the challenge of " (node(challenger, names)) " about segment " (link("segments", segment)) " is over: "
+            (challenge_end_in_words(*end))
         },
         _ => return None,
     })

@@ -152,7 +152,7 @@ impl Crime {
     /// True when a worker of classifications can commit it.
     #[must_use]
     pub const fn is_of_classifiers(self) -> bool {
-        matches!(self, Self::EditedText | Self::Copied | Self::Silent)
+        matches!(self, Self::WrongWeights | Self::EditedText | Self::Copied | Self::Silent)
     }
 
     /// True when it is one of who proves.

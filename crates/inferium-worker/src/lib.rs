@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod challenge;
 mod crime;
 mod evidence;
 mod forced;

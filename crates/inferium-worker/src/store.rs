@@ -12,6 +12,7 @@ use std::path::Path;
 const LEASES: Table<LeaseId, LeaseRecord> = Table::new("leases");
 const SEGMENTS: Table<SegmentId, SegmentRecord> = Table::new("segments");
 const CLAIMS: Table<StallId, ClaimRecord> = Table::new("claims");
+const CHALLENGES: Table<(SegmentId, NodeId), ChallengeRecord> = Table::new("challenges");
 /// The first block that was not handled yet.
 const CURSOR: Table<(), u64> = Table::new("cursor");
 
@@ -52,6 +53,15 @@ pub(crate) struct ClaimRecord {
     pub(crate) stall: StallId,
     /// Who holds the request.
     pub(crate) relays: Vec<NodeId>,
+}
+
+/// A challenge of one of the worker's jobs (SPEC V11). The chain names it in an event only, until it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct ChallengeRecord {
+    pub(crate) segment: SegmentId,
+    pub(crate) challenger: NodeId,
+    /// Position of the job.
+    pub(crate) job: u32,
 }
 
 /// Durable memory of a worker.
@@ -135,6 +145,18 @@ impl WorkerStore {
 
     pub(crate) fn remove_claim(&self, stall: StallId) -> Result<(), StoreError> {
         self.store.remove(CLAIMS, &stall)
+    }
+
+    pub(crate) fn put_challenge(&self, record: &ChallengeRecord) -> Result<(), StoreError> {
+        self.store.put(CHALLENGES, &(record.segment, record.challenger), record)
+    }
+
+    pub(crate) fn remove_challenge(&self, key: (SegmentId, NodeId)) -> Result<(), StoreError> {
+        self.store.remove(CHALLENGES, &key)
+    }
+
+    pub(crate) fn challenges(&self) -> Result<Vec<ChallengeRecord>, StoreError> {
+        self.store.values(CHALLENGES)
     }
 
     pub(crate) fn claims(&self) -> Result<Vec<ClaimRecord>, StoreError> {

@@ -1,6 +1,7 @@
 //! The worker's loop: chain events, gateways' messages and finished jobs meet here.
 
 mod assessment;
+mod challenges;
 mod claims;
 mod drain;
 mod jobs;
@@ -16,7 +17,7 @@ use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::server::Server;
 use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
-use crate::store::{LeaseRecord, SegmentRecord, WorkerStore};
+use crate::store::{ChallengeRecord, LeaseRecord, SegmentRecord, WorkerStore};
 use inferium_chain::{GetError, LightClient, Sender, VerifiedBlock};
 use inferium_engine::{Model, Prover, TextModel};
 use inferium_ledger::{Node, StateKey};
@@ -148,6 +149,7 @@ enum Own {
     Found(NodeId, String),
     Rested(LeaseId),
     ClaimOver(StallId),
+    ChallengeOver((SegmentId, NodeId)),
     /// The capability task's segment.
     Measured(Box<SegmentRecord>),
     /// The job that was ordered for a lease's next segment.
@@ -194,6 +196,7 @@ impl Worker {
             http: reqwest::Client::new(),
             leases: BTreeMap::new(),
             answering: BTreeSet::new(),
+            showing: BTreeSet::new(),
             own_tx,
             saved_cursor: from.unwrap_or(0),
             followed: 0,
@@ -267,6 +270,8 @@ struct Core {
     sessions: Sessions,
     /// Claims that are being answered.
     answering: BTreeSet<StallId>,
+    /// Challenges of its jobs.
+    showing: BTreeSet<(SegmentId, NodeId)>,
     own_tx: mpsc::Sender<Own>,
     saved_cursor: u64,
     /// The last block that was handled.
@@ -407,6 +412,10 @@ impl Core {
                 warn!(%stall, "a gateway says that a request got no answer");
                 self.on_claim(*stall, relays)?;
             }
+            Event::ChallengeOpened { segment, challenger, worker, job, .. } if *worker == self.me => {
+                warn!(%segment, job, %challenger, "a validator challenges a job of this worker");
+                self.on_challenge(ChallengeRecord { segment: *segment, challenger: *challenger, job: *job })?;
+            }
             // Also while its former URL is being read.
             Event::UrlChanged { node, url } if self.has_lease_of(*node) => {
                 if self.sessions.keep(*node, url.clone()) {
@@ -520,6 +529,7 @@ impl Core {
                 }
             }
             Own::ClaimOver(stall) => self.on_claim_over(stall)?,
+            Own::ChallengeOver(key) => self.on_challenge_over(key)?,
             Own::Measured(record) => self.on_measured(*record)?,
             Own::Planted(lease, done) => {
                 if let Err(error) = &done {

@@ -79,7 +79,20 @@ pub struct Pieces(Parts);
 /// # Errors
 /// [`ProveError`] of the commitment.
 pub fn commit(key: &ProvingKey, input: &[i32], seed: &[u8; 32], hiding: Hiding) -> Result<InputCommitment, ProveError> {
-    key.commit_unchecked(input, seed, hiding)
+    key.commit_unchecked(&[input], seed, hiding)
+}
+
+/// Commits to a batch of anything.
+///
+/// # Errors
+/// [`ProveError`] of the commitment.
+pub fn commit_batch(
+    key: &ProvingKey,
+    inputs: &[Vec<i32>],
+    seed: &[u8; 32],
+    hiding: Hiding,
+) -> Result<InputCommitment, ProveError> {
+    key.commit_unchecked(inputs, seed, hiding)
 }
 
 /// Proves without looking at what.
@@ -93,9 +106,34 @@ pub fn prove(
     crime: &Crime,
     rng: &mut impl CryptoRng,
 ) -> Result<Proof, ProveError> {
+    prove_batch(key, input, (core::slice::from_ref(trace), statement), crime, rng)
+}
+
+/// Takes what was committed to as some number of inputs for a commitment to 2^`bits` of them.
+///
+/// # Errors
+/// [`ProveError`] of the batch.
+pub fn mistake(key: &ProvingKey, mut commitment: InputCommitment, bits: usize) -> Result<InputCommitment, ProveError> {
+    commitment.batched = if bits > 0 { Some(Box::new(key.key.batched(bits)?)) } else { None };
+    Ok(commitment)
+}
+
+/// Proves of a batch without looking at what: the traces of its inputs in order. Elements that are edited count from
+/// the first input's first one, padding too.
+///
+/// # Errors
+/// [`ProveError`] of the commitment.
+pub fn prove_batch(
+    key: &ProvingKey,
+    input: InputCommitment,
+    (traces, statement): (&[Trace], &Statement),
+    crime: &Crime,
+    rng: &mut impl CryptoRng,
+) -> Result<Proof, ProveError> {
     let mut stream = Stream::seeded(rng, "proof");
-    let circuit = &key.key.circuit;
-    let mut values = trace_polynomial(circuit, &key.model, trace, &mut stream);
+    let batched = input.batched.clone();
+    let circuit = &batched.as_deref().unwrap_or(&key.key).circuit;
+    let mut values = trace_polynomial(circuit, &key.model, traces, &mut stream);
     for edit in &crime.edits {
         let Some(split) = circuit.splits.get(edit.split) else { continue };
         let [hi, lo, activation] = split.columns;
@@ -170,6 +208,8 @@ pub fn simulate(
     rng: &mut impl CryptoRng,
 ) -> Result<(bool, Vec<u32>), VerifyError> {
     let mut stream = Stream::seeded(rng, "simulator");
+    let fitting = key.fitting(statement).ok_or(VerifyError::Statement)?;
+    let key = fitting.as_ref();
     let count = key.demand.messages + 2 * key.demand.products;
     let messages: Vec<EF> = (0..count)
         .map(|_| {

@@ -2,6 +2,11 @@
 //!
 //! A pure function of the model, so that prover and verifier agree on it by agreeing on the model. Tensors are padded
 //! along each axis to powers of two; every relation holds on padding too, where sums are empty.
+//!
+//! One proof can be about a batch of 2^β inputs. Which of them is the first axis of every column that depends on an
+//! input; weights, tables and how often rows are used have no such axis, so the commitment to the model is the same for
+//! all batches. Behind a batch's inputs their number is committed to, so that what was committed to as another number
+//! of inputs, zeros behind them, is not taken for this one.
 
 use inferium_exact::{Model, Node, Op, Shape};
 
@@ -12,6 +17,19 @@ use crate::oracle::{SPARE, VARIABLES_MAX, VARIABLES_MIN};
 use crate::outline::SEQUENCE;
 use crate::weight::{Column, Oracle};
 use p3_field::PrimeCharacteristicRing;
+
+/// Bits of the number of inputs of the largest batch.
+pub const BATCH_BITS_MAX: usize = 5;
+/// Bits of the number of outputs of all of a batch, padded: no more than the file of a proof holds.
+const BATCH_OUTPUT_BITS_MAX: usize = 20;
+/// Bits of the number of rows of a batch's look-ups: as many as the error budget counts.
+const BATCH_LOOKUP_BITS_MAX: usize = 25;
+
+/// What is committed to behind the inputs of a batch, and the bits of their number with it: in no input's range.
+const MARK: usize = 1 << 20;
+
+/// Why a batch is refused.
+const BATCH: &str = "a batch of more inputs than one proof of this model holds";
 
 /// A padded tensor: real lengths and bits of channels, rows, columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +119,8 @@ pub(crate) struct Split {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Circuit {
+    /// Bits of the number of inputs.
+    pub(crate) batch: usize,
     pub(crate) views: Vec<View>,
     pub(crate) dims: Vec<Dims>,
     pub(crate) steps: Vec<Step>,
@@ -112,6 +132,14 @@ pub(crate) struct Circuit {
     pub(crate) lookups: Lookups,
     /// Variables of the polynomials of weights, input and trace.
     pub(crate) variables: [usize; 3],
+}
+
+impl Circuit {
+    /// Where a batch's number of inputs is committed to, and the number that has to be there. One input has none.
+    pub(crate) fn mark(&self) -> Option<(Column, F)> {
+        let offset = 1 << self.input.bits;
+        (self.batch > 0).then(|| (Column { offset, bits: 0, ..self.input }, F::from_usize(MARK + self.batch)))
+    }
 }
 
 /// Blocks of a polynomial before they have places; the longest ones come first in it.
@@ -142,6 +170,7 @@ impl Plan {
 
 struct Builder<'a> {
     model: &'a Model,
+    batch: usize,
     dims: Vec<Dims>,
     views: Vec<View>,
     weights: Plan,
@@ -158,22 +187,41 @@ struct Builder<'a> {
 
 /// The circuit of a model and the polynomial of its weights.
 pub(crate) fn build(model: &Model) -> Result<(Circuit, Vec<F>), ProveError> {
-    build_with(model, true)
+    model.check()?;
+    build_with(model, 0, true)
 }
 
 /// The circuit alone, which reads no weight and no entry of a table.
 pub(crate) fn build_circuit(model: &Model) -> Result<Circuit, ProveError> {
-    Ok(build_with(model, false)?.0)
+    model.check()?;
+    Ok(build_with(model, 0, false)?.0)
 }
 
-fn build_with(model: &Model, with_numbers: bool) -> Result<(Circuit, Vec<F>), ProveError> {
-    model.check()?;
+/// The circuit of a batch of 2^`batch` inputs, of a model of which the circuit of one could be built: it is not checked
+/// again.
+///
+/// # Errors
+/// [`ProveError::Unsupported`] when one proof does not hold so many inputs.
+pub(crate) fn build_batch(model: &Model, batch: usize) -> Result<Circuit, ProveError> {
+    if batch > BATCH_BITS_MAX {
+        return Err(ProveError::Unsupported(BATCH));
+    }
+    let (circuit, _) = build_with(model, batch, false)?;
+    let outputs = batch + circuit.dims.last().map_or(0, Dims::total);
+    if batch > 0 && (outputs > BATCH_OUTPUT_BITS_MAX || circuit.lookups.bits > BATCH_LOOKUP_BITS_MAX) {
+        return Err(ProveError::Unsupported(BATCH));
+    }
+    Ok(circuit)
+}
+
+fn build_with(model: &Model, batch: usize, with_numbers: bool) -> Result<(Circuit, Vec<F>), ProveError> {
     if model.is_sequence() {
         return Err(ProveError::Unsupported(SEQUENCE));
     }
     let shapes = model.shapes()?;
     let mut builder = Builder {
         model,
+        batch,
         dims: shapes.iter().map(|shape| Dims::of(*shape)).collect(),
         views: vec![View::Between; shapes.len()],
         weights: Plan::default(),
@@ -190,7 +238,7 @@ fn build_with(model: &Model, with_numbers: bool) -> Result<(Circuit, Vec<F>), Pr
     if !is_bits || model.input_min > 0 || model.input_max < 0 {
         return Err(ProveError::Unsupported("the input's range has to be a power of two, and to hold zero"));
     }
-    let input_bits = builder.dims.first().map_or(0, Dims::total);
+    let input_bits = batch + builder.dims.first().map_or(0, Dims::total);
     let input = Column { oracle: Oracle::Input, offset: 0, bits: input_bits };
     builder.view(0, View::Column(input));
     for (index, node) in model.nodes.iter().enumerate() {
@@ -239,7 +287,7 @@ impl Builder<'_> {
                     return Err(ProveError::Unsupported("a requantisation that is not behind an affine step"));
                 }
                 let dims = self.dims(index + 1);
-                let columns = [(); 3].map(|()| self.trace.add(Oracle::Trace, dims.total()));
+                let columns = [(); 3].map(|()| self.trace.add(Oracle::Trace, self.batch + dims.total()));
                 let bits = table.values.len().trailing_zeros() as usize;
                 let multiplicity = self.trace.add(Oracle::Trace, bits);
                 let values = self.block(bits, || table.values.iter().map(|value| F::from_i16(*value)).collect());
@@ -329,7 +377,7 @@ impl Builder<'_> {
         self.place(&mut rows, &mut place);
         let variables = [
             bits_of(weights_end).max(VARIABLES_MIN),
-            bits_of((1 << input.bits) + SPARE).max(VARIABLES_MIN),
+            bits_of((1 << input.bits) + usize::from(self.batch > 0) + SPARE).max(VARIABLES_MIN),
             bits_of(end + SPARE).max(VARIABLES_MIN),
         ];
         if variables.iter().any(|variables| *variables > VARIABLES_MAX) {
@@ -339,9 +387,11 @@ impl Builder<'_> {
         for (column, values) in &self.blocks {
             weights.iter_mut().skip(column.offset).zip(values).for_each(|(place, value)| *place = *value);
         }
-        let Self { views, dims, steps, splits, ranges, .. } = self;
+        let Self { batch, views, dims, steps, splits, ranges, .. } = self;
         let lookups = Lookups::new(rows);
-        Ok((Circuit { views, dims, steps, splits, ranges, input, input_multiplicity, lookups, variables }, weights))
+        let circuit =
+            Circuit { batch, views, dims, steps, splits, ranges, input, input_multiplicity, lookups, variables };
+        Ok((circuit, weights))
     }
 
     /// Gives every column its place.

@@ -2,7 +2,9 @@
 //!
 //! A model is registered once: its weights and tables are committed to ([`ProvingKey::new`], [`register`]). A client commits to
 //! an input; a prover runs the model, commits to what it computed, and proves in one non-interactive proof that the
-//! public output follows. Verifying takes milliseconds and reads neither weights nor, of a hiding proof, the input.
+//! public output follows; of one input, or of a batch of them at little more than the cost of one
+//! ([`ProvingKey::commit_batch`]). Verifying takes milliseconds and reads neither weights nor, of a hiding proof, the
+//! input.
 //!
 //! # Protocol
 //! Sumchecks for products with weights (`linear`), one LogUp argument by GKR for every requantisation and range
@@ -39,6 +41,7 @@ mod verify;
 mod weight;
 mod witness;
 
+pub use circuit::BATCH_BITS_MAX;
 pub use error::{FileError, ProveError, VerifyError};
 pub use file::{FILE_BYTES_MAX, KEY_BYTES_MAX, ProofFile};
 pub use proof::{PROOF_BYTES_MAX, Proof};

@@ -5,6 +5,10 @@
 //! z(r) − b(r_c) = Σ_j A(r_p, j) · B(j) with B(j) = Σ_c eq(r_c, c) · M[c] · W[c, j]. A dense layer has no p, and its A is
 //! the input. A convolution's A(r_p, (channel, dy, dx)) is a sum over the input with weights that factor by axis, so it
 //! is proved by a claim on the input with such weights: no matrix of windows is committed or even made.
+//!
+//! Of a batch the point has coordinates r_b in front, and A(r_p, j) is Σ_b eq(r_b, b) · A_b(r_p, j): the inputs'
+//! numbers become one input's, in the extension, and the rest is as it is for one. B and its claims do not know of
+//! batches.
 
 use p3_field::PrimeCharacteristicRing;
 use p3_maybe_rayon::prelude::*;
@@ -48,11 +52,14 @@ fn axes(step: &Step, output: &[Vec<EF>; 3], inner_point: &[EF]) -> [Axis; 3] {
     }
 }
 
-/// A claim on a value, taken back to the column that the value is made of.
-fn pull<V>(circuit: &Circuit, mut value: usize, mut axes: [Axis; 3], claimed: V) -> Option<Claim<V>> {
+/// A claim on a value, taken back to the column that the value is made of; of a batch at this point of its axis.
+fn pull<V>(circuit: &Circuit, mut value: usize, batch: &[EF], mut axes: [Axis; 3], claimed: V) -> Option<Claim<V>> {
     loop {
         match circuit.views.get(value)? {
-            View::Column(column) => return Some(Claim { column: *column, axes: axes.to_vec(), value: claimed }),
+            View::Column(column) => {
+                let first = (!batch.is_empty()).then(|| Axis::Eq(batch.to_vec()));
+                return Some(Claim { column: *column, axes: first.into_iter().chain(axes).collect(), value: claimed });
+            }
             View::Same(of) => value = *of,
             View::Pooled { of, size } => {
                 let (inner, outer) = (circuit.dims.get(*of)?, circuit.dims.get(value)?);
@@ -70,17 +77,49 @@ fn pull<V>(circuit: &Circuit, mut value: usize, mut axes: [Axis; 3], claimed: V)
     }
 }
 
-/// The padded numbers of a value.
-fn numbers<'a>(circuit: &Circuit, columns: &dyn Fn(Column) -> &'a [F], value: usize) -> Vec<F> {
+/// What a layer's input is made of: of one input numbers of the base field, which multiply faster; of a batch of the
+/// extension.
+trait Number: PrimeCharacteristicRing + Copy + Sync {
+    fn times(self, weight: EF) -> EF;
+}
+
+impl Number for F {
+    fn times(self, weight: EF) -> EF {
+        weight * self
+    }
+}
+
+impl Number for EF {
+    fn times(self, weight: EF) -> EF {
+        weight * self
+    }
+}
+
+/// Σ_b eq(r_b, b) · column(b, ·): a column of a batch as one of a single input.
+fn one_of_all(column: &[F], batch: &[EF]) -> Vec<EF> {
+    let length = column.len() >> batch.len();
+    let mut sums = vec![EF::ZERO; length];
+    let weights = eq_table(batch);
+    sums.par_chunks_mut(GRAIN).enumerate().for_each(|(task, sums)| {
+        for (item, weight) in column.chunks_exact(length.max(1)).zip(&weights) {
+            let part = item.get(task * GRAIN..).unwrap_or_default();
+            sums.iter_mut().zip(part).for_each(|(sum, number)| *sum += *weight * *number);
+        }
+    });
+    sums
+}
+
+/// The padded numbers of a value of one input, given those of columns. All is linear, so it may be a sum of inputs.
+fn numbers<T: Number>(circuit: &Circuit, columns: &dyn Fn(Column) -> Vec<T>, value: usize) -> Vec<T> {
     match circuit.views.get(value) {
-        Some(View::Column(column)) => columns(*column).to_vec(),
+        Some(View::Column(column)) => columns(*column),
         Some(View::Same(of)) => numbers(circuit, columns, *of),
         Some(View::Pooled { of, size }) => {
             let before = numbers(circuit, columns, *of);
             let (Some(inner), Some(outer)) = (circuit.dims.get(*of), circuit.dims.get(value)) else {
                 return Vec::new();
             };
-            let mut sums = vec![F::ZERO; 1 << outer.total()];
+            let mut sums = vec![T::ZERO; 1 << outer.total()];
             for channel in 0..1_usize << outer.bits[0] {
                 for y in 0..outer.real[1] * size {
                     for x in 0..outer.real[2] * size {
@@ -99,9 +138,9 @@ fn numbers<'a>(circuit: &Circuit, columns: &dyn Fn(Column) -> &'a [F], value: us
 }
 
 /// A(r_p, ·).
-fn left(step: &Step, numbers: &[F], output: &[Vec<EF>; 3]) -> Vec<EF> {
+fn left<T: Number>(step: &Step, numbers: &[T], output: &[Vec<EF>; 3]) -> Vec<EF> {
     let Sum::Conv { kernel, padding, bits } = step.sum else {
-        return numbers.iter().map(|number| EF::from(*number)).collect();
+        return numbers.iter().map(|number| number.times(EF::ONE)).collect();
     };
     let (rows, columns) = (eq_table(&output[1]), eq_table(&output[2]));
     let Dims { real: [_, height, width], bits: [channel_bits, row_bits, column_bits] } = step.input;
@@ -114,7 +153,7 @@ fn left(step: &Step, numbers: &[F], output: &[Vec<EF>; 3]) -> Vec<EF> {
                 for (x, weight) in columns.iter().enumerate().take(step.output.real[2]) {
                     let place = (x + dx).checked_sub(padding).filter(|place| *place < width);
                     if let Some(number) = place.and_then(|place| numbers.get(start + place)) {
-                        *sum += *weight * *number;
+                        *sum += number.times(*weight);
                     }
                 }
             }
@@ -158,8 +197,9 @@ pub(crate) fn prove<'a>(
     claims: &mut Vec<Claim<EF>>,
     writer: &mut Writer<'_>,
 ) {
-    let point = writer.point(step.output.total());
-    let output = split(&point, &step.output);
+    let point = writer.point(circuit.batch + step.output.total());
+    let (batch, own) = point.split_at(circuit.batch);
+    let output = split(own, &step.output);
     let mut ask = |column: Column, point: &[EF], writer: &mut Writer<'_>| {
         let value = evaluate(columns(column), point);
         writer.send(value);
@@ -175,7 +215,11 @@ pub(crate) fn prove<'a>(
         factors.iter_mut().zip(columns(mantissas)).for_each(|(factor, mantissa)| *factor *= *mantissa);
     }
     let weights = columns(step.weights);
-    let mut a = left(step, &numbers(circuit, columns, step.source), &output);
+    let mut a = if batch.is_empty() {
+        left(step, &numbers(circuit, &|column| columns(column).to_vec(), step.source), &output)
+    } else {
+        left(step, &numbers(circuit, &|column| one_of_all(columns(column), batch), step.source), &output)
+    };
     let mut b = right(step, weights, &factors);
     let mut inner_point = Vec::new();
     while a.len() > 1 {
@@ -194,7 +238,7 @@ pub(crate) fn prove<'a>(
     writer.send(a);
     writer.send(b);
     writer.multiply(a, b);
-    claims.extend(pull(circuit, step.source, axes(step, &output, &inner_point), a));
+    claims.extend(pull(circuit, step.source, batch, axes(step, &output, &inner_point), a));
     let Some(mantissas) = step.mantissas else {
         claims.push(Claim::at(step.weights, &[output[0].as_slice(), &inner_point].concat(), b));
         return;
@@ -242,7 +286,7 @@ fn prove_channels(
     (bound, m, w)
 }
 
-/// Checks a step; appends claims. `output` are the public output's numbers, padded.
+/// Checks a step; appends claims. `public` are the public output's numbers, padded, of all inputs.
 pub(crate) fn verify(
     circuit: &Circuit,
     step: &Step,
@@ -250,8 +294,9 @@ pub(crate) fn verify(
     claims: &mut Vec<Claim<Lin>>,
     reader: &mut Reader<'_>,
 ) -> Result<(), VerifyError> {
-    let point = reader.point(step.output.total());
-    let output = split(&point, &step.output);
+    let point = reader.point(circuit.batch + step.output.total());
+    let (batch, own) = point.split_at(circuit.batch);
+    let output = split(own, &step.output);
     let mut ask = |column: Column, point: &[EF], reader: &mut Reader<'_>| -> Result<Lin, VerifyError> {
         let value = reader.receive()?;
         claims.push(Claim::at(column, point, value.clone()));
@@ -270,7 +315,7 @@ pub(crate) fn verify(
     let (a, b) = (reader.receive()?, reader.receive()?);
     let found = reader.multiply(a.clone(), b.clone())?;
     reader.zero(product.minus(&found));
-    let claim = pull(circuit, step.source, axes(step, &output, &inner_point), a);
+    let claim = pull(circuit, step.source, batch, axes(step, &output, &inner_point), a);
     claims.push(claim.ok_or(VerifyError::Statement)?);
     let Some(mantissas) = step.mantissas else {
         claims.push(Claim::at(step.weights, &[output[0].as_slice(), &inner_point].concat(), b));

@@ -1,10 +1,11 @@
 //! The prover.
 
-use inferium_exact::{Model, model_id, run};
+use inferium_exact::{Model, RunError, Trace, model_id, run};
+use p3_maybe_rayon::prelude::*;
 use rand_core::CryptoRng;
 
 use crate::channel::{Demand, Deviation, Reader, Writer};
-use crate::circuit::build;
+use crate::circuit::{BATCH_BITS_MAX, Circuit, build};
 use crate::error::ProveError;
 use crate::field::{EF, F, Stream, evaluate};
 use crate::mask::{Pads, pad_variables};
@@ -59,9 +60,12 @@ impl core::fmt::Debug for ProvingKey {
     }
 }
 
-/// An input that was committed to, at whoever knows it. It proves one run: what opens it twice could be put together.
+/// An input that was committed to, or a batch of them, at whoever knows it. It makes one proof: what opens it twice
+/// could be put together.
 pub struct InputCommitment {
-    input: Vec<i32>,
+    inputs: Vec<Vec<i32>>,
+    /// The key of batches of this size, if it is a batch.
+    pub(crate) batched: Option<Box<VerifyingKey>>,
     committed: Committed,
     hiding: Hiding,
 }
@@ -111,22 +115,50 @@ impl ProvingKey {
     /// # Errors
     /// [`ProveError`] when the input is not of the model's shape and range.
     pub fn commit(&self, input: &[i32], seed: &[u8; 32], hiding: Hiding) -> Result<InputCommitment, ProveError> {
-        run(&self.model, input)?;
-        self.commit_unchecked(input, seed, hiding)
+        self.commit_batch(&[input], seed, hiding)
     }
 
-    pub(crate) fn commit_unchecked(
+    /// Commits to 2^β inputs, for one proof of all of them; of one it is [`Self::commit`]. All are under one seed, so
+    /// whoever shows what is in the commitment shows all inputs.
+    ///
+    /// # Errors
+    /// [`ProveError`] when an input is not of the model's shape and range; [`ProveError::Unsupported`] when their
+    /// number is no power of two, is above 2^[`crate::BATCH_BITS_MAX`], or is more than one proof of this model holds.
+    pub fn commit_batch<I: AsRef<[i32]>>(
         &self,
-        input: &[i32],
+        inputs: &[I],
         seed: &[u8; 32],
         hiding: Hiding,
     ) -> Result<InputCommitment, ProveError> {
-        let values = input_polynomial(&self.key.circuit, input, &mut Stream::new(seed, "input spare"));
-        let stream = (hiding == Hiding::Activations).then(|| Stream::new(seed, "input"));
-        Ok(InputCommitment { input: input.to_vec(), committed: Committed::new(values, stream)?, hiding })
+        if !inputs.len().is_power_of_two() || inputs.len() > 1 << BATCH_BITS_MAX {
+            return Err(ProveError::Unsupported("a batch of a number of inputs that is no power of two up to 32"));
+        }
+        for input in inputs {
+            check(&self.model, input.as_ref())?;
+        }
+        self.commit_unchecked(inputs, seed, hiding)
     }
 
-    /// Runs the model and proves that the statement's output is its output. `rng` has to be cryptographic where the proof hides.
+    /// As [`Self::commit_batch`], of a power of two of inputs which may be out of range.
+    pub(crate) fn commit_unchecked<I: AsRef<[i32]>>(
+        &self,
+        inputs: &[I],
+        seed: &[u8; 32],
+        hiding: Hiding,
+    ) -> Result<InputCommitment, ProveError> {
+        let bits = inputs.len().trailing_zeros() as usize;
+        let batched = (bits > 0).then(|| self.key.batched(bits).map(Box::new)).transpose()?;
+        // A seed that serves for two sizes against all advice hides with other randomness in each.
+        let purpose = |of: &str| if bits == 0 { of.to_owned() } else { format!("{of}, batch of {}", 1_u64 << bits) };
+        let circuit = &batched.as_deref().unwrap_or(&self.key).circuit;
+        let values = input_polynomial(circuit, inputs, &mut Stream::new(seed, &purpose("input spare")));
+        let stream = (hiding == Hiding::Activations).then(|| Stream::new(seed, &purpose("input")));
+        let inputs = inputs.iter().map(|input| input.as_ref().to_vec()).collect();
+        Ok(InputCommitment { inputs, batched, committed: Committed::new(values, stream)?, hiding })
+    }
+
+    /// Runs the model and proves that the statement's output is its output, of a batch that all of them are. `rng` has
+    /// to be cryptographic where the proof hides.
     ///
     /// # Errors
     /// [`ProveError`] when the statement is about another input or output, or hides something else than the commitment.
@@ -151,15 +183,19 @@ impl ProvingKey {
         watch: &mut dyn FnMut(Stage),
     ) -> Result<Proof, ProveError> {
         watch(Stage::Run);
-        let trace = run(&self.model, &input.input)?;
-        if trace.output() != statement.output {
+        let traces = input.inputs.par_iter().map(|input| run(&self.model, input)).collect::<Result<Vec<Trace>, _>>()?;
+        if !traces.iter().flat_map(Trace::output).eq(&statement.output) {
             return Err(ProveError::Statement("the model has another output"));
+        }
+        let key = input.batched.as_deref().unwrap_or(&self.key);
+        if key.model != self.key.model || key.weights != self.key.weights {
+            return Err(ProveError::Statement("the inputs are committed to for another model"));
         }
         if input.committed.root != statement.input || input.hiding != statement.hiding {
             return Err(ProveError::Statement("the input is committed to in another way"));
         }
         let mut stream = Stream::seeded(rng, "proof");
-        let values = trace_polynomial(&self.key.circuit, &self.model, &trace, &mut stream);
+        let values = trace_polynomial(&key.circuit, &self.model, &traces, &mut stream);
         self.prove_witness(input, values, statement, (Deviation::default(), watch), &mut stream)
     }
 
@@ -172,7 +208,8 @@ impl ProvingKey {
         (deviation, watch): (Deviation, Watch<'_>),
         stream: &mut Stream,
     ) -> Result<Proof, ProveError> {
-        let key = &self.key;
+        let batched = input.batched;
+        let key = batched.as_deref().unwrap_or(&self.key);
         let is_hiding = statement.hiding == Hiding::Activations;
         let pads = is_hiding.then(|| watch(Stage::Pads)).map(|()| Pads::draw(key.demand, stream)).transpose()?;
         watch(Stage::Trace);
@@ -187,7 +224,7 @@ impl ProvingKey {
         let (mut transcript, _) = begin(key, statement, &opened);
         let mut writer = Writer::new(&mut transcript, pads.as_ref(), deviation);
         let oracles = [self.weights.values.as_slice(), &input.committed.values, columns];
-        let points = self.messages(oracles, &mut writer, watch);
+        let points = messages(&key.circuit, oracles, &mut writer, watch);
         let messages = writer.messages;
         let [weights_point, input_point, trace_point] = points.clone();
         let mut late = [EF::default(); 3];
@@ -223,32 +260,45 @@ impl ProvingKey {
         let parts = Parts { trace: root, early, messages, late, mask, openings };
         Proof::new(&parts).ok_or(ProveError::Statement("a proof that can't be written"))
     }
+}
 
-    /// Sends all messages; the points where the polynomials are left to be opened.
-    fn messages(&self, oracles: [&[F]; 3], writer: &mut Writer<'_>, watch: Watch<'_>) -> [Vec<EF>; 3] {
-        let [weights, input, trace] = oracles;
-        let of = |oracle: Oracle| match oracle {
-            Oracle::Weights => weights,
-            Oracle::Input => input,
-            Oracle::Trace => trace,
-        };
-        let columns = |column: Column| column.of(of(column.oracle));
-        let circuit = &self.key.circuit;
-        watch(Stage::Lookups);
-        let mut claims = lookup::prove(&circuit.lookups, &columns, writer);
-        for (index, step) in circuit.steps.iter().enumerate() {
-            watch(Stage::Layer { index, count: circuit.steps.len() });
-            linear::prove(circuit, step, &columns, &mut claims, writer);
-        }
-        watch(Stage::Claims);
-        if let Some(dropped) = writer.deviation.dropped.filter(|dropped| *dropped < claims.len()) {
-            claims.remove(dropped);
-        }
-        [Oracle::Weights, Oracle::Input, Oracle::Trace].map(|oracle| {
-            let own: Vec<Claim<EF>> = claims.iter().filter(|claim| claim.column.oracle == oracle).cloned().collect();
-            batch::prove(of(oracle), &own, writer)
-        })
+/// Whether an input is of the model's shape and range; the model is known to be one, and to take no sequences.
+fn check(model: &Model, input: &[i32]) -> Result<(), RunError> {
+    let expected = model.input.elements();
+    if input.len() as u64 != expected {
+        return Err(RunError::Length { found: input.len(), expected });
     }
+    let range = i32::from(model.input_min)..=i32::from(model.input_max);
+    match input.iter().position(|value| !range.contains(value)) {
+        Some(index) => Err(RunError::Range { index }),
+        None => Ok(()),
+    }
+}
+
+/// Sends all messages; the points where the polynomials are left to be opened.
+fn messages(circuit: &Circuit, oracles: [&[F]; 3], writer: &mut Writer<'_>, watch: Watch<'_>) -> [Vec<EF>; 3] {
+    let [weights, input, trace] = oracles;
+    let of = |oracle: Oracle| match oracle {
+        Oracle::Weights => weights,
+        Oracle::Input => input,
+        Oracle::Trace => trace,
+    };
+    let columns = |column: Column| column.of(of(column.oracle));
+    watch(Stage::Lookups);
+    let mut claims = lookup::prove(&circuit.lookups, &columns, writer);
+    for (index, step) in circuit.steps.iter().enumerate() {
+        watch(Stage::Layer { index, count: circuit.steps.len() });
+        linear::prove(circuit, step, &columns, &mut claims, writer);
+    }
+    claims.extend(circuit.mark().map(|(column, mark)| Claim::at(column, &[], EF::from(mark))));
+    watch(Stage::Claims);
+    if let Some(dropped) = writer.deviation.dropped.filter(|dropped| *dropped < claims.len()) {
+        claims.remove(dropped);
+    }
+    [Oracle::Weights, Oracle::Input, Oracle::Trace].map(|oracle| {
+        let own: Vec<Claim<EF>> = claims.iter().filter(|claim| claim.column.oracle == oracle).cloned().collect();
+        batch::prove(of(oracle), &own, writer)
+    })
 }
 
 /// The trace, and pads from the middle on.
@@ -262,6 +312,9 @@ fn beside(mut trace: Vec<F>, pads: Option<Vec<F>>, variables: usize) -> Vec<F> {
 }
 
 /// Counts the pads of a key's proofs.
+///
+/// # Errors
+/// [`ProveError::Unsupported`] when its polynomials are larger than a hiding commitment holds.
 pub(crate) fn demand(mut key: VerifyingKey) -> Result<VerifyingKey, ProveError> {
     key.demand = count(&key).map_err(|_| ProveError::Unsupported("a graph that its own verifier rejects"))?;
     let [_, input, _] = key.circuit.variables;

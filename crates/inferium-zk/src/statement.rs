@@ -2,10 +2,14 @@
 
 use inferium_exact::{ACCUMULATOR_MAX, CONTRACT_VERSION};
 
+use std::borrow::Cow;
+
 use crate::channel::Demand;
-use crate::circuit::Circuit;
+use crate::circuit::{BATCH_BITS_MAX, Circuit, build_batch};
+use crate::error::ProveError;
 use crate::oracle::{Root, SPARE, TERM_BITS};
 use crate::outline::Outline;
+use crate::prove::demand;
 use crate::transcript::PROTOCOL;
 
 /// What is hidden of a run.
@@ -17,12 +21,14 @@ pub enum Hiding {
     Activations,
 }
 
-/// A public statement: this prover ran this model on the committed input for this task, and this is the output.
+/// A public statement: this prover ran this model on the committed input for this task, and this is the output. Or on a
+/// batch of 2^β committed inputs, and these are the outputs; which of both, the output's length says
+/// ([`VerifyingKey::inputs`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     /// Commitment to the input: [`crate::InputCommitment::root`].
     pub input: [u8; 32],
-    /// The model's output, all of it.
+    /// The model's output, all of it; of a batch the outputs of all inputs in order, one behind the other.
     pub output: Vec<i32>,
     /// Which task: a proof for one is none for another.
     pub task: [u8; 32],
@@ -69,9 +75,43 @@ impl VerifyingKey {
         *hasher.finalize().as_bytes()
     }
 
+    /// The key for statements about batches of 2^`bits` inputs: of the same model and weights, and with the same
+    /// [`Self::id`] and file. [`crate::verify`] makes it where it is needed; whoever checks many batches of one size
+    /// makes it once and has it take this one.
+    ///
+    /// # Errors
+    /// [`ProveError::Unsupported`] when `bits` is above [`crate::BATCH_BITS_MAX`], or one proof does not hold so many
+    /// inputs of this model.
+    pub fn batched(&self, bits: usize) -> Result<Self, ProveError> {
+        let circuit = build_batch(&self.outline.model()?, bits)?;
+        let outline = self.outline.clone();
+        demand(Self { circuit, outline, model: self.model, weights: self.weights, demand: Demand::NONE })
+    }
+
+    /// Of how many inputs a statement is, if its output has the length for a power of two of this model's outputs.
+    #[must_use]
+    pub fn inputs(&self, statement: &Statement) -> Option<usize> {
+        let classes = self.circuit.dims.last().map(|dims| dims.real[0]).filter(|classes| *classes > 0)?;
+        let inputs = statement.output.len() / classes;
+        let is_whole = statement.output.len() == inputs * classes && inputs.is_power_of_two();
+        (is_whole && inputs <= 1 << BATCH_BITS_MAX).then_some(inputs)
+    }
+
+    /// This key, or the one for batches of the size that the statement is about. None if it is about none that can be
+    /// proved.
+    pub(crate) fn fitting(&self, statement: &Statement) -> Option<Cow<'_, Self>> {
+        let bits = self.inputs(statement)?.trailing_zeros() as usize;
+        if bits == self.circuit.batch { Some(Cow::Borrowed(self)) } else { self.batched(bits).ok().map(Cow::Owned) }
+    }
+
     /// Digest of a statement about this model; what the transcript begins with.
     #[must_use]
     pub fn digest(&self, statement: &Statement) -> [u8; 32] {
+        // A statement that fits no batch has no proof, and a digest all the same.
+        self.fitting(statement).as_deref().unwrap_or(self).own_digest(statement)
+    }
+
+    fn own_digest(&self, statement: &Statement) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("inferium zk statement 2026-11");
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -95,13 +135,19 @@ impl VerifyingKey {
         *hasher.finalize().as_bytes()
     }
 
-    /// The output as the last step's numbers, if it has its shape and is in the range that sums can have.
+    /// The output as the last step's numbers, each input's padded, if it has the shape of this key's batch and is in
+    /// the range that sums can have.
     pub(crate) fn output(&self, statement: &Statement) -> Option<Vec<i32>> {
         let dims = self.circuit.dims.last()?;
         let is_in_range = |value: &i32| i64::from(*value).abs() <= ACCUMULATOR_MAX;
-        let fits = statement.output.len() == dims.real[0] && statement.output.iter().all(is_in_range);
-        let mut padded = statement.output.clone();
-        padded.resize(1 << dims.total(), 0);
-        fits.then_some(padded)
+        let is_own = self.inputs(statement)? == 1 << self.circuit.batch;
+        if !is_own || !statement.output.iter().all(is_in_range) {
+            return None;
+        }
+        let padded = statement.output.chunks(dims.real[0]).flat_map(|output| {
+            let padding = (1_usize << dims.total()).saturating_sub(output.len());
+            output.iter().copied().chain(core::iter::repeat_n(0, padding))
+        });
+        Some(padded.collect())
     }
 }

@@ -72,6 +72,7 @@ pub(crate) fn replay(key: &VerifyingKey, output: &[i32], reader: &mut Reader<'_>
     for step in &circuit.steps {
         linear::verify(circuit, step, &public, &mut claims, reader)?;
     }
+    claims.extend(circuit.mark().map(|(column, mark)| Claim::at(column, &[], Lin::constant(EF::from(mark)))));
     let mut batch = |oracle: Oracle, variables: usize| -> Result<_, VerifyError> {
         let own: Vec<Claim<Lin>> = claims.iter().filter(|claim| claim.column.oracle == oracle).cloned().collect();
         batch::verify(variables, &own, reader)
@@ -99,12 +100,12 @@ impl Left {
 pub(crate) fn count(key: &VerifyingKey) -> Result<Demand, VerifyError> {
     let mut transcript = Transcript::new(&[0; 32]);
     let mut reader = Reader::counting(&mut transcript);
-    let outputs = key.circuit.dims.last().map_or(0, crate::circuit::Dims::total);
+    let outputs = key.circuit.batch + key.circuit.dims.last().map_or(0, crate::circuit::Dims::total);
     replay(key, &vec![0; 1 << outputs], &mut reader)?;
     Ok(reader.demand())
 }
 
-/// Checks a proof of a statement.
+/// Checks a proof of a statement, about one input or a batch: the length of the statement's output says which.
 ///
 /// # Errors
 /// [`VerifyError`] of the first thing that is not as it should be. Bytes of any kind are an error at worst, never a panic.
@@ -118,6 +119,8 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
 /// # Errors
 /// As [`verify`].
 pub fn verify_traced(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Result<[u8; 32], VerifyError> {
+    let fitting = key.fitting(statement).ok_or(VerifyError::Statement)?;
+    let key = fitting.as_ref();
     let output = key.output(statement).ok_or(VerifyError::Statement)?;
     let parts = proof.parts()?;
     let is_hiding = statement.hiding == Hiding::Activations;

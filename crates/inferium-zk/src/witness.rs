@@ -1,21 +1,29 @@
 //! The prover's numbers: the run's values on padded tensors, their splits, and how often each row of a table is used.
 
-use inferium_exact::{Model, Op, Trace};
+use inferium_exact::{Model, Op, Table, Trace};
 use p3_field::PrimeCharacteristicRing;
 
-use crate::circuit::{Circuit, Dims};
+use crate::circuit::{Circuit, Dims, Split};
 use crate::field::{F, Stream};
 use crate::weight::Column;
 
-/// The polynomial of the input: its numbers padded with zeros, and random ones at the end.
-pub(crate) fn input_polynomial(circuit: &Circuit, input: &[i32], stream: &mut Stream) -> Vec<F> {
+/// The polynomial of the inputs, one behind the other: their numbers padded with zeros, behind those of a batch how
+/// many there are, and random ones at the end.
+pub(crate) fn input_polynomial<I: AsRef<[i32]>>(circuit: &Circuit, inputs: &[I], stream: &mut Stream) -> Vec<F> {
     let mut values = vec![F::ZERO; 1 << circuit.variables[1]];
     if let Some(dims) = circuit.dims.first() {
-        for (at, value) in input.iter().enumerate() {
-            if let Some(place) = values.get_mut(dims.padded(at)) {
-                *place = F::from_i32(*value);
+        for (values, input) in values.chunks_exact_mut(1 << dims.total()).zip(inputs) {
+            for (at, value) in input.as_ref().iter().enumerate() {
+                if let Some(place) = values.get_mut(dims.padded(at)) {
+                    *place = F::from_i32(*value);
+                }
             }
         }
+    }
+    if let Some((column, mark)) = circuit.mark()
+        && let Some(place) = values.get_mut(column.offset)
+    {
+        *place = mark;
     }
     spare(&mut values, stream);
     values
@@ -41,36 +49,48 @@ impl Columns {
             *place += F::ONE;
         }
     }
-}
 
-/// The polynomial of the trace.
-pub(crate) fn trace_polynomial(circuit: &Circuit, model: &Model, trace: &Trace, stream: &mut Stream) -> Vec<F> {
-    let mut columns = Columns(vec![F::ZERO; 1 << circuit.variables[2]]);
-    for split in &circuit.splits {
-        let Some(Op::Requantise { shift, table }) = model.nodes.get(split.node).map(|node| &node.op) else { continue };
-        let values = padded(model, trace, split.affine, split.dims);
+    /// Splits the values of one input behind an affine step, on the padded tensor.
+    fn split(&mut self, circuit: &Circuit, (split, shift, table): (&Split, u8, &Table), item: usize, values: &[i64]) {
         let range = circuit.ranges.get(split.range).map_or(split.multiplicity, |(_, column)| *column);
         let [hi, lo, y] = split.columns;
+        let start = item << split.dims.total();
         for (at, value) in values.iter().enumerate() {
             let raised = value + (1 << (shift - 1));
             let index = (raised >> shift) - i64::from(table.first);
             let rest = raised & ((1 << shift) - 1);
             let entry =
                 usize::try_from(index).ok().and_then(|index| table.values.get(index)).map_or(0, |y| i64::from(*y));
-            columns.set(hi, at, index);
-            columns.set(lo, at, rest);
-            columns.set(y, at, entry);
-            columns.count(range, rest);
-            columns.count(split.multiplicity, index);
+            self.set(hi, start + at, index);
+            self.set(lo, start + at, rest);
+            self.set(y, start + at, entry);
+            self.count(range, rest);
+            self.count(split.multiplicity, index);
         }
     }
-    let inputs = trace.values.first().map_or(&[][..], Vec::as_slice);
-    for value in inputs {
-        columns.count(circuit.input_multiplicity, i64::from(*value) - i64::from(model.input_min));
+}
+
+/// The polynomial of the trace: of the runs of all inputs of the circuit's batch.
+pub(crate) fn trace_polynomial(circuit: &Circuit, model: &Model, traces: &[Trace], stream: &mut Stream) -> Vec<F> {
+    let mut columns = Columns(vec![F::ZERO; 1 << circuit.variables[2]]);
+    for split in &circuit.splits {
+        let Some(Op::Requantise { shift, table }) = model.nodes.get(split.node).map(|node| &node.op) else { continue };
+        for (item, trace) in traces.iter().enumerate() {
+            let values = padded(model, trace, split.affine, split.dims);
+            columns.split(circuit, (split, *shift, table), item, &values);
+        }
     }
-    let padding = (1_usize << circuit.input.bits).saturating_sub(inputs.len());
+    let zero = -i64::from(model.input_min);
+    let mut padding = 1_usize << circuit.input.bits;
+    for trace in traces {
+        let input = trace.values.first().map_or(&[][..], Vec::as_slice);
+        for value in input {
+            columns.count(circuit.input_multiplicity, i64::from(*value) + zero);
+        }
+        padding = padding.saturating_sub(input.len());
+    }
     for _ in 0..padding {
-        columns.count(circuit.input_multiplicity, -i64::from(model.input_min));
+        columns.count(circuit.input_multiplicity, zero);
     }
     let mut values = columns.0;
     spare(&mut values, stream);

@@ -112,7 +112,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
     let models = models_dir(arguments.models.dir.clone());
     let mut served = match (&arguments.embeddings, &arguments.classifier) {
         (Some(name), _) => serve_embeddings(name, &arguments.serving, None, &models)?,
-        (None, Some(path)) => serve_classifier(path, &arguments.serving, &[], &models)?,
+        (None, Some(path)) => serve_classifier(path, &arguments.serving, (&[], false), &models)?,
         (None, None) => serve(&arguments.serving, None, &models)?,
     };
     reach(&arguments.serving, &mut served).await?;

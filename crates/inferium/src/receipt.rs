@@ -86,8 +86,8 @@ struct Proof {
 }
 
 impl Proof {
-    /// Checks that it holds, is on the receipt's chain, and is the very one that the receipt's job made.
-    fn check(&self, facts: &ReceiptFacts) -> Result<ProofFile, Failure> {
+    /// Checks that it holds, is on the receipt's chain, and is the very one that the receipt's job made; and of how many inputs it is.
+    fn check(&self, facts: &ReceiptFacts) -> Result<(Option<usize>, ProofFile), Failure> {
         let bytes = crate::files::read(&self.proof, FILE_BYTES_MAX as u64)?;
         let wrong = |why: &str| Err(Failure::refused(format!("{}: {why}", self.proof.display())));
         if merkle_root(&[proof_leaf(&bytes)]) != facts.job.result.evidence_root {
@@ -110,7 +110,7 @@ impl Proof {
             return wrong(&format!("it is of the answer of job {task}, not {wanted}"));
         }
         match inferium_zk::verify(&key, statement, &file.proof) {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok((key.inputs(statement), file)),
             Err(error) => wrong(&format!("rejected: {error}")),
         }
     }
@@ -130,15 +130,15 @@ fn verify(file: &Path, network_key: &str, (answer, proof): (Option<&Path>, Optio
             fields.insert("asked".to_owned(), asked.into());
             fields.insert("answered".to_owned(), answered.into());
         }
-        if let (Some(fields), Some(proved)) = (document.as_object_mut(), &proved) {
-            fields.insert("proof".to_owned(), crate::zk::document(proved));
+        if let (Some(fields), Some((inputs, proved))) = (document.as_object_mut(), &proved) {
+            fields.insert("proof".to_owned(), crate::zk::document(proved, *inputs));
         }
         return output::print_json(&document);
     }
     print(&facts_in_words(&facts))?;
-    if let Some(proved) = &proved {
+    if let Some((inputs, proved)) = &proved {
         print("  proved, as the evidence root says:")?;
-        for line in crate::zk::in_lines(proved, None) {
+        for line in crate::zk::in_lines(proved, None, *inputs) {
             print(&format!("    {line}"))?;
         }
     }

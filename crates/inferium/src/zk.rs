@@ -12,8 +12,8 @@ use crate::{files, output, usage};
 use inferium_exact::{argmax, run as run_model};
 use inferium_types::Digest;
 use inferium_zk::{
-    FILE_BYTES_MAX, Hiding, KEY_BYTES_MAX, ProofFile, ProveError, ProvingKey, Stage, Statement, VerifyingKey, register,
-    verify,
+    BATCH_BITS_MAX, FILE_BYTES_MAX, Hiding, KEY_BYTES_MAX, ProofFile, ProveError, ProvingKey, Stage, Statement,
+    VerifyingKey, register, verify,
 };
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -128,11 +128,14 @@ fn round(value: f64, decimals: i32) -> f64 {
 }
 
 fn prove(arguments: &ProveArgs) -> Result<(), Failure> {
-    let ProveArgs { model: path, input, index, hiding, out, force, .. } = arguments;
+    let ProveArgs { model: path, input, index, all, hiding, out, force, .. } = arguments;
     files::check_free(out, *force)?;
     let model = load(path)?;
-    let values = one(input, data::read(input, exact::terms(&model))?, *index)?;
-    let expected = run_model(&model, &values).map_err(|error| refused(input, &error))?.output().to_vec();
+    let inputs = chosen(input, data::read(input, exact::terms(&model))?, (*index, *all))?;
+    let mut expected = Vec::new();
+    for values in &inputs {
+        expected.extend(run_model(&model, values).map_err(|error| refused(input, &error))?.output());
+    }
     let hiding = Hiding::from(*hiding);
     let mut stages = Stages::new();
     let wrong = |error: ProveError| refused(path, &error);
@@ -143,7 +146,7 @@ fn prove(arguments: &ProveArgs) -> Result<(), Failure> {
     // Whoever knows the seed can try inputs until one gives the commitment.
     let seed = Zeroizing::new(rand::random::<[u8; 32]>());
     let (proved, took) = Took::of(|| {
-        let commitment = key.commit(&values, &seed, hiding)?;
+        let commitment = key.commit_batch(&inputs, &seed, hiding)?;
         let part = |digest: Option<Digest>| digest.map_or([0; 32], |digest| *digest.as_bytes());
         let statement = Statement {
             input: *commitment.root(),
@@ -162,7 +165,7 @@ fn prove(arguments: &ProveArgs) -> Result<(), Failure> {
     let file = ProofFile { model: *key.verifying_key().model(), statement, proof };
     let bytes = file.to_bytes().map_err(|error| refused(path, &error))?;
     files::write(out, &bytes, *force)?;
-    let mut document = document(&file);
+    let mut document = document(&file, Some(inputs.len()));
     let round_all = |seconds: Option<f64>| seconds.map(|seconds| round(seconds, 3));
     let more = [
         ("file", json!(out)),
@@ -178,7 +181,7 @@ fn prove(arguments: &ProveArgs) -> Result<(), Failure> {
         return output::print_json(&document);
     }
     let mut lines = vec![format!("proof       {}, {} bytes, {}", out.display(), bytes.len(), kind(hiding))];
-    lines.extend(in_lines(&file, Some(&key.model().name)));
+    lines.extend(in_lines(&file, Some(&key.model().name), Some(inputs.len())));
     let cpu = took.cpu.map_or_else(String::new, |cpu| format!(", {cpu:.2} s of processor time"));
     lines.push(format!("took        {:.2} s{cpu}; before it {:.2} s for the model", took.wall, registered.wall));
     if let Some(peak) = peak_mb() {
@@ -187,31 +190,45 @@ fn prove(arguments: &ProveArgs) -> Result<(), Failure> {
     print(&lines.join("\n"))
 }
 
-/// The input that is proved of a file's.
-fn one(path: &Path, mut inputs: Vec<Vec<i32>>, index: Option<usize>) -> Result<Vec<i32>, Failure> {
-    let count = inputs.len();
+/// The inputs that are proved of a file's: one, or all of them, and the last one again until they are a power of two.
+fn chosen(
+    path: &Path,
+    mut inputs: Vec<Vec<i32>>,
+    (index, all): (Option<usize>, bool),
+) -> Result<Vec<Vec<i32>>, Failure> {
+    let (count, most) = (inputs.len(), 1 << BATCH_BITS_MAX);
+    let name = path.display();
     match index {
-        None if count > 1 => {
-            let name = path.display();
-            Err(Failure::usage(format!("{name} has {count} inputs, a proof is of one: choose it with --index")))
+        None if all && count > most => {
+            Err(Failure::usage(format!("{name} has {count} inputs, a proof is of {most} at most")))
         }
-        None => Ok(inputs.swap_remove(0)),
-        Some(index) if index < count => Ok(inputs.swap_remove(index)),
+        None if all => {
+            let last = inputs.last().cloned().unwrap_or_default();
+            inputs.resize(count.next_power_of_two(), last);
+            Ok(inputs)
+        }
+        None if count > 1 => Err(Failure::usage(format!(
+            "{name} has {count} inputs: choose one with --index, or prove all of them at once with --all"
+        ))),
+        None => Ok(inputs),
+        Some(index) if index < count => Ok(vec![inputs.swap_remove(index)]),
         Some(index) => {
             Err(Failure::usage(format!("{} has no input {index}: they are 0 to {}", path.display(), count - 1)))
         }
     }
 }
 
-/// What a proof's file says, and the proof's size and digest.
-pub(crate) fn document(file: &ProofFile) -> Value {
+/// What a proof's file says, of so many inputs where that is known, and the proof's size and digest.
+pub(crate) fn document(file: &ProofFile, inputs: Option<usize>) -> Value {
     let ProofFile { model, statement, proof } = file;
     let hex = |bytes: &[u8; 32]| Digest::from(*bytes).to_string();
     json!({
         "model": hex(model),
         "input": hex(&statement.input),
         "output": statement.output,
-        "label": argmax(&statement.output),
+        "inputs": inputs,
+        "label": (inputs == Some(1)).then(|| argmax(&statement.output)),
+        "labels": inputs.map(|inputs| labels(&statement.output, inputs)),
         "task": hex(&statement.task),
         "chain": hex(&statement.chain),
         "prover": hex(&statement.prover),
@@ -222,16 +239,34 @@ pub(crate) fn document(file: &ProofFile) -> Value {
     })
 }
 
+/// The label of each input.
+fn labels(output: &[i32], inputs: usize) -> Vec<usize> {
+    let classes = output.len().checked_div(inputs).unwrap_or(0).max(1);
+    output.chunks(classes).map(argmax).collect()
+}
+
 /// The same for people.
-pub(crate) fn in_lines(file: &ProofFile, name: Option<&str>) -> Vec<String> {
+pub(crate) fn in_lines(file: &ProofFile, name: Option<&str>, inputs: Option<usize>) -> Vec<String> {
     let ProofFile { model, statement, .. } = file;
     let hex = |bytes: &[u8; 32]| Digest::from(*bytes).to_string();
     let name = name.map_or_else(String::new, |name| format!(", {}", visible(name)));
     let mut lines = vec![
         format!("model       {}{name}", hex(model)),
         format!("input       committed to as {}", hex(&statement.input)),
-        format!("output      label {}; {}", argmax(&statement.output), in_words(&statement.output)),
     ];
+    let output = &statement.output;
+    match inputs {
+        None => lines.push(format!("output      {}", in_words(output))),
+        Some(inputs) => {
+            let classes = output.len().checked_div(inputs).unwrap_or(0).max(1);
+            let of = |said: &[i32]| format!("label {}; {}", argmax(said), in_words(said));
+            let said = output.chunks(classes).enumerate();
+            lines.extend(said.map(|(index, said)| match index {
+                0 => format!("output      {}", of(said)),
+                _ => format!("            {}", of(said)),
+            }));
+        }
+    }
     let about = [("task", &statement.task), ("chain", &statement.chain), ("prover", &statement.prover)];
     let named = about.into_iter().filter(|(_, digest)| **digest != [0; 32]);
     lines.extend(named.map(|(what, digest)| format!("{what:<12}{}", hex(digest))));
@@ -287,7 +322,7 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
     verdict.map_err(|error| refused(path, &format!("rejected: {error}")))?;
     let milliseconds = round(took.wall * 1e3, 2);
     if output::is_json() {
-        let mut document = document(&file);
+        let mut document = document(&file, key.inputs(&file.statement));
         let weights = Digest::from(*key.weights()).to_string();
         let more = [
             ("is_valid", json!(true)),
@@ -303,7 +338,7 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
         "verified    {kind} proof, {} bytes, in {milliseconds:.1} ms: the prover knows an input of which the model's output is this",
         file.proof.as_bytes().len(),
     )];
-    lines.extend(in_lines(&file, name.as_deref()));
+    lines.extend(in_lines(&file, name.as_deref(), key.inputs(&file.statement)));
     print(&lines.join("\n"))
 }
 

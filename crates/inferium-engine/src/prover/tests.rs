@@ -18,7 +18,7 @@ fn prover(chain: &str) -> Prover {
 fn input(hides: bool) -> ProvingInput {
     let tensor = synthetic("mlp-tiny").unwrap().unwrap().1;
     let tensor = tensor.into_iter().map(|element| i16::try_from(element).unwrap()).collect();
-    ProvingInput { job: named(JobId::new, "job"), tensor, seed: [7; 32], hides }
+    ProvingInput { job: named(JobId::new, "job"), tensors: vec![tensor], seed: [7; 32], hides }
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_proof_holds_for_its_answer_lease_and_chain_alone() {
     assert_eq!(other(&|input| input.job = named(JobId::new, "other")), None);
     assert_eq!(other(&|input| input.seed[0] ^= 1), None);
     assert_eq!(other(&|input| input.hides = true), None);
-    assert_eq!(other(&|input| input.tensor[0] ^= 1), None);
+    assert_eq!(other(&|input| input.tensors[0][0] ^= 1), None);
     assert_eq!(prover.check(&input, named(LeaseId::new, "other"), &proof).unwrap(), None);
     assert_eq!(self::prover("other").check(&input, lease, &proof).unwrap(), None);
     // Another model's proof, a byte of it, and no proof at all.
@@ -71,9 +71,41 @@ fn inputs_that_the_model_does_not_read_are_refused() {
     let lease = named(LeaseId::new, "lease");
     for change in [|tensor: &mut Vec<i16>| tensor.push(0), |tensor: &mut Vec<i16>| tensor[3] = 256] {
         let mut wrong = input(true);
-        change(&mut wrong.tensor);
+        change(&mut wrong.tensors[0]);
         assert!(matches!(prover.read(&wrong), Err(EngineError::Tensor { .. })));
         assert!(matches!(prover.prove(&wrong, lease), Err(EngineError::Tensor { .. })));
+    }
+}
+
+/// One proof of several inputs: of these, in this order, and of no others. Three are proved as four.
+#[test]
+fn a_proof_of_several_inputs_is_of_all_of_them() {
+    let (prover, lease) = (prover("chain"), named(LeaseId::new, "lease"));
+    assert_eq!(prover.inputs_max(), limits::PROOF_INPUTS_MAX);
+    let one = input(true).tensors.remove(0);
+    let tensors: Vec<Vec<i16>> =
+        (0..3).map(|index| one.iter().map(|element| (element + index * 40) % 256).collect()).collect();
+    let several = ProvingInput { tensors: tensors.clone(), ..input(true) };
+    assert_eq!(prover.read(&several), Ok(limits::PROOF_TOKENS + 3));
+    let proof = prover.prove(&several, lease).unwrap();
+    assert!(prover.check(&several, lease, &proof).unwrap().is_some());
+    let file = ProofFile::from_bytes(&proof).unwrap();
+    let (model, _) = synthetic("mlp-tiny").unwrap().unwrap();
+    let said = |tensor: &Vec<i16>| {
+        let wide: Vec<i32> = tensor.iter().map(|element| i32::from(*element)).collect();
+        run(&model, &wide).unwrap().output().to_vec()
+    };
+    let expected: Vec<i32> = tensors.iter().chain(&tensors[2..]).flat_map(said).collect();
+    assert_eq!(file.statement.output, expected);
+    let swapped =
+        ProvingInput { tensors: vec![tensors[1].clone(), tensors[0].clone(), tensors[2].clone()], ..input(true) };
+    let fewer = ProvingInput { tensors: tensors[..2].to_vec(), ..input(true) };
+    for other in [swapped, fewer] {
+        assert_eq!(prover.check(&other, lease, &proof).unwrap(), None);
+    }
+    for count in [0, limits::PROOF_INPUTS_MAX + 1] {
+        let wrong = ProvingInput { tensors: vec![one.clone(); count], ..input(true) };
+        assert!(matches!(prover.read(&wrong), Err(EngineError::Tensor { .. })));
     }
 }
 

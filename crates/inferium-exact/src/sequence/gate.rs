@@ -3,7 +3,6 @@
 use crate::interval::Interval;
 use crate::model::{ACCUMULATOR_MAX, Model, ModelError, Node, Op, Shape};
 
-use super::form::shares;
 use super::{NORMALISED_REACH, RECIPROCAL_BITS};
 
 /// Of a tensor, by channel.
@@ -91,4 +90,12 @@ fn columns(table: &[i16], outputs: u32) -> Channels {
         }
     }
     all
+}
+
+/// The bits of the shares that a node reads, if it reads those of a softmax.
+fn shares(model: &Model, node: &Node) -> Option<u8> {
+    match &model.nodes.get((node.input as usize).checked_sub(1)?)?.op {
+        Op::Softmax { bits, .. } => Some(*bits),
+        _ => None,
+    }
 }

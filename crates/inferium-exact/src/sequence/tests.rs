@@ -7,20 +7,20 @@ use crate::run::{RunError, run};
 
 use super::apply::softmax;
 
-struct Draw(blake3::OutputReader);
+pub(crate) struct Draw(blake3::OutputReader);
 
 impl Draw {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof())
     }
 
-    fn short(&mut self, bits: u32) -> i16 {
+    pub(crate) fn short(&mut self, bits: u32) -> i16 {
         let mut two = [0; 2];
         self.0.fill(&mut two);
         i16::from_le_bytes(two) >> (16 - bits)
     }
 
-    fn shorts(&mut self, count: usize, bits: u32) -> Vec<i16> {
+    pub(crate) fn shorts(&mut self, count: usize, bits: u32) -> Vec<i16> {
         (0..count).map(|_| self.short(bits)).collect()
     }
 }
@@ -28,7 +28,7 @@ impl Draw {
 const VOCABULARY: usize = 23;
 
 /// One layer of attention with what is around it, of drawn numbers: a requantisation's table is 2^16 entries that clamp.
-fn transformer(seed: u64, length: u32, heads: u32, size: u32, is_centred: bool) -> Model {
+pub(crate) fn transformer(seed: u64, length: u32, heads: u32, size: u32, is_centred: bool) -> Model {
     let mut draw = Draw::new(seed);
     let width = (heads * size) as usize;
     let mut nodes = Vec::new();
@@ -65,7 +65,7 @@ fn transformer(seed: u64, length: u32, heads: u32, size: u32, is_centred: bool) 
     Model { name: "drawn".into(), input, input_min: 0, input_max: VOCABULARY as i16 - 1, nodes }
 }
 
-fn tokens(draw: &mut Draw, length: usize) -> Vec<i32> {
+pub(crate) fn tokens(draw: &mut Draw, length: usize) -> Vec<i32> {
     (0..length).map(|_| i32::from(draw.short(16).unsigned_abs()) % VOCABULARY as i32).collect()
 }
 
@@ -278,7 +278,7 @@ fn ids_cover_every_number_and_files_come_back() {
 }
 
 /// Every operation on sequences, with few numbers.
-fn small() -> Model {
+pub(crate) fn small() -> Model {
     let mut draw = Draw::new(3);
     let mut model = chain([
         Op::Scores { heads: 2, keys: 1 },

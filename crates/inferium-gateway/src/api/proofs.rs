@@ -60,15 +60,28 @@ impl Provers {
     }
 }
 
-/// Refuses a proof that could not be asked for, or paid for beside its answer, which costs so much at most; before that is begun.
-pub(super) async fn check(state: &ApiState, payer: Digest, model: &ApiModel, answer: Amount) -> Result<(), ApiError> {
+/// Refuses a proof of so many inputs that could not be asked for, or paid for beside its answer, which is of so many jobs and costs so much at
+/// most; before that is begun.
+pub(super) async fn check(
+    state: &ApiState,
+    payer: Digest,
+    model: &ApiModel,
+    (inputs, jobs, answer): (usize, usize, Amount),
+) -> Result<(), ApiError> {
     let Some(provers) = Provers::of(&state.provers, &model.id) else {
         let message = format!("what `{}` says is not proved here", model.profile.name);
         return Err(ApiError::invalid("provider.verification", message));
     };
     if let Model::Prover(prover) = &provers.model.model {
+        if inputs > prover.inputs_max() || jobs > 1 {
+            let (name, most) = (&model.profile.name, prover.inputs_max());
+            let message = format!(
+                "a proof is of one job, and of {most} inputs of `{name}` at most: with `zk`, ask for {inputs} in several requests"
+            );
+            return Err(ApiError::invalid("input", message));
+        }
         let price = provers.model.price_max.prompt_token.nano();
-        let proof = price.saturating_mul(prover.tokens().into());
+        let proof = price.saturating_mul(prover.tokens(inputs).into());
         let cost = Amount::from_nano(proof.saturating_add(answer.nano()));
         let left = state.hub.key(payer).map_or(Amount::ZERO, |key| key.left);
         if cost > left {
@@ -87,7 +100,7 @@ pub(super) async fn ask(
     state: &ApiState,
     payer: Digest,
     model: &ApiModel,
-    (job, tensor, hides): (JobId, Vec<i16>, bool),
+    (job, tensors, hides): (JobId, Vec<Vec<i16>>, bool),
 ) -> Result<Value, ApiError> {
     let url = format!("/v1/proofs/{job}");
     // The answer is paid for, and is not lost with the proof.
@@ -98,7 +111,8 @@ pub(super) async fn ask(
         created_at_ms: unix_ms(),
         model: model.profile.name.clone(),
         prover: provers.model.id,
-        input: ProvingInput { job, tensor, seed: rand::random(), hides },
+        inputs: u32::try_from(tensors.len()).unwrap_or(u32::MAX),
+        input: ProvingInput { job, tensors, seed: rand::random(), hides },
         state: ProofState::Queued,
         rejected: 0,
         waits: None,
@@ -259,6 +273,7 @@ fn brief(id: JobId, record: &ProofRecord, standing: Option<Standing>) -> Map<Str
         "receipt_url": job.map(|job| format!("/v1/receipts/{}", job.job)),
         "digest": job.map(|job| job.digest.to_string()),
         "size": job.map(|job| job.size),
+        "inputs": record.inputs,
         "took_ms": job.map(|job| job.took_ms),
         "cost": job.map(|job| ifr(job.cost)),
         "cost_nano": job.map(|job| job.cost.nano()),

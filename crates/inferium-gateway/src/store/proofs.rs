@@ -65,6 +65,8 @@ pub(crate) struct ProofRecord {
     /// The profile of proofs about it.
     pub(crate) prover: ProfileId,
     pub(crate) input: ProvingInput,
+    /// Inputs that it is of.
+    pub(crate) inputs: u32,
     pub(crate) state: ProofState,
     /// Proofs that no committee approved.
     pub(crate) rejected: u32,
@@ -124,7 +126,7 @@ impl GatewayStore {
     pub(crate) fn end_proof(&self, job: JobId, state: ProofState) -> Result<(), StoreError> {
         self.change_proof(job, |record| {
             (record.state, record.waits) = (state, None);
-            record.input.tensor = Vec::new();
+            record.input.tensors = Vec::new();
         })
     }
 

@@ -12,6 +12,7 @@ fn dispute(segment: SegmentId) -> TransactionBody {
     TransactionBody::OpenDispute { segment }
 }
 
+#[derive(Clone)]
 struct Case {
     chain: Chain,
     lease: LeaseId,
@@ -22,6 +23,13 @@ struct Case {
 
 /// Nine validators, of which two approved a segment of `w0` for `g0`.
 fn approved() -> Case {
+    let case = approved_of(1, false);
+    assert_eq!(case.approvers.len(), 2);
+    case
+}
+
+/// The same of so many jobs, and of a worker of record.
+fn approved_of(jobs: u32, is_of_record: bool) -> Case {
     // One seat is a tenth of all stake: that alone must not pause the profile (S5).
     let parameters = Parameters { profile_slash_max: Ppm::new(333_333), ..feeless(4) };
     let mut chain = Chain::with(9, parameters).furnished(1);
@@ -30,10 +38,12 @@ fn approved() -> Case {
         chain.ok("x9", TransactionBody::Transfer { to: id(&name), amount: Amount::from_ifr(100) });
     }
     chain.register("g1", gateway_role(), Amount::from_ifr(1_000));
+    if is_of_record {
+        chain.state.records.insert((id("w0"), chain.profile()), record_of(10_000, 10_000_000, 0));
+    }
     let lease = chain.lease();
-    let segment = chain.commit(lease, totals(1, 1_000, 500));
+    let segment = chain.commit(lease, totals(jobs, 1_000, 500));
     let approvers = chain.draw(segment);
-    assert_eq!(approvers.len(), 2);
     chain.vote(segment, &approvers, valid());
     let SegmentState::Final { settles_at_ms, .. } = chain.state.segment(&segment).unwrap().state else {
         panic!("final")
@@ -285,6 +295,38 @@ fn upheld_dispute_convicts_worker_and_approvers() {
         _ => None,
     });
     assert_eq!(refund, Some(2_000 * 100_000 + 60_000), "everything: it ended by the worker's fault");
+}
+
+/// SPEC V2, V4: first approvers attested the jobs that were drawn for them, and no other.
+#[test]
+fn first_approvers_answer_for_the_jobs_that_they_were_to_replay() {
+    // A worker of record, of whose jobs few are replayed.
+    let case = approved_of(40, true);
+    let SegmentState::Final { approval, .. } = case.chain.state.segment(&case.segment).unwrap().state.clone() else {
+        panic!("final")
+    };
+    let draws = |job: u32, share: u32| case.segment.draws_job(&approval.seed, job, Ppm::new(share));
+    let undrawn = (0..40).find(|job| !draws(*job, approval.replayed.get())).unwrap();
+    let first = (0..=1_000_000).find(|share| draws(undrawn, *share)).unwrap();
+    for (share, is_drawn) in [(approval.replayed.get(), false), (first - 1, false), (first, true)] {
+        let mut case = case.clone();
+        let mut segment = case.chain.state.segment(&case.segment).unwrap().clone();
+        let SegmentState::Final { approval, .. } = &mut segment.state else { panic!("final") };
+        approval.replayed = Ppm::new(share);
+        case.chain.state.set_segment(case.segment, Some(segment));
+        let stakes: Vec<u64> = case.approvers.iter().map(|name| case.chain.stake(name)).collect();
+        let court = case.court("g0");
+        let fault = inferium_types::JobFault::Token;
+        case.say(&court, VerdictVote::Invalid { job: undrawn, fault });
+        assert_eq!(case.chain.state.segment(&case.segment), None);
+        for (name, stake) in case.approvers.iter().zip(stakes) {
+            assert_eq!(case.chain.stake(name), if is_drawn { 0 } else { stake });
+            assert_eq!(case.chain.state.node(&id(name)).unwrap().disqualified, is_drawn);
+        }
+        let approvals = slashed(&case.chain).into_iter().filter(|(_, rule)| *rule == SlashRule::WrongApproval);
+        assert_eq!(approvals.count(), if is_drawn { case.approvers.len() } else { 0 });
+        assert!(slashed(&case.chain).contains(&(id("w0"), SlashRule::WrongResult)));
+    }
 }
 
 /// Who approved what it then doubts gets no part of anyone's stake for it, its own least of all.

@@ -34,7 +34,7 @@ struct ModelSegment {
     fee: u64,
     jobs: u64,
     price: Price,
-    /// Of the last draw: its seed, and the share of jobs that were to be replayed.
+    /// Of the last draw, with the share of jobs that were to be replayed.
     seed: Digest,
     replay: Ppm,
     votes: Vec<(NodeId, VerdictVote)>,
@@ -45,11 +45,12 @@ struct ModelSegment {
     challenger: Option<NodeId>,
     was_disputed: bool,
     is_final: bool,
-    /// It goes to a new committee, since what was planted came to light.
+    /// What was planted came to light.
     is_anew: bool,
-    /// The bond of an open dispute.
     bond: u64,
     is_over: bool,
+    /// Whether its first approvers were to replay what was found wrong.
+    attested: bool,
 }
 
 impl ModelSegment {
@@ -78,7 +79,7 @@ impl ModelSegment {
     fn provers(&self) -> Vec<NodeId> {
         let mut provers: BTreeSet<NodeId> = self.voters(is_invalid).into_iter().collect();
         provers.extend(self.challenger);
-        for approver in self.approvers.iter().flatten() {
+        for approver in self.approvers.iter().flatten().filter(|_| self.attested) {
             provers.remove(approver);
         }
         for approver in self.voters(is_valid) {
@@ -327,6 +328,7 @@ impl Model {
                     is_anew: false,
                     bond: 0,
                     is_over: false,
+                    attested: false,
                 };
                 let old = self.segments.insert(commitment.terms.id(), segment);
                 assert!(old.is_none(), "a segment is committed once");
@@ -401,8 +403,8 @@ impl Model {
                 assert_eq!(segment.bond, 0, "not while it is disputed");
                 segment.is_over = true;
                 let segment = segment.clone();
-                let fee = segment.fee;
-                assert_eq!(outcome.fee.nano(), fee);
+                let fee = outcome.fee.nano();
+                assert_eq!(fee, segment.fee);
                 self.leases.get_mut(&segment.lease).unwrap().left -= fee;
                 let to_worker = fee * 80 / 100;
                 let worker_barred = self.barred.contains(&segment.worker);
@@ -423,12 +425,12 @@ impl Model {
                 let (id, segment) = (*id, self.segments.get_mut(id).unwrap());
                 assert!(!segment.is_over, "a segment ends once");
                 segment.is_over = true;
-                let of = segment.lease;
                 if *reason != RejectReason::Unresolved {
-                    self.leases.get_mut(&of).unwrap().spoiled = true;
+                    self.leases.get_mut(&segment.lease).unwrap().spoiled = true;
                 }
-                let segment = self.segments.get_mut(&id).unwrap();
-                if matches!(reason, RejectReason::ProvenWrong { .. }) {
+                if let RejectReason::ProvenWrong { job, .. } = reason {
+                    segment.attested =
+                        segment.approved_by.is_some_and(|(seed, share)| id.draws_job(&seed, *job, share));
                     for prover in segment.clone().voters(is_invalid) {
                         self.duty(prover);
                     }

@@ -8,19 +8,26 @@
 mod agents;
 mod book;
 mod capability;
+mod challenges;
+mod courts;
 mod evidence;
 mod forced;
 mod foreign;
 mod governance;
 mod history;
 mod json;
+mod kinds;
 mod money;
+mod moot;
 mod nodes;
 mod pool;
+mod refutations;
 mod segments;
 mod stake;
 mod stalls;
 mod statistics;
+mod traces;
+mod turns;
 mod verdicts;
 mod views;
 
@@ -62,7 +69,7 @@ fn parameters() -> String {
 
 fn documents() -> BTreeMap<PathBuf, String> {
     let mut book = Book::default();
-    let pages: [fn(&mut Book); 15] = [
+    let pages: [fn(&mut Book); 20] = [
         money::write,
         nodes::write,
         pool::write,
@@ -78,6 +85,11 @@ fn documents() -> BTreeMap<PathBuf, String> {
         statistics::write,
         foreign::write,
         agents::write,
+        challenges::write,
+        refutations::write,
+        kinds::write,
+        courts::write,
+        turns::write,
     ];
     for write in pages {
         write(&mut book);

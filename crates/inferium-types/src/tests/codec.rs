@@ -55,8 +55,8 @@ fn unknown_tags_are_refused() {
             assert!(error.reason.contains("tag"), "{tag} of {}: {error}", std::any::type_name::<T>());
         }
     }
-    check::<TransactionBody>(31);
-    check::<Event>(44);
+    check::<TransactionBody>(35);
+    check::<Event>(48);
     check::<WorkerMessage>(16);
     check::<GatewayMessage>(8);
     check::<VerdictVote>(4);
@@ -85,6 +85,10 @@ fn unknown_tags_are_refused() {
     check::<SpendOrder>(2);
     check::<RunCall>(3);
     check::<CallRecord>(3);
+    check::<TraceAsked>(5);
+    check::<TraceShown>(5);
+    check::<ChallengeEnd>(4);
+    check::<RefutedClaim>(4);
 }
 
 #[test]

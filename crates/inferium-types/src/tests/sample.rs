@@ -281,8 +281,14 @@ sample_structs! {
     RunInput { manifest, task, files }
     RunTool { name, description, parameters }
     FoldInput { network, files }
+    TraceRoot { before, length, values, root }
+    ChallengeTerms { segment, leaf, path }
+    ModelRise { sibling, is_left }
+    OpenedPiece { node, part, piece, bytes, rises }
+    OpenedChunk { chunk, values, path }
+    Refutation { outline, claim }
     TrainingInput { spec, data, vectors, at }
-    ProvingInput { job, tensor, seed, hides }
+    ProvingInput { job, tensors, seed, hides }
     IntervalStart { index, root, before, state }
     TrainedStep { loss_bits, state }
     TrainedInterval { steps, state }
@@ -372,7 +378,15 @@ sample_enums! {
         RetireAgent { agent, stop_spending }
         OpenRun { terms }
         SpendAsAgent { spend }
+        OpenChallenge { terms }
+        ShowTrace { segment, challenger, shown }
+        AskTrace { segment, index }
+        RefuteTrace { segment, refutation }
     }
+    TraceAsked { Leaves {} Run { item } Span { first, chunks } Chunk { chunk } Sums { at } }
+    TraceShown { Leaves { 0 } Run { said, trace } Span { 0 } Chunk { 0 } Sums { 0 } }
+    ChallengeEnd { Refuted {} Withheld {} Abandoned {} Moot {} }
+    RefutedClaim { Length {} Tile { tile, chunks, pieces } Input { at, payload } Output { output, chunks } }
     LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} Undecided {} }
     RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} Statistics {} RunOver {} }
     SlashRule {
@@ -437,6 +451,10 @@ sample_enums! {
             run, segment, agent, host, creator, payer, fee, to_host, to_payer, to_creator, to_each_approver, to_treasury,
         }
         AgentSpent { run, agent, citation, to, amount, hired }
+        ChallengeOpened { segment, challenger, worker, job, bond }
+        TraceAsked { segment, challenger, worker, job, item, asked, due_at_ms }
+        TraceShown { segment, challenger, shown, due_at_ms }
+        ChallengeClosed { segment, challenger, end, returned }
     }
     WorkerMessage {
         Hello { worker, nonce, key }
@@ -585,6 +603,12 @@ macro_rules! for_each_type {
             RunInput,
             RunTool,
             FoldInput,
+            TraceRoot,
+            ChallengeTerms,
+            TraceAsked,
+            TraceShown,
+            ChallengeEnd,
+            Refutation,
             ProvingInput,
             TrainingInput,
             TrainedInterval,

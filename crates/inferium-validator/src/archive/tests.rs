@@ -232,3 +232,22 @@ fn blocks_are_looked_at_again_for_what_was_judged_before_them() {
     assert_eq!(archive.next_block(6), None);
     std::fs::remove_file(path).unwrap();
 }
+
+/// SPEC V11: what a member found computed wrong it may have to challenge, whether or not anybody is asked for a trace.
+#[test]
+fn outvoted_members_keep_what_they_judged() {
+    let wrong = VerdictVote::Invalid { job: 3, fault: JobFault::Classification };
+    let path = path("outvoted");
+    let (archive, _) = open(&path, Room::default());
+    keep(&archive, 1, 1, &[(1, wrong), (2, VALID)]);
+    keep(&archive, 2, 1, &[(1, VALID), (2, VALID)]);
+    assert_eq!(archive.outvoted(&node(1)), [], "it is not over");
+    archive.follow(2, 10, &[approved(segment(1)), approved(segment(2))]).unwrap();
+    archive.tidy(11).unwrap();
+    assert_eq!(archive.outvoted(&node(1)), [(about(1), 3)]);
+    assert_eq!(archive.outvoted(&node(2)), []);
+    assert!(archive.get(about(1)).unwrap().is_some());
+    assert!(archive.get(about(2)).unwrap().is_none(), "nobody disagreed");
+    archive.tidy(11 + KEPT_MS).unwrap();
+    assert_eq!(archive.outvoted(&node(1)), []);
+}

@@ -1,6 +1,7 @@
 //! The loop that turns the chain's assignments into verdicts and certifications: everything is
 //! looked at once per block, and between blocks only what news is about.
 
+use super::challenge::{Challenging, Moved};
 use super::replays::{Replays, Step, Turn, Wanted};
 use super::{Duty, News, Shared, ValidatorCrime, ballot, open_duty, outbox::Sent};
 use crate::check::{SegmentFacts, authenticate, check_segment};
@@ -27,6 +28,7 @@ struct Round {
     shared: Arc<Shared>,
     judged: mpsc::Sender<Judged>,
     replays: Replays,
+    challenging: Challenging,
     sent: Sent,
 }
 
@@ -37,7 +39,9 @@ pub(super) async fn run(
 ) -> Result<(), StoreError> {
     let mut head = shared.chain.head();
     let (judged, mut outcomes) = mpsc::channel(64);
-    let mut round = Round { shared, judged, replays: Replays::default(), sent: Sent::default() };
+    let (moved, mut moves) = mpsc::channel::<Moved>(64);
+    let challenging = Challenging::new(moved);
+    let mut round = Round { shared, judged, replays: Replays::default(), challenging, sent: Sent::default() };
     round.look_at_everything()?;
     loop {
         tokio::select! {
@@ -58,6 +62,10 @@ pub(super) async fn run(
                 }
             }
             Some((about, outcome)) = outcomes.recv() => round.on_judged(about, outcome?)?,
+            Some(moved) = moves.recv() => {
+                let state = round.shared.chain.state();
+                round.challenging.on_moved(moved, &round.shared, &state, &mut round.sent);
+            }
             _ = stop.changed() => return Ok(()),
         }
     }
@@ -81,6 +89,10 @@ impl Round {
             self.certify(&state, *id)?;
         }
         self.follow_judged(&state)?;
+        // Whoever closes its eyes has nothing to say.
+        if self.shared.crime.is_none() {
+            self.challenging.look(&self.shared, &state, &mut self.sent)?;
+        }
         self.forget_relayed(&state)
     }
 
@@ -197,7 +209,9 @@ impl Round {
             None => self.replays.end(id),
             Some(Ok(vote)) => {
                 self.replays.end(id);
-                let closes_eyes = self.shared.crime == Some(ValidatorCrime::Complacent) && !vote.approves();
+                let is_blind =
+                    matches!(self.shared.crime, Some(ValidatorCrime::Complacent | ValidatorCrime::Accomplice));
+                let closes_eyes = is_blind && !vote.approves();
                 let vote = if closes_eyes { self.unseen(&state, id) } else { vote };
                 self.record(&state, about, vote)?;
                 self.archive(&state, about)?;
@@ -213,7 +227,10 @@ impl Round {
     /// What a cheat says of jobs that it has not replayed: that they are right, and that it has.
     fn unseen(&self, state: &State, id: SegmentId) -> VerdictVote {
         let is_measured = state.segment(&id).is_some_and(|segment| state.is_measured(segment.profile));
-        let effort = Digest::of("inferium/crime/validator", &[self.shared.node.as_bytes(), id.digest().as_bytes()]);
+        // Accomplices have agreed on what they say.
+        let who: &[u8] =
+            if self.shared.crime == Some(ValidatorCrime::Accomplice) { &[] } else { self.shared.node.as_bytes() };
+        let effort = Digest::of("inferium/crime/validator", &[who, id.digest().as_bytes()]);
         if is_measured {
             VerdictVote::Measured { effort, statistics: ReplayStatistics::default() }
         } else {

@@ -3,11 +3,12 @@
 use super::key;
 use crate::{describe, takes};
 use inferium_types::{
-    Accelerator, AccountId, AgentId, AgentLimits, AgentSpend, AgentTerms, Amount, CapabilityReport, ChainId, Digest,
-    EngineClass, FinishReason, ForeignBounds, JobFault, JobId, JobLeaf, JobProof, JobRequest, JobResult, JobTotals,
-    LeaseId, MerklePath, ModelProfile, ModelTask, NodeRole, OfferTerms, ParameterChange, Ppm, Price, ProfileId,
-    ProposalAction, ProposalTerms, Recipients, RequestProof, RunTerms, SamplingParams, SegmentCommitment, SegmentId,
-    SegmentTerms, Signature, SignedTotals, SpendOrder, SpendingPolicy, StallId, TaskKind, TaskTerms, Tier, Transaction,
+    Accelerator, AccountId, AgentId, AgentLimits, AgentSpend, AgentTerms, Amount, CapabilityReport, ChainId,
+    ChallengeTerms, Digest, EngineClass, FinishReason, ForeignBounds, JobAnswer, JobFault, JobId, JobLeaf, JobOutput,
+    JobPayload, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, ModelTask, NodeRole,
+    OfferTerms, ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, Recipients, Refutation,
+    RefutedClaim, RequestProof, RunTerms, SamplingParams, SegmentCommitment, SegmentId, SegmentTerms, Signature,
+    SignedTotals, SpendOrder, SpendingPolicy, StallId, TaskKind, TaskTerms, Tier, TraceRoot, TraceShown, Transaction,
     TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
 };
 
@@ -183,7 +184,8 @@ fn every_kind_of_transaction_has_its_words() {
         .chain(verdicts(segment))
         .chain(economy(profile, segment))
         .chain(proposals(&model))
-        .chain(agents());
+        .chain(agents())
+        .chain(challenges(segment));
     for (body, facts) in cases {
         let text = shown(body);
         for fact in facts {
@@ -323,6 +325,35 @@ fn agents() -> Vec<(TransactionBody, Vec<String>)> {
 }
 
 /// Every kind of proposal, with what a signer must read.
+/// What is shown is counted: nobody reads hashes and values.
+fn challenges(segment: SegmentId) -> Vec<(TransactionBody, Vec<String>)> {
+    let of = |more: &[&str]| std::iter::once(segment.to_string()).chain(more.iter().map(|&text| text.into())).collect();
+    let path = MerklePath { index: 17, count: 60, siblings: Vec::new() };
+    let terms = ChallengeTerms { segment, leaf: JobLeaf { request: request(), result: result() }, path };
+    let show = |shown| TransactionBody::ShowTrace { segment, challenger: OTHER, shown };
+    let refute = |claim| {
+        let refutation = Box::new(Refutation { outline: Vec::new(), claim });
+        TransactionBody::RefuteTrace { segment, refutation }
+    };
+    let trace = TraceRoot { before: Digest::ZERO, length: 12, values: 4_242, root: digest("root") };
+    let run = TraceShown::Run { said: digest("said"), trace };
+    let output = JobOutput { salt: [1; 32], answer: JobAnswer::Logits(Vec::new()) };
+    let payload = JobPayload::embed([1; 32], Vec::new());
+    vec![
+        (TransactionBody::OpenChallenge { terms: Box::new(terms) }, of(&["bond", "17", &request().job.to_string()])),
+        (TransactionBody::AskTrace { segment, index: 4_711 }, of(&["challenged", "4711"])),
+        (show(TraceShown::Leaves(vec![Digest::ZERO; 9])), of(&["9 leaves", &OTHER.to_string()])),
+        (show(run), of(&["4242 values", &digest("root").to_string()])),
+        (show(TraceShown::Span(vec![Digest::ZERO; 7])), of(&["7 hashes"])),
+        (show(TraceShown::Chunk(vec![1; 256])), of(&["256 values", "by everyone"])),
+        (show(TraceShown::Sums(vec![1; 13])), of(&["13 partial sums", "by everyone"])),
+        (refute(RefutedClaim::Length), of(&["number of values"])),
+        (refute(RefutedClaim::Tile { tile: 77, chunks: Vec::new(), pieces: Vec::new() }), of(&["tile 77"])),
+        (refute(RefutedClaim::Input { at: 55, payload }), of(&["value 55", "whole input"])),
+        (refute(RefutedClaim::Output { output, chunks: Vec::new() }), of(&["answer", "by everyone"])),
+    ]
+}
+
 fn proposals(model: &ModelProfile) -> Vec<(TransactionBody, Vec<String>)> {
     let changes = vec![ParameterChange { name: "epoch_ms".into(), value: 77 }];
     let actions = [

@@ -1,6 +1,7 @@
 //! The index's tables, and what each event writes into them.
 
 use super::agents::AgentBooks;
+use crate::story::{asked_in_words, challenge_end_in_words};
 use inferium_chain::VerifiedBlock;
 use inferium_query::{
     boards::{Fold, NODES_MAX},
@@ -404,6 +405,22 @@ impl Books {
                     "the dispute was not upheld"
                 };
                 self.with_segment(*segment, |book| book.note(step("dispute", text.into(), Some(*challenger))));
+            }
+            Event::ChallengeOpened { segment, challenger, job, bond, .. } => {
+                let text = format!("job {job} was challenged before the ledger, with a bond of {bond}");
+                self.with_segment(*segment, |book| book.note(step("challenged", text, Some(*challenger))));
+            }
+            Event::TraceAsked { segment, worker, asked, .. } => {
+                let text = format!("the worker is to show {}", asked_in_words(asked));
+                self.with_segment(*segment, |book| book.note(step("asked", text, Some(*worker))));
+            }
+            Event::TraceShown { segment, shown, .. } => {
+                let text = format!("the worker showed {shown:?}");
+                self.with_segment(*segment, |book| book.note(step("shown", text, None)));
+            }
+            Event::ChallengeClosed { segment, challenger, end, .. } => {
+                let text = format!("the challenge is over: {}", challenge_end_in_words(*end));
+                self.with_segment(*segment, |book| book.note(step("challenge", text, Some(*challenger))));
             }
             _ => {}
         }

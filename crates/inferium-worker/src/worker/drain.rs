@@ -170,7 +170,7 @@ impl Core {
         if !self.drain.leaves || self.drain.withdrawn.is_none_or(|height| self.followed < height) {
             return Ok(false);
         }
-        if !self.leases.values().all(LeaseWork::is_done) {
+        if !self.showing.is_empty() || !self.leases.values().all(LeaseWork::is_done) {
             return Ok(false);
         }
         let owes = self.parameters.forced_share.get() > 0;

@@ -34,6 +34,9 @@ impl Core {
         for record in self.store.claims()? {
             self.answer(record);
         }
+        for record in self.store.challenges()? {
+            self.stand(record)?;
+        }
         Ok(())
     }
 

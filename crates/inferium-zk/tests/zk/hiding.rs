@@ -4,7 +4,7 @@ use inferium_zk::{Hiding, adversary, verify};
 use super::{Case, case_of, rng};
 
 /// χ² of the numbers' position among 64 equal parts of the field; 63 degrees of freedom.
-fn chi_square(numbers: &[u32]) -> f64 {
+pub(super) fn chi_square(numbers: &[u32]) -> f64 {
     let mut counts = [0_u32; 64];
     for number in numbers {
         counts[usize::try_from(u64::from(*number) * 64 / 0x7f00_0001).unwrap()] += 1;

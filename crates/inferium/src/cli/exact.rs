@@ -145,6 +145,9 @@ pub(crate) struct ProveArgs {
     /// Which input of a file with several, from 0.
     #[arg(long, value_name = "N")]
     pub(crate) index: Option<usize>,
+    /// All inputs of the file in one proof, 32 at most: hardly dearer than one. Of a number that is no power of two the last one is proved again.
+    #[arg(long, conflicts_with = "index")]
+    pub(crate) all: bool,
     /// What the proof hides.
     #[arg(long, value_enum, default_value_t = Hides::Activations)]
     pub(crate) hiding: Hides,

@@ -121,6 +121,9 @@ pub(crate) struct UpArgs {
     /// lazy-validator, complacent-validator, skewed-validator.
     #[arg(long, value_name = "NAME")]
     pub(crate) crime: Option<Cheat>,
+    /// So many validators, the first ones, approve together whatever they find wrong: to watch what one honest validator can do against them (SPEC V11).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) accomplices: u32,
     /// The GGUF file that a worker of `--crime another-model` answers with; any that llama.cpp reads, in programs that were
     /// built with it.
     #[arg(long, value_name = "FILE")]

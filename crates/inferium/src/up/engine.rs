@@ -67,7 +67,8 @@ pub(crate) fn load(arguments: &UpArgs, models: &Path) -> Result<Vec<Served>, Fai
         served.push(serve_embeddings(name, &arguments.serving, arguments.crime, models)?);
     }
     for path in &arguments.classifier {
-        let classifier = serve_classifier(path, &arguments.serving, &served, models)?;
+        let is_crooked = arguments.crime == Some(Cheat::Worker(Crime::WrongWeights));
+        let classifier = serve_classifier(path, &arguments.serving, (&served, is_crooked), models)?;
         let name = &classifier.profile.name;
         if served.iter().any(|other| other.profile.name == *name) {
             return Err(Failure::usage(format!("{}: there is another model of the name {name}", path.display())));
@@ -229,7 +230,7 @@ fn honest(model: Model, name: &str, path: &Path) -> Result<Served, Failure> {
 pub(crate) fn serve_classifier(
     path: &Path,
     arguments: &ServingArgs,
-    loaded: &[Served],
+    (loaded, is_crooked): (&[Served], bool),
     models: &Path,
 ) -> Result<Served, Failure> {
     let wrong = |error: InvalidClassifier| Failure::usage(format!("{}: {error}", path.display()));
@@ -248,9 +249,11 @@ pub(crate) fn serve_classifier(
     let name = terms.name.clone();
     let step = Step::begin(&format!("classifier: {name}"));
     let classifier = Classifier::new(integers, terms, encoder.transpose()?).map_err(wrong)?;
+    let crooked = is_crooked.then(|| classifier.crooked()).flatten();
+    let crooked = crooked.map(|classifier| Model::Classifier(Arc::new(classifier)));
     let served = honest(Model::Classifier(Arc::new(classifier)), &name, path)?;
     step.done();
-    Ok(served)
+    Ok(Served { crooked, ..served })
 }
 
 /// The embedding model behind a classifier: the one of that name whatever engine answers conversations, since of another one's vectors

@@ -9,7 +9,7 @@ use crate::cli::{Failure, UpArgs};
 use crate::home::DataDir;
 use inferium_chain::{Fatal, Pace, ValidatorHandle, ValidatorSetup, free_loopback, router, start_validators};
 use inferium_types::{NodeId, SecretKey};
-use inferium_validator::{Duties, DutiesConfig, VerdictStore};
+use inferium_validator::{Duties, DutiesConfig, ValidatorCrime, VerdictStore};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -86,7 +86,7 @@ pub(crate) async fn start(
                 .collect(),
             url: url.clone(),
             store: Arc::new(store),
-            crime: arguments.crime.and_then(Cheat::validator).filter(|_| index + 1 == handles.len()),
+            crime: crime_of(arguments, index, handles.len()),
         };
         let (duties, task) =
             Duties::start(config, handle.clone(), stopped.clone()).map_err(|e| Failure::failed(e.to_string()))?;
@@ -128,4 +128,11 @@ impl Validators {
             first.stop().await;
         }
     }
+}
+
+/// How a validator cheats: the last one as it is told, and the first ones together.
+fn crime_of(arguments: &UpArgs, index: usize, count: usize) -> Option<ValidatorCrime> {
+    let is_accomplice = index < usize::try_from(arguments.accomplices).unwrap_or(usize::MAX);
+    let own = arguments.crime.and_then(Cheat::validator).filter(|_| index + 1 == count);
+    own.or_else(|| is_accomplice.then_some(ValidatorCrime::Accomplice))
 }

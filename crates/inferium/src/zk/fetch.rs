@@ -33,8 +33,11 @@ pub(super) fn run(arguments: &FetchArgs) -> Result<(), Failure> {
         return Err(refused(&"it is not the one that the gateway names"));
     }
     files::write(out, &bytes, *force)?;
+    // The last one is proved again until they are a power of two.
+    let inputs = shown.get("inputs").and_then(Value::as_u64).and_then(|inputs| usize::try_from(inputs).ok());
+    let inputs = inputs.map(usize::next_power_of_two);
     if output::is_json() {
-        let mut told = document(&file);
+        let mut told = document(&file, inputs);
         for name in
             ["job", "status", "proof_job", "digest", "size", "took_ms", "cost", "cost_nano", "seed", "receipt_url"]
         {
@@ -57,7 +60,7 @@ pub(super) fn run(arguments: &FetchArgs) -> Result<(), Failure> {
         format!("of job      {job}"),
         format!("by job      {}, whose receipt has this proof's digest", text(&shown, "proof_job")),
     ];
-    lines.extend(in_lines(&file, Some(text(&shown, "model"))));
+    lines.extend(in_lines(&file, Some(text(&shown, "model")), inputs));
     lines.push(format!("opened by   the input with the seed {}", text(&shown, "seed")));
     lines.push(format!("written to  {}", out.display()));
     print(&lines.join("\n"))

@@ -1,4 +1,4 @@
-use super::{Took, document, in_lines, kind, one, round};
+use super::{Took, chosen, document, in_lines, kind, round};
 use inferium_zk::{Hiding, Proof, ProofFile, Statement};
 use std::path::Path;
 
@@ -11,9 +11,9 @@ fn file(hiding: Hiding) -> ProofFile {
 #[test]
 fn zero_knowledge_is_said_of_masked_proofs_alone() {
     assert_eq!((kind(Hiding::Activations), kind(Hiding::Nothing)), ("zero-knowledge", "succinct"));
-    let plain = in_lines(&file(Hiding::Nothing), None).join("\n");
+    let plain = in_lines(&file(Hiding::Nothing), None, Some(1)).join("\n");
     assert!(plain.contains("nothing is hidden") && !plain.contains("zero"), "{plain}");
-    let hiding = in_lines(&file(Hiding::Activations), Some("mlp")).join("\n");
+    let hiding = in_lines(&file(Hiding::Activations), Some("mlp"), Some(1)).join("\n");
     assert!(hiding.contains("hidden are the input") && hiding.contains(", mlp"), "{hiding}");
     // Zeros stand for no task, and are not shown as one.
     assert!(hiding.contains("chain       0505") && !hiding.contains("task"), "{hiding}");
@@ -21,7 +21,7 @@ fn zero_knowledge_is_said_of_masked_proofs_alone() {
 
 #[test]
 fn a_document_says_what_is_claimed() {
-    let document = document(&file(Hiding::Activations));
+    let document = document(&file(Hiding::Activations), Some(1));
     assert_eq!((&document["label"], &document["proof_bytes"]), (&1.into(), &10.into()));
     assert_eq!(document["output"], serde_json::json!([-3, 9, 9]));
     assert_eq!((&document["hiding"], &document["kind"]), (&true.into(), &"zero-knowledge".into()));
@@ -31,10 +31,24 @@ fn a_document_says_what_is_claimed() {
 fn one_input_is_proved() {
     let path = Path::new("data.jsonl");
     let inputs = vec![vec![1], vec![2]];
-    assert_eq!(one(path, inputs.clone(), Some(1)).unwrap(), [2]);
-    assert_eq!(one(path, vec![vec![1]], None).unwrap(), [1]);
-    assert!(one(path, inputs.clone(), None).unwrap_err().to_string().contains("2 inputs"));
-    assert!(one(path, inputs, Some(2)).unwrap_err().to_string().contains("0 to 1"));
+    assert_eq!(chosen(path, inputs.clone(), (Some(1), false)).unwrap(), [[2]]);
+    assert_eq!(chosen(path, vec![vec![1]], (None, false)).unwrap(), [[1]]);
+    assert!(chosen(path, inputs.clone(), (None, false)).unwrap_err().to_string().contains("2 inputs"));
+    assert!(chosen(path, inputs, (Some(2), false)).unwrap_err().to_string().contains("0 to 1"));
+}
+
+#[test]
+fn all_inputs_are_proved_at_once() {
+    let path = Path::new("data.jsonl");
+    let several = |count: i32| (0..count).map(|value| vec![value]).collect::<Vec<_>>();
+    assert_eq!(chosen(path, several(3), (None, true)).unwrap(), [[0], [1], [2], [2]]);
+    assert_eq!(chosen(path, several(4), (None, true)).unwrap(), several(4));
+    assert_eq!(chosen(path, several(32), (None, true)).unwrap(), several(32));
+    assert!(chosen(path, several(33), (None, true)).unwrap_err().to_string().contains("32 at most"));
+    let of_two = in_lines(&file(Hiding::Nothing), None, Some(3)).join("\n");
+    assert_eq!(of_two.matches("label 0").count(), 3, "{of_two}");
+    let document = document(&file(Hiding::Nothing), Some(3));
+    assert_eq!((&document["labels"], &document["label"]), (&serde_json::json!([0, 0, 0]), &serde_json::Value::Null));
 }
 
 #[test]

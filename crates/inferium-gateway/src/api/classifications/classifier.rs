@@ -8,6 +8,7 @@ use super::{HARMLESS, TEXTS_MAX};
 use crate::hub::JobSpec;
 use axum::{body::Bytes, response::Response};
 use inferium_engine::{Classifier, EngineError};
+use inferium_types::limits::PROOF_INPUTS_MAX;
 use inferium_types::{
     Amount, ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobId, JobPayload, VerificationMode,
 };
@@ -69,9 +70,6 @@ impl Request {
             let message =
                 "`proof` says how an answer is proved: `provider` has to ask for it, with `\"verification\": \"zk\"`";
             return Err(ApiError::invalid("proof", message));
-        }
-        if is_proved && inputs.len() > 1 {
-            return Err(ApiError::invalid("input", "a proof is of one input: with `zk`, ask for each on its own"));
         }
         let proof = is_proved.then(|| hides.unwrap_or(Hides::Activations));
         Ok(Self { inputs, opening, routing, proof })
@@ -195,24 +193,27 @@ pub(super) async fn create(
     let request = sized(read, move || Request::parse(&body, &reading)).await??;
     let Request { inputs, opening, routing, proof } = request;
     model.suits(&routing)?;
-    let tensor = match &inputs {
-        ClassifierInputs::Tensors(tensors) if proof.is_some() => tensors.first().cloned(),
-        ClassifierInputs::Tensors(_) | ClassifierInputs::Texts(_) => None,
+    let tensors = match &inputs {
+        ClassifierInputs::Tensors(tensors) if proof.is_some() => {
+            tensors.iter().take(PROOF_INPUTS_MAX).cloned().collect()
+        }
+        ClassifierInputs::Tensors(_) | ClassifierInputs::Texts(_) => Vec::new(),
     };
+    let count = inputs.len();
     let (preparing, reading) = (Arc::clone(&model), Arc::clone(&classifier));
     let mut specs = sized(size(&inputs), move || prepare(&preparing, &reading, inputs, payer)).await??;
     if proof.is_some() {
         let of = |spec: &JobSpec| spec.cost_max(&model.price_max).nano();
         let answer = specs.iter().map(of).fold(0, u64::saturating_add);
-        proofs::check(state, payer, &model, Amount::from_nano(answer)).await?;
+        proofs::check(state, payer, &model, (count, specs.len(), Amount::from_nano(answer))).await?;
     }
     for spec in &mut specs {
         spec.preferences = routing.preferences.clone();
     }
     let done = run_all(&state.hub, specs).await?;
-    let asked = match (proof, tensor, done.first().and_then(|done| JobId::from_hex(&done.job))) {
-        (Some(hides), Some(tensor), Some(job)) => {
-            Some(proofs::ask(state, payer, &model, (job, tensor, hides == Hides::Activations)).await?)
+    let asked = match (proof, done.first().and_then(|done| JobId::from_hex(&done.job))) {
+        (Some(hides), Some(job)) => {
+            Some(proofs::ask(state, payer, &model, (job, tensors, hides == Hides::Activations)).await?)
         }
         _ => None,
     };

@@ -55,7 +55,7 @@ pub(super) fn answers() -> Vec<(&'static str, Value)> {
     let fields = json!({
         "object": {"const": "proof"}, "job": {"type": "string"}, "model": {"type": "string"}, "created": {"type": "integer"},
         "status": {"enum": ["queued", "provisional", "final", "settled", "rejected", "failed"]},
-        "hides": {"enum": ["activations", "nothing"]}, "rejected": {"type": "integer"},
+        "hides": {"enum": ["activations", "nothing"]}, "rejected": {"type": "integer"}, "inputs": {"type": "integer"},
         "proof_job": or_null("string"), "receipt_url": or_null("string"), "digest": or_null("string"), "size": or_null("integer"),
         "took_ms": or_null("integer"), "cost": or_null("string"), "cost_nano": or_null("integer"),
         "error": or_null("string"), "waits": or_null("string"), "statement": or_null("object"), "seed": {"type": "string"},

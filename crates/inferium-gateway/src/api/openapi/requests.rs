@@ -460,7 +460,7 @@ fn classification() -> Value {
             json!({
                 "type": "object", "additionalProperties": false,
                 "properties": {"hides": {"enum": ["activations", "nothing"], "default": "activations"}},
-                "description": "How the answer to one input of numbers is proved, where `provider` asks for it: `\"verification\": \"zk\"`.",
+                "description": "How the answers to all inputs, of numbers, are proved, where `provider` asks for it: `\"verification\": \"zk\"`.",
             }),
         ),
         ("user", unused()),

@@ -31,7 +31,8 @@ fn record(number: u64, state: ProofState) -> ProofRecord {
         created_at_ms: number,
         model: "digits".into(),
         prover: ProfileId::new(Digest::ZERO),
-        input: ProvingInput { job: job(number), tensor: vec![1], seed: [0; 32], hides: true },
+        input: ProvingInput { job: job(number), tensors: vec![vec![1]], seed: [0; 32], hides: true },
+        inputs: 1,
         state,
         rejected: 0,
         waits: Some("a worker".into()),
@@ -59,7 +60,7 @@ fn a_proof_is_claimed_and_approved_or_made_again() {
     store.claim_proof(job(1), proof_job(1), &vec![3]).unwrap();
     store.end_proof(job(1), ProofState::Approved(proof_job(1))).unwrap();
     let over = store.proof(job(1)).unwrap().unwrap();
-    assert!(over.state.is_over() && over.input.tensor.is_empty(), "what was asked is forgotten");
+    assert!(over.state.is_over() && over.input.tensors.is_empty(), "what was asked is forgotten");
     assert_eq!(store.proved(job(1)).unwrap(), Some(vec![3]));
     assert_eq!(store.proofs_under_way(payer(0)).unwrap(), 0);
     // What is not there is not made up.

@@ -27,6 +27,7 @@ pub(super) fn write(book: &mut Book) {
     jackpots(page);
     orders(page, &cases);
     refusals(page, &cases);
+    super::moot::of_planted_jobs(page, &cases.wrong, &cases.right);
     asking(book, &cases);
     waiting(book, &cases);
     unopened(book, &cases);
@@ -41,17 +42,22 @@ struct Cases {
 
 /// The case without accounts that have no part in it: each would be taken away one by one.
 fn lean(mut case: Case) -> Case {
+    thin(&mut case.chain);
+    case
+}
+
+/// Takes these accounts away.
+pub(super) fn thin(chain: &mut Chain) {
     for index in 2..16 {
         for name in [format!("w{index}"), format!("g{index}"), format!("x{index}")] {
             for account in [id(&name), id(&operator_of(&name))] {
-                let balance = case.chain.state.account(&account).balance;
-                case.chain.state.accounts.remove(&account);
-                let meta = case.chain.state.meta_mut();
+                let balance = chain.state.account(&account).balance;
+                chain.state.accounts.remove(&account);
+                let meta = chain.state.meta_mut();
                 meta.reward_pool = meta.reward_pool.add(balance).unwrap();
             }
         }
     }
-    case
 }
 
 /// The case in which this is otherwise.
@@ -63,7 +69,7 @@ fn changed(case: &Case, change: impl FnOnce(&mut Segment)) -> Case {
     case
 }
 
-fn approved(case: &Case) -> Case {
+pub(super) fn approved(case: &Case) -> Case {
     let mut case = case.clone();
     case.approve();
     case
@@ -89,7 +95,7 @@ fn all_but_one(case: &Case, votes: &[(&String, VerdictVote)]) -> (Case, String, 
 }
 
 /// An opening has its effect, and nothing that is only like it has.
-fn opened(page: &mut Page<'_>, name: &str, case: &Case, job: Option<usize>) {
+pub(super) fn opened(page: &mut Page<'_>, name: &str, case: &Case, job: Option<usize>) {
     let (chain, good) = (&case.chain, case.opening(job));
     page.valid(name, "V5", chain, "w0", opens([good.clone()]));
     let mut refuse = |what: &str, sender: &str, body: TransactionBody, error: &str| {

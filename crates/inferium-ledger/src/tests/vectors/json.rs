@@ -13,7 +13,7 @@ const INLINE_FROM: usize = 5;
 pub(super) enum Json {
     Null,
     Bool(bool),
-    Number(u32),
+    Number(i64),
     Text(String),
     List(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -150,14 +150,14 @@ macro_rules! simple_views {
     (text: $($text:ty),*; wide: $($wide:ty),*; narrow: $($narrow:ty),*) => {
         $(impl View for $text { fn view(&self) -> Json { Json::Text(self.to_string()) } })*
         $(impl View for $wide { fn view(&self) -> Json { Json::Text(self.to_string()) } })*
-        $(impl View for $narrow { fn view(&self) -> Json { Json::Number(u32::from(*self)) } })*
+        $(impl View for $narrow { fn view(&self) -> Json { Json::Number(i64::from(*self)) } })*
     };
 }
 
 simple_views! {
     text: String, &str, Digest, PublicKey, ProfileId, TaskId, LeaseId, SegmentId, StallId, JobId, AgentId;
     wide: u64, u128, i64, i16, usize;
-    narrow: u32, u16, u8
+    narrow: u32, u16, u8, i32
 }
 
 impl View for bool {

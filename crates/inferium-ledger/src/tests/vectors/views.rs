@@ -5,8 +5,8 @@ use crate::entries::*;
 use crate::{InvalidBlock, Rejection, State, StateKey};
 use inferium_sampling::SequentialTest;
 use inferium_types::{
-    Accelerator, AgentLimits, AgentSpend, AgentTerms, Calibration, CapabilityReport, ClassifierReads, ClippedSum,
-    ConsensusVote, Digest, DrawCount, EngineClass, FinishReason, ForcedKind, ForcedOrder, ForeignBounds,
+    Accelerator, AgentLimits, AgentSpend, AgentTerms, Calibration, CapabilityReport, ChallengeTerms, ClassifierReads,
+    ClippedSum, ConsensusVote, Digest, DrawCount, EngineClass, FinishReason, ForcedKind, ForcedOrder, ForeignBounds,
     InvalidParameter, JobFault, JobLeaf, JobProof, JobRequest, JobResult, JobTotals, KindCount, LeaseEnd, MerklePath,
     ModelProfile, ModelTask, NodeRole, OfferTerms, PARAMETERS, ParameterChange, Parameters, PlantedJob, Price,
     ProposalAction, ProposalOutcome, ProposalTerms, Recipients, ReplayStatistics, RequestProof, RunTerms,
@@ -36,7 +36,7 @@ views! {
         task, worker, gateway, terms, price, beacon, escrow, reserved, jobs, tokens, segments, segments_pending,
         spoiled, granted_height, granted_ms, segment_height, expires_at_ms, state,
     }
-    struct Approval { approvers, seed, replayed }
+    struct Approval { approvers, seed, replayed, rejections }
     struct Dispute { challenger, bond, approval, settles_at_ms }
     struct Member { validator, ballot }
     struct JobTotals { jobs, prompt_tokens, completion_tokens }
@@ -393,6 +393,9 @@ pub(super) fn entry_view(key: &[u8], value: Option<&[u8]>) -> Option<(&'static s
         StateKey::Conduct((worker, profile)) => entry!("conducts", format!("{worker}/{profile}"), Conduct),
         StateKey::Agent(id) => entry!("agents", id.to_string(), Agent),
         StateKey::Run(id) => entry!("runs", id.to_string(), Run),
+        StateKey::Challenge((segment, challenger)) => {
+            entry!("challenges", format!("{segment}/{challenger}"), Challenge)
+        }
     }
 }
 
@@ -470,6 +473,10 @@ pub(super) fn operation_view(state: &State, transaction: &VerifiedTransaction) -
     Json::object([("kind", Json::text(kind))].into_iter().chain(all).chain(fields))
 }
 
+fn all_openings(openings: &[SegmentOpening], state: &State) -> Json {
+    Json::List(openings.iter().map(|opening| opening_view(opening, state)).collect())
+}
+
 fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'static str, Json)>) {
     let Transaction { chain, sender, body, .. } = transaction;
     macro_rules! body {
@@ -480,9 +487,8 @@ fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'
     match body {
         TransactionBody::Transfer { to, amount } => body!("transfer", to, amount),
         TransactionBody::RegisterOperator { bond } => body!("register_operator", bond),
-        TransactionBody::RegisterNode { role, operator, operator_signature, stake } => {
-            let signed_by_operator =
-                Transaction::signed_by_operator(*chain, sender, role, operator, operator_signature);
+        TransactionBody::RegisterNode { role, operator, operator_signature: signed, stake } => {
+            let signed_by_operator = Transaction::signed_by_operator(*chain, sender, role, operator, signed);
             body!("register_node", role, operator, signed_by_operator, stake)
         }
         TransactionBody::SetUrl { url } => body!("set_url", url),
@@ -491,11 +497,11 @@ fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'
         TransactionBody::OpenTask { terms } => body!("open_task", terms),
         TransactionBody::CloseLease { lease } => body!("close_lease", lease),
         TransactionBody::CommitSegment { commitment } => {
-            let inferium_types::SegmentCommitment { terms, worker_signature, gateway_signature } = commitment;
+            let inferium_types::SegmentCommitment { terms, worker_signature: worker, gateway_signature: gateway } =
+                commitment;
             let lease = state.lease(&terms.lease);
-            let signed_by_worker = lease.is_some_and(|lease| terms.signed_by_worker(&lease.worker, worker_signature));
-            let signed_by_gateway =
-                lease.is_some_and(|lease| terms.signed_by_gateway(&lease.gateway, gateway_signature));
+            let signed_by_worker = lease.is_some_and(|lease| terms.signed_by_worker(&lease.worker, worker));
+            let signed_by_gateway = lease.is_some_and(|lease| terms.signed_by_gateway(&lease.gateway, gateway));
             body!("commit_segment", terms, signed_by_worker, signed_by_gateway)
         }
         TransactionBody::CommitVerdict { segment, commitment } => body!("commit_verdict", segment, commitment),
@@ -516,8 +522,7 @@ fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'
             ("prove_double_request", vec![("gateway", gateway.view()), ("first", first), ("second", second)])
         }
         TransactionBody::OpenSegments { openings } => {
-            let openings = openings.iter().map(|opening| opening_view(opening, state)).collect();
-            ("open_segments", vec![("openings", Json::List(openings))])
+            ("open_segments", vec![("openings", all_openings(openings, state))])
         }
         TransactionBody::ProveEquivocation { validator, first, second } => {
             let (first, second) = (vote_view(first, state, validator), vote_view(second, state, validator));
@@ -535,5 +540,12 @@ fn body_view(state: &State, transaction: &Transaction) -> (&'static str, Vec<(&'
         TransactionBody::RetireAgent { agent, stop_spending } => body!("retire_agent", agent, stop_spending),
         TransactionBody::OpenRun { terms } => body!("open_run", terms),
         TransactionBody::SpendAsAgent { spend } => body!("spend_as_agent", spend),
+        TransactionBody::OpenChallenge { terms } => {
+            let ChallengeTerms { segment, leaf, path } = &**terms;
+            body!("open_challenge", segment, leaf, path)
+        }
+        TransactionBody::ShowTrace { segment, challenger, shown } => body!("show_trace", segment, challenger, shown),
+        TransactionBody::AskTrace { segment, index } => body!("ask_trace", segment, index),
+        TransactionBody::RefuteTrace { segment, refutation } => body!("refute_trace", segment, refutation),
     }
 }

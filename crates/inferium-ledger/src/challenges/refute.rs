@@ -1,0 +1,217 @@
+//! What shows a trace to be wrong: everything is opened under the model's id and under what the worker has shown, and computed here (SPEC V11).
+
+use super::{ChallengeKey, exact_root, raw, shown_hash, shown_value, span_of};
+use crate::Rejection;
+use crate::entries::{Challenge, ShownRun};
+use crate::execute::Block;
+use inferium_exact::{Layout, MODEL_PIECE, Operands, Outline, Rise, Span, TRACE_CHUNK, climb_to_id};
+use inferium_types::{
+    ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobInput, JobOutput, JobPayload, ModelTask, NodeId,
+    OpenedChunk, OpenedPiece, Refutation, RefutedClaim, SegmentId,
+};
+use std::collections::BTreeMap;
+
+/// What is not shown to be wrong, and why not.
+const fn not(why: &'static str) -> Rejection {
+    Rejection::Evidence { why }
+}
+
+impl Block {
+    /// SPEC V11: the challenger, at any time once a run is shown. What does not convict changes nothing.
+    pub(crate) fn refute_trace(
+        &mut self,
+        sender: NodeId,
+        segment: SegmentId,
+        refutation: &Refutation,
+    ) -> Result<(), Rejection> {
+        let key: ChallengeKey = (segment, sender);
+        let challenge = self.state.challenges.get(&key).cloned().ok_or(Rejection::Unknown { what: "challenge" })?;
+        let run = challenge.run.as_ref().filter(|_| challenge.is_open());
+        let run = run.ok_or(Rejection::WrongState { what: "a refutation of what is not shown" })?;
+        let profile = self.state.profiles.get(&challenge.profile).ok_or(Rejection::Unknown { what: "profile" })?;
+        let outline = outline(&refutation.outline, &profile.profile.weights_root)?;
+        let is_bare =
+            matches!(profile.profile.task, ModelTask::Classify { reads: ClassifierReads::Tensors { .. }, .. });
+        let is_whole = !is_bare || run.trace.before == Digest::ZERO;
+        let layout =
+            outline.laid_out(run.trace.length).filter(|layout| layout.values() == run.trace.values && is_whole);
+        match (&refutation.claim, layout) {
+            // Whatever else is claimed: it is no run of this model.
+            (_, None) => {}
+            (RefutedClaim::Length, Some(_)) => return Err(not("the model computes so many values")),
+            (RefutedClaim::Tile { tile, chunks, pieces }, Some(layout)) => {
+                let weights = &profile.profile.weights_root;
+                let mut opened = Opened { run, outline: &outline, chunks: open(run, chunks)?, pieces: BTreeMap::new() };
+                opened.pieces = pieces_of(pieces, weights)?;
+                refute_tile(run, &layout, *tile, &mut opened)?;
+            }
+            (RefutedClaim::Input { at, payload }, Some(layout)) => {
+                refute_input(&challenge, run, &layout, *at, payload)?;
+            }
+            (RefutedClaim::Output { output, chunks }, Some(layout)) => {
+                let opened = Opened { run, outline: &outline, chunks: open(run, chunks)?, pieces: BTreeMap::new() };
+                refute_output(&challenge, &layout, output, &opened)?;
+            }
+        }
+        self.uphold_challenge(key, &challenge);
+        Ok(())
+    }
+}
+
+/// Sizes of the whole model, each leaf under its id.
+fn outline(pieces: &[OpenedPiece], id: &Digest) -> Result<Outline, Rejection> {
+    let (header, nodes) = pieces.split_first().ok_or(not("the model's header is missing"))?;
+    let is_in_order = (0_u32..).zip(nodes).all(|(node, piece)| (piece.node, piece.part, piece.piece) == (node, 0, 0));
+    if (header.node, header.part, header.piece) != (u32::MAX, 0, 0) || !is_in_order {
+        return Err(not("the model's sizes are out of order"));
+    }
+    if !pieces.iter().all(|piece| is_of(piece, id)) {
+        return Err(not("a piece is not the model's"));
+    }
+    let sizes: Vec<&[u8]> = nodes.iter().map(|piece| piece.bytes.as_slice()).collect();
+    Outline::read(&header.bytes, &sizes).ok_or(not("the model's sizes are not whole"))
+}
+
+fn is_of(piece: &OpenedPiece, id: &Digest) -> bool {
+    let rises = piece.rises.iter();
+    let rises: Vec<Rise> =
+        rises.map(|rise| Rise { sibling: *rise.sibling.as_bytes(), is_left: rise.is_left }).collect();
+    climb_to_id(piece.node, piece.part, piece.piece, &piece.bytes, &rises) == *id.as_bytes()
+}
+
+type Pieces<'a> = BTreeMap<(u32, u32, u32), &'a [u8]>;
+
+fn pieces_of<'a>(pieces: &'a [OpenedPiece], id: &Digest) -> Result<Pieces<'a>, Rejection> {
+    if !pieces.iter().all(|piece| is_of(piece, id)) {
+        return Err(not("a piece is not the model's"));
+    }
+    Ok(pieces.iter().map(|piece| ((piece.node, piece.part, piece.piece), piece.bytes.as_slice())).collect())
+}
+
+/// Values of chunks that hash to what was shown.
+fn open<'a>(run: &ShownRun, chunks: &'a [OpenedChunk]) -> Result<BTreeMap<u64, &'a [i32]>, Rejection> {
+    let is_shown = |opened: &OpenedChunk| {
+        let spans = run.spans.iter().rev().map(|shown| Span { first: shown.first, chunks: shown.chunks });
+        // The narrowest that was shown around it; the whole, if no other.
+        let part = spans.filter_map(|span| span.part(span.part_of(opened.chunk)?)).next();
+        let part = part.unwrap_or_else(|| span_of(&run.trace));
+        let hash = shown_hash(run, part)?;
+        let found = exact_root(&run.trace).climb(part, opened.chunk, &opened.values, &raw(&opened.path))?;
+        Some(found == *hash.as_bytes())
+    };
+    match chunks.iter().all(|opened| is_shown(opened) == Some(true)) {
+        true => Ok(chunks.iter().map(|opened| (opened.chunk, opened.values.as_slice())).collect()),
+        false => Err(not("a chunk is not the trace's")),
+    }
+}
+
+/// What was opened: where a tile's operands come from.
+struct Opened<'a> {
+    run: &'a ShownRun,
+    outline: &'a Outline,
+    chunks: BTreeMap<u64, &'a [i32]>,
+    pieces: Pieces<'a>,
+}
+
+impl Opened<'_> {
+    fn read(&self, at: u64) -> Option<i32> {
+        let size = u64::try_from(TRACE_CHUNK).ok()?;
+        let place = usize::try_from(at.checked_rem(size)?).ok()?;
+        let chunk = self.chunks.get(&at.checked_div(size)?);
+        chunk.and_then(|values| values.get(place).copied()).or_else(|| shown_value(self.run, at))
+    }
+}
+
+impl Operands for Opened<'_> {
+    fn value(&mut self, at: u64) -> Option<i32> {
+        self.read(at)
+    }
+
+    fn number(&mut self, node: u32, part: u32, index: u64) -> Option<i32> {
+        let width = self.outline.width(node, part)?;
+        let start = usize::try_from(index).ok()?.checked_mul(width)?;
+        let piece = u32::try_from(start.checked_div(MODEL_PIECE)?).ok()?;
+        let within = start.checked_rem(MODEL_PIECE)?;
+        let bytes = self.pieces.get(&(node, part, piece))?.get(within..within.checked_add(width)?)?;
+        match *bytes {
+            [byte] => Some(i32::from(byte)),
+            [low, high] => Some(i32::from(i16::from_le_bytes([low, high]))),
+            [a, b, c, d] => Some(i32::from_le_bytes([a, b, c, d])),
+            _ => None,
+        }
+    }
+}
+
+/// The tile whose sums were shown.
+fn refute_tile(run: &ShownRun, layout: &Layout, tile: u32, opened: &mut Opened<'_>) -> Result<(), Rejection> {
+    let (at, sums) = run.sums.as_ref().ok_or(Rejection::WrongState { what: "a tile of a value without sums" })?;
+    let tiles = layout.tiles(*at).ok_or(not("an input's value is not computed"))?;
+    if u32::try_from(sums.len()).ok() != Some(tiles) {
+        return Ok(());
+    }
+    let index = usize::try_from(tile).map_err(|_| Rejection::Overflow)?;
+    let shown = sums.get(index).ok_or(Rejection::OutOfBounds { field: "tile" })?;
+    let before = index.checked_sub(1).and_then(|before| sums.get(before)).copied().unwrap_or(0);
+    match layout.execute(*at, tile, before, opened) {
+        None => Err(not("an operand is not opened")),
+        Some(found) if found == *shown => Err(not("the tile is right")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// A value of the shown chunk that is the input's.
+fn refute_input(
+    challenge: &Challenge,
+    run: &ShownRun,
+    layout: &Layout,
+    at: u64,
+    payload: &JobPayload,
+) -> Result<(), Rejection> {
+    let shown = shown_value(run, at).ok_or(not("the value is not shown"))?;
+    let Some((0, index)) = layout.place(at) else { return Err(not("the value is not the input's")) };
+    if payload.commitment() != challenge.input {
+        return Err(not("the request commits to another payload"));
+    }
+    // What a text's input is made of no ledger can compute.
+    let JobInput::Classify(ClassifierInputs::Tensors(tensors)) = &payload.input else {
+        return Err(not("the input is not of integers"));
+    };
+    let item = usize::try_from(run.item).map_err(|_| Rejection::Overflow)?;
+    let index = usize::try_from(index).map_err(|_| Rejection::Overflow)?;
+    let asked = tensors.get(item).and_then(|tensor| tensor.get(index));
+    match asked {
+        Some(asked) if i32::from(*asked) == shown => Err(not("the value is the input's")),
+        Some(_) => Ok(()),
+        None => Err(not("the payload has no such input")),
+    }
+}
+
+/// What was answered: as its digest says, and as the trace ends.
+fn refute_output(
+    challenge: &Challenge,
+    layout: &Layout,
+    output: &JobOutput,
+    opened: &Opened<'_>,
+) -> Result<(), Rejection> {
+    if output.commitment() != challenge.output {
+        return Err(not("the result commits to another output"));
+    }
+    let JobAnswer::Logits(answers) = &output.answer else { return Ok(()) };
+    let item = usize::try_from(opened.run.item).map_err(|_| Rejection::Overflow)?;
+    let Some(answer) = answers.get(item) else { return Ok(()) };
+    if answer.digest() != opened.run.said {
+        return Ok(());
+    }
+    let last = layout.tensors().saturating_sub(1);
+    let elements = layout.elements(last).unwrap_or(0);
+    if u64::try_from(answer.values().len()).ok() != Some(elements) {
+        return Ok(());
+    }
+    for (index, said) in (0_u64..).zip(answer.values()) {
+        let value = layout.at(last, index).and_then(|at| opened.read(at));
+        if value.ok_or(not("a last value is not opened"))? != *said {
+            return Ok(());
+        }
+    }
+    Err(not("the answer is what the trace ends with"))
+}

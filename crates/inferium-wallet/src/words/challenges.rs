@@ -1,0 +1,49 @@
+//! What is signed about challenged jobs, in words (SPEC V11). Hashes and values that are shown are counted: no one reads them.
+
+use super::Description;
+use inferium_types::{ChallengeTerms, NodeId, Refutation, RefutedClaim, SegmentId, TraceShown};
+
+pub(super) fn opened(terms: &ChallengeTerms) -> Description {
+    let ChallengeTerms { segment, leaf, path } = terms;
+    Description::new("Challenge one job of an approved segment before the ledger, and lock the bond of a dispute")
+        .with("segment", segment)
+        .with("position", path.index)
+        .with("job", leaf.request.job)
+        .with("evidence root", leaf.result.evidence_root)
+}
+
+pub(super) fn shown(segment: &SegmentId, challenger: &NodeId, shown: &TraceShown) -> Description {
+    let what = match shown {
+        TraceShown::Leaves(leaves) => format!("{} leaves of the evidence", leaves.len()),
+        TraceShown::Run { trace, .. } => format!("a run of {} values under {}", trace.values, trace.root),
+        TraceShown::Span(hashes) => format!("{} hashes", hashes.len()),
+        TraceShown::Chunk(values) => format!("{} values, readable by everyone", values.len()),
+        TraceShown::Sums(sums) => format!("{} partial sums, readable by everyone", sums.len()),
+    };
+    Description::new("Show what a challenge asks of a run")
+        .with("segment", segment)
+        .with("challenger", challenger)
+        .with("shows", what)
+}
+
+pub(super) fn asked(segment: &SegmentId, index: u64) -> Description {
+    Description::new("Ask a challenged worker for more of its run").with("segment", segment).with("index", index)
+}
+
+pub(super) fn refuted(segment: &SegmentId, refutation: &Refutation) -> Description {
+    let claim = match &refutation.claim {
+        RefutedClaim::Length => "it has another number of values than the model computes".to_owned(),
+        RefutedClaim::Tile { tile, chunks, .. } => {
+            format!("tile {tile} is wrong; {} chunks of values are opened, readable by everyone", chunks.len())
+        }
+        RefutedClaim::Input { at, .. } => {
+            format!("value {at} is not the input's; the job's whole input is opened, readable by everyone")
+        }
+        RefutedClaim::Output { .. } => {
+            "it ends in another answer; the job's answer is opened, readable by everyone".to_owned()
+        }
+    };
+    Description::new("Have the ledger compute what is wrong in a challenged run")
+        .with("segment", segment)
+        .with("claim", claim)
+}

@@ -1,0 +1,112 @@
+//! Showing what a challenge asks of a run (SPEC V11): the run is made again, as it was made, and opened piece by piece.
+
+use crate::store::ChallengeRecord;
+use inferium_chain::{GetError, LightClient, Sender};
+use inferium_engine::{Audit, Classifier, ClassifierInput, Model, Prompt};
+use inferium_ledger::{Challenge, StateKey, Turn};
+use inferium_types::{Digest, JobAnswer, JobEvidence, Logits, TraceAsked, TraceShown, TransactionBody};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// Wait before the chain is asked again whose turn it is.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// One challenge that this worker has to stand.
+pub(crate) struct Shower {
+    pub(crate) record: ChallengeRecord,
+    /// The job, as it was done.
+    pub(crate) job: JobEvidence,
+    pub(crate) model: Model,
+    pub(crate) chain: LightClient,
+    pub(crate) sender: Sender,
+}
+
+/// What the worker computed and said of the input that is looked into.
+struct Run {
+    item: u32,
+    audit: Audit,
+    said: Logits,
+}
+
+impl Shower {
+    /// Shows what it is asked until the challenge is over.
+    pub(crate) async fn run(self) {
+        let ChallengeRecord { segment, challenger, .. } = self.record;
+        let mut run = None;
+        loop {
+            match self.try_once(&mut run).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(reason) => warn!(%segment, %challenger, reason, "what a challenge asks is not shown yet"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Shows what is asked now, if anything is; true when nothing more will be.
+    async fn try_once(&self, run: &mut Option<Run>) -> Result<bool, String> {
+        let unread = |error: GetError| format!("the challenge can't be read: {error}");
+        let ChallengeRecord { segment, challenger, .. } = self.record;
+        let key = StateKey::Challenge((segment, challenger));
+        let Some(challenge) = self.chain.entry::<Challenge>(&key).await.map_err(unread)? else { return Ok(true) };
+        let asked = match challenge.turn {
+            Turn::Worker(asked) => asked,
+            Turn::Challenger => return Ok(false),
+            Turn::Over => return Ok(true),
+        };
+        let item = match asked {
+            TraceAsked::Run { item } => Some(item),
+            _ => challenge.run.as_ref().map(|run| run.item),
+        };
+        let shown = match item {
+            None => TraceShown::Leaves(self.leaves().await?),
+            Some(item) => {
+                if run.as_ref().is_none_or(|run| run.item != item) {
+                    *run = Some(self.of(item).await?);
+                }
+                let run = run.as_ref().ok_or("the run is gone")?;
+                run.audit.shown(asked, &run.said).ok_or("the run has nothing of that kind")?
+            }
+        };
+        info!(%segment, %challenger, ?asked, "showing a run");
+        let body = TransactionBody::ShowTrace { segment, challenger, shown };
+        self.sender.send(body).await.map(|_| false).map_err(|error| format!("it was not taken: {error}"))
+    }
+
+    /// The leaves of the job's evidence, one for each input.
+    async fn leaves(&self) -> Result<Vec<Digest>, String> {
+        let items = u32::try_from(self.said()?.len()).map_err(|_| "too many inputs")?;
+        let mut leaves = Vec::new();
+        for item in 0..items {
+            let run = self.of(item).await?;
+            leaves.push(run.audit.leaf(&run.said));
+        }
+        Ok(leaves)
+    }
+
+    async fn of(&self, item: u32) -> Result<Run, String> {
+        let index = usize::try_from(item).map_err(|_| "no such input")?;
+        let said = self.said()?.get(index).cloned().ok_or("no such input")?;
+        let (classifier, mut inputs) = self.inputs()?;
+        let input = if index < inputs.len() { inputs.swap_remove(index) } else { return Err("no such input".into()) };
+        let audit = classifier.audit(input).await.map_err(|error| error.to_string())?;
+        Ok(Run { item, audit, said })
+    }
+
+    fn said(&self) -> Result<&[Logits], &'static str> {
+        match &self.job.output.answer {
+            JobAnswer::Logits(said) => Ok(said),
+            _ => Err("the job is no classification"),
+        }
+    }
+
+    fn inputs(&self) -> Result<(&Arc<Classifier>, Vec<ClassifierInput>), String> {
+        let Model::Classifier(classifier) = &self.model else { return Err("the model is no classifier".into()) };
+        match self.model.read(&self.job.payload.input) {
+            Ok(Prompt::Inputs(inputs)) => Ok((classifier, inputs)),
+            Ok(_) => Err("the job is no classification".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+"""Challenges: most validators approve a lie together; one that is right has the ledger compute the tile that is wrong (SPEC V11)."""
+
+import random
+import signal
+import time
+
+import pytest
+from network import Network
+from test_classify import HEIGHT, WIDTH, classify, model  # noqa: F401
+
+ACCOMPLICES = ("validator-0", "validator-1", "validator-2")
+HONEST = "validator-3"
+
+
+def ask_until(network, is_over, seconds=240):
+    """Asks for classifications until the nodes are as they should be; those nodes."""
+    rng = random.Random(7)
+    deadline = time.monotonic() + seconds
+    while not is_over(nodes := network.nodes()):
+        assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
+        # Once the profile is paused (SPEC S5) nothing is taken any more.
+        status, _, body = classify(network, [[rng.randrange(256) for _ in range(WIDTH * HEIGHT)] for _ in range(2)])
+        assert status in (200, 503), body
+        time.sleep(0.2)
+    return nodes
+
+
+@pytest.mark.parametrize("crime", ["wrong-weights", "edited-text"])
+def test_one_honest_validator_is_enough(model, tmp_path, crime):  # noqa: F811
+    arguments = ("--engine", "mock", "--classifier", model[0], "--crime", crime, "--accomplices", 3, "--set", "forced_share=0")
+    with Network(tmp_path / "data", *arguments, model="mock") as network:
+        cheat = next(name for name in network.nodes() if name.startswith("classifier-") and name.endswith(crime))
+        nodes = ask_until(network, lambda nodes: any(nodes[name]["slashes"] for name in ACCOMPLICES))
+        convicted = nodes[cheat]["slashes"][-1]
+        assert convicted["rule"] == "wrong_result" and convicted["amount_nano"] > 0, convicted
+        for name in ACCOMPLICES:
+            slash = nodes[name]["slashes"][-1]
+            assert slash["rule"] == "wrong_approval" and slash["disqualified"] and nodes[name]["stake_nano"] == 0, slash
+        # It was outvoted, maybe about several segments, paid for that, and got all of it back.
+        deadline = time.monotonic() + 120
+        honest = network.nodes()[HONEST]
+        while any(slash["state"] != "overturned" for slash in honest["slashes"]):
+            assert time.monotonic() < deadline, f"{honest}\n{network.tail()}"
+            time.sleep(0.5)
+            honest = network.nodes()[HONEST]
+        assert honest["slashes"] and honest["stake_nano"] == 100_000 * 10**9
+        segment = convicted["segment"]
+        told = network.request(f"/explorer/segments/{segment}.json")[2]["steps"]
+        kinds = [step["kind"] for step in told]
+        assert kinds.count("challenged") == 1 and kinds.count("challenge") == 1, kinds
+        assert "asked" in kinds and "shown" in kinds and kinds.index("challenged") < kinds.index("rejected"), kinds
+        assert "the ledger computed it" in next(step["text"] for step in told if step["kind"] == "challenge")
+        log = network.log.read_text(errors="replace")
+        assert "challenging what was approved" in log and "showing a run" in log
+        assert network.stop() == 0
+
+
+def test_a_challenge_goes_on_after_a_kill(model, tmp_path):  # noqa: F811
+    arguments = ("--engine", "mock", "--classifier", model[0], "--crime", "wrong-weights", "--accomplices", 3)
+    network = Network(tmp_path / "data", *arguments, "--set", "forced_share=0", model="mock")
+    with network:
+        ask_until(network, lambda _: "challenging what was approved" in network.log.read_text(errors="replace"))
+        network.stop(signal.SIGKILL)
+        # Both sides are in one process here: each takes up its turn from what the chain and its disk say.
+        network.arguments = arguments
+        network.start()
+        deadline = time.monotonic() + 120
+        while not any(network.nodes()[name]["slashes"] for name in ACCOMPLICES):
+            assert time.monotonic() < deadline, network.tail()
+            time.sleep(0.5)
+        rules = {slash["rule"] for name in ACCOMPLICES for slash in network.nodes()[name]["slashes"]}
+        assert rules == {"wrong_approval"}, rules
+        assert network.stop() == 0

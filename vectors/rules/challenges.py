@@ -9,7 +9,7 @@ from .encoding import evidence_leaf, is_consistent, logits_digest, root_of_leave
 from .segments import close_challenge, reject, return_bond
 from .slashing import attested, convict_refuted, restitute, slash_withheld
 from .state import WHOLE, Entry, Ledger, Refused, late, split
-from .verdicts import approvers_of
+from .verdicts import approvers_of, owed
 from .workers import add_fault
 
 NOTHING = "00" * 32
@@ -57,7 +57,8 @@ def open_challenge(ledger: Ledger, operation: Entry) -> None:
     result = leaf["result"]
     challenge = {
         "worker": segment["worker"], "profile": segment["profile"], "bond": bond, "job": path["index"],
-        "items": result["usage"]["completion_tokens"], "input": leaf["request"]["input_commitment"],
+        "items": result["usage"]["completion_tokens"],
+        "tokens": late(result["usage"]["prompt_tokens"] + result["usage"]["completion_tokens"]), "input": leaf["request"]["input_commitment"],
         "output": result["output_commitment"], "evidence_root": result["evidence_root"], "leaves": [], "run": None,
     }
     _ask(ledger, challenge, {"kind": "leaves"})
@@ -68,10 +69,14 @@ def _ask(ledger: Ledger, challenge: Entry, asked: Entry) -> None:
     _turn(ledger, challenge, {"kind": "worker", "asked": asked})
 
 
+def _window_ms(ledger: Ledger, challenge: Entry) -> int:
+    return late(ledger["stall_answer_ms"] + late(challenge["tokens"] * ledger["stall_token_ms"]))
+
+
 def _turn(ledger: Ledger, challenge: Entry, turn: Entry) -> None:
     """Whoever's turn it is has a whole window, which is a time and a number of blocks (C3)."""
     challenge |= {
-        "turn": turn, "due_at_ms": late(ledger.now_ms + ledger["stall_answer_ms"]),
+        "turn": turn, "due_at_ms": late(ledger.now_ms + _window_ms(ledger, challenge)),
         "due_at_height": late(ledger.height + ledger["draw_delay_views"]),
     }
 
@@ -217,18 +222,19 @@ def refute_trace(ledger: Ledger, operation: Entry) -> None:
     layout = outline.laid_out(run["trace"]["length"])
     is_bare = model["task"]["reads"]["kind"] == "tensors"
     is_run = layout is not None and layout.values == run["trace"]["values"]
+    is_bound = True
     # What is no run of this model needs no other claim.
     if layout is not None and is_run and not (is_bare and run["trace"]["before"] != NOTHING):
         opened = Opened(run, outline, model["weights_root"])
         if claim["kind"] == "length":
             raise _evidence("the model computes so many values")
         if claim["kind"] == "tile":
-            _refute_tile(run, layout, claim, opened)
+            is_bound = _refute_tile(run, layout, claim, opened)
         elif claim["kind"] == "input":
             _refute_input(challenge, layout, claim)
         else:
             _refute_output(challenge, layout, claim, opened)
-    _uphold(ledger, operation["segment"], operation["sender"])
+    _uphold(ledger, operation["segment"], operation["sender"], is_bound)
 
 
 def _outline(pieces: list[Entry], model: str) -> exact.Outline:
@@ -295,7 +301,8 @@ class Opened:
         return int.from_bytes(raw, "little", signed=width > 1)
 
 
-def _refute_tile(run: Entry, layout: exact.Layout, claim: Entry, opened: Opened) -> None:
+def _refute_tile(run: Entry, layout: exact.Layout, claim: Entry, opened: Opened) -> bool:
+    """Whether the value itself is wrong: sums are the worker's word of now, which nobody has approved."""
     opened.add_chunks(claim["chunks"])
     opened.add_pieces(claim["pieces"])
     if run["sums"] is None:
@@ -304,18 +311,25 @@ def _refute_tile(run: Entry, layout: exact.Layout, claim: Entry, opened: Opened)
     tiles = layout.tiles(at)
     if tiles is None:
         raise _evidence("an input's value is not computed")
+    operands, whole = exact.Operands(opened.value, opened.number), 0
+    try:
+        for each in range(tiles):
+            whole = layout.execute(at, each, whole, operands)
+        is_bound = whole != sums[-1]
+    except exact.Missing:
+        is_bound = False
     # More or fewer sums than the value has tiles are a lie as well.
     if len(sums) != tiles:
-        return
+        return is_bound
     if tile >= tiles:
         raise Refused("out_of_bounds", field="tile")
-    operands = exact.Operands(opened.value, opened.number)
     try:
         found = layout.execute(at, tile, sums[tile - 1] if tile else 0, operands)
     except exact.Missing:
         raise _evidence("an operand is not opened") from None
     if found == sums[tile]:
         raise _evidence("the tile is right")
+    return is_bound
 
 
 def _refute_input(challenge: Entry, layout: exact.Layout, claim: Entry) -> None:
@@ -375,13 +389,14 @@ def _approvals(segment: Entry) -> list[Entry]:
     return found + ([segment["dispute"]["approval"]] if segment["dispute"] else [])
 
 
-def _uphold(ledger: Ledger, key: str, challenger: str) -> None:
-    """The worker was wrong, and so was everyone who attested a replay of this job."""
+def _uphold(ledger: Ledger, key: str, challenger: str, is_bound: bool) -> None:
+    """The worker was wrong, and, if that was in the evidence, so was everyone who attested a replay of this job."""
     challenge, segment = ledger.table("challenges")[_pair(key, challenger)], ledger.table("segments").get(key)
     if segment is None:
         return
     close_challenge(ledger, _pair(key, challenger))
-    blind = {node for approval in _approvals(segment) for node in attested(key, approval, challenge["job"])}
+    approvals = _approvals(segment) if is_bound else []
+    blind = {node for approval in approvals for node in attested(key, approval, challenge["job"])}
     reject(ledger, key, segment, "proven_wrong")
     return_bond(ledger, segment["dispute"])
     _undo_rejections(ledger, key)
@@ -398,8 +413,13 @@ def _undo_rejections(ledger: Ledger, key: str) -> None:
 def advance(ledger: Ledger, key: str) -> None:
     """A turn that nobody took."""
     challenge = ledger.table("challenges")[key]
-    renewed_ms = late(ledger.meta["resumed_at_ms"] + ledger["stall_answer_ms"])
-    if challenge["due_at_ms"] < renewed_ms:
+    segment = ledger.table("segments").get(key.split("/")[0])
+    # V5: what was planted can't be shown, and while judges look its worker may not say that it was.
+    is_mute = segment and owed(segment) is not None and segment["state"]["kind"] != "final"
+    renewed_ms = late(ledger.meta["resumed_at_ms"] + _window_ms(ledger, challenge))
+    if is_mute and challenge["turn"]["kind"] == "worker":
+        _turn(ledger, challenge, challenge["turn"])
+    elif challenge["due_at_ms"] < renewed_ms:
         challenge["due_at_ms"] = renewed_ms
     elif ledger.height < challenge["due_at_height"]:
         challenge["due_at_ms"] = late(ledger.now_ms + 1)

@@ -374,7 +374,7 @@ TABLES: dict[str, tuple[Reader, Reader]] = {
         earned=record(runs=wide, fees=wide, hosts=wide, creator=wide, committees=wide, treasury=wide, refunded=wide),
     )),
     "challenges": (pair(ID, ID), record(
-        worker=ID, profile=ID, bond=wide, job=narrow, items=narrow, input=ID, output=ID, evidence_root=ID,
+        worker=ID, profile=ID, bond=wide, job=narrow, items=narrow, tokens=wide, input=ID, output=ID, evidence_root=ID,
         leaves=many(ID),
         run=option(record(
             item=narrow, said=ID, trace=TRACE, spans=many(record(first=wide, chunks=wide, hashes=many(ID))),

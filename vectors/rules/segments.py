@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import agents, statistics, workers
 from .emission import count_duty, count_work
 from .encoding import segment_id
 from .pool import end_lease, renewed_drain_ms
-from .slashing import slash_statistics
+from .slashing import draws_job, slash_statistics
 from .stake import pay_validator
 from .state import Entry, Ledger, Refused, ends, late, share, split
 
@@ -240,6 +242,8 @@ def awaits_challenge(ledger: Ledger, key: str, segment: Entry) -> bool:
     if turns:
         settles_at_ms = late(max(*turns, ledger.now_ms) + 1)
         segment["state"] |= {"settles_at_ms": settles_at_ms, "held_until_ms": None}
+        if segment["opening"]["kind"] == "asked":
+            segment["opening"]["until_ms"] = settles_at_ms
     return bool(turns)
 
 
@@ -322,22 +326,35 @@ def open_dispute(ledger: Ledger, operation: Entry) -> None:
     segment |= {"disputed": True, "state": awaiting_seed(ledger)}
 
 
-def _stand(ledger: Ledger, segment: Entry) -> Entry:
+def rejections_of(key: str, members: list[Entry], seed: str, replay: int) -> list[list[Any]]:
+    """V11: who was outvoted, and about which job, of those that it was given."""
+    votes = [(one["validator"], one["ballot"].get("vote") or {"kind": None}) for one in members]
+    found = [[validator, vote["job"]] for validator, vote in votes if vote["kind"] == "invalid"]
+    return [one for one in found if draws_job(key, seed, one[1], replay)]
+
+
+def _stand(ledger: Ledger, key: str, segment: Entry) -> Entry:
     """What was approved stands, and is paid when it would have been, or in the next block."""
     dispute: Entry = segment["dispute"]
+    state, approval = segment["state"], dispute["approval"]
+    settles_at_ms = max(dispute["settles_at_ms"], ledger.now_ms + 1)
+    if state["kind"] == "judging":
+        # V11: each by what it found last, and with time for that.
+        outvoted = rejections_of(key, state["members"], state["seed"], state["replay"])
+        if outvoted:
+            settles_at_ms = max(settles_at_ms, late(ledger.now_ms + ledger["challenge_ms"]))
+        known = dict(map(tuple, approval["rejections"] + outvoted))
+        approval["rejections"] = [[member, known[member]] for member in sorted(known)]
     segment["dispute"] = None
     segment["state"] = {
         "kind": "final", "approval": dispute["approval"],
-        "settles_at_ms": max(dispute["settles_at_ms"], ledger.now_ms + 1), "held_until_ms": None,
+        "settles_at_ms": settles_at_ms, "held_until_ms": None,
     }
     return dispute
 
 
-def dismiss_dispute(ledger: Ledger, segment: Entry, court: list[str], rejections: list[list[object]]) -> None:
-    # V11: each by what it found last.
-    known = dict(map(tuple, segment["dispute"]["approval"]["rejections"] + rejections))
-    segment["dispute"]["approval"]["rejections"] = [[member, known[member]] for member in sorted(known)]
-    bond = _stand(ledger, segment)["bond"]
+def dismiss_dispute(ledger: Ledger, key: str, segment: Entry, court: list[str]) -> None:
+    bond = _stand(ledger, key, segment)["bond"]
     part = split(bond // 2, len(court))
     for member in court:
         if counts_duties(segment):
@@ -356,7 +373,7 @@ def unresolved(ledger: Ledger, key: str, segment: Entry) -> None:
     if segment["dispute"] is None:
         reject(ledger, key, segment, "unresolved")
     else:
-        return_bond(ledger, _stand(ledger, segment))
+        return_bond(ledger, _stand(ledger, key, segment))
 
 
 RULES = {"commit_segment": commit_segment, "open_dispute": open_dispute}

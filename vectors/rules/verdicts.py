@@ -5,7 +5,8 @@ from __future__ import annotations
 from . import agents, statistics, workers
 from .encoding import vote_bytes
 from .segments import (
-    approve, awaits_challenge, dismiss_dispute, pay, reject, return_bond, seed_window_ms, unresolved,
+    approve, awaits_challenge, dismiss_dispute, pay, reject, rejections_of, return_bond, seed_window_ms,
+    unresolved,
 )
 from .slashing import convict, slash_missed_duty, slash_withheld, slash_wrong_verdict
 from .state import WHOLE, Entry, Ledger, Refused, digest, late
@@ -272,19 +273,14 @@ def _approved(ledger: Ledger, key: str, segment: Entry, members: list[Entry]) ->
         if other not in approvers:
             slash_wrong_verdict(ledger, other, "false_replay", key, segment, approvers)
     if segment["dispute"]:
-        dismiss_dispute(ledger, segment, approvers, _rejections(members))
+        dismiss_dispute(ledger, key, segment, approvers)
     else:
         state = segment["state"]
         approval = {
-            "approvers": approvers, "seed": state["seed"], "replayed": state["replay"], "rejections": _rejections(members),
+            "approvers": approvers, "seed": state["seed"], "replayed": state["replay"],
+            "rejections": rejections_of(key, members, state["seed"], state["replay"]),
         }
         approve(ledger, key, segment, approval, measured)
-
-
-def _rejections(members: list[Entry]) -> list[list[object]]:
-    """V11: who was outvoted, and about which job."""
-    votes = [(one["validator"], one["ballot"].get("vote") or {"kind": None}) for one in members]
-    return [[validator, vote["job"]] for validator, vote in votes if vote["kind"] == "invalid"]
 
 
 def _widen(ledger: Ledger, key: str, segment: Entry) -> None:
@@ -340,10 +336,10 @@ def advance(ledger: Ledger, key: str) -> None:
     segment = ledger.table("segments")[key]
     state, resumed_ms = segment["state"], ledger.meta["resumed_at_ms"]
     if state["kind"] == "final":
+        if awaits_challenge(ledger, key, segment):
+            return
         if owed(segment) is not None:
             _advance_unopened(ledger, key)
-        elif awaits_challenge(ledger, key, segment):
-            return
         elif agents.is_over(ledger, segment):
             reject(ledger, key, segment, "run_over")
         elif agents.waits(ledger, segment):

@@ -4,7 +4,7 @@
 //! what it rests on can be opened: that is checked in `challenges/refute.rs`.
 
 use crate::Rejection;
-use crate::entries::{Approval, Challenge, Node, Segment, SegmentState, ShownRun, ShownSpan, Turn};
+use crate::entries::{Approval, Challenge, Node, Opening, Segment, SegmentState, ShownRun, ShownSpan, Turn};
 use crate::execute::Block;
 use crate::state::{Due, State};
 use crate::verdicts::voters;
@@ -100,6 +100,7 @@ impl Block {
             bond,
             job,
             items: leaf.result.usage.completion_tokens,
+            tokens: leaf.result.usage.tokens(),
             input: leaf.request.input_commitment,
             output: leaf.result.output_commitment,
             evidence_root: leaf.result.evidence_root,
@@ -133,7 +134,7 @@ impl Block {
     /// Whoever's turn it is has a whole window.
     fn restart(&self, challenge: &mut Challenge) {
         let parameters = &self.state.meta().parameters;
-        challenge.due_at_ms = self.now_ms.saturating_add(parameters.stall_answer_ms);
+        challenge.due_at_ms = self.now_ms.saturating_add(challenge.window_ms(parameters));
         challenge.due_at_height = self.height.saturating_add(parameters.draw_delay_views);
     }
 
@@ -182,8 +183,17 @@ impl Block {
     pub(crate) fn advance_challenge(&mut self, key: ChallengeKey) {
         let Some(mut challenge) = self.state.challenges.get(&key).cloned() else { return };
         let meta = self.state.meta();
+        // SPEC V5: what was planted by order can't be shown, and while judges look its worker may not say so.
+        let is_mute = self.state.segments.get(&key.0).is_some_and(|segment| {
+            segment.opening.owed().is_some() && !matches!(segment.state, SegmentState::Final { .. })
+        });
+        if is_mute && matches!(challenge.turn, Turn::Worker(_)) {
+            self.restart(&mut challenge);
+            self.state.set_challenge(key, Some(challenge));
+            return;
+        }
         // SPEC C3: nobody could do anything while the chain stood still.
-        let renewed_ms = meta.renewed_ms(meta.parameters.stall_answer_ms);
+        let renewed_ms = meta.renewed_ms(challenge.window_ms(&meta.parameters));
         let renewed_ms = Some(renewed_ms).filter(|at_ms| challenge.due_at_ms < *at_ms);
         let early_ms = (self.height < challenge.due_at_height).then(|| self.now_ms.saturating_add(1));
         if let Some(later_ms) = renewed_ms.or(early_ms) {
@@ -270,19 +280,24 @@ impl Block {
         let mut segment = segment.clone();
         let SegmentState::Final { settles_at_ms, held_until_ms, .. } = &mut segment.state else { return false };
         // A turn that is over in this block is handled in it or a later one.
-        *settles_at_ms = due_at_ms.max(self.now_ms).saturating_add(1);
-        *held_until_ms = None;
+        let later_ms = due_at_ms.max(self.now_ms).saturating_add(1);
+        (*settles_at_ms, *held_until_ms) = (later_ms, None);
+        if let Opening::Asked { until_ms, .. } = &mut segment.opening {
+            *until_ms = later_ms;
+        }
         self.state.set_segment(id, Some(segment));
         true
     }
 
     /// The ledger has computed it: the worker was wrong, and so was everyone who attested a replay of this job.
-    pub(crate) fn uphold_challenge(&mut self, key: ChallengeKey, challenge: &Challenge) {
+    /// These only where what is wrong was in the evidence (`is_bound`).
+    pub(crate) fn uphold_challenge(&mut self, key: ChallengeKey, challenge: &Challenge, is_bound: bool) {
         let (id, challenger) = key;
         let Some(segment) = self.state.segments.get(&id).cloned() else { return };
         self.close(key, challenge, ChallengeEnd::Refuted);
         let approvals = approvals(&segment);
-        let attested = approvals.iter().flat_map(|approval| approval.attested(id, challenge.job));
+        let attested = approvals.iter().filter(|_| is_bound);
+        let attested = attested.flat_map(|approval| approval.attested(id, challenge.job));
         let mut approvers: Vec<NodeId> = attested.copied().collect();
         approvers.sort_unstable();
         approvers.dedup();

@@ -6,6 +6,7 @@
 use crate::Rejection;
 use crate::entries::{Dispute, Node, Segment, SegmentState};
 use crate::execute::Block;
+use crate::verdicts::rejections;
 use inferium_types::{Amount, Event, NodeId, SegmentId};
 
 impl Block {
@@ -34,20 +35,7 @@ impl Block {
     }
 
     /// The court found nothing wrong: half of the bond is the worker's, half the court's.
-    pub(crate) fn dismiss_dispute(
-        &mut self,
-        id: SegmentId,
-        mut segment: Segment,
-        court: &[NodeId],
-        rejections: Vec<(NodeId, u32)>,
-    ) {
-        // Who was outvoted now may challenge it as who was before (SPEC V11); by what it found last.
-        if let Some(dispute) = &mut segment.dispute {
-            let known = &mut dispute.approval.rejections;
-            known.retain(|(member, _)| rejections.iter().all(|(again, _)| again != member));
-            known.extend(rejections);
-            known.sort_unstable();
-        }
+    pub(crate) fn dismiss_dispute(&mut self, id: SegmentId, segment: Segment, court: &[NodeId]) {
         let Some(dispute) = self.stand(id, segment.clone()) else { return };
         let part = dispute.bond.split(2).split(u64::try_from(court.len()).unwrap_or(u64::MAX));
         let mut left = dispute.bond;
@@ -86,8 +74,20 @@ impl Block {
 
     /// Takes the dispute off the segment, which is final again as it was.
     fn stand(&mut self, id: SegmentId, mut segment: Segment) -> Option<Dispute> {
-        let dispute = segment.dispute.take()?;
-        let settles_at_ms = dispute.settles_at_ms.max(self.now_ms.saturating_add(1));
+        let mut dispute = segment.dispute.take()?;
+        let mut settles_at_ms = dispute.settles_at_ms.max(self.now_ms.saturating_add(1));
+        if let SegmentState::Judging { members, seed, replay, .. } = &segment.state {
+            // Who was outvoted now may challenge it as who was before, by what it found last (SPEC V11), and has time for that.
+            let outvoted = rejections(id, members, seed, *replay);
+            if !outvoted.is_empty() {
+                settles_at_ms =
+                    settles_at_ms.max(self.now_ms.saturating_add(self.state.meta().parameters.challenge_ms));
+            }
+            let known = &mut dispute.approval.rejections;
+            known.retain(|(member, _)| outvoted.iter().all(|(again, _)| again != member));
+            known.extend(outvoted);
+            known.sort_unstable();
+        }
         segment.state = SegmentState::Final { approval: dispute.approval.clone(), settles_at_ms, held_until_ms: None };
         self.state.set_segment(id, Some(segment));
         Some(dispute)

@@ -181,6 +181,9 @@ impl Block {
     /// A segment's time has come: no seed, no verdicts, or settlement.
     pub(crate) fn advance_segment(&mut self, id: SegmentId) {
         let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
+        if self.awaits_challenge(id, &segment) {
+            return;
+        }
         let meta = self.state.meta();
         let renewed_ms = segment.verdict_due_ms(meta);
         let seed_ms = meta.renewed_ms(seed_window_ms(&meta.parameters));
@@ -209,9 +212,6 @@ impl Block {
             SegmentState::Final { .. } if segment.opening.owed().is_some() => self.advance_unopened(id, segment),
             SegmentState::Final { approval, .. } => {
                 let approval = approval.clone();
-                if self.awaits_challenge(id, &segment) {
-                    return;
-                }
                 if !self.withholds_steps(id, &segment) && !self.withholds_pay(id, &segment) {
                     self.settle(id, &segment, &approval);
                 }
@@ -294,9 +294,10 @@ impl Block {
             }
         }
         if segment.dispute.is_some() {
-            self.dismiss_dispute(id, segment, &approvers, rejections(members));
+            self.dismiss_dispute(id, segment, &approvers);
         } else {
-            let approval = Approval { approvers, seed, replayed: replay, rejections: rejections(members) };
+            let approval =
+                Approval { approvers, seed, replayed: replay, rejections: rejections(id, members, &seed, replay) };
             self.approve(id, segment, approval, measured.as_ref());
         }
     }
@@ -315,13 +316,17 @@ fn committee_size(fee: Amount, steps: [Amount; 2]) -> usize {
     steps.iter().filter(|step| fee >= **step).count().saturating_add(1)
 }
 
-/// Who found which job wrong.
-fn rejections(members: &[Member]) -> Vec<(NodeId, u32)> {
-    let of = |member: &Member| match member.ballot.vote() {
+/// Who found which job wrong, of those that it was given.
+pub(crate) fn rejections(id: SegmentId, members: &[Member], seed: &Digest, replay: Ppm) -> Vec<(NodeId, u32)> {
+    let of = |member: &Member| match member.ballot.vote().filter(|vote| draws(id, vote, seed, replay)) {
         Some(VerdictVote::Invalid { job, .. }) => Some((member.validator, job)),
         Some(VerdictVote::Valid { .. } | VerdictVote::Measured { .. } | VerdictVote::Unavailable) | None => None,
     };
     members.iter().filter_map(of).collect()
+}
+
+fn draws(id: SegmentId, vote: &VerdictVote, seed: &Digest, replay: Ppm) -> bool {
+    matches!(vote, VerdictVote::Invalid { job, .. } if id.draws_job(seed, *job, replay))
 }
 
 pub(crate) fn voters(members: &[Member], wanted: impl Fn(&VerdictVote) -> bool) -> Vec<NodeId> {

@@ -58,12 +58,13 @@ impl ClassifierInputs {
         self.len() == 0
     }
 
-    /// Tokens that each tensor of a model counts as: one for every [`limits::TOKEN_ELEMENTS`] of it, or for every
-    /// [`limits::TOKEN_MULTIPLICATIONS`] of the model, that it begins, whichever are more (SPEC J12).
+    /// Tokens that each tensor of a model counts as: one for every [`limits::TOKEN_ELEMENTS`] of it, for every
+    /// [`limits::TOKEN_MULTIPLICATIONS`] or [`limits::TOKEN_CLASSES`] of the model, that it begins, whichever are most (SPEC J12).
     #[must_use]
-    pub fn tensor_tokens(elements: u32, multiplications: u64) -> u64 {
+    pub fn tensor_tokens(elements: u32, multiplications: u64, classes: u32) -> u64 {
         let of_work = multiplications.div_ceil(limits::TOKEN_MULTIPLICATIONS);
-        u64::from(elements.div_ceil(limits::TOKEN_ELEMENTS)).max(of_work)
+        let of_answer = classes.div_ceil(limits::TOKEN_CLASSES);
+        u64::from(elements.div_ceil(limits::TOKEN_ELEMENTS).max(of_answer)).max(of_work)
     }
 
     pub(crate) const fn check(&self) -> Result<(), ImpossibleJob> {

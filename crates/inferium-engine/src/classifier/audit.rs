@@ -3,9 +3,14 @@
 use super::{Classifier, ClassifierInput};
 use crate::EngineError;
 use inferium_exact::{Layout, MODEL_PIECE, ModelTree, Operands, Outline, Recorded, Span, TRACE_CHUNK};
-use inferium_types::{Digest, Logits, ModelRise, OpenedChunk, OpenedPiece, TraceAsked, TraceRoot, TraceShown};
+use inferium_types::limits::REFUTATION_SIZE_MAX;
+use inferium_types::{Digest, Logits, ModelRise, OpenedChunk, OpenedPiece, TraceAsked, TraceRoot, TraceShown, encode};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Bytes of a refutation beside what it opens, at most.
+const ENVELOPE: usize = 1_024;
 
 /// The run of one input, kept whole.
 #[derive(Debug)]
@@ -134,12 +139,26 @@ impl Audit {
         std::iter::once(u32::MAX).chain(0..nodes).filter_map(|node| piece(&tree, (node, 0, 0))).collect()
     }
 
-    /// What a tile is computed from: chunks under what was shown, but for the one whose values were, and pieces of the model.
+    /// What a value is computed from, if it can be shown at once, or else this tile of it: chunks under what was shown, but for the one whose values
+    /// were, and pieces of the model.
     #[must_use]
     pub fn opened_tile(&self, at: u64, tile: u32, spans: &[ShownChunks]) -> (Vec<OpenedChunk>, Vec<OpenedPiece>) {
+        let tiles = self.layout.tiles(at).unwrap_or(0);
+        let whole = self.opened_tiles(at, 0..tiles, spans);
+        let room = REFUTATION_SIZE_MAX.saturating_sub(ENVELOPE);
+        // Partial sums are the worker's word of now; that the value is wrong convicts who approved it, too.
+        if encode(&(self.outline(), &whole)).len() <= room {
+            return whole;
+        }
+        self.opened_tiles(at, tile..tile.saturating_add(1), spans)
+    }
+
+    fn opened_tiles(&self, at: u64, tiles: Range<u32>, spans: &[ShownChunks]) -> (Vec<OpenedChunk>, Vec<OpenedPiece>) {
         let mut operands = Operand::of(self);
-        // What it comes to is known; this is about what it reads.
-        let _ = self.layout.execute(at, tile, 0, &mut operands);
+        for tile in tiles {
+            // What it comes to is known; this is about what it reads.
+            let _ = self.layout.execute(at, tile, 0, &mut operands);
+        }
         operands.chunks.remove(&chunk_of(at));
         let tree = ModelTree::new(self.classifier.engine.model());
         let pieces = operands.pieces.iter().filter_map(|name| piece(&tree, *name)).collect();

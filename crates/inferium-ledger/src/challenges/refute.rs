@@ -35,25 +35,27 @@ impl Block {
         let is_whole = !is_bare || run.trace.before == Digest::ZERO;
         let layout =
             outline.laid_out(run.trace.length).filter(|layout| layout.values() == run.trace.values && is_whole);
-        match (&refutation.claim, layout) {
+        let is_bound = match (&refutation.claim, layout) {
             // Whatever else is claimed: it is no run of this model.
-            (_, None) => {}
+            (_, None) => true,
             (RefutedClaim::Length, Some(_)) => return Err(not("the model computes so many values")),
             (RefutedClaim::Tile { tile, chunks, pieces }, Some(layout)) => {
                 let weights = &profile.profile.weights_root;
                 let mut opened = Opened { run, outline: &outline, chunks: open(run, chunks)?, pieces: BTreeMap::new() };
                 opened.pieces = pieces_of(pieces, weights)?;
-                refute_tile(run, &layout, *tile, &mut opened)?;
+                refute_tile(run, &layout, *tile, &mut opened)?
             }
             (RefutedClaim::Input { at, payload }, Some(layout)) => {
                 refute_input(&challenge, run, &layout, *at, payload)?;
+                true
             }
             (RefutedClaim::Output { output, chunks }, Some(layout)) => {
                 let opened = Opened { run, outline: &outline, chunks: open(run, chunks)?, pieces: BTreeMap::new() };
                 refute_output(&challenge, &layout, output, &opened)?;
+                true
             }
-        }
-        self.uphold_challenge(key, &challenge);
+        };
+        self.uphold_challenge(key, &challenge, is_bound);
         Ok(())
     }
 }
@@ -142,12 +144,16 @@ impl Operands for Opened<'_> {
     }
 }
 
-/// The tile whose sums were shown.
-fn refute_tile(run: &ShownRun, layout: &Layout, tile: u32, opened: &mut Opened<'_>) -> Result<(), Rejection> {
+/// The tile whose sums were shown. True when the value itself is wrong, which evidence binds; partial sums the worker may have made up when it was
+/// asked, and who approved the run has not seen them.
+fn refute_tile(run: &ShownRun, layout: &Layout, tile: u32, opened: &mut Opened<'_>) -> Result<bool, Rejection> {
     let (at, sums) = run.sums.as_ref().ok_or(Rejection::WrongState { what: "a tile of a value without sums" })?;
     let tiles = layout.tiles(*at).ok_or(not("an input's value is not computed"))?;
+    let shown_value = sums.last().copied();
+    let whole = (0..tiles).try_fold(0, |before, tile| layout.execute(*at, tile, before, opened));
+    let is_bound = whole.is_some() && whole != shown_value;
     if u32::try_from(sums.len()).ok() != Some(tiles) {
-        return Ok(());
+        return Ok(is_bound);
     }
     let index = usize::try_from(tile).map_err(|_| Rejection::Overflow)?;
     let shown = sums.get(index).ok_or(Rejection::OutOfBounds { field: "tile" })?;
@@ -155,7 +161,7 @@ fn refute_tile(run: &ShownRun, layout: &Layout, tile: u32, opened: &mut Opened<'
     match layout.execute(*at, tile, before, opened) {
         None => Err(not("an operand is not opened")),
         Some(found) if found == *shown => Err(not("the tile is right")),
-        Some(_) => Ok(()),
+        Some(_) => Ok(is_bound),
     }
 }
 

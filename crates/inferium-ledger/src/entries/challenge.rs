@@ -1,7 +1,7 @@
 //! What is known of a challenged job (SPEC V11).
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use inferium_types::{Amount, Digest, NodeId, ProfileId, TraceAsked, TraceRoot};
+use inferium_types::{Amount, Digest, NodeId, Parameters, ProfileId, TraceAsked, TraceRoot};
 
 /// A validator's claim that one job of a segment was computed wrong.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -16,6 +16,8 @@ pub struct Challenge {
     pub job: u32,
     /// Inputs of the job.
     pub items: u32,
+    /// Tokens of the job, by which turns are longer.
+    pub tokens: u64,
     /// Commitment to these.
     pub input: Digest,
     /// Commitment to the answer.
@@ -35,6 +37,11 @@ pub struct Challenge {
 }
 
 impl Challenge {
+    /// Time for a turn; milliseconds.
+    pub(crate) const fn window_ms(&self, parameters: &Parameters) -> u64 {
+        parameters.stall_answer_ms.saturating_add(self.tokens.saturating_mul(parameters.stall_token_ms))
+    }
+
     /// False once it is lost: what is left says only that its challenger had its turn.
     #[must_use]
     pub const fn is_open(&self) -> bool {

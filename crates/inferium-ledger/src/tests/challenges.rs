@@ -121,8 +121,7 @@ fn who_did_not_replay_the_job_attested_nothing_of_it() {
     let mut player = Player::unreplayed("mlp-tiny", Lie::Value { tensor: 1, index: 0 });
     player.open();
     player.play_out();
-    let rejected = (id(&player.challenger), SlashRule::WrongRejection);
-    assert_eq!(slashed(&player.chain), [rejected, (id("w0"), SlashRule::WrongResult)]);
+    assert_eq!(slashed(&player.chain), [(id("w0"), SlashRule::WrongResult)]);
 }
 
 #[test]
@@ -297,6 +296,89 @@ fn approver_that_challenges_itself_is_no_prover() {
     assert!(player.chain.state.node(&id(&player.challenger)).unwrap().disqualified);
     assert_eq!(player.chain.state.holds().count(), player.approvers.len() + 1);
     assert!(player.chain.state.holds().all(|(_, hold)| hold.provers.is_empty()));
+}
+
+/// Sums are what the worker says when it is asked: of one that computed right and then lies, nobody who approved it pays.
+#[test]
+fn false_sums_of_an_honest_run_are_the_worker_s_own() {
+    // The first output's sum, of 13 tiles; and an affine value, which has one.
+    for (at, false_sums) in [(784, 13), (784, 2), (784 + 128, 2)] {
+        let mut player = Player::new("mlp-109k", Lie::None);
+        player.open();
+        player.show();
+        player.ask(player.item.into());
+        player.show();
+        player.show();
+        player.ask(at / 256);
+        player.show();
+        player.ask(at % 256);
+        let TraceShown::Sums(sums) = player.answer() else { panic!("sums") };
+        let mut shown = vec![7; false_sums];
+        *shown.last_mut().unwrap() = *sums.last().unwrap();
+        let body = player.showing(TraceShown::Sums(shown));
+        player.chain.ok("w0", body);
+        let (chunks, pieces) = player.opened_all(at);
+        let body = player.refutation(RefutedClaim::Tile { tile: 0, chunks, pieces });
+        player.chain.ok(&player.challenger.clone(), body);
+        let rejected = (id(&player.challenger), SlashRule::WrongRejection);
+        assert_eq!(slashed(&player.chain), [rejected, (id("w0"), SlashRule::WrongResult)]);
+    }
+}
+
+/// One tile convicts the worker; that the value is wrong, whatever its sums, takes all of its operands.
+#[test]
+fn who_approved_pays_for_what_is_shown_whole() {
+    let mut player = Player::new("mlp-109k", Lie::Weights);
+    player.reach_sums();
+    player.show();
+    let Some((at, sums)) = player.challenge().unwrap().run.as_ref().unwrap().sums.clone() else { panic!("sums") };
+    let own = player.sums(at);
+    let tile = own.iter().zip(&sums).position(|(own, shown)| own != shown).unwrap().try_into().unwrap();
+    let (chunks, pieces) = player.opened(at, tile);
+    let body = player.refutation(RefutedClaim::Tile { tile, chunks, pieces });
+    player.chain.ok(&player.challenger.clone(), body);
+    let rejected = (id(&player.challenger), SlashRule::WrongRejection);
+    assert_eq!(slashed(&player.chain), [rejected, (id("w0"), SlashRule::WrongResult)]);
+}
+
+/// SPEC V5: what was planted can't be shown, and while a court is drawn and looks its worker may not say that it was.
+#[test]
+fn turn_of_who_may_not_open_does_not_end() {
+    let mut player = Player::approved("mlp-tiny", Lie::None);
+    player.open();
+    player.chain.ok("g0", TransactionBody::OpenDispute { segment: player.segment });
+    let mut entry = player.chain.state.segment(&player.segment).unwrap().clone();
+    entry.opening = crate::Opening::Closed(crate::OwedOrder { share: inferium_types::Ppm::ONE, has_room: true });
+    player.chain.state.set_segment(player.segment, Some(entry));
+    let due_ms = player.due_ms();
+    let mut free = player.clone_chain();
+    player.chain.blocks(2);
+    player.chain.wait_until(due_ms);
+    assert!(matches!(player.turn(), Some(Turn::Worker(_))) && player.due_ms() > due_ms);
+    // Without anything that is owed it is over.
+    let mut entry = free.state.segment(&player.segment).unwrap().clone();
+    entry.opening = crate::Opening::NotOwed;
+    free.state.set_segment(player.segment, Some(entry));
+    free.blocks(2);
+    free.wait_until(due_ms);
+    assert!(free.state.challenge(&player.segment, &id(&player.challenger)).is_none());
+}
+
+/// Who is challenged and opens nothing is not let off with that.
+#[test]
+fn segment_that_is_not_opened_waits_for_its_challenge() {
+    let mut player = Player::approved("mlp-tiny", Lie::Weights);
+    player.open();
+    let until_ms = player.chain.now_ms + 2_000;
+    let mut entry = player.chain.state.segment(&player.segment).unwrap().clone();
+    let order = crate::OwedOrder { share: inferium_types::Ppm::ONE, has_room: true };
+    entry.opening = crate::Opening::Asked { order, until_ms };
+    player.chain.state.set_segment(player.segment, Some(entry));
+    player.chain.wait_until(until_ms);
+    player.chain.block(&[]);
+    assert!(player.chain.state.segment(&player.segment).is_some());
+    player.play_out();
+    assert_eq!(slashed(&player.chain).last(), Some(&(id("w0"), SlashRule::WrongResult)));
 }
 
 /// More or fewer sums than the value has tiles are a lie as well.

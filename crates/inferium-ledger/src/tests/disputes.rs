@@ -229,7 +229,9 @@ fn dismissed_dispute_costs_its_bond() {
     let mut expected: Vec<NodeId> = case.approvers.iter().map(|name| id(name)).collect();
     expected.sort_unstable();
     assert_eq!((approval.approvers, approval.replayed), (expected, Ppm::ONE), "as it was");
-    assert_eq!(settles_at_ms, case.settles_at_ms.max(case.chain.now_ms + 1));
+    // The outvoted member has time to challenge it (SPEC V11).
+    let challenge_ms = case.chain.state.meta().parameters.challenge_ms;
+    assert_eq!(settles_at_ms, case.settles_at_ms.max(case.chain.now_ms + challenge_ms));
     assert_eq!((entry.dispute, entry.disputed), (None, true));
     // Its pay waited all the time.
     assert_eq!(case.chain.state.node(&id("w0")).unwrap().unsettled, unsettled);
@@ -450,4 +452,25 @@ fn a_challenger_is_not_of_its_court() {
     case.say_both((&court[..4], valid()), (&court[4..], invalid()));
     let all = case.chain.committee(case.segment);
     assert!(all.len() == 8 && !all.contains(&challenger), "{all:?}");
+}
+
+/// SPEC V11: who was outvoted in a court may challenge, and has time for it.
+#[test]
+fn outvoted_members_of_a_court_have_time_to_challenge() {
+    let mut case = approved();
+    let court = case.court("g0");
+    let (against, rest) = court.split_at(2);
+    let against = against.to_vec();
+    let late_ms = case.settles_at_ms - 1_000;
+    case.chain.wait_until(late_ms);
+    case.say_both((&against, invalid()), (rest, valid()));
+    let SegmentState::Final { approval, settles_at_ms, .. } = &case.chain.state.segment(&case.segment).unwrap().state
+    else {
+        panic!("final")
+    };
+    let VerdictVote::Invalid { job, .. } = invalid() else { panic!("a job") };
+    let mut expected: Vec<(NodeId, u32)> = against.iter().map(|name| (id(name), job)).collect();
+    expected.sort();
+    assert_eq!(approval.rejections, expected);
+    assert_eq!(*settles_at_ms, case.chain.now_ms + case.chain.parameters().challenge_ms);
 }

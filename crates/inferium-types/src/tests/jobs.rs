@@ -185,12 +185,14 @@ fn inputs_of_classifiers_have_limits() {
         assert_eq!((check(1), check(limits::TEXTS_MAX)), (Ok(()), Ok(())));
         assert_eq!(check(limits::TEXTS_MAX + 1), Err(ImpossibleJob::Texts { count: limits::TEXTS_MAX + 1 }));
     }
-    let tokens = [0, 1, 64, 65, 784].map(|elements| ClassifierInputs::tensor_tokens(elements, 1));
+    let tokens = [0, 1, 64, 65, 784].map(|elements| ClassifierInputs::tensor_tokens(elements, 1, 1));
     assert_eq!(tokens, [1, 1, 1, 2, 13]);
     let work = limits::TOKEN_MULTIPLICATIONS;
-    let tokens = [0, work, work + 1, 20 * work].map(|work| ClassifierInputs::tensor_tokens(128, work));
+    let tokens = [0, work, work + 1, 20 * work].map(|work| ClassifierInputs::tensor_tokens(128, work, 1));
     assert_eq!(tokens, [2, 2, 2, 20]);
-    let largest = ClassifierInputs::tensor_tokens(limits::TENSOR_ELEMENTS_MAX, 1);
+    let tokens = [1, 32, 33, 4_096].map(|classes| ClassifierInputs::tensor_tokens(1, 1, classes));
+    assert_eq!(tokens, [1, 1, 2, 128]);
+    let largest = ClassifierInputs::tensor_tokens(limits::TENSOR_ELEMENTS_MAX, 1, 1);
     assert_eq!((largest, largest + 1), (255, crate::FORCED_TOKENS), "the largest can be planted, with its answer");
     let input = JobInput::Classify(ClassifierInputs::Tensors(vec![vec![1]; 3]));
     assert_eq!((input.parts(), input.no_answer()), (Some(3), JobAnswer::Logits(Vec::new())));

@@ -5,7 +5,7 @@
 use super::Shared;
 use super::outbox::Sent;
 use crate::store::Judgement;
-use inferium_engine::{Audit, Classifier, EngineError, Model, Prompt, ShownChunks};
+use inferium_engine::{Audit, Classifier, ClassifierInput, EngineError, Model, Prompt, ShownChunks};
 use inferium_ledger::{Challenge, SegmentState, ShownRun, State, Turn};
 use inferium_store::StoreError;
 use inferium_types::{
@@ -147,13 +147,15 @@ impl Side<'_> {
     /// An input whose evidence is not what this node computes; or else one whose answer is not.
     async fn item(&self, challenge: &Challenge) -> Result<u32, String> {
         let mut answered_wrong = None;
-        for (item, leaf) in (0_u32..).zip(&challenge.leaves) {
-            let audit = self.audit(item).await?;
-            if *leaf != audit.leaf(audit.logits()) {
+        let said = self.said().unwrap_or_default();
+        for ((item, leaf), input) in (0_u32..).zip(&challenge.leaves).zip(self.inputs()?) {
+            let computed = self.classifier.classify(input).await;
+            let (logits, states) = computed.map_err(|error| error.to_string())?;
+            if *leaf != logits.leaf(&states) {
                 return Ok(item);
             }
             let index = usize::try_from(item).map_err(|_| "no such input")?;
-            if self.said().and_then(|said| said.get(index)) != Some(audit.logits()) {
+            if said.get(index) != Some(&logits) {
                 answered_wrong.get_or_insert(item);
             }
         }
@@ -195,12 +197,18 @@ impl Side<'_> {
         }
     }
 
+    fn inputs(&self) -> Result<Vec<ClassifierInput>, String> {
+        let model = Model::Classifier(Arc::clone(self.classifier));
+        match model.read(&self.job.payload.input) {
+            Ok(Prompt::Inputs(inputs)) => Ok(inputs),
+            Ok(_) => Err("the job is no classification".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     async fn audit(&self, item: u32) -> Result<Audit, String> {
         let failed = |error: EngineError| error.to_string();
-        let model = Model::Classifier(Arc::clone(self.classifier));
-        let Prompt::Inputs(mut inputs) = model.read(&self.job.payload.input).map_err(failed)? else {
-            return Err("the job is no classification".to_owned());
-        };
+        let mut inputs = self.inputs()?;
         let index = usize::try_from(item).map_err(|_| "no such input")?;
         if index >= inputs.len() {
             return Err("no such input".to_owned());

@@ -4,7 +4,7 @@
 
 use super::{Core, Own, Proving, Training, WorkerError};
 use crate::lease::LeaseWork;
-use inferium_engine::{FOLD_CONTEXT_TOKENS, PROVE_CONTEXT_TOKENS, TRAIN_CONTEXT_TOKENS};
+use inferium_engine::{FOLD_CONTEXT_TOKENS, Model, PROVE_CONTEXT_TOKENS, TRAIN_CONTEXT_TOKENS};
 use inferium_types::{Amount, Duty, LeaseId, ModelProfile, OfferTerms, Price, ProfileId, SegmentId, TransactionBody};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -174,7 +174,11 @@ impl Core {
             return Ok(false);
         }
         let owes = self.parameters.forced_share.get() > 0;
-        let is_over = |id: &SegmentId| self.drain.judged.contains(id) && (!owes || self.drain.opened.contains(id));
+        // A classification may be challenged until it is settled, and is then gone from here (SPEC V11).
+        let is_challengeable = matches!(self.model, Model::Classifier(_));
+        let is_over = |id: &SegmentId| {
+            !is_challengeable && self.drain.judged.contains(id) && (!owes || self.drain.opened.contains(id))
+        };
         Ok(self.store.segment_ids()?.iter().all(is_over))
     }
 }

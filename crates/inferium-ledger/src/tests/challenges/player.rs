@@ -229,7 +229,10 @@ impl Player {
                 panic!("judging")
             };
             if !player.segment.draws_job(&seed, player.job(), replay) {
-                player.vote_down(1);
+                player.chain.vote(player.segment, &player.approvers.clone(), valid());
+                let challenger = player.challenger.clone();
+                player.may_challenge(&challenger);
+                player.purse_before = player.chain.balance(&challenger);
                 return player;
             }
         }
@@ -399,7 +402,7 @@ impl Player {
         }
     }
 
-    fn sums(&self, at: u64) -> Vec<i32> {
+    pub(in crate::tests) fn sums(&self, at: u64) -> Vec<i32> {
         let mut reader = Reader::of(self);
         let mut sums: Vec<i32> = Vec::new();
         for tile in 0..self.layout.tiles(at).unwrap() {
@@ -463,8 +466,19 @@ impl Player {
 
     /// Operands and numbers of a tile.
     pub(in crate::tests) fn opened(&self, at: u64, tile: u32) -> (Vec<OpenedChunk>, Vec<OpenedPiece>) {
+        self.opened_tiles(at, tile..tile + 1)
+    }
+
+    /// Those of the whole value.
+    pub(in crate::tests) fn opened_all(&self, at: u64) -> (Vec<OpenedChunk>, Vec<OpenedPiece>) {
+        self.opened_tiles(at, 0..self.layout.tiles(at).unwrap())
+    }
+
+    fn opened_tiles(&self, at: u64, tiles: std::ops::Range<u32>) -> (Vec<OpenedChunk>, Vec<OpenedPiece>) {
         let mut reader = Reader::of(self);
-        self.layout.execute(at, tile, 0, &mut reader).unwrap();
+        for tile in tiles {
+            self.layout.execute(at, tile, 0, &mut reader).unwrap();
+        }
         reader.chunks.remove(&(at / TRACE_CHUNK as u64));
         let tree = ModelTree::new(&self.model);
         let pieces = reader.pieces.iter().map(|(node, part, number)| piece(&tree, *node, *part, *number)).collect();
@@ -519,7 +533,7 @@ impl Player {
             // Those of the test's worker differ in one place.
             let tile = own.iter().zip(sums).position(|(own, shown)| own != shown).unwrap();
             let tile = tile.try_into().unwrap();
-            let (chunks, pieces) = self.opened(*at, tile);
+            let (chunks, pieces) = self.opened_all(*at);
             return Err(Box::new(RefutedClaim::Tile { tile, chunks, pieces }));
         }
         if *run.trace.root.as_bytes() == root.hash {

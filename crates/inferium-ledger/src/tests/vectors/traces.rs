@@ -9,7 +9,7 @@ use inferium_types::{
 
 views! {
     struct Challenge {
-        worker, profile, bond, job, items, input, output, evidence_root, leaves, run, turn, due_at_ms, due_at_height,
+        worker, profile, bond, job, items, tokens, input, output, evidence_root, leaves, run, turn, due_at_ms, due_at_height,
     }
     struct ShownRun { item, said, trace, spans, chunk, sums }
     struct ShownSpan { first, chunks, hashes }

@@ -52,6 +52,7 @@ async fn case(name: &str, worker: fn(&Classifier) -> Classifier, lie: fn(&mut Ve
         bond: Amount::ZERO,
         job: 0,
         items: 2,
+        tokens: 2,
         input: Digest::ZERO,
         output: Digest::ZERO,
         evidence_root: Digest::ZERO,
@@ -128,12 +129,8 @@ async fn other_weights_are_followed_to_the_first_sum_that_they_change() {
     assert_eq!(asked, [1, 3, 784 - 3 * 256]);
     let RefutedClaim::Tile { tile, chunks, pieces } = claim else { panic!("a tile: {claim:?}") };
     assert!(tile < 13);
-    // 64 inputs stand in one chunk or two, and are not those of the chunk that was shown; their weights in one piece.
-    let first = u64::from(tile) * 64 / 256;
-    assert_eq!(
-        chunks.iter().map(|chunk| chunk.chunk).collect::<Vec<_>>(),
-        if first < 3 { vec![first] } else { vec![] }
-    );
+    // The whole value fits, so who approved it pays, too: all inputs but those of the chunk that was shown, and their weights in one piece.
+    assert_eq!(chunks.iter().map(|chunk| chunk.chunk).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(pieces.iter().map(|piece| (piece.node, piece.part)).collect::<Vec<_>>(), [(0, 1)]);
 }
 

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from encoder import WORDS, encoder
 from network import Network
 from test_classify import HEIGHT, WIDTH, classify, model  # noqa: F401
 
@@ -12,14 +13,15 @@ ACCOMPLICES = ("validator-0", "validator-1", "validator-2")
 HONEST = "validator-3"
 
 
-def ask_until(network, is_over, seconds=240):
-    """Asks for classifications until the nodes are as they should be; those nodes."""
+def ask_until(network, is_over, seconds=240, ask=None):
+    """Asks, for classifications if nothing else is said, until the nodes are as they should be; those nodes."""
     rng = random.Random(7)
+    ask = ask or (lambda: classify(network, [[rng.randrange(256) for _ in range(WIDTH * HEIGHT)] for _ in range(2)]))
     deadline = time.monotonic() + seconds
     while not is_over(nodes := network.nodes()):
         assert time.monotonic() < deadline, f"not caught:\n{network.tail()}"
         # Once the profile is paused (SPEC S5) nothing is taken any more.
-        status, _, body = classify(network, [[rng.randrange(256) for _ in range(WIDTH * HEIGHT)] for _ in range(2)])
+        status, _, body = ask()
         assert status in (200, 503), body
         time.sleep(0.2)
     return nodes
@@ -52,6 +54,28 @@ def test_one_honest_validator_is_enough(model, tmp_path, crime):  # noqa: F811
         assert "the ledger computed it" in next(step["text"] for step in told if step["kind"] == "challenge")
         log = network.log.read_text(errors="replace")
         assert "challenging what was approved" in log and "showing a run" in log
+        assert network.stop() == 0
+
+
+def test_vectors_of_a_sentence_encoder_are_challenged(tmp_path):
+    folder = encoder(tmp_path / "words")
+    arguments = ("--engine", "mock", "--embeddings", folder, "--crime", "wrong-weights", "--accomplices", 3)
+    with Network(tmp_path / "data", *arguments, "--set", "forced_share=0", model="mock") as network:
+        rng = random.Random(11)
+
+        def ask():
+            texts = [" ".join(rng.choices(WORDS, k=rng.randrange(2, 9))) for _ in range(2)]
+            return network.request("/v1/embeddings", {"model": "words", "input": texts})
+
+        nodes = ask_until(network, lambda nodes: any(nodes[name]["slashes"] for name in ACCOMPLICES), ask=ask)
+        cheat = next(name for name in nodes if name.startswith("embedder-") and name.endswith("wrong-weights"))
+        convicted = next(slash for slash in nodes[cheat]["slashes"] if slash["rule"] == "wrong_result")
+        for name in ACCOMPLICES:
+            slash = nodes[name]["slashes"][-1]
+            assert slash["rule"] == "wrong_approval" and nodes[name]["stake_nano"] == 0, slash
+        told = network.request(f"/explorer/segments/{convicted['segment']}.json")[2]["steps"]
+        assert "the ledger computed it" in next(step["text"] for step in told if step["kind"] == "challenge")
+        assert "embedding" in next(step["text"] for step in told if step["kind"] == "rejected"), told
         assert network.stop() == 0
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import exact
-from .encoding import evidence_leaf, is_consistent, logits_digest, root_of_leaves, root_of_path, trace_digest
+from .blake3 import Hash
+from .encoding import (
+    evidence_leaf, is_consistent, logits_digest, root_of_leaves, root_of_path, trace_digest, vector_digest,
+)
 from .segments import close_challenge, reject, return_bond
 from .slashing import attested, convict_refuted, restitute, slash_withheld
 from .state import WHOLE, Entry, Ledger, Refused, late, split
@@ -13,6 +16,17 @@ from .verdicts import approvers_of, owed
 from .workers import add_fault
 
 NOTHING = "00" * 32
+# What encoders of integers have as their build: the contract's version, under the name of what is made of its integers.
+ENCODERS = Hash("inferium integer embedder 2026-12").chunk(exact.VERSION.to_bytes(2, "little"), 0, True).hex()
+
+
+def runs_of(model: Entry) -> str | None:
+    """What runs of a profile's model are of, where they are of integers (J8, J12)."""
+    task, engine = model["task"], model["engine"]
+    if task["kind"] == "classify":
+        return str(task["reads"]["kind"])
+    is_encoder = task["kind"] == "embed" and engine["kind"] == "canonical" and engine["build"] == ENCODERS
+    return "tokens" if is_encoder else None
 
 
 def _pair(segment: str, challenger: str) -> str:
@@ -36,7 +50,7 @@ def open_challenge(ledger: Ledger, operation: Entry) -> None:
     if segment["state"]["kind"] != "final":
         raise Refused("wrong_state", what="a challenge of a segment that is not final")
     profile = ledger.find("profiles", segment["profile"], "the segment's profile")
-    if profile["profile"]["task"]["kind"] != "classify":
+    if runs_of(profile["profile"]) is None:
         raise Refused("wrong_state", what="a challenge of a run that is not of integers")
     if _pair(key, sender) in ledger.table("challenges"):
         raise Refused("exists", what="challenge")
@@ -220,20 +234,22 @@ def refute_trace(ledger: Ledger, operation: Entry) -> None:
     model = ledger.find("profiles", challenge["profile"], "profile")["profile"]
     outline = _outline(refutation["outline"], model["weights_root"])
     layout = outline.laid_out(run["trace"]["length"])
-    is_bare = model["task"]["reads"]["kind"] == "tensors"
+    runs = runs_of(model)
+    if runs is None:
+        raise _evidence("the profile is not of integers")
     is_run = layout is not None and layout.values == run["trace"]["values"]
     is_bound = True
     # What is no run of this model needs no other claim.
-    if layout is not None and is_run and not (is_bare and run["trace"]["before"] != NOTHING):
+    if layout is not None and is_run and (runs == "texts" or run["trace"]["before"] == NOTHING):
         opened = Opened(run, outline, model["weights_root"])
         if claim["kind"] == "length":
             raise _evidence("the model computes so many values")
         if claim["kind"] == "tile":
             is_bound = _refute_tile(run, layout, claim, opened)
         elif claim["kind"] == "input":
-            _refute_input(challenge, layout, claim)
+            _refute_input(challenge, layout, runs, claim)
         else:
-            _refute_output(challenge, layout, claim, opened)
+            _refute_output(challenge, layout, runs, claim, opened)
     _uphold(ledger, operation["segment"], operation["sender"], is_bound)
 
 
@@ -332,47 +348,49 @@ def _refute_tile(run: Entry, layout: exact.Layout, claim: Entry, opened: Opened)
     return is_bound
 
 
-def _refute_input(challenge: Entry, layout: exact.Layout, claim: Entry) -> None:
+def _refute_input(challenge: Entry, layout: exact.Layout, runs: str, claim: Entry) -> None:
     run, payload = challenge["run"], claim["payload"]
+    if payload["commitment"] != challenge["input"]:
+        raise _evidence("the request commits to another payload")
+    # What a text's input is made of no ledger can compute.
+    inputs = payload[runs] if runs in ("tensors", "tokens") else None
+    if inputs is None:
+        raise _evidence("the input is not of integers")
+    if run["item"] >= len(inputs):
+        raise _evidence("the payload has no such input")
+    asked = inputs[run["item"]]
+    # A run of a longer or shorter input is one of another.
+    if len(asked) != run["trace"]["length"]:
+        return
     shown, place = _shown_value(run, claim["at"]), layout.place(claim["at"])
     if shown is None:
         raise _evidence("the value is not shown")
     if place is None or place[0] != 0:
         raise _evidence("the value is not the input's")
-    if payload["commitment"] != challenge["input"]:
-        raise _evidence("the request commits to another payload")
-    # What a text's input is made of no ledger can compute.
-    if payload["tensors"] is None:
-        raise _evidence("the input is not of integers")
-    index = layout.index_of(0, place[1])
-    tensor = payload["tensors"][run["item"]] if run["item"] < len(payload["tensors"]) else []
-    if index >= len(tensor):
-        raise _evidence("the payload has no such input")
-    if tensor[index] == shown:
+    if asked[layout.index_of(0, place[1])] == shown:
         raise _evidence("the value is the input's")
 
 
-def _refute_output(challenge: Entry, layout: exact.Layout, claim: Entry, opened: Opened) -> None:
+def _refute_output(challenge: Entry, layout: exact.Layout, runs: str, claim: Entry, opened: Opened) -> None:
     """The answer is as its digest says, and as the trace ends."""
     opened.add_chunks(claim["chunks"])
     run, output = challenge["run"], claim["output"]
     if output["commitment"] != challenge["output"]:
         raise _evidence("the result commits to another output")
-    answers = output["logits"] or []
+    answers = output["vectors" if runs == "tokens" else "logits"] or []
     if run["item"] >= len(answers):
         return
-    values = answers[run["item"]]["values"]
-    places = layout.stream_of(len(layout.shapes) - 1)
-    if logits_digest(values) != run["said"] or len(values) != len(places):
+    answer = answers[run["item"]]
+    said = vector_digest(answer["bits"]) if runs == "tokens" else logits_digest(answer["values"])
+    if said != run["said"]:
         return
-    for at, value in zip(places, values):
-        try:
-            found = opened.value(at)
-        except exact.Missing:
-            raise _evidence("a last value is not opened") from None
-        if found != value:
-            return
-    raise _evidence("the answer is what the trace ends with")
+    places = layout.stream_of(len(layout.shapes) - 1)
+    try:
+        ends = [opened.value(at) for at in places]
+    except exact.Missing:
+        raise _evidence("a last value is not opened") from None
+    if (exact.direction(ends) == answer["bits"]) if runs == "tokens" else (ends == answer["values"]):
+        raise _evidence("the answer is what the trace ends with")
 
 
 # How it ends.

@@ -220,6 +220,10 @@ def logits_digest(values: list[int]) -> str:
     return digest("inferium/logits/1", _le(len(values), 4) + raw)
 
 
+def vector_digest(bits: list[int]) -> str:
+    return digest("inferium/embedding/1", _le(len(bits), 4) + b"".join(_le(value, 4) for value in bits))
+
+
 def evidence_leaf(said: str, trace: str) -> str:
     return digest("inferium/evidence-leaf/1", said, trace)
 

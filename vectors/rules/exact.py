@@ -437,6 +437,15 @@ class Element:
         return _or_zero(_rounded((values[self.channel] - mean) * root, step["shift"]))
 
 
+def direction(integers: list[int]) -> list[int] | None:
+    """Bits of the vector that a sentence's integers make: at length 1, each step rounded once; none of zeros."""
+    squares = sum(value * value for value in integers)
+    if not squares:
+        return None
+    length = math.sqrt(float(squares))
+    return [struct.unpack("<I", struct.pack("<f", value / length))[0] for value in integers]
+
+
 def _rounded(value: int, shift: int) -> int:
     return value + (1 << shift - 1) >> shift
 

@@ -273,9 +273,17 @@ REFUTATION = record(
     outline=many(PIECE),
     claim=choice(
         length={}, tile={"tile": narrow, "chunks": OPENED_CHUNKS, "pieces": many(PIECE)},
-        input={"at": wide, "payload": record(commitment=ID, tensors=option(many(many(integer))))},
+        input={
+            "at": wide,
+            "payload": record(
+                commitment=ID, tensors=option(many(many(integer))), tokens=option(many(many(narrow))),
+            ),
+        },
         output={
-            "output": record(commitment=ID, logits=option(many(record(digest=ID, values=many(integer))))),
+            "output": record(
+                commitment=ID, logits=option(many(record(digest=ID, values=many(integer)))),
+                vectors=option(many(record(digest=ID, bits=many(narrow)))),
+            ),
             "chunks": OPENED_CHUNKS,
         },
     ),

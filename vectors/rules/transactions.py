@@ -9,7 +9,7 @@ from .state import Entry, Ledger, Refused, ends
 
 SIZE_MAX = 64 * 1024
 # V11: operands and weights of one tile of any model.
-REFUTATION_SIZE_MAX = 192 * 1024
+REFUTATION_SIZE_MAX = 384 * 1024
 DUTIES = {
     "commit_segment", "open_segments", "commit_verdict", "submit_verdict", "certify_delivery", "answer_stall",
     "show_trace",

@@ -1,7 +1,8 @@
 //! Classifiers: integer models, behind an embedding model where they read texts (SPEC J12).
 
+use crate::audit::{IntegerEngine, aside, bent, committed, refused, unauditable};
 use crate::{Embedder, EmbedderInfo, EngineError, TextVector};
-use inferium_exact::{CONTRACT_VERSION, DecodeError, Engine, Model, ModelError, Op, Outline, model_id};
+use inferium_exact::{CONTRACT_VERSION, DecodeError, Model, ModelError, model_id};
 use inferium_types::{ClassifierInputs, ClassifierReads, Digest, Logits, limits};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
@@ -9,11 +10,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-mod audit;
 #[cfg(test)]
 mod tests;
-
-pub use audit::{Audit, ShownChunks};
 
 /// Tokens that a lease of a classifier of tensors has room for in one job, with an answer for each input: a token is 128 bytes of an input or an answer
 /// at most, and the ledger can be shown either whole (SPEC V11).
@@ -21,8 +19,6 @@ const TENSORS_CONTEXT_TOKENS: u32 = 1_024;
 /// The integer model in a classifier's folder, and what stands beside it.
 const MODEL_FILE: &str = "model.ifx";
 const TERMS_FILE: &str = "classifier.json";
-/// Operations of a classifier: a refutation shows the sizes of all of them (SPEC V11).
-const NODES_MAX: usize = 256;
 /// Bytes of the latter at most.
 const TERMS_SIZE_MAX: u64 = 1 << 20;
 /// What a vector's values are multiplied by before they are rounded to integers: as fine as the contract's sums have room for.
@@ -185,7 +181,7 @@ impl ClassifierInput {
 
 /// A classifier: answers are those of the integer contract, on every machine.
 pub struct Classifier {
-    engine: Engine<Arc<Model>>,
+    engine: Arc<IntegerEngine>,
     encoder: Option<Arc<dyn Embedder>>,
     info: ClassifierInfo,
     /// What every tensor counts for.
@@ -258,13 +254,8 @@ impl Classifier {
                 _ => return wrong(format!("inputs of {elements} elements; {} at most", limits::TENSOR_ELEMENTS_MAX)),
             },
         };
-        if model.nodes.len() > NODES_MAX {
-            let found = model.nodes.len();
-            return wrong(format!("{found} operations; {NODES_MAX} at most, whose sizes a dispute has room for"));
-        }
-        let layout = u32::try_from(elements).ok().and_then(|length| Outline::of(&model).laid_out(length));
-        if layout.is_none() {
-            return wrong("a value of the model is the sum of more products than can be shown in a dispute".to_owned());
+        if let Some(reason) = unauditable(&model) {
+            return wrong(reason);
         }
         let [wide, classes] = [elements, classes].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         let tensor_tokens = ClassifierInputs::tensor_tokens(wide, work, classes);
@@ -274,13 +265,17 @@ impl Classifier {
         }
         let tensor_tokens = usize::try_from(tensor_tokens).unwrap_or(usize::MAX);
         let info = info(&model, terms, reads, encoder.as_ref().map(|encoder| encoder.model()));
-        Ok(Self { engine: Engine::new(Arc::new(model))?, encoder, info, tensor_tokens })
+        Ok(Self { engine: Arc::new(IntegerEngine::new(Arc::new(model))?), encoder, info, tensor_tokens })
     }
 
     /// What is served.
     #[must_use]
     pub const fn model(&self) -> &ClassifierInfo {
         &self.info
+    }
+
+    pub(crate) const fn engine(&self) -> &Arc<IntegerEngine> {
+        &self.engine
     }
 
     /// Channels, height and width of the integer model's input.
@@ -330,18 +325,16 @@ impl Classifier {
     /// As of [`Embedder::embed`]; [`EngineError::Tensor`] when the input is none of the model's.
     pub async fn classify(self: &Arc<Self>, input: ClassifierInput) -> Result<(Logits, Digest), EngineError> {
         let (elements, before) = self.elements(input).await?;
-        let own = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let run = own.engine.commit(&elements);
-            let (output, root) = run.map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
-            Ok((Logits::new(output), audit::committed(before, root).digest()))
+        let engine = Arc::clone(&self.engine);
+        aside(move || {
+            let (output, root) = engine.commit(&elements).map_err(|error| refused(&error))?;
+            Ok((Logits::new(output), committed(before, root).digest()))
         })
         .await
-        .map_err(|_| EngineError::Stopped)?
     }
 
     /// What the integer model is given, and the digest of what was computed before.
-    async fn elements(&self, input: ClassifierInput) -> Result<(Vec<i32>, Digest), EngineError> {
+    pub(crate) async fn elements(&self, input: ClassifierInput) -> Result<(Vec<i32>, Digest), EngineError> {
         match (input.kind, &self.encoder) {
             (InputKind::Tensor(elements), _) => Ok((elements.into_iter().map(i32::from).collect(), Digest::ZERO)),
             (InputKind::Text(tokens), Some(encoder)) => {
@@ -356,26 +349,10 @@ impl Classifier {
     /// A classifier under the same terms that answers with another model: the weights of one output of its first layer are one nearer to zero. For devnets, to be watched being caught.
     #[must_use]
     pub fn crooked(&self) -> Option<Self> {
-        let mut model = self.engine.model().clone();
-        let weights = model.nodes.iter_mut().find_map(|node| match &mut node.op {
-            Op::Dense { outputs, weights } | Op::Conv2d { outputs, weights, .. } => Some((*outputs, weights)),
-            _ => None,
-        });
-        let (outputs, weights) = weights?;
-        let row = weights.len() / usize::try_from(outputs).ok()?.max(1);
-        // Towards zero, so that every interval narrows and the gate still holds.
-        weights.iter_mut().take(row).for_each(|weight| *weight -= weight.signum());
-        let engine = Engine::new(Arc::new(model)).ok()?;
+        let engine = Arc::new(IntegerEngine::new(Arc::new(bent(self.engine.model())?)).ok()?);
         let (encoder, info) = (self.encoder.clone(), self.info.clone());
         Some(Self { engine, encoder, info, tensor_tokens: self.tensor_tokens })
     }
-}
-
-/// The values of one operation, with their number.
-pub(crate) fn hash_values(hasher: &mut blake3::Hasher, values: &[i32]) {
-    hasher.update(&(values.len() as u64).to_le_bytes());
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    hasher.update(&bytes);
 }
 
 /// A value of a vector as the integer model reads it: to the nearest, of two to the even one.

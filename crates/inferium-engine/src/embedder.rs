@@ -4,9 +4,10 @@ mod mock;
 
 pub use mock::{MockEmbedder, MockEmbedderOptions};
 
-use crate::{EngineError, EngineLoad};
+use crate::{EngineError, EngineLoad, IntegerEngine};
 use inferium_types::Digest;
 use std::fmt::Debug;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// A model that turns texts into vectors.
@@ -37,6 +38,12 @@ pub trait Embedder: Send + Sync + Debug {
     /// - [`EngineError::Stopped`]: the engine's thread is gone.
     fn embed(&self, texts: Vec<Vec<u32>>) -> Result<VectorReceiver, EngineError>;
 
+    /// The integers that vectors are the direction of, where they are of integers alone. A job then holds the tokens of its texts, and the ledger can
+    /// follow its runs (SPEC J8, V11).
+    fn integers(&self) -> Option<&Arc<IntegerEngine>> {
+        None
+    }
+
     /// How busy the engine is, in calls of [`Embedder::embed`]; it has no cache.
     fn load(&self) -> EngineLoad;
 }
@@ -49,8 +56,9 @@ pub type VectorReceiver = mpsc::Receiver<Result<TextVector, EngineError>>;
 pub struct TextVector {
     /// The vector: shape `[width]`, length 1.
     pub values: Vec<f32>,
-    /// Digest of the states that the vector is the mean of: shape `[tokens, width]`, the bits of each number. Nobody who
-    /// knows the vector alone can name it, so it shows that the text was read (SPEC J8).
+    /// Digest of the states that the vector is the mean of: shape `[tokens, width]`, the bits of each number; of a model of
+    /// integers of its whole run ([`inferium_types::TraceRoot::digest`]). Nobody who knows the vector alone can name it, so it shows
+    /// that the text was read (SPEC J8).
     pub states: Digest,
 }
 

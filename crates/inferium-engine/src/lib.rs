@@ -26,6 +26,7 @@
 
 mod answer;
 mod api;
+mod audit;
 mod bert;
 mod classifier;
 mod decoder;
@@ -59,10 +60,11 @@ pub use api::{
     Engine, EngineError, EngineLoad, GenerateRequest, Measured, ModelInfo, ReplayReceiver, ReplayRequest, Step,
     StepReceiver, TokenizerInfo,
 };
+pub use audit::{Audit, Audited, AuditedInput, IntegerEngine, ShownChunks};
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use classifier::{
-    Audit, Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, EncoderTerms, InvalidClassifier, ShownChunks,
-    VECTOR_SCALE, quantised,
+    Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, EncoderTerms, InvalidClassifier, VECTOR_SCALE,
+    quantised,
 };
 pub use decoder::{Decoder, DecoderLayer, DecoderShape, DecoderWeights};
 pub use deviation::{Deviation, WeakCache};

@@ -7,7 +7,7 @@ use crate::{
 use inferium_eval::{Folded, fold_board};
 use inferium_types::{
     Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, SamplingParams, TrainingInput,
-    limits,
+    encode, limits,
 };
 use std::sync::Arc;
 
@@ -78,6 +78,9 @@ pub const FOLD_CONTEXT_TOKENS: u32 = limits::FOLD_ITEMS_MAX + 1;
 pub const TRAIN_CONTEXT_TOKENS: u32 = limits::TRAINING_EXAMPLES_MAX + 1;
 /// The highest temperature on foreign profiles, in millionths.
 const FOREIGN_TEMPERATURE_MICRO_MAX: u32 = 1_000_000;
+
+/// Bytes of a value of a vector.
+const VALUE_SIZE: usize = 4;
 
 /// What a model reads of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +160,7 @@ impl Model {
     /// # Errors
     /// - [`EngineError::Task`]: the input asks for what the model does not do.
     /// - [`EngineError::Text`]: template or tokenizer refuse.
+    /// - [`EngineError::TooLarge`], [`EngineError::TooManyTexts`]: texts for a model of integers, whose job could not be shown (SPEC V11).
     /// - [`EngineError::TooLong`]: a text to embed, or a continuation to score, is longer than the model reads.
     /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score, or of tokens to go on with.
     /// - [`EngineError::Grammar`], [`EngineError::UnknownToken`]: the answer can't be shaped as the input says.
@@ -181,7 +185,7 @@ impl Model {
                 };
                 continuations.iter().map(request).collect::<Result<_, _>>().map(Prompt::Scores)
             }
-            (Self::Embedder(embedder), JobInput::Embed { texts }) => {
+            (Self::Embedder(embedder), JobInput::Embed { texts, tokens }) => {
                 let context_tokens = embedder.model().context_tokens;
                 let encode = |text: &String| {
                     let tokens = embedder.encode(text)?;
@@ -190,7 +194,14 @@ impl Model {
                         _ => Err(EngineError::TooLong { tokens: tokens.len() as u64, context_tokens }),
                     }
                 };
-                texts.iter().map(encode).collect::<Result<_, _>>().map(Prompt::Texts)
+                let encoded: Vec<Vec<u32>> = texts.iter().map(encode).collect::<Result<_, _>>()?;
+                self.check_shown(input)?;
+                let wanted: &[Vec<u32>] = if embedder.integers().is_some() { &encoded } else { &[] };
+                if tokens != wanted {
+                    let reason = "the tokens beside the texts are not what this model wants there".to_owned();
+                    return Err(EngineError::Text { reason });
+                }
+                Ok(Prompt::Texts(encoded))
             }
             (Self::Folder(network), JobInput::Fold(input)) => {
                 let folded = fold_board(input, network);
@@ -201,6 +212,51 @@ impl Model {
             (Self::Prover(prover), JobInput::Prove(input)) => prover.read(input).map(Prompt::Answer),
             (model, _) => Err(EngineError::Task { does: model.task().name() }),
         }
+    }
+
+    /// Puts beside texts the tokens that a model of integers wants there (SPEC J8); everything else stays as it is.
+    ///
+    /// # Errors
+    /// [`EngineError::Text`] if the tokenizer refuses.
+    pub fn fill_tokens(&self, input: &mut JobInput) -> Result<(), EngineError> {
+        if let (Self::Embedder(embedder), JobInput::Embed { texts, tokens }) = (self, input)
+            && embedder.integers().is_some()
+        {
+            *tokens = texts.iter().map(|text| embedder.encode(text)).collect::<Result<_, _>>()?;
+        }
+        Ok(())
+    }
+
+    /// Parts of one job at most: as many vectors of an integer model as a refutation has room for (SPEC V11).
+    #[must_use]
+    pub fn parts_max(&self) -> usize {
+        match self {
+            Self::Embedder(embedder) if embedder.integers().is_some() => {
+                let width = usize::try_from(embedder.model().width).unwrap_or(usize::MAX);
+                (limits::SHOWN_SIZE_MAX / width.saturating_mul(VALUE_SIZE).max(1)).clamp(1, limits::TEXTS_MAX)
+            }
+            _ => limits::TEXTS_MAX,
+        }
+    }
+
+    /// What an embedding job of integers is given and says can be shown whole (SPEC V11).
+    ///
+    /// # Errors
+    /// [`EngineError::TooLarge`], [`EngineError::TooManyTexts`].
+    pub fn check_shown(&self, input: &JobInput) -> Result<(), EngineError> {
+        let (Self::Embedder(embedder), JobInput::Embed { texts, .. }) = (self, input) else { return Ok(()) };
+        if embedder.integers().is_none() {
+            return Ok(());
+        }
+        if texts.len() > self.parts_max() {
+            let texts_max = u32::try_from(self.parts_max()).unwrap_or(u32::MAX);
+            return Err(EngineError::TooManyTexts { texts: texts.len() as u64, texts_max });
+        }
+        let bytes = encode(input).len();
+        if bytes > limits::SHOWN_SIZE_MAX {
+            return Err(EngineError::TooLarge { bytes, bytes_max: limits::SHOWN_SIZE_MAX });
+        }
+        Ok(())
     }
 
     /// Trains an interval, on a thread of its own.

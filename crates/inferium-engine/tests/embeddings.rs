@@ -131,7 +131,7 @@ fn identity_is_pinned_and_depends_on_what_is_computed_only() {
 
 #[test]
 fn a_cheat_that_skips_a_layer_is_plausible_and_found() {
-    let deviation = EmbedderDeviation { skipped_layers: 1 };
+    let deviation = EmbedderDeviation { skipped_layers: 1, ..EmbedderDeviation::default() };
     let (honest, cheat) = (embedder(one_thread()), embedder(EmbedderOptions { deviation, ..one_thread() }));
     assert_ne!(cheat.model().engine_build, honest.model().engine_build);
     assert_eq!(cheat.model().weights_root, honest.model().weights_root);
@@ -141,7 +141,7 @@ fn a_cheat_that_skips_a_layer_is_plausible_and_found() {
         assert!(a != b && similarity > 0.3, "{similarity}");
     }
     // No layer at all is still a vector: the mean of the embeddings.
-    let deviation = EmbedderDeviation { skipped_layers: 7 };
+    let deviation = EmbedderDeviation { skipped_layers: 7, ..EmbedderDeviation::default() };
     assert_eq!(vectors(&embedder(EmbedderOptions { deviation, ..one_thread() }), texts).len(), 14);
 }
 
@@ -159,7 +159,7 @@ fn states_are_those_of_the_whole_pass() {
     for tier in Tier::available() {
         assert_eq!(states(EmbedderOptions { tier: Some(tier), threads: 2, ..one_thread() }), canonical, "{tier}");
     }
-    let deviation = EmbedderDeviation { skipped_layers: 1 };
+    let deviation = EmbedderDeviation { skipped_layers: 1, ..EmbedderDeviation::default() };
     assert!(states(EmbedderOptions { deviation, ..one_thread() }).iter().zip(&canonical).all(|(a, b)| a != b));
     assert_eq!(canonical[0], "60b93d9cc32bb2c0bc60553511d164e09fbc89d0695cfa3595534a84c7228e71");
 }

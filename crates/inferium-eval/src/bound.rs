@@ -94,7 +94,7 @@ fn vectors(
     let (mut asked, mut answered) = (Vec::new(), Vec::new());
     for (opening, _) in opened {
         match (&opening.payload.input, &opening.output.answer) {
-            (JobInput::Embed { texts }, JobAnswer::Embeddings(vectors)) => {
+            (JobInput::Embed { texts, .. }, JobAnswer::Embeddings(vectors)) => {
                 asked.extend(texts.iter().map(String::as_str));
                 answered.extend(
                     vectors

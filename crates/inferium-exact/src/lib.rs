@@ -14,14 +14,14 @@
 //! - [`encode`], [`decode`]: the one encoding (`.ifx`). [`model_id`]: the Merkle root over weights and tables.
 //! - [`FloatModel`], [`compile`]: float weights and calibration inputs to a model; [`read_safetensors`], [`read_onnx`] read the weights.
 //!   [`read_bert`], [`compile_bert`]: the same of encoders of text, whose models take sequences of token ids of any length up to
-//!   their longest. Floats exist nowhere else.
+//!   their longest. Floats exist nowhere else but in [`direction`].
 //! - [`TraceRoot`], [`Recorded`]: a commitment to a run that is opened piece by piece. [`Outline`], [`Layout`],
 //!   [`ModelTree`]: one tile of a run
 //!   computed again from what was opened, by somebody who knows the model's id only.
 //!
 //! # Invariants
 //! - Pure: no IO, clock, entropy, threads. A hostile file is an error, never a panic or an allocation beyond its size's bound.
-//! - After [`compile`] and [`compile_bert`] no float is read; two machines that hold one model and one input hold one output.
+//! - After [`compile`] and [`compile_bert`] no float is read, and only [`direction`] makes some; two machines that hold one model and one input hold one output.
 //!
 //! ```
 //! use inferium_exact::{Model, Node, Op, Shape, run};
@@ -38,6 +38,7 @@ mod audit;
 mod bert;
 mod codec;
 mod compile;
+mod direction;
 mod interval;
 mod kernel;
 mod model;
@@ -56,6 +57,7 @@ pub use audit::{
 pub use bert::{BertConfig, FloatBert, compile_bert, read_bert};
 pub use codec::{DecodeError, FILE_BYTES_MAX, decode, encode};
 pub use compile::{CompileError, FloatLayer, FloatModel, compile};
+pub use direction::{direction, direction_build};
 pub use interval::{Interval, intervals};
 pub use kernel::{Engine, Tier, TierError, infer};
 pub use model::{

@@ -8,13 +8,40 @@ use crate::entries::{Approval, Challenge, Node, Opening, Segment, SegmentState, 
 use crate::execute::Block;
 use crate::state::{Due, State};
 use crate::verdicts::voters;
-use inferium_exact::{SUMS_MAX, Span};
+use inferium_exact::{SUMS_MAX, Span, direction_build};
 use inferium_types::{
-    Amount, ChallengeEnd, ChallengeTerms, Digest, Event, JobFault, ModelTask, NodeId, Ppm, RejectReason, SegmentId,
-    SlashRule, TraceAsked, TraceRoot, TraceShown, VerdictVote, evidence_leaf, merkle_root,
+    Amount, ChallengeEnd, ChallengeTerms, ClassifierReads, Digest, EngineClass, Event, JobFault, ModelProfile,
+    ModelTask, NodeId, Ppm, RejectReason, SegmentId, SlashRule, TraceAsked, TraceRoot, TraceShown, VerdictVote,
+    evidence_leaf, merkle_root,
 };
 
 mod refute;
+
+/// What each run of a model of integers is of (SPEC J8, J12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// Tensors, which the job holds.
+    Tensors,
+    /// Texts that became vectors of floats first: what the integers begin with no ledger computes.
+    Texts,
+    /// Tokens of texts, which the job holds.
+    Tokens,
+}
+
+/// What can be challenged on a profile (SPEC V11): nothing where runs are not of integers.
+#[must_use]
+pub fn runs_of(profile: &ModelProfile) -> Option<Runs> {
+    match (&profile.task, &profile.engine) {
+        (ModelTask::Classify { reads: ClassifierReads::Tensors { .. }, .. }, _) => Some(Runs::Tensors),
+        (ModelTask::Classify { reads: ClassifierReads::Texts, .. }, _) => Some(Runs::Texts),
+        (ModelTask::Embed { .. }, EngineClass::Canonical { build, .. })
+            if *build == Digest::from(direction_build()) =>
+        {
+            Some(Runs::Tokens)
+        }
+        _ => None,
+    }
+}
 
 /// Names a challenge: there is one of each challenger about a segment.
 pub(crate) type ChallengeKey = (SegmentId, NodeId);
@@ -74,7 +101,7 @@ impl Block {
         };
         let profile =
             self.state.profiles.get(&segment.profile).ok_or(Rejection::Unknown { what: "the segment's profile" })?;
-        if !matches!(profile.profile.task, ModelTask::Classify { .. }) {
+        if runs_of(&profile.profile).is_none() {
             return Err(Rejection::WrongState { what: "a challenge of a run that is not of integers" });
         }
         if self.state.challenges.contains_key(&(*id, sender)) {
@@ -301,7 +328,9 @@ impl Block {
         let mut approvers: Vec<NodeId> = attested.copied().collect();
         approvers.sort_unstable();
         approvers.dedup();
-        let reason = RejectReason::ProvenWrong { job: challenge.job, fault: JobFault::Classification };
+        let runs = self.state.profiles.get(&challenge.profile).and_then(|entry| runs_of(&entry.profile));
+        let fault = if runs == Some(Runs::Tokens) { JobFault::Embedding } else { JobFault::Classification };
+        let reason = RejectReason::ProvenWrong { job: challenge.job, fault };
         self.reject(id, &segment, reason);
         self.uphold_dispute(id, &segment);
         self.undo_rejections(id);

@@ -64,6 +64,7 @@ mod table;
 mod verdicts;
 mod why;
 
+pub use challenges::{Runs, runs_of};
 pub use entries::{
     Account, Agent, AgentEarnings, Approval, Ballot, Capability, Challenge, Conduct, Delegation, Dispute, EpochReward,
     EpochWork, Fresh, Hold, Lease, LeaseState, Listing, Member, Meta, Node, Offer, Opening, Operator, OwedOrder, Phase,

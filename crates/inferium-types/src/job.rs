@@ -259,6 +259,8 @@ pub enum JobInput {
     Embed {
         /// The texts.
         texts: Vec<String>,
+        /// For a model of integers the tokens of each text, from which its run begins, so that a ledger can follow it (SPEC V11); else nothing.
+        tokens: Vec<Vec<u32>>,
     },
     /// Tokens to score, of each continuation on its own (SPEC J9).
     Score {
@@ -308,7 +310,7 @@ impl JobInput {
     pub const fn parts(&self) -> Option<usize> {
         match self {
             Self::Chat { .. } | Self::Complete { .. } | Self::Run(_) => None,
-            Self::Embed { texts } => Some(texts.len()),
+            Self::Embed { texts, .. } => Some(texts.len()),
             Self::Score { continuations, .. } => Some(continuations.len()),
             Self::Fold(_) | Self::Train(_) | Self::Prove(_) => Some(1),
             Self::Classify(inputs) => Some(inputs.len()),
@@ -341,7 +343,7 @@ impl fmt::Debug for JobInput {
         match self {
             Self::Chat { messages, shaping } => write!(f, "Chat({messages:?}, {shaping:?})"),
             Self::Complete { prompt, shaping } => write!(f, "Complete({} tokens, {shaping:?})", prompt.len()),
-            Self::Embed { texts } => {
+            Self::Embed { texts, .. } => {
                 write!(f, "Embed({} texts, {} bytes)", texts.len(), texts.iter().map(String::len).sum::<usize>())
             }
             Self::Score { continuations, likeliest } => write!(f, "Score({continuations:?}, {likeliest} likeliest)"),
@@ -386,7 +388,7 @@ impl JobPayload {
     /// Texts to embed.
     #[must_use]
     pub const fn embed(salt: [u8; 32], texts: Vec<String>) -> Self {
-        Self { salt, input: JobInput::Embed { texts } }
+        Self { salt, input: JobInput::Embed { texts, tokens: Vec::new() } }
     }
 
     /// Tokens to score, with so many of the likeliest at each position.
@@ -453,8 +455,11 @@ impl JobPayload {
             }
             JobInput::Complete { prompt, .. } if prompt.is_empty() => return Err(ImpossibleJob::NoTokens),
             JobInput::Complete { shaping, .. } => shaping.check()?,
-            JobInput::Embed { texts } if texts.is_empty() || texts.len() > limits::TEXTS_MAX => {
+            JobInput::Embed { texts, .. } if texts.is_empty() || texts.len() > limits::TEXTS_MAX => {
                 return Err(ImpossibleJob::Texts { count: texts.len() });
+            }
+            JobInput::Embed { texts, tokens } if !tokens.is_empty() && tokens.len() != texts.len() => {
+                return Err(ImpossibleJob::Texts { count: tokens.len() });
             }
             JobInput::Embed { .. } => {}
             JobInput::Score { continuations, likeliest } => score::check(continuations, *likeliest)?,

@@ -3,7 +3,9 @@
 /// Bytes of one transaction.
 pub const TRANSACTION_SIZE_MAX: usize = 64 * 1024;
 /// Bytes of a refutation, which opens operands and weights of one tile of any model (SPEC V11).
-pub const REFUTATION_SIZE_MAX: usize = 240 * 1024;
+pub const REFUTATION_SIZE_MAX: usize = 384 * 1024;
+/// Bytes of what a job of an integer model is given and says, each: a refutation shows either whole (SPEC V11).
+pub const SHOWN_SIZE_MAX: usize = 192 * 1024;
 /// Bytes of all transactions of one block.
 pub const BLOCK_TRANSACTIONS_SIZE_MAX: usize = 1024 * 1024;
 /// Transactions of one block.

@@ -4,7 +4,7 @@ use crate::disagreement::doubted_jobs;
 use crate::shelf::{Room, size_of};
 use crate::store::{Judgement, VerdictStore};
 use borsh::{BorshDeserialize, BorshSerialize};
-use inferium_ledger::{SegmentState, State};
+use inferium_ledger::{SegmentState, State, runs_of};
 use inferium_store::StoreError;
 use inferium_types::{Event, JobFault, ModelTask, NodeId, ProfileId, SegmentEvidence, VerdictVote};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ impl Notes {
     /// The job that this member found computed wrong (SPEC V11).
     fn wrong_to(&self, member: &NodeId) -> Option<u32> {
         match self.votes.get(member) {
-            Some(VerdictVote::Invalid { job, fault: JobFault::Classification }) => Some(*job),
+            Some(VerdictVote::Invalid { job, fault: JobFault::Classification | JobFault::Embedding }) => Some(*job),
             _ => None,
         }
     }
@@ -113,11 +113,10 @@ impl Archive {
     pub(crate) fn put(&self, state: &State, about: Judgement, evidence: &SegmentEvidence) -> Result<(), StoreError> {
         let Some(segment) = state.segment(&about.0) else { return Ok(()) };
         let SegmentState::Judging { members, seed, .. } = &segment.state else { return Ok(()) };
-        // Of nothing else there are traces, or challenges: measures have no equality, and embeddings are compared whole.
+        // Of nothing else there are traces, or challenges: measures have no equality, and vectors of floats are compared whole.
         let has_traces = state.profile(&segment.profile).is_some_and(|entry| match entry.profile.task {
             ModelTask::Chat => !entry.engine().is_measured(),
-            ModelTask::Classify { .. } => true,
-            _ => false,
+            _ => runs_of(&entry.profile).is_some(),
         });
         if *seed != about.1 || !has_traces {
             return Ok(());

@@ -239,7 +239,8 @@ fn check_assessment(
     let mut last = Digest::ZERO;
     for (index, leaf) in (0u32..).zip(leaves) {
         let lease = facts.terms.lease;
-        let payload = assessment_payload(model.task(), &facts.beacon, lease, index, &last);
+        let mut payload = assessment_payload(model.task(), &facts.beacon, lease, index, &last);
+        model.fill_tokens(&mut payload.input)?;
         let prompt = model.read(&payload.input)?;
         let Ok(prompt_tokens) = u32::try_from(prompt.tokens()) else { return Ok(Some((index, JobFault::Prompt))) };
         if leaf.request.prompt_tokens != prompt_tokens {
@@ -278,6 +279,8 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
             | EngineError::Board { .. }
             | EngineError::Training { .. }
             | EngineError::Tensor { .. }
+            | EngineError::TooLarge { .. }
+            | EngineError::TooManyTexts { .. }
             | EngineError::UnknownToken { .. },
         ) => return Ok(Err(JobFault::Prompt)),
         Err(error) => return Err(error),

@@ -2,10 +2,9 @@
 
 use crate::store::ChallengeRecord;
 use inferium_chain::{GetError, LightClient, Sender};
-use inferium_engine::{Audit, Classifier, ClassifierInput, Model, Prompt};
+use inferium_engine::{Audit, Audited, AuditedInput, Model};
 use inferium_ledger::{Challenge, StateKey, Turn};
-use inferium_types::{Digest, JobAnswer, JobEvidence, Logits, TraceAsked, TraceShown, TransactionBody};
-use std::sync::Arc;
+use inferium_types::{Digest, JobEvidence, TraceAsked, TraceShown, TransactionBody, evidence_leaf};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -26,7 +25,7 @@ pub(crate) struct Shower {
 struct Run {
     item: u32,
     audit: Audit,
-    said: Logits,
+    said: Digest,
 }
 
 impl Shower {
@@ -66,7 +65,7 @@ impl Shower {
                     *run = Some(self.of(item).await?);
                 }
                 let run = run.as_ref().ok_or("the run is gone")?;
-                run.audit.shown(asked, &run.said).ok_or("the run has nothing of that kind")?
+                run.audit.shown(asked, run.said).ok_or("the run has nothing of that kind")?
             }
         };
         info!(%segment, %challenger, ?asked, "showing a run");
@@ -76,42 +75,32 @@ impl Shower {
 
     /// The leaves of the job's evidence, one for each input.
     async fn leaves(&self) -> Result<Vec<Digest>, String> {
-        let said = self.said()?;
-        let (classifier, inputs) = self.inputs()?;
+        let said = Audited::said(&self.job.output.answer);
+        let (model, inputs) = self.inputs()?;
         if said.len() != inputs.len() {
             return Err("not every input has an answer".into());
         }
         let mut leaves = Vec::new();
         // Read once, and run without keeping what each computes.
         for (input, said) in inputs.into_iter().zip(said) {
-            let (_, states) = classifier.classify(input).await.map_err(|error| error.to_string())?;
-            leaves.push(said.leaf(&states));
+            let [_, run] = model.run(input).await.map_err(|error| error.to_string())?;
+            leaves.push(evidence_leaf(&said, &run));
         }
         Ok(leaves)
     }
 
     async fn of(&self, item: u32) -> Result<Run, String> {
         let index = usize::try_from(item).map_err(|_| "no such input")?;
-        let said = self.said()?.get(index).cloned().ok_or("no such input")?;
-        let (classifier, mut inputs) = self.inputs()?;
+        let said = Audited::said(&self.job.output.answer).get(index).copied().ok_or("no such input")?;
+        let (model, mut inputs) = self.inputs()?;
         let input = if index < inputs.len() { inputs.swap_remove(index) } else { return Err("no such input".into()) };
-        let audit = classifier.audit(input).await.map_err(|error| error.to_string())?;
+        let audit = model.audit(input).await.map_err(|error| error.to_string())?;
         Ok(Run { item, audit, said })
     }
 
-    fn said(&self) -> Result<&[Logits], &'static str> {
-        match &self.job.output.answer {
-            JobAnswer::Logits(said) => Ok(said),
-            _ => Err("the job is no classification"),
-        }
-    }
-
-    fn inputs(&self) -> Result<(&Arc<Classifier>, Vec<ClassifierInput>), String> {
-        let Model::Classifier(classifier) = &self.model else { return Err("the model is no classifier".into()) };
-        match self.model.read(&self.job.payload.input) {
-            Ok(Prompt::Inputs(inputs)) => Ok((classifier, inputs)),
-            Ok(_) => Err("the job is no classification".into()),
-            Err(error) => Err(error.to_string()),
-        }
+    fn inputs(&self) -> Result<(Audited, Vec<AuditedInput>), String> {
+        let model = Audited::of(&self.model).ok_or("the model is none of integers")?;
+        let inputs = model.inputs(&self.job.payload.input).map_err(|error| error.to_string())?;
+        Ok((model, inputs))
     }
 }

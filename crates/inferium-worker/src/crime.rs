@@ -143,7 +143,7 @@ impl Crime {
         }
     }
 
-    /// True when a worker of embeddings can commit it.
+    /// True when any worker of embeddings can commit it; one of integers can serve other weights, too.
     #[must_use]
     pub const fn is_of_embeddings(self) -> bool {
         matches!(self, Self::SkippedLayers | Self::EditedText | Self::Copied | Self::Silent)

@@ -88,7 +88,7 @@ impl Planting {
 fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), JobRefusal> {
     let mut payload = planting.template.evidence.payload.clone();
     payload.salt = *planting.order.choice("salt").as_bytes();
-    if let JobInput::Embed { texts } | JobInput::Classify(ClassifierInputs::Texts(texts)) = &mut payload.input {
+    if let JobInput::Embed { texts, .. } | JobInput::Classify(ClassifierInputs::Texts(texts)) = &mut payload.input {
         let chosen = planting.order.choice("text").draw(u64::try_from(texts.len()).unwrap_or(u64::MAX));
         *texts = texts.drain(..).skip(usize::try_from(chosen).unwrap_or(0)).take(1).collect();
     }
@@ -114,6 +114,7 @@ fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), Jo
         if let Some(text) = last(&mut payload.input) {
             *text = first_words(text, words.max(1)).to_owned();
         }
+        model.fill_tokens(&mut payload.input)?;
         let found = model.read(&payload.input)?.tokens();
         if u64::try_from(found).is_ok_and(|found| found <= limit) {
             return Ok((payload, u32::try_from(found).unwrap_or(u32::MAX)));
@@ -141,7 +142,7 @@ fn shortened(planting: &Planting, model: &Model) -> Result<(JobPayload, u32), Jo
 fn last(input: &mut JobInput) -> Option<&mut String> {
     match input {
         JobInput::Chat { messages, .. } => messages.last_mut().map(|message| &mut message.content),
-        JobInput::Embed { texts } | JobInput::Classify(ClassifierInputs::Texts(texts)) => texts.last_mut(),
+        JobInput::Embed { texts, .. } | JobInput::Classify(ClassifierInputs::Texts(texts)) => texts.last_mut(),
         JobInput::Classify(ClassifierInputs::Tensors(_))
         | JobInput::Score { .. }
         | JobInput::Complete { .. }

@@ -195,7 +195,7 @@ fn in_words(opening: &JobOpening) -> (String, String) {
             let line = |message: &ChatMessage| format!("{}: {}", message.role, message.content);
             messages.iter().map(line).collect::<Vec<_>>().join("\n")
         }
-        JobInput::Embed { texts } => texts.join("\n"),
+        JobInput::Embed { texts, .. } => texts.join("\n"),
         JobInput::Complete { prompt, .. } => format!("to go on behind {} tokens", prompt.len()),
         JobInput::Score { continuations, .. } => format!("how likely {} continuations are", continuations.len()),
         JobInput::Run(input) => input.task.clone(),

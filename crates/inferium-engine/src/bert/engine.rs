@@ -8,9 +8,10 @@ use super::weights::Weights;
 use crate::engine::engine_build;
 use crate::kernel::{ENCODER_ARITHMETIC_VERSION, Kernel, Tier};
 use crate::pool::Pool;
-use crate::{Embedder, EmbedderInfo, EngineError, EngineLoad, LoadError, VectorReceiver};
+use crate::{Embedder, EmbedderInfo, EngineError, EngineLoad, IntegerEngine, LoadError, VectorReceiver};
 use inferium_types::Digest;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How an embedder is set up. None of it changes results, except [`EmbedderOptions::deviation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ impl Default for EmbedderOptions {
 pub struct EmbedderDeviation {
     /// Leaves out as many of the last layers: a cheat that computes less.
     pub skipped_layers: usize,
+    /// Of integers alone: computes with other weights than it says, as [`crate::Classifier::crooked`].
+    pub bent_weights: bool,
 }
 
 impl EmbedderDeviation {
@@ -74,6 +77,7 @@ pub struct BertEmbedder {
     tokenizer: Tokenizer,
     max_texts: u32,
     queue: Queue,
+    pub(super) integers: Option<Arc<IntegerEngine>>,
 }
 
 impl BertEmbedder {
@@ -127,7 +131,7 @@ impl BertEmbedder {
     ) -> Result<Self, LoadError> {
         let limits = Limits { active: (options.max_active as usize).max(1), queued: options.max_queue, texts: threads };
         let queue = Queue::start(limits, vectors).map_err(|error| LoadError::Threads { reason: error.to_string() })?;
-        Ok(Self { info, tokenizer, max_texts: options.max_texts, queue })
+        Ok(Self { info, tokenizer, max_texts: options.max_texts, queue, integers: None })
     }
 }
 
@@ -148,6 +152,10 @@ impl Embedder for BertEmbedder {
     fn embed(&self, texts: Vec<Vec<u32>>) -> Result<VectorReceiver, EngineError> {
         self.info.admit(&texts, self.max_texts)?;
         self.queue.submit(texts)
+    }
+
+    fn integers(&self) -> Option<&Arc<IntegerEngine>> {
+        self.integers.as_ref()
     }
 
     fn load(&self) -> EngineLoad {

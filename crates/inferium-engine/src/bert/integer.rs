@@ -3,14 +3,15 @@
 use super::config::Config;
 use super::engine::{BertEmbedder, EmbedderOptions, pool};
 use super::tokenizer::Tokenizer;
-use crate::classifier::hash_values;
+use crate::audit::{IntegerEngine, bent, committed, elements_of, refused, unauditable};
 use crate::{EmbedderInfo, EngineError, LoadError, TextVector};
 use inferium_exact::{
-    BertConfig, CONTRACT_VERSION, Engine, FILE_BYTES_MAX, Model, compile_bert, encode, model_id, read_bert,
+    BertConfig, FILE_BYTES_MAX, Model, compile_bert, direction, direction_build, encode, model_id, read_bert,
 };
 use inferium_types::Digest;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ impl BertEmbedder {
     }
 
     /// Loads `model.ifx` and `tokenizer.json` of a folder, whose name is the model's, and starts its thread. Of `options`, the instructions
-    /// and the deviation are without meaning here.
+    /// and the layers that are left out are without meaning here.
     ///
     /// # Errors
     /// [`LoadError`], one variant per cause.
@@ -99,27 +100,38 @@ impl BertEmbedder {
             name,
             weights_root: Digest::from(model_id(&model)),
             tokenizer_hash: tokenizer.hash(),
-            engine_build: build(),
+            engine_build: Digest::from(direction_build()),
             kernel_tier: "integers".to_owned(),
             width: u32::try_from(width).unwrap_or(u32::MAX),
             context_tokens: model.input.width,
             vocab_size: u32::try_from(vocab).unwrap_or(u32::MAX),
         };
-        let engine = Engine::new(model).map_err(|error| LoadError::unsupported(error.to_string()))?;
+        if let Some(reason) = unauditable(&model) {
+            return Err(LoadError::unsupported(reason));
+        }
+        let model = match options.deviation.bent_weights {
+            true => bent(&model).ok_or_else(|| LoadError::unsupported("a model without weights".to_owned()))?,
+            false => model,
+        };
+        let engine = IntegerEngine::new(Arc::new(model)).map_err(|error| LoadError::unsupported(error.to_string()))?;
+        let engine = Arc::new(engine);
         let pool = pool(options)?;
         let threads = pool.threads();
+        let own = Arc::clone(&engine);
         let vectors = move |texts: &[&[u32]]| {
             let mut results = vec![Err(EngineError::NotFinite); texts.len()];
             pool.install(|| {
                 pool.for_each_chunk(&mut results, 1, |index, result| {
                     for result in result {
-                        *result = texts.get(index).map_or(Err(EngineError::NotFinite), |text| vector(&engine, text));
+                        *result = texts.get(index).map_or(Err(EngineError::NotFinite), |text| vector(&own, text));
                     }
                 });
             });
             results
         };
-        Self::start(info, tokenizer, options, threads, vectors)
+        let mut embedder = Self::start(info, tokenizer, options, threads, vectors)?;
+        embedder.integers = Some(engine);
+        Ok(embedder)
     }
 }
 
@@ -143,32 +155,9 @@ fn read(path: &Path) -> Result<Model, LoadError> {
         .map_err(|error| LoadError::Damaged { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Digest of the contract's version and of what is made of its integers.
-fn build() -> Digest {
-    let mut hasher = blake3::Hasher::new_derive_key("inferium integer embedder 2026-11");
-    Digest::from(*hasher.update(&CONTRACT_VERSION.to_le_bytes()).finalize().as_bytes())
-}
-
-/// The vector of a text, with the digest of everything that was computed on the way.
-fn vector(engine: &Engine<Model>, text: &[u32]) -> Result<TextVector, EngineError> {
-    let tokens: Vec<i32> = text.iter().map(|token| i32::try_from(*token).unwrap_or(i32::MAX)).collect();
-    let mut hasher = blake3::Hasher::new_derive_key("inferium integer states 2026-11");
-    let output = engine
-        .visit(&tokens, |values| hash_values(&mut hasher, values))
-        .map_err(|error| EngineError::Tensor { reason: error.to_string() })?;
-    let values = unit(&output).ok_or(EngineError::NotFinite)?;
-    Ok(TextVector { values, states: Digest::from(*hasher.finalize().as_bytes()) })
-}
-
-/// Integers at length 1. The sum of squares is exact; its root, the quotients and their narrowing are each rounded once, to the nearest:
-/// the same bits on every machine. None of zeros.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "rounded to the nearest float, as stated"
-)]
-fn unit(integers: &[i32]) -> Option<Vec<f32>> {
-    let squares: u128 = integers.iter().map(|value| u128::from(value.unsigned_abs()).pow(2)).sum();
-    let length = (squares as f64).sqrt();
-    (squares > 0).then(|| integers.iter().map(|value| (f64::from(*value) / length) as f32).collect())
+/// The vector of a text, with the digest of its run.
+fn vector(engine: &IntegerEngine, text: &[u32]) -> Result<TextVector, EngineError> {
+    let (output, root) = engine.commit(&elements_of(text)).map_err(|error| refused(&error))?;
+    let values = direction(&output).ok_or(EngineError::NotFinite)?;
+    Ok(TextVector { values, states: committed(Digest::ZERO, root).digest() })
 }

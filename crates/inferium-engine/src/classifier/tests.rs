@@ -73,7 +73,10 @@ fn inputs_of_another_kind_size_or_range_are_refused() {
     let texts = classifier.read(&ClassifierInputs::Texts(vec!["a".to_owned()]));
     assert!(matches!(texts, Err(EngineError::Task { .. })));
     let served = Served::Classifier(classifier);
-    assert!(matches!(served.read(&JobInput::Embed { texts: vec!["a".to_owned()] }), Err(EngineError::Task { .. })));
+    assert!(matches!(
+        served.read(&JobInput::Embed { texts: vec!["a".to_owned()], tokens: vec![] }),
+        Err(EngineError::Task { .. })
+    ));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ fn embedder(flavour: u64) -> Model {
 }
 
 fn texts(texts: &[&str]) -> JobInput {
-    JobInput::Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect() }
+    JobInput::Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect(), tokens: vec![] }
 }
 
 #[test]

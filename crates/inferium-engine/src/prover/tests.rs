@@ -123,5 +123,8 @@ fn the_profile_is_the_key_s() {
     let served = Model::Prover(Arc::new(one));
     assert_eq!(served.context_tokens(), PROVE_CONTEXT_TOKENS);
     assert_eq!(served.read(&JobInput::Prove(input(true))).unwrap().tokens(), 4_097);
-    assert!(matches!(served.read(&JobInput::Embed { texts: vec!["x".into()] }), Err(EngineError::Task { .. })));
+    assert!(matches!(
+        served.read(&JobInput::Embed { texts: vec!["x".into()], tokens: vec![] }),
+        Err(EngineError::Task { .. })
+    ));
 }

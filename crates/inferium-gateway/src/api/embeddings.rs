@@ -172,18 +172,32 @@ pub(super) async fn create(
 /// Tokenises, packs texts into jobs, and checks all that a worker would: what it had to refuse is not sent.
 fn prepare(model: &ApiModel, texts: Vec<String>, payer: Digest) -> Result<Vec<JobSpec>, ApiError> {
     let parts = texts.into_iter().enumerate().map(|(index, text)| {
-        let input = JobInput::Embed { texts: vec![text] };
-        let tokens = match model.model.read(&input) {
+        let mut input = JobInput::Embed { texts: vec![text], tokens: Vec::new() };
+        let read = model.model.fill_tokens(&mut input).and_then(|()| model.model.read(&input));
+        let tokens = match read {
             Ok(prompt) => Prompt::tokens(&prompt),
             Err(EngineError::TooLong { tokens, context_tokens: context }) => {
                 return Err(ApiError::TextLength { index, tokens, model: model.profile.name.clone(), context });
             }
             Err(error) => return Err(ApiError::invalid("input", format!("text {index}: {error}"))),
         };
-        let text = if let JobInput::Embed { mut texts } = input { texts.pop() } else { None };
-        Ok((text.unwrap_or_default(), tokens))
+        let JobInput::Embed { mut texts, tokens: mut given } = input else {
+            return Err(ApiError::Internal("texts became something else".to_owned()));
+        };
+        Ok(((texts.pop().unwrap_or_default(), given.pop()), tokens))
     });
-    pack((model, payer), parts, |texts| JobPayload::embed(rand::random(), texts))
+    let specs = pack((model, payer), parts, |parts| {
+        let (texts, given): (Vec<String>, Vec<Option<Vec<u32>>>) = parts.into_iter().unzip();
+        JobPayload {
+            salt: rand::random(),
+            input: JobInput::Embed { texts, tokens: given.into_iter().flatten().collect() },
+        }
+    })?;
+    for spec in &specs {
+        let shown = model.model.check_shown(&spec.payload.input);
+        shown.map_err(|error| ApiError::invalid("input", error.to_string()))?;
+    }
+    Ok(specs)
 }
 
 fn answer(model: &ApiModel, done: Vec<Done>, (format, opening): (Format, bool)) -> Response {

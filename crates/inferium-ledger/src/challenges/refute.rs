@@ -1,13 +1,13 @@
 //! What shows a trace to be wrong: everything is opened under the model's id and under what the worker has shown, and computed here (SPEC V11).
 
-use super::{ChallengeKey, exact_root, raw, shown_hash, shown_value, span_of};
+use super::{ChallengeKey, Runs, exact_root, raw, runs_of, shown_hash, shown_value, span_of};
 use crate::Rejection;
 use crate::entries::{Challenge, ShownRun};
 use crate::execute::Block;
-use inferium_exact::{Layout, MODEL_PIECE, Operands, Outline, Rise, Span, TRACE_CHUNK, climb_to_id};
+use inferium_exact::{Layout, MODEL_PIECE, Operands, Outline, Rise, Span, TRACE_CHUNK, climb_to_id, direction};
 use inferium_types::{
-    ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobInput, JobOutput, JobPayload, ModelTask, NodeId,
-    OpenedChunk, OpenedPiece, Refutation, RefutedClaim, SegmentId,
+    ClassifierInputs, Digest, Embedding, JobAnswer, JobInput, JobOutput, JobPayload, Logits, NodeId, OpenedChunk,
+    OpenedPiece, Refutation, RefutedClaim, SegmentId,
 };
 use std::collections::BTreeMap;
 
@@ -30,9 +30,8 @@ impl Block {
         let run = run.ok_or(Rejection::WrongState { what: "a refutation of what is not shown" })?;
         let profile = self.state.profiles.get(&challenge.profile).ok_or(Rejection::Unknown { what: "profile" })?;
         let outline = outline(&refutation.outline, &profile.profile.weights_root)?;
-        let is_bare =
-            matches!(profile.profile.task, ModelTask::Classify { reads: ClassifierReads::Tensors { .. }, .. });
-        let is_whole = !is_bare || run.trace.before == Digest::ZERO;
+        let runs = runs_of(&profile.profile).ok_or(not("the profile is not of integers"))?;
+        let is_whole = runs == Runs::Texts || run.trace.before == Digest::ZERO;
         let layout =
             outline.laid_out(run.trace.length).filter(|layout| layout.values() == run.trace.values && is_whole);
         let is_bound = match (&refutation.claim, layout) {
@@ -46,12 +45,12 @@ impl Block {
                 refute_tile(run, &layout, *tile, &mut opened)?
             }
             (RefutedClaim::Input { at, payload }, Some(layout)) => {
-                refute_input(&challenge, run, &layout, *at, payload)?;
+                refute_input(&challenge, run, (&layout, runs), *at, payload)?;
                 true
             }
             (RefutedClaim::Output { output, chunks }, Some(layout)) => {
                 let opened = Opened { run, outline: &outline, chunks: open(run, chunks)?, pieces: BTreeMap::new() };
-                refute_output(&challenge, &layout, output, &opened)?;
+                refute_output(&challenge, (&layout, runs), output, &opened)?;
                 true
             }
         };
@@ -165,59 +164,70 @@ fn refute_tile(run: &ShownRun, layout: &Layout, tile: u32, opened: &mut Opened<'
     }
 }
 
-/// A value of the shown chunk that is the input's.
+/// Another length than the input's, or a value of the shown chunk that is not the input's.
 fn refute_input(
     challenge: &Challenge,
     run: &ShownRun,
-    layout: &Layout,
+    (layout, runs): (&Layout, Runs),
     at: u64,
     payload: &JobPayload,
 ) -> Result<(), Rejection> {
-    let shown = shown_value(run, at).ok_or(not("the value is not shown"))?;
-    let Some((0, index)) = layout.place(at) else { return Err(not("the value is not the input's")) };
     if payload.commitment() != challenge.input {
         return Err(not("the request commits to another payload"));
     }
-    // What a text's input is made of no ledger can compute.
-    let JobInput::Classify(ClassifierInputs::Tensors(tensors)) = &payload.input else {
-        return Err(not("the input is not of integers"));
-    };
     let item = usize::try_from(run.item).map_err(|_| Rejection::Overflow)?;
+    let asked: Option<Vec<i32>> = match (&payload.input, runs) {
+        (JobInput::Classify(ClassifierInputs::Tensors(tensors)), Runs::Tensors) => {
+            tensors.get(item).map(|tensor| tensor.iter().map(|element| i32::from(*element)).collect())
+        }
+        // A token that no integer can be is another one than any that is shown.
+        (JobInput::Embed { tokens, .. }, Runs::Tokens) => {
+            let token = |token: &u32| i32::try_from(*token).unwrap_or(i32::MIN);
+            tokens.get(item).map(|tokens| tokens.iter().map(token).collect())
+        }
+        // What a text's input is made of no ledger can compute.
+        _ => return Err(not("the input is not of integers")),
+    };
+    let asked = asked.ok_or(not("the payload has no such input"))?;
+    if u32::try_from(asked.len()) != Ok(run.trace.length) {
+        return Ok(());
+    }
+    let shown = shown_value(run, at).ok_or(not("the value is not shown"))?;
+    let Some((0, index)) = layout.place(at) else { return Err(not("the value is not the input's")) };
     let index = usize::try_from(index).map_err(|_| Rejection::Overflow)?;
-    let asked = tensors.get(item).and_then(|tensor| tensor.get(index));
-    match asked {
-        Some(asked) if i32::from(*asked) == shown => Err(not("the value is the input's")),
-        Some(_) => Ok(()),
-        None => Err(not("the payload has no such input")),
+    match asked.get(index) {
+        Some(asked) if *asked == shown => Err(not("the value is the input's")),
+        Some(_) | None => Ok(()),
     }
 }
 
 /// What was answered: as its digest says, and as the trace ends.
 fn refute_output(
     challenge: &Challenge,
-    layout: &Layout,
+    (layout, runs): (&Layout, Runs),
     output: &JobOutput,
     opened: &Opened<'_>,
 ) -> Result<(), Rejection> {
     if output.commitment() != challenge.output {
         return Err(not("the result commits to another output"));
     }
-    let JobAnswer::Logits(answers) = &output.answer else { return Ok(()) };
     let item = usize::try_from(opened.run.item).map_err(|_| Rejection::Overflow)?;
-    let Some(answer) = answers.get(item) else { return Ok(()) };
-    if answer.digest() != opened.run.said {
+    let said = match (&output.answer, runs) {
+        (JobAnswer::Logits(answers), Runs::Tensors | Runs::Texts) => answers.get(item).map(Logits::digest),
+        (JobAnswer::Embeddings(vectors), Runs::Tokens) => vectors.get(item).map(Embedding::digest),
+        _ => None,
+    };
+    // An answer of another kind, none to this input, or one that the evidence does not speak of.
+    if said != Some(opened.run.said) {
         return Ok(());
     }
     let last = layout.tensors().saturating_sub(1);
-    let elements = layout.elements(last).unwrap_or(0);
-    if u64::try_from(answer.values().len()).ok() != Some(elements) {
-        return Ok(());
-    }
-    for (index, said) in (0_u64..).zip(answer.values()) {
-        let value = layout.at(last, index).and_then(|at| opened.read(at));
-        if value.ok_or(not("a last value is not opened"))? != *said {
-            return Ok(());
-        }
-    }
-    Err(not("the answer is what the trace ends with"))
+    let places = 0..layout.elements(last).unwrap_or(0);
+    let values: Option<Vec<i32>> = places.map(|index| layout.at(last, index).and_then(|at| opened.read(at))).collect();
+    let values = values.ok_or(not("a last value is not opened"))?;
+    let ends = match runs {
+        Runs::Tensors | Runs::Texts => Some(Logits::new(values).digest()),
+        Runs::Tokens => direction(&values).map(|vector| Embedding::new(&vector).digest()),
+    };
+    if ends == said { Err(not("the answer is what the trace ends with")) } else { Ok(()) }
 }

@@ -3,11 +3,11 @@
 pub(super) mod player;
 
 use super::support::*;
-use crate::{Rejection, SegmentState, Turn};
+use crate::{Rejection, Runs, SegmentState, Turn, runs_of};
 use inferium_exact::{Model, synthetic};
 use inferium_types::{
-    Amount, ChallengeEnd, Digest, Event, JobFault, NodeId, OpenedPiece, RefutedClaim, RejectReason, SegmentId,
-    SlashRule, TraceAsked, TraceRoot, TraceShown, TransactionBody,
+    Amount, ChallengeEnd, ClassifierInputs, Digest, EngineClass, Event, JobPayload, NodeId, OpenedPiece, RefutedClaim,
+    RejectReason, SegmentId, SlashRule, TraceAsked, TraceRoot, TraceShown, TransactionBody,
 };
 use player::{Lie, Player};
 
@@ -36,7 +36,7 @@ fn slashed(chain: &Chain) -> Vec<(NodeId, SlashRule)> {
 /// The worker is convicted, and whoever attested a replay of the job.
 fn assert_convicted(player: &Player, events: &[Event]) {
     assert!(events.contains(&closed(player, ChallengeEnd::Refuted, BOND)), "{events:?}");
-    let reason = RejectReason::ProvenWrong { job: player.job(), fault: JobFault::Classification };
+    let reason = RejectReason::ProvenWrong { job: player.job(), fault: player.fault() };
     let is_rejected = |event: &Event| matches!(event, Event::SegmentRejected { segment, reason: found, .. } if *segment == player.segment && *found == reason);
     assert!(events.iter().any(is_rejected), "{events:?}");
     let mut expected: Vec<(NodeId, SlashRule)> =
@@ -75,6 +75,65 @@ fn other_weights_are_found_where_they_act_first() {
         _ => None,
     });
     assert_eq!(sums.collect::<Vec<_>>(), [13]);
+}
+
+/// SPEC J8, V11: of a sentence encoder every operation, the tokens that it was given, and the vector that its integers make.
+#[test]
+fn runs_of_sentence_encoders_are_followed_from_tokens_to_vectors() {
+    for tensor in 1..=11 {
+        for index in [0, 3] {
+            let (player, events) = play(player::SENTENCE, Lie::Value { tensor, index });
+            assert_convicted(&player, &events);
+        }
+    }
+    for lie in [Lie::Input(2), Lie::Cut(3), Lie::Cut(1), Lie::Answer, Lie::Said, Lie::Short, Lie::Long, Lie::Before] {
+        let (player, events) = play(player::SENTENCE, lie);
+        assert_convicted(&player, &events);
+    }
+}
+
+#[test]
+fn honest_vectors_can_not_be_refuted() {
+    let mut player = Player::new(player::SENTENCE, Lie::None);
+    player.open();
+    player.show();
+    player.ask(player.item.into());
+    player.show();
+    let refuse = |player: &Player, claim: RefutedClaim, why: &'static str| {
+        player.chain.fails(&player.challenger, player.refutation(claim), &Rejection::Evidence { why });
+    };
+    let output = |player: &Player, chunks| RefutedClaim::Output { output: player.output.clone(), chunks };
+    refuse(&player, output(&player, player.last_chunks()), "the answer is what the trace ends with");
+    refuse(&player, output(&player, Vec::new()), "a last value is not opened");
+    let input = |payload: &JobPayload, at| RefutedClaim::Input { at, payload: payload.clone() };
+    refuse(&player, input(&player.payload, 0), "the value is not shown");
+    player.show();
+    for at in 0..4 {
+        refuse(&player, input(&player.payload, at), "the value is the input's");
+    }
+    refuse(&player, input(&player.payload, 4), "the value is not the input's");
+    let tensors = JobPayload::classify([1; 32], ClassifierInputs::Tensors(vec![vec![0; 4]; 2]));
+    refuse(&player, input(&tensors, 0), "the request commits to another payload");
+    refuse(&player, RefutedClaim::Length, "the model computes so many values");
+}
+
+/// Vectors of floats are no runs of integers, whatever their model is called.
+#[test]
+fn only_encoders_of_integers_are_challenged() {
+    for build in [Digest::ZERO, Digest::from(inferium_exact::direction_build())] {
+        let mut player = Player::new(player::SENTENCE, Lie::None);
+        let key = player.chain.profile();
+        let entry = player.chain.state.profiles.get_mut(&key).unwrap();
+        entry.profile.engine = EngineClass::Canonical { build, tier: "exact".into() };
+        let expected = if build == Digest::ZERO { None } else { Some(Runs::Tokens) };
+        assert_eq!(runs_of(&entry.profile), expected);
+        if expected.is_none() {
+            let refused = Rejection::WrongState { what: "a challenge of a run that is not of integers" };
+            player.chain.fails(&player.challenger, player.opening(), &refused);
+        } else {
+            player.open();
+        }
+    }
 }
 
 #[test]

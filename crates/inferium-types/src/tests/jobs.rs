@@ -63,6 +63,13 @@ fn private_half_has_limits() {
     assert_eq!(texts(0), Err(ImpossibleJob::Texts { count: 0 }));
     assert_eq!((texts(1), texts(limits::TEXTS_MAX)), (Ok(()), Ok(())));
     assert_eq!(texts(limits::TEXTS_MAX + 1), Err(ImpossibleJob::Texts { count: limits::TEXTS_MAX + 1 }));
+    // Tokens of each text, or of none.
+    let given = |count: usize| {
+        let input = JobInput::Embed { texts: vec![String::new(); 2], tokens: vec![vec![1]; count] };
+        JobPayload { salt: [0; 32], input }.check()
+    };
+    assert_eq!((given(0), given(2)), (Ok(()), Ok(())));
+    assert_eq!((given(1), given(3)), (Err(ImpossibleJob::Texts { count: 1 }), Err(ImpossibleJob::Texts { count: 3 })));
     let room = limits::PAYLOAD_SIZE_MAX - encode(&JobPayload::embed([0; 32], vec![String::new()])).len();
     let text = |size: usize| JobPayload::embed([0; 32], vec!["x".repeat(size)]).check();
     assert_eq!((text(room), text(room + 1)), (Ok(()), Err(ImpossibleJob::Size)));
@@ -144,7 +151,7 @@ fn assessment_asks_a_model_what_it_can_do() {
     assert!(matches!(&chat.input, JobInput::Chat { messages, .. } if messages.len() == 1));
     assert_eq!(assessment_request(lease, 0, &chat, 9).tokens_max, ASSESSMENT_TOKENS);
     let texts = of(ModelTask::Embed { width: 4 }, &Digest::ZERO);
-    assert!(matches!(&texts.input, JobInput::Embed { texts } if texts.len() == 1));
+    assert!(matches!(&texts.input, JobInput::Embed { texts, .. } if texts.len() == 1));
     assert_eq!(assessment_request(lease, 0, &texts, 9).tokens_max, 1);
     assert_ne!(texts, of(ModelTask::Embed { width: 4 }, &Digest::of("x", &[])));
     let reads = ClassifierReads::Texts;

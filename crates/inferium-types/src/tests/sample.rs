@@ -314,7 +314,7 @@ macro_rules! sample_enums {
 }
 
 sample_enums! {
-    JobInput { Chat { messages, shaping } Embed { texts } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } Train { 0 } Classify { 0 } Prove { 0 } }
+    JobInput { Chat { messages, shaping } Embed { texts, tokens } Score { continuations, likeliest } Complete { prompt, shaping } Run { 0 } Fold { 0 } Train { 0 } Classify { 0 } Prove { 0 } }
     ClassifierInputs { Texts { 0 } Tensors { 0 } }
     ClassifierReads { Texts {} Tensors { elements, least, most } }
     JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } Intervals { 0 } Logits { 0 } Proof { 0 } }

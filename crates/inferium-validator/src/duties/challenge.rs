@@ -5,12 +5,12 @@
 use super::Shared;
 use super::outbox::Sent;
 use crate::store::Judgement;
-use inferium_engine::{Audit, Classifier, ClassifierInput, EngineError, Model, Prompt, ShownChunks};
-use inferium_ledger::{Challenge, SegmentState, ShownRun, State, Turn};
+use inferium_engine::{Audit, Audited, AuditedInput, ShownChunks};
+use inferium_ledger::{Challenge, Runs, SegmentState, ShownRun, State, Turn, runs_of};
 use inferium_store::StoreError;
 use inferium_types::{
-    ChallengeTerms, ClassifierReads, Digest, JobAnswer, JobEvidence, Logits, ModelTask, Refutation, RefutedClaim,
-    SegmentEvidence, SegmentId, TransactionBody, merkle_path,
+    ChallengeTerms, Digest, JobEvidence, Refutation, RefutedClaim, SegmentEvidence, SegmentId, TransactionBody,
+    evidence_leaf, merkle_path,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Challenging {
         for (about, job) in outvoted {
             let (id, _) = about;
             let Some(segment) = state.segment(&id) else { continue };
-            if self.moving.contains(&id) || self.given_up.contains(&id) || !is_of_tensors(state, id) {
+            if self.moving.contains(&id) || self.given_up.contains(&id) || !is_of_integers(state, id) {
                 continue;
             }
             match state.challenge(&id, &shared.node) {
@@ -87,11 +87,9 @@ fn has_bond(shared: &Shared, state: &State) -> bool {
 }
 
 /// What a text becomes before the integer model no ledger computes: there a challenge may end nowhere, and cost its bond.
-fn is_of_tensors(state: &State, id: SegmentId) -> bool {
+fn is_of_integers(state: &State, id: SegmentId) -> bool {
     let profile = state.segment(&id).and_then(|segment| state.profile(&segment.profile));
-    profile.is_some_and(|entry| {
-        matches!(entry.profile.task, ModelTask::Classify { reads: ClassifierReads::Tensors { .. }, .. })
-    })
+    profile.is_some_and(|entry| matches!(runs_of(&entry.profile), Some(Runs::Tensors | Runs::Tokens)))
 }
 
 fn terms(evidence: &SegmentEvidence, job: u32) -> Option<ChallengeTerms> {
@@ -107,10 +105,9 @@ async fn next_move(shared: &Shared, about: Judgement, challenge: &Challenge) -> 
     let found = async {
         let evidence = shared.archive.get(about).map_err(|error| error.to_string())?.ok_or("its evidence is gone")?;
         let job = evidence.jobs.into_iter().find(|(index, _)| *index == challenge.job).ok_or("its job is gone")?.1;
-        let Some((_, Model::Classifier(classifier))) = shared.models.get(&challenge.profile) else {
-            return Err("its model is not served here any more".to_owned());
-        };
-        let side = Side { classifier, job: &job };
+        let model = shared.models.get(&challenge.profile).and_then(|(_, model)| Audited::of(model));
+        let model = model.ok_or("its model is not served here any more")?;
+        let side = Side { model: &model, job: &job };
         side.found(challenge).await
     };
     match found.await {
@@ -133,7 +130,7 @@ pub(super) enum Found {
 
 /// What the challenger knows: the job, and how it is computed.
 pub(super) struct Side<'a> {
-    pub(super) classifier: &'a Arc<Classifier>,
+    pub(super) model: &'a Audited,
     pub(super) job: &'a JobEvidence,
 }
 
@@ -147,15 +144,14 @@ impl Side<'_> {
     /// An input whose evidence is not what this node computes; or else one whose answer is not.
     async fn item(&self, challenge: &Challenge) -> Result<u32, String> {
         let mut answered_wrong = None;
-        let said = self.said().unwrap_or_default();
+        let answered = Audited::said(&self.job.output.answer);
         for ((item, leaf), input) in (0_u32..).zip(&challenge.leaves).zip(self.inputs()?) {
-            let computed = self.classifier.classify(input).await;
-            let (logits, states) = computed.map_err(|error| error.to_string())?;
-            if *leaf != logits.leaf(&states) {
+            let [said, run] = self.model.run(input).await.map_err(|error| error.to_string())?;
+            if *leaf != evidence_leaf(&said, &run) {
                 return Ok(item);
             }
             let index = usize::try_from(item).map_err(|_| "no such input")?;
-            if said.get(index) != Some(&logits) {
+            if answered.get(index) != Some(&said) {
                 answered_wrong.get_or_insert(item);
             }
         }
@@ -166,6 +162,10 @@ impl Side<'_> {
         let refute = |claim| Ok(Found::Refute(Box::new(Refutation { outline: audit.outline(), claim })));
         let spans: Vec<ShownChunks> = run.spans.iter().map(|span| (span.first, span.chunks)).collect();
         let own = audit.trace();
+        // A text of another length than the job's is a run of another input.
+        if run.trace.length != own.length && audit.reads_any_length() {
+            return refute(RefutedClaim::Input { at: 0, payload: self.job.payload.clone() });
+        }
         if (run.trace.before, run.trace.length, run.trace.values) != (own.before, own.length, own.values) {
             return refute(RefutedClaim::Length);
         }
@@ -190,30 +190,17 @@ impl Side<'_> {
         part.map(Found::Ask).ok_or_else(|| "the hashes are what this node computes".to_owned())
     }
 
-    fn said(&self) -> Option<&[Logits]> {
-        match &self.job.output.answer {
-            JobAnswer::Logits(said) => Some(said),
-            _ => None,
-        }
-    }
-
-    fn inputs(&self) -> Result<Vec<ClassifierInput>, String> {
-        let model = Model::Classifier(Arc::clone(self.classifier));
-        match model.read(&self.job.payload.input) {
-            Ok(Prompt::Inputs(inputs)) => Ok(inputs),
-            Ok(_) => Err("the job is no classification".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+    fn inputs(&self) -> Result<Vec<AuditedInput>, String> {
+        self.model.inputs(&self.job.payload.input).map_err(|error| error.to_string())
     }
 
     async fn audit(&self, item: u32) -> Result<Audit, String> {
-        let failed = |error: EngineError| error.to_string();
         let mut inputs = self.inputs()?;
         let index = usize::try_from(item).map_err(|_| "no such input")?;
         if index >= inputs.len() {
             return Err("no such input".to_owned());
         }
-        self.classifier.audit(inputs.swap_remove(index)).await.map_err(failed)
+        self.model.audit(inputs.swap_remove(index)).await.map_err(|error| error.to_string())
     }
 }
 

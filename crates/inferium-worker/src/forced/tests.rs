@@ -206,7 +206,7 @@ async fn a_planted_text_is_a_neighbours() {
     let texts = ["one", long.as_str(), "x"];
     planting.template.evidence.payload = embedding_job(&texts).1;
     let job = plant(embedding_context(None), work.record.lease, planting.clone()).await.unwrap();
-    let JobInput::Embed { texts: planted } = &job.evidence.payload.input else { panic!("no texts") };
+    let JobInput::Embed { texts: planted, .. } = &job.evidence.payload.input else { panic!("no texts") };
     assert_eq!((planted.len(), job.leaf.request.tokens_max), (1, 1));
     assert!(texts.iter().any(|text| text.starts_with(&*planted[0])) && !planted[0].is_empty());
     assert!(job.leaf.result.usage.tokens() <= FORCED_TOKENS && is_embedded(&job).await);

@@ -347,7 +347,7 @@ pub(crate) fn embedding_job(texts: &[&str]) -> (JobRequest, JobPayload) {
 
 /// What a validator recomputes: every text's vector, to the bit, and what it is made from.
 pub(crate) async fn is_embedded(job: &FinishedJob) -> bool {
-    let JobInput::Embed { texts } = &job.evidence.payload.input else { panic!("no texts") };
+    let JobInput::Embed { texts, .. } = &job.evidence.payload.input else { panic!("no texts") };
     let JobAnswer::Embeddings(embeddings) = &job.evidence.output.answer else { panic!("no embeddings") };
     let embedder = embedder(0);
     let mut vectors = embedder.embed(texts.iter().map(|text| embedder.encode(text).unwrap()).collect()).unwrap();

@@ -106,7 +106,8 @@ async fn run(
         if index > 0 && Instant::now() >= until {
             break;
         }
-        let payload = assessment_payload(model.task(), &record.beacon, record.lease, index, &last);
+        let mut payload = assessment_payload(model.task(), &record.beacon, record.lease, index, &last);
+        model.fill_tokens(&mut payload.input).map_err(|error| error.to_string())?;
         let prompt = model.read(&payload.input).map_err(|error| error.to_string())?;
         let prompt_tokens = u32::try_from(prompt.tokens()).map_err(|_| "a prompt without end".to_owned())?;
         let request = assessment_request(record.lease, index, &payload, prompt_tokens);

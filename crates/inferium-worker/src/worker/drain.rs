@@ -4,7 +4,7 @@
 
 use super::{Core, Own, Proving, Training, WorkerError};
 use crate::lease::LeaseWork;
-use inferium_engine::{FOLD_CONTEXT_TOKENS, Model, PROVE_CONTEXT_TOKENS, TRAIN_CONTEXT_TOKENS};
+use inferium_engine::{Audited, FOLD_CONTEXT_TOKENS, PROVE_CONTEXT_TOKENS, TRAIN_CONTEXT_TOKENS};
 use inferium_types::{Amount, Duty, LeaseId, ModelProfile, OfferTerms, Price, ProfileId, SegmentId, TransactionBody};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -174,8 +174,8 @@ impl Core {
             return Ok(false);
         }
         let owes = self.parameters.forced_share.get() > 0;
-        // A classification may be challenged until it is settled, and is then gone from here (SPEC V11).
-        let is_challengeable = matches!(self.model, Model::Classifier(_));
+        // A run of integers may be challenged until it is settled, and is then gone from here (SPEC V11).
+        let is_challengeable = Audited::of(&self.model).is_some();
         let is_over = |id: &SegmentId| {
             !is_challengeable && self.drain.judged.contains(id) && (!owes || self.drain.opened.contains(id))
         };

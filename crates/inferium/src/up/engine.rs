@@ -52,6 +52,10 @@ impl Served {
         match self.profile.task {
             // Whoever trains is a worker of its own.
             ModelTask::Chat => !matches!(crime, Crime::FabricatedLoss) && !crime.is_of_proofs(),
+            // Of floats layers can be left out, and integers computed with other weights.
+            ModelTask::Embed { .. } if matches!(crime, Crime::SkippedLayers | Crime::WrongWeights) => {
+                self.crooked.is_some()
+            }
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
             ModelTask::Classify { .. } => crime.is_of_classifiers() || crime.is_of_proofs(),
             ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => false,
@@ -158,10 +162,11 @@ pub(crate) fn serve_embeddings(
     cheat: Option<Cheat>,
     models: &Path,
 ) -> Result<Served, Failure> {
-    let is_crooked = cheat.and_then(Cheat::worker) == Some(Crime::SkippedLayers);
+    let crime = cheat.and_then(Cheat::worker);
+    let is_crooked = crime == Some(Crime::SkippedLayers);
     // A name of the catalogue is that, whatever the folder one stands in holds.
     if source::find(name).is_none() && BertEmbedder::has_integers(Path::new(name)) {
-        return serve_integers(Path::new(name), arguments, is_crooked);
+        return serve_integers(Path::new(name), arguments, crime);
     }
     match arguments.engine {
         EngineKind::Mock => {
@@ -189,7 +194,9 @@ pub(crate) fn serve_embeddings(
             let loaded = |deviation| bert(&path, arguments.threads, deviation).map(Model::Embedder);
             let model = loaded(EmbedderDeviation::default())?;
             let profile = model.profile(&name, TIER);
-            let crooked = is_crooked.then(|| loaded(EmbedderDeviation { skipped_layers: 1 })).transpose()?;
+            let crooked = is_crooked
+                .then(|| loaded(EmbedderDeviation { skipped_layers: 1, ..EmbedderDeviation::default() }))
+                .transpose()?;
             step.done();
             Ok(Served { working: model.clone(), model, profile, crooked, skewed: None, server: None, other: None })
         }
@@ -197,14 +204,18 @@ pub(crate) fn serve_embeddings(
 }
 
 /// Loads an embedding model of integers from its folder, whichever engine answers conversations.
-fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> Result<Served, Failure> {
-    if is_crooked {
+fn serve_integers(folder: &Path, arguments: &ServingArgs, crime: Option<Crime>) -> Result<Served, Failure> {
+    if crime == Some(Crime::SkippedLayers) {
         return Err(Failure::usage("--crime skipped-layers is of embedding models of floats"));
     }
     let step = Step::begin(&format!("model: {}", folder.display()));
-    let options = embedder_options(arguments.threads, EmbedderDeviation::default());
-    let embedder = BertEmbedder::load_integers(folder, &options)
-        .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    let loaded = |bent_weights| {
+        let deviation = EmbedderDeviation { bent_weights, ..EmbedderDeviation::default() };
+        BertEmbedder::load_integers(folder, &embedder_options(arguments.threads, deviation))
+            .map(Arc::new)
+            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
+    };
+    let embedder = loaded(false)?;
     let name = embedder.model().name.clone();
     if source::find(&name).is_some() {
         let folder = folder.display();
@@ -212,9 +223,11 @@ fn serve_integers(folder: &Path, arguments: &ServingArgs, is_crooked: bool) -> R
             "{folder}: {name} is a model of the catalogue; give the folder another name"
         )));
     }
-    let served = honest(Model::Embedder(Arc::new(embedder)), &name, folder)?;
+    let crooked = (crime == Some(Crime::WrongWeights)).then(|| loaded(true)).transpose()?;
+    let crooked = crooked.map(|embedder| Model::Embedder(embedder));
+    let served = honest(Model::Embedder(embedder), &name, folder)?;
     step.done();
-    Ok(served)
+    Ok(Served { crooked, ..served })
 }
 
 /// A model of a file or folder under this name, which every worker and validator runs as it is.

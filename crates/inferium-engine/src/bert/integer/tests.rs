@@ -1,7 +1,11 @@
-use super::unit;
-use crate::{BertEmbedder, Embedder, EmbedderOptions, EngineError, LoadError, TextVector};
-use inferium_exact::{Model, Node, Op, Shape, encode, model_id};
+use crate::{
+    Audited, AuditedInput, BertEmbedder, Embedder, EmbedderDeviation, EmbedderOptions, EngineError, LoadError,
+    MockEmbedder, TextVector, model as served,
+};
+use inferium_exact::{Model, Node, Op, Shape, direction, encode, model_id};
+use inferium_types::{Digest, Embedding, JobAnswer, JobInput, limits};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const TOKENIZER: &str = r###"{
@@ -63,23 +67,14 @@ async fn embed(embedder: &BertEmbedder, texts: &[&str]) -> Vec<Result<TextVector
     all
 }
 
-#[test]
-fn integers_are_brought_to_length_one() {
-    assert_eq!(unit(&[3, -4]), Some(vec![0.6, -0.8]));
-    assert_eq!(unit(&[0, 0]), None);
-    // Squares of the largest values of the contract, which no float holds exactly.
-    let large = unit(&[1_001_836_546; 384]).unwrap();
-    assert_eq!(large, [0.051_031_04; 384]);
-}
-
 #[tokio::test]
 async fn texts_become_the_direction_of_the_models_integers() {
     let embedder = load(&model(), 2).unwrap();
     let vectors: Vec<_> =
         embed(&embedder, &["sea", "hill sea", "sea hill"]).await.into_iter().map(Result::unwrap).collect();
     // Of [CLS] and the words: (30, 2), then twice (30, 42).
-    assert_eq!(vectors[0].values, unit(&[30, 2]).unwrap());
-    assert_eq!(vectors[1].values, unit(&[30, 42]).unwrap());
+    assert_eq!(vectors[0].values, direction(&[30, 2]).unwrap());
+    assert_eq!(vectors[1].values, direction(&[30, 42]).unwrap());
     assert_eq!(vectors[1].values, vectors[2].values);
     assert_ne!(vectors[1].states, vectors[2].states, "what was computed on the way differs");
     let info = embedder.model();
@@ -139,4 +134,93 @@ fn what_is_no_integer_model_of_texts_is_refused_by_its_reason() {
     std::fs::write(folder.0.join("model.ifx"), b"IFX\x01rest").unwrap();
     let damaged = BertEmbedder::load_integers(&folder.0, &EmbedderOptions::default()).unwrap_err();
     assert!(matches!(damaged, LoadError::Damaged { .. }), "{damaged}");
+}
+
+fn texts(texts: &[&str], tokens: &[Vec<u32>]) -> JobInput {
+    JobInput::Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect(), tokens: tokens.to_vec() }
+}
+
+#[test]
+fn jobs_of_integers_hold_the_tokens_of_their_texts() {
+    let served = served::Model::Embedder(Arc::new(load(&model(), 1).unwrap()));
+    let mut input = texts(&["sea", "hill sea"], &[]);
+    let refused = served.read(&input).unwrap_err();
+    assert!(matches!(refused, EngineError::Text { .. }), "{refused}");
+    served.fill_tokens(&mut input).unwrap();
+    let tokens = vec![vec![1, 2], vec![1, 3, 2]];
+    assert_eq!(input, texts(&["sea", "hill sea"], &tokens));
+    assert_eq!(served.read(&input), Ok(served::Prompt::Texts(tokens.clone())));
+    let other = [tokens[0].clone(), vec![1, 2, 3]];
+    assert!(matches!(served.read(&texts(&["sea", "hill sea"], &other)), Err(EngineError::Text { .. })));
+    assert!(matches!(served.read(&texts(&["sea", "hill sea"], &tokens[..1])), Err(EngineError::Text { .. })));
+}
+
+#[test]
+fn what_a_ledger_has_no_room_for_is_refused() {
+    let served = served::Model::Embedder(Arc::new(load(&model(), 1).unwrap()));
+    // Of two values 24,576 would fit, and no job has so many texts.
+    assert_eq!(served.parts_max(), limits::TEXTS_MAX);
+    // One word without end is one token, however many bytes it has.
+    let word = |size: usize| {
+        let mut input = texts(&[&"x".repeat(size)], &[]);
+        served.fill_tokens(&mut input).unwrap();
+        input
+    };
+    let room = limits::SHOWN_SIZE_MAX - inferium_types::encode(&word(0)).len();
+    // An empty text has one token less.
+    assert!(served.read(&word(room - 4)).is_ok());
+    let refused = served.read(&word(room - 3)).unwrap_err();
+    assert_eq!(refused, EngineError::TooLarge { bytes: limits::SHOWN_SIZE_MAX + 1, bytes_max: limits::SHOWN_SIZE_MAX });
+    // As wide as they come.
+    let width = 4096;
+    let embedding = Op::Embedding { outputs: width, tokens: vec![1; 5 * 4096], positions: vec![0; 4 * 4096] };
+    let nodes = vec![Node { op: embedding, input: 0 }, Node { op: Op::SumPositions, input: 1 }];
+    let wide = served::Model::Embedder(Arc::new(load(&Model { nodes, ..model() }, 1).unwrap()));
+    assert_eq!(wide.parts_max(), 12);
+    let tokens = vec![vec![1, 2]; 13];
+    assert!(wide.read(&texts(&["sea"; 12], &tokens[..12])).is_ok());
+    let refused = wide.read(&texts(&["sea"; 13], &tokens)).unwrap_err();
+    assert_eq!(refused, EngineError::TooManyTexts { texts: 13, texts_max: 12 });
+}
+
+/// What evidence holds of a run is what an audit opens; one of other weights says that it is the same model.
+#[tokio::test]
+async fn runs_of_integers_can_be_opened() {
+    let embedder = load(&dense(), 1).unwrap();
+    let vectors: Vec<_> = embed(&embedder, &["sea", "hill sea"]).await.into_iter().map(Result::unwrap).collect();
+    let folder = Folder::new();
+    write(&folder.0, &dense());
+    let deviation = EmbedderDeviation { bent_weights: true, ..EmbedderDeviation::default() };
+    let options = EmbedderOptions { threads: 1, deviation, ..EmbedderOptions::default() };
+    let bent = BertEmbedder::load_integers(&folder.0, &options).unwrap();
+    assert_eq!(bent.model().weights_root, embedder.model().weights_root);
+    assert_ne!(embed(&bent, &["hill sea"]).await[0].as_ref().unwrap().states, vectors[1].states);
+    let served = served::Model::Embedder(Arc::new(embedder));
+    let mut input = texts(&["sea", "hill sea"], &[]);
+    served.fill_tokens(&mut input).unwrap();
+    let audited = Audited::of(&served).unwrap();
+    let inputs = audited.inputs(&input).unwrap();
+    let answer = JobAnswer::Embeddings(vectors.iter().map(|vector| Embedding::new(&vector.values)).collect());
+    for ((input, vector), said) in inputs.into_iter().zip(&vectors).zip(Audited::said(&answer)) {
+        let AuditedInput::Tokens(tokens) = &input else { panic!("tokens") };
+        let length = tokens.len();
+        assert_eq!(audited.run(input.clone()).await, Ok([said, vector.states]));
+        let audit = audited.audit(input).await.unwrap();
+        assert_eq!((audit.said(), audit.trace().digest()), (said, vector.states));
+        assert_eq!((audit.trace().length as usize, audit.trace().before), (length, Digest::ZERO));
+        assert!(audit.reads_any_length());
+    }
+    let mock = MockEmbedder::new(crate::MockEmbedderOptions::default());
+    assert!(Audited::of(&served::Model::Embedder(Arc::new(mock))).is_none());
+}
+
+/// [`model`] with a dense layer behind the embedding.
+fn dense() -> Model {
+    let mut model = model();
+    model.nodes.truncate(1);
+    model
+        .nodes
+        .push(Node { op: Op::Conv2d { outputs: 2, kernel: 1, padding: 0, weights: vec![2, 1, -1, 3] }, input: 1 });
+    model.nodes.push(Node { op: Op::SumPositions, input: 2 });
+    model
 }

@@ -94,7 +94,7 @@ fn texts_are_packed_into_jobs_in_their_order() {
     let in_jobs: Vec<String> = packed(numbered.clone())
         .iter()
         .flat_map(|spec| match &spec.payload.input {
-            JobInput::Embed { texts } => texts.clone(),
+            JobInput::Embed { texts, .. } => texts.clone(),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -4,14 +4,15 @@ use super::super::support::*;
 use crate::entries::Challenge;
 use crate::{SegmentState, Turn};
 use inferium_exact::{
-    Layout, MODEL_PIECE, Model, ModelTree, Node, Op, Operands, Outline, Recorded, Shape, Span, TRACE_CHUNK, Trace,
-    model_id, run, synthetic,
+    Layout, MODEL_PIECE, Model, ModelTree, Node, Op, Operands, Outline, Recorded, Shape, Span, TRACE_CHUNK, direction,
+    direction_build, model_id, run, synthetic,
 };
 use inferium_types::{
-    ChallengeTerms, ClassifierInputs, ClassifierReads, Digest, EngineClass, Event, FinishReason, JobAnswer, JobId,
-    JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, JobTotals, Logits, ModelProfile, ModelRise, ModelTask,
-    OpenedChunk, OpenedPiece, Parameters, Ppm, Refutation, RefutedClaim, SamplingParams, SegmentId, SegmentTerms,
-    TaskTerms, TraceAsked, TraceRoot, TraceShown, TransactionBody, Usage, evidence_leaf, merkle_path, merkle_root,
+    ChallengeTerms, ClassifierInputs, ClassifierReads, Digest, Embedding, EngineClass, Event, FinishReason, JobAnswer,
+    JobFault, JobId, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, JobTotals, Logits, ModelProfile,
+    ModelRise, ModelTask, OpenedChunk, OpenedPiece, Parameters, Ppm, Refutation, RefutedClaim, SamplingParams,
+    SegmentId, SegmentTerms, TaskTerms, TraceAsked, TraceRoot, TraceShown, TransactionBody, Usage, evidence_leaf,
+    merkle_path, merkle_root,
 };
 use std::collections::BTreeSet;
 
@@ -24,6 +25,9 @@ pub(in crate::tests) const LONG: &str = "long";
 
 /// Two layers, four inputs and three classes: what vectors show of it stays short.
 pub(in crate::tests) const SMALL: &str = "small";
+
+/// A sentence encoder: attention of two heads over texts of up to six tokens, vectors of four values.
+pub(in crate::tests) const SENTENCE: &str = "sentence";
 
 /// Where the worker says what is not so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub(in crate::tests) enum Lie {
     Weights,
     /// An element of the input.
     Input(usize),
+    /// The run of a text that ends after so many tokens, and what the model says of that.
+    Cut(usize),
     /// The answer is another than the trace's.
     Answer,
     /// The evidence speaks of another answer than the result commits to.
@@ -82,6 +88,9 @@ fn of_name(name: &str) -> (Model, Vec<i32>) {
         let model = Model { name: SMALL.into(), input: Shape::vector(4), input_min: 0, input_max: 255, nodes };
         return (model, vec![10, 200, 33, 4]);
     }
+    if name == SENTENCE {
+        return (sentence(), vec![2, 0, 4, 1]);
+    }
     if name != LONG {
         return synthetic(name).unwrap().unwrap();
     }
@@ -97,17 +106,45 @@ fn of_name(name: &str) -> (Model, Vec<i32>) {
     (Model { name: LONG.into(), input, input_min: 0, input_max: 255, nodes }, vec![7; width.try_into().unwrap()])
 }
 
-fn classifier(model: &Model) -> ModelProfile {
+fn sentence() -> Model {
+    let numbers = |count: usize, seed: usize| {
+        (0..count).map(|index| i16::try_from((index * 37 + seed * 11) % 23).unwrap() - 11).collect::<Vec<i16>>()
+    };
+    let conv = |seed| Op::Conv2d { outputs: 4, kernel: 1, padding: 0, weights: numbers(16, seed) };
+    let exponentials = (0..16).map(|index| 4_000_i16 >> index).collect();
+    let operations = [
+        (Op::Embedding { outputs: 4, tokens: numbers(20, 1), positions: numbers(24, 2) }, 0),
+        (conv(3), 1),
+        (conv(4), 1),
+        (conv(5), 1),
+        (Op::Scores { heads: 2, keys: 3 }, 2),
+        (Op::Softmax { shift: 10, bits: 4, exponentials }, 5),
+        (Op::Mix { values: 4 }, 6),
+        (Op::Add { other: 1 }, 7),
+        (Op::Normalise { is_centred: true, epsilon: 9, shift: 10 }, 8),
+        (Op::Scale { gains: numbers(4, 6), biases: vec![5, -3, 2, 1] }, 9),
+        (Op::SumPositions, 10),
+    ];
+    let nodes = operations.into_iter().map(|(op, input)| Node { op, input }).collect();
+    let input = Shape { channels: 1, height: 1, width: 6 };
+    Model { name: SENTENCE.into(), input, input_min: 0, input_max: 4, nodes }
+}
+
+fn profile_of(model: &Model) -> ModelProfile {
     let elements = model.input.elements().try_into().unwrap();
     let classes = model.shapes().unwrap().last().unwrap().elements().try_into().unwrap();
     let reads = ClassifierReads::Tensors { elements, least: model.input_min, most: model.input_max };
+    let (task, build) = match model.is_sequence() {
+        true => (ModelTask::Embed { width: classes }, Digest::from(direction_build())),
+        false => (ModelTask::Classify { reads, classes }, Digest::ZERO),
+    };
     ModelProfile {
-        name: "classifier".into(),
-        task: ModelTask::Classify { reads, classes },
+        name: "integers".into(),
+        task,
         weights_root: Digest::from(model_id(model)),
         tokenizer_hash: Digest::ZERO,
         template_hash: Digest::ZERO,
-        engine: EngineClass::Canonical { build: Digest::ZERO, tier: "exact".into() },
+        engine: EngineClass::Canonical { build, tier: "exact".into() },
         sampler_version: 1,
         eos_tokens: vec![],
     }
@@ -122,30 +159,64 @@ fn bent(model: &Model) -> Model {
     bent
 }
 
-fn record(model: &Model, input: &[i32]) -> (Logits, Recorded, Trace) {
+fn record(model: &Model, input: &[i32]) -> (Vec<i32>, Recorded) {
     let trace = run(model, input).unwrap();
-    let recorded = Recorded::of(model, &trace).unwrap();
-    (Logits::new(trace.output().to_vec()), recorded, trace)
+    (trace.output().to_vec(), Recorded::of(model, &trace).unwrap())
+}
+
+/// What is answered where runs end so.
+fn answer_of(model: &Model, outputs: &[Vec<i32>]) -> JobAnswer {
+    match model.is_sequence() {
+        true => JobAnswer::Embeddings(
+            outputs.iter().map(|output| Embedding::new(&direction(output).unwrap_or_default())).collect(),
+        ),
+        false => JobAnswer::Logits(outputs.iter().cloned().map(Logits::new).collect()),
+    }
+}
+
+fn digests_of(answer: &JobAnswer) -> Vec<Digest> {
+    match answer {
+        JobAnswer::Embeddings(all) => all.iter().map(Embedding::digest).collect(),
+        JobAnswer::Logits(all) => all.iter().map(Logits::digest).collect(),
+        _ => panic!("{answer:?}"),
+    }
+}
+
+/// Inputs like this one, all of them others.
+fn inputs_of(model: &Model, input: &[i32]) -> Vec<Vec<i32>> {
+    let other = |item: usize, value: i32| (value + i32::try_from(item).unwrap() * 3) % (i32::from(model.input_max) + 1);
+    (0..ITEMS).map(|item| input.iter().map(|value| other(item, *value)).collect()).collect()
+}
+
+fn payload_of(model: &Model, inputs: &[Vec<i32>]) -> JobPayload {
+    if model.is_sequence() {
+        let tokens = |input: &Vec<i32>| input.iter().map(|token| u32::try_from(*token).unwrap()).collect();
+        let texts = inputs.iter().map(|input| format!("{input:?}")).collect();
+        let input = JobInput::Embed { texts, tokens: inputs.iter().map(tokens).collect() };
+        return JobPayload { salt: [1; 32], input };
+    }
+    let shorts = |tensor: &Vec<i32>| tensor.iter().map(|value| i16::try_from(*value).unwrap()).collect();
+    JobPayload::classify([1; 32], ClassifierInputs::Tensors(inputs.iter().map(shorts).collect()))
 }
 
 /// What the worker computed and says of one input.
-fn lied(model: &Model, input: &[i32], lie: Lie, layout: &Layout) -> (Logits, Recorded) {
+fn lied(model: &Model, input: &[i32], lie: Lie, layout: &Layout) -> (Vec<i32>, Recorded) {
     let length = input.len().try_into().unwrap();
     let bent_model;
-    let (said, recorded, _) = match lie {
+    let (mut said, recorded) = match lie {
         Lie::Weights => {
             bent_model = bent(model);
             record(&bent_model, input)
         }
+        Lie::Cut(tokens) => return record(model, &input[..tokens]),
         _ => record(model, input),
     };
     let mut values = recorded.values().to_vec();
     match lie {
-        Lie::None | Lie::Weights | Lie::Said | Lie::Before => {}
+        Lie::None | Lie::Weights | Lie::Said | Lie::Before | Lie::Cut(_) => {}
         Lie::Answer => {
-            let mut other = said.values().to_vec();
-            other[0] += 1;
-            return (Logits::new(other), recorded);
+            said[0] += 1;
+            return (said, recorded);
         }
         Lie::Value { tensor, index } => {
             values[usize::try_from(layout.at(tensor, index).unwrap()).unwrap()] += 1;
@@ -197,8 +268,7 @@ impl Player {
 
     /// So many of the drawn members find it wrong, and all others say that it is right.
     fn vote_down(&mut self, dissenters: usize) {
-        let fault = inferium_types::JobFault::Classification;
-        let found = inferium_types::VerdictVote::Invalid { job: self.job(), fault };
+        let found = inferium_types::VerdictVote::Invalid { job: self.job(), fault: self.fault() };
         self.dissenters = self.approvers[..dissenters].to_vec();
         self.challenger = self.dissenters[0].clone();
         self.stake_before = self.chain.stake(&self.challenger);
@@ -259,7 +329,7 @@ impl Player {
         let layout = Outline::of(&model).laid_out(tensor.len().try_into().unwrap()).unwrap();
         let parameters = Parameters { profile_slash_max: Ppm::new(333_333), forced_share: Ppm::new(0), ..feeless(4) };
         let mut chain = Chain::with(9, parameters);
-        chain.model = classifier(&model);
+        chain.model = profile_of(&model);
         let mut chain = chain.furnished(1);
         for index in 0..9 {
             let amount = inferium_types::Amount::from_ifr(100);
@@ -269,24 +339,22 @@ impl Player {
             chain.state.records.insert((id("w0"), chain.profile()), record_of(10_000, 10_000_000, 0));
         }
         let lease = chain.lease_of(TaskTerms { profile: chain.profile(), ..task_terms() });
-        let tensors: Vec<Vec<i32>> = (0..ITEMS)
-            .map(|item| tensor.iter().map(|value| (value + i32::try_from(item).unwrap() * 3) % 256).collect())
-            .collect();
+        let tensors = inputs_of(&model, &tensor);
         let (mut honest, mut said, mut shown) = (Vec::new(), Vec::new(), Vec::new());
         for (item, tensor) in (0_u32..).zip(&tensors) {
             honest.push(record(&model, tensor).1);
-            let (logits, recorded) = lied(&model, tensor, if item == ITEM { lie } else { Lie::None }, &layout);
-            said.push(logits);
+            let (output, recorded) = lied(&model, tensor, if item == ITEM { lie } else { Lie::None }, &layout);
+            said.push(output);
             shown.push(recorded);
         }
         let before = if lie == Lie::Before { Digest::of("before", &[]) } else { Digest::ZERO };
-        let mut evidence_said: Vec<Digest> = said.iter().map(Logits::digest).collect();
+        let answer = answer_of(&model, &said);
+        let mut evidence_said = digests_of(&answer);
         if lie == Lie::Said {
             evidence_said[ITEM as usize] = Digest::of("said", &[]);
         }
-        let shorts = |tensor: &Vec<i32>| tensor.iter().map(|value| i16::try_from(*value).unwrap()).collect();
-        let payload = JobPayload::classify([1; 32], ClassifierInputs::Tensors(tensors.iter().map(shorts).collect()));
-        let output = JobOutput { salt: [2; 32], answer: JobAnswer::Logits(said.clone()) };
+        let payload = payload_of(&model, &tensors);
+        let output = JobOutput { salt: [2; 32], answer };
         let mut player = Self {
             leaf: leaf(lease, 0, &payload, &output, Digest::ZERO),
             segment: SegmentId::new(Digest::ZERO),
@@ -325,6 +393,11 @@ impl Player {
         player.outsiders = all.filter(|name| !player.approvers.contains(name)).collect();
         player.challenger = player.outsiders[0].clone();
         player
+    }
+
+    /// What a validator finds wrong.
+    pub(in crate::tests) fn fault(&self) -> JobFault {
+        if self.model.is_sequence() { JobFault::Embedding } else { JobFault::Classification }
     }
 
     pub(in crate::tests) fn job(&self) -> u32 {
@@ -525,6 +598,9 @@ impl Player {
         let honest = &self.honest[ITEM as usize];
         let Some(run) = &challenge.run else { return Ok(ITEM.into()) };
         let root = honest.root();
+        if run.trace.length != root.length {
+            return Err(Box::new(RefutedClaim::Input { at: 0, payload: self.payload.clone() }));
+        }
         if (run.trace.values, run.trace.before) != (root.values, Digest::ZERO) {
             return Err(Box::new(RefutedClaim::Length));
         }

@@ -4,13 +4,13 @@ use super::book::{Book, Page, fee, purse, with};
 use super::forced::thin;
 use super::nodes::{barred, jailed, operator_barred};
 use crate::entries::{Challenge, Hold, Planted, Segment, ShownSpan};
-use crate::tests::challenges::player::{LONG, Lie, Player, SMALL};
+use crate::tests::challenges::player::{LONG, Lie, Player, SENTENCE, SMALL};
 use crate::tests::support::*;
 use crate::{Opening, SegmentState, Turn};
 use inferium_exact::SUMS_MAX;
 use inferium_types::{
-    Amount, ChallengeTerms, Digest, FinishReason, ForcedKind, JobLeaf, MerklePath, Parameters, SegmentId, SlashRule,
-    TraceAsked, TraceRoot, TraceShown, TransactionBody, Usage, evidence_leaf, merkle_root,
+    Amount, ChallengeTerms, Digest, EngineClass, FinishReason, ForcedKind, JobLeaf, MerklePath, Parameters, SegmentId,
+    SlashRule, TraceAsked, TraceRoot, TraceShown, TransactionBody, Usage, evidence_leaf, merkle_root,
 };
 
 /// The bond; nano-IFR.
@@ -124,6 +124,14 @@ fn open_challenge(book: &mut Book) {
     page.valid("with the last nano-IFR", "V11", &purse(&player.chain, challenger, enough), challenger, body.clone());
     let poor = purse(&player.chain, challenger, enough - 1);
     page.invalid("one nano-IFR short of the bond", "V11", &poor, challenger, body.clone(), "insufficient");
+    let sentence = usual(Player::approved(SENTENCE, Lie::None));
+    page.valid("of a sentence encoder of integers", "V11", &sentence.chain, &sentence.challenger, sentence.opening());
+    let floats = with(&sentence.chain, |state| {
+        let profile = state.profiles.get_mut(&state.segment(&sentence.segment).unwrap().profile.clone()).unwrap();
+        profile.profile.engine = EngineClass::Canonical { build: Digest::ZERO, tier: "exact".into() };
+    });
+    let opening = sentence.opening();
+    page.invalid("of an encoder of floats", "V11", &floats, &sentence.challenger, opening, "wrong_state");
     let mut challenged = player.clone();
     challenged.open();
     let second = &player.outsiders[1];

@@ -3,18 +3,19 @@
 use super::book::{Book, Page, with};
 use super::challenges::{WRONG, about, edited, hold, nowhere, usual};
 use crate::entries::{Challenge, Hold};
-use crate::tests::challenges::player::{Lie, Player, SMALL};
+use crate::tests::challenges::player::{Lie, Player, SENTENCE, SMALL};
 use crate::tests::support::*;
 use crate::{SegmentState, Turn};
 use inferium_types::{
-    Amount, ClassifierInputs, Digest, JobAnswer, JobInput, JobOutput, JobPayload, Logits, ModelTask, OpenedChunk,
-    OpenedPiece, Ppm, Refutation, RefutedClaim, SlashRule, TransactionBody,
+    Amount, ClassifierInputs, Digest, Embedding, JobAnswer, JobInput, JobOutput, JobPayload, Logits, ModelTask,
+    OpenedChunk, OpenedPiece, Ppm, Refutation, RefutedClaim, SlashRule, TransactionBody,
 };
 
 pub(super) fn write(book: &mut Book) {
     let page = &mut book.page("refute_trace");
     tiles(page);
     inputs_and_outputs(page);
+    sentences(page);
     lengths(page);
     consequences(page);
     openings(page);
@@ -129,7 +130,10 @@ fn inputs_and_outputs(page: &mut Page<'_>) {
     };
     committed("an input of texts", ClassifierInputs::Texts(vec!["one".into(), "two".into()]));
     committed("a payload of one input less", ClassifierInputs::Tensors(vec![vec![1; 12]]));
-    committed("a payload of shorter inputs", ClassifierInputs::Tensors(vec![vec![1; 12], vec![1; 3]]));
+    let shorter = JobInput::Classify(ClassifierInputs::Tensors(vec![vec![1; 12], vec![1; 3]]));
+    let shorter = JobPayload { input: shorter, ..player.payload.clone() };
+    let chain = edited(&player, |challenge| challenge.input = shorter.commitment());
+    refutes(page, "a payload of shorter inputs", &player, &chain, of(3, &shorter));
     for (name, model, lie) in [
         ("the answer is not what the trace ends with", SMALL, Lie::Answer),
         ("the answer is not what the evidence says", SMALL, Lie::Said),
@@ -198,6 +202,113 @@ fn outputs(page: &mut Page<'_>) {
     let claim = RefutedClaim::Output { output: player.output.clone(), chunks: Vec::new() };
     let unseen = edited(&player, |challenge| challenge.run.as_mut().unwrap().chunk = None);
     refuse(page, "last values that are not opened", &player, &unseen, claim);
+}
+
+/// Runs of sentence encoders: what the operations of sequences read, tokens, and vectors.
+fn sentences(page: &mut Page<'_>) {
+    let operations = [
+        "embedding",
+        "query",
+        "key",
+        "value",
+        "score",
+        "share",
+        "mixture",
+        "addition",
+        "normalisation",
+        "scaling",
+        "sum",
+    ];
+    for (tensor, name) in (1..).zip(operations) {
+        let (player, claim) = ready(SENTENCE, Lie::Value { tensor, index: 3 });
+        let (name, body) = (format!("a sentence's {name}"), player.refutation(claim.clone()));
+        page.valid(&name, "V11", &player.chain, &player.challenger, body);
+        let right = edited(&player, |challenge| {
+            let (_, sums) = challenge.run.as_mut().unwrap().sums.as_mut().unwrap();
+            *sums.last_mut().unwrap() -= 1;
+        });
+        refuse(page, &format!("{name}: which is right"), &player, &right, claim);
+    }
+    for (name, lie) in [
+        ("a token", Lie::Input(2)),
+        ("a text that ends before", Lie::Cut(3)),
+        ("a vector that is not what the trace ends with", Lie::Answer),
+        ("a vector that is not what the evidence says", Lie::Said),
+        ("something before tokens", Lie::Before),
+    ] {
+        let (player, claim) = ready(SENTENCE, lie);
+        refutes(page, name, &player, &player.chain, claim);
+    }
+    let (player, _) = ready(SENTENCE, Lie::Input(2));
+    let mut committed = |name: &str, is_other: bool, tokens: Vec<Vec<u32>>| {
+        let input = JobInput::Embed { texts: vec!["one".into(), "two".into()], tokens };
+        let payload = JobPayload { input, ..player.payload.clone() };
+        let chain = edited(&player, |challenge| challenge.input = payload.commitment());
+        let claim = RefutedClaim::Input { at: 0, payload };
+        match is_other {
+            true => page.valid(name, "V11", &chain, &player.challenger, player.refutation(claim)),
+            false => refuse(page, name, &player, &chain, claim),
+        }
+    };
+    let JobInput::Embed { tokens, .. } = &player.payload.input else { panic!("tokens") };
+    let own = tokens[1].clone();
+    committed("a token that is right", false, tokens.clone());
+    committed("a text without tokens", false, Vec::new());
+    committed("a text of one token more", true, vec![vec![1], [own.clone(), vec![0]].concat()]);
+    let mut large = own;
+    large[0] = u32::MAX;
+    committed("a token that is no number of 31 bits", true, vec![vec![1], large]);
+    let tensors = ClassifierInputs::Tensors(vec![vec![1; 4], vec![1; 3]]);
+    let tensors = JobPayload { input: JobInput::Classify(tensors), ..player.payload.clone() };
+    let chain = edited(&player, |challenge| challenge.input = tensors.commitment());
+    refuse(page, "tensors for an encoder", &player, &chain, RefutedClaim::Input { at: 0, payload: tensors });
+    vectors(page);
+}
+
+/// Answers of other shapes, and one of integers that have no direction.
+fn vectors(page: &mut Page<'_>) {
+    let (player, _) = ready(SENTENCE, Lie::Answer);
+    let mut committed = |name: &str, convicts: bool, answer: JobAnswer, (said, ends): (Option<Digest>, Vec<i32>)| {
+        let output = JobOutput { answer, ..player.output.clone() };
+        // A trace of one chunk whose last values are these.
+        let chain = edited(&player, |challenge| {
+            challenge.output = output.commitment();
+            let run = challenge.run.as_mut().unwrap();
+            run.said = said.unwrap_or(run.said);
+            let mut values = player.honest_chunk(0);
+            let first = values.len() - ends.len();
+            values[first..].copy_from_slice(&ends);
+            run.chunk = Some((0, values));
+        });
+        let claim = RefutedClaim::Output { output, chunks: Vec::new() };
+        match convicts {
+            true => page.valid(name, "V11", &chain, &player.challenger, player.refutation(claim)),
+            false => refuse(page, name, &player, &chain, claim),
+        }
+    };
+    let JobAnswer::Embeddings(said) = player.output.answer.clone() else { panic!("vectors") };
+    let of = |integers: &[i32]| Embedding::new(&inferium_exact::direction(integers).unwrap());
+    // Every rounding is one to the nearest: of large squares too.
+    for (name, ends) in [
+        ("small", vec![3, -4, 0, 12]),
+        ("large", vec![i32::MAX, i32::MIN, 1, -2_000_000_001]),
+        ("odd", vec![16_777_217, 33_554_435, -7, 999_999_937]),
+    ] {
+        let right = of(&ends);
+        let answer = JobAnswer::Embeddings(vec![said[0].clone(), right.clone()]);
+        let name = format!("a vector of {name} integers is right");
+        committed(&name, false, answer, (Some(right.digest()), ends));
+    }
+    let zeros = Embedding::new(&[0.0; 4]);
+    let answer = JobAnswer::Embeddings(vec![said[0].clone(), zeros.clone()]);
+    committed("integers that have no direction", true, answer, (Some(zeros.digest()), vec![0; 4]));
+    let shorter = of(&[3, -4, 0]);
+    let answer = JobAnswer::Embeddings(vec![said[0].clone(), shorter.clone()]);
+    committed("a vector of fewer values", true, answer, (Some(shorter.digest()), vec![3, -4, 0, 0]));
+    committed("a vector less", true, JobAnswer::Embeddings(said[..1].to_vec()), (None, vec![1; 4]));
+    let logits = Logits::new(vec![1; 4]);
+    let answer = JobAnswer::Logits(vec![logits.clone(), logits.clone()]);
+    committed("numbers where vectors are", true, answer, (Some(logits.digest()), vec![1; 4]));
 }
 
 fn lengths(page: &mut Page<'_>) {

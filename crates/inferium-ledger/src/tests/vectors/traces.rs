@@ -3,8 +3,8 @@
 use super::json::{Json, View, snake, views};
 use crate::entries::{Challenge, ShownRun, ShownSpan, Turn};
 use inferium_types::{
-    ClassifierInputs, JobAnswer, JobInput, JobOutput, JobPayload, Logits, ModelRise, OpenedChunk, OpenedPiece,
-    Refutation, RefutedClaim, TraceAsked, TraceRoot, TraceShown,
+    ClassifierInputs, Embedding, JobAnswer, JobInput, JobOutput, JobPayload, Logits, ModelRise, OpenedChunk,
+    OpenedPiece, Refutation, RefutedClaim, TraceAsked, TraceRoot, TraceShown,
 };
 
 views! {
@@ -78,7 +78,11 @@ impl View for JobPayload {
             }
             _ => None,
         };
-        Json::object([("commitment", self.commitment().view()), ("tensors", tensors.view())])
+        let tokens = match &self.input {
+            JobInput::Embed { tokens, .. } => Some(tokens.clone()),
+            _ => None,
+        };
+        Json::object([("commitment", self.commitment().view()), ("tensors", tensors.view()), ("tokens", tokens.view())])
     }
 }
 
@@ -89,7 +93,19 @@ impl View for JobOutput {
             JobAnswer::Logits(logits) => Some(logits.clone()),
             _ => None,
         };
-        Json::object([("commitment", self.commitment().view()), ("logits", logits.view())])
+        let vectors = match &self.answer {
+            JobAnswer::Embeddings(vectors) => Some(vectors.clone()),
+            _ => None,
+        };
+        Json::object([("commitment", self.commitment().view()), ("logits", logits.view()), ("vectors", vectors.view())])
+    }
+}
+
+/// The bits of each value.
+impl View for Embedding {
+    fn view(&self) -> Json {
+        let bits: Vec<u32> = self.values().map(f32::to_bits).collect();
+        Json::object([("digest", self.digest().view()), ("bits", bits.view())])
     }
 }
 

@@ -16,7 +16,7 @@ fn model() -> Model {
 
 /// A request for texts, done by a model of this flavour.
 async fn embedded(payload: JobPayload, request: JobRequest, flavour: u64) -> Job {
-    let JobInput::Embed { texts } = &payload.input else { panic!("no texts") };
+    let JobInput::Embed { texts, .. } = &payload.input else { panic!("no texts") };
     let texts = texts.iter().map(|text| embedder(flavour).encode(text).unwrap()).collect();
     let mut vectors = embedder(flavour).embed(texts).unwrap();
     let (mut embeddings, mut leaves) = (Vec::new(), Vec::new());

@@ -2,56 +2,66 @@
 
 use super::{Found, Side, terms};
 use crate::shelf::tests::evidence;
-use inferium_engine::{Audit, Classifier, ClassifierTerms, Model, Prompt};
-use inferium_exact::synthetic;
+use inferium_engine::{
+    Audit, Audited, Classifier, ClassifierTerms, Embedder, EmbedderInfo, EngineError, EngineLoad, IntegerEngine, Model,
+    VectorReceiver,
+};
+use inferium_exact::{Model as IntegerModel, Node, Op, Shape, synthetic};
 use inferium_ledger::{Challenge, ShownRun, ShownSpan, Turn};
 use inferium_types::{
-    Amount, ClassifierInputs, Digest, JobAnswer, JobEvidence, JobOutput, JobPayload, Logits, NodeId, ProfileId,
-    RefutedClaim, TraceAsked, TraceShown,
+    Amount, ClassifierInputs, Digest, Embedding, JobAnswer, JobEvidence, JobInput, JobOutput, JobPayload, Logits,
+    NodeId, ProfileId, RefutedClaim, TraceAsked, TraceShown,
 };
 use std::sync::Arc;
 
 /// A job of two inputs, as the worker did it.
 struct Case {
-    honest: Arc<Classifier>,
-    worker: Arc<Classifier>,
+    honest: Audited,
+    worker: Audited,
     job: JobEvidence,
     challenge: Challenge,
 }
 
-async fn audit(classifier: &Arc<Classifier>, payload: &JobPayload, item: usize) -> Audit {
-    let model = Model::Classifier(Arc::clone(classifier));
-    let Prompt::Inputs(mut inputs) = model.read(&payload.input).unwrap() else { panic!("inputs") };
-    classifier.audit(inputs.swap_remove(item)).await.unwrap()
+async fn audit(model: &Audited, payload: &JobPayload, item: usize) -> Audit {
+    let mut inputs = model.inputs(&payload.input).unwrap();
+    model.audit(inputs.swap_remove(item)).await.unwrap()
 }
 
 /// Shows the leaves of what such a worker did, which says `lie` of what it computed.
 async fn case(name: &str, worker: fn(&Classifier) -> Classifier, lie: fn(&mut Vec<i32>)) -> Case {
     let (model, tensor) = synthetic(name).unwrap().unwrap();
     let terms = ClassifierTerms::of(&model);
-    let honest = Arc::new(Classifier::new(model, terms, None).unwrap());
-    let worker = Arc::new(worker(&honest));
+    let honest = Classifier::new(model.clone(), terms, None).unwrap();
+    let lying = Arc::new(worker(&honest));
+    let (worker, honest) = (Audited::Classifier(Arc::clone(&lying)), Audited::Classifier(Arc::new(honest)));
     let tensor: Vec<i16> = tensor.iter().map(|value| i16::try_from(*value).unwrap()).collect();
     let payload = JobPayload::classify([1; 32], ClassifierInputs::Tensors(vec![vec![0; tensor.len()], tensor]));
     let (mut said, mut leaves) = (Vec::new(), Vec::new());
     for item in 0..2 {
         let audit = audit(&worker, &payload, item).await;
-        let mut values = audit.logits().values().to_vec();
+        let JobInput::Classify(inputs) = &payload.input else { panic!("inputs") };
+        let input = lying.read(inputs).unwrap().swap_remove(item);
+        let mut values = lying.classify(input).await.unwrap().0.values().to_vec();
         if item == 1 {
             lie(&mut values);
         }
         let logits = Logits::new(values);
-        leaves.push(audit.leaf(&logits));
+        leaves.push(audit.leaf(&logits.digest()));
         said.push(logits);
     }
     let output = JobOutput { salt: [2; 32], answer: JobAnswer::Logits(said) };
     let job = JobEvidence { payload, output, measured: None };
-    let challenge = Challenge {
+    Case { honest, worker, job, challenge: opened(leaves) }
+}
+
+/// A challenge whose worker has shown its evidence's leaves.
+fn opened(leaves: Vec<Digest>) -> Challenge {
+    Challenge {
         worker: NodeId::from_bytes([1; 32]),
         profile: ProfileId::new(Digest::ZERO),
         bond: Amount::ZERO,
         job: 0,
-        items: 2,
+        items: u32::try_from(leaves.len()).unwrap(),
         tokens: 2,
         input: Digest::ZERO,
         output: Digest::ZERO,
@@ -61,31 +71,29 @@ async fn case(name: &str, worker: fn(&Classifier) -> Classifier, lie: fn(&mut Ve
         turn: Turn::Challenger,
         due_at_ms: 0,
         due_at_height: 0,
-    };
-    Case { honest, worker, job, challenge }
+    }
 }
 
 impl Case {
     async fn found(&self) -> Result<Found, String> {
-        Side { classifier: &self.honest, job: &self.job }.found(&self.challenge).await
+        Side { model: &self.honest, job: &self.job }.found(&self.challenge).await
     }
 
     /// The worker shows the run of an input, and what is asked of it until the challenger refutes; every question, and the claim.
     async fn play(&mut self) -> (Vec<u64>, RefutedClaim) {
         let Ok(Found::Ask(item)) = self.found().await else { panic!("an input") };
         let audit = audit(&self.worker, &self.job.payload, usize::try_from(item).unwrap()).await;
-        let JobAnswer::Logits(said) = &self.job.output.answer else { panic!("logits") };
-        let said = said[usize::try_from(item).unwrap()].clone();
+        let said = Audited::said(&self.job.output.answer)[usize::try_from(item).unwrap()];
         let item = u32::try_from(item).unwrap();
         let trace = audit.trace();
-        let run = ShownRun { item, said: said.digest(), trace, spans: Vec::new(), chunk: None, sums: None };
+        let run = ShownRun { item, said, trace, spans: Vec::new(), chunk: None, sums: None };
         self.challenge.run = Some(run);
         let chunks = trace.values.div_ceil(256);
         let mut asked =
             if chunks == 1 { TraceAsked::Chunk { chunk: 0 } } else { TraceAsked::Span { first: 0, chunks } };
         let mut indices = vec![item.into()];
         loop {
-            let shown = audit.shown(asked, &said).unwrap();
+            let shown = audit.shown(asked, said).unwrap();
             let run = self.challenge.run.as_mut().unwrap();
             match (asked, shown) {
                 (TraceAsked::Span { first, chunks }, TraceShown::Span(hashes)) => {
@@ -149,18 +157,18 @@ async fn other_input_or_length_is_told_from_other_arithmetic() {
     let mut case = case("mlp-tiny", honest, |_| ()).await;
     // The worker computed right of something else: its evidence is of an input that nobody asked about.
     let JobPayload { input, .. } = &case.job.payload;
-    let inferium_types::JobInput::Classify(ClassifierInputs::Tensors(tensors)) = input else { panic!("tensors") };
+    let JobInput::Classify(ClassifierInputs::Tensors(tensors)) = input else { panic!("tensors") };
     let mut asked = tensors.clone();
     asked[1][4] ^= 1;
     let other = JobPayload::classify([1; 32], ClassifierInputs::Tensors(asked));
     let theirs = std::mem::replace(&mut case.job.payload, other);
     assert!(matches!(case.found().await, Ok(Found::Ask(1))));
     let audit = audit(&case.worker, &theirs, 1).await;
-    let TraceShown::Chunk(values) = audit.shown(TraceAsked::Chunk { chunk: 0 }, audit.logits()).unwrap() else {
+    let TraceShown::Chunk(values) = audit.shown(TraceAsked::Chunk { chunk: 0 }, audit.said()).unwrap() else {
         panic!("a chunk")
     };
     let trace = audit.trace();
-    let (said, chunk) = (audit.logits().digest(), Some((0, values)));
+    let (said, chunk) = (audit.said(), Some((0, values)));
     case.challenge.run = Some(ShownRun { item: 1, said, trace, spans: Vec::new(), chunk, sums: None });
     let Ok(Found::Refute(refutation)) = case.found().await else { panic!("a refutation") };
     assert!(matches!(refutation.claim, RefutedClaim::Input { at: 4, .. }), "{refutation:?}");
@@ -170,7 +178,7 @@ async fn other_input_or_length_is_told_from_other_arithmetic() {
         let mut run = case.challenge.run.clone().unwrap();
         change(&mut run);
         let changed = Challenge { run: Some(run), ..case.challenge.clone() };
-        let found = Side { classifier: &case.honest, job: &case.job }.found(&changed).await;
+        let found = Side { model: &case.honest, job: &case.job }.found(&changed).await;
         let Ok(Found::Refute(refutation)) = found else { panic!("a refutation") };
         assert!(matches!(refutation.claim, RefutedClaim::Length));
     }
@@ -191,4 +199,95 @@ fn challenge_names_its_job_by_leaf_and_path() {
     let hashes: Vec<Digest> = evidence.leaves.iter().map(inferium_types::JobLeaf::hash).collect();
     assert_eq!(named.path.root(named.leaf.hash()), Some(inferium_types::merkle_root(&hashes)));
     assert!(terms(&evidence, u32::try_from(evidence.leaves.len()).unwrap()).is_none());
+}
+
+/// Reads a text letter by letter, each a token.
+#[derive(Debug)]
+struct Letters {
+    info: EmbedderInfo,
+    engine: Arc<IntegerEngine>,
+}
+
+impl Embedder for Letters {
+    fn model(&self) -> &EmbedderInfo {
+        &self.info
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        Ok(text.bytes().map(|byte| u32::from(byte - b'a')).collect())
+    }
+
+    fn embed(&self, _: Vec<Vec<u32>>) -> Result<VectorReceiver, EngineError> {
+        Err(EngineError::Stopped)
+    }
+
+    fn integers(&self) -> Option<&Arc<IntegerEngine>> {
+        Some(&self.engine)
+    }
+
+    fn load(&self) -> EngineLoad {
+        EngineLoad::default()
+    }
+}
+
+/// Sums rows of four tokens, in texts of eight.
+fn letters() -> Audited {
+    let tokens = vec![1, 1, 0, 2, 30, 0, 0, 40];
+    let embedding = Op::Embedding { outputs: 2, tokens, positions: vec![0; 16] };
+    let nodes = vec![Node { op: embedding, input: 0 }, Node { op: Op::SumPositions, input: 1 }];
+    let input = Shape { channels: 1, height: 1, width: 8 };
+    let model = IntegerModel { name: "sums".into(), input, input_min: 0, input_max: 3, nodes };
+    let info = EmbedderInfo {
+        name: "sums".into(),
+        weights_root: Digest::ZERO,
+        tokenizer_hash: Digest::ZERO,
+        engine_build: Digest::ZERO,
+        kernel_tier: "integers".into(),
+        width: 2,
+        context_tokens: 8,
+        vocab_size: 4,
+    };
+    let engine = Arc::new(IntegerEngine::new(Arc::new(model)).unwrap());
+    let letters = Letters { info, engine: Arc::clone(&engine) };
+    Audited::Embedder(Arc::new(letters), engine)
+}
+
+fn texts(texts: &[&str]) -> JobPayload {
+    let model = letters();
+    let Audited::Embedder(embedder, _) = &model else { panic!("an embedder") };
+    let mut input = JobInput::Embed { texts: texts.iter().map(|text| (*text).into()).collect(), tokens: vec![] };
+    Model::Embedder(Arc::clone(embedder)).fill_tokens(&mut input).unwrap();
+    JobPayload { salt: [1; 32], input }
+}
+
+#[tokio::test]
+async fn vectors_of_another_text_are_told_by_the_tokens_of_the_job() {
+    let model = letters();
+    let asked = texts(&["abca", "abcd"]);
+    // Of other letters, and of fewer: of the first text it tells the truth.
+    for other in ["abdd", "abc"] {
+        let done = texts(&["abca", other]);
+        let (mut said, mut leaves) = (Vec::new(), Vec::new());
+        for item in 0..2 {
+            let audit = audit(&model, &done, item).await;
+            let embedding = Embedding::new(&[if item == 0 { 0.0 } else { 1.0 }]);
+            leaves.push(audit.leaf(&embedding.digest()));
+            said.push(embedding);
+        }
+        let first = audit(&model, &done, 0).await;
+        leaves[0] = first.leaf(&first.said());
+        let output = JobOutput { salt: [2; 32], answer: JobAnswer::Embeddings(said) };
+        let job = JobEvidence { payload: asked.clone(), output, measured: None };
+        let mut case = Case { honest: model.clone(), worker: model.clone(), job, challenge: opened(leaves) };
+        assert!(matches!(case.found().await, Ok(Found::Ask(1))), "{other}");
+        let theirs = audit(&model, &done, 1).await;
+        let TraceShown::Chunk(values) = theirs.shown(TraceAsked::Chunk { chunk: 0 }, theirs.said()).unwrap() else {
+            panic!("a chunk")
+        };
+        let (said, trace, chunk) = (theirs.said(), theirs.trace(), Some((0, values)));
+        case.challenge.run = Some(ShownRun { item: 1, said, trace, spans: Vec::new(), chunk, sums: None });
+        let Ok(Found::Refute(refutation)) = case.found().await else { panic!("a refutation of {other}") };
+        let RefutedClaim::Input { at, payload } = refutation.claim else { panic!("an input of {other}") };
+        assert_eq!((at, payload), (if other == "abdd" { 2 } else { 0 }, asked.clone()));
+    }
 }

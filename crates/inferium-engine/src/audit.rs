@@ -1,0 +1,373 @@
+//! A run with everything that can be shown of it: what a challenged worker shows, and what a challenger finds and opens (SPEC V11).
+
+use crate::{Classifier, ClassifierInput, Embedder, EngineError, Model, Prompt};
+use inferium_exact::{
+    Layout, MODEL_PIECE, Model as Integers, ModelTree, Op, Operands, Outline, Recorded, Span, TRACE_CHUNK, direction,
+};
+use inferium_types::limits::REFUTATION_SIZE_MAX;
+use inferium_types::{
+    Digest, Embedding, JobAnswer, JobInput, Logits, ModelRise, OpenedChunk, OpenedPiece, TraceAsked, TraceRoot,
+    TraceShown, encode, evidence_leaf,
+};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The engine of an integer model, which those who serve it and those who audit it share.
+pub type IntegerEngine = inferium_exact::Engine<Arc<Integers>>;
+
+/// Bytes of a refutation beside what it opens, at most.
+const ENVELOPE: usize = 1_024;
+/// Operations of a model: a refutation has room for the sizes of so many.
+pub(crate) const NODES_MAX: usize = 512;
+
+/// A served model whose answers follow from one run of integers for each part of a job.
+#[derive(Clone, Debug)]
+pub enum Audited {
+    /// Classifies.
+    Classifier(Arc<Classifier>),
+    /// Embeds texts by integers.
+    Embedder(Arc<dyn Embedder>, Arc<IntegerEngine>),
+}
+
+/// What one run is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditedInput {
+    /// An input of a classifier.
+    Classified(ClassifierInput),
+    /// Tokens of a text to embed.
+    Tokens(Vec<u32>),
+}
+
+/// The run of one input, kept whole.
+#[derive(Debug)]
+pub struct Audit {
+    engine: Arc<IntegerEngine>,
+    said: Digest,
+    trace: TraceRoot,
+    recorded: Recorded,
+    layout: Layout,
+}
+
+/// A span of chunks that was shown by the hashes of its parts: its first chunk, and how many.
+pub type ShownChunks = (u64, u64);
+
+impl Audited {
+    /// The model, if its runs can be opened.
+    #[must_use]
+    pub fn of(model: &Model) -> Option<Self> {
+        match model {
+            Model::Classifier(classifier) => Some(Self::Classifier(Arc::clone(classifier))),
+            Model::Embedder(embedder) => {
+                embedder.integers().map(|engine| Self::Embedder(Arc::clone(embedder), Arc::clone(engine)))
+            }
+            Model::Chat(_) | Model::Folder(_) | Model::Trainer(_) | Model::Prover(_) => None,
+        }
+    }
+
+    /// The parts of a job, each of which is run.
+    ///
+    /// # Errors
+    /// As [`Model::read`].
+    pub fn inputs(&self, input: &JobInput) -> Result<Vec<AuditedInput>, EngineError> {
+        let model = match self {
+            Self::Classifier(classifier) => Model::Classifier(Arc::clone(classifier)),
+            Self::Embedder(embedder, _) => Model::Embedder(Arc::clone(embedder)),
+        };
+        match model.read(input)? {
+            Prompt::Inputs(inputs) => Ok(inputs.into_iter().map(AuditedInput::Classified).collect()),
+            Prompt::Texts(texts) => Ok(texts.into_iter().map(AuditedInput::Tokens).collect()),
+            _ => Err(EngineError::Task { does: model.task().name() }),
+        }
+    }
+
+    /// Digests of what was answered to each part of a job; none of an answer of another kind.
+    #[must_use]
+    pub fn said(answer: &JobAnswer) -> Vec<Digest> {
+        match answer {
+            JobAnswer::Logits(all) => all.iter().map(Logits::digest).collect(),
+            JobAnswer::Embeddings(all) => all.iter().map(Embedding::digest).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Runs an input without keeping what is computed: digests of what the model says, and of the run. Never blocks the caller.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`].
+    pub async fn run(&self, input: AuditedInput) -> Result<[Digest; 2], EngineError> {
+        let (own, (elements, before)) = (self.clone(), self.elements(input).await?);
+        aside(move || {
+            let (output, root) = own.engine().commit(&elements).map_err(|error| refused(&error))?;
+            Ok([own.said_of(&output)?, committed(before, root).digest()])
+        })
+        .await
+    }
+
+    /// Runs an input and keeps every value: four bytes for each, in the order of the contract. Never blocks the caller.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`].
+    pub async fn audit(&self, input: AuditedInput) -> Result<Audit, EngineError> {
+        let (own, (elements, before)) = (self.clone(), self.elements(input).await?);
+        aside(move || {
+            let engine = Arc::clone(own.engine());
+            let trace = engine.trace(&elements).map_err(|error| refused(&error))?;
+            let said = own.said_of(trace.output())?;
+            let recorded = Recorded::of(engine.model(), &trace).map_err(|error| refused(&error))?;
+            let root = recorded.root();
+            let layout = Outline::of(engine.model()).laid_out(root.length).ok_or_else(|| refused(&"no layout"))?;
+            Ok(Audit { engine, said, trace: committed(before, root), recorded, layout })
+        })
+        .await
+    }
+
+    fn engine(&self) -> &Arc<IntegerEngine> {
+        match self {
+            Self::Classifier(classifier) => classifier.engine(),
+            Self::Embedder(_, engine) => engine,
+        }
+    }
+
+    /// What the integer model is given, and the digest of what was computed before.
+    async fn elements(&self, input: AuditedInput) -> Result<(Vec<i32>, Digest), EngineError> {
+        match (self, input) {
+            (Self::Classifier(classifier), AuditedInput::Classified(input)) => classifier.elements(input).await,
+            (Self::Embedder(..), AuditedInput::Tokens(tokens)) => Ok((elements_of(&tokens), Digest::ZERO)),
+            (Self::Classifier(_), AuditedInput::Tokens(_)) => Err(EngineError::Task { does: "classification" }),
+            (Self::Embedder(..), AuditedInput::Classified(_)) => Err(EngineError::Task { does: "embedding" }),
+        }
+    }
+
+    fn said_of(&self, output: &[i32]) -> Result<Digest, EngineError> {
+        match self {
+            Self::Classifier(_) => Ok(Logits::new(output.to_vec()).digest()),
+            Self::Embedder(..) => {
+                direction(output).map(|values| Embedding::new(&values).digest()).ok_or(EngineError::NotFinite)
+            }
+        }
+    }
+}
+
+/// Why a model can't be audited, if it can't.
+pub(crate) fn unauditable(model: &Integers) -> Option<String> {
+    if model.nodes.len() > NODES_MAX {
+        let found = model.nodes.len();
+        return Some(format!("{found} operations; {NODES_MAX} at most, whose sizes a dispute has room for"));
+    }
+    let layout = u32::try_from(model.input.elements()).ok().and_then(|length| Outline::of(model).laid_out(length));
+    let reason = "a value of the model is the sum of more products than can be shown in a dispute";
+    layout.is_none().then(|| reason.to_owned())
+}
+
+/// Tokens as an integer model reads them.
+pub(crate) fn elements_of(tokens: &[u32]) -> Vec<i32> {
+    tokens.iter().map(|token| i32::try_from(*token).unwrap_or(i32::MAX)).collect()
+}
+
+/// What evidence binds of a run.
+pub(crate) fn committed(before: Digest, root: inferium_exact::TraceRoot) -> TraceRoot {
+    TraceRoot { before, length: root.length, values: root.values, root: Digest::from(root.hash) }
+}
+
+/// A model that answers otherwise: the weights of one output of its first layer are one nearer to zero. For devnets, to be watched being
+/// caught.
+pub(crate) fn bent(model: &Integers) -> Option<Integers> {
+    let mut model = model.clone();
+    let weights = model.nodes.iter_mut().find_map(|node| match &mut node.op {
+        Op::Dense { outputs, weights } | Op::Conv2d { outputs, weights, .. } => Some((*outputs, weights)),
+        _ => None,
+    });
+    let (outputs, weights) = weights?;
+    let row = weights.len() / usize::try_from(outputs).ok()?.max(1);
+    // Towards zero, so that every interval narrows and the gate still holds.
+    weights.iter_mut().take(row).for_each(|weight| *weight -= weight.signum());
+    Some(model)
+}
+
+pub(crate) fn refused(reason: &impl ToString) -> EngineError {
+    EngineError::Tensor { reason: reason.to_string() }
+}
+
+/// Work for a thread that nobody waits for.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, EngineError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Stopped)?
+}
+
+impl Audit {
+    /// Digest of what the model says.
+    #[must_use]
+    pub const fn said(&self) -> Digest {
+        self.said
+    }
+
+    /// Whether the model takes inputs of several lengths.
+    #[must_use]
+    pub fn reads_any_length(&self) -> bool {
+        self.engine.model().is_sequence()
+    }
+
+    /// What the run is committed to by.
+    #[must_use]
+    pub const fn trace(&self) -> TraceRoot {
+        self.trace
+    }
+
+    /// Its leaf of the evidence of a job whose answer to this input has the digest `said`.
+    #[must_use]
+    pub fn leaf(&self, said: &Digest) -> Digest {
+        evidence_leaf(said, &self.trace.digest())
+    }
+
+    /// What is asked of this run, to which was answered what has the digest `said`. `None` when it has no such thing, or it is no question about one run.
+    #[must_use]
+    pub fn shown(&self, asked: TraceAsked, said: Digest) -> Option<TraceShown> {
+        match asked {
+            TraceAsked::Leaves => None,
+            TraceAsked::Run { .. } => Some(TraceShown::Run { said, trace: self.trace }),
+            TraceAsked::Span { first, chunks } => {
+                let hashes = self.recorded.show(Span { first, chunks });
+                Some(TraceShown::Span(hashes.into_iter().map(Digest::from).collect()))
+            }
+            TraceAsked::Chunk { chunk } => Some(TraceShown::Chunk(self.recorded.chunk(chunk).to_vec())),
+            TraceAsked::Sums { at } => {
+                let tiles = self.layout.tiles(at)?;
+                let (mut sums, mut operands) = (Vec::new(), Operand::of(self));
+                for tile in 0..tiles {
+                    sums.push(self.layout.execute(at, tile, sums.last().copied().unwrap_or(0), &mut operands)?);
+                }
+                Some(TraceShown::Sums(sums))
+            }
+        }
+    }
+
+    /// The first part of a span whose hash is another than this run's.
+    #[must_use]
+    pub fn differing_part(&self, (first, chunks): ShownChunks, shown: &[Digest]) -> Option<u64> {
+        let own = self.recorded.show(Span { first, chunks });
+        (0_u64..).zip(own).zip(shown).find(|((_, own), shown)| own != shown.as_bytes()).map(|((index, _), _)| index)
+    }
+
+    /// The first value of a chunk that is another than this run's, by its index in the chunk.
+    #[must_use]
+    pub fn differing_value(&self, chunk: u64, shown: &[i32]) -> Option<u64> {
+        let own = self.recorded.chunk(chunk);
+        (0_u64..).zip(own.iter().zip(shown)).find(|(_, (own, shown))| own != shown).map(|(index, _)| index)
+    }
+
+    /// The place among all values of one in a chunk, if it is one of the input's: no one computes it.
+    #[must_use]
+    pub fn input_at(&self, chunk: u64, index: u64) -> Option<u64> {
+        let at = chunk.checked_mul(TRACE_CHUNK as u64)?.checked_add(index)?;
+        matches!(self.layout.place(at), Some((0, _))).then_some(at)
+    }
+
+    /// The first tile whose sum does not follow from the one shown before it.
+    #[must_use]
+    pub fn differing_tile(&self, at: u64, sums: &[i32]) -> Option<u32> {
+        let tiles = self.layout.tiles(at)?;
+        if usize::try_from(tiles).ok() != Some(sums.len()) {
+            return Some(0);
+        }
+        let before = std::iter::once(0).chain(sums.iter().copied());
+        let mut operands = Operand::of(self);
+        (0..tiles)
+            .zip(before.zip(sums))
+            .find(|(tile, (before, sum))| self.layout.execute(at, *tile, *before, &mut operands) != Some(**sum))
+            .map(|(tile, _)| tile)
+    }
+
+    /// The model's header and sizes under its id.
+    #[must_use]
+    pub fn outline(&self) -> Vec<OpenedPiece> {
+        let tree = ModelTree::new(self.engine.model());
+        let nodes = u32::try_from(self.engine.model().nodes.len()).unwrap_or(0);
+        std::iter::once(u32::MAX).chain(0..nodes).filter_map(|node| piece(&tree, (node, 0, 0))).collect()
+    }
+
+    /// What a value is computed from, if it can be shown at once, or else this tile of it: chunks under what was shown, but for the one whose values
+    /// were, and pieces of the model.
+    #[must_use]
+    pub fn opened_tile(&self, at: u64, tile: u32, spans: &[ShownChunks]) -> (Vec<OpenedChunk>, Vec<OpenedPiece>) {
+        let tiles = self.layout.tiles(at).unwrap_or(0);
+        let whole = self.opened_tiles(at, 0..tiles, spans);
+        let room = REFUTATION_SIZE_MAX.saturating_sub(ENVELOPE);
+        // Partial sums are the worker's word of now; that the value is wrong convicts who approved it, too.
+        if encode(&(self.outline(), &whole)).len() <= room {
+            return whole;
+        }
+        self.opened_tiles(at, tile..tile.saturating_add(1), spans)
+    }
+
+    fn opened_tiles(&self, at: u64, tiles: Range<u32>, spans: &[ShownChunks]) -> (Vec<OpenedChunk>, Vec<OpenedPiece>) {
+        let mut operands = Operand::of(self);
+        for tile in tiles {
+            // What it comes to is known; this is about what it reads.
+            let _ = self.layout.execute(at, tile, 0, &mut operands);
+        }
+        operands.chunks.remove(&chunk_of(at));
+        let tree = ModelTree::new(self.engine.model());
+        let pieces = operands.pieces.iter().filter_map(|name| piece(&tree, *name)).collect();
+        (self.opened(&operands.chunks, spans), pieces)
+    }
+
+    /// The chunks of the last values, which are the answer.
+    #[must_use]
+    pub fn opened_output(&self, spans: &[ShownChunks]) -> Vec<OpenedChunk> {
+        let last = self.layout.tensors().saturating_sub(1);
+        let elements = self.layout.elements(last).unwrap_or(0);
+        let chunks = (0..elements).filter_map(|index| self.layout.at(last, index)).map(chunk_of).collect();
+        self.opened(&chunks, spans)
+    }
+
+    fn opened(&self, chunks: &BTreeSet<u64>, spans: &[ShownChunks]) -> Vec<OpenedChunk> {
+        let open = |chunk: &u64| {
+            let spans = spans.iter().rev().map(|(first, chunks)| Span { first: *first, chunks: *chunks });
+            let part = spans.filter_map(|span| span.part(span.part_of(*chunk)?)).next();
+            let part = part.unwrap_or_else(|| self.recorded.root().whole());
+            let path = self.recorded.path(part, *chunk).into_iter().map(Digest::from).collect();
+            OpenedChunk { chunk: *chunk, values: self.recorded.chunk(*chunk).to_vec(), path }
+        };
+        chunks.iter().map(open).collect()
+    }
+}
+
+fn chunk_of(at: u64) -> u64 {
+    at / TRACE_CHUNK as u64
+}
+
+fn piece(tree: &ModelTree, (node, part, piece): (u32, u32, u32)) -> Option<OpenedPiece> {
+    let (bytes, rises) = tree.open(node, part, piece)?;
+    let rise = |rise: inferium_exact::Rise| ModelRise { sibling: Digest::from(rise.sibling), is_left: rise.is_left };
+    Some(OpenedPiece { node, part, piece, bytes, rises: rises.into_iter().map(rise).collect() })
+}
+
+/// Operands from this run and its model, with what was read.
+struct Operand<'a> {
+    audit: &'a Audit,
+    outline: Outline,
+    chunks: BTreeSet<u64>,
+    pieces: BTreeSet<(u32, u32, u32)>,
+}
+
+impl<'a> Operand<'a> {
+    fn of(audit: &'a Audit) -> Self {
+        let outline = Outline::of(audit.engine.model());
+        Self { audit, outline, chunks: BTreeSet::new(), pieces: BTreeSet::new() }
+    }
+}
+
+impl Operands for Operand<'_> {
+    fn value(&mut self, at: u64) -> Option<i32> {
+        self.chunks.insert(chunk_of(at));
+        self.audit.recorded.values().get(usize::try_from(at).ok()?).copied()
+    }
+
+    fn number(&mut self, node: u32, part: u32, index: u64) -> Option<i32> {
+        let start = usize::try_from(index).ok()? * self.outline.width(node, part)?;
+        self.pieces.insert((node, part, u32::try_from(start / MODEL_PIECE).ok()?));
+        self.audit.engine.model().number(node, part, index)
+    }
+}

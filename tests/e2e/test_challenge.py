@@ -33,8 +33,10 @@ def test_one_honest_validator_is_enough(model, tmp_path, crime):  # noqa: F811
     with Network(tmp_path / "data", *arguments, model="mock") as network:
         cheat = next(name for name in network.nodes() if name.startswith("classifier-") and name.endswith(crime))
         nodes = ask_until(network, lambda nodes: any(nodes[name]["slashes"] for name in ACCOMPLICES))
-        convicted = next(slash for slash in nodes[cheat]["slashes"] if slash["rule"] == "wrong_result")
-        assert convicted["amount_nano"] > 0, convicted
+        # Of several segments the first that is convicted of takes everything, and the others find nothing left.
+        convicted = next(
+            slash for slash in nodes[cheat]["slashes"] if slash["rule"] == "wrong_result" and slash["amount_nano"] > 0
+        )
         for name in ACCOMPLICES:
             slash = nodes[name]["slashes"][-1]
             assert slash["rule"] == "wrong_approval" and slash["disqualified"] and nodes[name]["stake_nano"] == 0, slash

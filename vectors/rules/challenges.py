@@ -7,7 +7,8 @@ from collections.abc import Callable
 from . import exact
 from .blake3 import Hash
 from .encoding import (
-    evidence_leaf, is_consistent, logits_digest, root_of_leaves, root_of_path, trace_digest, vector_digest,
+    commitment, committed_leaf, evidence_leaf, input_part, is_consistent, logits_digest, root_of_leaves, root_of_path,
+    root_over, trace_digest, vector_digest,
 )
 from .segments import close_challenge, reject, return_bond
 from .slashing import attested, convict_refuted, restitute, slash_withheld
@@ -147,7 +148,8 @@ def _shows_leaves(challenge: Entry, _: Entry, shown: Entry) -> bool:
 def _shows_run(challenge: Entry, asked: Entry, shown: Entry) -> bool:
     trace, said, item = shown["trace"], shown["said"], asked["item"]
     challenge["run"] = {"item": item, "said": said, "trace": trace, "spans": [], "chunk": None, "sums": None}
-    is_leaf = item < len(challenge["leaves"]) and challenge["leaves"][item] == evidence_leaf(said, trace_digest(trace))
+    is_leaf = item < len(challenge["leaves"]) and challenge["leaves"][item] == evidence_leaf(
+        shown["salt"], said, trace_digest(trace))
     return is_leaf and trace["values"] > 0
 
 
@@ -229,14 +231,23 @@ def refute_trace(ledger: Ledger, operation: Entry) -> None:
     key, refutation = _pair(operation["segment"], operation["sender"]), operation["refutation"]
     challenge = ledger.find("challenges", key, "challenge")
     run, claim = challenge["run"], refutation["claim"]
-    if run is None or not is_open(challenge):
-        raise Refused("wrong_state", what="a refutation of what is not shown")
+    if not is_open(challenge):
+        raise Refused("wrong_state", what="a refutation of what is over")
     model = ledger.find("profiles", challenge["profile"], "profile")["profile"]
-    outline = _outline(refutation["outline"], model["weights_root"])
-    layout = outline.laid_out(run["trace"]["length"])
     runs = runs_of(model)
     if runs is None:
         raise _evidence("the profile is not of integers")
+    # What needs no look at a run.
+    if claim.get("opened", {}).get("kind") == "aside":
+        of = _is_other_input if claim["kind"] == "input" else _is_other_output
+        if not of(challenge, runs, claim["opened"]):
+            raise _evidence("each part was answered")
+        _uphold(ledger, operation["segment"], operation["sender"], True)
+        return
+    if run is None:
+        raise Refused("wrong_state", what="a refutation of what is not shown")
+    outline = _outline(refutation["outline"], model["weights_root"])
+    layout = outline.laid_out(run["trace"]["length"])
     is_run = layout is not None and layout.values == run["trace"]["values"]
     is_bound = True
     # What is no run of this model needs no other claim.
@@ -348,17 +359,42 @@ def _refute_tile(run: Entry, layout: exact.Layout, claim: Entry, opened: Opened)
     return is_bound
 
 
-def _refute_input(challenge: Entry, layout: exact.Layout, runs: str, claim: Entry) -> None:
-    run, payload = challenge["run"], claim["payload"]
-    if payload["commitment"] != challenge["input"]:
-        raise _evidence("the request commits to another payload")
+def _committed(opened: Entry, kind: str | None, part: str | None) -> Entry | None:
+    """What is committed to, as it is shown without its parts, or by the way of one of them."""
+    if opened["kind"] == "aside":
+        return dict(opened["committed"])
+    path, leaf = opened["path"], committed_leaf(opened["salt"], str(part))
+    root = root_over(leaf, path)
+    return {"kind": kind, "parts": path["count"], "root": root} if root else None
+
+
+def _is_other_input(challenge: Entry, runs: str, opened: Entry) -> bool:
+    """None that the model takes, or in other parts than were answered."""
     # What a text's input is made of no ledger can compute.
-    inputs = payload[runs] if runs in ("tensors", "tokens") else None
-    if inputs is None:
+    if runs == "texts":
         raise _evidence("the input is not of integers")
-    if run["item"] >= len(inputs):
-        raise _evidence("the payload has no such input")
-    asked = inputs[run["item"]]
+    part = opened.get("part")
+    kind = {"tensor": "tensors", "tokens": "tokens"}[part["kind"]] if part else None
+    committed = _committed(opened, kind, input_part(part) if part else None)
+    if committed is None or commitment("input", committed) != challenge["input"]:
+        raise _evidence("the request commits to another input")
+    return (committed["kind"], committed["parts"]) != (runs, challenge["items"])
+
+
+def _is_other_output(challenge: Entry, runs: str, opened: Entry) -> bool:
+    committed = _committed(opened, opened.get("of"), opened.get("said"))
+    if committed is None or commitment("output", committed) != challenge["output"]:
+        raise _evidence("the result commits to another output")
+    return (committed["kind"], committed["parts"]) != ("vectors" if runs == "tokens" else "logits", challenge["items"])
+
+
+def _refute_input(challenge: Entry, layout: exact.Layout, runs: str, claim: Entry) -> None:
+    run, opened = challenge["run"], claim["opened"]
+    if _is_other_input(challenge, runs, opened):
+        return
+    if opened["path"]["index"] != run["item"]:
+        raise _evidence("it is another part of the input")
+    asked = opened["part"]["elements" if runs == "tensors" else "tokens"]
     # A run of a longer or shorter input is one of another.
     if len(asked) != run["trace"]["length"]:
         return
@@ -371,25 +407,23 @@ def _refute_input(challenge: Entry, layout: exact.Layout, runs: str, claim: Entr
         raise _evidence("the value is the input's")
 
 
-def _refute_output(challenge: Entry, layout: exact.Layout, runs: str, claim: Entry, opened: Opened) -> None:
+def _refute_output(challenge: Entry, layout: exact.Layout, runs: str, claim: Entry, shown: Opened) -> None:
     """The answer is as its digest says, and as the trace ends."""
-    opened.add_chunks(claim["chunks"])
-    run, output = challenge["run"], claim["output"]
-    if output["commitment"] != challenge["output"]:
-        raise _evidence("the result commits to another output")
-    answers = output["vectors" if runs == "tokens" else "logits"] or []
-    if run["item"] >= len(answers):
+    shown.add_chunks(claim["chunks"])
+    run, opened = challenge["run"], claim["opened"]
+    if _is_other_output(challenge, runs, opened):
         return
-    answer = answers[run["item"]]
-    said = vector_digest(answer["bits"]) if runs == "tokens" else logits_digest(answer["values"])
-    if said != run["said"]:
+    if opened["path"]["index"] != run["item"]:
+        raise _evidence("it is another part of the output")
+    if opened["said"] != run["said"]:
         return
-    places = layout.stream_of(len(layout.shapes) - 1)
     try:
-        ends = [opened.value(at) for at in places]
+        ends = [shown.value(at) for at in layout.stream_of(len(layout.shapes) - 1)]
     except exact.Missing:
         raise _evidence("a last value is not opened") from None
-    if (exact.direction(ends) == answer["bits"]) if runs == "tokens" else (ends == answer["values"]):
+    vector = exact.direction(ends) if runs == "tokens" else None
+    found = logits_digest(ends) if runs != "tokens" else vector and vector_digest(vector)
+    if found == opened["said"]:
         raise _evidence("the answer is what the trace ends with")
 
 

@@ -7,6 +7,7 @@ import hashlib
 
 from .state import Entry, digest
 
+COMMITTED = ["whole", "tensors", "tokens", "logits", "vectors"]
 FINISHES = ["end_of_text", "stop_string", "length", "cancelled"]
 FAULTS = [
     "leaf", "prompt", "text", "finish", "token", "logits", "windows", "gross_tokens", "gross_sketches", "embedding",
@@ -224,8 +225,29 @@ def vector_digest(bits: list[int]) -> str:
     return digest("inferium/embedding/1", _le(len(bits), 4) + b"".join(_le(value, 4) for value in bits))
 
 
-def evidence_leaf(said: str, trace: str) -> str:
-    return digest("inferium/evidence-leaf/1", said, trace)
+def commitment(of: str, committed: Entry) -> str:
+    """What a request or a result has of it (J1)."""
+    kind = COMMITTED.index(committed["kind"])
+    return digest(f"inferium/{of}/2", bytes([kind]) + _le(committed["parts"], 8) + bytes.fromhex(committed["root"]))
+
+
+def committed_leaf(salt: str, part: str) -> str:
+    return digest("inferium/committed-part/1", salt, part)
+
+
+def input_part(part: Entry) -> str:
+    """The digest of a tensor, or of a text's tokens."""
+    if part["kind"] == "tensor":
+        elements = part["elements"]
+        raw = b"\0" + _le(len(elements), 4) + b"".join(value.to_bytes(2, "little", signed=True) for value in elements)
+    else:
+        tokens = part["tokens"]
+        raw = b"\1" + bytes.fromhex(part["text"]) + _le(len(tokens), 4) + b"".join(_le(token, 4) for token in tokens)
+    return digest("inferium/input-part/1", raw)
+
+
+def evidence_leaf(salt: str, said: str, trace: str) -> str:
+    return digest("inferium/evidence-leaf/2", salt, said, trace)
 
 
 def root_of_leaves(leaves: list[str]) -> str:
@@ -240,6 +262,11 @@ def root_of_leaves(leaves: list[str]) -> str:
 def root_of_path(leaf: Entry, path: Entry) -> str | None:
     """The root that a Merkle path gives for a leaf; `None` when it has not the shape of its tree."""
     return _root(_sha(b"\0", request_bytes(leaf["request"]), result_bytes(leaf["result"])), path)
+
+
+def root_over(leaf: str, path: Entry) -> str | None:
+    """The same of a leaf that is a hash already."""
+    return _root(bytes.fromhex(leaf), path)
 
 
 def _root(top: bytes, path: Entry) -> str | None:

@@ -264,25 +264,30 @@ ASKED = choice(
 )
 TRACE = record(before=ID, length=narrow, values=wide, root=ID)
 SHOWN = choice(
-    leaves={"leaves": many(ID)}, run={"said": ID, "trace": TRACE}, span={"hashes": many(ID)},
+    leaves={"leaves": many(ID)}, run={"salt": ID, "said": ID, "trace": TRACE}, span={"hashes": many(ID)},
     chunk={"values": many(integer)}, sums={"sums": many(integer)},
 )
 PIECE = record(node=narrow, part=narrow, piece=narrow, bytes=octets, rises=many(row(ID, truth)))
 OPENED_CHUNKS = many(record(chunk=wide, values=many(integer), path=many(ID)))
+COMMITTED_KIND = words("whole", "tensors", "tokens", "logits", "vectors")
+COMMITTED = record(kind=COMMITTED_KIND, parts=wide, root=ID)
 REFUTATION = record(
     outline=many(PIECE),
     claim=choice(
         length={}, tile={"tile": narrow, "chunks": OPENED_CHUNKS, "pieces": many(PIECE)},
         input={
             "at": wide,
-            "payload": record(
-                commitment=ID, tensors=option(many(many(integer))), tokens=option(many(many(narrow))),
+            "opened": choice(
+                aside={"committed": COMMITTED},
+                part={
+                    "salt": ID, "path": PATH,
+                    "part": choice(tensor={"elements": many(integer)}, tokens={"text": ID, "tokens": many(narrow)}),
+                },
             ),
         },
         output={
-            "output": record(
-                commitment=ID, logits=option(many(record(digest=ID, values=many(integer)))),
-                vectors=option(many(record(digest=ID, bits=many(narrow)))),
+            "opened": choice(
+                aside={"committed": COMMITTED}, part={"of": COMMITTED_KIND, "salt": ID, "said": ID, "path": PATH},
             ),
             "chunks": OPENED_CHUNKS,
         },

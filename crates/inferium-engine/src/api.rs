@@ -250,14 +250,6 @@ pub enum EngineError {
         /// The most possible.
         texts_max: u32,
     },
-    /// More than a ledger can be shown of what a model of integers is given (SPEC V11).
-    #[error("{bytes} bytes of texts and their tokens in one job; {bytes_max} at most, which a challenge can show")]
-    TooLarge {
-        /// Bytes of the job's input.
-        bytes: usize,
-        /// The most possible.
-        bytes_max: usize,
-    },
     /// A token is not in the vocabulary.
     #[error("token {token} is not in the vocabulary of {vocab_size}")]
     UnknownToken {

@@ -1,13 +1,14 @@
 //! A run with everything that can be shown of it: what a challenged worker shows, and what a challenger finds and opens (SPEC V11).
 
 use crate::{Classifier, ClassifierInput, Embedder, EngineError, Model, Prompt};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use inferium_exact::{
     Layout, MODEL_PIECE, Model as Integers, ModelTree, Op, Operands, Outline, Recorded, Span, TRACE_CHUNK, direction,
 };
 use inferium_types::limits::REFUTATION_SIZE_MAX;
 use inferium_types::{
-    Digest, Embedding, JobAnswer, JobInput, Logits, ModelRise, OpenedChunk, OpenedPiece, TraceAsked, TraceRoot,
-    TraceShown, encode, evidence_leaf,
+    ClassifierReads, Committed, CommittedKind, Digest, Embedding, JobEvidence, JobInput, Logits, ModelRise,
+    OpenedChunk, OpenedPiece, SegmentId, TraceAsked, TraceRoot, TraceShown, encode, evidence_leaf, part_salt,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -18,8 +19,8 @@ pub type IntegerEngine = inferium_exact::Engine<Arc<Integers>>;
 
 /// Bytes of a refutation beside what it opens, at most.
 const ENVELOPE: usize = 1_024;
-/// Operations of a model: a refutation has room for the sizes of so many.
-pub(crate) const NODES_MAX: usize = 512;
+/// Bytes of one tile at most: 64 operands in chunks of their own with their paths, and a few pieces of the model. An input is smaller.
+const TILE_SIZE: usize = 64 * (TRACE_CHUNK * 4 + 16 + 11 * 32) + 4 * (MODEL_PIECE + 1_024);
 
 /// A served model whose answers follow from one run of integers for each part of a job.
 #[derive(Clone, Debug)]
@@ -43,10 +44,68 @@ pub enum AuditedInput {
 #[derive(Debug)]
 pub struct Audit {
     engine: Arc<IntegerEngine>,
-    said: Digest,
+    said: Option<Digest>,
     trace: TraceRoot,
     recorded: Recorded,
     layout: Layout,
+}
+
+/// What was audited last, which is asked for again in the next turn. One run at a time: of a long text it takes hundreds of megabytes.
+#[derive(Debug, Default)]
+pub struct AuditDesk {
+    last: Option<(RunName, Audit)>,
+    /// Leaves of a job, which each of its challengers asks for first.
+    leaves: Option<((SegmentId, u32), Vec<Digest>)>,
+}
+
+/// Names a run: its segment, its job's place there, and the job's input.
+pub type RunName = (SegmentId, u32, u32);
+
+impl AuditDesk {
+    /// The run of this name, which is made if it is not the last one.
+    ///
+    /// # Errors
+    /// As [`Audited::audit`].
+    pub async fn audit(&mut self, name: RunName, model: &Audited, input: AuditedInput) -> Result<&Audit, EngineError> {
+        // The other is gone before this one is there.
+        let audit = match self.last.take().filter(|(last, _)| *last == name) {
+            Some((_, audit)) => audit,
+            None => model.audit(input).await?,
+        };
+        Ok(&self.last.insert((name, audit)).1)
+    }
+
+    /// The leaves of a job's evidence, one for each input, which are made if they are not the last ones.
+    ///
+    /// # Errors
+    /// As [`Audited::runs`]; [`EngineError::Tensor`] where not every input has an answer.
+    pub async fn leaves(
+        &mut self,
+        name: (SegmentId, u32),
+        model: &Audited,
+        job: &JobEvidence,
+    ) -> Result<Vec<Digest>, EngineError> {
+        if let Some((_, leaves)) = self.leaves.as_ref().filter(|(last, _)| *last == name) {
+            return Ok(leaves.clone());
+        }
+        let said = job.output.said();
+        let runs = model.runs(model.inputs(&job.payload.input)?).await?;
+        if said.len() != runs.len() {
+            return Err(refused(&"not every input has an answer"));
+        }
+        let leaf = |(index, (said, (_, run))): (usize, (&Digest, &(_, Digest)))| {
+            evidence_leaf(&part_salt(&job.output.salt, index), said, run)
+        };
+        let leaves: Vec<Digest> = said.iter().zip(&runs).enumerate().map(leaf).collect();
+        self.leaves = Some((name, leaves.clone()));
+        Ok(leaves)
+    }
+
+    /// Nothing of this segment is asked for any more.
+    pub fn forget(&mut self, segment: SegmentId) {
+        self.last.take_if(|((of, _, _), _)| *of == segment);
+        self.leaves.take_if(|((of, _), _)| *of == segment);
+    }
 }
 
 /// A span of chunks that was shown by the hashes of its parts: its first chunk, and how many.
@@ -81,27 +140,47 @@ impl Audited {
         }
     }
 
-    /// Digests of what was answered to each part of a job; none of an answer of another kind.
-    #[must_use]
-    pub fn said(answer: &JobAnswer) -> Vec<Digest> {
-        match answer {
-            JobAnswer::Logits(all) => all.iter().map(Logits::digest).collect(),
-            JobAnswer::Embeddings(all) => all.iter().map(Embedding::digest).collect(),
-            _ => Vec::new(),
+    /// What inputs and answers of such a model are committed to as.
+    fn kinds(&self) -> [CommittedKind; 2] {
+        match self {
+            Self::Classifier(classifier) => match classifier.model().reads {
+                ClassifierReads::Texts => [CommittedKind::Whole, CommittedKind::Logits],
+                ClassifierReads::Tensors { .. } => [CommittedKind::Tensors, CommittedKind::Logits],
+            },
+            Self::Embedder(..) => [CommittedKind::Tokens, CommittedKind::Vectors],
         }
     }
 
-    /// Runs an input without keeping what is computed: digests of what the model says, and of the run. Never blocks the caller.
+    /// Runs an input without keeping what is computed: digests of what the model says, which may be nothing, and of the run. Never blocks the
+    /// caller.
     ///
     /// # Errors
     /// As [`Classifier::classify`].
-    pub async fn run(&self, input: AuditedInput) -> Result<[Digest; 2], EngineError> {
+    pub async fn run(&self, input: AuditedInput) -> Result<(Option<Digest>, Digest), EngineError> {
         let (own, (elements, before)) = (self.clone(), self.elements(input).await?);
         aside(move || {
             let (output, root) = own.engine().commit(&elements).map_err(|error| refused(&error))?;
-            Ok([own.said_of(&output)?, committed(before, root).digest()])
+            Ok((own.said_of(&output), committed(before, root).digest()))
         })
         .await
+    }
+
+    /// Runs inputs as [`Audited::run`] does, in their order, on all threads there are.
+    ///
+    /// # Errors
+    /// As [`Audited::run`].
+    pub async fn runs(&self, inputs: Vec<AuditedInput>) -> Result<Vec<(Option<Digest>, Digest)>, EngineError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        stream::iter(inputs).map(|input| self.run(input)).buffered(threads).try_collect().await
+    }
+
+    /// Whether input and answer of a job are of the model's kinds, each with as many parts as were answered (SPEC V11). What a text's input is made
+    /// of no ledger can compute, so of texts to classify nothing is asked.
+    #[must_use]
+    pub fn takes(&self, [input, output]: [&Committed; 2], items: u32) -> [bool; 2] {
+        let [of_input, of_output] = self.kinds();
+        let is = |committed: &Committed, kind| (committed.kind, committed.parts) == (kind, u64::from(items));
+        [of_input == CommittedKind::Whole || is(input, of_input), is(output, of_output)]
     }
 
     /// Runs an input and keeps every value: four bytes for each, in the order of the contract. Never blocks the caller.
@@ -113,7 +192,7 @@ impl Audited {
         aside(move || {
             let engine = Arc::clone(own.engine());
             let trace = engine.trace(&elements).map_err(|error| refused(&error))?;
-            let said = own.said_of(trace.output())?;
+            let said = own.said_of(trace.output());
             let recorded = Recorded::of(engine.model(), &trace).map_err(|error| refused(&error))?;
             let root = recorded.root();
             let layout = Outline::of(engine.model()).laid_out(root.length).ok_or_else(|| refused(&"no layout"))?;
@@ -139,21 +218,22 @@ impl Audited {
         }
     }
 
-    fn said_of(&self, output: &[i32]) -> Result<Digest, EngineError> {
+    /// Integers without a direction are no vector.
+    fn said_of(&self, output: &[i32]) -> Option<Digest> {
         match self {
-            Self::Classifier(_) => Ok(Logits::new(output.to_vec()).digest()),
-            Self::Embedder(..) => {
-                direction(output).map(|values| Embedding::new(&values).digest()).ok_or(EngineError::NotFinite)
-            }
+            Self::Classifier(_) => Some(Logits::new(output.to_vec()).digest()),
+            Self::Embedder(..) => direction(output).map(|values| Embedding::new(&values).digest()),
         }
     }
 }
 
-/// Why a model can't be audited, if it can't.
+/// Why a model can't be audited, if it can't: a refutation shows the sizes of all operations, and with them an input or a tile.
 pub(crate) fn unauditable(model: &Integers) -> Option<String> {
-    if model.nodes.len() > NODES_MAX {
+    let size = encode(&outline(model)).len();
+    let room = REFUTATION_SIZE_MAX.saturating_sub(ENVELOPE).saturating_sub(TILE_SIZE);
+    if size > room {
         let found = model.nodes.len();
-        return Some(format!("{found} operations; {NODES_MAX} at most, whose sizes a dispute has room for"));
+        return Some(format!("{found} operations, whose sizes take {size} bytes; a dispute has room for {room}"));
     }
     let layout = u32::try_from(model.input.elements()).ok().and_then(|length| Outline::of(model).laid_out(length));
     let reason = "a value of the model is the sum of more products than can be shown in a dispute";
@@ -197,16 +277,17 @@ pub(crate) async fn aside<T: Send + 'static>(
 }
 
 impl Audit {
-    /// Digest of what the model says.
+    /// Digest of what the model says; `None` where that is nothing.
     #[must_use]
-    pub const fn said(&self) -> Digest {
+    pub const fn said(&self) -> Option<Digest> {
         self.said
     }
 
-    /// Whether the model takes inputs of several lengths.
+    /// Whether such a run is one of the model, though maybe of another input.
     #[must_use]
-    pub fn reads_any_length(&self) -> bool {
-        self.engine.model().is_sequence()
+    pub fn fits(&self, trace: &TraceRoot) -> bool {
+        let layout = Outline::of(self.engine.model()).laid_out(trace.length);
+        layout.is_some_and(|layout| layout.values() == trace.values) && trace.before == self.trace.before
     }
 
     /// What the run is committed to by.
@@ -215,18 +296,19 @@ impl Audit {
         self.trace
     }
 
-    /// Its leaf of the evidence of a job whose answer to this input has the digest `said`.
+    /// Its leaf of the evidence of a job, where the part has this salt and the answer to it the digest `said`.
     #[must_use]
-    pub fn leaf(&self, said: &Digest) -> Digest {
-        evidence_leaf(said, &self.trace.digest())
+    pub fn leaf(&self, salt: &Digest, said: &Digest) -> Digest {
+        evidence_leaf(salt, said, &self.trace.digest())
     }
 
-    /// What is asked of this run, to which was answered what has the digest `said`. `None` when it has no such thing, or it is no question about one run.
+    /// What is asked of this run, of a part with this salt to which was answered what has the digest `said`. `None` when it has no such thing,
+    /// or it is no question about one run.
     #[must_use]
-    pub fn shown(&self, asked: TraceAsked, said: Digest) -> Option<TraceShown> {
+    pub fn shown(&self, asked: TraceAsked, (salt, said): (Digest, Digest)) -> Option<TraceShown> {
         match asked {
             TraceAsked::Leaves => None,
-            TraceAsked::Run { .. } => Some(TraceShown::Run { said, trace: self.trace }),
+            TraceAsked::Run { .. } => Some(TraceShown::Run { salt, said, trace: self.trace }),
             TraceAsked::Span { first, chunks } => {
                 let hashes = self.recorded.show(Span { first, chunks });
                 Some(TraceShown::Span(hashes.into_iter().map(Digest::from).collect()))
@@ -282,9 +364,7 @@ impl Audit {
     /// The model's header and sizes under its id.
     #[must_use]
     pub fn outline(&self) -> Vec<OpenedPiece> {
-        let tree = ModelTree::new(self.engine.model());
-        let nodes = u32::try_from(self.engine.model().nodes.len()).unwrap_or(0);
-        std::iter::once(u32::MAX).chain(0..nodes).filter_map(|node| piece(&tree, (node, 0, 0))).collect()
+        outline(self.engine.model())
     }
 
     /// What a value is computed from, if it can be shown at once, or else this tile of it: chunks under what was shown, but for the one whose values
@@ -332,6 +412,12 @@ impl Audit {
         };
         chunks.iter().map(open).collect()
     }
+}
+
+fn outline(model: &Integers) -> Vec<OpenedPiece> {
+    let tree = ModelTree::new(model);
+    let nodes = u32::try_from(model.nodes.len()).unwrap_or(0);
+    std::iter::once(u32::MAX).chain(0..nodes).filter_map(|node| piece(&tree, (node, 0, 0))).collect()
 }
 
 fn chunk_of(at: u64) -> u64 {

@@ -13,9 +13,8 @@ use std::sync::Arc;
 #[cfg(test)]
 mod tests;
 
-/// Tokens that a lease of a classifier of tensors has room for in one job, with an answer for each input: a token is 128 bytes of an input or an answer
-/// at most, and the ledger can be shown either whole (SPEC V11).
-const TENSORS_CONTEXT_TOKENS: u32 = 1_024;
+/// Tokens that a lease of a classifier of tensors has room for in one job, with an answer for each input.
+const TENSORS_CONTEXT_TOKENS: u32 = 4_096;
 /// The integer model in a classifier's folder, and what stands beside it.
 const MODEL_FILE: &str = "model.ifx";
 const TERMS_FILE: &str = "classifier.json";
@@ -257,8 +256,7 @@ impl Classifier {
         if let Some(reason) = unauditable(&model) {
             return wrong(reason);
         }
-        let [wide, classes] = [elements, classes].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let tensor_tokens = ClassifierInputs::tensor_tokens(wide, work, classes);
+        let tensor_tokens = ClassifierInputs::tensor_tokens(u32::try_from(elements).unwrap_or(u32::MAX), work);
         if tensor_tokens > limits::INPUT_TOKENS_MAX.into() {
             let most = u64::from(limits::INPUT_TOKENS_MAX) * limits::TOKEN_MULTIPLICATIONS;
             return wrong(format!("the model multiplies {work} times for an input; {most} times at most"));

@@ -60,7 +60,7 @@ pub use api::{
     Engine, EngineError, EngineLoad, GenerateRequest, Measured, ModelInfo, ReplayReceiver, ReplayRequest, Step,
     StepReceiver, TokenizerInfo,
 };
-pub use audit::{Audit, Audited, AuditedInput, IntegerEngine, ShownChunks};
+pub use audit::{Audit, AuditDesk, Audited, AuditedInput, IntegerEngine, RunName, ShownChunks};
 pub use bert::{BertEmbedder, EmbedderDeviation, EmbedderOptions};
 pub use classifier::{
     Classifier, ClassifierInfo, ClassifierInput, ClassifierTerms, EncoderTerms, InvalidClassifier, VECTOR_SCALE,

@@ -7,7 +7,7 @@ use crate::{
 use inferium_eval::{Folded, fold_board};
 use inferium_types::{
     Continuation, Digest, EngineClass, JobInput, ModelProfile, ModelTask, NetworkKey, SamplingParams, TrainingInput,
-    encode, limits,
+    limits,
 };
 use std::sync::Arc;
 
@@ -78,9 +78,6 @@ pub const FOLD_CONTEXT_TOKENS: u32 = limits::FOLD_ITEMS_MAX + 1;
 pub const TRAIN_CONTEXT_TOKENS: u32 = limits::TRAINING_EXAMPLES_MAX + 1;
 /// The highest temperature on foreign profiles, in millionths.
 const FOREIGN_TEMPERATURE_MICRO_MAX: u32 = 1_000_000;
-
-/// Bytes of a value of a vector.
-const VALUE_SIZE: usize = 4;
 
 /// What a model reads of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +157,6 @@ impl Model {
     /// # Errors
     /// - [`EngineError::Task`]: the input asks for what the model does not do.
     /// - [`EngineError::Text`]: template or tokenizer refuse.
-    /// - [`EngineError::TooLarge`], [`EngineError::TooManyTexts`]: texts for a model of integers, whose job could not be shown (SPEC V11).
     /// - [`EngineError::TooLong`]: a text to embed, or a continuation to score, is longer than the model reads.
     /// - [`EngineError::EmptyPrompt`], [`EngineError::UnknownToken`]: of a continuation to score, or of tokens to go on with.
     /// - [`EngineError::Grammar`], [`EngineError::UnknownToken`]: the answer can't be shaped as the input says.
@@ -190,12 +186,12 @@ impl Model {
                 let encode = |text: &String| {
                     let tokens = embedder.encode(text)?;
                     match u32::try_from(tokens.len()) {
+                        Ok(0) => Err(EngineError::EmptyPrompt),
                         Ok(count) if count <= context_tokens => Ok(tokens),
                         _ => Err(EngineError::TooLong { tokens: tokens.len() as u64, context_tokens }),
                     }
                 };
                 let encoded: Vec<Vec<u32>> = texts.iter().map(encode).collect::<Result<_, _>>()?;
-                self.check_shown(input)?;
                 let wanted: &[Vec<u32>] = if embedder.integers().is_some() { &encoded } else { &[] };
                 if tokens != wanted {
                     let reason = "the tokens beside the texts are not what this model wants there".to_owned();
@@ -223,38 +219,6 @@ impl Model {
             && embedder.integers().is_some()
         {
             *tokens = texts.iter().map(|text| embedder.encode(text)).collect::<Result<_, _>>()?;
-        }
-        Ok(())
-    }
-
-    /// Parts of one job at most: as many vectors of an integer model as a refutation has room for (SPEC V11).
-    #[must_use]
-    pub fn parts_max(&self) -> usize {
-        match self {
-            Self::Embedder(embedder) if embedder.integers().is_some() => {
-                let width = usize::try_from(embedder.model().width).unwrap_or(usize::MAX);
-                (limits::SHOWN_SIZE_MAX / width.saturating_mul(VALUE_SIZE).max(1)).clamp(1, limits::TEXTS_MAX)
-            }
-            _ => limits::TEXTS_MAX,
-        }
-    }
-
-    /// What an embedding job of integers is given and says can be shown whole (SPEC V11).
-    ///
-    /// # Errors
-    /// [`EngineError::TooLarge`], [`EngineError::TooManyTexts`].
-    pub fn check_shown(&self, input: &JobInput) -> Result<(), EngineError> {
-        let (Self::Embedder(embedder), JobInput::Embed { texts, .. }) = (self, input) else { return Ok(()) };
-        if embedder.integers().is_none() {
-            return Ok(());
-        }
-        if texts.len() > self.parts_max() {
-            let texts_max = u32::try_from(self.parts_max()).unwrap_or(u32::MAX);
-            return Err(EngineError::TooManyTexts { texts: texts.len() as u64, texts_max });
-        }
-        let bytes = encode(input).len();
-        if bytes > limits::SHOWN_SIZE_MAX {
-            return Err(EngineError::TooLarge { bytes, bytes_max: limits::SHOWN_SIZE_MAX });
         }
         Ok(())
     }

@@ -64,10 +64,8 @@ impl Prover {
                 "it has more numbers or multiplications than a worker proves in its time",
             ));
         }
-        let classes = model.shapes()?.last().map_or(0, |shape| u32::try_from(shape.elements()).unwrap_or(u32::MAX));
         let key = ProvingKey::new(model)?;
-        let input_tokens = ClassifierInputs::tensor_tokens(elements, work, classes);
-        let input_tokens = u32::try_from(input_tokens).unwrap_or(u32::MAX);
+        let input_tokens = u32::try_from(ClassifierInputs::tensor_tokens(elements, work)).unwrap_or(u32::MAX);
         // As many as are proved in a job's time, and as one proof holds.
         let holds = |bits: &usize| {
             let in_time = work.saturating_mul(1 << bits) <= MULTIPLICATIONS_MAX;

@@ -1,6 +1,6 @@
 //! Encoders of the BERT kind (all-MiniLM-L6-v2 and its like): float weights, what they answer, and the integer model of them.
 //!
-//! Floats are here and in `compile` only, and nothing of it runs after a model was compiled.
+//! Floats are here and in `compile`, and nothing of either runs after a model was compiled; beside them only in `direction`.
 
 mod compile;
 mod forward;

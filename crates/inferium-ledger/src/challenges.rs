@@ -369,9 +369,9 @@ fn accept(challenge: &mut Challenge, asked: TraceAsked, shown: &TraceShown) -> O
             (is_whole && merkle_root(leaves) == challenge.evidence_root).then_some(())?;
             challenge.leaves.clone_from(leaves);
         }
-        (TraceAsked::Run { item }, TraceShown::Run { said, trace }) => {
+        (TraceAsked::Run { item }, TraceShown::Run { salt, said, trace }) => {
             let leaf = challenge.leaves.get(usize::try_from(item).ok()?)?;
-            (*leaf == evidence_leaf(said, &trace.digest()) && trace.values > 0).then_some(())?;
+            (*leaf == evidence_leaf(salt, said, &trace.digest()) && trace.values > 0).then_some(())?;
             let (said, trace) = (*said, *trace);
             challenge.run = Some(ShownRun { item, said, trace, spans: Vec::new(), chunk: None, sums: None });
         }

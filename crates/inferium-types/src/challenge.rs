@@ -1,6 +1,6 @@
 //! Challenges: from "this job is wrong" down to one tile, which the ledger computes itself (SPEC V11).
 
-use crate::{Digest, JobLeaf, JobOutput, JobPayload, MerklePath, SegmentId};
+use crate::{Digest, JobLeaf, MerklePath, OpenedInput, OpenedOutput, SegmentId};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
 
@@ -85,6 +85,8 @@ pub enum TraceShown {
     Leaves(Vec<Digest>),
     /// What one of them is made of.
     Run {
+        /// The part's salt.
+        salt: Digest,
         /// Digest of what was answered.
         said: Digest,
         /// All values.
@@ -176,17 +178,17 @@ pub enum RefutedClaim {
         /// The model's numbers in it.
         pieces: Vec<OpenedPiece>,
     },
-    /// A value of the shown chunk is not the input's.
+    /// The request's input is none that the model takes, is in other parts than were answered, or the run begins otherwise.
     Input {
-        /// Place of the value.
+        /// Place of a value that differs, where lengths don't.
         at: u64,
-        /// What the request commits to.
-        payload: JobPayload,
+        /// Of what the request commits to.
+        opened: OpenedInput,
     },
-    /// What was answered is not what the trace ends with.
+    /// The result's output is of another kind, in other parts than were answered, or is not what the trace ends with.
     Output {
-        /// What the result commits to.
-        output: JobOutput,
+        /// Of what the result commits to.
+        opened: OpenedOutput,
         /// The last values.
         chunks: Vec<OpenedChunk>,
     },

@@ -58,13 +58,12 @@ impl ClassifierInputs {
         self.len() == 0
     }
 
-    /// Tokens that each tensor of a model counts as: one for every [`limits::TOKEN_ELEMENTS`] of it, for every
-    /// [`limits::TOKEN_MULTIPLICATIONS`] or [`limits::TOKEN_CLASSES`] of the model, that it begins, whichever are most (SPEC J12).
+    /// Tokens that each tensor of a model counts as: one for every [`limits::TOKEN_ELEMENTS`] of it, or for every
+    /// [`limits::TOKEN_MULTIPLICATIONS`] of the model, that it begins, whichever are more (SPEC J12).
     #[must_use]
-    pub fn tensor_tokens(elements: u32, multiplications: u64, classes: u32) -> u64 {
+    pub fn tensor_tokens(elements: u32, multiplications: u64) -> u64 {
         let of_work = multiplications.div_ceil(limits::TOKEN_MULTIPLICATIONS);
-        let of_answer = classes.div_ceil(limits::TOKEN_CLASSES);
-        u64::from(elements.div_ceil(limits::TOKEN_ELEMENTS).max(of_answer)).max(of_work)
+        u64::from(elements.div_ceil(limits::TOKEN_ELEMENTS)).max(of_work)
     }
 
     pub(crate) const fn check(&self) -> Result<(), ImpossibleJob> {
@@ -91,10 +90,11 @@ pub struct Logits {
     values: Vec<i32>,
 }
 
-/// The leaf of an answer with this digest, from a run of an integer model with that one (SPEC J12): what a challenge opens of it shows neither.
+/// The leaf of an answer with this digest, from a run of an integer model with that one (SPEC J12). The salt is the part's ([`crate::part_salt`]): a
+/// challenge shows the leaves of all parts of a job, and nobody is to try guesses at them.
 #[must_use]
-pub fn evidence_leaf(said: &Digest, states: &Digest) -> Digest {
-    Digest::of("inferium/evidence-leaf/1", &[said.as_bytes(), states.as_bytes()])
+pub fn evidence_leaf(salt: &Digest, said: &Digest, states: &Digest) -> Digest {
+    Digest::of("inferium/evidence-leaf/2", &[salt.as_bytes(), said.as_bytes(), states.as_bytes()])
 }
 
 /// Says nothing of the values, which tell of the input (SPEC J2).
@@ -134,7 +134,7 @@ impl Logits {
     /// A leaf of its result's evidence (SPEC J12): with the digest of all that was computed on the way, so that nobody finds it who has the
     /// answer and has not computed it.
     #[must_use]
-    pub fn leaf(&self, states: &Digest) -> Digest {
-        evidence_leaf(&self.digest(), states)
+    pub fn leaf(&self, salt: &Digest, states: &Digest) -> Digest {
+        evidence_leaf(salt, &self.digest(), states)
     }
 }

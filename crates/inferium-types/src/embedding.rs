@@ -38,7 +38,7 @@ impl Embedding {
     /// A leaf of its result's evidence (SPEC J8): with the digest of the states that it is made from, so that nobody finds
     /// it who has the answer and has not computed it.
     #[must_use]
-    pub fn leaf(&self, states: &Digest) -> Digest {
-        crate::evidence_leaf(&self.digest(), states)
+    pub fn leaf(&self, salt: &Digest, states: &Digest) -> Digest {
+        crate::evidence_leaf(salt, &self.digest(), states)
     }
 }

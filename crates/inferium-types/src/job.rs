@@ -440,7 +440,7 @@ impl JobPayload {
     /// The commitment that the request carries; of a run's step [`crate::step_input`] is, which is made from it.
     #[must_use]
     pub fn commitment(&self) -> Digest {
-        Digest::of_value("inferium/input/1", self)
+        self.committed().input()
     }
 
     /// Checks the limits of a request's private half.
@@ -645,7 +645,7 @@ impl JobOutput {
     /// The commitment that the result carries.
     #[must_use]
     pub fn commitment(&self) -> Digest {
-        Digest::of_value("inferium/output/1", self)
+        self.committed().output()
     }
 }
 

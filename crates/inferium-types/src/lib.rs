@@ -20,6 +20,7 @@ mod certificate;
 mod challenge;
 mod classify;
 mod codec;
+mod committed;
 mod crypto;
 mod digest;
 mod duty;
@@ -65,6 +66,7 @@ pub use challenge::{
 };
 pub use classify::{ClassifierInputs, ClassifierReads, Logits, evidence_leaf};
 pub use codec::{InvalidEncoding, decode, encode};
+pub use committed::{Committed, CommittedKind, InputPart, OpenedInput, OpenedOutput, part_salt};
 pub use crypto::{
     GroupKey, InvalidKey, PublicKey, SealingKey, SecretKey, Signature, VrfProof, VrfPublicKey, VrfSecretKey,
 };

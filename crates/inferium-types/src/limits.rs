@@ -4,8 +4,6 @@
 pub const TRANSACTION_SIZE_MAX: usize = 64 * 1024;
 /// Bytes of a refutation, which opens operands and weights of one tile of any model (SPEC V11).
 pub const REFUTATION_SIZE_MAX: usize = 384 * 1024;
-/// Bytes of what a job of an integer model is given and says, each: a refutation shows either whole (SPEC V11).
-pub const SHOWN_SIZE_MAX: usize = 192 * 1024;
 /// Bytes of all transactions of one block.
 pub const BLOCK_TRANSACTIONS_SIZE_MAX: usize = 1024 * 1024;
 /// Transactions of one block.
@@ -92,8 +90,6 @@ pub const CLASSES_MAX: u32 = EMBEDDING_WIDTH_MAX;
 pub const TOKEN_ELEMENTS: u32 = 64;
 /// Tokens of one input of a classifier: with its answer no more than a planted job may have (SPEC V5).
 pub const INPUT_TOKENS_MAX: u32 = 255;
-/// Classes that count as one token of each input: a job's answer is then opened by one refutation (SPEC V11).
-pub const TOKEN_CLASSES: u32 = 32;
 /// Elements of one input of a classifier.
 pub const TENSOR_ELEMENTS_MAX: u32 = INPUT_TOKENS_MAX * TOKEN_ELEMENTS;
 /// Multiplications of a classifier of tensors that count as one token: far less than one takes of the smallest chat model.

@@ -3,6 +3,7 @@
 mod agents;
 mod amounts;
 mod codec;
+mod committed;
 mod conformance;
 mod equivocation;
 mod forced;

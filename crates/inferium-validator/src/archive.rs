@@ -67,6 +67,8 @@ impl Notes {
             }
             Event::SegmentApproved(outcome) if outcome.segment == segment => self.closed_ms = Some(now_ms),
             Event::SegmentRejected { segment: of, .. } if *of == segment => self.closed_ms = Some(now_ms),
+            // What a court says no more of: the segment is final as it was, and settled later.
+            Event::DisputeClosed { segment: of, .. } if *of == segment => self.closed_ms = Some(now_ms),
             _ => return false,
         }
         true

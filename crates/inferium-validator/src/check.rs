@@ -12,7 +12,7 @@ mod trained;
 
 pub(crate) use run::RunDuty;
 
-use inferium_engine::{Engine, EngineError, Model, Prompt, ReplayRequest, check_answer, compare};
+use inferium_engine::{Audited, Engine, EngineError, Model, Prompt, ReplayRequest, check_answer, compare};
 use inferium_types::{
     Digest, EngineClass, FinishReason, JobAnswer, JobEvidence, JobFault, JobInput, JobLeaf, JobPayload, JobTotals, Ppm,
     ProfileId, ReplayStatistics, SegmentEvidence, SegmentId, SegmentTerms, TaskKind, VerdictVote, VrfPublicKey,
@@ -155,27 +155,40 @@ pub async fn check_segment(
     evidence: &SegmentEvidence,
     model: &Model,
 ) -> Result<VerdictVote, EngineError> {
-    if let Some((job, fault)) = check_leaves(facts, &evidence.leaves) {
+    let mut wrong = check_leaves(facts, &evidence.leaves);
+    if wrong.is_none() && facts.kind == TaskKind::Benchmark {
+        wrong = check_assessment(facts, &evidence.leaves, model)?;
+    }
+    // A run of integers that is wrong can be challenged, if it is what the vote names (SPEC V11): no other job hides it.
+    let is_audited = Audited::of(model).is_some();
+    if let Some((job, fault)) = wrong.filter(|_| !is_audited) {
         return Ok(VerdictVote::Invalid { job, fault });
     }
-    if facts.kind == TaskKind::Benchmark
-        && let Some((job, fault)) = check_assessment(facts, &evidence.leaves, model)?
-    {
-        return Ok(VerdictVote::Invalid { job, fault });
-    }
+    let mut failed = None;
     let vrf_output = evidence.vrf_proof.output();
     let mut positions = Vec::new();
     let mut statistics = ReplayStatistics::default();
     for (index, job) in &evidence.jobs {
         let Some(leaf) = usize::try_from(*index).ok().and_then(|i| evidence.leaves.get(i)) else { continue };
         let drawn = DrawnJob { facts, index: *index, leaf, job, vrf_output: &vrf_output };
-        match check_job(&drawn, model).await? {
-            Ok(replayed) => {
+        match check_job(&drawn, model).await {
+            Ok(Ok(replayed)) => {
                 positions.extend(replayed.digests);
                 statistics = statistics.with(&replayed.statistics);
             }
-            Err(fault) => return Ok(VerdictVote::Invalid { job: *index, fault }),
+            Ok(Err(fault)) if !is_audited || drawn.can_be_challenged(fault) => {
+                return Ok(VerdictVote::Invalid { job: *index, fault });
+            }
+            Ok(Err(fault)) => wrong = wrong.or(Some((*index, fault))),
+            Err(error) if is_audited => failed = failed.or(Some(error)),
+            Err(error) => return Err(error),
         }
+    }
+    if let Some((job, fault)) = wrong {
+        return Ok(VerdictVote::Invalid { job, fault });
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     // All leaves are in the evidence and nowhere else: where nothing was drawn, who has not seen that knows no effort.
     let leaves = Digest::of_value("inferium/effort-leaves/1", &evidence.leaves);
@@ -201,10 +214,27 @@ impl DrawnJob<'_> {
     /// True when the answer has one part for each of `parts`: all or nothing, since some of them are worth nothing to whoever
     /// asked.
     fn is_whole(&self, parts: usize) -> bool {
-        let result = &self.leaf.result;
-        self.job.output.answer.len() == parts
-            && u32::try_from(parts) == Ok(result.usage.completion_tokens)
-            && result.finish == FinishReason::EndOfText
+        self.has_all(parts) && self.leaf.result.finish == FinishReason::EndOfText
+    }
+
+    fn has_all(&self, parts: usize) -> bool {
+        let counted = self.leaf.result.usage.completion_tokens;
+        self.job.output.answer.len() == parts && u32::try_from(parts) == Ok(counted)
+    }
+
+    /// Whether a challenge of such a fault can be opened: of a run that is wrong, by a leaf that says what was asked (SPEC V11).
+    fn can_be_challenged(&self, fault: JobFault) -> bool {
+        matches!(fault, JobFault::Classification | JobFault::Embedding)
+            && self.leaf.is_consistent()
+            && self.leaf.request.lease == self.facts.terms.lease
+    }
+
+    /// What is wrong without a look at any run of integers: input or answer of another kind than the model's, or not one of each.
+    fn wrong_parts(&self, model: &Model) -> Option<JobFault> {
+        let fault = if let Model::Classifier(_) = model { JobFault::Classification } else { JobFault::Embedding };
+        let (input, output) = (self.job.payload.committed(), self.job.output.committed());
+        let takes = Audited::of(model)?.takes([&input, &output], self.leaf.result.usage.completion_tokens);
+        (takes != [true, true]).then_some(fault)
     }
 }
 
@@ -261,6 +291,13 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
     if let Some(duty) = &drawn.facts.run {
         return run::check(duty, (drawn.leaf, drawn.job), model).await;
     }
+    if let Some(fault) = drawn.wrong_parts(model) {
+        return Ok(Err(fault));
+    }
+    // No honest worker takes what is beyond these limits.
+    if drawn.job.payload.check().is_err() {
+        return Ok(Err(JobFault::Prompt));
+    }
     let prompt = match model.read_aside(&drawn.job.payload.input).await {
         Ok(prompt) => prompt,
         // How much of a conversation fits is this engine's own affair.
@@ -279,8 +316,6 @@ async fn check_job(drawn: &DrawnJob<'_>, model: &Model) -> Result<Result<Replaye
             | EngineError::Board { .. }
             | EngineError::Training { .. }
             | EngineError::Tensor { .. }
-            | EngineError::TooLarge { .. }
-            | EngineError::TooManyTexts { .. }
             | EngineError::UnknownToken { .. },
         ) => return Ok(Err(JobFault::Prompt)),
         Err(error) => return Err(error),

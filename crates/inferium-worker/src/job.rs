@@ -16,7 +16,7 @@ use inferium_train::Ground;
 use inferium_types::{
     Digest, Embedding, FinishReason, JobAnswer, JobEvidence, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest,
     JobResult, Logits, MeasuredEvidence, NetworkKey, Shaping, TaskKind, TokenScore, Usage, VerificationMode,
-    board_leaf, merkle_root, proof_leaf, replay_seed, wire::WorkerMessage,
+    board_leaf, merkle_root, part_salt, proof_leaf, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -288,6 +288,7 @@ async fn embed(
     let wanted = texts.len();
     let mut vectors = embedder.embed(texts)?;
     let (mut embeddings, mut leaves) = (Vec::with_capacity(wanted), Vec::with_capacity(wanted));
+    let salt = output_salt(&context.vrf_output, &request);
     while embeddings.len() < wanted {
         let TextVector { values, states } = vectors.recv().await.ok_or(EngineError::Stopped)??;
         let mut embedding = Embedding::new(&values);
@@ -299,7 +300,7 @@ async fn embed(
         }
         let message = WorkerMessage::Embeddings { job: request.job, embeddings: vec![embedding.clone()] };
         outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
-        leaves.push(embedding.leaf(&states));
+        leaves.push(embedding.leaf(&part_salt(&salt, embeddings.len()), &states));
         embeddings.push(embedding);
     }
     let answer = JobAnswer::Embeddings(embeddings);
@@ -315,6 +316,7 @@ async fn classify(
     outbox: &mpsc::Sender<WorkerMessage>,
 ) -> Result<FinishedJob, JobRefusal> {
     let (mut all, mut leaves): (Vec<Logits>, Vec<Digest>) = (Vec::new(), Vec::new());
+    let salt = output_salt(&context.vrf_output, &request);
     for input in inputs {
         let (mut logits, states) = classifier.classify(input).await?;
         match context.crime {
@@ -325,7 +327,7 @@ async fn classify(
         }
         let message = WorkerMessage::Logits { job: request.job, logits: vec![logits.clone()] };
         outbox.send(message).await.map_err(|_| JobRefusal::GatewayGone)?;
-        leaves.push(logits.leaf(&states));
+        leaves.push(logits.leaf(&part_salt(&salt, all.len()), &states));
         all.push(logits);
     }
     let answer = JobAnswer::Logits(all);

@@ -19,7 +19,7 @@ use crate::session::{SessionEvent, SessionId};
 use crate::sessions::Sessions;
 use crate::store::{ChallengeRecord, LeaseRecord, SegmentRecord, WorkerStore};
 use inferium_chain::{GetError, LightClient, Sender, VerifiedBlock};
-use inferium_engine::{Model, Prover, TextModel};
+use inferium_engine::{AuditDesk, Model, Prover, TextModel};
 use inferium_ledger::{Node, StateKey};
 use inferium_store::StoreError;
 use inferium_train::Ground;
@@ -197,6 +197,7 @@ impl Worker {
             leases: BTreeMap::new(),
             answering: BTreeSet::new(),
             showing: BTreeSet::new(),
+            audits: Arc::default(),
             own_tx,
             saved_cursor: from.unwrap_or(0),
             followed: 0,
@@ -272,6 +273,8 @@ struct Core {
     answering: BTreeSet<StallId>,
     /// Challenges of its jobs.
     showing: BTreeSet<(SegmentId, NodeId)>,
+    /// The run that challenges look into.
+    audits: Arc<tokio::sync::Mutex<AuditDesk>>,
     own_tx: mpsc::Sender<Own>,
     saved_cursor: u64,
     /// The last block that was handled.

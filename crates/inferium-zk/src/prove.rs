@@ -253,9 +253,9 @@ impl ProvingKey {
         let of_trace = [early_trace, trace_point].into_iter().map(|point| embed(&point, variables, false));
         let of_trace: Vec<_> = of_trace.chain(of_pads.iter().map(|point| embed(point, variables, true))).collect();
         let openings = [
-            self.weights.open_again(&[weights_point], &mut transcript)?,
-            input.committed.open(&[early_input, input_point], &mut transcript)?,
-            trace.open(&of_trace, &mut transcript)?,
+            self.weights.open_again(&[weights_point], &mut transcript.fork("weights"))?,
+            input.committed.open(&[early_input, input_point], &mut transcript.fork("input"))?,
+            trace.open(&of_trace, &mut transcript.fork("trace"))?,
         ];
         let parts = Parts { trace: root, early, messages, late, mask, openings };
         Proof::new(&parts).ok_or(ProveError::Statement("a proof that can't be written"))

@@ -14,7 +14,7 @@ use crate::field::{EF, F};
 pub(crate) type Challenger = SerializingChallenger32<F, HashChallenger<u8, Blake3, 32>>;
 
 /// Name and version of the protocol. Any change of what is absorbed, proved or checked is another version.
-pub(crate) const PROTOCOL: &str = "inferium zk proof of inference 2026-11 v2";
+pub(crate) const PROTOCOL: &str = "inferium zk proof of inference 2026-12 v3";
 
 #[derive(Clone)]
 pub(crate) struct Transcript {
@@ -45,14 +45,24 @@ impl Transcript {
         self.challenger.observe_algebra_element(element);
     }
 
-    /// A digest of all that was said and drawn.
-    pub(crate) fn seal(mut self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("inferium zk transcript end 2026-11");
-        for _ in 0..2 {
-            let coefficients = self.challenge();
-            for coefficient in coefficients.as_basis_coefficients_slice() {
-                let coefficient: &F = coefficient;
-                hasher.update(&coefficient.as_canonical_u32().to_le_bytes());
+    /// The transcript of one opening, begun with everything before it. Openings are checked beside each other, so none of them is in
+    /// another's transcript; all that they claim is in each.
+    pub(crate) fn fork(&self, name: &str) -> Self {
+        let mut fork = self.clone();
+        fork.digest("opening", blake3::hash(name.as_bytes()).as_bytes());
+        fork
+    }
+
+    /// A digest of all that was said and drawn, to the ends of these.
+    pub(crate) fn seal(ends: impl IntoIterator<Item = Self>) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("inferium zk transcript end 2026-12");
+        for mut end in ends {
+            for _ in 0..2 {
+                let coefficients = end.challenge();
+                for coefficient in coefficients.as_basis_coefficients_slice() {
+                    let coefficient: &F = coefficient;
+                    hasher.update(&coefficient.as_canonical_u32().to_le_bytes());
+                }
             }
         }
         *hasher.finalize().as_bytes()

@@ -1,12 +1,13 @@
 //! The verifier. The prover runs most of it too: of a hiding proof it has to know what will be checked.
 
 use p3_field::PrimeCharacteristicRing;
+use p3_maybe_rayon::prelude::join;
 
 use crate::channel::{Demand, Lin, Reader};
 use crate::error::VerifyError;
 use crate::field::{EF, F};
 use crate::mask::pad_variables;
-use crate::oracle::Root;
+use crate::oracle::{Opening, Root};
 use crate::proof::Proof;
 use crate::statement::{Hiding, Statement, VerifyingKey};
 use crate::transcript::Transcript;
@@ -146,15 +147,26 @@ pub fn verify_traced(key: &VerifyingKey, statement: &Statement, proof: &Proof) -
     let trace = committed_variables(key, is_hiding);
     let [weights_value, input_value, trace_value] = parts.late;
     let [early_input_value, early_trace_value] = parts.early;
-    let claims = [(weights_point, weights_value)];
-    of_weights.verify("weights", weights, &key.weights, &claims, &mut transcript)?;
-    let claims = [(early_input, early_input_value), (input_point, input_value)];
-    of_input.verify("input", input, &statement.input, &claims, &mut transcript)?;
-    let claims: Vec<_> = [(early_trace, early_trace_value), (trace_point, trace_value)]
+    let of_columns: Vec<_> = [(early_trace, early_trace_value), (trace_point, trace_value)]
         .into_iter()
         .map(|(point, value)| (embed(&point, trace, false), value))
         .chain(of_pads.into_iter().map(|(point, value)| (embed(&point, trace, true), value)))
         .collect();
-    of_trace.verify("trace", trace, &parts.trace, &claims, &mut transcript)?;
-    Ok(transcript.seal())
+    let opening =
+        |opening: &Opening, (name, variables): (&'static str, usize), root: &Root, claims: &[(Vec<EF>, EF)]| {
+            let mut end = transcript.fork(name);
+            opening.verify(name, variables, root, claims, &mut end).map(|()| end)
+        };
+    // The trace's takes longest, and the other two together about as long.
+    let ((weights_end, input_end), trace_end) = join(
+        || {
+            let of_input_claims = [(early_input, early_input_value), (input_point, input_value)];
+            (
+                opening(of_weights, ("weights", weights), &key.weights, &[(weights_point, weights_value)]),
+                opening(of_input, ("input", input), &statement.input, &of_input_claims),
+            )
+        },
+        || opening(of_trace, ("trace", trace), &parts.trace, &of_columns),
+    );
+    Ok(Transcript::seal([weights_end?, input_end?, trace_end?]))
 }

@@ -127,7 +127,8 @@ impl Judged {
         let Some((draw, doubted)) = doubts.into_iter().find(|(_, doubted)| !doubted.is_empty()) else {
             return self.draws.iter().find_map(|draw| untraced(&draw.votes)).map_or(Ok(None), |job| {
                 Err(Failure::refused(format!(
-                    "verdicts disagree about the embeddings of job {job}: vectors are compared whole, and have no trace"
+                    "verdicts disagree about the embeddings of job {job}: vectors are compared whole, and have no \
+                     trace (those of models of integers are challenged instead: V11)"
                 )))
             });
         };

@@ -1,15 +1,19 @@
 //! What this process has used: as the kernel tells it, or nothing where it doesn't.
 
-/// The kernel counts processor time in hundredths of a second for programs, on every machine.
-const TICKS_PER_SECOND: f64 = 100.0;
+#[cfg(unix)]
+use std::time::Duration;
 
-/// Seconds of processor time, user and system, of all threads.
+/// Seconds of processor time, user and system, of all threads, as fine as the kernel's clock.
+#[cfg(unix)]
 pub(crate) fn cpu_seconds() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the program stands in brackets, and may hold anything.
-    let fields: Vec<&str> = text.rsplit(')').next()?.split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
-    Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(used).ok().map(|used| used.as_secs_f64())
+}
+
+/// Seconds of processor time, where no kernel says.
+#[cfg(not(unix))]
+pub(crate) fn cpu_seconds() -> Option<f64> {
+    None
 }
 
 /// Most memory that was resident at a time, in bytes.

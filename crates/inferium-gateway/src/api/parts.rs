@@ -34,13 +34,13 @@ pub(super) fn pack<T>(
     let mut specs = Vec::new();
     // A job counts a token for each part's answer, and fits into what leases are asked for.
     let room = usize::try_from(model.context_tokens).unwrap_or(usize::MAX).min(JOB_TOKENS_MAX + JOB_PARTS_MAX);
-    let parts_max = model.model.parts_max().min(JOB_PARTS_MAX);
     let (mut packed, mut packed_tokens) = (Vec::new(), 0usize);
     for part in parts {
         let (part, tokens) = part?;
         let with_it = packed_tokens.saturating_add(tokens);
-        let is_full =
-            packed.len() >= parts_max || with_it > JOB_TOKENS_MAX || with_it.saturating_add(packed.len() + 1) > room;
+        let is_full = packed.len() >= JOB_PARTS_MAX
+            || with_it > JOB_TOKENS_MAX
+            || with_it.saturating_add(packed.len() + 1) > room;
         if is_full && !packed.is_empty() {
             specs.push(spec((model, payer), payload(std::mem::take(&mut packed)), packed_tokens)?);
             packed_tokens = 0;

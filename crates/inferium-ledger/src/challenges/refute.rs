@@ -6,8 +6,8 @@ use crate::entries::{Challenge, ShownRun};
 use crate::execute::Block;
 use inferium_exact::{Layout, MODEL_PIECE, Operands, Outline, Rise, Span, TRACE_CHUNK, climb_to_id, direction};
 use inferium_types::{
-    ClassifierInputs, Digest, Embedding, JobAnswer, JobInput, JobOutput, JobPayload, Logits, NodeId, OpenedChunk,
-    OpenedPiece, Refutation, RefutedClaim, SegmentId,
+    CommittedKind, Digest, Embedding, Logits, NodeId, OpenedChunk, OpenedInput, OpenedOutput, OpenedPiece, Refutation,
+    RefutedClaim, SegmentId,
 };
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const fn not(why: &'static str) -> Rejection {
 }
 
 impl Block {
-    /// SPEC V11: the challenger, at any time once a run is shown. What does not convict changes nothing.
+    /// SPEC V11: the challenger, at any time; but for parts that are not there once a run is shown. What does not convict changes nothing.
     pub(crate) fn refute_trace(
         &mut self,
         sender: NodeId,
@@ -26,11 +26,22 @@ impl Block {
     ) -> Result<(), Rejection> {
         let key: ChallengeKey = (segment, sender);
         let challenge = self.state.challenges.get(&key).cloned().ok_or(Rejection::Unknown { what: "challenge" })?;
-        let run = challenge.run.as_ref().filter(|_| challenge.is_open());
-        let run = run.ok_or(Rejection::WrongState { what: "a refutation of what is not shown" })?;
+        if !challenge.is_open() {
+            return Err(Rejection::WrongState { what: "a refutation of what is over" });
+        }
         let profile = self.state.profiles.get(&challenge.profile).ok_or(Rejection::Unknown { what: "profile" })?;
-        let outline = outline(&refutation.outline, &profile.profile.weights_root)?;
         let runs = runs_of(&profile.profile).ok_or(not("the profile is not of integers"))?;
+        if let Some(is_other) = aside(&challenge, runs, &refutation.claim)? {
+            return if is_other {
+                self.uphold_challenge(key, &challenge, true);
+                Ok(())
+            } else {
+                Err(not("each part was answered"))
+            };
+        }
+        let run = challenge.run.as_ref();
+        let run = run.ok_or(Rejection::WrongState { what: "a refutation of what is not shown" })?;
+        let outline = outline(&refutation.outline, &profile.profile.weights_root)?;
         let is_whole = runs == Runs::Texts || run.trace.before == Digest::ZERO;
         let layout =
             outline.laid_out(run.trace.length).filter(|layout| layout.values() == run.trace.values && is_whole);
@@ -44,13 +55,13 @@ impl Block {
                 opened.pieces = pieces_of(pieces, weights)?;
                 refute_tile(run, &layout, *tile, &mut opened)?
             }
-            (RefutedClaim::Input { at, payload }, Some(layout)) => {
-                refute_input(&challenge, run, (&layout, runs), *at, payload)?;
+            (RefutedClaim::Input { at, opened }, Some(layout)) => {
+                refute_input(&challenge, run, (&layout, runs), *at, opened)?;
                 true
             }
-            (RefutedClaim::Output { output, chunks }, Some(layout)) => {
+            (RefutedClaim::Output { opened: shown, chunks }, Some(layout)) => {
                 let opened = Opened { run, outline: &outline, chunks: open(run, chunks)?, pieces: BTreeMap::new() };
-                refute_output(&challenge, (&layout, runs), output, &opened)?;
+                refute_output(&challenge, (&layout, runs), shown, &opened)?;
                 true
             }
         };
@@ -164,31 +175,60 @@ fn refute_tile(run: &ShownRun, layout: &Layout, tile: u32, opened: &mut Opened<'
     }
 }
 
+/// What is claimed without a part of it: true where kind or number of the parts are others than the model's answers. `None` of other claims.
+fn aside(challenge: &Challenge, runs: Runs, claim: &RefutedClaim) -> Result<Option<bool>, Rejection> {
+    match claim {
+        RefutedClaim::Input { opened: opened @ OpenedInput::Aside(_), .. } => {
+            is_other_input(challenge, runs, opened).map(Some)
+        }
+        RefutedClaim::Output { opened: opened @ OpenedOutput::Aside(_), .. } => {
+            is_other_output(challenge, runs, opened).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Shown of what the request commits to: whether that is no input of the model, or has another number of parts than were answered.
+fn is_other_input(challenge: &Challenge, runs: Runs, opened: &OpenedInput) -> Result<bool, Rejection> {
+    let expected = match runs {
+        Runs::Tensors => CommittedKind::Tensors,
+        Runs::Tokens => CommittedKind::Tokens,
+        // What a text's input is made of no ledger can compute.
+        Runs::Texts => return Err(not("the input is not of integers")),
+    };
+    let committed = opened.committed().filter(|_| opened.commitment() == Some(challenge.input));
+    let committed = committed.ok_or(not("the request commits to another input"))?;
+    Ok((committed.kind, committed.parts) != (expected, challenge.items.into()))
+}
+
+/// The same of what the result commits to.
+fn is_other_output(challenge: &Challenge, runs: Runs, opened: &OpenedOutput) -> Result<bool, Rejection> {
+    let expected = match runs {
+        Runs::Tensors | Runs::Texts => CommittedKind::Logits,
+        Runs::Tokens => CommittedKind::Vectors,
+    };
+    let committed = opened.committed().filter(|_| opened.commitment() == Some(challenge.output));
+    let committed = committed.ok_or(not("the result commits to another output"))?;
+    Ok((committed.kind, committed.parts) != (expected, challenge.items.into()))
+}
+
 /// Another length than the input's, or a value of the shown chunk that is not the input's.
 fn refute_input(
     challenge: &Challenge,
     run: &ShownRun,
     (layout, runs): (&Layout, Runs),
     at: u64,
-    payload: &JobPayload,
+    opened: &OpenedInput,
 ) -> Result<(), Rejection> {
-    if payload.commitment() != challenge.input {
-        return Err(not("the request commits to another payload"));
+    let is_other = is_other_input(challenge, runs, opened)?;
+    let OpenedInput::Part { part, path, .. } = opened else { return Err(not("no part is opened")) };
+    if is_other {
+        return Ok(());
     }
-    let item = usize::try_from(run.item).map_err(|_| Rejection::Overflow)?;
-    let asked: Option<Vec<i32>> = match (&payload.input, runs) {
-        (JobInput::Classify(ClassifierInputs::Tensors(tensors)), Runs::Tensors) => {
-            tensors.get(item).map(|tensor| tensor.iter().map(|element| i32::from(*element)).collect())
-        }
-        // A token that no integer can be is another one than any that is shown.
-        (JobInput::Embed { tokens, .. }, Runs::Tokens) => {
-            let token = |token: &u32| i32::try_from(*token).unwrap_or(i32::MIN);
-            tokens.get(item).map(|tokens| tokens.iter().map(token).collect())
-        }
-        // What a text's input is made of no ledger can compute.
-        _ => return Err(not("the input is not of integers")),
-    };
-    let asked = asked.ok_or(not("the payload has no such input"))?;
+    if path.index != u64::from(run.item) {
+        return Err(not("it is another part of the input"));
+    }
+    let asked = part.integers();
     if u32::try_from(asked.len()) != Ok(run.trace.length) {
         return Ok(());
     }
@@ -196,7 +236,7 @@ fn refute_input(
     let Some((0, index)) = layout.place(at) else { return Err(not("the value is not the input's")) };
     let index = usize::try_from(index).map_err(|_| Rejection::Overflow)?;
     match asked.get(index) {
-        Some(asked) if *asked == shown => Err(not("the value is the input's")),
+        Some(asked) if *asked == i64::from(shown) => Err(not("the value is the input's")),
         Some(_) | None => Ok(()),
     }
 }
@@ -205,20 +245,18 @@ fn refute_input(
 fn refute_output(
     challenge: &Challenge,
     (layout, runs): (&Layout, Runs),
-    output: &JobOutput,
+    shown: &OpenedOutput,
     opened: &Opened<'_>,
 ) -> Result<(), Rejection> {
-    if output.commitment() != challenge.output {
-        return Err(not("the result commits to another output"));
+    let is_other = is_other_output(challenge, runs, shown)?;
+    let OpenedOutput::Part { said, path, .. } = shown else { return Err(not("no part is opened")) };
+    if is_other {
+        return Ok(());
     }
-    let item = usize::try_from(opened.run.item).map_err(|_| Rejection::Overflow)?;
-    let said = match (&output.answer, runs) {
-        (JobAnswer::Logits(answers), Runs::Tensors | Runs::Texts) => answers.get(item).map(Logits::digest),
-        (JobAnswer::Embeddings(vectors), Runs::Tokens) => vectors.get(item).map(Embedding::digest),
-        _ => None,
-    };
-    // An answer of another kind, none to this input, or one that the evidence does not speak of.
-    if said != Some(opened.run.said) {
+    if path.index != u64::from(opened.run.item) {
+        return Err(not("it is another part of the output"));
+    }
+    if *said != opened.run.said {
         return Ok(());
     }
     let last = layout.tensors().saturating_sub(1);
@@ -229,5 +267,5 @@ fn refute_output(
         Runs::Tensors | Runs::Texts => Some(Logits::new(values).digest()),
         Runs::Tokens => direction(&values).map(|vector| Embedding::new(&vector).digest()),
     };
-    if ends == said { Err(not("the answer is what the trace ends with")) } else { Ok(()) }
+    if ends == Some(*said) { Err(not("the answer is what the trace ends with")) } else { Ok(()) }
 }

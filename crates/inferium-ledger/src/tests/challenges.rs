@@ -6,8 +6,8 @@ use super::support::*;
 use crate::{Rejection, Runs, SegmentState, Turn, runs_of};
 use inferium_exact::{Model, synthetic};
 use inferium_types::{
-    Amount, ChallengeEnd, ClassifierInputs, Digest, EngineClass, Event, JobPayload, NodeId, OpenedPiece, RefutedClaim,
-    RejectReason, SegmentId, SlashRule, TraceAsked, TraceRoot, TraceShown, TransactionBody,
+    Amount, ChallengeEnd, ClassifierInputs, Digest, EngineClass, Event, JobPayload, NodeId, OpenedInput, OpenedOutput,
+    OpenedPiece, RefutedClaim, RejectReason, SegmentId, SlashRule, TraceAsked, TraceRoot, TraceShown, TransactionBody,
 };
 use player::{Lie, Player};
 
@@ -86,7 +86,9 @@ fn runs_of_sentence_encoders_are_followed_from_tokens_to_vectors() {
             assert_convicted(&player, &events);
         }
     }
-    for lie in [Lie::Input(2), Lie::Cut(3), Lie::Cut(1), Lie::Answer, Lie::Said, Lie::Short, Lie::Long, Lie::Before] {
+    let parts = [Lie::Unanswered, Lie::Unasked, Lie::OtherKind];
+    let runs = [Lie::Input(2), Lie::Cut(3), Lie::Cut(1), Lie::Answer, Lie::Said, Lie::Short, Lie::Long, Lie::Before];
+    for lie in runs.into_iter().chain(parts) {
         let (player, events) = play(player::SENTENCE, lie);
         assert_convicted(&player, &events);
     }
@@ -102,10 +104,10 @@ fn honest_vectors_can_not_be_refuted() {
     let refuse = |player: &Player, claim: RefutedClaim, why: &'static str| {
         player.chain.fails(&player.challenger, player.refutation(claim), &Rejection::Evidence { why });
     };
-    let output = |player: &Player, chunks| RefutedClaim::Output { output: player.output.clone(), chunks };
+    let output = |player: &Player, chunks| RefutedClaim::Output { opened: player.opened_output(), chunks };
     refuse(&player, output(&player, player.last_chunks()), "the answer is what the trace ends with");
     refuse(&player, output(&player, Vec::new()), "a last value is not opened");
-    let input = |payload: &JobPayload, at| RefutedClaim::Input { at, payload: payload.clone() };
+    let input = |payload: &JobPayload, at| RefutedClaim::Input { at, opened: payload.open_part(1).unwrap() };
     refuse(&player, input(&player.payload, 0), "the value is not shown");
     player.show();
     for at in 0..4 {
@@ -113,7 +115,7 @@ fn honest_vectors_can_not_be_refuted() {
     }
     refuse(&player, input(&player.payload, 4), "the value is not the input's");
     let tensors = JobPayload::classify([1; 32], ClassifierInputs::Tensors(vec![vec![0; 4]; 2]));
-    refuse(&player, input(&tensors, 0), "the request commits to another payload");
+    refuse(&player, input(&tensors, 0), "the request commits to another input");
     refuse(&player, RefutedClaim::Length, "the model computes so many values");
 }
 
@@ -149,7 +151,8 @@ fn trace_of_many_chunks_takes_one_more_look() {
 
 #[test]
 fn wrong_inputs_answers_and_lengths_are_refuted_too() {
-    for lie in [Lie::Input(3), Lie::Answer, Lie::Said, Lie::Short, Lie::Long, Lie::Before] {
+    let parts = [Lie::Unanswered, Lie::Unasked, Lie::OtherKind];
+    for lie in [Lie::Input(3), Lie::Answer, Lie::Said, Lie::Short, Lie::Long, Lie::Before].into_iter().chain(parts) {
         let (player, events) = play("mlp-tiny", lie);
         assert_convicted(&player, &events);
     }
@@ -194,16 +197,25 @@ fn honest_worker_can_not_be_refuted() {
         player.chain.fails(&player.challenger, player.refutation(claim), &Rejection::Evidence { why });
     };
     refuse(&player, RefutedClaim::Length, "the model computes so many values");
-    let output = |player: &Player, chunks| RefutedClaim::Output { output: player.output.clone(), chunks };
+    let output = |player: &Player, chunks| RefutedClaim::Output { opened: player.opened_output(), chunks };
     let chunks = player.last_chunks();
     refuse(&player, output(&player, chunks), "the answer is what the trace ends with");
     refuse(&player, output(&player, Vec::new()), "a last value is not opened");
     let mut other = player.output.clone();
     other.salt[0] ^= 1;
     let chunks = player.last_chunks();
-    refuse(&player, RefutedClaim::Output { output: other, chunks }, "the result commits to another output");
+    let opened = other.open_part(1).unwrap();
+    refuse(&player, RefutedClaim::Output { opened, chunks }, "the result commits to another output");
+    let (opened, chunks) = (player.output.open_part(0).unwrap(), player.last_chunks());
+    refuse(&player, RefutedClaim::Output { opened, chunks }, "it is another part of the output");
+    let opened = OpenedOutput::Aside(player.output.committed());
+    refuse(&player, RefutedClaim::Output { opened, chunks: Vec::new() }, "each part was answered");
+    let opened = OpenedInput::Aside(player.payload.committed());
+    refuse(&player, RefutedClaim::Input { at: 0, opened }, "each part was answered");
     player.show(); // the one chunk
-    let input = |player: &Player, at| RefutedClaim::Input { at, payload: player.payload.clone() };
+    let opened = player.payload.open_part(0).unwrap();
+    refuse(&player, RefutedClaim::Input { at: 0, opened }, "it is another part of the input");
+    let input = |player: &Player, at| RefutedClaim::Input { at, opened: player.opened_input() };
     refuse(&player, input(&player, 0), "the value is the input's");
     refuse(&player, input(&player, 12), "the value is not the input's");
     refuse(&player, input(&player, 1_000), "the value is not shown");
@@ -234,7 +246,7 @@ fn honest_worker_can_not_be_refuted() {
     // Once is enough.
     player.chain.fails(&player.challenger, player.opening(), &Rejection::Exists { what: "challenge" });
     let unknown = player.refutation(RefutedClaim::Length);
-    let expected = Rejection::WrongState { what: "a refutation of what is not shown" };
+    let expected = Rejection::WrongState { what: "a refutation of what is over" };
     player.chain.fails(&player.challenger, unknown, &expected);
     // What it held up is paid, and nothing of it stays.
     player.settle();
@@ -307,9 +319,10 @@ fn only_what_was_asked_is_shown() {
     let beyond = Rejection::OutOfBounds { field: "index" };
     player.chain.fails(&player.challenger, player.asking(2), &beyond);
     player.ask(player.item.into());
-    let TraceShown::Run { said, trace } = player.answer() else { panic!("a run") };
-    refuse(&player, TraceShown::Run { said, trace: TraceRoot { values: trace.values + 1, ..trace } });
-    refuse(&player, TraceShown::Run { said: Digest::ZERO, trace });
+    let TraceShown::Run { salt, said, trace } = player.answer() else { panic!("a run") };
+    refuse(&player, TraceShown::Run { salt, said, trace: TraceRoot { values: trace.values + 1, ..trace } });
+    refuse(&player, TraceShown::Run { salt, said: Digest::ZERO, trace });
+    refuse(&player, TraceShown::Run { salt: Digest::ZERO, said, trace });
     player.show();
     let TraceShown::Chunk(values) = player.answer() else { panic!("a chunk") };
     let mut other = values.clone();

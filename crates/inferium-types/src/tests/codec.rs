@@ -89,6 +89,10 @@ fn unknown_tags_are_refused() {
     check::<TraceShown>(5);
     check::<ChallengeEnd>(4);
     check::<RefutedClaim>(4);
+    check::<CommittedKind>(5);
+    check::<OpenedInput>(2);
+    check::<OpenedOutput>(2);
+    check::<InputPart>(2);
 }
 
 #[test]

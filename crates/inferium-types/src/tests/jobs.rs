@@ -84,10 +84,11 @@ fn embeddings_are_their_bits() {
     assert_eq!(bits, values.map(f32::to_bits));
     assert_eq!(crate::decode::<Embedding>(&encode(&embedding)).unwrap(), embedding);
     let positive = Embedding::new(&[1.0, 0.0, f32::NAN, f32::from_bits(1)]);
-    let leaf = |embedding: &Embedding| embedding.leaf(&Digest::ZERO);
+    let leaf = |embedding: &Embedding| embedding.leaf(&Digest::ZERO, &Digest::ZERO);
     assert!(positive != embedding && leaf(&positive) != leaf(&embedding));
     assert_ne!(leaf(&Embedding::new(&values[..3])), leaf(&embedding));
-    assert_ne!(embedding.leaf(&Digest::sha256(b"states")), leaf(&embedding));
+    assert_ne!(embedding.leaf(&Digest::ZERO, &Digest::sha256(b"states")), leaf(&embedding));
+    assert_ne!(embedding.leaf(&Digest::sha256(b"salt"), &Digest::ZERO), leaf(&embedding));
     let answer = JobAnswer::Embeddings(vec![embedding]);
     assert_eq!((answer.len(), answer.is_empty(), JobAnswer::Embeddings(Vec::new()).is_empty()), (1, false, true));
 }
@@ -192,14 +193,12 @@ fn inputs_of_classifiers_have_limits() {
         assert_eq!((check(1), check(limits::TEXTS_MAX)), (Ok(()), Ok(())));
         assert_eq!(check(limits::TEXTS_MAX + 1), Err(ImpossibleJob::Texts { count: limits::TEXTS_MAX + 1 }));
     }
-    let tokens = [0, 1, 64, 65, 784].map(|elements| ClassifierInputs::tensor_tokens(elements, 1, 1));
+    let tokens = [0, 1, 64, 65, 784].map(|elements| ClassifierInputs::tensor_tokens(elements, 1));
     assert_eq!(tokens, [1, 1, 1, 2, 13]);
     let work = limits::TOKEN_MULTIPLICATIONS;
-    let tokens = [0, work, work + 1, 20 * work].map(|work| ClassifierInputs::tensor_tokens(128, work, 1));
+    let tokens = [0, work, work + 1, 20 * work].map(|work| ClassifierInputs::tensor_tokens(128, work));
     assert_eq!(tokens, [2, 2, 2, 20]);
-    let tokens = [1, 32, 33, 4_096].map(|classes| ClassifierInputs::tensor_tokens(1, 1, classes));
-    assert_eq!(tokens, [1, 1, 2, 128]);
-    let largest = ClassifierInputs::tensor_tokens(limits::TENSOR_ELEMENTS_MAX, 1, 1);
+    let largest = ClassifierInputs::tensor_tokens(limits::TENSOR_ELEMENTS_MAX, 1);
     assert_eq!((largest, largest + 1), (255, crate::FORCED_TOKENS), "the largest can be planted, with its answer");
     let input = JobInput::Classify(ClassifierInputs::Tensors(vec![vec![1]; 3]));
     assert_eq!((input.parts(), input.no_answer()), (Some(3), JobAnswer::Logits(Vec::new())));
@@ -212,8 +211,10 @@ fn logits_name_the_first_of_the_largest() {
     assert_eq!([label(&[1, 3, 2]), label(&[3, 3]), label(&[-2, -1]), label(&[]), label(&[i32::MIN])], [1, 0, 1, 0, 0]);
     let logits = Logits::new(vec![1, -1]);
     assert_eq!(crate::decode::<Logits>(&encode(&logits)).unwrap(), logits);
-    assert_ne!(logits.leaf(&Digest::ZERO), Logits::new(vec![1, -1, 0]).leaf(&Digest::ZERO));
-    assert_ne!(logits.leaf(&Digest::ZERO), logits.leaf(&Digest::sha256(b"states")));
+    let (none, some) = (Digest::ZERO, Digest::sha256(b"states"));
+    assert_ne!(logits.leaf(&none, &none), Logits::new(vec![1, -1, 0]).leaf(&none, &none));
+    assert_ne!(logits.leaf(&none, &none), logits.leaf(&none, &some));
+    assert_ne!(logits.leaf(&none, &some), logits.leaf(&some, &some), "salts");
     let mut answer = JobAnswer::Logits(vec![logits.clone()]);
     assert!(answer.append(JobAnswer::Logits(vec![logits])) && answer.len() == 2);
     assert!(!answer.append(JobAnswer::Embeddings(Vec::new())) && answer.len() == 2);

@@ -287,6 +287,7 @@ sample_structs! {
     OpenedPiece { node, part, piece, bytes, rises }
     OpenedChunk { chunk, values, path }
     Refutation { outline, claim }
+    Committed { kind, parts, root }
     TrainingInput { spec, data, vectors, at }
     ProvingInput { job, tensors, seed, hides }
     IntervalStart { index, root, before, state }
@@ -384,9 +385,13 @@ sample_enums! {
         RefuteTrace { segment, refutation }
     }
     TraceAsked { Leaves {} Run { item } Span { first, chunks } Chunk { chunk } Sums { at } }
-    TraceShown { Leaves { 0 } Run { said, trace } Span { 0 } Chunk { 0 } Sums { 0 } }
+    TraceShown { Leaves { 0 } Run { salt, said, trace } Span { 0 } Chunk { 0 } Sums { 0 } }
     ChallengeEnd { Refuted {} Withheld {} Abandoned {} Moot {} }
-    RefutedClaim { Length {} Tile { tile, chunks, pieces } Input { at, payload } Output { output, chunks } }
+    RefutedClaim { Length {} Tile { tile, chunks, pieces } Input { at, opened } Output { opened, chunks } }
+    CommittedKind { Whole {} Tensors {} Tokens {} Logits {} Vectors {} }
+    InputPart { Tensor { 0 } Tokens { text, tokens } }
+    OpenedInput { Aside { 0 } Part { salt, part, path } }
+    OpenedOutput { Aside { 0 } Part { kind, salt, said, path } }
     LeaseEnd { Exhausted {} Expired {} ClosedByGateway {} ClosedByWorker {} Fault {} Undecided {} }
     RejectReason { ProvenWrong { job, fault } Unresolved {} Unavailable {} Unopened {} Statistics {} RunOver {} }
     SlashRule {
@@ -528,6 +533,10 @@ macro_rules! for_each_type {
             TokenScore,
             JobAnswer,
             JobOutput,
+            Committed,
+            InputPart,
+            OpenedInput,
+            OpenedOutput,
             JobOpening,
             JobResult,
             JobLeaf,

@@ -56,6 +56,10 @@ fn rejected(segment: SegmentId) -> Event {
     Event::SegmentRejected { segment, lease: LeaseId::new(Digest::ZERO), worker, gateway, reason }
 }
 
+fn dismissed(segment: SegmentId) -> Event {
+    Event::DisputeClosed { segment, challenger: node(7), upheld: false, returned: Amount::ZERO }
+}
+
 fn open(path: &Path, room: Room) -> (Archive, Arc<VerdictStore>) {
     let store = Arc::new(VerdictStore::open(path, &key()).unwrap());
     (Archive::open(Arc::clone(&store), room).unwrap(), store)
@@ -95,7 +99,7 @@ fn is_kept(archive: &Archive, byte: u8) -> bool {
 
 #[test]
 fn agreement_ends_it_with_the_decision_and_disagreement_a_day_later() {
-    for decided in [approved, rejected] {
+    for decided in [approved, rejected, dismissed] {
         let path = path("archive-day");
         let (archive, _) = open(&path, Room::default());
         keep(&archive, 1, 5, &[(1, VALID)]);

@@ -2,7 +2,7 @@
 
 use super::{DrawnJob, Replayed};
 use inferium_engine::{Classifier, ClassifierInput, EngineError};
-use inferium_types::{JobAnswer, JobFault, ReplayStatistics, merkle_root};
+use inferium_types::{FinishReason, JobAnswer, JobFault, ReplayStatistics, merkle_root, part_salt};
 use std::sync::Arc;
 
 /// Exact checks and replay of a job that classifies `inputs`.
@@ -12,8 +12,8 @@ pub(super) async fn check(
     inputs: Vec<ClassifierInput>,
 ) -> Result<Result<Replayed, JobFault>, EngineError> {
     let JobAnswer::Logits(claimed) = &drawn.job.output.answer else { return Ok(Err(JobFault::Classification)) };
-    if !drawn.is_whole(inputs.len()) {
-        return Ok(Err(JobFault::Finish));
+    if !drawn.has_all(inputs.len()) {
+        return Ok(Err(JobFault::Classification));
     }
     let (mut all, mut leaves) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
     for input in inputs {
@@ -23,11 +23,14 @@ pub(super) async fn check(
             Err(EngineError::NotFinite) => return Ok(Err(JobFault::Classification)),
             Err(error) => return Err(error),
         };
-        leaves.push(logits.leaf(&states));
+        leaves.push(logits.leaf(&part_salt(&drawn.job.output.salt, all.len()), &states));
         all.push(logits);
     }
     if all != *claimed || merkle_root(&leaves) != drawn.leaf.result.evidence_root {
         return Ok(Err(JobFault::Classification));
+    }
+    if drawn.leaf.result.finish != FinishReason::EndOfText {
+        return Ok(Err(JobFault::Finish));
     }
     Ok(Ok(Replayed { digests: leaves, statistics: ReplayStatistics::default() }))
 }

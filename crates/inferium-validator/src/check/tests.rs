@@ -22,6 +22,9 @@ use inferium_types::{
 };
 use std::sync::Arc;
 
+/// Of every output here.
+const SALT: [u8; 32] = [2; 32];
+
 fn engine_of(flavour: u64) -> MockEngine {
     MockEngine::new(MockOptions { flavour, ..MockOptions::default() })
 }
@@ -77,6 +80,7 @@ const fn plan(sequence: u64) -> Plan {
     }
 }
 
+#[derive(Clone)]
 struct Job {
     leaf: JobLeaf,
     evidence: JobEvidence,
@@ -181,7 +185,7 @@ async fn answer(engine: MockEngine, payload: JobPayload, request: JobRequest, pl
     }
     let measured = fingerprint.map(Fingerprint::finish);
     let text = JobAnswer::Text { tokens: answer.tokens().to_vec(), text: answer.text().to_owned(), scores };
-    let output = JobOutput { salt: [2; 32], answer: text };
+    let output = JobOutput { salt: SALT, answer: text };
     let result = JobResult {
         request: request.digest(),
         output_commitment: output.commitment(),
@@ -229,7 +233,7 @@ fn bound(
     finish: FinishReason,
 ) -> Job {
     let completion_tokens = u32::try_from(answer.len()).unwrap();
-    let output = JobOutput { salt: [2; 32], answer };
+    let output = JobOutput { salt: SALT, answer };
     let result = JobResult {
         request: request.digest(),
         output_commitment: output.commitment(),

@@ -74,7 +74,8 @@ impl Shared {
 }
 
 impl Source<'_> {
-    /// What the judgement was made with. Embeddings are compared whole, vector by vector, and have no trace.
+    /// What the judgement was made with. Embeddings are compared whole, vector by vector, and have no
+    /// trace; runs of models of integers are challenged instead (V11).
     fn engine(&self, about: Judgement) -> Result<&Arc<dyn Engine>, Refused> {
         let profile = self.archive.profile(about).ok_or(Refused::NotKept)?;
         match self.models.get(&profile) {

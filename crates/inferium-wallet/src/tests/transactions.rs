@@ -4,12 +4,13 @@ use super::key;
 use crate::{describe, takes};
 use inferium_types::{
     Accelerator, AccountId, AgentId, AgentLimits, AgentSpend, AgentTerms, Amount, CapabilityReport, ChainId,
-    ChallengeTerms, Digest, EngineClass, FinishReason, ForeignBounds, JobAnswer, JobFault, JobId, JobLeaf, JobOutput,
-    JobPayload, JobProof, JobRequest, JobResult, JobTotals, LeaseId, MerklePath, ModelProfile, ModelTask, NodeRole,
-    OfferTerms, ParameterChange, Ppm, Price, ProfileId, ProposalAction, ProposalTerms, Recipients, Refutation,
-    RefutedClaim, RequestProof, RunTerms, SamplingParams, SegmentCommitment, SegmentId, SegmentTerms, Signature,
-    SignedTotals, SpendOrder, SpendingPolicy, StallId, TaskKind, TaskTerms, Tier, TraceRoot, TraceShown, Transaction,
-    TransactionBody, Usage, VerdictVote, VerificationMode, VoteChoice, VrfPublicKey,
+    ChallengeTerms, ClassifierInputs, Digest, EngineClass, FinishReason, ForeignBounds, JobAnswer, JobFault, JobId,
+    JobLeaf, JobOutput, JobPayload, JobProof, JobRequest, JobResult, JobTotals, LeaseId, Logits, MerklePath,
+    ModelProfile, ModelTask, NodeRole, OfferTerms, OpenedInput, OpenedOutput, ParameterChange, Ppm, Price, ProfileId,
+    ProposalAction, ProposalTerms, Recipients, Refutation, RefutedClaim, RequestProof, RunTerms, SamplingParams,
+    SegmentCommitment, SegmentId, SegmentTerms, Signature, SignedTotals, SpendOrder, SpendingPolicy, StallId, TaskKind,
+    TaskTerms, Tier, TraceRoot, TraceShown, Transaction, TransactionBody, Usage, VerdictVote, VerificationMode,
+    VoteChoice, VrfPublicKey,
 };
 
 const OTHER: AccountId = AccountId::from_bytes([0xab; 32]);
@@ -336,9 +337,12 @@ fn challenges(segment: SegmentId) -> Vec<(TransactionBody, Vec<String>)> {
         TransactionBody::RefuteTrace { segment, refutation }
     };
     let trace = TraceRoot { before: Digest::ZERO, length: 12, values: 4_242, root: digest("root") };
-    let run = TraceShown::Run { said: digest("said"), trace };
-    let output = JobOutput { salt: [1; 32], answer: JobAnswer::Logits(Vec::new()) };
-    let payload = JobPayload::embed([1; 32], Vec::new());
+    let run = TraceShown::Run { salt: digest("salt"), said: digest("said"), trace };
+    let answer = JobAnswer::Logits(vec![Logits::new(vec![1, 2]); 2]);
+    let output = JobOutput { salt: [1; 32], answer };
+    let payload = JobPayload::classify([1; 32], ClassifierInputs::Tensors(vec![vec![1; 4]; 3]));
+    let input = |at, opened| refute(RefutedClaim::Input { at, opened });
+    let answer = |opened| refute(RefutedClaim::Output { opened, chunks: Vec::new() });
     vec![
         (TransactionBody::OpenChallenge { terms: Box::new(terms) }, of(&["bond", "17", &request().job.to_string()])),
         (TransactionBody::AskTrace { segment, index: 4_711 }, of(&["challenged", "4711"])),
@@ -349,8 +353,10 @@ fn challenges(segment: SegmentId) -> Vec<(TransactionBody, Vec<String>)> {
         (show(TraceShown::Sums(vec![1; 13])), of(&["13 partial sums", "by everyone"])),
         (refute(RefutedClaim::Length), of(&["number of values"])),
         (refute(RefutedClaim::Tile { tile: 77, chunks: Vec::new(), pieces: Vec::new() }), of(&["tile 77"])),
-        (refute(RefutedClaim::Input { at: 55, payload }), of(&["value 55", "whole input"])),
-        (refute(RefutedClaim::Output { output, chunks: Vec::new() }), of(&["answer", "by everyone"])),
+        (input(55, payload.open_part(1).unwrap()), of(&["value 55", "one input"])),
+        (input(0, OpenedInput::Aside(payload.committed())), of(&["3 tensors", "none"])),
+        (answer(output.open_part(1).unwrap()), of(&["answer", "by everyone"])),
+        (answer(OpenedOutput::Aside(output.committed())), of(&["2 lists of numbers", "none"])),
     ]
 }
 

@@ -1,7 +1,10 @@
 //! What is signed about challenged jobs, in words (SPEC V11). Hashes and values that are shown are counted: no one reads them.
 
 use super::Description;
-use inferium_types::{ChallengeTerms, NodeId, Refutation, RefutedClaim, SegmentId, TraceShown};
+use inferium_types::{
+    ChallengeTerms, Committed, CommittedKind, NodeId, OpenedInput, OpenedOutput, Refutation, RefutedClaim, SegmentId,
+    TraceShown,
+};
 
 pub(super) fn opened(terms: &ChallengeTerms) -> Description {
     let ChallengeTerms { segment, leaf, path } = terms;
@@ -36,14 +39,33 @@ pub(super) fn refuted(segment: &SegmentId, refutation: &Refutation) -> Descripti
         RefutedClaim::Tile { tile, chunks, .. } => {
             format!("tile {tile} is wrong; {} chunks of values are opened, readable by everyone", chunks.len())
         }
-        RefutedClaim::Input { at, .. } => {
-            format!("value {at} is not the input's; the job's whole input is opened, readable by everyone")
+        RefutedClaim::Input { opened: OpenedInput::Aside(input), .. } => {
+            format!("{} is no input of this model with as many answers; none is opened", words(input))
         }
-        RefutedClaim::Output { .. } => {
-            "it ends in another answer; the job's answer is opened, readable by everyone".to_owned()
+        RefutedClaim::Output { opened: OpenedOutput::Aside(output), .. } => {
+            format!("{} is no answer of this model to each input; none is opened", words(output))
+        }
+        RefutedClaim::Input { at, opened: OpenedInput::Part { .. } } => {
+            format!("value {at} is not the input's; this one input is opened, readable by everyone")
+        }
+        RefutedClaim::Output { chunks, .. } => {
+            let chunks = chunks.len();
+            format!("it ends in another answer; {chunks} chunks of last values are opened, readable by everyone")
         }
     };
     Description::new("Have the ledger compute what is wrong in a challenged run")
         .with("segment", segment)
         .with("claim", claim)
+}
+
+/// What is committed to.
+fn words(committed: &Committed) -> String {
+    let kind = match committed.kind {
+        CommittedKind::Whole => return "something without parts".to_owned(),
+        CommittedKind::Tensors => "tensors",
+        CommittedKind::Tokens => "texts with tokens",
+        CommittedKind::Logits => "lists of numbers",
+        CommittedKind::Vectors => "vectors",
+    };
+    format!("a list of {} {kind}", committed.parts)
 }

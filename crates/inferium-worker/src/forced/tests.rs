@@ -10,7 +10,7 @@ use crate::lease::{Agreement, LeaseUse, LeaseWork};
 use crate::store::{LeaseRecord, tests::lease_record};
 use inferium_types::{
     ChatMessage, ClassifierInputs, Digest, FORCED_ROOM, FORCED_TOKENS, ForcedKind, ForcedOrder, JobAnswer, JobInput,
-    JobLeaf, JobPayload, LeaseId, Ppm, SecretKey, TaskTerms, VerificationMode, VrfSecretKey, merkle_root,
+    JobLeaf, JobPayload, LeaseId, Ppm, SecretKey, TaskTerms, VerificationMode, VrfSecretKey, merkle_root, part_salt,
 };
 
 const SHARE: Ppm = Ppm::ONE;
@@ -216,8 +216,9 @@ async fn a_planted_text_is_a_neighbours() {
     let wrong = plant(embedding_context(None), work.record.lease, wrong).await.unwrap();
     assert!(wrong.leaf.result.evidence_root == order.wrong_root() && !is_embedded(&wrong).await);
     let JobAnswer::Embeddings(embeddings) = &job.evidence.output.answer else { panic!("no embeddings") };
+    let salt = part_salt(&job.evidence.output.salt, 0);
     for guess in [Digest::ZERO, Digest::sha256(b"states")] {
-        let leaves: Vec<Digest> = embeddings.iter().map(|embedding| embedding.leaf(&guess)).collect();
+        let leaves: Vec<Digest> = embeddings.iter().map(|embedding| embedding.leaf(&salt, &guess)).collect();
         assert_ne!(merkle_root(&leaves), job.leaf.result.evidence_root, "a right one is no different");
     }
 }

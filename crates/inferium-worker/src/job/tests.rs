@@ -11,7 +11,7 @@ use inferium_eval::{BoardDocument, fold_board};
 use inferium_types::{
     ChatMessage, ClassifierInputs, Continuation, Digest, FinishReason, FoldInput, JobAnswer, JobId, JobInput,
     JobPayload, JobRequest, LeaseId, SamplingParams, Shaping, TokenScore, VerificationMode, board_leaf, merkle_root,
-    replay_seed, wire::WorkerMessage,
+    part_salt, replay_seed, wire::WorkerMessage,
 };
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -162,14 +162,18 @@ async fn salt_is_the_requests_and_the_leases_own() {
 
 #[tokio::test]
 async fn every_crime_in_a_result_differs_from_honest_work() {
-    let (honest, _) = done(context(None), job(3)).await;
-    let honest = honest.unwrap();
     for crime in [Crime::EditedText, Crime::Truncated, Crime::OwnSeed, Crime::Warmer, Crime::Hotter, Crime::BestOfFour]
     {
-        let (outcome, _) = done(context(Some(crime)), job(3)).await;
-        let finished = outcome.unwrap();
-        assert_ne!(finished.leaf, honest.leaf, "{crime}");
-        assert!(!is_right(&finished).await, "{crime}");
+        let mut differing = 0;
+        for sequence in 0..4 {
+            let honest = done(context(None), job(sequence)).await.0.unwrap();
+            let finished = done(context(Some(crime)), job(sequence)).await.0.unwrap();
+            // A little more warmth draws the same tokens at times, a text may have nothing to edit: then there is nothing to find.
+            let differs = finished.leaf != honest.leaf;
+            assert_eq!(is_right(&finished).await, !differs, "{crime}");
+            differing += usize::from(differs);
+        }
+        assert!(differing > 0, "{crime}");
     }
     // The first answer is its own; the second one is the first again, byte for byte.
     let copying = context(Some(Crime::Copied));
@@ -355,7 +359,7 @@ pub(crate) async fn is_embedded(job: &FinishedJob) -> bool {
     while let Some(vector) = vectors.recv().await {
         let vector = vector.unwrap();
         let embedding = inferium_types::Embedding::new(&vector.values);
-        leaves.push(embedding.leaf(&vector.states));
+        leaves.push(embedding.leaf(&part_salt(&job.evidence.output.salt, expected.len()), &vector.states));
         expected.push(embedding);
     }
     job.leaf.is_consistent()
@@ -456,7 +460,7 @@ pub(crate) async fn is_classified(job: &FinishedJob) -> bool {
     let (mut expected, mut leaves) = (Vec::new(), Vec::new());
     for input in classifier.read(inputs).unwrap() {
         let (logits, states) = classifier.classify(input).await.unwrap();
-        leaves.push(logits.leaf(&states));
+        leaves.push(logits.leaf(&part_salt(&job.evidence.output.salt, expected.len()), &states));
         expected.push(logits);
     }
     job.leaf.is_consistent()

@@ -5,6 +5,7 @@ use crate::challenge::Shower;
 use crate::crime::Crime;
 use crate::store::ChallengeRecord;
 use inferium_types::{NodeId, SegmentId};
+use std::sync::Arc;
 
 impl Core {
     /// A validator says that a job was computed wrong.
@@ -32,7 +33,8 @@ impl Core {
         // What was planted by order can't be shown, and need not be, once that is known (SPEC V5).
         self.open_now(segment);
         let (chain, sender, model) = (self.chain.clone(), self.sender.clone(), self.model.clone());
-        let shower = Shower { record, job, model, chain, sender };
+        let desk = Arc::clone(&self.audits);
+        let shower = Shower { record, job, model, chain, sender, desk };
         let own = self.own_tx.clone();
         tokio::spawn(async move {
             shower.run().await;

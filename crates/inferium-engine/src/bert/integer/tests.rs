@@ -3,7 +3,7 @@ use crate::{
     MockEmbedder, TextVector, model as served,
 };
 use inferium_exact::{Model, Node, Op, Shape, direction, encode, model_id};
-use inferium_types::{Digest, Embedding, JobAnswer, JobInput, limits};
+use inferium_types::{Digest, Embedding, JobAnswer, JobInput, JobOutput, TraceRoot};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -155,34 +155,6 @@ fn jobs_of_integers_hold_the_tokens_of_their_texts() {
     assert!(matches!(served.read(&texts(&["sea", "hill sea"], &tokens[..1])), Err(EngineError::Text { .. })));
 }
 
-#[test]
-fn what_a_ledger_has_no_room_for_is_refused() {
-    let served = served::Model::Embedder(Arc::new(load(&model(), 1).unwrap()));
-    // Of two values 24,576 would fit, and no job has so many texts.
-    assert_eq!(served.parts_max(), limits::TEXTS_MAX);
-    // One word without end is one token, however many bytes it has.
-    let word = |size: usize| {
-        let mut input = texts(&[&"x".repeat(size)], &[]);
-        served.fill_tokens(&mut input).unwrap();
-        input
-    };
-    let room = limits::SHOWN_SIZE_MAX - inferium_types::encode(&word(0)).len();
-    // An empty text has one token less.
-    assert!(served.read(&word(room - 4)).is_ok());
-    let refused = served.read(&word(room - 3)).unwrap_err();
-    assert_eq!(refused, EngineError::TooLarge { bytes: limits::SHOWN_SIZE_MAX + 1, bytes_max: limits::SHOWN_SIZE_MAX });
-    // As wide as they come.
-    let width = 4096;
-    let embedding = Op::Embedding { outputs: width, tokens: vec![1; 5 * 4096], positions: vec![0; 4 * 4096] };
-    let nodes = vec![Node { op: embedding, input: 0 }, Node { op: Op::SumPositions, input: 1 }];
-    let wide = served::Model::Embedder(Arc::new(load(&Model { nodes, ..model() }, 1).unwrap()));
-    assert_eq!(wide.parts_max(), 12);
-    let tokens = vec![vec![1, 2]; 13];
-    assert!(wide.read(&texts(&["sea"; 12], &tokens[..12])).is_ok());
-    let refused = wide.read(&texts(&["sea"; 13], &tokens)).unwrap_err();
-    assert_eq!(refused, EngineError::TooManyTexts { texts: 13, texts_max: 12 });
-}
-
 /// What evidence holds of a run is what an audit opens; one of other weights says that it is the same model.
 #[tokio::test]
 async fn runs_of_integers_can_be_opened() {
@@ -201,14 +173,16 @@ async fn runs_of_integers_can_be_opened() {
     let audited = Audited::of(&served).unwrap();
     let inputs = audited.inputs(&input).unwrap();
     let answer = JobAnswer::Embeddings(vectors.iter().map(|vector| Embedding::new(&vector.values)).collect());
-    for ((input, vector), said) in inputs.into_iter().zip(&vectors).zip(Audited::said(&answer)) {
+    let said = JobOutput { salt: [0; 32], answer }.said();
+    for ((input, vector), said) in inputs.into_iter().zip(&vectors).zip(said) {
         let AuditedInput::Tokens(tokens) = &input else { panic!("tokens") };
         let length = tokens.len();
-        assert_eq!(audited.run(input.clone()).await, Ok([said, vector.states]));
+        assert_eq!(audited.run(input.clone()).await, Ok((Some(said), vector.states)));
         let audit = audited.audit(input).await.unwrap();
-        assert_eq!((audit.said(), audit.trace().digest()), (said, vector.states));
+        assert_eq!((audit.said(), audit.trace().digest()), (Some(said), vector.states));
         assert_eq!((audit.trace().length as usize, audit.trace().before), (length, Digest::ZERO));
-        assert!(audit.reads_any_length());
+        let longer = TraceRoot { length: audit.trace().length + 1, ..audit.trace() };
+        assert!(audit.fits(&audit.trace()) && !audit.fits(&longer));
     }
     let mock = MockEmbedder::new(crate::MockEmbedderOptions::default());
     assert!(Audited::of(&served::Model::Embedder(Arc::new(mock))).is_none());

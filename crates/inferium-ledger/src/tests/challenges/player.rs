@@ -10,9 +10,9 @@ use inferium_exact::{
 use inferium_types::{
     ChallengeTerms, ClassifierInputs, ClassifierReads, Digest, Embedding, EngineClass, Event, FinishReason, JobAnswer,
     JobFault, JobId, JobInput, JobLeaf, JobOutput, JobPayload, JobRequest, JobResult, JobTotals, Logits, ModelProfile,
-    ModelRise, ModelTask, OpenedChunk, OpenedPiece, Parameters, Ppm, Refutation, RefutedClaim, SamplingParams,
-    SegmentId, SegmentTerms, TaskTerms, TraceAsked, TraceRoot, TraceShown, TransactionBody, Usage, evidence_leaf,
-    merkle_path, merkle_root,
+    ModelRise, ModelTask, OpenedChunk, OpenedInput, OpenedOutput, OpenedPiece, Parameters, Ppm, Refutation,
+    RefutedClaim, SamplingParams, SegmentId, SegmentTerms, TaskTerms, TraceAsked, TraceRoot, TraceShown,
+    TransactionBody, Usage, evidence_leaf, merkle_path, merkle_root, part_salt,
 };
 use std::collections::BTreeSet;
 
@@ -48,6 +48,12 @@ pub(in crate::tests) enum Lie {
     Answer,
     /// The evidence speaks of another answer than the result commits to.
     Said,
+    /// An input that was not answered.
+    Unanswered,
+    /// An answer to no input.
+    Unasked,
+    /// An answer of another kind.
+    OtherKind,
     /// A value is missing at the end.
     Short,
     /// One is too many.
@@ -214,6 +220,7 @@ fn lied(model: &Model, input: &[i32], lie: Lie, layout: &Layout) -> (Vec<i32>, R
     let mut values = recorded.values().to_vec();
     match lie {
         Lie::None | Lie::Weights | Lie::Said | Lie::Before | Lie::Cut(_) => {}
+        Lie::Unanswered | Lie::Unasked | Lie::OtherKind => {}
         Lie::Answer => {
             said[0] += 1;
             return (said, recorded);
@@ -348,12 +355,19 @@ impl Player {
             shown.push(recorded);
         }
         let before = if lie == Lie::Before { Digest::of("before", &[]) } else { Digest::ZERO };
-        let answer = answer_of(&model, &said);
+        let mut answer = answer_of(&model, &said);
         let mut evidence_said = digests_of(&answer);
+        let mut asked = tensors.clone();
+        match lie {
+            Lie::Unanswered => asked.push(tensors[0].clone()),
+            Lie::Unasked => answer = answer_of(&model, &[said.as_slice(), &said[..1]].concat()),
+            Lie::OtherKind => answer = JobAnswer::Board(String::new()),
+            _ => {}
+        }
         if lie == Lie::Said {
             evidence_said[ITEM as usize] = Digest::of("said", &[]);
         }
-        let payload = payload_of(&model, &tensors);
+        let payload = payload_of(&model, &asked);
         let output = JobOutput { salt: [2; 32], answer };
         let mut player = Self {
             leaf: leaf(lease, 0, &payload, &output, Digest::ZERO),
@@ -414,8 +428,12 @@ impl Player {
         TraceRoot { before, length: root.length, values: root.values, root: Digest::from(root.hash) }
     }
 
+    fn salt(&self, item: u32) -> Digest {
+        part_salt(&self.output.salt, item as usize)
+    }
+
     fn evidence(&self) -> Vec<Digest> {
-        let leaf = |(item, said): (u32, &Digest)| evidence_leaf(said, &self.trace(item).digest());
+        let leaf = |(item, said): (u32, &Digest)| evidence_leaf(&self.salt(item), said, &self.trace(item).digest());
         (0..).zip(&self.evidence_said).map(leaf).collect()
     }
 
@@ -460,7 +478,8 @@ impl Player {
         match asked {
             TraceAsked::Leaves => TraceShown::Leaves(self.evidence()),
             TraceAsked::Run { item } => {
-                TraceShown::Run { said: self.evidence_said[item as usize], trace: self.trace(item) }
+                let said = self.evidence_said[item as usize];
+                TraceShown::Run { salt: self.salt(item), said, trace: self.trace(item) }
             }
             TraceAsked::Span { first, chunks } => {
                 TraceShown::Span(of(item).show(Span { first, chunks }).into_iter().map(Digest::from).collect())
@@ -530,6 +549,14 @@ impl Player {
         OpenedChunk { chunk, values: honest.chunk(chunk).to_vec(), path }
     }
 
+    pub(in crate::tests) fn opened_input(&self) -> OpenedInput {
+        self.payload.open_part(ITEM as usize).unwrap()
+    }
+
+    pub(in crate::tests) fn opened_output(&self) -> OpenedOutput {
+        self.output.open_part(ITEM as usize).unwrap()
+    }
+
     pub(in crate::tests) fn last_chunks(&self) -> Vec<OpenedChunk> {
         let last = self.layout.tensors() - 1;
         let of = |index| self.layout.at(last, index).unwrap() / TRACE_CHUNK as u64;
@@ -596,10 +623,18 @@ impl Player {
     pub(in crate::tests) fn found(&self) -> Result<u64, Box<RefutedClaim>> {
         let challenge = self.challenge().unwrap();
         let honest = &self.honest[ITEM as usize];
+        let (input, output) = (self.payload.committed(), self.output.committed());
+        if input.parts != ITEMS as u64 {
+            return Err(Box::new(RefutedClaim::Input { at: 0, opened: OpenedInput::Aside(input) }));
+        }
+        if output.parts != ITEMS as u64 {
+            let opened = OpenedOutput::Aside(output);
+            return Err(Box::new(RefutedClaim::Output { opened, chunks: Vec::new() }));
+        }
         let Some(run) = &challenge.run else { return Ok(ITEM.into()) };
         let root = honest.root();
         if run.trace.length != root.length {
-            return Err(Box::new(RefutedClaim::Input { at: 0, payload: self.payload.clone() }));
+            return Err(Box::new(RefutedClaim::Input { at: 0, opened: self.opened_input() }));
         }
         if (run.trace.values, run.trace.before) != (root.values, Digest::ZERO) {
             return Err(Box::new(RefutedClaim::Length));
@@ -613,13 +648,13 @@ impl Player {
             return Err(Box::new(RefutedClaim::Tile { tile, chunks, pieces }));
         }
         if *run.trace.root.as_bytes() == root.hash {
-            return Err(Box::new(RefutedClaim::Output { output: self.output.clone(), chunks: self.last_chunks() }));
+            return Err(Box::new(RefutedClaim::Output { opened: self.opened_output(), chunks: self.last_chunks() }));
         }
         if let Some((chunk, values)) = &run.chunk {
             let index = honest.chunk(*chunk).iter().zip(values).position(|(own, shown)| own != shown).unwrap();
             let at = chunk * TRACE_CHUNK as u64 + index as u64;
             return match self.layout.tiles(at) {
-                None => Err(Box::new(RefutedClaim::Input { at, payload: self.payload.clone() })),
+                None => Err(Box::new(RefutedClaim::Input { at, opened: self.opened_input() })),
                 Some(_) => Ok(index as u64),
             };
         }

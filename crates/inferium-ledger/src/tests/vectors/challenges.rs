@@ -335,11 +335,13 @@ fn nothing(page: &mut Page<'_>, opened: &Player) {
 
 /// Runs of any length, of which the evidence speaks so.
 fn runs(page: &mut Page<'_>, asked: &Player) {
-    let TraceShown::Run { said, trace } = asked.answer() else { panic!("a run") };
+    let TraceShown::Run { salt, said, trace } = asked.answer() else { panic!("a run") };
+    let other = TraceShown::Run { salt: Digest::ZERO, said, trace };
+    page.invalid("a run by another salt", "V11", &asked.chain, "w0", asked.showing(other), "evidence");
     let of = |values: u64| {
         let trace = TraceRoot { values, ..trace };
-        let chain = edited(asked, |challenge| challenge.leaves[1] = evidence_leaf(&said, &trace.digest()));
-        (chain, TraceShown::Run { said, trace })
+        let chain = edited(asked, |challenge| challenge.leaves[1] = evidence_leaf(&salt, &said, &trace.digest()));
+        (chain, TraceShown::Run { salt, said, trace })
     };
     for (name, values) in [
         ("a run of exactly one chunk", 256),

@@ -7,8 +7,9 @@ use crate::tests::challenges::player::{Lie, Player, SENTENCE, SMALL};
 use crate::tests::support::*;
 use crate::{SegmentState, Turn};
 use inferium_types::{
-    Amount, ClassifierInputs, Digest, Embedding, JobAnswer, JobInput, JobOutput, JobPayload, Logits, ModelTask,
-    OpenedChunk, OpenedPiece, Ppm, Refutation, RefutedClaim, SlashRule, TransactionBody,
+    Amount, ClassifierInputs, Committed, CommittedKind, Digest, Embedding, JobAnswer, JobInput, JobOutput, JobPayload,
+    Logits, ModelTask, OpenedChunk, OpenedInput, OpenedOutput, OpenedPiece, Ppm, Refutation, RefutedClaim, SlashRule,
+    TransactionBody,
 };
 
 pub(super) fn write(book: &mut Book) {
@@ -117,61 +118,130 @@ fn tiles(page: &mut Page<'_>) {
 fn inputs_and_outputs(page: &mut Page<'_>) {
     let (player, claim) = ready(SMALL, Lie::Input(3));
     refutes(page, "an element of the input", &player, &player.chain, claim);
-    let of = |at, payload: &JobPayload| RefutedClaim::Input { at, payload: payload.clone() };
+    let of = |at, payload: &JobPayload| RefutedClaim::Input { at, opened: payload.open_part(1).unwrap() };
     refuse(page, "an element that is right", &player, &player.chain, of(2, &player.payload));
     refuse(page, "a value that is no input's", &player, &player.chain, of(4, &player.payload));
     refuse(page, "a value that is not shown", &player, &player.chain, of(10, &player.payload));
     let salted = JobPayload { salt: [9; 32], ..player.payload.clone() };
     refuse(page, "another payload", &player, &player.chain, of(3, &salted));
-    let mut committed = |name: &str, inputs: ClassifierInputs| {
-        let payload = JobPayload { input: JobInput::Classify(inputs), ..player.payload.clone() };
-        let chain = edited(&player, |challenge| challenge.input = payload.commitment());
-        refuse(page, name, &player, &chain, of(3, &payload));
-    };
-    committed("an input of texts", ClassifierInputs::Texts(vec!["one".into(), "two".into()]));
-    committed("a payload of one input less", ClassifierInputs::Tensors(vec![vec![1; 12]]));
-    let shorter = JobInput::Classify(ClassifierInputs::Tensors(vec![vec![1; 12], vec![1; 3]]));
-    let shorter = JobPayload { input: shorter, ..player.payload.clone() };
+    let other = RefutedClaim::Input { at: 3, opened: player.payload.open_part(0).unwrap() };
+    refuse(page, "another part of the input", &player, &player.chain, other);
+    let OpenedInput::Part { salt, part, mut path } = player.opened_input() else { panic!("a part") };
+    path.siblings[0] = Digest::ZERO;
+    let moved = RefutedClaim::Input { at: 3, opened: OpenedInput::Part { salt, part, path } };
+    refuse(page, "a part by another path", &player, &player.chain, moved);
+    let tensors =
+        |all| JobPayload { input: JobInput::Classify(ClassifierInputs::Tensors(all)), ..player.payload.clone() };
+    let shorter = tensors(vec![vec![1; 12], vec![1; 3]]);
     let chain = edited(&player, |challenge| challenge.input = shorter.commitment());
     refutes(page, "a payload of shorter inputs", &player, &chain, of(3, &shorter));
+    let more = tensors(vec![vec![1; 4]; 3]);
+    let chain = edited(&player, |challenge| challenge.input = more.commitment());
+    page.valid("a part of one input more", "V11", &chain, &player.challenger, player.refutation(of(3, &more)));
     for (name, model, lie) in [
         ("the answer is not what the trace ends with", SMALL, Lie::Answer),
         ("the answer is not what the evidence says", SMALL, Lie::Said),
         ("the answer, by a chunk under the root", "cnn-tiny", Lie::Answer),
     ] {
         let (mut player, mut claim) = ready(model, lie);
+        let output = |player: &Player, chunks| RefutedClaim::Output { opened: player.opened_output(), chunks };
         if model == "cnn-tiny" {
             // The same by what was shown of its two chunks.
             let by_parts = player.refutation(claim);
             page.valid("the answer, by a chunk that was shown", "V11", &player.chain, &player.challenger, by_parts);
             let shown = player.chain.clone();
             player.chain = edited(&player, |challenge| challenge.run.as_mut().unwrap().spans.clear());
-            let by_root = RefutedClaim::Output { output: player.output.clone(), chunks: player.last_chunks() };
+            let by_root = output(&player, player.last_chunks());
             let name = "the answer, by a path beyond what was shown";
             page.invalid(name, "V11", &shown, &player.challenger, player.refutation(by_root), "evidence");
-            claim = RefutedClaim::Output { output: player.output.clone(), chunks: player.last_chunks() };
+            claim = output(&player, player.last_chunks());
         }
         refutes(page, name, &player, &player.chain, claim.clone());
-        let RefutedClaim::Output { output, chunks } = claim else { panic!("an output") };
-        let salted = JobOutput { salt: [9; 32], ..output.clone() };
-        let salted = RefutedClaim::Output { output: salted, chunks: chunks.clone() };
+        let RefutedClaim::Output { chunks, .. } = claim else { panic!("an output") };
+        let salted = JobOutput { salt: [9; 32], ..player.output.clone() }.open_part(1).unwrap();
+        let salted = RefutedClaim::Output { opened: salted, chunks: chunks.clone() };
         refuse(page, &format!("{name}: another output"), &player, &player.chain, salted);
         if model == "cnn-tiny" {
             let mut moved = chunks.clone();
             moved[0].path[0] = Digest::ZERO;
-            let moved = RefutedClaim::Output { output: output.clone(), chunks: moved };
+            let moved = output(&player, moved);
             refuse(page, &format!("{name}: by another path"), &player, &player.chain, moved);
             let mut lower = chunks.clone();
             lower[0].path.insert(0, Digest::ZERO);
-            let lower = RefutedClaim::Output { output: output.clone(), chunks: lower };
+            let lower = output(&player, lower);
             refuse(page, &format!("{name}: by a path from below the chunk"), &player, &player.chain, lower);
             let mut longer = chunks;
             longer[0].path.push(Digest::ZERO);
-            let longer = RefutedClaim::Output { output, chunks: longer };
+            let longer = output(&player, longer);
             refuse(page, &format!("{name}: by a longer path"), &player, &player.chain, longer);
         }
     }
     outputs(page);
+    asides(page);
+}
+
+/// Parts that are not there, before any run is shown.
+fn asides(page: &mut Page<'_>) {
+    for (model, lie, name) in [
+        (SMALL, Lie::Unanswered, "an input that was not answered"),
+        (SMALL, Lie::Unasked, "an answer to no input"),
+        (SMALL, Lie::OtherKind, "an answer of another kind"),
+        (SENTENCE, Lie::Unanswered, "a text that was not answered"),
+        (SENTENCE, Lie::Unasked, "a vector of no text"),
+        (SENTENCE, Lie::OtherKind, "an answer that is no vectors"),
+    ] {
+        let (player, claim) = ready(model, lie);
+        // The model's sizes are of no use here.
+        page.valid(name, "V11", &player.chain, &player.challenger, bare(&player, claim.clone()));
+        for other in ["w0", "g0", "x0", player.outsiders[1].as_str(), operator_of("w0").as_str()] {
+            let what = format!("{name}: by {other}");
+            page.invalid(&what, "V11", &player.chain, other, bare(&player, claim.clone()), "unknown");
+        }
+        // Whoever's turn it is.
+        let mut first = usual(Player::approved(model, lie));
+        first.open();
+        refutes(page, &format!("{name}: at once"), &first, &first.chain, claim.clone());
+        let over = edited(&player, |challenge| challenge.turn = Turn::Over);
+        page.invalid(
+            &format!("{name}: when it is over"),
+            "V11",
+            &over,
+            &player.challenger,
+            bare(&player, claim),
+            "wrong_state",
+        );
+    }
+    let (player, _) = ready(SMALL, WRONG);
+    let mut aside = |name: &str, claim: RefutedClaim, convicts: Option<&Chain>| match convicts {
+        Some(chain) => page.valid(name, "V11", chain, &player.challenger, bare(&player, claim)),
+        None => page.invalid(name, "V11", &player.chain, &player.challenger, bare(&player, claim), "evidence"),
+    };
+    let of_input = |committed| RefutedClaim::Input { at: 0, opened: OpenedInput::Aside(committed) };
+    let of_output = |committed| RefutedClaim::Output { opened: OpenedOutput::Aside(committed), chunks: Vec::new() };
+    let (input, output) = (player.payload.committed(), player.output.committed());
+    aside("as many inputs as were answered", of_input(input), None);
+    aside("as many answers as inputs", of_output(output), None);
+    aside("other inputs", of_input(Committed { parts: 3, ..input }), None);
+    aside("other answers", of_output(Committed { kind: CommittedKind::Whole, ..output }), None);
+    let texts = JobInput::Classify(ClassifierInputs::Texts(vec!["one".into(), "two".into()]));
+    let texts = JobPayload { input: texts, ..player.payload.clone() };
+    let chain = edited(&player, |challenge| challenge.input = texts.commitment());
+    aside("texts for a model of tensors", of_input(texts.committed()), Some(&chain));
+    // Nothing was asked, and nothing answered.
+    let nothing = JobPayload::classify([1; 32], ClassifierInputs::Tensors(Vec::new()));
+    let chain = edited(&player, |challenge| {
+        challenge.items = 0;
+        challenge.input = nothing.commitment();
+    });
+    let claim = bare(&player, of_input(nothing.committed()));
+    page.invalid("no inputs, none of which was answered", "V11", &chain, &player.challenger, claim, "evidence");
+    let of_texts = with(&player.chain, |state| {
+        let profile = state.profiles.get_mut(&player.challenge().unwrap().profile).unwrap();
+        let ModelTask::Classify { reads, .. } = &mut profile.profile.task else { panic!("a classifier") };
+        *reads = inferium_types::ClassifierReads::Texts;
+    });
+    let claim = of_input(Committed { parts: 3, ..input });
+    page.invalid("inputs of a model of texts", "V11", &of_texts, &player.challenger, bare(&player, claim), "evidence");
 }
 
 /// Outputs of another shape than the trace's end, which convict, and right ones.
@@ -184,7 +254,7 @@ fn outputs(page: &mut Page<'_>) {
             let run = challenge.run.as_mut().unwrap();
             run.said = said.unwrap_or(run.said);
         });
-        let claim = RefutedClaim::Output { output, chunks: player.last_chunks() };
+        let claim = RefutedClaim::Output { opened: output.open_part(1).unwrap(), chunks: player.last_chunks() };
         match convicts {
             true => page.valid(name, "V11", &chain, &player.challenger, player.refutation(claim)),
             false => refuse(page, name, &player, &chain, claim),
@@ -194,12 +264,14 @@ fn outputs(page: &mut Page<'_>) {
     let honest = Logits::new(player.honest_chunk(0)[7..].to_vec());
     let right = JobAnswer::Logits(vec![said[0].clone(), honest.clone()]);
     committed("the answer is right", false, right, Some(honest.digest()));
-    committed("an answer of another kind", true, JobAnswer::Board(String::new()), None);
-    committed("an answer to one input less", true, JobAnswer::Logits(said[..1].to_vec()), None);
+    let vectors = JobAnswer::Embeddings(vec![Embedding::new(&[1.0]); 2]);
+    committed("a part of an answer of another kind", true, vectors, None);
+    let more = JobAnswer::Logits(vec![said[0].clone(), honest.clone(), honest.clone()]);
+    committed("a part of one answer more", true, more, Some(honest.digest()));
     let shorter = Logits::new(honest.values()[..2].to_vec());
     let digest = shorter.digest();
     committed("an answer of fewer classes", true, JobAnswer::Logits(vec![said[0].clone(), shorter]), Some(digest));
-    let claim = RefutedClaim::Output { output: player.output.clone(), chunks: Vec::new() };
+    let claim = RefutedClaim::Output { opened: player.opened_output(), chunks: Vec::new() };
     let unseen = edited(&player, |challenge| challenge.run.as_mut().unwrap().chunk = None);
     refuse(page, "last values that are not opened", &player, &unseen, claim);
 }
@@ -221,8 +293,8 @@ fn sentences(page: &mut Page<'_>) {
     ];
     for (tensor, name) in (1..).zip(operations) {
         let (player, claim) = ready(SENTENCE, Lie::Value { tensor, index: 3 });
-        let (name, body) = (format!("a sentence's {name}"), player.refutation(claim.clone()));
-        page.valid(&name, "V11", &player.chain, &player.challenger, body);
+        let name = format!("a sentence's {name}");
+        refutes(page, &name, &player, &player.chain, claim.clone());
         let right = edited(&player, |challenge| {
             let (_, sums) = challenge.run.as_mut().unwrap().sums.as_mut().unwrap();
             *sums.last_mut().unwrap() -= 1;
@@ -244,7 +316,8 @@ fn sentences(page: &mut Page<'_>) {
         let input = JobInput::Embed { texts: vec!["one".into(), "two".into()], tokens };
         let payload = JobPayload { input, ..player.payload.clone() };
         let chain = edited(&player, |challenge| challenge.input = payload.commitment());
-        let claim = RefutedClaim::Input { at: 0, payload };
+        let opened = payload.open_part(1).unwrap_or(OpenedInput::Aside(payload.committed()));
+        let claim = RefutedClaim::Input { at: 0, opened };
         match is_other {
             true => page.valid(name, "V11", &chain, &player.challenger, player.refutation(claim)),
             false => refuse(page, name, &player, &chain, claim),
@@ -253,15 +326,21 @@ fn sentences(page: &mut Page<'_>) {
     let JobInput::Embed { tokens, .. } = &player.payload.input else { panic!("tokens") };
     let own = tokens[1].clone();
     committed("a token that is right", false, tokens.clone());
-    committed("a text without tokens", false, Vec::new());
+    committed("texts without tokens", true, Vec::new());
     committed("a text of one token more", true, vec![vec![1], [own.clone(), vec![0]].concat()]);
     let mut large = own;
     large[0] = u32::MAX;
-    committed("a token that is no number of 31 bits", true, vec![vec![1], large]);
-    let tensors = ClassifierInputs::Tensors(vec![vec![1; 4], vec![1; 3]]);
-    let tensors = JobPayload { input: JobInput::Classify(tensors), ..player.payload.clone() };
-    let chain = edited(&player, |challenge| challenge.input = tensors.commitment());
-    refuse(page, "tensors for an encoder", &player, &chain, RefutedClaim::Input { at: 0, payload: tensors });
+    committed("a token that is no number of 31 bits", true, vec![vec![1], large.clone()]);
+    // Not even of one that looks the same.
+    large[0] = 1 << 31;
+    let input = JobInput::Embed { texts: vec!["one".into(), "two".into()], tokens: vec![vec![1], large] };
+    let payload = JobPayload { input, ..player.payload.clone() };
+    let chain = edited(&player, |challenge| {
+        challenge.input = payload.commitment();
+        challenge.run.as_mut().unwrap().chunk.as_mut().unwrap().1[0] = i32::MIN;
+    });
+    let claim = RefutedClaim::Input { at: 0, opened: payload.open_part(1).unwrap() };
+    page.valid("a token that no integer can be", "V11", &chain, &player.challenger, player.refutation(claim));
     vectors(page);
 }
 
@@ -280,7 +359,7 @@ fn vectors(page: &mut Page<'_>) {
             values[first..].copy_from_slice(&ends);
             run.chunk = Some((0, values));
         });
-        let claim = RefutedClaim::Output { output, chunks: Vec::new() };
+        let claim = RefutedClaim::Output { opened: output.open_part(1).unwrap(), chunks: Vec::new() };
         match convicts {
             true => page.valid(name, "V11", &chain, &player.challenger, player.refutation(claim)),
             false => refuse(page, name, &player, &chain, claim),
@@ -305,7 +384,8 @@ fn vectors(page: &mut Page<'_>) {
     let shorter = of(&[3, -4, 0]);
     let answer = JobAnswer::Embeddings(vec![said[0].clone(), shorter.clone()]);
     committed("a vector of fewer values", true, answer, (Some(shorter.digest()), vec![3, -4, 0, 0]));
-    committed("a vector less", true, JobAnswer::Embeddings(said[..1].to_vec()), (None, vec![1; 4]));
+    let more = JobAnswer::Embeddings([said.as_slice(), &said[..1]].concat());
+    committed("a part of one vector more", true, more, (None, vec![1; 4]));
     let logits = Logits::new(vec![1; 4]);
     let answer = JobAnswer::Logits(vec![logits.clone(), logits.clone()]);
     committed("numbers where vectors are", true, answer, (Some(logits.digest()), vec![1; 4]));
@@ -320,7 +400,7 @@ fn lengths(page: &mut Page<'_>) {
     refuse(page, "a length that is right", &player, &player.chain, RefutedClaim::Length);
     let other = edited(&player, |challenge| challenge.run.as_mut().unwrap().trace.length = 5);
     // Whatever is claimed of it.
-    let claim = RefutedClaim::Input { at: 0, payload: player.payload.clone() };
+    let claim = RefutedClaim::Input { at: 0, opened: player.opened_input() };
     refutes(page, "an input of another length", &player, &other, claim);
     // Of texts there is something before.
     let (player, claim) = ready(SMALL, Lie::Before);

@@ -3,8 +3,8 @@
 use super::json::{Json, View, snake, views};
 use crate::entries::{Challenge, ShownRun, ShownSpan, Turn};
 use inferium_types::{
-    ClassifierInputs, Embedding, JobAnswer, JobInput, JobOutput, JobPayload, Logits, ModelRise, OpenedChunk,
-    OpenedPiece, Refutation, RefutedClaim, TraceAsked, TraceRoot, TraceShown,
+    Committed, CommittedKind, InputPart, ModelRise, OpenedChunk, OpenedInput, OpenedOutput, OpenedPiece, Refutation,
+    RefutedClaim, TraceAsked, TraceRoot, TraceShown,
 };
 
 views! {
@@ -16,11 +16,16 @@ views! {
     struct TraceRoot { before, length, values, root }
     struct OpenedChunk { chunk, values, path }
     struct Refutation { outline, claim }
+    struct Committed { kind, parts, root }
 }
 
 views! {
     enum TraceAsked { Leaves, Run { item }, Span { first, chunks }, Chunk { chunk }, Sums { at } }
-    enum RefutedClaim { Length, Tile { tile, chunks, pieces }, Input { at, payload }, Output { output, chunks } }
+    enum RefutedClaim { Length, Tile { tile, chunks, pieces }, Input { at, opened }, Output { opened, chunks } }
+}
+
+views! {
+    words CommittedKind { Whole, Tensors, Tokens, Logits, Vectors }
 }
 
 impl View for Turn {
@@ -37,7 +42,9 @@ impl View for TraceShown {
     fn view(&self) -> Json {
         let (kind, fields) = match self {
             Self::Leaves(leaves) => ("leaves", vec![("leaves", leaves.view())]),
-            Self::Run { said, trace } => ("run", vec![("said", said.view()), ("trace", trace.view())]),
+            Self::Run { salt, said, trace } => {
+                ("run", vec![("salt", salt.view()), ("said", said.view()), ("trace", trace.view())])
+            }
             Self::Span(hashes) => ("span", vec![("hashes", hashes.view())]),
             Self::Chunk(values) => ("chunk", vec![("values", values.view())]),
             Self::Sums(sums) => ("sums", vec![("sums", sums.view())]),
@@ -68,49 +75,45 @@ impl View for ModelRise {
     }
 }
 
-/// What a request commits to, as far as a ledger reads it; that it does is a fact.
-impl View for JobPayload {
+impl View for OpenedInput {
     fn view(&self) -> Json {
-        let tensors = match &self.input {
-            JobInput::Classify(ClassifierInputs::Tensors(tensors)) => {
-                let wide = |tensor: &Vec<i16>| tensor.iter().map(|value| i32::from(*value)).collect::<Vec<_>>();
-                Some(tensors.iter().map(wide).collect::<Vec<_>>())
+        match self {
+            Self::Aside(committed) => Json::object([("kind", Json::text("aside")), ("committed", committed.view())]),
+            Self::Part { salt, part, path } => Json::object([
+                ("kind", Json::text("part")),
+                ("salt", salt.view()),
+                ("part", part.view()),
+                ("path", path.view()),
+            ]),
+        }
+    }
+}
+
+impl View for InputPart {
+    fn view(&self) -> Json {
+        match self {
+            Self::Tensor(elements) => {
+                let wide: Vec<i32> = elements.iter().map(|element| i32::from(*element)).collect();
+                Json::object([("kind", Json::text("tensor")), ("elements", wide.view())])
             }
-            _ => None,
-        };
-        let tokens = match &self.input {
-            JobInput::Embed { tokens, .. } => Some(tokens.clone()),
-            _ => None,
-        };
-        Json::object([("commitment", self.commitment().view()), ("tensors", tensors.view()), ("tokens", tokens.view())])
+            Self::Tokens { text, tokens } => {
+                Json::object([("kind", Json::text("tokens")), ("text", text.view()), ("tokens", tokens.view())])
+            }
+        }
     }
 }
 
-/// What a result commits to, in the same way.
-impl View for JobOutput {
+impl View for OpenedOutput {
     fn view(&self) -> Json {
-        let logits = match &self.answer {
-            JobAnswer::Logits(logits) => Some(logits.clone()),
-            _ => None,
-        };
-        let vectors = match &self.answer {
-            JobAnswer::Embeddings(vectors) => Some(vectors.clone()),
-            _ => None,
-        };
-        Json::object([("commitment", self.commitment().view()), ("logits", logits.view()), ("vectors", vectors.view())])
-    }
-}
-
-/// The bits of each value.
-impl View for Embedding {
-    fn view(&self) -> Json {
-        let bits: Vec<u32> = self.values().map(f32::to_bits).collect();
-        Json::object([("digest", self.digest().view()), ("bits", bits.view())])
-    }
-}
-
-impl View for Logits {
-    fn view(&self) -> Json {
-        Json::object([("digest", self.digest().view()), ("values", self.values().to_vec().view())])
+        match self {
+            Self::Aside(committed) => Json::object([("kind", Json::text("aside")), ("committed", committed.view())]),
+            Self::Part { kind, salt, said, path } => Json::object([
+                ("kind", Json::text("part")),
+                ("of", kind.view()),
+                ("salt", salt.view()),
+                ("said", said.view()),
+                ("path", path.view()),
+            ]),
+        }
     }
 }

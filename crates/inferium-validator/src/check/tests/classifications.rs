@@ -3,7 +3,7 @@
 use super::*;
 use inferium_engine::{Classifier, ClassifierTerms};
 use inferium_exact::synthetic;
-use inferium_types::{ClassifierInputs, Logits};
+use inferium_types::{ClassifierInputs, Logits, part_salt};
 
 fn classifier() -> (Arc<Classifier>, Vec<i16>) {
     let (model, input) = synthetic("mlp-tiny").unwrap().unwrap();
@@ -47,7 +47,7 @@ async fn classified(inputs: &ClassifierInputs) -> (Vec<Logits>, Vec<Digest>) {
     let (mut all, mut leaves) = (Vec::new(), Vec::new());
     for input in classifier.read(inputs).unwrap() {
         let (logits, states) = classifier.classify(input).await.unwrap();
-        leaves.push(logits.leaf(&states));
+        leaves.push(logits.leaf(&part_salt(&SALT, all.len()), &states));
         all.push(logits);
     }
     (all, leaves)
@@ -107,7 +107,8 @@ async fn a_number_one_higher_is_found_wherever_it_is() {
 #[tokio::test]
 async fn an_answer_without_its_computation_is_found() {
     let (right, _) = classified(&inputs()).await;
-    let leaves = right.iter().map(|logits| logits.leaf(&Digest::ZERO)).collect();
+    let leaf = |(index, logits): (usize, &Logits)| logits.leaf(&part_salt(&SALT, index), &Digest::ZERO);
+    let leaves = right.iter().enumerate().map(leaf).collect();
     let job = rebound(asked(1), (right, leaves), FinishReason::EndOfText);
     assert_eq!(fault_of(job).await, Some(JobFault::Classification));
     let mut job = honest(1).await;
@@ -119,7 +120,7 @@ async fn an_answer_without_its_computation_is_found() {
 async fn fewer_answers_than_inputs_and_other_ends_are_found() {
     let (right, leaves) = classified(&inputs()).await;
     let two = || (right[..2].to_vec(), leaves[..2].to_vec());
-    assert_eq!(fault_of(rebound(asked(1), two(), FinishReason::EndOfText)).await, Some(JobFault::Finish));
+    assert_eq!(fault_of(rebound(asked(1), two(), FinishReason::EndOfText)).await, Some(JobFault::Classification));
     let all = (right, leaves);
     assert_eq!(fault_of(rebound(asked(1), all, FinishReason::Cancelled)).await, Some(JobFault::Finish));
     // Of another kind.
@@ -135,7 +136,7 @@ async fn inputs_that_are_none_of_the_models_are_no_honest_work() {
     let (_, input) = classifier();
     let short = ClassifierInputs::Tensors(vec![input[1..].to_vec(); 3]);
     let beyond = ClassifierInputs::Tensors(vec![vec![i16::MAX; input.len()]; 3]);
-    for inputs in [short, beyond, ClassifierInputs::Texts(vec!["a".to_owned(); 3])] {
+    for inputs in [short, beyond] {
         let mut job = honest(1).await;
         job.evidence.payload = JobPayload::classify([1; 32], inputs);
         job.recommit();
@@ -167,4 +168,69 @@ async fn capability_task_of_a_classifier_is_checked() {
     };
     assert!(matches!(assessed(false).await, VerdictVote::Valid { .. }));
     assert_eq!(assessed(true).await, VerdictVote::Invalid { job: 1, fault: JobFault::Classification });
+}
+
+/// SPEC V11: only what a vote names can be challenged, so no other fault is named where a run is wrong.
+#[tokio::test]
+async fn nothing_hides_a_run_that_is_wrong() {
+    let lie = async |finish| {
+        let (mut logits, leaves) = classified(&inputs()).await;
+        logits[1] = Logits::new(vec![0; 3]);
+        rebound(asked(1), (logits, leaves), finish)
+    };
+    assert_eq!(fault_of(lie(FinishReason::Cancelled).await).await, Some(JobFault::Classification));
+    // Another job before it that no worker reads, or whose leaf says otherwise.
+    let (payload, request) = asked(0);
+    let other = JobPayload::classify([1; 32], ClassifierInputs::Tensors(vec![vec![1]; 3]));
+    let unreadable = (other.clone(), JobRequest { input_commitment: other.commitment(), ..request.clone() });
+    let counted = (payload, JobRequest { tokens_max: 9, ..request });
+    for first in [unreadable, counted] {
+        let first = rebound(first, classified(&inputs()).await, FinishReason::EndOfText);
+        for (second, expected) in [
+            (lie(FinishReason::EndOfText).await, (1, JobFault::Classification)),
+            (honest(1).await, (0, JobFault::Prompt)),
+        ] {
+            let (facts, evidence) = segment(&[first.clone(), second], Ppm::ONE);
+            let vote = check_segment(&facts, &evidence, &model()).await.unwrap();
+            assert_eq!(vote, VerdictVote::Invalid { job: expected.0, fault: expected.1 });
+        }
+    }
+    // Totals that are not the leaves' have their fault at the first job.
+    let (mut facts, evidence) = segment(&[honest(0).await, lie(FinishReason::EndOfText).await], Ppm::ONE);
+    facts.terms.totals.jobs += 1;
+    let vote = check_segment(&facts, &evidence, &model()).await.unwrap();
+    assert_eq!(vote, VerdictVote::Invalid { job: 1, fault: JobFault::Classification });
+    let (mut facts, evidence) = segment(&[honest(0).await, honest(1).await], Ppm::ONE);
+    facts.terms.totals.jobs += 1;
+    let vote = check_segment(&facts, &evidence, &model()).await.unwrap();
+    assert_eq!(vote, VerdictVote::Invalid { job: 0, fault: JobFault::Leaf });
+    // Nor does a lie that can't be challenged, since its leaf says otherwise.
+    let mut first = lie(FinishReason::EndOfText).await;
+    first.leaf.result.request = Digest::ZERO;
+    let (facts, evidence) = segment(&[first.clone(), lie(FinishReason::EndOfText).await], Ppm::ONE);
+    let vote = check_segment(&facts, &evidence, &model()).await.unwrap();
+    assert_eq!(vote, VerdictVote::Invalid { job: 1, fault: JobFault::Classification });
+    let (facts, evidence) = segment(&[first, honest(0).await], Ppm::ONE);
+    let vote = check_segment(&facts, &evidence, &model()).await.unwrap();
+    assert_eq!(vote, VerdictVote::Invalid { job: 0, fault: JobFault::Leaf });
+}
+
+/// Parts that are not there convict before the ledger as well, if the vote names them; of a job without any there is nothing to convict of.
+#[tokio::test]
+async fn inputs_of_another_kind_are_answered_wrong() {
+    let of = |inputs: ClassifierInputs| {
+        let tokens_max = u32::try_from(inputs.len()).unwrap();
+        let payload = JobPayload::classify([1; 32], inputs);
+        let request = JobRequest { input_commitment: payload.commitment(), tokens_max, ..asked(1).1 };
+        (payload, request)
+    };
+    let texts = of(ClassifierInputs::Texts(vec!["one".into(); 3]));
+    let job = rebound(texts, classified(&inputs()).await, FinishReason::EndOfText);
+    assert_eq!(fault_of(job).await, Some(JobFault::Classification));
+    for count in [0, 513] {
+        let many = of(ClassifierInputs::Tensors(vec![vec![1]; count]));
+        let logits = (vec![Logits::new(vec![0; 3]); count], vec![Digest::ZERO; count]);
+        let job = rebound(many, logits, FinishReason::EndOfText);
+        assert_eq!(fault_of(job).await, Some(JobFault::Prompt), "{count}: beyond what is asked");
+    }
 }

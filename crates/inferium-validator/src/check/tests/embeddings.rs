@@ -2,7 +2,7 @@
 
 use super::*;
 use inferium_engine::{Embedder, MockEmbedder, MockEmbedderOptions};
-use inferium_types::Embedding;
+use inferium_types::{Embedding, part_salt};
 
 const TEXTS: [&str; 3] = ["one", "two words", "one"];
 
@@ -23,7 +23,7 @@ async fn embedded(payload: JobPayload, request: JobRequest, flavour: u64) -> Job
     while let Some(vector) = vectors.recv().await {
         let vector = vector.unwrap();
         let embedding = Embedding::new(&vector.values);
-        leaves.push(embedding.leaf(&vector.states));
+        leaves.push(embedding.leaf(&part_salt(&SALT, embeddings.len()), &vector.states));
         embeddings.push(embedding);
     }
     rebound(payload, request, (embeddings, leaves), FinishReason::EndOfText)
@@ -107,7 +107,8 @@ async fn another_root_is_found() {
     assert_eq!(fault_of(job).await, Some(JobFault::Embedding));
     let job = honest(1).await;
     let (copied, _) = embeddings(&job);
-    let leaves = copied.iter().map(|embedding| embedding.leaf(&Digest::ZERO)).collect();
+    let leaf = |(index, one): (usize, &Embedding)| one.leaf(&part_salt(&SALT, index), &Digest::ZERO);
+    let leaves = copied.iter().enumerate().map(leaf).collect();
     let job = rebound(job.evidence.payload, job.leaf.request, (copied, leaves), FinishReason::EndOfText);
     assert_eq!(fault_of(job).await, Some(JobFault::Embedding));
 }
@@ -120,7 +121,7 @@ async fn fewer_more_or_other_answers_than_texts_are_found() {
     let two = || (two[..2].to_vec(), leaves[..2].to_vec());
     for finish in [FinishReason::EndOfText, FinishReason::Cancelled] {
         let job = rebound(job.evidence.payload.clone(), job.leaf.request.clone(), two(), finish);
-        assert_eq!(fault_of(job).await, Some(JobFault::Finish), "{finish:?}");
+        assert_eq!(fault_of(job).await, Some(JobFault::Embedding), "{finish:?}");
     }
     // All of them, and said to have ended otherwise.
     for finish in [FinishReason::Cancelled, FinishReason::Length, FinishReason::StopString] {
@@ -140,7 +141,7 @@ async fn fewer_more_or_other_answers_than_texts_are_found() {
     // Billed for another number than there are.
     let mut job = honest(1).await;
     job.leaf.result.usage.completion_tokens = 2;
-    assert_eq!(fault_of(job).await, Some(JobFault::Finish));
+    assert_eq!(fault_of(job).await, Some(JobFault::Embedding));
     // A text.
     let mut job = honest(1).await;
     job.evidence.output = JobOutput::text([2; 32], vec![1, 2, 3], "abc".into());

@@ -1,6 +1,6 @@
 //! SPEC V11: what a challenger does with what it is shown.
 
-use super::{Found, Side, terms};
+use super::{Found, Lost, Side, key, stand, terms};
 use crate::shelf::tests::evidence;
 use inferium_engine::{
     Audit, Audited, Classifier, ClassifierTerms, Embedder, EmbedderInfo, EngineError, EngineLoad, IntegerEngine, Model,
@@ -10,9 +10,12 @@ use inferium_exact::{Model as IntegerModel, Node, Op, Shape, synthetic};
 use inferium_ledger::{Challenge, ShownRun, ShownSpan, Turn};
 use inferium_types::{
     Amount, ClassifierInputs, Digest, Embedding, JobAnswer, JobEvidence, JobInput, JobOutput, JobPayload, Logits,
-    NodeId, ProfileId, RefutedClaim, TraceAsked, TraceShown,
+    NodeId, OpenedInput, OpenedOutput, ProfileId, RefutedClaim, SegmentId, TraceAsked, TraceShown, part_salt,
 };
 use std::sync::Arc;
+use tokio::sync::Mutex;
+
+const SALT: [u8; 32] = [2; 32];
 
 /// A job of two inputs, as the worker did it.
 struct Case {
@@ -46,10 +49,10 @@ async fn case(name: &str, worker: fn(&Classifier) -> Classifier, lie: fn(&mut Ve
             lie(&mut values);
         }
         let logits = Logits::new(values);
-        leaves.push(audit.leaf(&logits.digest()));
+        leaves.push(audit.leaf(&part_salt(&SALT, item), &logits.digest()));
         said.push(logits);
     }
-    let output = JobOutput { salt: [2; 32], answer: JobAnswer::Logits(said) };
+    let output = JobOutput { salt: SALT, answer: JobAnswer::Logits(said) };
     let job = JobEvidence { payload, output, measured: None };
     Case { honest, worker, job, challenge: opened(leaves) }
 }
@@ -75,15 +78,16 @@ fn opened(leaves: Vec<Digest>) -> Challenge {
 }
 
 impl Case {
-    async fn found(&self) -> Result<Found, String> {
-        Side { model: &self.honest, job: &self.job }.found(&self.challenge).await
+    async fn found(&self) -> Result<Found, Lost> {
+        let segment = SegmentId::new(Digest::ZERO);
+        Side { segment, model: &self.honest, job: &self.job }.found(&self.challenge, &Mutex::default()).await
     }
 
     /// The worker shows the run of an input, and what is asked of it until the challenger refutes; every question, and the claim.
     async fn play(&mut self) -> (Vec<u64>, RefutedClaim) {
         let Ok(Found::Ask(item)) = self.found().await else { panic!("an input") };
         let audit = audit(&self.worker, &self.job.payload, usize::try_from(item).unwrap()).await;
-        let said = Audited::said(&self.job.output.answer)[usize::try_from(item).unwrap()];
+        let said = self.job.output.said()[usize::try_from(item).unwrap()];
         let item = u32::try_from(item).unwrap();
         let trace = audit.trace();
         let run = ShownRun { item, said, trace, spans: Vec::new(), chunk: None, sums: None };
@@ -93,7 +97,7 @@ impl Case {
             if chunks == 1 { TraceAsked::Chunk { chunk: 0 } } else { TraceAsked::Span { first: 0, chunks } };
         let mut indices = vec![item.into()];
         loop {
-            let shown = audit.shown(asked, said).unwrap();
+            let shown = audit.shown(asked, (Digest::ZERO, said)).unwrap();
             let run = self.challenge.run.as_mut().unwrap();
             match (asked, shown) {
                 (TraceAsked::Span { first, chunks }, TraceShown::Span(hashes)) => {
@@ -147,8 +151,8 @@ async fn answer_that_is_not_the_trace_s_is_opened() {
     let mut case = case("mlp-tiny", honest, |values| values[2] += 1).await;
     let (asked, claim) = case.play().await;
     assert_eq!(asked, [1]);
-    let RefutedClaim::Output { output, chunks } = claim else { panic!("an output: {claim:?}") };
-    assert_eq!(output, case.job.output);
+    let RefutedClaim::Output { opened, chunks } = claim else { panic!("an output: {claim:?}") };
+    assert_eq!(Some(opened), case.job.output.open_part(1));
     assert_eq!(chunks.len(), 1);
 }
 
@@ -164,11 +168,13 @@ async fn other_input_or_length_is_told_from_other_arithmetic() {
     let theirs = std::mem::replace(&mut case.job.payload, other);
     assert!(matches!(case.found().await, Ok(Found::Ask(1))));
     let audit = audit(&case.worker, &theirs, 1).await;
-    let TraceShown::Chunk(values) = audit.shown(TraceAsked::Chunk { chunk: 0 }, audit.said()).unwrap() else {
+    let TraceShown::Chunk(values) =
+        audit.shown(TraceAsked::Chunk { chunk: 0 }, (Digest::ZERO, audit.said().unwrap())).unwrap()
+    else {
         panic!("a chunk")
     };
     let trace = audit.trace();
-    let (said, chunk) = (audit.said(), Some((0, values)));
+    let (said, chunk) = (audit.said().unwrap(), Some((0, values)));
     case.challenge.run = Some(ShownRun { item: 1, said, trace, spans: Vec::new(), chunk, sums: None });
     let Ok(Found::Refute(refutation)) = case.found().await else { panic!("a refutation") };
     assert!(matches!(refutation.claim, RefutedClaim::Input { at: 4, .. }), "{refutation:?}");
@@ -178,7 +184,14 @@ async fn other_input_or_length_is_told_from_other_arithmetic() {
         let mut run = case.challenge.run.clone().unwrap();
         change(&mut run);
         let changed = Challenge { run: Some(run), ..case.challenge.clone() };
-        let found = Side { model: &case.honest, job: &case.job }.found(&changed).await;
+        let found = Case {
+            honest: case.honest.clone(),
+            worker: case.worker.clone(),
+            job: case.job.clone(),
+            challenge: changed,
+        }
+        .found()
+        .await;
         let Ok(Found::Refute(refutation)) = found else { panic!("a refutation") };
         assert!(matches!(refutation.claim, RefutedClaim::Length));
     }
@@ -187,8 +200,38 @@ async fn other_input_or_length_is_told_from_other_arithmetic() {
 #[tokio::test]
 async fn honest_work_leads_nowhere() {
     let case = case("mlp-tiny", honest, |_| ()).await;
-    let reason = case.found().await.err().unwrap();
+    let Err(Lost::Nowhere(reason)) = case.found().await else { panic!("something to do") };
     assert!(reason.contains("is what this node computes"), "{reason}");
+}
+
+/// Parts that are not there need nothing to be shown: a worker that stays silent is convicted as well.
+#[tokio::test]
+async fn parts_are_said_to_be_wrong_before_anything_is_shown() {
+    let mut case = case("mlp-tiny", crooked, |_| ()).await;
+    case.challenge.turn = Turn::Worker(TraceAsked::Leaves);
+    case.challenge.leaves = Vec::new();
+    assert!(matches!(case.found().await, Err(Lost::NotYet)));
+    let JobAnswer::Logits(said) = &mut case.job.output.answer else { panic!("logits") };
+    said.push(Logits::new(vec![1; 3]));
+    let Ok(Found::Refute(refutation)) = case.found().await else { panic!("a refutation") };
+    assert!(matches!(refutation.claim, RefutedClaim::Output { opened: OpenedOutput::Aside(_), .. }));
+    case.challenge.items = 3;
+    let Ok(Found::Refute(refutation)) = case.found().await else { panic!("a refutation") };
+    assert!(matches!(refutation.claim, RefutedClaim::Input { opened: OpenedInput::Aside(_), .. }));
+}
+
+/// A turn that begins anew is the same one.
+#[tokio::test]
+async fn turns_are_named_by_what_was_shown() {
+    let mut case = case("mlp-tiny", crooked, |_| ()).await;
+    let first = stand(&case.challenge);
+    case.challenge.due_at_ms += 1;
+    assert_eq!(stand(&case.challenge), first);
+    case.play().await;
+    let last = stand(&case.challenge);
+    assert!(last != first && key(SegmentId::new(Digest::ZERO), last) != key(SegmentId::new(Digest::ZERO), first));
+    case.challenge.run.as_mut().unwrap().chunk = None;
+    assert_ne!(stand(&case.challenge), last);
 }
 
 #[test]
@@ -271,23 +314,36 @@ async fn vectors_of_another_text_are_told_by_the_tokens_of_the_job() {
         for item in 0..2 {
             let audit = audit(&model, &done, item).await;
             let embedding = Embedding::new(&[if item == 0 { 0.0 } else { 1.0 }]);
-            leaves.push(audit.leaf(&embedding.digest()));
+            leaves.push(audit.leaf(&part_salt(&SALT, item), &embedding.digest()));
             said.push(embedding);
         }
         let first = audit(&model, &done, 0).await;
-        leaves[0] = first.leaf(&first.said());
-        let output = JobOutput { salt: [2; 32], answer: JobAnswer::Embeddings(said) };
+        leaves[0] = first.leaf(&part_salt(&SALT, 0), &first.said().unwrap());
+        let output = JobOutput { salt: SALT, answer: JobAnswer::Embeddings(said) };
         let job = JobEvidence { payload: asked.clone(), output, measured: None };
         let mut case = Case { honest: model.clone(), worker: model.clone(), job, challenge: opened(leaves) };
         assert!(matches!(case.found().await, Ok(Found::Ask(1))), "{other}");
         let theirs = audit(&model, &done, 1).await;
-        let TraceShown::Chunk(values) = theirs.shown(TraceAsked::Chunk { chunk: 0 }, theirs.said()).unwrap() else {
-            panic!("a chunk")
-        };
-        let (said, trace, chunk) = (theirs.said(), theirs.trace(), Some((0, values)));
+        let said = theirs.said().unwrap();
+        let shown = theirs.shown(TraceAsked::Chunk { chunk: 0 }, (Digest::ZERO, said)).unwrap();
+        let TraceShown::Chunk(values) = shown else { panic!("a chunk") };
+        let (said, trace, chunk) = (said, theirs.trace(), Some((0, values)));
         case.challenge.run = Some(ShownRun { item: 1, said, trace, spans: Vec::new(), chunk, sums: None });
         let Ok(Found::Refute(refutation)) = case.found().await else { panic!("a refutation of {other}") };
-        let RefutedClaim::Input { at, payload } = refutation.claim else { panic!("an input of {other}") };
-        assert_eq!((at, payload), (if other == "abdd" { 2 } else { 0 }, asked.clone()));
+        let RefutedClaim::Input { at, opened } = refutation.claim else { panic!("an input of {other}") };
+        assert_eq!((at, Some(opened)), (if other == "abdd" { 2 } else { 0 }, asked.open_part(1)));
     }
+}
+
+/// What this node could not do for now is tried again.
+#[test]
+fn only_what_leads_nowhere_is_given_up() {
+    assert!(matches!(Lost::from(EngineError::Stopped), Lost::ForNow(_)));
+    assert!(matches!(Lost::from(EngineError::NotFinite), Lost::Nowhere(_)));
+}
+
+#[test]
+fn a_text_without_tokens_is_not_read() {
+    let refused = letters().inputs(&texts(&["abca", ""]).input).unwrap_err();
+    assert_eq!(refused, EngineError::EmptyPrompt);
 }

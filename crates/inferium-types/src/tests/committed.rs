@@ -47,7 +47,7 @@ fn nothing_else_opens_it() {
     assert_ne!(other(Digest::ZERO, part.clone(), path.clone()), Some(payload.commitment()));
     let InputPart::Tokens { text, tokens } = part.clone() else { panic!("tokens") };
     for changed in [
-        InputPart::Tokens { text: Digest::ZERO, tokens: tokens.clone() },
+        InputPart::Tokens { text: Digest::ZERO, tokens },
         InputPart::Tokens { text, tokens: vec![3, 2] },
         InputPart::Tensor(vec![2, 3]),
     ] {

@@ -235,6 +235,19 @@ fn lied(model: &Model, input: &[i32], lie: Lie, layout: &Layout) -> (Vec<i32>, R
     (said, Recorded::from_values(length, values))
 }
 
+/// Nine validators with purses, and one worker of this model.
+fn chain_of(model: &Model) -> Chain {
+    let parameters = Parameters { profile_slash_max: Ppm::new(333_333), forced_share: Ppm::new(0), ..feeless(4) };
+    let mut chain = Chain::with(9, parameters);
+    chain.model = profile_of(model);
+    let mut chain = chain.furnished(1);
+    for index in 0..9 {
+        let amount = inferium_types::Amount::from_ifr(100);
+        chain.ok("x9", TransactionBody::Transfer { to: id(&format!("v{index}")), amount });
+    }
+    chain
+}
+
 impl Player {
     /// A segment with such a lie. One of the drawn members found it wrong, and all others say that it is right.
     pub(in crate::tests) fn new(name: &str, lie: Lie) -> Self {
@@ -334,14 +347,7 @@ impl Player {
     pub(in crate::tests) fn drawn(name: &str, lie: Lie, jobs: usize) -> Self {
         let (model, tensor) = of_name(name);
         let layout = Outline::of(&model).laid_out(tensor.len().try_into().unwrap()).unwrap();
-        let parameters = Parameters { profile_slash_max: Ppm::new(333_333), forced_share: Ppm::new(0), ..feeless(4) };
-        let mut chain = Chain::with(9, parameters);
-        chain.model = profile_of(&model);
-        let mut chain = chain.furnished(1);
-        for index in 0..9 {
-            let amount = inferium_types::Amount::from_ifr(100);
-            chain.ok("x9", TransactionBody::Transfer { to: id(&format!("v{index}")), amount });
-        }
+        let mut chain = chain_of(&model);
         if jobs > 1 {
             chain.state.records.insert((id("w0"), chain.profile()), record_of(10_000, 10_000_000, 0));
         }

@@ -200,6 +200,8 @@ def main():
     if arguments.step:
         kind, what, *pooling = arguments.step.split()
         return make(what, arguments.folder, *pooling) if kind == "make" else asyncio.run(ezkl_step(what, arguments.folder))
+    if not arguments.binary.is_file():
+        parser.error(f"there is no {arguments.binary}: `cargo build --release` makes it, `--binary` names another")
     rows = []
     peers = [peer for peer in (ezkl, jstprove) if arguments.only in (None, peer.__name__)]
     for name in (["mlp-109k"] if arguments.peers or arguments.peers_heavy else []) + (["lenet-5"] if arguments.peers_heavy else []):

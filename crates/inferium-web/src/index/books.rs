@@ -348,7 +348,8 @@ impl Books {
             Event::SegmentCommitted { segment, lease, totals } => {
                 let task = self.leases.get(lease).and_then(|task| self.tasks.get(task));
                 let (worker, profile) = (task.and_then(|task| task.worker), task.map(|task| task.profile));
-                let text = format!("committed to the chain: {} jobs under one root, signed by both sides", totals.jobs);
+                let jobs = if totals.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", totals.jobs) };
+                let text = format!("committed to the chain: {jobs} under one root, signed by both sides");
                 self.segments.insert(
                     *segment,
                     SegmentBook {
@@ -407,11 +408,11 @@ impl Books {
                 self.with_segment(*segment, |book| book.note(step("dispute", text.into(), Some(*challenger))));
             }
             Event::ChallengeOpened { segment, challenger, job, bond, .. } => {
-                let text = format!("job {job} was challenged before the ledger, with a bond of {bond}");
+                let text = format!("challenged job {job} before the ledger, with a bond of {bond}");
                 self.with_segment(*segment, |book| book.note(step("challenged", text, Some(*challenger))));
             }
             Event::TraceAsked { segment, worker, asked, .. } => {
-                let text = format!("the worker is to show {}", asked_in_words(asked));
+                let text = format!("is to show {}", asked_in_words(asked));
                 self.with_segment(*segment, |book| book.note(step("asked", text, Some(*worker))));
             }
             Event::TraceShown { segment, shown, .. } => {
@@ -419,7 +420,7 @@ impl Books {
                 self.with_segment(*segment, |book| book.note(step("shown", text, None)));
             }
             Event::ChallengeClosed { segment, challenger, end, .. } => {
-                let text = format!("the challenge is over: {}", challenge_end_in_words(*end));
+                let text = format!("sees its challenge end: {}", challenge_end_in_words(*end));
                 self.with_segment(*segment, |book| book.note(step("challenge", text, Some(*challenger))));
             }
             _ => {}

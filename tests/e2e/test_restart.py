@@ -111,7 +111,7 @@ def test_kill_9_at_random_moments_loses_nothing_final(tmp_path):
                     try:
                         _, _, answer = network.chat()
                         job = answer["inferium"]["job"]
-                        status, body = network.receipt(job, timeout=5)
+                        status, body = network.receipt(job, timeout=60)
                         if status == 200 and body["status"] in ("final", "settled"):
                             final[job] = body
                     except Exception:
@@ -119,7 +119,9 @@ def test_kill_9_at_random_moments_loses_nothing_final(tmp_path):
 
             worker = threading.Thread(target=work)
             worker.start()
-            while time.monotonic() < until:
+            # Before the first kill something is to be lost, however busy the machine is.
+            is_first = len(heights) == 1
+            while time.monotonic() < until or (is_first and not final and worker.is_alive()):
                 time.sleep(0.01)
             heights.append(height(network))
             assert network.stop(signal.SIGKILL) == -signal.SIGKILL

@@ -43,12 +43,6 @@ pub(super) enum Lost {
     ForNow(String),
 }
 
-impl From<String> for Lost {
-    fn from(reason: String) -> Self {
-        Self::Nowhere(reason)
-    }
-}
-
 impl From<&str> for Lost {
     fn from(reason: &str) -> Self {
         Self::Nowhere(reason.to_owned())

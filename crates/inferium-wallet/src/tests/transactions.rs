@@ -325,7 +325,6 @@ fn agents() -> Vec<(TransactionBody, Vec<String>)> {
     ]
 }
 
-/// Every kind of proposal, with what a signer must read.
 /// What is shown is counted: nobody reads hashes and values.
 fn challenges(segment: SegmentId) -> Vec<(TransactionBody, Vec<String>)> {
     let of = |more: &[&str]| std::iter::once(segment.to_string()).chain(more.iter().map(|&text| text.into())).collect();
@@ -360,6 +359,7 @@ fn challenges(segment: SegmentId) -> Vec<(TransactionBody, Vec<String>)> {
     ]
 }
 
+/// Every kind of proposal, with what a signer must read.
 fn proposals(model: &ModelProfile) -> Vec<(TransactionBody, Vec<String>)> {
     let changes = vec![ParameterChange { name: "epoch_ms".into(), value: 77 }];
     let actions = [

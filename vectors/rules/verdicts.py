@@ -240,6 +240,7 @@ def decide(ledger: Ledger, key: str) -> None:
     if verdict in ("widen", "invalid") and voters(members, "invalid"):
         if is_asked(segment):
             state["due_at_ms"] = segment["opening"]["until_ms"]
+            state["due_at_height"] = late(ledger.height + ledger["reveal_blocks"])
             return
         if segment["opening"]["kind"] == "closed":
             _ask(ledger, segment, segment["opening"]["order"])
@@ -300,6 +301,7 @@ def _ask(ledger: Ledger, segment: Entry, order: Entry) -> None:
     until_ms = late(ledger.now_ms + ledger["forced_open_ms"])
     segment["opening"] = {"kind": "asked", "order": order, "until_ms": until_ms}
     segment["state"]["due_at_ms"] = until_ms
+    segment["state"]["due_at_height"] = late(ledger.height + ledger["reveal_blocks"])
 
 
 def _advance_doubt(ledger: Ledger, key: str) -> None:
@@ -307,6 +309,9 @@ def _advance_doubt(ledger: Ledger, key: str) -> None:
     opening, state = segment["opening"], segment["state"]
     renewed_ms = late(ledger.meta["resumed_at_ms"] + ledger["forced_open_ms"])
     until_ms = max(opening["until_ms"], renewed_ms)
+    # C3: a time, and a least number of blocks.
+    if ledger.height < state["due_at_height"]:
+        until_ms = max(until_ms, late(ledger.now_ms + 1))
     is_over = ledger.now_ms >= until_ms
     if is_over:
         segment["opening"] = {"kind": "late", "order": opening["order"]}

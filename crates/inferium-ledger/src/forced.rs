@@ -184,10 +184,13 @@ impl Block {
 
     /// A doubt waits until the worker has said what it was ordered, or its time is over.
     pub(crate) fn ask_for_opening(&mut self, id: SegmentId, mut segment: Segment, order: OwedOrder) {
-        let until_ms = self.now_ms.saturating_add(self.state.meta().parameters.forced_open_ms);
+        let parameters = &self.state.meta().parameters;
+        let until_ms = self.now_ms.saturating_add(parameters.forced_open_ms);
+        // SPEC C3: a worker answers in blocks, and those of a busy network may be far apart.
+        let until_height = self.height.saturating_add(parameters.reveal_blocks);
         segment.opening = Opening::Asked { order, until_ms };
-        if let SegmentState::Judging { due_at_ms, .. } = &mut segment.state {
-            *due_at_ms = until_ms;
+        if let SegmentState::Judging { due_at_ms, due_at_height, .. } = &mut segment.state {
+            (*due_at_ms, *due_at_height) = (until_ms, until_height);
         }
         self.events.push(Event::OpeningAsked { segment: id, worker: segment.worker, until_ms });
         self.state.set_segment(id, Some(segment));
@@ -198,12 +201,14 @@ impl Block {
         let Opening::Asked { order, until_ms } = segment.opening else { return };
         let meta = self.state.meta();
         let renewed_ms = meta.renewed_ms(meta.parameters.forced_open_ms);
-        let later_ms = until_ms.max(renewed_ms);
-        let is_over = self.now_ms >= later_ms;
-        segment.opening = if is_over { Opening::Late(order) } else { Opening::Asked { order, until_ms: later_ms } };
-        if let SegmentState::Judging { due_at_ms, .. } = &mut segment.state {
-            *due_at_ms = later_ms;
+        let mut later_ms = until_ms.max(renewed_ms);
+        let SegmentState::Judging { due_at_ms, due_at_height, .. } = &mut segment.state else { return };
+        if self.height < *due_at_height {
+            later_ms = later_ms.max(self.now_ms.saturating_add(1));
         }
+        let is_over = self.now_ms >= later_ms;
+        *due_at_ms = later_ms;
+        segment.opening = if is_over { Opening::Late(order) } else { Opening::Asked { order, until_ms: later_ms } };
         self.state.set_segment(id, Some(segment));
         if is_over {
             self.decide(id);

@@ -222,7 +222,10 @@ impl Block {
     /// Decides by the votes that are there: no more can come. Who gave none has paid for it already.
     pub(crate) fn decide(&mut self, id: SegmentId) {
         let Some(mut segment) = self.state.segments.get(&id).cloned() else { return };
-        let SegmentState::Judging { members, stage, seed, replay, due_at_ms, .. } = &mut segment.state else { return };
+        let SegmentState::Judging { members, stage, seed, replay, due_at_ms, due_at_height, .. } = &mut segment.state
+        else {
+            return;
+        };
         let (members, stage, seed, replay) = (members.clone(), *stage, *seed, *replay);
         let (worker, profile) = (segment.worker, segment.profile);
         let verdict = match stage {
@@ -244,6 +247,7 @@ impl Block {
             match segment.opening {
                 Opening::Asked { until_ms, .. } => {
                     *due_at_ms = until_ms;
+                    *due_at_height = self.height.saturating_add(self.state.meta().parameters.reveal_blocks);
                     self.state.set_segment(id, Some(segment));
                     return;
                 }

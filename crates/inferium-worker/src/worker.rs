@@ -156,8 +156,8 @@ enum Own {
     Planted(LeaseId, Result<Box<FinishedJob>, JobRefusal>),
     /// Segments that were opened, or owe no opening.
     Opened(Vec<SegmentId>),
-    /// Segments that could not be opened.
-    Unopened(Vec<SegmentId>),
+    /// Segments that could not be opened, and whether the chain had asked for them.
+    Unopened(Vec<SegmentId>, bool),
     /// The offer is withdrawn since this block; which time it was.
     Withdrawn(u32, u64),
     /// What governance made of them.
@@ -287,8 +287,8 @@ struct Core {
     parameters: Parameters,
     /// Time of the last block; milliseconds.
     now_ms: u64,
-    /// Segments to open, and when at the latest; milliseconds.
-    unopened: BTreeMap<SegmentId, u64>,
+    /// Segments to open, and when at the latest.
+    unopened: BTreeMap<SegmentId, openings::DueOpening>,
     /// The way out.
     drain: drain::Drain,
     /// Of a worker that copies.
@@ -545,7 +545,7 @@ impl Core {
             }
             Own::Withdrawn(begin, height) => self.drain.on_withdrawn(begin, height),
             Own::Opened(segments) => self.drain.on_opened(segments),
-            Own::Unopened(segments) => self.on_unopened(&segments)?,
+            Own::Unopened(segments, is_asked) => self.on_unopened(&segments, is_asked)?,
             Own::Parameters(parameters) => self.parameters = *parameters,
         }
         Ok(())

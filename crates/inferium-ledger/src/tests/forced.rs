@@ -346,7 +346,7 @@ fn a_doubt_goes_on_after_an_answer_that_explains_nothing() {
     assert_eq!(case.slashed(), [("w0".to_owned(), SlashRule::WrongResult, false)]);
 }
 
-/// SPEC V5: a worker that does not answer only gains its time, to the millisecond.
+/// SPEC V5: a worker that does not answer only gains its time, to the millisecond and to the block.
 #[test]
 fn a_doubt_goes_on_when_the_worker_does_not_answer() {
     let mut case = ordered(1_000_000, Some(ForcedKind::Wrong));
@@ -356,10 +356,28 @@ fn a_doubt_goes_on_when_the_worker_does_not_answer() {
         panic!("asked")
     };
     assert_eq!(until_ms, case.chain.now_ms + case.chain.parameters().forced_open_ms);
+    let is_open = |chain: &Chain| {
+        let state = &chain.state.segment(&case.segment).unwrap().state;
+        assert!(matches!(state, SegmentState::Judging { stage: Stage::Committee | Stage::Widened, .. }), "{state:?}");
+        matches!(state, SegmentState::Judging { stage: Stage::Committee, .. })
+    };
+    let last = case.chain.state.height() + case.chain.parameters().reveal_blocks;
+    // Blocks that are far apart.
+    let mut slow = case.chain.clone();
+    slow.block_at(until_ms + 1_000);
+    while slow.state.height() < last {
+        assert!(is_open(&slow), "at {} of {last}", slow.state.height());
+        slow.block_at(slow.now_ms + 1);
+    }
+    assert!(!is_open(&slow));
+    // Blocks that are near each other.
+    while case.chain.state.height() < last {
+        case.chain.block_at(case.chain.now_ms + 1);
+    }
     case.chain.block_at(until_ms - 1);
-    assert!(matches!(case.state(), SegmentState::Judging { stage: Stage::Committee, .. }));
+    assert!(is_open(&case.chain));
     case.chain.block_at(until_ms);
-    assert!(matches!(case.state(), SegmentState::Judging { stage: Stage::Widened, .. }));
+    assert!(!is_open(&case.chain));
     // It may still say so before the verdict.
     let mut late = Case { chain: case.chain.clone(), leaves: case.leaves.clone(), ..case };
     late.open(Some(1));
@@ -380,6 +398,9 @@ fn the_time_to_answer_begins_anew_after_a_pause() {
     let open_ms = case.chain.parameters().forced_open_ms;
     let resumed_ms = case.chain.now_ms + pause_ms + open_ms;
     case.chain.block_at(resumed_ms);
+    for _ in 0..case.chain.parameters().reveal_blocks {
+        case.chain.block_at(case.chain.now_ms + 1);
+    }
     assert!(matches!(case.state(), SegmentState::Judging { stage: Stage::Committee, .. }));
     case.chain.block_at(resumed_ms + open_ms - 1);
     assert!(matches!(case.state(), SegmentState::Judging { stage: Stage::Committee, .. }));

@@ -79,8 +79,8 @@ impl Core {
         self.drain.withdrawn = None;
         self.withdraw();
         self.close_again();
-        for due_ms in self.unopened.values_mut() {
-            *due_ms = 0;
+        for due in self.unopened.values_mut() {
+            due.due_ms = 0;
         }
         self.open_segments()
     }

@@ -12,6 +12,17 @@ use tracing::{debug, warn};
 /// Part of the challenge window after which a final segment is opened: what is final until then goes
 /// into one transaction.
 const WINDOW_PART: u64 = 2;
+/// How long after a failure what the chain asked for is tried again: its worker's stake may be at risk.
+const ASKED_AGAIN_MS: u64 = 1_000;
+
+/// When a segment is to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DueOpening {
+    /// At the latest; milliseconds.
+    pub(super) due_ms: u64,
+    /// The chain asks for it: it waits for no other, and no other can keep it.
+    pub(super) is_asked: bool,
+}
 
 impl Core {
     /// A segment is final: its opening is due some time before it is paid.
@@ -19,13 +30,13 @@ impl Core {
         if self.parameters.forced_share.get() > 0 {
             let later_ms = self.now_ms.saturating_add(self.parameters.challenge_ms / WINDOW_PART);
             let due_ms = if self.drain.begun { 0 } else { later_ms };
-            self.unopened.entry(segment).or_insert(due_ms);
+            self.unopened.entry(segment).or_insert(DueOpening { due_ms, is_asked: false });
         }
     }
 
     /// The chain asks: a member found something wrong, or the segment would be paid by now.
     pub(super) fn open_now(&mut self, segment: SegmentId) {
-        self.unopened.insert(segment, 0);
+        self.unopened.insert(segment, DueOpening { due_ms: 0, is_asked: true });
     }
 
     /// What a former run left.
@@ -42,18 +53,28 @@ impl Core {
         }
     }
 
-    /// Opens what is due, and with it everything that may be opened.
+    /// Opens each segment that the chain asks for by itself; of the others, once one is due, everything that may be opened
+    /// in one transaction.
     pub(super) fn open_segments(&mut self) -> Result<(), WorkerError> {
-        let is_due = self.unopened.values().any(|due_ms| *due_ms <= self.now_ms);
-        if !is_due && self.unopened.len() < OPENINGS_MAX {
-            return Ok(());
+        let now_ms = self.now_ms;
+        let (asked, others): (Vec<_>, Vec<_>) = self.unopened.iter().partition(|(_, due)| due.is_asked);
+        let is_due = others.len() >= OPENINGS_MAX || others.iter().any(|(_, due)| due.due_ms <= now_ms);
+        let asked: Vec<SegmentId> = asked.into_iter().filter(|(_, due)| due.due_ms <= now_ms).map(|(id, _)| *id).collect();
+        let others: Vec<SegmentId> =
+            others.into_iter().filter(|_| is_due).map(|(id, _)| *id).take(OPENINGS_MAX).collect();
+        for id in asked {
+            self.open_together(&[id], true)?;
         }
+        self.open_together(&others, false)
+    }
+
+    fn open_together(&mut self, segments: &[SegmentId], is_asked: bool) -> Result<(), WorkerError> {
         let mut openings = Vec::new();
-        for id in self.unopened.keys().take(OPENINGS_MAX).copied().collect::<Vec<_>>() {
-            self.unopened.remove(&id);
-            match self.store.segment(id)?.as_ref().and_then(opening) {
+        for id in segments {
+            self.unopened.remove(id);
+            match self.store.segment(*id)?.as_ref().and_then(opening) {
                 Some(opening) => openings.push(opening),
-                None => self.drain.on_opened([id]),
+                None => self.drain.on_opened([*id]),
             }
         }
         if openings.is_empty() {
@@ -68,7 +89,7 @@ impl Core {
             };
             debug!(%error, "segments not opened together");
             if all.len() == 1 {
-                let _ = own.send(Own::Unopened(all)).await;
+                let _ = own.send(Own::Unopened(all, is_asked)).await;
                 return;
             }
             // One that can't be opened, as one that was rejected meanwhile, must not keep the others.
@@ -83,15 +104,21 @@ impl Core {
                 }
             }
             let _ = own.send(Own::Opened(opened)).await;
-            let _ = own.send(Own::Unopened(left)).await;
+            let _ = own.send(Own::Unopened(left, is_asked)).await;
         });
         Ok(())
     }
 
     /// Tries again, while there is something to open.
-    pub(super) fn on_unopened(&mut self, segments: &[SegmentId]) -> Result<(), WorkerError> {
+    pub(super) fn on_unopened(&mut self, segments: &[SegmentId], is_asked: bool) -> Result<(), WorkerError> {
         for segment in segments {
-            if self.store.segment(*segment)?.is_some() {
+            if self.store.segment(*segment)?.is_none() {
+                continue;
+            }
+            if is_asked {
+                let due_ms = self.now_ms.saturating_add(ASKED_AGAIN_MS);
+                self.unopened.entry(*segment).or_insert(DueOpening { due_ms, is_asked });
+            } else {
                 self.open_later(*segment);
             }
         }

@@ -218,7 +218,12 @@ fn with_late(case: &Case) -> Case {
     let Opening::Asked { until_ms, .. } = case.chain.state.segment(&case.segment).unwrap().opening else {
         panic!("asked")
     };
+    let last = case.chain.state.height() + case.chain.parameters().reveal_blocks;
+    while case.chain.state.height() + 1 < last {
+        case.chain.block_at(case.chain.now_ms + 1);
+    }
     case.chain.block_at(until_ms);
+    assert!(matches!(case.chain.state.segment(&case.segment).unwrap().opening, Opening::Late(_)));
     case
 }
 
@@ -336,7 +341,17 @@ fn waiting(book: &mut Book, cases: &Cases) {
         panic!("asked")
     };
     let about = [StateKey::Segment(asked.segment)];
-    let chain = near(&asked.chain, until_ms);
+    let at_height = |height: u64| {
+        with(&near(&asked.chain, until_ms), |state| {
+            let mut segment = state.segment(&asked.segment).unwrap().clone();
+            let SegmentState::Judging { due_at_height, .. } = &mut segment.state else { panic!("being judged") };
+            *due_at_height = height;
+            state.set_segment(asked.segment, Some(segment));
+        })
+    };
+    let height = asked.chain.state.height() + 1;
+    page.timed("the worker's time is over, and blocks are left", "C3", &at_height(height + 1), until_ms, &about);
+    let chain = at_height(height);
     page.timed("the worker did not answer: the doubt goes on", "V5", &chain, until_ms, &about);
     let resumed = |before_ms| with(&chain, |state| state.meta_mut().resumed_at_ms = until_ms - before_ms);
     page.timed("its time begins anew after a pause", "C3", &resumed(9_999), until_ms, &about);
@@ -356,7 +371,12 @@ fn waiting(book: &mut Book, cases: &Cases) {
     let Opening::Asked { until_ms, .. } = one.chain.state.segment(&one.segment).unwrap().opening else {
         panic!("asked")
     };
-    let chain = early(&one.chain, until_ms);
+    let mut chain = one.chain.clone();
+    let last = chain.state.height() + chain.parameters().reveal_blocks;
+    while chain.state.height() + 1 < last {
+        chain.block_at(chain.now_ms + 1);
+    }
+    let chain = early(&chain, until_ms);
     page.timed("it pays once, and all others look", "V5", &chain, until_ms, &about);
 }
 

@@ -13,6 +13,7 @@ from .state import Entry, Ledger, Refused, ends, late, share
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\Z")
 STEPS_MAX, TOKENS_MAX, TOOL_CALLS_MAX, RUN_MS_MIN = 64, 65_536, 256, 1_000
 STEPS_WAIT_MS = 1_000
+PROOFS = ("prove", "prove_private")
 NOTHING: Entry = {"per_run": 0, "per_day": 0, "recipients": {"kind": "nobody"}, "expires_at_ms": 0}
 RECIPIENTS_MAX = 32
 DAY_MS = 86_400_000
@@ -24,9 +25,14 @@ def is_of(ledger: Ledger, profile: str, task: str) -> bool:
     return entry is not None and bool(entry["profile"]["task"]["kind"] == task)
 
 
+def is_proof(ledger: Ledger, profile: str) -> bool:
+    """V10, V12: what proofs are made on."""
+    return any(is_of(ledger, profile, task) for task in PROOFS)
+
+
 def check_models(ledger: Ledger, profile: str) -> None:
-    """A2, L2, X3, V10: hosts, boards, training and proofs have no model."""
-    if any(is_of(ledger, profile, task) for task in ("host", "fold", "train", "prove")):
+    """A2, L2, X3, V10, V12: hosts, boards, training and proofs have no model."""
+    if any(is_of(ledger, profile, task) for task in ("host", "fold", "train", *PROOFS)):
         raise Refused("profile", expected="a model's")
 
 

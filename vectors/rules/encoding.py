@@ -57,6 +57,8 @@ def _task(task: Entry) -> bytes:
         bounds = [reads[name].to_bytes(2, "little", signed=True) for name in ("least", "most") if name in reads]
         tensors = b"\1" + _le(reads["elements"], 4) + b"".join(bounds) if bounds else b"\0"
         return b"\5" + tensors + _le(task["classes"], 4)
+    if task["kind"] == "prove_private":
+        return b"\7" + _le(task["openings"], 4)
     return {"chat": b"\0", "host": b"\2", "fold": b"\3", "train": b"\4", "prove": b"\6"}[task["kind"]]
 
 
@@ -175,6 +177,12 @@ def trainer(build: str) -> Entry:
 def prover(key: str) -> Entry:
     """V10: the profile of proofs by a verifier's key, which its build names."""
     return _of_rules("proofs", "prove", key)
+
+
+def private(name: str, key: str, openings: int) -> Entry:
+    """V12: the profile of a classifier of private weights."""
+    profile = _of_rules(name, "prove_private", key)
+    return {**profile, "task": {"kind": "prove_private", "openings": openings}}
 
 
 def _of_rules(name: str, does: str, build: str) -> Entry:

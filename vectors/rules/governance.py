@@ -282,7 +282,7 @@ def _act(ledger: Ledger, action: Entry) -> None:
         ledger.credit(action["to"], action["amount"])
     elif kind == "approve_profile":
         profile = action["profile"]
-        fresh = {"profile": profile, "validators": [], "slashed": [0, 0], "draws": [0] * 3}
+        fresh = {"profile": profile, "validators": [], "slashed": [0, 0], "draws": [0] * 3, "openings_spent": 0}
         ledger.table("profiles").setdefault(profile_id(profile), fresh)["listing"] = "approved"
     elif kind == "delist_profile":
         ledger.find("profiles", action["profile"], "profile")["listing"] = "delisted"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .encoding import boards, hosts, profile_id, prover, trainer
+from .encoding import boards, hosts, private, profile_id, prover, trainer
 from .stake import note, oldest_snapshot
 from .state import Entry, Ledger, Refused, late
 
@@ -94,6 +94,12 @@ def is_well_formed(profile: Entry) -> bool:
     # V10: of proofs there is one for each verifier's key.
     if task["kind"] == "prove" and (engine["kind"] != "canonical" or profile != prover(engine["build"])):
         return False
+    # V12: of private weights one for each key, name and number of openings.
+    if task["kind"] == "prove_private":
+        if engine["kind"] != "canonical" or task["openings"] == 0:
+            return False
+        if profile != private(profile["name"], engine["build"], task["openings"]):
+            return False
     return 0 < len(profile["name"].encode()) <= NAME_SIZE_MAX
 
 
@@ -103,7 +109,8 @@ def declare_profile(ledger: Ledger, operation: Entry) -> None:
     ledger.acting(sender, "validator", "a validator")
     if not is_well_formed(profile):
         raise Refused("out_of_bounds", field="profile")
-    fresh = {"profile": profile, "validators": [], "listing": "declared", "slashed": [0, 0], "draws": [0] * 3}
+    fresh = {"profile": profile, "validators": [], "listing": "declared", "slashed": [0, 0], "draws": [0] * 3,
+             "openings_spent": 0}
     entry = ledger.table("profiles").setdefault(profile_id(profile), fresh)
     if sender in entry["validators"]:
         raise Refused("exists", what="declaration")

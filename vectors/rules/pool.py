@@ -60,7 +60,7 @@ def _check_task(ledger: Ledger, terms: Entry) -> None:
     if terms["mode"] not in ("exact", "sampled", "zk"):
         raise Refused("not_served", what=terms["mode"])
     least_tier, deadline_ms = SERVED[terms["kind"]]
-    if workers.embeds(ledger, terms["profile"]) or agents.is_of(ledger, terms["profile"], "prove"):
+    if workers.embeds(ledger, terms["profile"]) or agents.is_proof(ledger, terms["profile"]):
         least_tier = "low"
     bounds = [
         ("tier", workers.TIERS.index(terms["tier"]) >= workers.TIERS.index(least_tier)),
@@ -89,8 +89,8 @@ def open_task(ledger: Ledger, operation: Entry) -> None:
     elif terms["kind"] == "training" and agents.is_of(ledger, terms["profile"], "train"):
         # X3: training is done on profiles of training.
         pass
-    elif terms["kind"] == "validation" and agents.is_of(ledger, terms["profile"], "prove"):
-        # V10: proofs are made on profiles of proofs.
+    elif terms["kind"] == "validation" and agents.is_proof(ledger, terms["profile"]):
+        # V10, V12: proofs are made on profiles of proofs.
         pass
     else:
         agents.check_models(ledger, terms["profile"])
@@ -118,12 +118,26 @@ def lock_task(ledger: Ledger, key: str, requester: str, payer: str, terms: Entry
     if sum(ledger.meta["tiers"][workers.TIERS.index(terms["tier"]):]) == 0:
         raise Refused("no_workers", tier=terms["tier"])
     escrow = escrow_for(ledger, terms)
+    # V12: a task is for one opening.
+    left = openings_left(ledger, terms["profile"])
+    if left is not None and terms["jobs_max"] != 1:
+        raise Refused("out_of_bounds", field="jobs_max")
+    if left == 0:
+        raise Refused("openings", left=0, needed=1)
     ledger.debit(payer, escrow)
     ledger.table("tasks")[key] = {
         "requester": requester, "terms": terms, "escrow": escrow, "opened": [ledger.height, 0],
         "expires_at_ms": late(ledger.now_ms + terms["open_ms"]),
     }
     return escrow
+
+
+def openings_left(ledger: Ledger, profile: str) -> int | None:
+    """V12: how often private weights may be opened yet."""
+    entry = ledger.table("profiles").get(profile)
+    if entry is None or entry["profile"]["task"]["kind"] != "prove_private":
+        return None
+    return max(0, entry["profile"]["task"]["openings"] - entry["openings_spent"])
 
 
 def set_offer(ledger: Ledger, operation: Entry) -> None:
@@ -173,6 +187,8 @@ def match(ledger: Ledger) -> None:
 
 def _match_one(ledger: Ledger, key: str, task: Entry) -> None:
     offers, profile = ledger.table("offers"), task["terms"]["profile"]
+    if openings_left(ledger, profile) == 0:
+        return
     eligible = []
     for worker in (name.split("/")[1] for name in offers if name.startswith(f"{profile}/")):
         if _may_serve(ledger, lease_id(key), task, worker, offers[f"{profile}/{worker}"]):
@@ -183,6 +199,8 @@ def _match_one(ledger: Ledger, key: str, task: Entry) -> None:
         return
     # All tiers that may serve the task took part, whoever has an offer.
     entry, served = ledger.table("profiles").get(profile), offers[f"{profile}/{chosen}"]
+    if entry is not None and openings_left(ledger, profile) is not None:
+        entry["openings_spent"] += task["terms"]["jobs_max"]
     for tier in range(len(workers.TIERS)):
         if entry is not None and _serves(ledger, task, tier):
             entry["draws"][tier] += 1

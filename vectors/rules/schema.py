@@ -171,7 +171,7 @@ STATISTICS = record(
 MODEL = record(
     name=text,
     task=choice(
-        chat={}, embed={"width": narrow}, host={}, fold={}, train={}, prove={},
+        chat={}, embed={"width": narrow}, host={}, fold={}, train={}, prove={}, prove_private={"openings": narrow},
         classify={
             "reads": choice(texts={}, tensors={"elements": narrow, "least": signed, "most": signed}),
             "classes": narrow,
@@ -339,7 +339,7 @@ TABLES: dict[str, tuple[Reader, Reader]] = {
     )),
     "profiles": (ID, record(
         profile=MODEL, validators=many(ID), listing=words("declared", "approved", "paused", "delisted"),
-        slashed=row(wide, wide), draws=row(wide, wide, wide),
+        slashed=row(wide, wide), draws=row(wide, wide, wide), openings_spent=narrow,
     )),
     "offers": (pair(ID, ID), record(terms=OFFER_TERMS, slots_used=narrow, waits_from=wide)),
     "tasks": (ID, record(requester=ID, terms=TASK_TERMS, escrow=wide, opened=row(wide, narrow), expires_at_ms=wide)),
@@ -469,6 +469,7 @@ ERROR = choice(
     signature={"whose": text}, out_of_bounds={"field": text}, wrong_state={"what": text},
     profile_not_leasable={"found": narrow, "needed": narrow}, unsettled_limit={"found": wide, "limit": wide},
     not_served={"what": text}, no_workers={"tier": text}, profile_closed={"listing": text},
+    openings={"left": narrow, "needed": narrow},
     parameter={"why": PARAMETER_ERROR}, commitment={}, mode={"expected": text, "found": text},
     vote_form={"expected": text}, barred_from_profile={}, evidence={"why": text}, no_agent={},
     profile={"expected": text}, version={"expected": ID, "found": ID}, policy={"what": text},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .encoding import request_digest, stall_id
-from .pool import end_lease, has_claim
+from .pool import end_lease, has_claim, openings_left
 from .slashing import slash_deadline
 from .state import WHOLE, Entry, Ledger, Refused, digest, late
 
@@ -19,6 +19,9 @@ def report_stall(ledger: Ledger, operation: Entry) -> None:
         raise Refused("not_allowed", expected="the lease's gateway")
     if lease["state"]["kind"] != "active":
         raise Refused("wrong_state", what="a claim about an ended lease")
+    # V12: an answer would be an opening that nobody counted.
+    if openings_left(ledger, lease["terms"]["profile"]) is not None:
+        raise Refused("wrong_state", what="a claim about private weights")
     tokens = request["prompt_tokens"] + request["tokens_max"]
     if request["sequence"] > SEQUENCE_MAX:
         raise Refused("out_of_bounds", field="sequence")

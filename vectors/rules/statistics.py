@@ -37,7 +37,7 @@ def is_foreign(ledger: Ledger, profile: str) -> bool:
 def mode_of(ledger: Ledger, profile: str) -> str:
     """T2, V10: how results are verified follows from the profile."""
     entry = ledger.table("profiles").get(profile)
-    if entry is not None and entry["profile"]["task"]["kind"] == "prove":
+    if entry is not None and entry["profile"]["task"]["kind"] in ("prove", "prove_private"):
         return "zk"
     return "exact" if class_of(ledger, profile) is None else "sampled"
 

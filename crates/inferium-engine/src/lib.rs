@@ -80,7 +80,7 @@ pub use kernel::Tier;
 pub use llamacpp::{TextModel, TextRequest};
 pub use mock::{MockEngine, MockOptions};
 pub use model::{Comparison, FOLD_CONTEXT_TOKENS, Model, Prompt, TRAIN_CONTEXT_TOKENS, Unfit};
-pub use prover::{PROVE_CONTEXT_TOKENS, Prover, prover_profile};
+pub use prover::{PROVE_CONTEXT_TOKENS, Prover, Spend, prover_profile};
 pub use score::{Score, ScoreReceiver, ScoreRequest, Scoring};
 pub use text::TextStream;
 pub use trace::{Trace, TraceReceiver, TraceRequest};

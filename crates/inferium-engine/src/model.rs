@@ -124,7 +124,7 @@ impl Model {
             Self::Embedder(embedder) => ModelTask::Embed { width: embedder.model().width },
             Self::Folder(_) => ModelTask::Fold,
             Self::Trainer(_) => ModelTask::Train,
-            Self::Prover(_) => ModelTask::Prove,
+            Self::Prover(prover) => prover.profile().task,
             Self::Classifier(classifier) => {
                 let ClassifierInfo { reads, labels, .. } = classifier.model();
                 ModelTask::Classify { reads: *reads, classes: u32::try_from(labels.len()).unwrap_or(u32::MAX) }

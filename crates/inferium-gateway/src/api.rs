@@ -133,7 +133,7 @@ impl ApiModel {
             (_, ModelTask::Chat) => "int8",
             (_, ModelTask::Embed { .. }) => "fp32",
             // Whatever reads texts before it, what decides is integers.
-            (_, ModelTask::Classify { .. }) => "int8",
+            (_, ModelTask::Classify { .. } | ModelTask::ProvePrivate { .. }) => "int8",
             // Hosts, boards and training have no weights; no gateway serves one as a model.
             (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove) => "unknown",
         }
@@ -192,7 +192,7 @@ impl ApiState {
         let models = models.iter().map(|served| {
             Arc::new(ApiModel {
                 id: served.profile.id(),
-                kind: TaskKind::Inference,
+                kind: served.kinds().first().copied().unwrap_or(TaskKind::Inference),
                 profile: served.profile.clone(),
                 model: served.model.clone(),
                 context_tokens: served.demand.context_tokens,

@@ -65,9 +65,9 @@ impl ChainSide {
             demands: models
                 .iter()
                 .flat_map(|served| {
-                    [TaskKind::Inference, TaskKind::Batch].map(|kind| {
-                        let terms = served.demand.task(&served.profile, kind);
-                        ((served.profile.id(), kind), (terms, Demand::new(None)))
+                    served.kinds().iter().map(|kind| {
+                        let terms = served.demand.task(&served.profile, *kind);
+                        ((served.profile.id(), *kind), (terms, Demand::new(None)))
                     })
                 })
                 .chain(boards.map(|demand| {
@@ -155,7 +155,7 @@ impl ChainSide {
     fn keep_demand(&mut self) {
         self.share_slots();
         for (wanted, (terms, demand)) in &mut self.demands {
-            if !is_wanted(&self.hub, *wanted) || !demand.take() {
+            if !is_wanted(&self.hub, *wanted, terms) || !demand.take() {
                 continue;
             }
             let (profile, terms) = (*wanted, *terms);
@@ -447,8 +447,10 @@ fn is_starving(hub: &Hub, profile: ProfileId) -> bool {
 }
 
 /// Whether a task should wait in the pool.
-fn is_wanted(hub: &Hub, (profile, kind): Wanted) -> bool {
+fn is_wanted(hub: &Hub, (profile, kind): Wanted, terms: &TaskTerms) -> bool {
     match kind {
+        // SPEC V12: one for each request, and none beside it, since what is not used is spent.
+        TaskKind::Validation if terms.jobs_max == 1 => hub.lines(profile) > hub.active_leases(profile, kind).0,
         // One more only when those that are there are used up.
         TaskKind::Batch => {
             hub.has_backlog(profile) && !hub.is_pressed(profile) && hub.active_leases(profile, kind).1 == 0

@@ -71,6 +71,13 @@ pub struct ServedModel {
     pub demand: DemandTerms,
 }
 
+impl ServedModel {
+    /// The kinds of its tasks, the one of requests that somebody waits for first: answers of private weights are proofs (SPEC V12).
+    pub(crate) const fn kinds(&self) -> &'static [TaskKind] {
+        if self.profile.task.is_proof() { &[TaskKind::Validation] } else { &[TaskKind::Inference, TaskKind::Batch] }
+    }
+}
+
 /// What a gateway has trained.
 #[derive(Debug, Clone)]
 pub struct ServedTraining {

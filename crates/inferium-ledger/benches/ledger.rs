@@ -155,7 +155,14 @@ impl Draft {
         let mut validators = ids.to_vec();
         validators.sort_unstable();
         let slashed = (0, Amount::ZERO);
-        let entry = Profile { profile: profile(), validators, listing: Listing::Declared, slashed, draws: [0; 3] };
+        let entry = Profile {
+            profile: profile(),
+            validators,
+            listing: Listing::Declared,
+            slashed,
+            draws: [0; 3],
+            openings_spent: 0,
+        };
         self.put(StateKey::Profile(profile().id()), &entry);
     }
 

@@ -40,7 +40,7 @@ impl Block {
         self.check_leasable(&[profile])?;
         if matches!(
             self.state.task_of(profile),
-            ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove
+            ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove | ModelTask::ProvePrivate { .. }
         ) {
             return Err(Rejection::Profile { expected: "a model's" });
         }

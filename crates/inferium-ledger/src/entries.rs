@@ -233,6 +233,8 @@ pub struct Profile {
     pub slashed: (u64, Amount),
     /// Draws for its tasks that workers of each tier took part in (SPEC T5): Low, Mid, High.
     pub draws: [u64; 3],
+    /// Of private weights, for how many proofs leases began (SPEC V12).
+    pub openings_spent: u32,
 }
 
 /// Whether tasks of a profile may be opened.

@@ -127,6 +127,14 @@ pub enum Rejection {
         /// How.
         listing: &'static str,
     },
+    /// Private weights would be opened more often than their key hides them (SPEC V12).
+    #[error("the profile's weights may be opened {left} times more, and the task is for {needed}")]
+    Openings {
+        /// Openings that are left.
+        left: u32,
+        /// Jobs of the task.
+        needed: u32,
+    },
     /// A parameter can't have that value (SPEC G3).
     #[error(transparent)]
     Parameter(#[from] InvalidParameter),

@@ -310,6 +310,7 @@ impl Block {
             listing: Listing::Approved,
             slashed: (0, Amount::ZERO),
             draws: [0; 3],
+            openings_spent: 0,
         });
         entry.listing = Listing::Approved;
         self.state.profiles.insert(id, entry);

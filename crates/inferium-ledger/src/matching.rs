@@ -69,6 +69,10 @@ impl Block {
         }
         let (profile, id) = (rank.0, rank.3);
         let Some(task) = self.state.tasks.get(&id).copied() else { return };
+        // SPEC V12: several tasks may have waited for the last openings.
+        if self.state.openings_left(profile) == Some(0) {
+            return;
+        }
         let market = room.market.get_or_insert_with(|| Market::of(&self.state, profile));
         let draw = || draw_of(&self.state, id);
         let Some(place) = market.choose(&self.state, &task, needs, draw) else { return };
@@ -79,6 +83,11 @@ impl Block {
             kind => self.state.price_of(profile, kind, offered),
         };
         self.state.set_task(id, None);
+        if self.state.openings_left(profile).is_some()
+            && let Some(entry) = self.state.profiles.get_mut(&profile)
+        {
+            entry.openings_spent = entry.openings_spent.saturating_add(task.terms.jobs_max);
+        }
         self.begin_lease(id, worker, task.requester, task.terms, price, task.escrow);
     }
 

@@ -86,6 +86,7 @@ impl Block {
             listing: Listing::Declared,
             slashed: (0, Amount::ZERO),
             draws: [0; 3],
+            openings_spent: 0,
         });
         match entry.validators.binary_search(&sender) {
             Ok(_) => return Err(Rejection::Exists { what: "declaration" }),

@@ -33,9 +33,12 @@ impl Block {
             (TaskKind::Leaderboard, _) => return Err(Rejection::Profile { expected: "the one of boards" }),
             // SPEC X3: so it is with training.
             (TaskKind::Training, ModelTask::Train) => {}
-            // SPEC V10: and with proofs.
-            (TaskKind::Validation, ModelTask::Prove) => {}
-            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove) => {
+            // SPEC V10, V12: and with proofs.
+            (TaskKind::Validation, task) if task.is_proof() => {}
+            (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train) => {
+                return Err(Rejection::Profile { expected: "a model's" });
+            }
+            (_, ModelTask::Prove | ModelTask::ProvePrivate { .. }) => {
                 return Err(Rejection::Profile { expected: "a model's" });
             }
             (TaskKind::Training, _) => return Err(Rejection::Profile { expected: "one of training" }),
@@ -76,6 +79,15 @@ impl Block {
         }
         self.check_workers(terms.tier)?;
         let escrow = escrow_for(&terms, parameters)?;
+        // SPEC V12: a task is for one opening, so that none is spent by a lease for less.
+        if let Some(left) = self.state.openings_left(terms.profile) {
+            if terms.jobs_max != 1 {
+                return Err(Rejection::OutOfBounds { field: "jobs_max" });
+            }
+            if left == 0 {
+                return Err(Rejection::Openings { left, needed: 1 });
+            }
+        }
         self.state.debit(payer, escrow)?;
         let expires_at_ms = self.now_ms.saturating_add(terms.open_ms);
         let opened = (self.height, position);

@@ -16,6 +16,10 @@ impl Block {
         if lease.state != LeaseState::Active {
             return Err(Rejection::WrongState { what: "a claim about an ended lease" });
         }
+        // SPEC V12: an answer would be an opening that nobody counted.
+        if self.state.openings_left(lease.terms.profile).is_some() {
+            return Err(Rejection::WrongState { what: "a claim about private weights" });
+        }
         // No worker is held to what none could do.
         request.check(lease.terms.context_tokens).map_err(|error| match error {
             ImpossibleJob::Sequence => Rejection::OutOfBounds { field: "sequence" },

@@ -97,6 +97,13 @@ impl State {
         self.profiles.get(&profile).map_or(ModelTask::Chat, |entry| entry.profile.task)
     }
 
+    /// How often the weights of a profile may be opened yet, where they are private (SPEC V12).
+    pub(crate) fn openings_left(&self, profile: ProfileId) -> Option<u32> {
+        let entry = self.profiles.get(&profile)?;
+        let ModelTask::ProvePrivate { openings } = entry.profile.task else { return None };
+        Some(openings.saturating_sub(entry.openings_spent))
+    }
+
     /// How results of a profile are verified (SPEC T2).
     pub(crate) fn mode_of(&self, profile: ProfileId) -> VerificationMode {
         self.profiles.get(&profile).map_or(VerificationMode::Exact, |entry| entry.mode())

@@ -23,7 +23,12 @@ pub fn assessment_payload(task: ModelTask, beacon: &Digest, lease: LeaseId, inde
     let salt = *item.as_bytes();
     match task {
         // Nothing is measured on the profiles of hosts, of boards, of training and of proofs (SPEC A2, L2, X3, V10).
-        ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => {
+        ModelTask::Chat
+        | ModelTask::Host
+        | ModelTask::Fold
+        | ModelTask::Train
+        | ModelTask::Prove
+        | ModelTask::ProvePrivate { .. } => {
             JobPayload::chat(salt, vec![ChatMessage { role: "user".to_owned(), content }], Vec::new())
         }
         ModelTask::Embed { .. } => JobPayload::embed(salt, vec![content]),

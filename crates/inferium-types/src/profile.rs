@@ -141,6 +141,12 @@ pub enum ModelTask {
     },
     /// Proves what a classifier said ([`ModelProfile::prover`], SPEC V10). Its build names the verifier's key.
     Prove,
+    /// Says which class inputs are of, by weights that only its workers have, and proves it ([`ModelProfile::private`], SPEC V12). Its build
+    /// names the verifier's key.
+    ProvePrivate {
+        /// For how many proofs the key hides its weights: as many are opened tasks for, in all time.
+        openings: u32,
+    },
 }
 
 /// What the rules of boards fold: a hash over the ids of all suites that come with this software, in the order of their names
@@ -159,6 +165,7 @@ impl ModelTask {
             Self::Train => "training",
             Self::Classify { .. } => "classification",
             Self::Prove => "proofs",
+            Self::ProvePrivate { .. } => "private classification",
         }
     }
 
@@ -167,7 +174,7 @@ impl ModelTask {
     pub const fn least_tier(self, kind: Tier) -> Tier {
         match self {
             Self::Chat | Self::Host | Self::Fold | Self::Train => kind,
-            Self::Embed { .. } | Self::Classify { .. } | Self::Prove => Tier::Low,
+            Self::Embed { .. } | Self::Classify { .. } | Self::Prove | Self::ProvePrivate { .. } => Tier::Low,
         }
     }
 
@@ -177,10 +184,20 @@ impl ModelTask {
     pub const fn most_tier(self) -> Tier {
         match self {
             Self::Chat => Tier::High,
-            Self::Embed { .. } | Self::Host | Self::Fold | Self::Train | Self::Classify { .. } | Self::Prove => {
-                Tier::Low
-            }
+            Self::Embed { .. }
+            | Self::Host
+            | Self::Fold
+            | Self::Train
+            | Self::Classify { .. }
+            | Self::Prove
+            | Self::ProvePrivate { .. } => Tier::Low,
         }
+    }
+
+    /// True of what is done on profiles of proofs, in tasks of their own kind (SPEC V10, V12).
+    #[must_use]
+    pub const fn is_proof(self) -> bool {
+        matches!(self, Self::Prove | Self::ProvePrivate { .. })
     }
 }
 
@@ -238,11 +255,18 @@ impl ModelProfile {
         Self::of_rules(ModelTask::Prove, key)
     }
 
+    /// The profile of a classifier whose weights only its workers have, by the digest of its verifier's key; its name is what clients ask
+    /// for, `openings` for how many proofs the key hides its weights (SPEC V12).
+    #[must_use]
+    pub fn private(name: &str, key: Digest, openings: u32) -> Self {
+        Self { name: name.to_owned(), ..Self::of_rules(ModelTask::ProvePrivate { openings }, key) }
+    }
+
     /// How results of this profile are verified (SPEC T2).
     #[must_use]
     pub const fn mode(&self) -> VerificationMode {
         match self.task {
-            ModelTask::Prove => VerificationMode::Zk,
+            ModelTask::Prove | ModelTask::ProvePrivate { .. } => VerificationMode::Zk,
             _ => self.engine.mode(),
         }
     }
@@ -264,7 +288,8 @@ impl ModelProfile {
     /// True when name, vectors and classes are within their maxima, and a model that gives vectors or classifies is verified by equality:
     /// the statistics of a tolerance profile are those of drawn tokens (SPEC J8, V6). A foreign profile's bounds bind (V9).
     /// Of hosts there is one profile (A2), and of boards (L2): who could declare another would choose who judges on it. Of training there
-    /// is one for each arithmetic (X3), as of models for each engine, and of proofs one for each verifier's key (V10).
+    /// is one for each arithmetic (X3), as of models for each engine, and of proofs one for each verifier's key (V10), of private weights one
+    /// for each key, name and number of openings (V12).
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         let fits = match self.task {
@@ -280,6 +305,12 @@ impl ModelProfile {
             ModelTask::Fold => *self == Self::folder(),
             ModelTask::Train | ModelTask::Prove => match &self.engine {
                 EngineClass::Canonical { build, .. } => *self == Self::of_rules(self.task, *build),
+                EngineClass::Tolerance { .. } | EngineClass::Foreign { .. } => false,
+            },
+            ModelTask::ProvePrivate { openings } => match &self.engine {
+                EngineClass::Canonical { build, .. } => {
+                    openings > 0 && *self == Self::private(&self.name, *build, openings)
+                }
                 EngineClass::Tolerance { .. } | EngineClass::Foreign { .. } => false,
             },
         };

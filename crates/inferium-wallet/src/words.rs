@@ -317,6 +317,9 @@ fn describe_profile(profile: &ModelProfile) -> Description {
         ModelTask::Fold => "folds results into boards".to_owned(),
         ModelTask::Train => "trains intervals of runs".to_owned(),
         ModelTask::Prove => "proves what a classifier said".to_owned(),
+        ModelTask::ProvePrivate { openings } => {
+            format!("says of numbers which class they are of, by private weights, in {openings} proofs at most")
+        }
     };
     Description::new("Declare that this validator can replay a model profile")
         .with("profile", id)

@@ -5,7 +5,7 @@ use crate::job::FinishedJob;
 use crate::store::{LeaseRecord, SegmentRecord};
 use inferium_types::{
     Digest, FORCED_TOKENS, ForcedOrder, ImpossibleJob, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, NodeId, Ppm,
-    SecretKey, SegmentId, SegmentTerms, VrfProof, VrfSecretKey, limits, merkle_root, step_request, vrf_input,
+    SecretKey, SegmentId, SegmentTerms, TaskKind, VrfProof, VrfSecretKey, limits, merkle_root, step_request, vrf_input,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -207,6 +207,11 @@ impl LeaseWork {
         let slots = usize::try_from(self.record.terms.slots).unwrap_or(usize::MAX).saturating_mul(2);
         if self.running.len() >= slots {
             return Err(NotTaken::Busy);
+        }
+        // SPEC V12: a lease of one proof is for one, whatever came of it and over restarts, since it may have shown something.
+        let is_of_one = self.record.terms.kind == TaskKind::Validation && self.record.terms.jobs_max == 1;
+        if is_of_one && self.next_sequence > 0 {
+            return Err(NotTaken::Exhausted);
         }
         // What is beyond them the chain would not take: nobody would pay for it.
         let terms = &self.record.terms;

@@ -79,7 +79,7 @@ pub struct Pieces(Parts);
 /// # Errors
 /// [`ProveError`] of the commitment.
 pub fn commit(key: &ProvingKey, input: &[i32], seed: &[u8; 32], hiding: Hiding) -> Result<InputCommitment, ProveError> {
-    key.commit_unchecked(&[input], seed, hiding)
+    key.key.commit_unchecked(&[input], seed, hiding)
 }
 
 /// Commits to a batch of anything.
@@ -92,7 +92,7 @@ pub fn commit_batch(
     seed: &[u8; 32],
     hiding: Hiding,
 ) -> Result<InputCommitment, ProveError> {
-    key.commit_unchecked(inputs, seed, hiding)
+    key.key.commit_unchecked(inputs, seed, hiding)
 }
 
 /// Proves without looking at what.
@@ -255,4 +255,18 @@ pub fn is_about(key: &VerifyingKey, model: &inferium_exact::Model) -> bool {
 #[must_use]
 pub fn hiding_bits(variables: usize) -> Option<(f64, String)> {
     crate::oracle::hiding_bits(variables)
+}
+
+/// For how many openings a commitment to private weights hides, of so many variables of which `blinding` are for that.
+///
+/// # Errors
+/// [`ProveError`] of a size that nothing is committed to.
+pub fn private_openings(variables: usize, blinding: usize) -> Result<u32, ProveError> {
+    crate::private::openings(variables, blinding)
+}
+
+/// Whether what so many openings of such a commitment show says nothing about its weights, at places and points that are
+/// drawn from `rng`.
+pub fn are_independent(variables: usize, blinding: usize, openings: usize, rng: &mut impl CryptoRng) -> Option<bool> {
+    crate::private::are_independent(variables, blinding, openings, &mut Stream::seeded(rng, "openings"))
 }

@@ -21,6 +21,9 @@ pub enum ProveError {
     /// The statement is not about this model, input or output.
     #[error("the statement does not fit: {0}")]
     Statement(&'static str),
+    /// A commitment to private weights hides them for a number of proofs, and no more.
+    #[error("all proofs are made for which this key hides its weights: another secret makes another key")]
+    Openings,
 }
 
 /// Why a proof was rejected.

@@ -6,6 +6,7 @@ use crate::circuit::build_circuit;
 use crate::error::FileError;
 use crate::oracle::Root;
 use crate::outline::Outline;
+use crate::private::{BLINDING_BITS_MAX, blind, private_id};
 use crate::proof::{PROOF_BYTES_MAX, Proof};
 use crate::prove::demand;
 use crate::statement::{Hiding, Statement, VerifyingKey};
@@ -17,6 +18,7 @@ pub const KEY_BYTES_MAX: usize = 1 << 16;
 
 const PROOF_MAGIC: [u8; 4] = *b"IZP\x01";
 const KEY_MAGIC: [u8; 4] = *b"IZK\x01";
+const PRIVATE_KEY_MAGIC: [u8; 4] = *b"IZK\x02";
 
 /// A proof and what it proves: with the model's key, all that a verifier needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,14 @@ struct Contents {
     prover: [u8; 32],
     hides_activations: bool,
     proof: Vec<u8>,
+}
+
+/// Of private weights: the id follows from the rest.
+#[derive(Serialize, Deserialize)]
+struct PrivateKeyContents {
+    weights: Root,
+    outline: Outline,
+    blinding: u8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,21 +98,38 @@ impl VerifyingKey {
     /// # Errors
     /// [`FileError::Encoding`] when it is larger than is read.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FileError> {
-        let contents = KeyContents { model: self.model, weights: self.weights, outline: self.outline.clone() };
-        write(KEY_MAGIC, &contents).filter(|bytes| bytes.len() <= KEY_BYTES_MAX).ok_or(FileError::Encoding)
+        let (weights, outline) = (self.weights, self.outline.clone());
+        let bytes = match u8::try_from(self.blinding) {
+            Ok(0) => write(KEY_MAGIC, &KeyContents { model: self.model, weights, outline }),
+            Ok(blinding) => write(PRIVATE_KEY_MAGIC, &PrivateKeyContents { weights, outline, blinding }),
+            Err(_) => None,
+        };
+        bytes.filter(|bytes| bytes.len() <= KEY_BYTES_MAX).ok_or(FileError::Encoding)
     }
 
     /// Reads a key. It is as good as where it comes from: that it belongs to the model whose id it has, and that the
-    /// model passed the gate of the contract, only [`crate::register`] shows. Takes as much memory as verifying
+    /// model passed the gate of the contract, only [`crate::register`] shows. Of private weights it is all there is, and
+    /// says its id itself: whatever was committed to is the model. Takes as much memory as verifying
     /// for a model of these sizes does, none of which is larger than can be proved.
     ///
     /// # Errors
     /// [`FileError`]; never a panic.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FileError> {
-        let contents: KeyContents = read(KEY_MAGIC, bytes, KEY_BYTES_MAX, "a file of a key")?;
-        let KeyContents { model, weights, outline } = contents;
-        let circuit = build_circuit(&outline.model()?)?;
-        Ok(demand(Self { circuit, outline, model, weights, demand: crate::channel::Demand::NONE })?)
+        const WHAT: &str = "a file of a key";
+        let (model, weights, outline, blinding) = if bytes.starts_with(&PRIVATE_KEY_MAGIC) {
+            let contents: PrivateKeyContents = read(PRIVATE_KEY_MAGIC, bytes, KEY_BYTES_MAX, WHAT)?;
+            let PrivateKeyContents { weights, outline, blinding } = contents;
+            let blinding = usize::from(blinding);
+            if !(1..=BLINDING_BITS_MAX).contains(&blinding) {
+                return Err(FileError::Encoding);
+            }
+            (private_id(&outline, &weights, blinding), weights, outline, blinding)
+        } else {
+            let KeyContents { model, weights, outline } = read(KEY_MAGIC, bytes, KEY_BYTES_MAX, WHAT)?;
+            (model, weights, outline, 0)
+        };
+        let circuit = blind(build_circuit(&outline.model()?)?, blinding)?;
+        Ok(demand(Self { circuit, outline, model, weights, blinding, demand: crate::channel::Demand::NONE })?)
     }
 }
 

@@ -33,6 +33,7 @@ mod lookup;
 mod mask;
 mod oracle;
 mod outline;
+mod private;
 mod proof;
 mod prove;
 mod statement;

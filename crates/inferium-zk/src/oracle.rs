@@ -51,10 +51,11 @@ const PLAIN: SecurityAssumption = SecurityAssumption::JohnsonBound;
 /// Under the Johnson bound what is proven of it is below 70 bits, and nothing at all from 2^20 elements on.
 const HIDING: SecurityAssumption = SecurityAssumption::UniqueDecoding;
 
-const FOLDING: usize = 4;
+/// Bits of the number of elements in one leaf of a commitment.
+pub(crate) const FOLDING: usize = 4;
 const RATE_BITS: usize = 1;
 /// What hiding commitments are of is short, and unique decoding asks for fewer queries in sparser codes.
-const HIDING_RATE_BITS: usize = 2;
+pub(crate) const HIDING_RATE_BITS: usize = 2;
 /// How many bits more than its own a hiding opening may ask the library for.
 const MORE_BITS: usize = 16;
 
@@ -218,13 +219,27 @@ impl Committed {
 
     /// Opens it and uses it up: a second opening of a hiding commitment would say what the first one hid.
     pub(crate) fn open(self, points: &[Vec<EF>], transcript: &mut Transcript) -> Result<Opening, ProveError> {
+        // Not the stream that committed: what that one gave first has been used.
+        let again = match &self.data {
+            Data::Plain(_) => None,
+            Data::Hiding(_, stream) => Some(Stream::seeded(&mut stream.clone(), "open")),
+        };
+        self.open_with(points, transcript, again)
+    }
+
+    /// As [`Self::open`], with the masks of a hiding opening from `masks`.
+    pub(crate) fn open_with(
+        self,
+        points: &[Vec<EF>],
+        transcript: &mut Transcript,
+        masks: Option<Stream>,
+    ) -> Result<Opening, ProveError> {
         let variables = self.variables();
-        match self.data {
-            Data::Plain(data) => open_plain(variables, data, points, transcript),
-            Data::Hiding(data, mut stream) => {
-                // Not the stream that committed: what that one gave first has been used.
-                let again = Stream::seeded(&mut stream, "open");
-                let pcs = hiding(variables, again)?;
+        match (self.data, masks) {
+            (Data::Plain(data), _) => open_plain(variables, data, points, transcript),
+            (Data::Hiding(..), None) => Err(ProveError::Statement("a hiding opening takes masks")),
+            (Data::Hiding(data, _), Some(masks)) => {
+                let pcs = hiding(variables, masks)?;
                 pcs.observe_commitment(&cap(&self.root), &mut transcript.challenger);
                 let points = points.iter().map(|point| Point::new(point.clone())).collect();
                 let failed = |error: p3_whir::WhirConfigError| ProveError::Commitment(error.to_string());
@@ -284,6 +299,13 @@ impl Opening {
     pub(crate) const fn is_hiding(&self) -> bool {
         matches!(self, Self::Hiding(_))
     }
+}
+
+/// Leaves of the commitment itself that one hiding opening of this size shows at most.
+pub(crate) fn hiding_leaves(variables: usize) -> Result<usize, ProveError> {
+    let config = hiding_parameters(variables)?;
+    let first = config.inner().round_parameters().first().map(|round| round.num_queries);
+    first.ok_or(ProveError::Unsupported("size of a polynomial"))
 }
 
 /// Bits of security of one plain opening with this many variables, all of its error terms together.

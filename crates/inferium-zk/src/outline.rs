@@ -1,7 +1,7 @@
 //! A model without its numbers: all that a circuit follows from, and so all that a verifier's key has to hold beside
 //! the commitment to them.
 
-use inferium_exact::{Model, ModelError, Node, Op, Shape, TABLE_BITS_MAX, Table};
+use inferium_exact::{Model, ModelError, Node, Op, RunError, Shape, TABLE_BITS_MAX, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProveError;
@@ -66,6 +66,19 @@ impl Outline {
             input: [model.input.channels, model.input.height, model.input.width],
             range: [model.input_min, model.input_max],
             nodes: model.nodes.iter().map(|node| (node.input, kind(&node.op))).collect(),
+        }
+    }
+
+    /// Whether an input is of the model's shape and range; the model is known to take no sequences.
+    pub(crate) fn check(&self, input: &[i32]) -> Result<(), RunError> {
+        let expected = self.input.iter().map(|side| u64::from(*side)).product();
+        if input.len() as u64 != expected {
+            return Err(RunError::Length { found: input.len(), expected });
+        }
+        let range = self.range.map(i32::from);
+        match input.iter().position(|value| *value < range[0] || *value > range[1]) {
+            Some(index) => Err(RunError::Range { index }),
+            None => Ok(()),
         }
     }
 

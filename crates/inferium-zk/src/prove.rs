@@ -1,6 +1,6 @@
 //! The prover.
 
-use inferium_exact::{Model, RunError, Trace, model_id, run};
+use inferium_exact::{Model, Trace, model_id, run};
 use p3_maybe_rayon::prelude::*;
 use rand_core::CryptoRng;
 
@@ -11,12 +11,14 @@ use crate::field::{EF, F, Stream, evaluate};
 use crate::mask::{Pads, pad_variables};
 use crate::oracle::{Committed, HIDING_VARIABLES_MAX};
 use crate::outline::Outline;
+use crate::private::{Blinded, Weights, blind, private_id};
 use crate::proof::{Parts, Proof};
 use crate::statement::{Hiding, Statement, VerifyingKey};
 use crate::verify::{Opened, begin, begin_points, committed_variables, count, embed, replay};
 use crate::weight::{Claim, Column, Oracle};
 use crate::witness::{input_polynomial, trace_polynomial};
 use crate::{batch, linear, lookup};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What a prover is at, in this order: told to whoever waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,7 @@ type Watch<'a> = &'a mut dyn FnMut(Stage);
 /// A model, registered: with its weights committed, to be proved from as often as wanted.
 pub struct ProvingKey {
     pub(crate) model: Model,
-    weights: Committed,
+    weights: Weights,
     pub(crate) key: VerifyingKey,
 }
 
@@ -84,6 +86,45 @@ impl InputCommitment {
     }
 }
 
+impl VerifyingKey {
+    /// As [`ProvingKey::commit_batch`], for whoever has the key alone.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::commit_batch`].
+    pub fn commit_batch<I: AsRef<[i32]>>(
+        &self,
+        inputs: &[I],
+        seed: &[u8; 32],
+        hiding: Hiding,
+    ) -> Result<InputCommitment, ProveError> {
+        if !inputs.len().is_power_of_two() || inputs.len() > 1 << BATCH_BITS_MAX {
+            return Err(ProveError::Unsupported("a batch of a number of inputs that is no power of two up to 32"));
+        }
+        for input in inputs {
+            self.outline.check(input.as_ref())?;
+        }
+        self.commit_unchecked(inputs, seed, hiding)
+    }
+
+    /// As [`Self::commit_batch`], of a power of two of inputs which may be out of range.
+    pub(crate) fn commit_unchecked<I: AsRef<[i32]>>(
+        &self,
+        inputs: &[I],
+        seed: &[u8; 32],
+        hiding: Hiding,
+    ) -> Result<InputCommitment, ProveError> {
+        let bits = inputs.len().trailing_zeros() as usize;
+        let batched = (bits > 0).then(|| self.batched(bits).map(Box::new)).transpose()?;
+        // A seed that serves for two sizes against all advice hides with other randomness in each.
+        let purpose = |of: &str| if bits == 0 { of.to_owned() } else { format!("{of}, batch of {}", 1_u64 << bits) };
+        let circuit = &batched.as_deref().unwrap_or(self).circuit;
+        let values = input_polynomial(circuit, inputs, &mut Stream::new(seed, &purpose("input spare")));
+        let stream = (hiding == Hiding::Activations).then(|| Stream::new(seed, &purpose("input")));
+        let inputs = inputs.iter().map(|input| input.as_ref().to_vec()).collect();
+        Ok(InputCommitment { inputs, batched, committed: Committed::new(values, stream)?, hiding })
+    }
+}
+
 impl ProvingKey {
     /// Commits to a model's weights and tables. Deterministic: everyone who has the model gets the same key.
     ///
@@ -93,8 +134,42 @@ impl ProvingKey {
         let (circuit, weights) = build(&model)?;
         let weights = Committed::new(weights, None)?;
         let (id, outline) = (model_id(&model), Outline::of(&model));
-        let key = VerifyingKey { circuit, outline, model: id, weights: weights.root, demand: Demand::NONE };
-        Ok(Self { model, weights, key: demand(key)? })
+        let key =
+            VerifyingKey { circuit, outline, model: id, weights: weights.root, blinding: 0, demand: Demand::NONE };
+        Ok(Self { model, weights: Weights::Public(weights), key: demand(key)? })
+    }
+
+    /// Commits to a model's weights and tables so that proofs hide them: for at least as many proofs as `openings`, and
+    /// as many as [`VerifyingKey::openings`] says then, of which `spent` were made before. The same model, secret and
+    /// number give the same key. Whoever has the secret and the proofs can test guesses of weights; who makes more
+    /// proofs, by several copies of the key or after a restart that forgot some, may give weights away.
+    ///
+    /// # Errors
+    /// As [`ProvingKey::new`]; [`ProveError::Unsupported`] when no commitment of this model is for so many.
+    pub fn private(model: Model, secret: &[u8; 32], openings: u32, spent: u32) -> Result<Self, ProveError> {
+        let (circuit, values) = build(&model)?;
+        let outline = Outline::of(&model);
+        let (blinded, blinding) = Blinded::new(values, secret, &model_id(&model), openings)?;
+        let key = VerifyingKey {
+            model: private_id(&outline, blinded.root(), blinding),
+            weights: *blinded.root(),
+            circuit: blind(circuit, blinding)?,
+            outline,
+            blinding,
+            demand: Demand::NONE,
+        };
+        let key = demand(key)?;
+        let left = AtomicU32::new(key.openings().unwrap_or(0).saturating_sub(spent));
+        Ok(Self { model, weights: Weights::Private(blinded, left), key })
+    }
+
+    /// How many more proofs this key makes, if it hides weights.
+    #[must_use]
+    pub fn openings_left(&self) -> Option<u32> {
+        match &self.weights {
+            Weights::Public(_) => None,
+            Weights::Private(_, left) => Some(left.load(Ordering::Relaxed)),
+        }
     }
 
     /// What verifiers need.
@@ -130,31 +205,7 @@ impl ProvingKey {
         seed: &[u8; 32],
         hiding: Hiding,
     ) -> Result<InputCommitment, ProveError> {
-        if !inputs.len().is_power_of_two() || inputs.len() > 1 << BATCH_BITS_MAX {
-            return Err(ProveError::Unsupported("a batch of a number of inputs that is no power of two up to 32"));
-        }
-        for input in inputs {
-            check(&self.model, input.as_ref())?;
-        }
-        self.commit_unchecked(inputs, seed, hiding)
-    }
-
-    /// As [`Self::commit_batch`], of a power of two of inputs which may be out of range.
-    pub(crate) fn commit_unchecked<I: AsRef<[i32]>>(
-        &self,
-        inputs: &[I],
-        seed: &[u8; 32],
-        hiding: Hiding,
-    ) -> Result<InputCommitment, ProveError> {
-        let bits = inputs.len().trailing_zeros() as usize;
-        let batched = (bits > 0).then(|| self.key.batched(bits).map(Box::new)).transpose()?;
-        // A seed that serves for two sizes against all advice hides with other randomness in each.
-        let purpose = |of: &str| if bits == 0 { of.to_owned() } else { format!("{of}, batch of {}", 1_u64 << bits) };
-        let circuit = &batched.as_deref().unwrap_or(&self.key).circuit;
-        let values = input_polynomial(circuit, inputs, &mut Stream::new(seed, &purpose("input spare")));
-        let stream = (hiding == Hiding::Activations).then(|| Stream::new(seed, &purpose("input")));
-        let inputs = inputs.iter().map(|input| input.as_ref().to_vec()).collect();
-        Ok(InputCommitment { inputs, batched, committed: Committed::new(values, stream)?, hiding })
+        self.key.commit_batch(inputs, seed, hiding)
     }
 
     /// Runs the model and proves that the statement's output is its output, of a batch that all of them are. `rng` has
@@ -194,6 +245,7 @@ impl ProvingKey {
         if input.committed.root != statement.input || input.hiding != statement.hiding {
             return Err(ProveError::Statement("the input is committed to in another way"));
         }
+        self.weights.spend(statement.hiding)?;
         let mut stream = Stream::seeded(rng, "proof");
         let values = trace_polynomial(&key.circuit, &self.model, &traces, &mut stream);
         self.prove_witness(input, values, statement, (Deviation::default(), watch), &mut stream)
@@ -223,7 +275,7 @@ impl ProvingKey {
         let opened = Opened { input: &statement.input, trace: &root, early };
         let (mut transcript, _) = begin(key, statement, &opened);
         let mut writer = Writer::new(&mut transcript, pads.as_ref(), deviation);
-        let oracles = [self.weights.values.as_slice(), &input.committed.values, columns];
+        let oracles = [self.weights.values(), &input.committed.values, columns];
         let points = messages(&key.circuit, oracles, &mut writer, watch);
         let messages = writer.messages;
         let [weights_point, input_point, trace_point] = points.clone();
@@ -253,25 +305,12 @@ impl ProvingKey {
         let of_trace = [early_trace, trace_point].into_iter().map(|point| embed(&point, variables, false));
         let of_trace: Vec<_> = of_trace.chain(of_pads.iter().map(|point| embed(point, variables, true))).collect();
         let openings = [
-            self.weights.open_again(&[weights_point], &mut transcript.fork("weights"))?,
+            self.weights.open(key, &weights_point, &mut transcript.fork("weights"), stream)?,
             input.committed.open(&[early_input, input_point], &mut transcript.fork("input"))?,
             trace.open(&of_trace, &mut transcript.fork("trace"))?,
         ];
         let parts = Parts { trace: root, early, messages, late, mask, openings };
         Proof::new(&parts).ok_or(ProveError::Statement("a proof that can't be written"))
-    }
-}
-
-/// Whether an input is of the model's shape and range; the model is known to be one, and to take no sequences.
-fn check(model: &Model, input: &[i32]) -> Result<(), RunError> {
-    let expected = model.input.elements();
-    if input.len() as u64 != expected {
-        return Err(RunError::Length { found: input.len(), expected });
-    }
-    let range = i32::from(model.input_min)..=i32::from(model.input_max);
-    match input.iter().position(|value| !range.contains(value)) {
-        Some(index) => Err(RunError::Range { index }),
-        None => Ok(()),
     }
 }
 
@@ -317,8 +356,9 @@ fn beside(mut trace: Vec<F>, pads: Option<Vec<F>>, variables: usize) -> Vec<F> {
 /// [`ProveError::Unsupported`] when its polynomials are larger than a hiding commitment holds.
 pub(crate) fn demand(mut key: VerifyingKey) -> Result<VerifyingKey, ProveError> {
     key.demand = count(&key).map_err(|_| ProveError::Unsupported("a graph that its own verifier rejects"))?;
-    let [_, input, _] = key.circuit.variables;
-    if input.max(committed_variables(&key, true)) > HIDING_VARIABLES_MAX {
+    let [weights, input, _] = key.circuit.variables;
+    let is_too_long = key.blinding > 0 && weights > HIDING_VARIABLES_MAX;
+    if is_too_long || input.max(committed_variables(&key, true)) > HIDING_VARIABLES_MAX {
         return Err(ProveError::Unsupported("more numbers than one hiding commitment holds"));
     }
     Ok(key)

@@ -1,6 +1,6 @@
 //! What a proof is about.
 
-use inferium_exact::{ACCUMULATOR_MAX, CONTRACT_VERSION};
+use inferium_exact::{ACCUMULATOR_MAX, CONTRACT_VERSION, Model};
 
 use std::borrow::Cow;
 
@@ -9,6 +9,7 @@ use crate::circuit::{BATCH_BITS_MAX, Circuit, build_batch};
 use crate::error::ProveError;
 use crate::oracle::{Root, SPARE, TERM_BITS};
 use crate::outline::Outline;
+use crate::private::{blind, openings};
 use crate::prove::demand;
 use crate::transcript::PROTOCOL;
 
@@ -17,7 +18,8 @@ use crate::transcript::PROTOCOL;
 pub enum Hiding {
     /// Nothing: the proof is succinct, and says things about the input.
     Nothing,
-    /// The input and all that was computed of it but the output. Weights are not hidden.
+    /// The input and all that was computed of it but the output; and the weights, where the key is of private ones
+    /// ([`crate::ProvingKey::private`]).
     Activations,
 }
 
@@ -47,6 +49,8 @@ pub struct VerifyingKey {
     pub(crate) outline: Outline,
     pub(crate) model: [u8; 32],
     pub(crate) weights: Root,
+    /// Bits by which the commitment to the weights is longer than they are, the rest of it random; 0 of a public one.
+    pub(crate) blinding: usize,
     pub(crate) demand: Demand,
 }
 
@@ -62,6 +66,27 @@ impl VerifyingKey {
     #[must_use]
     pub const fn weights(&self) -> &[u8; 32] {
         &self.weights
+    }
+
+    /// For how many proofs the commitment hides the weights; none where they are public, and hidden by no proof.
+    #[must_use]
+    pub fn openings(&self) -> Option<u32> {
+        let [weights, ..] = self.circuit.variables;
+        (self.blinding > 0).then(|| openings(weights, self.blinding).unwrap_or(0))
+    }
+
+    /// A model of the key's shapes and operations, all of whose numbers are zero: what its inputs are and what running it
+    /// takes.
+    ///
+    /// # Errors
+    /// [`ProveError`]: none of a key that was read or made.
+    pub fn blank_model(&self) -> Result<Model, ProveError> {
+        self.outline.model()
+    }
+
+    /// Whether proofs by this key are of statements that hide so much: of private weights all hide activations too.
+    pub(crate) fn allows(&self, hiding: Hiding) -> bool {
+        self.blinding == 0 || hiding == Hiding::Activations
     }
 
     /// Digest of the key: of model, weights, contract and protocol. Two keys with one are equal.
@@ -83,9 +108,8 @@ impl VerifyingKey {
     /// [`ProveError::Unsupported`] when `bits` is above [`crate::BATCH_BITS_MAX`], or one proof does not hold so many
     /// inputs of this model.
     pub fn batched(&self, bits: usize) -> Result<Self, ProveError> {
-        let circuit = build_batch(&self.outline.model()?, bits)?;
-        let outline = self.outline.clone();
-        demand(Self { circuit, outline, model: self.model, weights: self.weights, demand: Demand::NONE })
+        let circuit = blind(build_batch(&self.outline.model()?, bits)?, self.blinding)?;
+        demand(Self { circuit, demand: Demand::NONE, ..self.clone() })
     }
 
     /// Of how many inputs a statement is, if its output has the length for a power of two of this model's outputs.
@@ -132,6 +156,9 @@ impl VerifyingKey {
         let sizes = [weights, input, trace, self.circuit.lookups.bits, SPARE, TERM_BITS];
         let sizes = sizes.iter().chain(&demand).flat_map(|size| (*size as u64).to_le_bytes()).collect::<Vec<u8>>();
         part(&sizes);
+        if self.blinding > 0 {
+            part(&[u8::try_from(self.blinding).unwrap_or(u8::MAX)]);
+        }
         *hasher.finalize().as_bytes()
     }
 

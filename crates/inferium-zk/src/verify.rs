@@ -8,6 +8,7 @@ use crate::error::VerifyError;
 use crate::field::{EF, F};
 use crate::mask::pad_variables;
 use crate::oracle::{Opening, Root};
+use crate::private::committed_point;
 use crate::proof::Proof;
 use crate::statement::{Hiding, Statement, VerifyingKey};
 use crate::transcript::Transcript;
@@ -125,8 +126,13 @@ pub fn verify_traced(key: &VerifyingKey, statement: &Statement, proof: &Proof) -
     let output = key.output(statement).ok_or(VerifyError::Statement)?;
     let parts = proof.parts()?;
     let is_hiding = statement.hiding == Hiding::Activations;
+    if !key.allows(statement.hiding) {
+        return Err(VerifyError::Statement);
+    }
     let [of_weights, of_input, of_trace] = &parts.openings;
-    let are_kinds = !of_weights.is_hiding() && of_input.is_hiding() == is_hiding && of_trace.is_hiding() == is_hiding;
+    let are_kinds = of_weights.is_hiding() == (key.blinding > 0)
+        && of_input.is_hiding() == is_hiding
+        && of_trace.is_hiding() == is_hiding;
     if !are_kinds || parts.mask.is_some() != is_hiding {
         return Err(VerifyError::Shape("kind of a commitment"));
     }
@@ -145,6 +151,7 @@ pub fn verify_traced(key: &VerifyingKey, statement: &Statement, proof: &Proof) -
     };
     let [weights, input, _] = key.circuit.variables;
     let trace = committed_variables(key, is_hiding);
+    let weights_point = committed_point(&weights_point, key.blinding);
     let [weights_value, input_value, trace_value] = parts.late;
     let [early_input_value, early_trace_value] = parts.early;
     let of_columns: Vec<_> = [(early_trace, early_trace_value), (trace_point, trace_value)]

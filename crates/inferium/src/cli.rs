@@ -23,7 +23,9 @@ pub(crate) use client::{
     BatchCommand, DoctorArgs, KeyCommand, Role, RunArgs, ServerArgs, ServiceCommand, UnitArgs, WatchArgs,
 };
 pub(crate) use eval::{EvalCommand, EvalNetworkArgs, EvalPublishArgs, EvalRunArgs};
-pub(crate) use exact::{CheckArgs, CompileArgs, ExactCommand, FetchArgs, Hides, ProveArgs, ZkBenchArgs, ZkCommand};
+pub(crate) use exact::{
+    CheckArgs, CompileArgs, ExactCommand, FetchArgs, HideArgs, Hides, ProveArgs, ZkBenchArgs, ZkCommand,
+};
 pub(crate) use failure::Failure;
 pub(crate) use gov::{Choice, GovCommand, ProposeAction, ProposeArgs};
 pub(crate) use models::{ModelArgs, ModelCommand, ModelsDir, ProfileCommand, PullArgs};

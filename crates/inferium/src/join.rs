@@ -7,11 +7,12 @@ use crate::home::{DataDir, data_dir, devnet_key, models_dir, worker_dir};
 use crate::hosting::{self, ToolServers};
 use crate::output;
 use crate::progress::{Step, print, say};
-use crate::up::beside::{PROOF_TOKEN_PRICE, adapters, prover};
+use crate::up::beside::{PROOF_TOKEN_PRICE, adapters, owner, prover};
 use crate::up::engine::{Served, serve, serve_classifier, serve_embeddings};
 use crate::up::foreign::reach;
 use crate::up::register::{self, Registration};
 use crate::up::{self, Interrupt, NetworkFile, offer_of};
+use crate::zk::name_of;
 use inferium_chain::{LightClient, Sender};
 use inferium_ledger::{Account, Node, Operator, Profile, StateKey};
 use inferium_tools::{Host, Permit};
@@ -68,7 +69,19 @@ async fn training(chain: &LightClient, arguments: &JoinArgs, models: &Path) -> R
 }
 
 /// How it proves what its classifier says, if it does and the network's validators judge that.
-async fn proving(chain: &LightClient, served: &Served, slots: u32) -> Result<Option<Proving>, Failure> {
+async fn proving(chain: &LightClient, served: &Served, arguments: &JoinArgs) -> Result<Option<Proving>, Failure> {
+    let slots = arguments.proofs;
+    if let (Some(path), Some(secret)) = (&arguments.private, &arguments.secret) {
+        let prover = owner((path, secret), chain.network_key().chain)?;
+        if !is_judged(chain, prover.profile().id()).await? {
+            return Err(Failure::usage(format!(
+                "no validator has declared that it judges {} by this key: a network serves it that was started with --private {}.key",
+                name_of(path),
+                name_of(path)
+            )));
+        }
+        return Ok(Some(Proving { slots: slots.max(1), token_price: PROOF_TOKEN_PRICE, prover }));
+    }
     if slots == 0 {
         return Ok(None);
     }
@@ -162,7 +175,7 @@ async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         hosting: hosting(&data, &served, &arguments)?,
         boards: (arguments.boards > 0).then_some(Boards { slots: arguments.boards, item_price: arguments.board_price }),
         training: training(&chain, &arguments, &models).await?,
-        proving: proving(&chain, &served, arguments.proofs).await?,
+        proving: proving(&chain, &served, &arguments).await?,
         crime: None,
         assessed: None,
         other: None,

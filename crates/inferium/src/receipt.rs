@@ -87,14 +87,16 @@ struct Proof {
 
 impl Proof {
     /// Checks that it holds, is on the receipt's chain, and is the very one that the receipt's job made; and of how many inputs it is.
-    fn check(&self, facts: &ReceiptFacts) -> Result<(Option<usize>, ProofFile), Failure> {
+    fn check(&self, facts: &ReceiptFacts) -> Result<(Option<(usize, bool)>, ProofFile), Failure> {
         let bytes = crate::files::read(&self.proof, FILE_BYTES_MAX as u64)?;
         let wrong = |why: &str| Err(Failure::refused(format!("{}: {why}", self.proof.display())));
         if merkle_root(&[proof_leaf(&bytes)]) != facts.job.result.evidence_root {
             return wrong("it is not the proof that the receipt's job made");
         }
         let (key, _) = crate::zk::key_of(self.model.as_deref(), self.key.as_deref())?;
-        if prover_profile(&key).id() != facts.outcome.profile {
+        // Private weights have the name of their key's file in networks.
+        let name = self.key.as_deref().map(crate::zk::name_of).unwrap_or_default();
+        if prover_profile(&key, &name).id() != facts.outcome.profile {
             return wrong("the receipt's job proves what another model says, or by other rules");
         }
         let file = ProofFile::from_bytes(&bytes)
@@ -110,7 +112,7 @@ impl Proof {
             return wrong(&format!("it is of the answer of job {task}, not {wanted}"));
         }
         match inferium_zk::verify(&key, statement, &file.proof) {
-            Ok(()) => Ok((key.inputs(statement), file)),
+            Ok(()) => Ok((crate::zk::known(&key, statement), file)),
             Err(error) => wrong(&format!("rejected: {error}")),
         }
     }
@@ -130,15 +132,15 @@ fn verify(file: &Path, network_key: &str, (answer, proof): (Option<&Path>, Optio
             fields.insert("asked".to_owned(), asked.into());
             fields.insert("answered".to_owned(), answered.into());
         }
-        if let (Some(fields), Some((inputs, proved))) = (document.as_object_mut(), &proved) {
-            fields.insert("proof".to_owned(), crate::zk::document(proved, *inputs));
+        if let (Some(fields), Some((known, proved))) = (document.as_object_mut(), &proved) {
+            fields.insert("proof".to_owned(), crate::zk::document(proved, known.map(|(inputs, _)| inputs)));
         }
         return output::print_json(&document);
     }
     print(&facts_in_words(&facts))?;
-    if let Some((inputs, proved)) = &proved {
+    if let Some((known, proved)) = &proved {
         print("  proved, as the evidence root says:")?;
-        for line in crate::zk::in_lines(proved, None, *inputs) {
+        for line in crate::zk::in_lines(proved, None, *known) {
             print(&format!("    {line}"))?;
         }
     }

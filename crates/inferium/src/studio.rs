@@ -130,7 +130,11 @@ async fn model_named(chain: &LightClient, name: &str) -> Result<ProfileId, Failu
             entry.profile.name == name
                 && !matches!(
                     entry.profile.task,
-                    ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove
+                    ModelTask::Host
+                        | ModelTask::Fold
+                        | ModelTask::Train
+                        | ModelTask::Prove
+                        | ModelTask::ProvePrivate { .. }
                 )
         };
         found.extend(entry.filter(is_it).map(|_| id));

@@ -4,8 +4,9 @@
 
 mod bench;
 mod fetch;
+pub(crate) mod secret;
 
-use crate::cli::{CheckArgs, Failure, Hides, ProveArgs, ZkCommand};
+use crate::cli::{CheckArgs, Failure, HideArgs, Hides, ProveArgs, ZkCommand};
 use crate::exact::{self, data, in_words, load, refused, visible};
 use crate::progress::{Step, print};
 use crate::{files, output, usage};
@@ -17,6 +18,7 @@ use inferium_zk::{
 };
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use secret::SecretFile;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -27,6 +29,7 @@ pub(crate) fn run(command: ZkCommand) -> Result<(), Failure> {
         ZkCommand::Prove(arguments) => prove(&arguments),
         ZkCommand::Verify(arguments) => check(&arguments),
         ZkCommand::Key { model, out, force } => write_key(&model, &out, force),
+        ZkCommand::Hide(arguments) => hide(&arguments),
         ZkCommand::Fetch(arguments) => fetch::run(&arguments),
         ZkCommand::Bench(arguments) => bench::run(&arguments),
     }
@@ -49,13 +52,19 @@ const fn kind(hiding: Hiding) -> &'static str {
     }
 }
 
-/// What stays hidden, and what does not.
-const fn hidden(hiding: Hiding) -> &'static str {
-    match hiding {
-        Hiding::Activations => {
+/// What stays hidden, and what does not; of a proof alone it is not known whether its key hides weights.
+const fn hidden(hiding: Hiding, are_weights: Option<bool>) -> &'static str {
+    match (hiding, are_weights) {
+        (Hiding::Activations, Some(true)) => {
+            "hidden are the weights, the input, and all that was computed from it; not the output"
+        }
+        (Hiding::Activations, Some(false)) => {
             "hidden are the input and all that was computed from it; not the output, nor the weights"
         }
-        Hiding::Nothing => "nothing is hidden: the proof's numbers depend on the input",
+        (Hiding::Activations, None) => {
+            "hidden are the input and all that was computed from it; not the output, and the weights only by a key of private ones"
+        }
+        (Hiding::Nothing, _) => "nothing is hidden: the proof's numbers depend on the input",
     }
 }
 
@@ -140,8 +149,21 @@ fn prove(arguments: &ProveArgs) -> Result<(), Failure> {
     let mut stages = Stages::new();
     let wrong = |error: ProveError| refused(path, &error);
     stages.begin("commits to the model");
-    let (key, registered) = Took::of(|| ProvingKey::new(model));
-    let key = key.map_err(wrong)?;
+    let secret = arguments.secret.as_deref().map(SecretFile::open).transpose()?;
+    let (key, registered) = Took::of(|| match &secret {
+        Some(secret) => secret.key(model),
+        None => ProvingKey::new(model).map_err(wrong),
+    });
+    let key = key?;
+    if let Some(secret) = &secret {
+        if hiding == Hiding::Nothing {
+            return Err(Failure::usage("--secret hides the weights, and --hiding none nothing: one of them"));
+        }
+        if key.openings_left() == Some(0) {
+            return Err(refused(path, &ProveError::Openings));
+        }
+        secret.spend().map_err(Failure::failed)?;
+    }
     stages.begin("commits to the input");
     // Whoever knows the seed can try inputs until one gives the commitment.
     let seed = Zeroizing::new(rand::random::<[u8; 32]>());
@@ -175,13 +197,16 @@ fn prove(arguments: &ProveArgs) -> Result<(), Failure> {
         ("prove_s", json!(round(took.wall, 3))),
         ("prove_cpu_s", json!(round_all(took.cpu))),
         ("peak_rss_mb", json!(peak_mb())),
+        ("hides_weights", json!(secret.is_some())),
+        ("openings_left", json!(key.openings_left())),
     ];
     more.into_iter().for_each(|(name, value)| document[name] = value);
     if output::is_json() {
         return output::print_json(&document);
     }
     let mut lines = vec![format!("proof       {}, {} bytes, {}", out.display(), bytes.len(), kind(hiding))];
-    lines.extend(in_lines(&file, Some(&key.model().name), Some(inputs.len())));
+    lines.extend(in_lines(&file, Some(&key.model().name), Some((inputs.len(), secret.is_some()))));
+    lines.extend(key.openings_left().map(|left| format!("openings    {left} more proofs hide these weights")));
     let cpu = took.cpu.map_or_else(String::new, |cpu| format!(", {cpu:.2} s of processor time"));
     lines.push(format!("took        {:.2} s{cpu}; before it {:.2} s for the model", took.wall, registered.wall));
     if let Some(peak) = peak_mb() {
@@ -245,9 +270,10 @@ fn labels(output: &[i32], inputs: usize) -> Vec<usize> {
     output.chunks(classes).map(argmax).collect()
 }
 
-/// The same for people.
-pub(crate) fn in_lines(file: &ProofFile, name: Option<&str>, inputs: Option<usize>) -> Vec<String> {
+/// The same for people, with how many inputs it is of and whether weights are hidden where the key is known.
+pub(crate) fn in_lines(file: &ProofFile, name: Option<&str>, known: Option<(usize, bool)>) -> Vec<String> {
     let ProofFile { model, statement, .. } = file;
+    let (inputs, are_weights) = known.unzip();
     let hex = |bytes: &[u8; 32]| Digest::from(*bytes).to_string();
     let name = name.map_or_else(String::new, |name| format!(", {}", visible(name)));
     let mut lines = vec![
@@ -270,7 +296,7 @@ pub(crate) fn in_lines(file: &ProofFile, name: Option<&str>, inputs: Option<usiz
     let about = [("task", &statement.task), ("chain", &statement.chain), ("prover", &statement.prover)];
     let named = about.into_iter().filter(|(_, digest)| **digest != [0; 32]);
     lines.extend(named.map(|(what, digest)| format!("{what:<12}{}", hex(digest))));
-    lines.push(format!("hiding      {}", hidden(statement.hiding)));
+    lines.push(format!("hiding      {}", hidden(statement.hiding, are_weights)));
     lines
 }
 
@@ -329,6 +355,7 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
             ("name", json!(name)),
             ("weights", json!(weights)),
             ("verify_ms", json!(milliseconds)),
+            ("hides_weights", json!(key.openings().is_some())),
         ];
         more.into_iter().for_each(|(name, value)| document[name] = value);
         return output::print_json(&document);
@@ -338,8 +365,50 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
         "verified    {kind} proof, {} bytes, in {milliseconds:.1} ms: the prover knows an input of which the model's output is this",
         file.proof.as_bytes().len(),
     )];
-    lines.extend(in_lines(&file, name.as_deref(), key.inputs(&file.statement)));
+    lines.extend(in_lines(&file, name.as_deref(), known(&key, &file.statement)));
     print(&lines.join("\n"))
+}
+
+/// Of how many inputs a statement is, and whether its key hides weights.
+pub(crate) fn known(key: &VerifyingKey, statement: &Statement) -> Option<(usize, bool)> {
+    key.inputs(statement).map(|inputs| (inputs, key.openings().is_some()))
+}
+
+/// What networks call private weights: as the file of their key, or of the model at their owner, without its ending.
+pub(crate) fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Makes weights private.
+fn hide(arguments: &HideArgs) -> Result<(), Failure> {
+    let HideArgs { model: path, openings, secret: secret_path, key: out, force } = arguments;
+    files::check_free(out, *force)?;
+    secret::check_free(secret_path)?;
+    let model = load(path)?;
+    let name = model.name.clone();
+    let step = Step::begin("commits to the model");
+    let (_, key) = SecretFile::create(secret_path, &model, *openings)?;
+    step.done();
+    let key = key.verifying_key();
+    let bytes = key.to_bytes().map_err(|error| refused(path, &error))?;
+    files::write(out, &bytes, *force)?;
+    let [model, weights] = [key.model(), key.weights()].map(|digest| Digest::from(*digest).to_string());
+    let openings = key.openings();
+    if output::is_json() {
+        return output::print_json(&json!({
+            "key": out, "secret": secret_path, "bytes": bytes.len(), "name": name, "model": model, "weights": weights,
+            "openings": openings,
+        }));
+    }
+    print(&format!(
+        "key         {}, {} bytes: for everybody\nsecret      {}: for nobody; with the model it proves\nmodel       {model}, {}\n\
+         weights     {weights}\nopenings    {} proofs hide these weights",
+        out.display(),
+        bytes.len(),
+        secret_path.display(),
+        visible(&name),
+        openings.unwrap_or(0)
+    ))
 }
 
 fn write_key(path: &Path, out: &Path, force: bool) -> Result<(), Failure> {

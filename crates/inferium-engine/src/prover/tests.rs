@@ -1,5 +1,7 @@
 //! A proof is of one answer, under one lease, on one chain: of anything else it is none.
 
+mod private;
+
 use super::{PROVE_CONTEXT_TOKENS, Prover, prover_profile};
 use crate::{EngineError, Model};
 use inferium_exact::{run, synthetic};
@@ -117,7 +119,7 @@ fn the_profile_is_the_key_s() {
     assert!(profile.is_well_formed());
     assert_eq!((profile.task, profile.mode()), (ModelTask::Prove, VerificationMode::Zk));
     assert_eq!(profile.id(), other.profile().id(), "a chain is the statement's");
-    assert_eq!(profile, prover_profile(one.verifying_key()));
+    assert_eq!(profile, prover_profile(one.verifying_key(), "unused"));
     let cnn = Prover::new(synthetic("cnn-tiny").unwrap().unwrap().0, named(ChainId::new, "chain")).unwrap();
     assert_ne!(cnn.profile().id(), profile.id());
     let served = Model::Prover(Arc::new(one));

@@ -63,7 +63,7 @@ pub(super) fn choose_model(state: &ApiState, asked: &Asked, key: &KeyView) -> Re
 /// Where a model is asked for what it does.
 pub(super) const fn url_of(task: ModelTask) -> &'static str {
     match task {
-        ModelTask::Classify { .. } => "/v1/classifications",
+        ModelTask::Classify { .. } | ModelTask::ProvePrivate { .. } => "/v1/classifications",
         ModelTask::Embed { .. } => "/v1/embeddings",
         ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => {
             "/v1/chat/completions"

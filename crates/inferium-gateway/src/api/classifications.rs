@@ -208,6 +208,10 @@ pub(super) async fn create(
         let classifier = Arc::clone(classifier);
         return classifier::create(&state, payer, (model, classifier), body).await;
     }
+    if let Model::Prover(prover) = &model.model {
+        let prover = Arc::clone(prover);
+        return classifier::create_private(&state, payer, (model, prover), body).await;
+    }
     let request = sized(body.len(), move || ClassificationRequest::parse(&body)).await??;
     model.suits(&request.routing)?;
     let size = request.size();

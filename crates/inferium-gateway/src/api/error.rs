@@ -68,6 +68,10 @@ pub(crate) enum ApiError {
     Overloaded,
     #[error("no worker serves this model at the moment")]
     NoWorker,
+    #[error(
+        "all {openings} openings are spent for which the key of `{model}` hides its weights: its owner makes another key"
+    )]
+    OpeningsSpent { model: String, openings: u32 },
     #[error("the worker failed: {0}")]
     WorkerFailed(String),
     #[error("the worker failed: {0}; what was done before is paid for, and would be once more")]
@@ -155,6 +159,7 @@ impl ApiError {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded", None)
             }
             Self::NoWorker => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "no_worker_available", None),
+            Self::OpeningsSpent { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "openings_spent", Some("model")),
             Self::IdempotencyKeyReused => (StatusCode::BAD_REQUEST, INVALID, "idempotency_key_reused", None),
             Self::WorkerFailed(_) | Self::WorkerFailedPaid(_) => {
                 (StatusCode::BAD_GATEWAY, SERVER, "worker_failed", None)
@@ -275,7 +280,7 @@ impl IntoResponse for ApiError {
                 let due = (Due(*cost), self.clone());
                 response.extensions_mut().insert(due);
             }
-            Self::WorkerFailedPaid(_) => {
+            Self::WorkerFailedPaid(_) | Self::OpeningsSpent { .. } => {
                 headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
             Self::NoWebSocket(_) => {

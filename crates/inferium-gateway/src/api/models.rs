@@ -41,6 +41,7 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
         | ModelTask::Fold
         | ModelTask::Train
         | ModelTask::Prove
+        | ModelTask::ProvePrivate { .. }
         | ModelTask::Classify { .. } => model.model.context_tokens(),
     };
     let class = profile.engine.name();
@@ -57,7 +58,7 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
             "outside_ppm": bounds.outside.get(),
         }),
     };
-    let (workers, price) = state.hub.market(model.id);
+    let (workers, price) = state.hub.market(model.id, model.kind);
     let price = price.unwrap_or(model.price_max);
     // Of nothing that shapes an answer is it clear elsewhere that everyone draws alike.
     let is_exact = matches!(profile.engine, EngineClass::Canonical { .. });
@@ -86,8 +87,9 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
             "structured_outputs": is_chat && is_exact,
             "logprobs": is_chat && is_exact,
             "embeddings": matches!(profile.task, ModelTask::Embed { .. }),
-            "classifications": matches!(profile.task, ModelTask::Classify { .. }) || is_chat && is_exact,
-            "proofs": Provers::of(&state.provers, &model.id).is_some(),
+            "classifications": matches!(profile.task, ModelTask::Classify { .. } | ModelTask::ProvePrivate { .. })
+                || is_chat && is_exact,
+            "proofs": Provers::of(&state.provers, &model.id).is_some() || profile.task.is_proof(),
         },
         "workers_online": workers,
         "model_profile": model.id.to_string(),
@@ -98,6 +100,20 @@ fn shown(state: &ApiState, model: &ApiModel) -> Value {
     });
     if let (ModelTask::Embed { width }, Some(fields)) = (profile.task, shown.as_object_mut()) {
         fields.insert("dimensions".into(), width.into());
+    }
+    if let (ModelTask::ProvePrivate { openings }, Model::Prover(prover), Some(fields)) =
+        (profile.task, &model.model, shown.as_object_mut())
+    {
+        let (shape, least, most) = prover.inputs();
+        fields.insert("openings".into(), openings.into());
+        fields.insert("key".into(), hex::encode(prover.verifying_key().to_bytes().unwrap_or_default()).into());
+        fields.insert(
+            "input".into(),
+            json!({
+                "type": "tensor", "elements": shape.elements(), "minimum": least, "maximum": most,
+                "channels": shape.channels, "height": shape.height, "width": shape.width,
+            }),
+        );
     }
     if let (Model::Classifier(classifier), Some(fields)) = (&model.model, shown.as_object_mut()) {
         fields.insert("labels".into(), classifier.model().labels.as_slice().into());

@@ -89,10 +89,7 @@ pub(super) async fn check(
             return Err(ApiError::Budget(message, cost));
         }
     }
-    match state.hub.disk(move |hub| hub.store.proofs_under_way(payer)).await? {
-        under_way if under_way >= PROOFS_UNDER_WAY_MAX => Err(ApiError::Overloaded),
-        _ => Ok(()),
-    }
+    check_room(state, payer).await
 }
 
 /// Asks for a proof of a job's answer; what a client is told of it with the answer.
@@ -122,6 +119,47 @@ pub(super) async fn ask(
     }
     state.hub.proof_added();
     Ok(json!({"object": "proof", "status": "queued", "url": url}))
+}
+
+/// Refuses one more answer with its proof where a key has as many under way as it may.
+pub(super) async fn check_room(state: &ApiState, payer: Digest) -> Result<(), ApiError> {
+    match state.hub.disk(move |hub| hub.store.proofs_under_way(payer)).await? {
+        under_way if under_way >= PROOFS_UNDER_WAY_MAX => Err(ApiError::Overloaded),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps the proof that an answer of private weights came with (SPEC V12): its committee decides, and no other is made.
+pub(super) async fn keep(
+    state: &ApiState,
+    (payer, model): (Digest, &ApiModel),
+    input: ProvingInput,
+    (claimed, proof): (ProofJob, Vec<u8>),
+) -> Result<Value, ApiError> {
+    let id = input.job;
+    let record = ProofRecord {
+        payer,
+        created_at_ms: unix_ms(),
+        model: model.profile.name.clone(),
+        prover: model.id,
+        inputs: u32::try_from(input.tensors.len()).unwrap_or(u32::MAX),
+        input,
+        state: ProofState::Claimed(claimed.clone()),
+        rejected: 0,
+        waits: None,
+    };
+    let kept = move |hub: &Hub| {
+        let has_room = hub.store.put_proof(&record)?;
+        if has_room {
+            hub.store.claim_proof(id, claimed, &proof)?;
+        }
+        Ok(has_room)
+    };
+    if !state.hub.disk(kept).await? {
+        return Ok(json!({"object": "proof", "status": "failed", "error": "there is no room for more proofs now"}));
+    }
+    state.hub.proof_added();
+    Ok(json!({"object": "proof", "status": "provisional", "url": format!("/v1/proofs/{id}")}))
 }
 
 /// Works on all proofs that there are, and come; ends only when the disk fails.
@@ -174,6 +212,7 @@ impl Task {
                 }
                 ProofState::Queued => match &self.model {
                     Some(model) => self.prove(model, &record, &mut failed).await?,
+                    None if record.rejected > 0 => Err("its committee did not approve it".to_owned()),
                     None => Err("nothing here proves what this model says any more".to_owned()),
                 },
                 ProofState::Claimed(claimed) => {
@@ -258,8 +297,13 @@ fn status(record: &ProofRecord, standing: Option<Standing>) -> &'static str {
     }
 }
 
+/// Whether it was made by private weights: what proves them is a model that clients name.
+fn is_private(state: &ApiState, record: &ProofRecord) -> bool {
+    state.models.iter().any(|model| model.id == record.prover)
+}
+
 /// What everybody sees.
-fn brief(id: JobId, record: &ProofRecord, standing: Option<Standing>) -> Map<String, Value> {
+fn brief(is_private: bool, id: JobId, record: &ProofRecord, standing: Option<Standing>) -> Map<String, Value> {
     let job = record.state.job();
     let shown = json!({
         "object": "proof",
@@ -267,7 +311,11 @@ fn brief(id: JobId, record: &ProofRecord, standing: Option<Standing>) -> Map<Str
         "model": record.model,
         "status": status(record, standing),
         "created": record.created_at_ms / 1_000,
-        "hides": if record.input.hides { "activations" } else { "nothing" },
+        "hides": match (is_private, record.input.hides) {
+            (true, _) => "activations_and_weights",
+            (false, true) => "activations",
+            (false, false) => "nothing",
+        },
         "rejected": record.rejected,
         "proof_job": job.map(|job| job.job.to_string()),
         "receipt_url": job.map(|job| format!("/v1/receipts/{}", job.job)),
@@ -327,7 +375,9 @@ pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Value>, A
     });
     let mut found = found.await?;
     found.sort_by_key(|(id, record, _)| (std::cmp::Reverse(record.created_at_ms), *id));
-    let data: Vec<Value> = found.iter().map(|(id, record, standing)| brief(*id, record, *standing).into()).collect();
+    let data =
+        found.iter().map(|(id, record, standing)| brief(is_private(&state, record), *id, record, *standing).into());
+    let data: Vec<Value> = data.collect();
     Ok(Json(json!({"object": "list", "data": data})))
 }
 
@@ -350,7 +400,7 @@ pub(super) async fn show(
     });
     let missing = || ApiError::Missing { what: PROOF, id: id.to_string() };
     let (record, standing, proof) = found.await?.ok_or_else(missing)?;
-    let mut shown = brief(id, &record, standing);
+    let mut shown = brief(is_private(&state, &record), id, &record, standing);
     if state.key(&headers).is_ok_and(|key| key.hash == record.payer) {
         shown.extend(details(id, &record, proof.as_deref()));
     }

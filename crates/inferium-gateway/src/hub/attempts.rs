@@ -179,7 +179,8 @@ impl Attempts {
             self.handle = hedge;
             return true;
         }
-        if self.handle.request.attempt > 0 {
+        // A proof's payload holds the seed of a commitment, which is for one proof (SPEC V10): who has it may have made one.
+        if self.handle.request.attempt > 0 || self.spec.kind == TaskKind::Validation {
             return false;
         }
         self.hedge_at = None;

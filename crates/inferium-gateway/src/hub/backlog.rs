@@ -77,6 +77,11 @@ impl Hub {
         Pending { hub: Arc::clone(self), profile }
     }
 
+    /// How many lines for a model have no result.
+    pub(crate) fn lines(&self, profile: ProfileId) -> usize {
+        self.backlog.lock().lines.get(&profile).copied().unwrap_or(0)
+    }
+
     /// True while lines for a model have no result.
     pub(crate) fn has_backlog(&self, profile: ProfileId) -> bool {
         self.backlog.lock().lines.contains_key(&profile)

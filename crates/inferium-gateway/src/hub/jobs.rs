@@ -217,7 +217,7 @@ impl RunningJob {
                 intervals.iter().all(TrainedInterval::is_bounded)
             }
             // Whether it holds is its committee's to say.
-            (JobAnswer::Proof(proof), ModelTask::Prove, JobInput::Prove(_)) => {
+            (JobAnswer::Proof(proof), ModelTask::Prove | ModelTask::ProvePrivate { .. }, JobInput::Prove(_)) => {
                 !proof.is_empty() && proof.len() <= limits::PROOF_SIZE_MAX
             }
             _ => false,
@@ -559,11 +559,13 @@ impl Hub {
         let mut outbox = None;
         let mut claim = None;
         if let Some(entry) = inner.leases.get_mut(&running.request.lease) {
-            entry.jobs_used = entry.jobs_used.saturating_sub(1);
+            // SPEC V12: of private weights the lease's one job is done, whatever came of it.
+            let is_private = matches!(running.task, ModelTask::ProvePrivate { .. });
+            entry.jobs_used = entry.jobs_used.saturating_sub((!is_private).into());
             entry.tokens_used = entry.tokens_used.saturating_sub(running.request.tokens());
             outbox = entry.outbox.clone();
-            // SPEC A2, X3: no claim is made about a run, nor about an interval of training.
-            let is_claimed = running.run.is_none() && running.task != ModelTask::Train;
+            // SPEC A2, X3, V12: no claim is made about a run, about an interval of training, nor about private weights.
+            let is_claimed = running.run.is_none() && running.task != ModelTask::Train && !is_private;
             if is_late && !running.cancelled && is_claimed {
                 let id = StallId::of_job(running.request.lease, running.request.sequence);
                 claim = entry.suspend(id).then(|| Claim::new(id, running.request, &running.payload));

@@ -416,9 +416,9 @@ impl Hub {
     }
 
     /// Workers that serve requests for a profile now, and the lowest price among them.
-    pub(crate) fn market(&self, profile: ProfileId) -> (usize, Option<Price>) {
+    pub(crate) fn market(&self, profile: ProfileId, kind: TaskKind) -> (usize, Option<Price>) {
         let inner = self.lock();
-        let open = inner.leases.values().filter(|e| e.serves(profile, TaskKind::Inference));
+        let open = inner.leases.values().filter(|e| e.serves(profile, kind));
         let (mut workers, mut lowest) = (BTreeSet::new(), None::<Price>);
         for entry in open {
             workers.insert(entry.record.worker);

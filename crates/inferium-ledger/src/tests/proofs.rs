@@ -1,5 +1,6 @@
 //! Proofs: tasks of kind `validation`, from the pool to a proof that does not hold (SPEC V10).
 
+use super::stalls::request;
 use super::support::*;
 use crate::Rejection;
 use inferium_types::{
@@ -101,4 +102,39 @@ fn right_proof_is_final_and_paid_by_its_tokens() {
 #[test]
 fn false_proof_is_slashed() {
     assert_wrong_result_is_slashed(judged(devnet(6)), JobFault::Proof);
+}
+
+/// SPEC V12: a lease of private weights is for one opening, which does not come back, and there are no more leases than openings; a task
+/// that nobody took spends none, nor can a claim ask for one more.
+#[test]
+fn private_weights_are_opened_for_so_many_leases_and_no_more() {
+    let mut chain = with_prover(devnet(6));
+    chain.model = ModelProfile::private("mlp", Digest::sha256(b"key"), 2);
+    chain.declare_all();
+    let id = chain.model.id();
+    let one = TaskTerms { profile: id, jobs_max: 1, ..terms() };
+    let open = || TransactionBody::OpenTask { terms: one };
+    let spent = |chain: &Chain| chain.state.profile(&id).unwrap().openings_spent;
+    let two = TransactionBody::OpenTask { terms: TaskTerms { jobs_max: 2, ..one } };
+    chain.fails("g0", two, &Rejection::OutOfBounds { field: "jobs_max" });
+    // Nobody takes them, however many there are: nothing is spent, and nobody kept from asking.
+    for _ in 0..3 {
+        chain.ok("g0", open());
+    }
+    assert_eq!(spent(&chain), 0);
+    chain.wait_until(chain.now_ms + one.open_ms);
+    assert_eq!(spent(&chain), 0);
+    let offer = inferium_types::OfferTerms { slots: 4, price: PRICE, context_tokens: 4_352, batches: false };
+    chain.ok("w0", TransactionBody::SetOffer { profile: id, terms: offer });
+    let lease = chain.lease_of(one);
+    assert_eq!(spent(&chain), 1);
+    let claim = TransactionBody::ReportStall { request: request(lease, 0) };
+    chain.fails("g0", claim, &Rejection::WrongState { what: "a claim about private weights" });
+    chain.ok("g0", TransactionBody::CloseLease { lease });
+    chain.wait_until(chain.now_ms + chain.parameters().lease_drain_ms);
+    assert!(chain.state.lease(&lease).is_none());
+    assert_eq!(spent(&chain), 1, "nobody knows whether it was used");
+    chain.lease_of(one);
+    assert_eq!(spent(&chain), 2);
+    chain.fails("g0", open(), &Rejection::Openings { left: 0, needed: 1 });
 }

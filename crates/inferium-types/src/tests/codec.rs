@@ -64,7 +64,7 @@ fn unknown_tags_are_refused() {
     check::<JobFault>(17);
     check::<JobInput>(9);
     check::<JobAnswer>(8);
-    check::<ModelTask>(7);
+    check::<ModelTask>(8);
     check::<ClassifierInputs>(2);
     check::<ClassifierReads>(2);
     check::<FinishReason>(4);

@@ -320,7 +320,7 @@ sample_enums! {
     ClassifierReads { Texts {} Tensors { elements, least, most } }
     JobAnswer { Text { tokens, text, scores } Embeddings { 0 } Scores { 0 } Run { 0 } Board { 0 } Intervals { 0 } Logits { 0 } Proof { 0 } }
     CallRecord { Model { leaf, salt, output } Tool { name, arguments, response, failed, salt } Spend { order } }
-    ModelTask { Chat {} Embed { width } Host {} Fold {} Train {} Classify { reads, classes } Prove {} }
+    ModelTask { Chat {} Embed { width } Host {} Fold {} Train {} Classify { reads, classes } Prove {} ProvePrivate { openings } }
     Recipients { Nobody {} Listed { 0 } Anybody {} }
     SpendOrder { Pay { to, amount } Hire { run } }
     RunCall { Model { leaf } Tool { request, response } Spend { order } }

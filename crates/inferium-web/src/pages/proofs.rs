@@ -36,6 +36,7 @@ fn number(proof: &Value, name: &str) -> Option<u64> {
 fn hidden(proof: &Value) -> &'static str {
     match text(proof, "hides") {
         "activations" => "the input, and all that was computed from it",
+        "activations_and_weights" => "the input, all that was computed from it, and the weights",
         _ => "nothing",
     }
 }
@@ -62,7 +63,7 @@ fn show(proofs: &[Value], height: u64) -> Page {
         p.lead {
             "A client that asks a classifier with " code { "\"verification\": \"zk\"" } " gets its answer at once, and a proof of it later: that a model whose weights "
             "are committed to gave this output to a committed input. A worker proves, its committee verifies, the chain keeps the digest. "
-            "Model and output are public; with hiding, the input is not. "
+            "Model and output are public; with hiding, the input is not. Private weights, whose key is all that the network has of them, are hidden too. "
             code { "inferium zk fetch JOB" } " gets one, " code { "inferium receipt verify --proof" } " checks it offline."
         }
         section.figures {

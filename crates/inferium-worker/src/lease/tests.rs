@@ -6,10 +6,10 @@ use crate::job::FinishedJob;
 use crate::job::JobContext;
 use crate::job::tests::{context, done, job};
 use crate::store::tests::{lease_record, path};
-use crate::store::{SegmentRecord, WorkerStore};
+use crate::store::{LeaseRecord, SegmentRecord, WorkerStore};
 use inferium_types::{
     ChatMessage, Digest, ImpossibleJob, JobAnswer, JobId, JobLeaf, JobPayload, JobRequest, JobTotals, Ppm, PublicKey,
-    SecretKey, SegmentTerms, Usage, VrfSecretKey, encode, limits, merkle_root,
+    SecretKey, SegmentTerms, TaskKind, TaskTerms, Usage, VrfSecretKey, encode, limits, merkle_root,
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -138,6 +138,33 @@ fn sequences_below_the_durable_limit_are_not_taken_after_a_restart() {
     assert_eq!(work.take(limit + 1), None, "not every sequence costs a sync");
     drop(store);
     std::fs::remove_file(path).unwrap();
+}
+
+/// SPEC V12: a lease of one proof is for one, whether it came to anything or not, and over restarts.
+#[test]
+fn a_lease_of_one_proof_takes_one_job_whatever_becomes_of_it() {
+    let terms = TaskTerms { kind: TaskKind::Validation, jobs_max: 1, ..lease_record(1).terms };
+    let of_one = LeaseRecord { terms, ..lease_record(1) };
+    let mut work = LeaseWork::new(of_one.clone(), &vrf(), 0, LeaseUse::default());
+    let ((first, payload), (next, again)) = (request(70_000), request(70_001));
+    assert_eq!(work.check(gateway(), &first, &payload), Ok(()));
+    let taken = work.take(first.sequence).unwrap().clone();
+    work.begin(&first, watch::channel(false).0);
+    work.end(first.job, None);
+    assert_eq!(work.check(gateway(), &next, &again), Err(NotTaken::Exhausted), "it failed");
+    let restarted = LeaseWork::new(taken, &vrf(), 0, LeaseUse::default());
+    let (later, payload) = request(200_000);
+    assert_eq!(restarted.check(gateway(), &later, &payload), Err(NotTaken::Exhausted), "after a restart");
+    // Of any other lease a job that failed costs nothing.
+    for (kind, jobs_max) in [(TaskKind::Validation, 2), (TaskKind::Inference, 1)] {
+        let other = LeaseRecord { terms: TaskTerms { kind, jobs_max, ..of_one.terms }, ..of_one.clone() };
+        let mut work = LeaseWork::new(other, &vrf(), 0, LeaseUse::default());
+        let _ = work.take(first.sequence);
+        work.begin(&first, watch::channel(false).0);
+        work.end(first.job, None);
+        let (next, payload) = request(70_001);
+        assert_eq!(work.check(gateway(), &next, &payload), Ok(()), "{kind:?}");
+    }
 }
 
 #[test]

@@ -133,7 +133,9 @@ impl Core {
         let own = (self.config.profile, self.config.offer);
         let proving = self.config.proving.as_ref().map(|Proving { slots, token_price, prover }| {
             let price = Price { prompt_token: *token_price, completion_token: Amount::ZERO };
-            let (slots, context_tokens) = (*slots, PROVE_CONTEXT_TOKENS);
+            // Of private weights no more than they may be opened yet.
+            let slots = prover.openings_left().map_or(*slots, |left| left.min(*slots));
+            let context_tokens = PROVE_CONTEXT_TOKENS;
             (prover.profile().id(), OfferTerms { slots, price, context_tokens, batches: false })
         });
         let offers = std::iter::once(own).chain(hosting).chain(boards).chain(training).chain(proving);

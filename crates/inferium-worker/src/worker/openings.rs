@@ -59,7 +59,8 @@ impl Core {
         let now_ms = self.now_ms;
         let (asked, others): (Vec<_>, Vec<_>) = self.unopened.iter().partition(|(_, due)| due.is_asked);
         let is_due = others.len() >= OPENINGS_MAX || others.iter().any(|(_, due)| due.due_ms <= now_ms);
-        let asked: Vec<SegmentId> = asked.into_iter().filter(|(_, due)| due.due_ms <= now_ms).map(|(id, _)| *id).collect();
+        let asked: Vec<SegmentId> =
+            asked.into_iter().filter(|(_, due)| due.due_ms <= now_ms).map(|(id, _)| *id).collect();
         let others: Vec<SegmentId> =
             others.into_iter().filter(|_| is_due).map(|(id, _)| *id).take(OPENINGS_MAX).collect();
         for id in asked {

@@ -8,7 +8,7 @@ use inferium_zk::{
 };
 
 use super::tamper::layers;
-use super::{SEED, case, rng};
+use super::{SEED, case, in_order, rng};
 
 /// A model, a batch of inputs, and the true statement about them.
 struct Batch {
@@ -48,7 +48,7 @@ impl Batch {
     }
 
     fn proof(&self) -> Proof {
-        self.key.prove(self.commitment(), &self.statement, &mut rng(1)).unwrap()
+        in_order(|| self.key.prove(self.commitment(), &self.statement, &mut rng(1)).unwrap())
     }
 
     fn verify(&self, statement: &Statement, proof: &Proof) -> Result<(), VerifyError> {

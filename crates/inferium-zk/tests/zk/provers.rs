@@ -7,7 +7,7 @@ use inferium_zk::{Hiding, Proof, Stage, verify};
 use serde_json::Value;
 
 use super::tamper::{commit_crime, edit};
-use super::{Case, case, rng};
+use super::{Case, case, in_order, rng};
 
 /// The first split's rows: for each element the row of its upper part in the table, and its remainder.
 fn rows(case: &Case) -> Vec<(usize, usize)> {
@@ -101,7 +101,8 @@ fn every_stage_is_told_in_its_order() {
         let case = case("mlp-tiny", hiding);
         let mut told = Vec::new();
         let mut watch = |stage| told.push(stage);
-        let watched = case.key.prove_watched(case.commitment(), &case.statement, &mut rng(1), &mut watch).unwrap();
+        let prove = || case.key.prove_watched(case.commitment(), &case.statement, &mut rng(1), &mut watch);
+        let watched = in_order(prove).unwrap();
         assert_eq!(said(&watched), said(&case.proof()), "watching changes nothing");
         let layers = (0..3).map(|index| Stage::Layer { index, count: 3 });
         let mut expected = vec![Stage::Run, Stage::Pads, Stage::Trace, Stage::Lookups];

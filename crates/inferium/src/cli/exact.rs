@@ -83,10 +83,32 @@ pub(crate) enum ZkCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Make weights private: draw a secret, and write the key of proofs that hide them, a number of times.
+    Hide(Box<HideArgs>),
     /// Get a proof that was asked for with an answer, waiting until its committee has verified it.
     Fetch(Box<FetchArgs>),
     /// Measure proofs of models with drawn weights: time, memory, size; each in a process of its own.
     Bench(ZkBenchArgs),
+}
+
+/// `inferium zk hide`.
+#[derive(Debug, Args)]
+pub(crate) struct HideArgs {
+    /// The model, which nobody else needs.
+    #[arg(value_name = "FILE.ifx")]
+    pub(crate) model: PathBuf,
+    /// For so many proofs at least; a key for more makes each proof slower.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) openings: u32,
+    /// Where the secret goes, with the count of what was opened; a name that is free. A copy of it counts for itself: have none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret: PathBuf,
+    /// Where the key goes: what everybody else verifies with.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Write over a key that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `inferium zk fetch`.
@@ -151,6 +173,9 @@ pub(crate) struct ProveArgs {
     /// What the proof hides.
     #[arg(long, value_enum, default_value_t = Hides::Activations)]
     pub(crate) hiding: Hides,
+    /// Hide the weights too, by the secret of `inferium zk hide`, which counts this proof.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret: Option<PathBuf>,
     /// Where the proof goes, with what it proves.
     #[arg(long, value_name = "PROOF")]
     pub(crate) out: PathBuf,
@@ -186,6 +211,9 @@ pub(crate) struct ZkBenchArgs {
     /// What the proofs hide.
     #[arg(long, value_enum, default_value_t = Hides::Activations)]
     pub(crate) hiding: Hides,
+    /// Hide the weights too, by keys for so many proofs at least.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) openings: Option<u32>,
     /// Proofs to measure of each model, after one that is not counted.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) proofs: u32,

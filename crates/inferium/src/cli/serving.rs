@@ -102,6 +102,10 @@ pub(crate) struct UpArgs {
     /// given several times.
     #[arg(long, value_name = "PATH")]
     pub(crate) classifier: Vec<PathBuf>,
+    /// Serve a classifier of private weights too, by its key (`zk hide`): a worker that joins with the weights answers, and proves. Its name is that of
+    /// the file. Can be given several times.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) private: Vec<PathBuf>,
     /// Train too, classifiers and adapters of the model, on a worker of its own, which must measure tier High: a devnet on processors alone takes
     /// --set tier_high_score=N.
     #[arg(long)]
@@ -182,6 +186,12 @@ pub(crate) struct JoinArgs {
     /// Serve a classifier instead: an integer model (.ifx), or the folder that `train publish` writes.
     #[arg(long, value_name = "PATH", conflicts_with = "embeddings")]
     pub(crate) classifier: Option<PathBuf>,
+    /// Answer by private weights too, which nobody else has, and prove each answer: an integer model (.ifx), whose name is that of the file.
+    #[arg(long, value_name = "FILE.ifx", conflicts_with = "classifier", requires = "secret")]
+    pub(crate) private: Option<PathBuf>,
+    /// The secret that `zk hide` drew for them, which counts how often they are opened.
+    #[arg(long, value_name = "FILE", requires = "private")]
+    pub(crate) secret: Option<PathBuf>,
     /// The highest tier to serve, whatever is measured.
     #[arg(long, value_enum, default_value_t = WantedTier::High)]
     pub(crate) tier: WantedTier,

@@ -58,7 +58,11 @@ impl Served {
             }
             ModelTask::Embed { .. } => crime.is_of_embeddings(),
             ModelTask::Classify { .. } => crime.is_of_classifiers() || crime.is_of_proofs(),
-            ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => false,
+            ModelTask::Host
+            | ModelTask::Fold
+            | ModelTask::Train
+            | ModelTask::Prove
+            | ModelTask::ProvePrivate { .. } => false,
         }
     }
 }

@@ -68,6 +68,9 @@ const PROOF_SLOTS: u32 = 2;
 /// A lease of proofs; too small for planted jobs, which there are none of.
 const PROOF_LEASE_JOBS: u32 = 32;
 const PROOF_LEASE_TOKENS: u64 = 200_000;
+/// A task of private weights, of one job that somebody waits for.
+const PRIVATE_OPEN_MS: u64 = 60_000;
+const PRIVATE_LEASE_MS: u64 = 120_000;
 /// Runs of agents that a worker hosts at once.
 const HOST_SLOTS: u32 = 8;
 const LEASE_JOBS: u32 = 100_000;
@@ -140,9 +143,12 @@ impl Services {
         for served in served {
             let name = match served.profile.task {
                 // Nothing that `up` serves is a profile of hosts, of boards, of training or of proofs.
-                ModelTask::Chat | ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove => {
-                    "worker".to_owned()
-                }
+                ModelTask::Chat
+                | ModelTask::Host
+                | ModelTask::Fold
+                | ModelTask::Train
+                | ModelTask::Prove
+                | ModelTask::ProvePrivate { .. } => "worker".to_owned(),
                 ModelTask::Embed { .. } => "embedder".to_owned(),
                 // Of several each has a worker, the same one in whatever order they are named.
                 ModelTask::Classify { .. } => {
@@ -274,7 +280,12 @@ impl Start<'_> {
         services.nodes.push(("gateway".into(), key.public_key()));
         let config = GatewayConfig {
             key,
-            models: self.served.iter().map(|served| self.model(served)).collect(),
+            models: self
+                .served
+                .iter()
+                .map(|served| self.model(served))
+                .chain(self.beside.private.iter().map(private))
+                .collect(),
             boards: Some(board_demand()),
             training: self.beside.grounds.iter().map(training).collect(),
             proofs: self.beside.provers().iter().map(proofs).collect(),
@@ -516,6 +527,20 @@ fn proofs((classifier, prover): &(ProfileId, Arc<Prover>)) -> ServedProofs {
     ServedProofs { classifier: *classifier, prover: Arc::clone(prover), demand }
 }
 
+/// What the gateway asks of the pool for answers by private weights: a lease for each, since each spends an opening that does not come back.
+fn private(prover: &Arc<Prover>) -> ServedModel {
+    let demand = DemandTerms {
+        price_max: Price { prompt_token: PROOF_TOKEN_PRICE, completion_token: Amount::ZERO },
+        jobs_max: 1,
+        tokens_max: PROVE_CONTEXT_TOKENS.into(),
+        slots: 1,
+        context_tokens: PROVE_CONTEXT_TOKENS,
+        open_ms: PRIVATE_OPEN_MS,
+        lease_ms: PRIVATE_LEASE_MS,
+    };
+    ServedModel { profile: prover.profile(), model: Model::Prover(Arc::clone(prover)), demand }
+}
+
 /// What a worker offers for a model: at most `slots`, and no more than its cache has room for, each with a whole context, when half as
 /// many replays run beside them.
 pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
@@ -537,9 +562,10 @@ pub(crate) fn offer_of(served: &Served, slots: u32) -> OfferTerms {
             Model::Embedder(_) | Model::Folder(_) | Model::Trainer(_) | Model::Classifier(_) | Model::Prover(_),
             ModelTask::Chat,
         )
-        | (_, ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove) => {
-            OfferTerms { slots, price: PRICE, context_tokens, batches: true }
-        }
+        | (
+            _,
+            ModelTask::Host | ModelTask::Fold | ModelTask::Train | ModelTask::Prove | ModelTask::ProvePrivate { .. },
+        ) => OfferTerms { slots, price: PRICE, context_tokens, batches: true },
     }
 }
 

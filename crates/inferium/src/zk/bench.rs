@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &ZkBenchArgs) -> Result<(), Failure> {
     let mut rows = Vec::with_capacity(names.len());
     for name in names {
         rows.push(if arguments.alone {
-            measure(name, arguments.hiding.into(), arguments.proofs)?
+            measure(name, arguments)?
         } else {
             let step = Step::begin(&format!("{name}: {} proofs", arguments.proofs.saturating_add(1)));
             let row = apart(name, arguments)?;
@@ -48,6 +48,7 @@ fn apart(name: &str, arguments: &ZkBenchArgs) -> Result<Value, Failure> {
     let measured = Command::new(program)
         .args(["zk", "bench", "--alone", "--output", "json", "--model", name, "--hiding", hiding])
         .args(["--proofs", &arguments.proofs.to_string()])
+        .args(arguments.openings.map(|openings| format!("--openings={openings}")))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -61,13 +62,19 @@ fn apart(name: &str, arguments: &ZkBenchArgs) -> Result<Value, Failure> {
 
 /// The shortest time of all proofs, and the mean of their processor time: what else runs on the machine makes the one longer and
 /// hardly the other. The first proof is not counted: it fills tables of the commitment library.
-fn measure(name: &str, hiding: Hiding, proofs: u32) -> Result<Value, Failure> {
+fn measure(name: &str, arguments: &ZkBenchArgs) -> Result<Value, Failure> {
+    let (hiding, proofs) = (Hiding::from(arguments.hiding), arguments.proofs);
     let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("{name}: {error}"));
     let known = synthetic(name).map_err(|error| failed(&error))?;
     let (model, input) = known.ok_or_else(|| failed(&"there is no such model"))?;
     let output = run_model(&model, &input).map_err(|error| failed(&error))?.output().to_vec();
     let params = model.parameters();
-    let key = ProvingKey::new(model).map_err(|error| failed(&error))?;
+    let key = match arguments.openings {
+        None => ProvingKey::new(model),
+        // More than are measured, so that none of them is refused.
+        Some(openings) => ProvingKey::private(model, &rand::random(), openings.max(proofs.saturating_add(1)), 0),
+    };
+    let key = key.map_err(|error| failed(&error))?;
     let prove = || -> Result<_, ProveError> {
         let commitment = key.commit(&input, &rand::random(), hiding)?;
         let root = *commitment.root();
@@ -90,7 +97,7 @@ fn measure(name: &str, hiding: Hiding, proofs: u32) -> Result<Value, Failure> {
         verdict.map_err(|error| failed(&error))?;
         checked = checked.min(took.wall);
     }
-    Ok(json!({
+    let mut row = json!({
         "model": name,
         "params": params,
         "prove_s": round(wall, 3),
@@ -99,7 +106,12 @@ fn measure(name: &str, hiding: Hiding, proofs: u32) -> Result<Value, Failure> {
         "proof_bytes": proof.as_bytes().len(),
         "peak_rss_mb": peak_mb(),
         "hiding": hiding == Hiding::Activations,
-    }))
+    });
+    // Of public weights there is no such number.
+    if let (Some(fields), Some(openings)) = (row.as_object_mut(), key.verifying_key().openings()) {
+        fields.insert("openings".to_owned(), openings.into());
+    }
+    Ok(row)
 }
 
 fn table(rows: &[Value]) -> String {

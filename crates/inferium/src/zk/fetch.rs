@@ -38,9 +38,19 @@ pub(super) fn run(arguments: &FetchArgs) -> Result<(), Failure> {
     let inputs = inputs.map(usize::next_power_of_two);
     if output::is_json() {
         let mut told = document(&file, inputs);
-        for name in
-            ["job", "status", "proof_job", "digest", "size", "took_ms", "cost", "cost_nano", "seed", "receipt_url"]
-        {
+        for name in [
+            "job",
+            "status",
+            "hides",
+            "proof_job",
+            "digest",
+            "size",
+            "took_ms",
+            "cost",
+            "cost_nano",
+            "seed",
+            "receipt_url",
+        ] {
             told[name] = shown.get(name).cloned().unwrap_or(Value::Null);
         }
         told["file"] = json!(out.display().to_string());
@@ -60,7 +70,8 @@ pub(super) fn run(arguments: &FetchArgs) -> Result<(), Failure> {
         format!("of job      {job}"),
         format!("by job      {}, whose receipt has this proof's digest", text(&shown, "proof_job")),
     ];
-    lines.extend(in_lines(&file, Some(text(&shown, "model")), inputs));
+    let are_weights = text(&shown, "hides") == "activations_and_weights";
+    lines.extend(in_lines(&file, Some(text(&shown, "model")), inputs.map(|inputs| (inputs, are_weights))));
     lines.push(format!("opened by   the input with the seed {}", text(&shown, "seed")));
     lines.push(format!("written to  {}", out.display()));
     print(&lines.join("\n"))

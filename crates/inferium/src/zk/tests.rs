@@ -11,10 +11,13 @@ fn file(hiding: Hiding) -> ProofFile {
 #[test]
 fn zero_knowledge_is_said_of_masked_proofs_alone() {
     assert_eq!((kind(Hiding::Activations), kind(Hiding::Nothing)), ("zero-knowledge", "succinct"));
-    let plain = in_lines(&file(Hiding::Nothing), None, Some(1)).join("\n");
+    let plain = in_lines(&file(Hiding::Nothing), None, Some((1, false))).join("\n");
     assert!(plain.contains("nothing is hidden") && !plain.contains("zero"), "{plain}");
-    let hiding = in_lines(&file(Hiding::Activations), Some("mlp"), Some(1)).join("\n");
+    let hiding = in_lines(&file(Hiding::Activations), Some("mlp"), Some((1, false))).join("\n");
     assert!(hiding.contains("hidden are the input") && hiding.contains(", mlp"), "{hiding}");
+    let private = in_lines(&file(Hiding::Activations), None, Some((1, true))).join("\n");
+    assert!(private.contains("hidden are the weights, the input"), "{private}");
+    assert!(in_lines(&file(Hiding::Activations), None, None).join("\n").contains("only by a key of private ones"));
     // Zeros stand for no task, and are not shown as one.
     assert!(hiding.contains("chain       0505") && !hiding.contains("task"), "{hiding}");
 }
@@ -45,7 +48,7 @@ fn all_inputs_are_proved_at_once() {
     assert_eq!(chosen(path, several(4), (None, true)).unwrap(), several(4));
     assert_eq!(chosen(path, several(32), (None, true)).unwrap(), several(32));
     assert!(chosen(path, several(33), (None, true)).unwrap_err().to_string().contains("32 at most"));
-    let of_two = in_lines(&file(Hiding::Nothing), None, Some(3)).join("\n");
+    let of_two = in_lines(&file(Hiding::Nothing), None, Some((3, false))).join("\n");
     assert_eq!(of_two.matches("label 0").count(), 3, "{of_two}");
     let document = document(&file(Hiding::Nothing), Some(3));
     assert_eq!((&document["labels"], &document["label"]), (&serde_json::json!([0, 0, 0]), &serde_json::Value::Null));

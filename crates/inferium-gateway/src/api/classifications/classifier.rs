@@ -12,11 +12,13 @@ use inferium_types::limits::PROOF_INPUTS_MAX;
 use inferium_types::{
     Amount, ClassifierInputs, ClassifierReads, Digest, JobAnswer, JobId, JobPayload, VerificationMode,
 };
+pub(super) use private::create as create_private;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
 mod image;
+mod private;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,20 @@ mod tests;
 const INPUT_SIZE: usize = 256;
 /// Parameters for models that are given labels.
 const OF_CHAT_MODELS: [&str; 3] = ["labels", "instructions", "raw"];
+
+/// How inputs are read.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    reads: ClassifierReads,
+    /// Channels, rows, columns of a tensor.
+    shape: [u32; 3],
+}
+
+impl Reading {
+    fn of(classifier: &Classifier) -> Self {
+        Self { reads: classifier.model().reads, shape: classifier.input_shape() }
+    }
+}
 
 /// What is asked of a classifier.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,13 +61,13 @@ enum Hides {
 
 impl Request {
     /// Parses a body: every parameter is honoured, or refused by its name.
-    fn parse(body: &[u8], classifier: &Classifier) -> Result<Self, ApiError> {
+    fn parse(body: &[u8], reading: Reading) -> Result<Self, ApiError> {
         let (mut inputs, mut opening, mut hides) = (None, false, None);
         let mut routing = Routing::default();
         for (name, value) in object(body)? {
             match (name.as_str(), value) {
                 ("model", _) | (_, Value::Null) => {}
-                ("input", value) => inputs = Some(read(value, classifier)?),
+                ("input", value) => inputs = Some(read(value, reading)?),
                 ("opening", value) => opening = boolean("opening", &value)?,
                 ("provider", value) => routing = Routing::read(&value)?,
                 ("proof", value) => hides = Some(proof(&value)?),
@@ -92,9 +108,9 @@ fn proof(value: &Value) -> Result<Hides, ApiError> {
 }
 
 /// One input or several, of the kind that the classifier reads.
-fn read(value: Value, classifier: &Classifier) -> Result<ClassifierInputs, ApiError> {
+fn read(value: Value, Reading { reads, shape }: Reading) -> Result<ClassifierInputs, ApiError> {
     let wrong = |message: String| ApiError::invalid("input", message);
-    match classifier.model().reads {
+    match reads {
         ClassifierReads::Texts => {
             let texts = match value {
                 Value::Array(items) => super::strings("input", items, 1..=TEXTS_MAX)?,
@@ -139,7 +155,7 @@ fn read(value: Value, classifier: &Classifier) -> Result<ClassifierInputs, ApiEr
                     })
                     .collect(),
                 Value::Object(fields) => {
-                    image::read(fields, classifier.input_shape(), (least, most))
+                    image::read(fields, shape, (least, most))
                         .map_err(|reason| wrong(format!("entry {index} of `input`: {reason}")))
                 }
                 _ => Err(wrong(format!("entry {index} of `input` must be an array of integers or an object with an `image`"))),
@@ -184,13 +200,13 @@ pub(super) async fn create(
     (model, classifier): (Arc<ApiModel>, Arc<Classifier>),
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let reading = Arc::clone(&classifier);
+    let reading = Reading::of(&classifier);
     // A picture may be a thousand times as large as its bytes.
-    let read = match classifier.model().reads {
+    let read = match reading.reads {
         ClassifierReads::Texts => body.len(),
         ClassifierReads::Tensors { .. } => usize::MAX,
     };
-    let request = sized(read, move || Request::parse(&body, &reading)).await??;
+    let request = sized(read, move || Request::parse(&body, reading)).await??;
     let Request { inputs, opening, routing, proof } = request;
     model.suits(&routing)?;
     let tensors = match &inputs {

@@ -46,7 +46,7 @@ fn everybody_sees_that_something_was_proved_and_who_pays_what() {
     let record = record(ProofState::Approved(proof_job()));
     let prover = inferium_engine::Prover::new(synthetic("mlp-tiny").unwrap().unwrap().0, ChainId::new(Digest::ZERO));
     let proof = prover.unwrap().prove(&record.input, LeaseId::new(Digest::ZERO)).unwrap();
-    let public = brief(record.input.job, &record, Some(Standing::Final));
+    let public = brief(false, record.input.job, &record, Some(Standing::Final));
     assert_eq!(
         (&public["hides"], &public["took_ms"], &public["created"]),
         (&json!("activations"), &json!(321), &json!(5))

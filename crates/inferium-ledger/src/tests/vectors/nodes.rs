@@ -164,6 +164,33 @@ fn declare_builds(
     page.invalid(&format!("{what}, by who is barred"), "S3", &barred(chain, "v0"), "v0", declare(one), "disqualified");
 }
 
+/// Private weights: whatever their name and number of openings (SPEC V12).
+fn declare_private(page: &mut Page<'_>, chain: &Chain) {
+    let declare = |profile| TransactionBody::DeclareProfile { profile };
+    let one = ModelProfile::private("mlp", Digest::sha256(b"one"), 50);
+    page.valid("private weights", "V12", chain, "v0", declare(one.clone()));
+    let again = ModelProfile::private("mlp", Digest::sha256(b"one"), 1);
+    page.valid("private weights, for one opening", "V12", chain, "v0", declare(again));
+    let none = ModelProfile::private("mlp", Digest::sha256(b"one"), 0);
+    page.invalid("private weights that are never opened", "V12", chain, "v0", declare(none), "out_of_bounds");
+    let with_weights = ModelProfile { weights_root: Digest::sha256(b"weights"), ..one.clone() };
+    page.invalid("private weights with a root of weights", "V12", chain, "v0", declare(with_weights), "out_of_bounds");
+    let within = ModelProfile { engine: tolerance().engine, ..one.clone() };
+    page.invalid("private weights within a tolerance", "V12", chain, "v0", declare(within), "out_of_bounds");
+    let drawn = ModelProfile { sampler_version: 1, ..one.clone() };
+    page.invalid("private weights that draw", "V12", chain, "v0", declare(drawn), "out_of_bounds");
+    let named = ModelProfile { name: "n".repeat(129), ..one.clone() };
+    page.invalid("private weights of a name too long", "N4", chain, "v0", declare(named), "out_of_bounds");
+    let with_template = ModelProfile { template_hash: Digest::sha256(b"template"), ..one.clone() };
+    page.invalid("private weights with a template", "V12", chain, "v0", declare(with_template), "out_of_bounds");
+    let unnamed = ModelProfile { name: String::new(), ..one.clone() };
+    page.invalid("private weights without a name", "V12", chain, "v0", declare(unnamed), "out_of_bounds");
+    for (name, sender) in [("a worker", "w0"), ("a gateway", "g0"), ("a stranger", "x0")] {
+        let by = format!("private weights, by {name}");
+        page.invalid(&by, "N4", chain, sender, declare(one.clone()), "not_allowed");
+    }
+}
+
 fn declare_profile(book: &mut Book) {
     let page = &mut book.page("declare_profile");
     let mut chain = Chain::new().furnished(1);
@@ -181,6 +208,7 @@ fn declare_profile(book: &mut Book) {
     declare_boards(page, &chain);
     declare_builds(page, &chain, ("training", "X3"), ModelProfile::trainer);
     declare_builds(page, &chain, ("proofs", "V10"), ModelProfile::prover);
+    declare_private(page, &chain);
     let mut second = chain.clone();
     second.ok("v0", body.clone());
     page.valid("the second of a profile", "N4", &second, "v1", body.clone());

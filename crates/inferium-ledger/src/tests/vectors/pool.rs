@@ -167,6 +167,48 @@ fn proofs(page: &mut Page<'_>, chain: &Chain) {
     }
 }
 
+/// The chain with a profile of private weights, of whose openings so many are spent; and a task of it for one job.
+fn private(chain: &Chain, openings: u32, spent: u32) -> (Chain, TaskTerms) {
+    let mut chain = chain.clone();
+    chain.model = ModelProfile::private("mlp", Digest::sha256(b"key"), openings);
+    chain.declare_all();
+    let id = chain.model.id();
+    let chain = with(&chain, |state| state.profiles.get_mut(&id).unwrap().openings_spent = spent);
+    let (mode, kind) = (VerificationMode::Zk, TaskKind::Validation);
+    (chain, TaskTerms { profile: id, mode, kind, tier: Tier::Low, jobs_max: 1, ..task_terms() })
+}
+
+/// Private weights are opened for as many jobs as their profile says, and for no more (SPEC V12).
+fn openings(page: &mut Page<'_>, chain: &Chain) {
+    let (fresh, usual) = private(chain, 50, 0);
+    let of = |jobs_max| open(TaskTerms { jobs_max, ..usual });
+    page.valid("private weights, for one proof", "V12", &fresh, "g0", of(1));
+    page.numbers("private weights", &fresh, "g0", &of(1));
+    page.invalid("private weights, for two proofs", "V12", &fresh, "g0", of(2), "out_of_bounds");
+    page.invalid("private weights, for all proofs", "V12", &fresh, "g0", of(50), "out_of_bounds");
+    let (some, _) = private(chain, 50, 49);
+    page.valid("private weights, for the last proof", "V12", &some, "g0", of(1));
+    let (none, _) = private(chain, 50, 50);
+    page.invalid("private weights that are spent", "V12", &none, "g0", of(1), "openings");
+    page.invalid("private weights that are spent, for two proofs", "V12", &none, "g0", of(2), "out_of_bounds");
+    let all = private(chain, u32::MAX, u32::MAX).0;
+    let of_all = |jobs_max| open(TaskTerms { profile: all.model.id(), jobs_max, ..usual });
+    page.invalid("private weights behind the very last proof", "V12", &all, "g0", of_all(1), "openings");
+    for kind in [TaskKind::Inference, TaskKind::Batch, TaskKind::Training, TaskKind::Leaderboard] {
+        let name = format!("{} by private weights", kind.policy().name);
+        page.invalid(&name, "V12", &fresh, "g0", open(TaskTerms { kind, tier: Tier::High, ..usual }), "profile");
+    }
+    for mode in [VerificationMode::Exact, VerificationMode::Sampled] {
+        let name = format!("private weights, verified as {}", mode.name());
+        page.invalid(&name, "T2", &fresh, "g0", open(TaskTerms { mode, ..usual }), "mode");
+    }
+    page.invalid("private weights, for no proof", "T1", &fresh, "g0", of(0), "out_of_bounds");
+    for (name, sender) in [("a worker", "w0"), ("a validator", "v0"), ("a stranger", "x0")] {
+        let by = format!("private weights, by {name}");
+        page.invalid(&by, "N5", &fresh, sender, of(1), "not_allowed");
+    }
+}
+
 fn task_bounds(page: &mut Page<'_>, chain: &Chain) {
     let usual = task_terms();
     let run = TaskTerms { kind: TaskKind::Agent, ..usual };
@@ -174,6 +216,7 @@ fn task_bounds(page: &mut Page<'_>, chain: &Chain) {
     boards(page, chain);
     training(page, chain);
     proofs(page, chain);
+    openings(page, chain);
     let benchmark = TaskTerms { kind: TaskKind::Benchmark, tier: Tier::High, ..usual };
     page.invalid("kind benchmark", "T1", chain, "g0", open(benchmark), "not_served");
     let replicated = TaskTerms { mode: VerificationMode::Replicated, ..usual };
@@ -232,6 +275,30 @@ fn offering(chain: &Chain, name: &str, terms: OfferTerms, passed_over: u64) -> C
     })
 }
 
+/// A lease of private weights spends an opening, and where none is left there is none (SPEC V12).
+fn openings_matched(page: &mut Page<'_>, chain: &Chain, offer: OfferTerms) {
+    for (name, spent) in [
+        ("private weights, at first", 0),
+        ("private weights, the last opening", 49),
+        ("private weights that are spent: it waits", 50),
+    ] {
+        let (chain, terms) = private(chain, 50, spent);
+        let (waits, task) = waiting(&chain, TaskTerms { tier: Tier::Mid, ..terms });
+        let key = (terms.profile, id("w0"));
+        let offer = Offer { terms: offer, slots_used: 0, waits_from: 0 };
+        let offered = with(&waits, |state| {
+            state.offers.insert(key, offer);
+        });
+        let (node, capability) = (StateKey::Node(id("w0")), StateKey::Capability(id("w0")));
+        let about = [StateKey::Task(task), StateKey::Offer(key), StateKey::Profile(terms.profile), node, capability];
+        let show = if spent < 50 { Page::block } else { Page::idle };
+        show(page, name, "V12", &offered, chain.now_ms + BLOCK_MS, &about);
+        if spent < 50 {
+            page.closed_doors(name, &barred(&offered, "w0"), chain.now_ms + BLOCK_MS, &about);
+        }
+    }
+}
+
 fn matching(book: &mut Book, chain: &Chain) {
     let page = &mut book.page("matching");
     let mut chain = chain.clone();
@@ -245,6 +312,7 @@ fn matching(book: &mut Book, chain: &Chain) {
         [StateKey::Task(task), StateKey::Offer((profile(), node)), StateKey::Node(node), StateKey::Capability(node)]
     };
     page.block("the only worker that offers enough, to the last token", "T4", &alone, next_ms, &about("w0"));
+    openings_matched(page, &chain, usual);
     page.block("a draw between two", "T5", &both, next_ms, &about("w0"));
     let half = with(&alone, |state| {
         let beacon_view = state.meta().beacon_view;

@@ -23,7 +23,7 @@ views! {
         role, operator, stake, active_from_epoch, beacon_from_view, faults_ms, unsettled, disqualified, removed,
         delegated, unbonding, commission, commission_before, holds, fresh, fresh_shares,
     }
-    struct Profile { profile, validators, listing, slashed, draws }
+    struct Profile { profile, validators, listing, slashed, draws, openings_spent }
     struct ModelProfile { name, task, weights_root, tokenizer_hash, template_hash, engine, sampler_version, eos_tokens }
     struct Price { prompt_token, completion_token }
     struct OfferTerms { slots, price, context_tokens, batches }
@@ -119,7 +119,7 @@ views! {
 
 views! {
     enum NodeRole { Worker { vrf }, Validator { url }, Gateway { url } }
-    enum ModelTask { Chat, Embed { width }, Host, Fold, Train, Classify { reads, classes }, Prove }
+    enum ModelTask { Chat, Embed { width }, Host, Fold, Train, Classify { reads, classes }, Prove, ProvePrivate { openings } }
     enum ClassifierReads { Texts, Tensors { elements, least, most } }
     enum SpendOrder { Pay { to, amount }, Hire { run } }
     enum EngineClass { Canonical { build, tier }, Tolerance { verifier, calibration }, Foreign { verifier, bounds } }
@@ -202,6 +202,7 @@ impl View for Rejection {
             NotServed { what },
             NoWorkers { tier },
             ProfileClosed { listing },
+            Openings { left, needed },
             Commitment,
             Mode { expected, found },
             VoteForm { expected },

@@ -36,7 +36,7 @@ fn texts() -> Classifier {
 }
 
 fn parse(body: &Value, classifier: &Classifier) -> Result<Request, ApiError> {
-    Request::parse(body.to_string().as_bytes(), classifier)
+    Request::parse(body.to_string().as_bytes(), Reading::of(classifier))
 }
 
 /// The parameter and the message of a refusal.
